@@ -1,0 +1,74 @@
+"""The typer application and `main`: commands are registered here, a line each."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+
+import typer
+
+app = typer.Typer(
+    name="straightedge",
+    help="Train, prove, judge and ship linear classifiers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+# command name -> module in this package with a function `command`; modules import torch only when called
+COMMANDS = {
+    "fit": "fit",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "report": "report",
+    "compare": "compare",
+    "check-gradients": "check_gradients",
+    "features": "features",
+    "export": "export",
+    "translate": "translate",
+    "data": "data",
+    "bench": "bench",
+}
+
+
+def _register() -> None:
+    for name, module_name in COMMANDS.items():
+        try:
+            module = import_module(f"straightedge.cli.{module_name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"straightedge.cli.{module_name}":
+                raise
+            continue
+        if hasattr(module, "group"):
+            app.add_typer(module.group, name=name)
+        else:
+            app.command(name)(module.command)
+
+
+def print_error(error: Exception, *, as_json: bool) -> int:
+    """Print an error as the user sees it and return the exit status."""
+    from straightedge.errors import StraightedgeError  # here, not above: one import less for --help
+
+    assert isinstance(error, StraightedgeError)
+    if as_json:
+        print(json.dumps({"error": error.to_dict()}))
+    lines = [f"error: {error.what}  [{error.code}]"]
+    lines += [f"  where: {error.where}"] if error.where else []
+    lines += [f"  mend:  {error.mend}"] if error.mend else []
+    print("\n".join(lines), file=sys.stderr)
+    return error.exit_status
+
+
+def main() -> None:
+    """Run the command line; errors end in one message and an exit status, never in a traceback."""
+    from straightedge.errors import StraightedgeError
+
+    _register()
+    try:
+        app()
+    except StraightedgeError as error:
+        sys.exit(print_error(error, as_json="--json" in sys.argv))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)

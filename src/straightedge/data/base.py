@@ -1,0 +1,105 @@
+"""What every data source gives: a `Dataset` of named classes and up to three splits.
+
+The test split is sealed: it gives its rows once, to whoever evaluates the final model, so that nothing chosen
+before can have seen it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from straightedge.errors import InputError
+
+
+@runtime_checkable
+class RowSource(Protocol):
+    """Rows that are read when they are needed: a Parquet folder, tar shards, rows of one file on disk.
+
+    NumPy arrays and memory maps need no wrapping; whatever else can give rows in order implements this.
+    """
+
+    shape: tuple[int, ...]
+    """(N, ...) as an array's."""
+    dtype: np.dtype[Any]
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return rows ``start:stop`` as an array of shape ``(stop - start, *shape[1:])``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples with their labels.
+
+    Attributes:
+        X: (N, channels, height, width) uint8 images or (N, D) features, array, memory map or `RowSource`.
+        y: (N,) int64 class indices.
+        names: Where each row comes from (path or archive member), for lists a person reads; or None.
+    """
+
+    X: Any
+    y: np.ndarray
+    names: Sequence[str] | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of samples."""
+        return int(self.y.shape[0])
+
+
+class SealedSplit:
+    """A split that is opened once, after the choice of the model is fixed."""
+
+    def __init__(self, split: Split) -> None:
+        self._split: Split | None = split
+        self.n = split.n
+        self.opened_for: str | None = None
+
+    def open(self, purpose: str) -> Split:
+        """Give the samples, once.
+
+        Args:
+            purpose: Who asks, kept in `opened_for` (such as ``"evaluation of the final model"``).
+
+        Raises:
+            InputError: ``test-already-opened`` at the second call.
+        """
+        if self._split is None:
+            raise InputError(
+                "test-already-opened",
+                f"the test split was already opened for {self.opened_for}",
+                mend="the test images are read once, by the final model; choose on validation",
+            )
+        split, self._split, self.opened_for = self._split, None, purpose
+        return split
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Named classes and splits, as read from a source.
+
+    Attributes:
+        name: What the user called it (``digits``, a file name).
+        classes: Class names, index = label.
+        train: Training samples.
+        validation: Samples to choose on, if the source has them.
+        test: Sealed test samples, if the source has them.
+        fingerprint: SHA-256 hex digest of the content (or of sizes and times for very large files).
+        image_shape: (channels, height, width) where samples are images, else None.
+        notes: Remarks for the user: files ignored or converted, with their counts.
+        features: Description of the extractor that made X (what prediction needs), else None.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    validation: Split | None = None
+    test: SealedSplit | None = None
+    fingerprint: str = ""
+    image_shape: tuple[int, int, int] | None = None
+    notes: list[str] = field(default_factory=list)
+    features: dict[str, Any] | None = None

@@ -1,0 +1,78 @@
+"""One family of errors: a stable code, what happened, where, and how to mend it.
+
+Every error a user can cause or meet is a `StraightedgeError`. Its text always has the same order: what was
+found, where (file, row, column), what was expected or how to mend it. `code` never changes between releases,
+so scripts may rely on it; `exit_status` is what the command ends with: 2 for the user's mistakes, 1 for the
+machine's.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+
+class StraightedgeError(Exception):
+    """Base of all errors raised on purpose.
+
+    Args:
+        code: Stable identifier, lower case with dashes, such as ``"labels-single-class"``.
+        what: What was found, one sentence.
+        where: File, row or argument it was found at, if there is one.
+        mend: What was expected, or how to mend it.
+    """
+
+    exit_status = 1
+
+    def __init__(self, code: str, what: str, where: str | None = None, mend: str | None = None) -> None:
+        self.code = code
+        self.what = what
+        self.where = where
+        self.mend = mend
+        super().__init__(code, what, where, mend)
+
+    def __str__(self) -> str:
+        parts = [self.what]
+        if self.where:
+            parts.append(f"at: {self.where}")
+        if self.mend:
+            parts.append(self.mend)
+        return " · ".join(parts) + f" [{self.code}]"
+
+    def to_dict(self) -> dict[str, str | None]:
+        """Return the error as the JSON object that ``--json`` prints."""
+        return {"code": self.code, "what": self.what, "where": self.where, "mend": self.mend}
+
+
+class InputError(StraightedgeError, ValueError):
+    """The user's data, files or arguments cannot be used as they are (exit status 2)."""
+
+    exit_status = 2
+
+
+class MissingExtraError(InputError, ImportError):
+    """A feature needs an optional package that is not installed (exit status 2)."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            "missing-extra",
+            f"{purpose} needs the package {package!r}, which is not installed",
+            mend=f'install it with: pip install "straightedge[{extra}]"',
+        )
+
+
+class MachineError(StraightedgeError, RuntimeError):
+    """The machine could not do its part: disk full, out of memory, read-only folder (exit status 1)."""
+
+
+class StraightedgeWarning(UserWarning):
+    """Something the user should know that does not stop the work; `code` is stable."""
+
+    def __init__(self, code: str, what: str) -> None:
+        self.code = code
+        self.what = what
+        super().__init__(f"{what} [{code}]")
+
+
+def warn(code: str, what: str) -> None:
+    """Issue a `StraightedgeWarning` with a stable code."""
+    warnings.warn(StraightedgeWarning(code, what), stacklevel=3)
