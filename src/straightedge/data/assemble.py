@@ -1,0 +1,118 @@
+"""From what a reader found (rows with labels as written) to a `Dataset`: one place for every check on splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from straightedge.data.base import Dataset, SealedSplit, Split
+from straightedge.data.checks import repeated_rows, warn_on_ranges
+from straightedge.data.labels import align, encode_labels
+from straightedge.errors import InputError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split as read: X, the labels as written, and where each row comes from."""
+
+    X: Any
+    y: Any
+    names: Sequence[str] | None = None
+
+
+def assemble(
+    name: str,
+    parts: Mapping[str, Part],
+    *,
+    fingerprint: str,
+    classes: Sequence[Any] | None = None,
+    declared: Sequence[Any] | None = None,
+    image_shape: tuple[int, int, int] | None = None,
+    notes: Sequence[str] = (),
+    features: dict[str, Any] | None = None,
+    repeats: Sequence[str] | None = None,
+) -> Dataset:
+    """Encode labels, align splits by class name, check shapes and ranges, and seal the test split.
+
+    Args:
+        name: What the user called the source.
+        parts: Splits by name: ``train`` and perhaps ``validation`` and ``test``.
+        fingerprint: SHA-256 of the content.
+        classes: Names that the source itself declares, index = label.
+        declared: Names that the caller wants (those of a trained model); the source is aligned to them by name.
+        image_shape: (channels, height, width) for images.
+        notes: Remarks of the reader.
+        features: What made X, for features written by `straightedge features`.
+        repeats: Remarks of an earlier `repeated_rows` on the same content; None looks for repeated rows now.
+
+    Raises:
+        InputError: any code of `encode_labels` and `align`; ``widths-differ``; ``train-missing``.
+    """
+    _check_parts(name, parts)
+    labels, names = _labels(name, parts, classes, declared)
+    splits = {key: Split(part.X, labels[key], part.names) for key, part in parts.items()}
+    if repeats is None:
+        repeats = repeated_rows(splits)
+    warn_on_ranges(splits)
+    test = splits.get("test")
+    return Dataset(
+        name=name,
+        classes=names,
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=SealedSplit(test) if test is not None else None,
+        fingerprint=fingerprint,
+        image_shape=image_shape,
+        notes=[*notes, *repeats],
+        features=features,
+    )
+
+
+def _labels(
+    name: str, parts: Mapping[str, Part], classes: Sequence[Any] | None, declared: Sequence[Any] | None
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    train = parts["train"]
+    y, names = _train_labels(train, classes, declared, f"{name} (train)")
+    labels = {"train": y}
+    for key in [key for key in SPLITS[1:] if key in parts]:
+        where, n = f"{name} ({key})", len(parts[key].X) if hasattr(parts[key].X, "__len__") else None
+        written = _written_names(parts[key].y, classes, n, where)
+        labels[key] = align(written, names, n=n, where=where, complete=classes is None and declared is None)
+    return labels, names
+
+
+def _train_labels(
+    part: Part, classes: Sequence[Any] | None, declared: Sequence[Any] | None, where: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    n = int(part.X.shape[0])
+    if declared is None:
+        return encode_labels(part.y, n=n, classes=classes, where=where)
+    written = _written_names(part.y, classes, n, where)
+    return align(written, tuple(declared), n=n, where=where, complete=False), tuple(declared)
+
+
+def _written_names(y: Any, classes: Sequence[Any] | None, n: int | None, where: str) -> Any:
+    """Return labels as class names, so that splits and models are aligned by name and never by position."""
+    if classes is None:
+        return y
+    codes, names = encode_labels(y, n=n, classes=classes, where=where)
+    return np.array(names)[codes]
+
+
+def _check_parts(name: str, parts: Mapping[str, Part]) -> None:
+    if "train" not in parts:
+        raise InputError("train-missing", f"there are splits {sorted(parts)} but no training split", name)
+    width = tuple(parts["train"].X.shape[1:])
+    for key, part in parts.items():
+        if tuple(part.X.shape[1:]) != width:
+            raise InputError(
+                "widths-differ",
+                f"rows of {key} have shape {tuple(part.X.shape[1:])}, those of train {width}",
+                name,
+                "every split needs the same features or the same image size",
+            )

@@ -1,0 +1,166 @@
+"""`load_dataset`: the one door to every format, and the registry of readers behind it.
+
+A new format is one module with a function ``load(source, **options) -> Dataset`` and one line here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from straightedge.data.base import Dataset
+from straightedge.errors import InputError
+
+NAMED = {
+    "digits": "digits",
+    "cifar10": "cifar10",
+    "mnist": "idx",
+    "fashion-mnist": "idx",
+}
+"""Sources with a name of their own: name -> module."""
+
+SUFFIXES = {
+    ".npz": "arrays",
+    ".npy": "arrays",
+    ".zip": "folders",
+    ".tar": "folders",
+    ".tar.gz": "folders",
+    ".tgz": "folders",
+    ".tar.bz2": "folders",
+    ".tar.xz": "folders",
+    ".parquet": "columns",
+    ".arrow": "columns",
+    ".feather": "columns",
+    ".ipc": "columns",
+    ".svm": "svmlight",
+    ".svmlight": "svmlight",
+    ".libsvm": "svmlight",
+}
+"""Files by their ending: ending -> module."""
+
+PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".p", ".bin.pkl")
+
+
+def load_dataset(
+    source: str | os.PathLike[str],
+    *,
+    size: int | tuple[int, int] | None = None,
+    root: str | os.PathLike[str] | None = None,
+    skip_bad: bool = False,
+    background: str = "white",
+    progress: bool = True,
+    cache: bool = True,
+    labels: str | os.PathLike[str] | None = None,
+    classes: Sequence[Any] | None = None,
+    **options: Any,
+) -> Dataset:
+    """Read a data set by name or path.
+
+    Args:
+        source: ``digits``, ``cifar10``, ``mnist``, ``fashion-mnist``; a folder, ``.zip`` or ``.tar[.gz]`` of class
+            folders with or without ``train/ val/ test/``; ``.npz``; ``X.npy,y.npy``; Parquet, Arrow or Feather
+            files or a folder of them; tar shards; svmlight.
+        size: Pixels (height and width, or one number for both) that every image is resized to.
+        root: Folder that holds, or receives, the files of a named source.
+        skip_bad: Go on without images that cannot be decoded, and list them in the notes.
+        background: Colour under transparent pixels, a CSS name or ``#rrggbb``.
+        progress: Show bars on a terminal.
+        cache: Keep decoded images in the cache folder (see `straightedge.data.cache`).
+        labels: File of labels for an ``.npy`` of features, or the name of the label column of a table.
+        classes: Class names to align to by name, those of a trained model; None takes them from the source.
+        **options: Settings of one format, such as ``column`` (the embedding column of a table).
+
+    Returns:
+        The data set; its test split, if it has one, is sealed.
+
+    Raises:
+        InputError: ``source-missing``, ``source-kind``, ``pickle-refused``, and the codes of the reader.
+    """
+    text = os.fspath(source)
+    load = reader(text)
+    return load(
+        text,
+        size=size,
+        root=root,
+        skip_bad=skip_bad,
+        background=background,
+        progress=progress,
+        cache=cache,
+        labels=labels,
+        classes=classes,
+        **options,
+    )
+
+
+def reader(source: str) -> Callable[..., Dataset]:
+    """Return the function that reads a source, chosen by name, then by what is at the path."""
+    if source in NAMED:
+        return _module_load(NAMED[source])
+    if "," in source and not os.path.exists(source):
+        return _module_load("arrays")
+    path = Path(source)
+    if not path.exists():
+        raise _missing(source)
+    return _module_load(_folder_reader(path) if path.is_dir() else _file_reader(path))
+
+
+def _module_load(module: str) -> Callable[..., Dataset]:
+    load: Callable[..., Dataset] = import_module(f"straightedge.data.{module}").load
+    return load
+
+
+def _file_reader(path: Path) -> str:
+    name = path.name.lower()
+    if name.endswith(PICKLES):
+        raise InputError(
+            "pickle-refused",
+            "the file is a pickle by its name; opening one can run any program",
+            str(path),
+            "save the arrays with numpy.savez, or give the images themselves",
+        )
+    for suffix in sorted(SUFFIXES, key=len, reverse=True):
+        if name.endswith(suffix):
+            return SUFFIXES[suffix]
+    return _by_content(path)
+
+
+def _by_content(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(264)
+    if head.startswith(b"\x93NUMPY"):
+        return "arrays"
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) or head[257:262] == b"ustar":
+        return "folders"
+    if head.startswith((b"PAR1", b"ARROW1")):
+        return "columns"
+    raise InputError(
+        "source-kind",
+        "the file is of no kind that can be read",
+        str(path),
+        f"readable endings: {', '.join(sorted(SUFFIXES))}",
+    )
+
+
+def _folder_reader(path: Path) -> str:
+    endings = {os.path.splitext(entry.name)[1].lower() for entry in os.scandir(path) if entry.is_file()}
+    if endings & {".parquet", ".arrow", ".feather"}:
+        return "columns"
+    if ".tar" in endings:
+        return "shards"
+    if "data_batch_1.bin" in {entry.name for entry in os.scandir(path)}:
+        return "cifar10"
+    return "folders"
+
+
+def _missing(source: str) -> InputError:
+    close = difflib.get_close_matches(source, NAMED, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return InputError(
+        "source-missing",
+        f"there is no file, folder or named source {source!r}",
+        mend=f"{hint}names: {', '.join(NAMED)}",
+    )
