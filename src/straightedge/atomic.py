@@ -1,0 +1,242 @@
+"""Files written whole or not at all.
+
+Bytes go to a temporary file in the same folder, are pushed to the disk (fsync), and the file takes its name
+in one step (rename), which is pushed to the disk too (fsync of the folder). Whatever happens in between, a
+full disk, a kill, a power cut, the name stands for the former file or for the new one, never for half a file.
+
+Everything goes through `disk`, a thin layer over the system calls, so that tests can put a failing one in its
+place.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from straightedge.errors import InputError, MachineError, StraightedgeError
+
+TEMPORARY_SUFFIX = ".tmp"
+_BUFFER_BYTES = 1 << 20
+
+
+class Disk:
+    """The system calls that change a folder, one method each."""
+
+    def create(self, path: Path) -> int:
+        """Make a new empty file and return its descriptor."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        """Write some of the bytes and return how many."""
+        return os.write(descriptor, data)
+
+    def sync(self, descriptor: int) -> None:
+        """Push the file's bytes to the disk."""
+        os.fsync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        """Close the file."""
+        os.close(descriptor)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Give `source` the name `target` in one step."""
+        os.replace(source, target)
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder and its parents."""
+        path.mkdir(parents=True, exist_ok=True)
+
+    def sync_folder(self, path: Path) -> None:
+        """Push the folder's list of names to the disk, where the system can."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except OSError:  # a system whose folders cannot be opened keeps its own order of renames
+            return
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+                raise
+        finally:
+            os.close(descriptor)
+
+
+disk = Disk()
+
+
+class Writer:
+    """What `writing` gives: a place to put bytes or text, buffered, where short writes are carried on."""
+
+    def __init__(self, descriptor: int, target: Path) -> None:
+        self._descriptor = descriptor
+        self._target = target
+        self._buffer = bytearray()
+
+    def write(self, data: bytes | bytearray | memoryview | str) -> int:
+        """Take bytes, or text as UTF-8 (a file name that is not UTF-8 is kept by its escapes).
+
+        Returns:
+            The length of what was given, as every file's ``write``.
+        """
+        self._buffer += data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
+        if len(self._buffer) >= _BUFFER_BYTES:
+            self.flush()
+        return len(data)
+
+    def flush(self) -> None:
+        """Hand everything taken so far to the system."""
+        pending, self._buffer = self._buffer, bytearray()
+        view = memoryview(pending)
+        while view:
+            with disk_errors(self._target):
+                written = disk.write(self._descriptor, view)
+                if written <= 0:  # a disk that takes nothing and reports nothing is full
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            view = view[written:]
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
+    """Write a file whole or not at all.
+
+    Args:
+        path: Where the file will stand once the block has ended without an error.
+
+    Yields:
+        A `Writer`; its bytes are in a temporary file beside `path` until the end.
+
+    Raises:
+        MachineError: ``disk-full``, ``read-only``, ``write-failed``.
+        InputError: ``output-path`` when the folder does not exist or the name cannot be one.
+    """
+    target = Path(path)
+    temporary = target.with_name(temporary_name(target.name))
+    with disk_errors(target):
+        descriptor = disk.create(temporary)
+    try:
+        try:
+            writer = Writer(descriptor, target)
+            yield writer
+            writer.flush()
+            with disk_errors(target):
+                disk.sync(descriptor)
+        finally:
+            with disk_errors(target):
+                disk.close(descriptor)
+        with disk_errors(target):
+            disk.replace(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    with disk_errors(target):
+        disk.sync_folder(target.parent)
+
+
+def temporary_name(name: str) -> str:
+    """Return a hidden name no other process uses, as long as the system allows for a long `name`."""
+    short = name.encode("utf-8", "surrogateescape")[:60].decode("utf-8", "ignore")
+    return f".{short}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}"
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes | bytearray | memoryview) -> None:
+    """Write `data` as the file `path`, whole or not at all (errors as `writing`)."""
+    with writing(path) as writer:
+        writer.write(data)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` in UTF-8 as the file `path`, whole or not at all (errors as `writing`)."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write `value` as strict JSON: NaN and infinities, which JSON has no word for, become null."""
+    write_text(path, to_json(value, indent=1) + "\n")
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Return `value` as strict JSON text, NumPy and torch numbers and arrays as plain ones."""
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Turn a value into what JSON has: None, bool, int, float, str, list, dict."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return float(value) if abs(value) <= 1.7976931348623157e308 else None  # NaN compares false as well
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy and torch
+        return _plain(value.tolist())
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{type(value).__name__} has no place in a JSON file")
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Remove temporary files that a killed process left in `folder`."""
+    for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+        with suppress(OSError):
+            leftover.unlink()
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn the system's refusals inside the block into errors of the family, naming `path`."""
+    try:
+        yield
+    except StraightedgeError:
+        raise
+    except OSError as error:
+        raise _named(error)(path, error) from error
+
+
+def _named(error: OSError) -> Callable[[Path, OSError], StraightedgeError]:
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG):
+        return _disk_full
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return _read_only
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EEXIST):
+        return _bad_path
+    return _write_failed
+
+
+def _disk_full(path: Path, error: OSError) -> StraightedgeError:
+    return MachineError(
+        "disk-full",
+        "the disk is full; what stood there before is unchanged",
+        where=str(path),
+        mend="free some space or choose another output folder",
+    )
+
+
+def _read_only(path: Path, error: OSError) -> StraightedgeError:
+    return MachineError(
+        "read-only",
+        f"this place cannot be written to ({error.strerror})",
+        where=str(path),
+        mend="choose an output folder that you may write to",
+    )
+
+
+def _bad_path(path: Path, error: OSError) -> StraightedgeError:
+    return InputError(
+        "output-path",
+        f"no file can be written under this name ({error.strerror})",
+        where=str(path),
+        mend="its folder must exist, and the name must be free and shorter than 255 bytes",
+    )
+
+
+def _write_failed(path: Path, error: OSError) -> StraightedgeError:
+    return MachineError("write-failed", f"writing failed: {error.strerror or error}", where=str(path))

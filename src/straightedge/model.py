@@ -1,0 +1,279 @@
+"""LinearModel: the fitted classifier on raw rows, its class names, its proof; predict, save, load.
+
+The affine map of preprocessing is folded into the weights, so a model scores raw uint8 pixels or raw features
+directly: ``scores = x @ weight + bias``. A file holds everything prediction needs and is read with suspicion
+(see `tensorfile`).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from straightedge.errors import InputError
+from straightedge.preprocess import AffineMap
+from straightedge.scoring import as_rows, score_rows
+from straightedge.tensorfile import read_tensors, write_tensors
+
+MODEL_FILE = "model.safetensors"
+FORMAT_VERSION = 1
+_STATE_PREFIX = "extractor."
+_NUMBERS = ("reg", "objective", "dual", "gap")
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """A linear classifier on raw rows, with what is known about how it was fitted.
+
+    Attributes:
+        weight: (D, C) float32, affine map folded in.
+        bias: (C,) float32.
+        classes: Class names, index = label.
+        loss: Name of the loss it minimises (``softmax``, ``svm``, ...).
+        reg: Regularisation strength of the objective.
+        objective: P(W) at the end of the fit.
+        dual: Best dual value: no W has an objective below it.
+        gap: Relative duality gap, (objective − dual) / objective.
+        status: Why the fit ended.
+        affine: The map W was fitted behind.
+        bias_mode: ``penalized`` or ``free``.
+        input_shape: Shape of one raw sample, such as (3, 32, 32) or (D,); with an extractor, of one image.
+        input_dtype: ``uint8`` (pixels 0 to 255) or ``float32``.
+        features: The extractor's description, or None when rows go to the classifier as they are.
+        extractor_state: What the extractor learned, by name.
+        temperature: Scores are divided by it before the softmax; None means not calibrated.
+        versions: Versions of the software that fitted it.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    classes: tuple[str, ...]
+    loss: str = "softmax"
+    reg: float = 0.0
+    objective: float = math.nan
+    dual: float = math.nan
+    gap: float = math.nan
+    status: str = ""
+    affine: AffineMap | None = None
+    bias_mode: str = "penalized"
+    input_shape: tuple[int, ...] = ()
+    input_dtype: str = "float32"
+    features: dict[str, Any] | None = None
+    extractor_state: dict[str, Tensor] | None = None
+    temperature: float | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Bring tensors to float32 on the CPU and check that everything fits together."""
+        weight = self.weight.detach().to("cpu", torch.float32).contiguous()
+        bias = self.bias.detach().to("cpu", torch.float32).contiguous()
+        object.__setattr__(self, "weight", weight)
+        object.__setattr__(self, "bias", bias)
+        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "input_shape", tuple(self.input_shape) or (weight.shape[0],))
+        _check_model(self)
+
+    @classmethod
+    def from_fit(cls, W: Tensor, affine: AffineMap, classes: tuple[str, ...], **fields: Any) -> LinearModel:
+        """Fold a solution on mapped rows into a model on raw rows.
+
+        Args:
+            W: (D + 1, C) on mapped rows, bias in the last row; float64 keeps the folding exact.
+            affine: The map it was fitted behind.
+            classes: Class names.
+            **fields: The other attributes.
+
+        Returns:
+            The model.
+
+        Raises:
+            InputError: ``model-shape`` or ``model-nan``.
+        """
+        weight, bias = affine.fold(W.detach().to("cpu", torch.float64))
+        return cls(weight=weight, bias=bias, classes=classes, affine=affine, **fields)
+
+    @property
+    def n_features(self) -> int:
+        """Width D of the rows that the weights see."""
+        return int(self.weight.shape[0])
+
+    @property
+    def W(self) -> Tensor:  # noqa: N802  (the field's name for it)
+        """(D + 1, C) float64 on mapped rows: the folding undone.
+
+        Numerics: a feature the map switches off (scale 0) has weight 0 in both forms.
+        """
+        weight, bias = self.weight.double(), self.bias.double()
+        if self.affine is None:
+            return torch.cat([weight, bias[None]])
+        scale = self.affine.scale[:, None]
+        body = torch.where(scale == 0, 0.0, weight / torch.where(scale == 0, 1.0, scale))
+        return torch.cat([body, (bias + self.affine.shift @ weight)[None]])
+
+    def scores(self, X: Any) -> np.ndarray:
+        """Score rows, block by block.
+
+        Args:
+            X: (N, D) or (N, *input_shape) rows, any real type and layout: NumPy array or memory map, torch
+                tensor on any device, or a `RowSource`. With an extractor: (N, D) features, or images
+                (N, *input_shape).
+
+        Returns:
+            (N, C) float32.
+
+        Raises:
+            InputError: ``predict-shape``, ``predict-width``, ``predict-type``, ``predict-nan``.
+
+        Numerics: products are in float32 whatever X is; uint8 pixels are exact in it.
+        """
+        X = as_rows(X)
+        if self.features is not None and tuple(X.shape[1:]) == self.input_shape != (self.n_features,):
+            X = self.extract(X)
+        pixels = self.input_dtype == "uint8" and self.features is None
+        return score_rows(X, self.weight, self.bias, self.input_shape, pixels=pixels)
+
+    def extract(self, images: Any) -> np.ndarray:
+        """Run the stored extractor on images (N, *input_shape) and return features (N, D)."""
+        from straightedge.features import restore_extractor
+
+        extractor = restore_extractor(self.features, self.extractor_state or {})
+        return np.asarray(extractor.transform(images))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return (N,) int64 labels, the class of the highest score, the first one where scores tie."""
+        return np.asarray(self.scores(X).argmax(axis=1), dtype=np.int64)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return (N, C) float64 probabilities (errors as `scores` and `probabilities`)."""
+        return self.probabilities(self.scores(X))
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether scores mean probabilities: softmax, or any loss with a fitted temperature."""
+        return self.loss == "softmax" or self.temperature is not None
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Turn scores into probabilities: softmax(scores / temperature).
+
+        Args:
+            scores: (N, C), as `scores` gives them.
+
+        Returns:
+            (N, C) float64, rows sum to 1.
+
+        Raises:
+            InputError: ``not-calibrated`` for scores of a hinge without a temperature.
+
+        Numerics: the row maximum is subtracted before the exponential, so none overflows.
+
+        References:
+            Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, eq. 9.
+        """
+        if not self.has_probabilities:
+            raise InputError(
+                "not-calibrated",
+                f"the scores of {self.loss} are not probabilities",
+                mend="calibrate the model (a temperature fitted on validation), or fit --loss softmax",
+            )
+        scaled = np.asarray(scores, dtype=np.float64) / (self.temperature or 1.0)
+        with np.errstate(over="ignore"):  # a difference below −1.8e308 is −inf, and its probability 0
+            scaled -= scaled.max(axis=1, keepdims=True)
+        np.exp(scaled, out=scaled)
+        return np.asarray(scaled / scaled.sum(axis=1, keepdims=True))
+
+    def with_temperature(self, temperature: float | None) -> LinearModel:
+        """Return the same model with another calibration."""
+        return replace(self, temperature=temperature)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as one safetensors file, whole or not at all.
+
+        Raises:
+            MachineError: ``disk-full``, ``read-only``, ``write-failed``.
+            InputError: ``output-path``.
+        """
+        tensors = {"weight": self.weight, "bias": self.bias}
+        if self.affine is not None:
+            tensors |= {"affine.shift": self.affine.shift, "affine.scale": self.affine.scale}
+        tensors |= {_STATE_PREFIX + name: tensor for name, tensor in (self.extractor_state or {}).items()}
+        write_tensors(path, tensors, kind="model", version=FORMAT_VERSION, meta=_meta(self))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> LinearModel:
+        """Read a model from a run folder or a file (see `load`)."""
+        return load(path)
+
+
+def load(path: str | os.PathLike[str]) -> LinearModel:
+    """Read a model from a run folder or a ``.safetensors`` file; nothing is ever unpickled.
+
+    Args:
+        path: The folder of a run, or the file.
+
+    Returns:
+        The model.
+
+    Raises:
+        InputError: ``model-missing`` and the other codes of `tensorfile.read_tensors`, ``model-shape``,
+            ``model-nan``.
+    """
+    where = Path(path)
+    where = where / MODEL_FILE if where.is_dir() else where
+    tensors, meta = read_tensors(where, kind="model", version=FORMAT_VERSION)
+    try:
+        return LinearModel(**_fields(tensors, meta))
+    except InputError as error:
+        raise InputError(error.code, error.what, str(where), error.mend) from error
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        what = f"the model's description is incomplete ({type(error).__name__}: {str(error)[:80]})"
+        raise InputError("model-header", what, str(where), "restore the file from a copy") from error
+
+
+def _meta(model: LinearModel) -> dict[str, Any]:
+    names = ("classes", "loss", *_NUMBERS, "status", "bias_mode", "input_shape", "input_dtype", "features")
+    meta = {name: getattr(model, name) for name in (*names, "temperature", "versions")}
+    return meta | {"affine_kind": model.affine.kind if model.affine else None}
+
+
+def _fields(tensors: dict[str, Tensor], meta: dict[str, Any]) -> dict[str, Any]:
+    """Turn what a file holds into the arguments of `LinearModel`."""
+    fields = {name: meta[name] for name in ("loss", "status", "bias_mode", "input_dtype", "features")}
+    fields |= {name: math.nan if meta[name] is None else float(meta[name]) for name in _NUMBERS}
+    fields |= {"classes": tuple(str(name) for name in meta["classes"]), "versions": dict(meta["versions"])}
+    fields |= {"input_shape": tuple(int(size) for size in meta["input_shape"])}
+    fields |= {"temperature": None if meta["temperature"] is None else float(meta["temperature"])}
+    fields |= {"weight": tensors["weight"], "bias": tensors["bias"]}
+    if meta["affine_kind"] is not None:
+        affine = AffineMap(tensors["affine.shift"], tensors["affine.scale"], str(meta["affine_kind"]))
+        fields |= {"affine": affine}
+    state = {name[len(_STATE_PREFIX) :]: t for name, t in tensors.items() if name.startswith(_STATE_PREFIX)}
+    return fields | {"extractor_state": state or None}
+
+
+def _check_model(model: LinearModel) -> None:
+    shape, C = tuple(model.weight.shape), len(model.classes)
+    if model.weight.ndim != 2 or tuple(model.bias.shape) != (C,) or shape[1] != C:
+        what = f"weight {shape}, bias {tuple(model.bias.shape)} and {C} classes do not fit together"
+        raise InputError("model-shape", what)
+    affine = model.affine
+    if affine is not None and not affine.shift.shape == affine.scale.shape == (shape[0],):
+        raise InputError(
+            "model-shape", f"the affine map has {affine.n_features} features, the weights {shape[0]}"
+        )
+    if model.features is None and math.prod(model.input_shape) != shape[0]:
+        raise InputError(
+            "model-shape", f"samples of shape {model.input_shape} do not give {shape[0]} features"
+        )
+    if not bool(torch.isfinite(model.weight).all() and torch.isfinite(model.bias).all()):
+        bad = int((~torch.isfinite(model.weight)).sum() + (~torch.isfinite(model.bias)).sum())
+        mend = "train again; if the features are huge, scale them first"
+        raise InputError("model-nan", f"{bad} weights are NaN or infinite", mend=mend)
+    if model.temperature is not None and not 0 < model.temperature < math.inf:
+        raise InputError("model-nan", f"the temperature must be positive and finite, not {model.temperature}")

@@ -1,0 +1,161 @@
+"""Named tensors in one safetensors file, read with suspicion.
+
+The format: 8 bytes, the header's length (little-endian); the header, JSON; then the tensors' bytes. Files
+of this project carry in the header's ``__metadata__`` the kind of file (``straightedge.kind``), the version
+of its layout, one JSON text (``straightedge.meta``), and a SHA-256 over all of that and every tensor's bytes.
+
+Reading checks everything before it believes anything, and each way a file can be wrong has its own code.
+Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from straightedge import atomic
+from straightedge.errors import InputError
+from straightedge.tensorheader import TYPES, Entry, parse_object, read_header
+
+_PREFIX = "straightedge."
+_NAMES = {dtype: name for name, dtype in TYPES.items()}
+
+
+def write_tensors(
+    path: str | os.PathLike[str], tensors: dict[str, Tensor], *, kind: str, version: int, meta: dict[str, Any]
+) -> None:
+    """Write tensors and a JSON object as one file, whole or not at all.
+
+    Args:
+        path: The file.
+        tensors: Name to tensor, any device and layout.
+        kind: What the file is, such as ``"model"``; a reader that expects another kind refuses it.
+        version: Version of the layout of `tensors` and `meta`; a reader refuses a newer one.
+        meta: What else belongs to it, as JSON.
+
+    Raises:
+        MachineError: ``disk-full``, ``read-only``, ``write-failed``.
+        InputError: ``output-path``.
+    """
+    blobs = {name: _bytes_of(tensor) for name, tensor in sorted(tensors.items(), key=_widest_first)}
+    entries, position = [], 0
+    for name, blob in blobs.items():
+        dtype, shape = _NAMES[tensors[name].dtype], tuple(tensors[name].shape)
+        entries.append(Entry(name, dtype, shape, position, position + len(blob)))
+        position += len(blob)
+    metadata = {
+        f"{_PREFIX}kind": kind,
+        f"{_PREFIX}version": str(version),
+        f"{_PREFIX}meta": atomic.to_json(meta),
+    }
+    digest = _digest_start(metadata, entries)
+    for blob in blobs.values():
+        digest.update(blob)
+    header = _header(metadata | {f"{_PREFIX}sha256": digest.hexdigest()}, entries)
+    with atomic.writing(path) as writer:
+        writer.write(len(header).to_bytes(8, "little"))
+        writer.write(header)
+        for blob in blobs.values():
+            writer.write(blob)
+
+
+def _widest_first(item: tuple[str, Tensor]) -> tuple[int, str]:
+    """Order by falling width of the type, so that every tensor is aligned, as the format asks."""
+    return -item[1].element_size(), item[0]
+
+
+def _bytes_of(tensor: Tensor) -> memoryview:
+    flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
+
+
+def _header(metadata: dict[str, str], entries: list[Entry]) -> bytes:
+    table: dict[str, Any] = {"__metadata__": metadata}
+    for entry in entries:
+        offsets = [entry.start, entry.stop]
+        table[entry.name] = {"dtype": entry.dtype, "shape": list(entry.shape), "data_offsets": offsets}
+    text = json.dumps(table, separators=(",", ":")).encode()
+    return text + b" " * (-len(text) % 8)
+
+
+def _digest_start(metadata: dict[str, str], entries: list[Entry]) -> Any:
+    """Begin the file's digest with its header, whatever the order and spacing of the header's JSON."""
+    ordered = sorted(
+        (entry.name, entry.dtype, list(entry.shape), entry.start, entry.stop) for entry in entries
+    )
+    return hashlib.sha256(json.dumps([sorted(metadata.items()), ordered]).encode())
+
+
+def read_tensors(
+    path: str | os.PathLike[str], *, kind: str, version: int
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote, or refuse it with the reason.
+
+    Args:
+        path: The file.
+        kind: The kind that is expected.
+        version: The newest layout the caller knows.
+
+    Returns:
+        The tensors on the CPU, and the JSON object.
+
+    Raises:
+        InputError: ``model-missing``, ``model-pickle``, ``model-truncated``, ``model-header``,
+            ``model-overlap``, ``model-short``, ``model-foreign``, ``model-newer``, ``model-damaged``.
+    """
+    where = Path(path)
+    try:
+        with where.open("rb") as file:
+            metadata, entries = read_header(file, where)
+            stored = _own_metadata(metadata, where, kind, version)
+            digest = _digest_start(metadata, entries)
+            tensors = {entry.name: _read_entry(file, where, entry, digest) for entry in entries}
+    except OSError as error:
+        raise InputError("model-missing", f"cannot be read ({error.strerror})", str(where)) from error
+    if digest.hexdigest() != stored:
+        raise InputError(
+            "model-damaged",
+            "the bytes are not those that were saved: the SHA-256 differs",
+            where=str(where),
+            mend="restore the file from a copy or train again",
+        )
+    return tensors, parse_object(metadata[f"{_PREFIX}meta"], where)
+
+
+def _read_entry(file: BinaryIO, where: Path, entry: Entry, digest: Any) -> Tensor:
+    data = bytearray(file.read(entry.stop - entry.start))
+    if len(data) < entry.stop - entry.start:  # the file shrank after its size was checked
+        raise InputError("model-truncated", f"tensor {entry.name[:80]!r} ends early", str(where))
+    digest.update(data)
+    dtype = TYPES[entry.dtype]
+    if not data:
+        return torch.empty(entry.shape, dtype=dtype)
+    return torch.frombuffer(data, dtype=dtype).reshape(entry.shape)
+
+
+def _own_metadata(metadata: dict[str, str], where: Path, kind: str, version: int) -> str:
+    """Check that the file is this project's, of the right kind and not newer; take its digest out."""
+    found = metadata.get(f"{_PREFIX}kind")
+    names = (f"{_PREFIX}version", f"{_PREFIX}meta", f"{_PREFIX}sha256")
+    if found != kind or any(name not in metadata for name in names) or not metadata[names[0]].isdecimal():
+        raise InputError(
+            "model-foreign",
+            f"a safetensors file, but not a {kind} file of straightedge"
+            + (f": a {found} file" if found else ""),
+            where=str(where),
+            mend=f"give a {kind} that straightedge saved",
+        )
+    if len(metadata[names[0]]) > 9 or int(metadata[names[0]]) > version:
+        raise InputError(
+            "model-newer",
+            f"written by a newer version (layout {metadata[names[0]][:20]}, this one knows up to {version})",
+            where=str(where),
+            mend="upgrade straightedge: pip install --upgrade straightedge",
+        )
+    return metadata.pop(names[2])
