@@ -33,8 +33,8 @@ def load(source: str, **options: Any) -> Dataset:
     """Read ``file.npz``, ``X.npy,y.npy`` or ``X.npy`` with ``labels="y.npy"``.
 
     Raises:
-        InputError: ``npy-objects``, ``npy-broken``, ``npz-keys``, ``npy-labels-missing``, ``file-missing`` and the
-            codes of `assemble` and `checked_rows`.
+        InputError: ``npy-objects``, ``npy-broken``, ``npz-keys``, ``npy-labels-missing``, ``file-missing``
+            and the codes of `assemble` and `checked_rows`.
     """
     if not Path(source).exists() and "," in source:
         rows, labels = (Path(part.strip()) for part in source.split(",", 1))
@@ -112,7 +112,8 @@ def read_npy(path: Path) -> np.ndarray:
     if not path.is_file():
         raise InputError("file-missing", "there is no such file", str(path))
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        rows: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return rows
     except (ValueError, EOFError, OSError, SyntaxError) as error:
         raise broken(error, str(path)) from None
 

@@ -1,4 +1,4 @@
-"""From what a reader found (rows with labels as written) to a `Dataset`: one place for every check on splits."""
+"""From what a reader found (rows with labels as written) to a `Dataset`: the place of checks on splits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.data.base import Dataset, SealedSplit, Split
-from straightedge.data.checks import repeated_rows, warn_on_ranges
+from straightedge.data.checks import repeat_warning, repeated_rows, warn_on_ranges
 from straightedge.data.labels import align, encode_labels
 from straightedge.errors import InputError
 
@@ -44,7 +44,7 @@ def assemble(
         parts: Splits by name: ``train`` and perhaps ``validation`` and ``test``.
         fingerprint: SHA-256 of the content.
         classes: Names that the source itself declares, index = label.
-        declared: Names that the caller wants (those of a trained model); the source is aligned to them by name.
+        declared: Names that the caller wants (a trained model's); the source is aligned to them by name.
         image_shape: (channels, height, width) for images.
         notes: Remarks of the reader.
         features: What made X, for features written by `straightedge features`.
@@ -58,6 +58,7 @@ def assemble(
     splits = {key: Split(part.X, labels[key], part.names) for key, part in parts.items()}
     if repeats is None:
         repeats = repeated_rows(splits)
+    repeat_warning(repeats)
     warn_on_ranges(splits)
     test = splits.get("test")
     return Dataset(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,23 +16,21 @@ LARGEST_HASHED = 2**31
 
 
 def repeated_rows(splits: Mapping[str, Split]) -> list[str]:
-    """Look for the same row in train and test (a warning) and under two labels (a remark).
+    """Look for the same row in train and test and for the same row under two labels.
 
     Args:
         splits: Splits with int64 labels.
 
     Returns:
-        Remarks for the user, one a finding; the one on train and test is also issued as a warning.
+        Remarks for the user, one a finding.
     """
     if not all(_can_hash(split.X) for split in splits.values()):
         return []
     keys = {name: row_hashes(split.X) for name, split in splits.items()}
-    remarks = _between_splits(keys)
-    repeat_warning(remarks)
-    return [*remarks, *_between_classes(keys, splits)]
+    return [*_between_splits(keys), *_between_classes(keys, splits)]
 
 
-def repeat_warning(remarks: list[str]) -> None:
+def repeat_warning(remarks: Sequence[str]) -> None:
     """Warn for each remark that is about rows of train found again in a split that judges it."""
     for remark in remarks:
         if " also in train" in remark:
@@ -93,7 +91,8 @@ def warn_on_ranges(splits: Mapping[str, Split], sample: int = 2000) -> None:
         if 0 < low <= 1 and high > 1 and 64 <= high <= 255 and low * 32 < high:
             warn(
                 "ranges-differ",
-                f"values of train reach {train:g} but those of {name} reach {top:g}: is one of them scaled by 255?",
+                f"values of train reach {train:g} but those of {name} reach {top:g}: "
+                "is one of them scaled by 255?",
             )
 
 
@@ -137,7 +136,7 @@ def checked_rows(X: Any, where: str) -> Any:
 
 
 def refuse_not_finite(X: np.ndarray, where: str, block: int = 8192, largest: int = 2**30) -> None:
-    """Refuse NaN and ±Inf, naming row and column; arrays beyond `largest` bytes are left to the fit's own pass."""
+    """Refuse NaN and ±Inf, naming row and column; arrays beyond `largest` bytes are left to the fit."""
     if X.dtype.kind != "f" or X.nbytes > largest:
         return
     for start in range(0, X.shape[0], block):

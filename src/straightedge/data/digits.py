@@ -1,8 +1,8 @@
 """`digits`: 1,797 scans of handwritten digits that come with scikit-learn, nothing to download.
 
-Pixels are kept as stored: whole numbers 0 to 16 (counts of black in 4 × 4 squares), as (N, 1, 8, 8) uint8. The
-test split is fixed: every fifth scan of each digit in the order of the file, so that each writer and each digit
-is in both splits and no generator decides.
+Pixels are kept as stored: whole numbers 0 to 16 (counts of black in 4 × 4 squares), as (N, 1, 8, 8) uint8.
+The test split is fixed: every fifth scan of each digit in the order of the file, so that each writer and
+each digit is in both splits and no generator decides.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ EVERY = 5
 
 
 def load(name: str = "digits", **options: Any) -> Dataset:
-    """Return the digits as a `Dataset` with 1,434 training and 363 test scans or so, ten classes."""
+    """Return the digits as a `Dataset` with 1,442 training and 355 test scans, ten classes."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()

@@ -1,7 +1,7 @@
 """Labels as people write them, turned into class indices and class names.
 
-Whole numbers keep their order, text is sorted; the name of a class is always text. Declared classes come first:
-text labels are looked up in them, whole numbers are indices into them.
+Whole numbers keep their order, text is sorted; the name of a class is always text. Where classes are
+declared, text labels are looked up in them and whole numbers are indices into them.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def encode_labels(
         y as (N,) int64 indices, and the class names, index = label.
 
     Raises:
-        InputError: ``labels-shape``, ``labels-one-hot``, ``labels-length``, ``labels-empty``, ``labels-kind``,
-            ``labels-not-integral``, ``labels-missing``, ``labels-out-of-range``, ``labels-unknown-class``,
-            ``labels-single-class``, ``classes-repeated``.
+        InputError: ``labels-shape``, ``labels-one-hot``, ``labels-length``, ``labels-empty``,
+            ``labels-kind``, ``labels-not-integral``, ``labels-missing``, ``labels-out-of-range``,
+            ``labels-unknown-class``, ``labels-single-class``, ``classes-repeated``.
     """
     values = _plain_values(_column(as_array(y), n, where), where)
     if classes is None:
@@ -76,7 +76,7 @@ def align(
     unknown = [name for name in names if name not in index]
     missing = [name for name in classes if name not in set(names)] if complete else []
     if unknown or missing:
-        raise _classes_differ(unknown, missing, where)
+        raise classes_differ(unknown, missing, where)
     return np.array([index[name] for name in names], dtype=np.int64)[codes]
 
 
@@ -86,7 +86,7 @@ def declared_names(classes: Sequence[Any]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise InputError(
-            "classes-repeated", f"class names given twice: {_listed(twice)}", mend="give each class one name"
+            "classes-repeated", f"class names given twice: {listed(twice)}", mend="give each class one name"
         )
     return names
 
@@ -104,9 +104,10 @@ def as_array(y: Any) -> np.ndarray:
     """Return labels as an array: torch tensors, pandas and Arrow columns included."""
     if hasattr(y, "detach"):
         y = y.detach().cpu()
-    if not isinstance(y, np.ndarray) and isinstance(y, list | tuple) and any(isinstance(v, str) for v in y):
+    if isinstance(y, list | tuple) and any(isinstance(v, str) for v in y):
         return np.array(y, dtype=object)  # np.array would turn [1, "a"] and [None, "a"] into text in silence
-    return np.asarray(y)
+    array: np.ndarray = np.asarray(y)
+    return array
 
 
 def _column(y: np.ndarray, n: int | None, where: str) -> np.ndarray:
@@ -158,7 +159,7 @@ def _plain_values(y: np.ndarray, where: str) -> np.ndarray:
 
 
 def _from_objects(y: np.ndarray, where: str) -> np.ndarray:
-    missing = np.array([value is None or value != value for value in y], dtype=bool)
+    missing = np.array([value is None or is_nan(value) for value in y], dtype=bool)
     if missing.any():
         raise _at_row("labels-missing", "is missing", missing, y, where)
     if all(isinstance(value, str | bytes) for value in y):
@@ -169,10 +170,15 @@ def _from_objects(y: np.ndarray, where: str) -> np.ndarray:
         return y.astype(np.float64) if any(isinstance(v, float | np.floating) for v in y) else _ints(y, where)
     raise InputError(
         "labels-kind",
-        f"labels mix types: {_listed(sorted({type(value).__name__ for value in y}))}",
+        f"labels mix types: {listed(sorted({type(value).__name__ for value in y}))}",
         where,
         "give whole numbers or text, one a sample",
     )
+
+
+def is_nan(value: Any) -> bool:
+    """Whether a value is the float NaN, whatever its type."""
+    return isinstance(value, float | np.floating) and bool(np.isnan(value))
 
 
 def _ints(y: np.ndarray, where: str) -> np.ndarray:
@@ -204,7 +210,7 @@ def _at_row(code: str, complaint: str, bad: np.ndarray, y: np.ndarray, where: st
 
 
 def _discover(values: np.ndarray, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Find the classes in the labels: numbers in order, text sorted; −1 and +1 are the two classes of a sign."""
+    """Find the classes in the labels: numbers in order, text sorted; −1 and +1 are a sign's two classes."""
     found, codes = np.unique(values, return_inverse=True)
     signs = found.dtype.kind == "i" and found.tolist() == [-1, 1]
     if found.dtype.kind == "i" and found[0] < 0 and not signs:
@@ -235,12 +241,13 @@ def _warn_without_samples(codes: np.ndarray, names: tuple[str, ...], where: str)
     counts = np.bincount(codes, minlength=len(names))
     if (counts == 0).any():
         empty = [name for name, count in zip(names, counts, strict=True) if count == 0]
-        warn("class-without-samples", f"{where}: declared classes without samples: {_listed(empty)}")
+        warn("class-without-samples", f"{where}: declared classes without samples: {listed(empty)}")
 
 
-def _classes_differ(unknown: list[str], missing: list[str], where: str) -> InputError:
-    parts = [f"only here: {_listed(unknown)}"] if unknown else []
-    parts += [f"only in the training split: {_listed(missing)}"] if missing else []
+def classes_differ(unknown: list[str], missing: list[str], where: str) -> InputError:
+    """Return the error for a split whose classes are not those of the training split."""
+    parts = [f"only here: {listed(unknown)}"] if unknown else []
+    parts += [f"only in the training split: {listed(missing)}"] if missing else []
     return InputError(
         "classes-differ",
         f"the classes differ from those of the training split; {'; '.join(parts)}",
@@ -249,7 +256,8 @@ def _classes_differ(unknown: list[str], missing: list[str], where: str) -> Input
     )
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return the first few names, quoted, and how many more there are."""
     shown = ", ".join(repr(name) for name in names[:MISSING_NAMED])
     more = len(names) - MISSING_NAMED
     return f"{shown} and {more} more" if more > 0 else shown

@@ -61,9 +61,9 @@ def load_dataset(
     """Read a data set by name or path.
 
     Args:
-        source: ``digits``, ``cifar10``, ``mnist``, ``fashion-mnist``; a folder, ``.zip`` or ``.tar[.gz]`` of class
-            folders with or without ``train/ val/ test/``; ``.npz``; ``X.npy,y.npy``; Parquet, Arrow or Feather
-            files or a folder of them; tar shards; svmlight.
+        source: ``digits``, ``cifar10``, ``mnist``, ``fashion-mnist``; a folder, ``.zip`` or ``.tar[.gz]``
+            of class folders with or without ``train/ val/ test/``; ``.npz``; ``X.npy,y.npy``; Parquet, Arrow
+            or Feather files or a folder of them; tar shards; svmlight.
         size: Pixels (height and width, or one number for both) that every image is resized to.
         root: Folder that holds, or receives, the files of a named source.
         skip_bad: Go on without images that cannot be decoded, and list them in the notes.

@@ -1,0 +1,94 @@
+"""Many images to one block of pixels, in this process or in a process of its own.
+
+A worker is started as a program (not forked: its parent may hold threads and a GPU) and talks over its pipes:
+a length and a JSON header, then raw bytes, each way. It ends when its input ends.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import struct
+import sys
+from collections.abc import Sequence
+from typing import IO, Any
+
+import numpy as np
+
+from straightedge.data.images import BadImage, Decoding, decode
+
+Finding = tuple[str, str, tuple[str, ...]]
+"""What became of one file: ``ok``, ``size`` or a kind of `BadImage`; a reason; marks of its conversion."""
+
+
+def decode_block(
+    blobs: Sequence[bytes], how: Decoding, shape: tuple[int, int] | None
+) -> tuple[np.ndarray, list[Finding]]:
+    """Decode images of one size.
+
+    Args:
+        blobs: Whole files.
+        how: Channels, size and background.
+        shape: (height, width) that every image must have, or None to take that of the first good one.
+
+    Returns:
+        Pixels (n_ok, channels, height, width) uint8 of the good ones in order, and one finding a file.
+    """
+    rows: list[np.ndarray] = []
+    findings: list[Finding] = []
+    for blob in blobs:
+        try:
+            pixels, marks = decode(blob, how)
+        except BadImage as bad:
+            findings.append((bad.kind, bad.reason, ()))
+            continue
+        shape = shape or (pixels.shape[1], pixels.shape[2])
+        if pixels.shape[1:] != shape:
+            findings.append(("size", f"{pixels.shape[2]} × {pixels.shape[1]}", marks))
+            continue
+        rows.append(pixels)
+        findings.append(("ok", "", marks))
+    height, width = shape or (0, 0)
+    block = np.empty((len(rows), how.channels, height, width), np.uint8)
+    for position, row in enumerate(rows):
+        block[position] = row
+    return block, findings
+
+
+def send(stream: IO[bytes], header: dict[str, Any], *bodies: bytes | memoryview) -> None:
+    """Write one message: length of the header, header, bodies."""
+    text = json.dumps(header).encode()
+    stream.write(struct.pack("<Q", len(text)) + text)
+    for body in bodies:
+        stream.write(body)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> dict[str, Any] | None:
+    """Read the header of one message; None at the end of the stream."""
+    head = stream.read(8)
+    if len(head) < 8:
+        return None
+    header: dict[str, Any] = json.loads(stream.read(struct.unpack("<Q", head)[0]))
+    return header
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends this by the pipe
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    while (request := receive(source)) is not None:
+        how = request["how"]
+        size = tuple(how["size"]) if how["size"] else None
+        decoding = Decoding(how["channels"], size, tuple(how["background"]))
+        blobs = [source.read(length) for length in request["lengths"]]
+        block, findings = decode_block(blobs, decoding, tuple(request["shape"]) if request["shape"] else None)
+        send(
+            sink,
+            {"shape": block.shape, "findings": findings},
+            block.data.cast("B") if block.size else b"",
+        )
+
+
+if __name__ == "__main__":
+    main()

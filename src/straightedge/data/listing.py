@@ -1,0 +1,283 @@
+"""What is in a folder or an archive: names and sizes, checked, before any file is opened.
+
+Nothing is ever extracted: members are read into memory, so an archive cannot write anywhere. A member with a
+path that leads out, a link or a device, is refused all the same, for the archive is not what it seems.
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from straightedge.data.fingerprint import of_file, of_listing
+from straightedge.errors import InputError, MachineError
+
+IGNORED_NAMES = {"thumbs.db", "desktop.ini", "__macosx"}
+LARGEST_RATIO, RATIO_FROM = 250, 2**20
+"""A member above `RATIO_FROM` bytes that grows more than this is a bomb; images hardly shrink at all."""
+LARGEST_TOTAL_RATIO, TOTAL_FROM = 100, 2**30
+"""So is an archive whose members grow more than this together and beyond `TOTAL_FROM` bytes."""
+LARGEST_MEMBER = 2**29
+"""Bytes of the largest image file read."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file: its path inside the source, its size, and what its container needs to read it."""
+
+    path: PurePosixPath
+    size: int
+    handle: Any = None
+
+
+@dataclass
+class Listing:
+    """Files and folders of a source, hidden ones counted and left out.
+
+    Attributes:
+        items: Files, in the order they are best read.
+        folders: Folders, the empty ones too.
+        ignored: Number of hidden files and files of the operating system.
+        loops: Number of links that lead back to a folder they are in.
+        entries: (name, size, time of change in ns) for a fingerprint without opening files.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    folders: set[PurePosixPath] = field(default_factory=set)
+    ignored: int = 0
+    loops: int = 0
+    entries: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def add(self, item: Item) -> None:
+        """Keep a file, or count it as ignored."""
+        if is_ignored(item.path):
+            self.ignored += 1
+        else:
+            self.items.append(item)
+            self.folders.update(item.path.parents)
+
+
+def is_ignored(path: PurePosixPath) -> bool:
+    """Whether a part of the path is hidden or belongs to an operating system."""
+    return any(part.startswith(".") or part.lower() in IGNORED_NAMES for part in path.parts)
+
+
+def list_folder(root: Path) -> Listing:
+    """List a folder, following links to folders but never round a loop."""
+    listing = Listing()
+    status = root.stat()
+    _walk(root, PurePosixPath(), ((status.st_dev, status.st_ino),), listing)
+    listing.items.sort(key=lambda item: item.path.parts)
+    listing.entries.sort()
+    return listing
+
+
+def _walk(folder: Path, inside: PurePosixPath, above: tuple[tuple[int, int], ...], listing: Listing) -> None:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise MachineError(
+            "folder-unreadable", f"the folder cannot be listed: {error.strerror}", str(folder)
+        ) from None
+    for entry in entries:
+        path = inside / entry.name
+        try:
+            is_folder, status = entry.is_dir(), entry.stat()
+        except OSError:  # a link to nothing, or to itself
+            listing.ignored += 1
+            continue
+        if is_folder and not is_ignored(path):
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:
+                listing.loops += 1
+                continue
+            listing.folders.add(path)
+            _walk(Path(entry.path), path, (*above, identity), listing)
+        elif entry.is_file():
+            listing.add(Item(path, status.st_size, entry.path))
+            listing.entries.append((str(path), status.st_size, status.st_mtime_ns))
+        else:
+            listing.ignored += 1
+
+
+def list_zip(path: Path, archive: zipfile.ZipFile) -> Listing:
+    """List a zip, refusing unsafe members and bombs."""
+    listing = Listing()
+    infos = archive.infolist()
+    _refuse_total(sum(info.file_size for info in infos), path)
+    for info in infos:
+        inside = safe_path(info.filename, path)
+        if (info.external_attr >> 16) & 0o170000 not in (0, 0o100000, 0o040000):
+            raise _unsafe(path, info.filename, "is a link or a device")
+        if info.flag_bits & 1:
+            raise InputError("archive-encrypted", "a member is encrypted", f"{path}, {info.filename}")
+        if info.is_dir():
+            listing.folders |= {inside, *inside.parents} if not is_ignored(inside) else set()
+            continue
+        _refuse_member(info.file_size, info.compress_size, path, info.filename)
+        listing.add(Item(inside, info.file_size, info))
+    listing.items.sort(key=lambda item: item.path.parts)
+    return listing
+
+
+def list_tar(path: Path, archive: tarfile.TarFile) -> Listing:
+    """List a tar in its own order (a compressed one can only be read forward), refusing unsafe members."""
+    listing = Listing()
+    total, packed = 0, path.stat().st_size
+    for member in archive:
+        inside = safe_path(member.name, path)
+        if not (member.isreg() or member.isdir()):
+            raise _unsafe(path, member.name, "is a link or a device")
+        if member.isdir():
+            listing.folders |= {inside, *inside.parents} if not is_ignored(inside) else set()
+            continue
+        total += member.size
+        _refuse_member(member.size, packed, path, member.name)
+        _refuse_total(total, path)
+        listing.add(Item(inside, member.size, member))
+    return listing
+
+
+def safe_path(name: str, archive: Path) -> PurePosixPath:
+    """Return a member's path, refusing one that leads out of the folder it would be extracted to."""
+    parts = name.replace("\\", "/").split("/")
+    if ".." in parts or name.startswith(("/", "\\")) or (len(parts[0]) == 2 and parts[0][1] == ":"):
+        raise _unsafe(archive, name, "leads out of the archive")
+    return PurePosixPath(*[part for part in name.split("/") if part not in ("", ".")])
+
+
+def printable(path: PurePosixPath | str) -> str:
+    """Return a path as text that any file can hold: bytes that are no UTF-8 become hexadecimal."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _unsafe(archive: Path, name: str, what: str) -> InputError:
+    where = f"{archive}, {printable(name)}"
+    return InputError("archive-member-unsafe", f"a member {what}", where, "pack plain files and folders only")
+
+
+def _refuse_member(size: int, packed: int, archive: Path, name: str) -> None:
+    if size > LARGEST_MEMBER or (size > RATIO_FROM and size > LARGEST_RATIO * max(1, packed)):
+        raise InputError(
+            "archive-bomb",
+            f"a member of {packed} bytes claims to hold {size}",
+            f"{archive}, {printable(name)}",
+            f"members above {RATIO_FROM} bytes may grow at most {LARGEST_RATIO} times",
+        )
+
+
+def _refuse_total(total: int, archive: Path) -> None:
+    packed = archive.stat().st_size
+    if total > TOTAL_FROM and total > LARGEST_TOTAL_RATIO * packed:
+        raise InputError(
+            "archive-bomb",
+            f"members of an archive of {packed} bytes claim to hold {total} together",
+            str(archive),
+            f"beyond {TOTAL_FROM} bytes an archive may grow at most {LARGEST_TOTAL_RATIO} times",
+        )
+
+
+class Container:
+    """A folder or archive, open for reading its items one after the other; listed when it is first asked."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._archive: zipfile.ZipFile | tarfile.TarFile | None = None
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._archive is not None:
+            self._archive.close()
+
+    @cached_property
+    def listing(self) -> Listing:
+        """The files and folders inside.
+
+        Raises:
+            InputError: ``archive-broken``, ``archive-member-unsafe``, ``archive-bomb``,
+                ``archive-encrypted``.
+            MachineError: ``folder-unreadable``.
+        """
+        if self.path.is_dir():
+            return list_folder(self.path)
+        try:
+            if zipfile.is_zipfile(self.path):
+                self._archive = zipfile.ZipFile(self.path)
+                return list_zip(self.path, self._archive)
+            self._archive = tarfile.open(self.path)  # noqa: SIM115 (closed by __exit__)
+            return list_tar(self.path, self._archive)
+        except (OSError, *BROKEN) as error:
+            raise _broken(self.path, error) from None
+
+    def fingerprint(self) -> str:
+        """Hash the archive's bytes, or names, sizes and times of a folder's files."""
+        return of_listing(self.listing.entries) if self.path.is_dir() else of_file(self.path)
+
+    def in_reading_order(self, items: Sequence[Item]) -> list[int]:
+        """Return positions in the order in which reading is fast: a tar is read forward."""
+        positions = list(range(len(items)))
+        if isinstance(self._archive, tarfile.TarFile):
+            positions.sort(key=lambda position: items[position].handle.offset)
+        return positions
+
+    def read(self, items: Sequence[Item]) -> Iterator[bytes]:
+        """Yield the bytes of each item, in the order given.
+
+        Raises:
+            InputError: ``archive-broken`` with the member.
+            MachineError: ``file-unreadable``.
+        """
+        for item in items:
+            try:
+                yield self._read(item)
+            except BROKEN as error:
+                raise _broken(self.path, error, item) from None
+            except OSError as error:
+                raise _unreadable(self.path, error, item) from None
+
+    def _read(self, item: Item) -> bytes:
+        if isinstance(self._archive, zipfile.ZipFile):
+            return self._archive.read(item.handle)
+        if isinstance(self._archive, tarfile.TarFile):
+            file = self._archive.extractfile(item.handle)
+            data = file.read() if file is not None else b""
+            if len(data) < item.size:
+                raise EOFError("the archive ends inside this member")
+            return data
+        return Path(item.handle).read_bytes()
+
+
+BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,  # a compression that is not known
+    RuntimeError,  # a member that claims to be encrypted after all
+)
+
+
+def _broken(path: Path, error: Exception, item: Item | None = None) -> InputError:
+    where = str(path) if item is None else f"{path}, {printable(item.path)}"
+    return InputError(
+        "archive-broken", f"the archive cannot be read: {error}", where, "download or pack it again"
+    )
+
+
+def _unreadable(path: Path, error: OSError, item: Item) -> Exception:
+    if path.is_dir():
+        return MachineError(
+            "file-unreadable", f"the file cannot be read: {error.strerror}", printable(item.handle)
+        )
+    return _broken(path, error, item)
