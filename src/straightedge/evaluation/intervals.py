@@ -1,0 +1,159 @@
+"""95 % bootstrap intervals, of the kind that covers for each number.
+
+The percentile bootstrap, the usual choice, covers an accuracy of 0.98 on 200 images in 91 % of all test sets,
+one of 0.99 in 87 %: near 1 it is too narrow, and it is [1, 1] for a perfect score. So each number gets the
+kind that holds what it promises; coverage is checked exactly or by simulation in the tests.
+
+* Shares (accuracy, top-k): Bayesian bootstrap of the N outcomes and two more, one right and one wrong.
+* Balanced accuracy: the same, of as many outcomes as carry the variance of the stratified bootstrap.
+* Log loss: bootstrap-t, which follows the long tail of the losses to the right.
+* Calibration error: bootstrap of the cells of the diagram, less the bias of the estimate; from 0 where
+  calibration may be perfect.
+
+References:
+    Rubin, "The Bayesian Bootstrap", Annals of Statistics 1981; Efron and Tibshirani, "An Introduction to the
+    Bootstrap", 1993, chapters 12 and 13; Brown, Cai, DasGupta, "Interval Estimation for a Binomial
+    Proportion", Statistical Science 2001.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from straightedge.calibration import bin_of, expected_calibration_error
+
+LEVEL = 0.95
+REPLICATES = 2_000
+BLOCKS = 1_000
+"""Above twice as many samples, losses are resampled in this many random blocks."""
+
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+
+Interval = tuple[float, float]
+
+
+def share_interval(successes: float, n: float) -> Interval:
+    """Return the interval of a share of successes.
+
+    Args:
+        successes: How many of n (need not be whole: see `balanced_interval`).
+        n: Number of outcomes.
+
+    Numerics:
+        Bayesian bootstrap weights of N + 2 outcomes are Dirichlet(1, …, 1); those of the right ones add up to
+        Beta(successes + 1, failures + 1), so the quantiles of infinitely many replicates have a closed form.
+        Covers 93.4–96.7 % for every n ≥ 200 and true share 0.1–0.99.
+    """
+    from scipy.stats import beta
+
+    low, high = beta.ppf(TAILS, successes + 1, n - successes + 1)
+    share = successes / n
+    return float(min(low, share)), float(max(high, share))  # a perfect score lies in its own interval
+
+
+def balanced_interval(totals: np.ndarray, right: np.ndarray) -> Interval:
+    """Return the interval of the mean recall.
+
+    Args:
+        totals: (C,) samples of each class.
+        right: (C,) how many of them are right.
+
+    Numerics:
+        Classes are resampled apart: the variance is Σ p_c(1 − p_c)/(n_c − 1)/C². The interval is that of a
+        share of b(1 − b)/variance outcomes, b the mean recall: of N where classes are alike, of fewer where a
+        small class decides.
+    """
+    totals, right = totals[totals > 0], right[totals > 0]
+    recall = right / totals
+    middle = float(recall.mean())
+    alone = totals < 2  # a class of one sample tells nothing of its own variance: the mean's is taken
+    spread = np.where(alone, middle * (1 - middle), recall * (1 - recall) / np.maximum(totals - 1, 1))
+    variance = float(spread.sum()) / len(totals) ** 2
+    if variance > 0:
+        n = middle * (1 - middle) / variance
+    else:  # all right, or every class all right or all wrong: as if classes were alike
+        n = len(totals) ** 2 / float((1 / totals).sum())
+    return share_interval(middle * n, n)
+
+
+def mean_interval(values: np.ndarray, seed: int = 0, replicates: int = REPLICATES) -> Interval | None:
+    """Return the interval of a mean of non-negative losses.
+
+    Args:
+        values: (N,) losses, up to 1e300.
+        seed: Seed of the resampling.
+        replicates: Number of resampled sets.
+
+    Returns:
+        Low and high, low at least 0; None for a single sample, which says nothing of its spread.
+
+    Numerics:
+        Bootstrap-t: the shape of t = (m* − m)/se* is resampled, the standard error comes from all samples.
+        With many samples, means of random blocks of ⌊N/1000⌋ are resampled: their t has the same skewness to
+        leading order.
+    """
+    if len(values) < 2:
+        return None
+    scale = float(np.abs(values).max()) or 1.0  # squares of 1e300 would overflow
+    scaled = values / scale
+    middle, error = float(scaled.mean()), float(scaled.std(ddof=1)) / np.sqrt(len(values))
+    rng = np.random.default_rng(seed)
+    shape = _studentised(_blocks(scaled, rng), rng, replicates)
+    low, high = (middle - np.quantile(shape, tail) * error for tail in reversed(TAILS))
+    return float(max(0.0, min(low, middle)) * scale), float(max(high, middle) * scale)
+
+
+def _blocks(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the values, or the means of random blocks of them when there are many."""
+    size = len(values) // BLOCKS
+    if size < 2:
+        return values
+    return np.asarray(rng.permutation(values)[: size * BLOCKS].reshape(BLOCKS, size).mean(axis=1))
+
+
+def _studentised(values: np.ndarray, rng: np.random.Generator, replicates: int) -> np.ndarray:
+    """Return (m* − m)/se* of resampled sets; 0 where a set has no spread."""
+    n = len(values)
+    centred = values - values.mean()
+    drawn = centred[rng.integers(0, n, (replicates, n), dtype=np.uint16)]
+    means = drawn.mean(axis=1)
+    errors = np.sqrt(np.maximum((drawn**2).mean(axis=1) - means**2, 0) / max(n - 1, 1))
+    shape: np.ndarray = np.zeros_like(means)
+    np.divide(means, errors, out=shape, where=errors > 0)
+    return shape
+
+
+def calibration_interval(
+    confidence: np.ndarray, correct: np.ndarray, n_bins: int = 15, seed: int = 0, replicates: int = REPLICATES
+) -> Interval:
+    """Return the interval of the expected calibration error.
+
+    Args:
+        confidence: (N,) probability of the predicted class.
+        correct: (N,) bool.
+        n_bins: Bins of the diagram.
+        seed: Seed of the resampling.
+        replicates: Number of resampled sets.
+
+    Numerics:
+        Resampling adds noise to an estimate that noise already made larger. The lower end is the basic one,
+        2e − e*, which takes that noise away twice; a perfect model still looks worse than it is, so when the
+        error seen is within what perfect calibration gives in 97.5 % of cases, the interval begins at 0. The
+        upper end takes nothing away: e + 1.96 standard deviations, or the basic one if that is higher. In
+        simulations with 200 to 10,000 samples the two cover in 93–98 %.
+    """
+    n, where = len(confidence), bin_of(confidence, n_bins)
+    cell = where * 2 + correct
+    counts = np.bincount(cell, minlength=2 * n_bins)
+    residual = np.bincount(cell, correct - confidence, 2 * n_bins) / np.maximum(counts, 1)
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(n, counts / n, replicates) * residual
+    errors = np.abs(drawn.reshape(replicates, n_bins, 2).sum(axis=2)).sum(axis=1) / n
+    seen = expected_calibration_error(confidence, correct, n_bins)
+    least, most = np.quantile(errors, TAILS)
+    # residuals of a perfect model: their variance in a bin is Σ confidence (1 − confidence)
+    noise = np.sqrt(np.bincount(where, confidence * (1 - confidence), n_bins))
+    perfect = np.abs(rng.standard_normal((replicates, n_bins)) * noise).sum(axis=1) / n
+    low = 0.0 if seen <= np.quantile(perfect, TAILS[1]) else max(0.0, min(2 * seen - most, seen))
+    high = max(2 * seen - least, seen + 1.96 * float(errors.std()))
+    return float(low), float(min(1.0, high))

@@ -1,0 +1,80 @@
+"""Labels to look at again, and images the model finds hard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from straightedge.calibration import as_scores, fit_temperature
+from straightedge.evaluation.outcomes import outcomes
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Samples in order, the first to be looked at first.
+
+    Attributes:
+        index: (N,) int64 sample indices.
+        suggested: (N,) int64: the class the model would give instead (`suspects`), or gave (`hardest`).
+        score: (N,) float64 in [0, 1], falling: how improbable the given label is, 1 − its probability.
+    """
+
+    index: np.ndarray
+    suggested: np.ndarray
+    score: np.ndarray
+
+    def head(self, count: int) -> Ranking:
+        """Return the first `count`."""
+        return Ranking(self.index[:count], self.suggested[:count], self.score[:count])
+
+
+def suspects(out_of_fold_scores: Any, y: Any) -> Ranking:
+    """Rank training samples by how likely their label is wrong.
+
+    Args:
+        out_of_fold_scores: (N, C), each row from a model that was not trained on that sample; from one that
+            was, the mistakes are learned and hide. Softmax scores or SVM margins.
+        y: (N,) given labels.
+
+    Returns:
+        All samples, the most suspicious first; `suggested` is the best class other than the given one.
+
+    Numerics:
+        The score is self-confidence at a temperature fitted on these very scores. If labels are flipped at
+        random with any one rate, the odds that a label is wrong are proportional to (1 − p)/p with p the
+        probability of the given label, so no other order finds more of them if p is right. In trials it found
+        as many as the normalised margin p − max p_j on digits and nearly twice as many on CIFAR-10, and more
+        than class-wise thresholds on both.
+
+    References:
+        Northcutt, Jiang, Chuang, "Confident Learning", JAIR 2021, section 3; Kuan and Mueller,
+        "Model-agnostic label quality scoring to detect real-world label errors", 2022.
+    """
+    scores = as_scores(out_of_fold_scores)
+    happened = outcomes(scores, y, fit_temperature(scores, np.asarray(y)))
+    others = np.array(scores, dtype=np.float64)
+    others[np.arange(len(others)), happened.y] = -np.inf
+    return _ranked(happened.loss, others.argmax(axis=1))
+
+
+def hardest(scores: Any, y: Any, *, temperature: float | None = None) -> Ranking:
+    """Rank samples by how improbable the model finds their label.
+
+    Args:
+        scores: (N, C) scores of the final model, such as of the test images.
+        y: (N,) labels.
+        temperature: T of the probabilities; None is T = 1 (for an SVM only the order then means something).
+
+    Returns:
+        All samples, the hardest first; `suggested` is the prediction.
+    """
+    happened = outcomes(scores, y, temperature or 1.0)
+    return _ranked(happened.loss, happened.predicted)
+
+
+def _ranked(loss: np.ndarray, suggested: np.ndarray) -> Ranking:
+    """Order by loss, which tells apart what 1 − probability rounds to 1; ties keep the order of the data."""
+    order = np.argsort(-loss, kind="stable")
+    return Ranking(order, suggested[order], -np.expm1(-loss[order]))

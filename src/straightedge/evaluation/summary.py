@@ -1,0 +1,92 @@
+"""`evaluate`: everything the report and metrics.json say of one split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from straightedge.calibration import expected_calibration_error, reliability
+from straightedge.errors import InputError
+from straightedge.evaluation.intervals import (
+    balanced_interval,
+    calibration_interval,
+    mean_interval,
+    share_interval,
+)
+from straightedge.evaluation.metrics import class_counts, confusion_of, mean, mean_recall, per_class
+from straightedge.evaluation.outcomes import Outcomes, outcomes
+
+
+def evaluate(
+    scores: Any,
+    y: Any,
+    classes: Sequence[str],
+    *,
+    temperature: float | None = None,
+    probabilities: bool = True,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Judge the scores of one split.
+
+    Args:
+        scores: (N, C) scores, NumPy or torch.
+        y: (N,) labels in 0…C−1.
+        classes: C class names, index = label.
+        temperature: T of softmax(scores / T); None is T = 1, the model as trained.
+        probabilities: Whether the scores give probabilities at all; False for an SVM without a fitted
+            temperature, whose log loss and calibration are then None.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        A dictionary JSON can hold: ``n``, ``accuracy`` with its ``interval``; ``balanced_accuracy``,
+        ``top_k``, ``log_loss`` (nats) and ``ece`` as ``{"value", "interval"}``; ``per_class``, ``confusion``
+        (row = label), ``reliability`` and ``temperature``. Intervals are 95 % bootstrap intervals.
+
+    Raises:
+        InputError: ``scores-shape``, ``scores-length``, ``scores-not-finite``, ``labels-out-of-range``,
+            ``scores-classes``.
+    """
+    happened = outcomes(scores, y, temperature or 1.0)
+    if len(classes) != happened.n_classes:
+        raise InputError(
+            "scores-classes", f"{happened.n_classes} columns of scores, {len(classes)} class names"
+        )
+    table = confusion_of(happened)
+    right = int(happened.correct.sum())
+    return {
+        "n": happened.n,
+        "accuracy": right / happened.n,
+        "interval": list(share_interval(right, happened.n)),
+        "balanced_accuracy": {
+            "value": mean_recall(happened),
+            "interval": list(balanced_interval(*class_counts(happened))),
+        },
+        "top_k": _top_k(happened),
+        **_of_probabilities(happened if probabilities else None, seed),
+        "per_class": per_class(table, classes),
+        "confusion": table.tolist(),
+        "temperature": temperature,
+    }
+
+
+def _top_k(happened: Outcomes) -> dict[str, Any]:
+    """Top 5, or all classes but one where there are no more than five."""
+    k = 5 if happened.n_classes > 5 else happened.n_classes - 1
+    among = int((happened.rank < k).sum())
+    return {"k": k, "value": among / happened.n, "interval": list(share_interval(among, happened.n))}
+
+
+def _of_probabilities(happened: Outcomes | None, seed: int) -> dict[str, Any]:
+    if happened is None:
+        return {"log_loss": None, "ece": None, "reliability": None}
+    said, right = happened.confidence, happened.correct
+    around = mean_interval(happened.loss, seed)
+    return {
+        "log_loss": {"value": mean(happened.loss), "interval": list(around) if around else None},
+        "ece": {
+            "value": expected_calibration_error(said, right),
+            "interval": list(calibration_interval(said, right, seed=seed)),
+        },
+        "reliability": [asdict(bin_) for bin_ in reliability(said, right)],
+    }

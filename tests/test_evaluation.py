@@ -1,0 +1,222 @@
+"""Metrics against scikit-learn, edges of every number, calibration, suspects."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as oracle
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+
+from straightedge.calibration import fit_temperature, log_softmax, probabilities, reliability
+from straightedge.errors import InputError, StraightedgeWarning
+from straightedge.evaluation import (
+    accuracy,
+    balanced_accuracy,
+    confusion,
+    evaluate,
+    hardest,
+    log_loss,
+    paired_test,
+    suspects,
+    top_k_accuracy,
+)
+
+CLASSES = tuple("abcdefg")
+
+
+@pytest.fixture
+def judged():
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 7, 900)
+    scores = rng.normal(size=(900, 7))
+    scores[np.arange(900), y] += 1.5
+    return scores, y
+
+
+def test_metrics_equal_scikit_learns(judged):
+    scores, y = judged
+    said, told = probabilities(scores), scores.argmax(1)
+    assert accuracy(scores, y) == oracle.accuracy_score(y, told)
+    assert balanced_accuracy(scores, y) == pytest.approx(oracle.balanced_accuracy_score(y, told), rel=1e-12)
+    assert top_k_accuracy(scores, y, 3) == oracle.top_k_accuracy_score(y, scores, k=3)
+    assert log_loss(scores, y) == pytest.approx(oracle.log_loss(y, said), rel=1e-12)
+    assert (confusion(scores, y) == oracle.confusion_matrix(y, told)).all()
+    found = evaluate(scores, y, CLASSES)
+    columns = oracle.precision_recall_fscore_support(y, told)
+    for i, row in enumerate(found["per_class"]):
+        assert [row["precision"], row["recall"], row["f1"], row["n"]] == pytest.approx(
+            [column[i] for column in columns]
+        )
+
+
+def test_the_dictionary_is_json_and_torch_gives_the_same(judged):
+    scores, y = judged
+    found = evaluate(scores, y, CLASSES, temperature=1.3)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert evaluate(torch.tensor(scores), torch.tensor(y), CLASSES, temperature=1.3) == found
+    assert found["temperature"] == 1.3
+    assert found["interval"][0] < found["accuracy"] < found["interval"][1]
+    assert sum(bin_["n"] for bin_ in found["reliability"]) == 900
+    by_hand = sum(abs(b["accuracy"] - b["confidence"]) * b["n"] for b in found["reliability"] if b["n"])
+    assert found["ece"]["value"] == pytest.approx(by_hand / 900)
+    for name in ("balanced_accuracy", "top_k", "log_loss", "ece"):
+        low, high = found[name]["interval"]
+        assert low <= found[name]["value"] <= high
+
+
+def test_the_seed_decides_and_the_order_of_rows_does_not_change_the_value(judged):
+    scores, y = judged
+    assert evaluate(scores, y, CLASSES, seed=4) == evaluate(scores, y, CLASSES, seed=4)
+    turned = evaluate(scores[::-1], y[::-1], CLASSES)
+    assert turned["confusion"] == evaluate(scores, y, CLASSES)["confusion"]
+
+
+def test_without_probabilities_nothing_is_made_up(judged):
+    found = evaluate(*judged, CLASSES, probabilities=False)
+    assert found["log_loss"] is None
+    assert found["ece"] is None
+    assert found["reliability"] is None
+    assert found["accuracy"] > 0.4
+
+
+def test_blocks_give_the_same(judged, monkeypatch):
+    whole = evaluate(*judged, CLASSES)
+    # not by name: the package gives the function `outcomes` the name of its module
+    monkeypatch.setattr(sys.modules["straightedge.evaluation.outcomes"], "BLOCK_ROWS", 64)
+    assert evaluate(*judged, CLASSES) == whole
+
+
+def test_known_values_at_zero_weights():
+    y = np.arange(10).repeat(5)
+    found = evaluate(np.zeros((50, 10)), y, [str(i) for i in range(10)])
+    assert found["log_loss"]["value"] == pytest.approx(np.log(10), rel=1e-14)
+    assert found["accuracy"] == 0.1  # all scores equal: the first class, as argmax says
+    assert found["top_k"] == found["top_k"] | {"k": 5, "value": 0.5}
+
+
+@pytest.mark.parametrize("size", [1e4, 1e308])
+def test_huge_scores_give_finite_numbers(size):
+    scores = np.array([[size, -size, 0], [-size, size, 0], [size, -size, 1], [0.0, 0.0, size]])
+    found = evaluate(scores, np.array([0, 0, 2, 2]), tuple("abc"))
+    json.dumps(found, allow_nan=False)
+    assert found["accuracy"] == 0.5
+    assert found["log_loss"]["value"] > 0
+    assert np.isfinite(log_softmax(scores, 1e-3)).all()
+
+
+def test_class_without_samples_or_predictions_is_none_not_nan():
+    scores = np.array([[2.0, 1, 0], [2, 1, 0], [0, 2, 1]])
+    found = evaluate(scores, np.array([0, 1, 1]), tuple("abc"))
+    assert found["per_class"][2] == {"class": "c", "n": 0, "precision": None, "recall": None, "f1": None}
+    assert found["balanced_accuracy"]["value"] == pytest.approx((1 + 0.5) / 2)
+    json.dumps(found, allow_nan=False)
+
+
+def test_one_sample_and_two_classes_work():
+    found = evaluate(np.array([[1.0, 0.0]]), np.array([0]), ("a", "b"))
+    assert found["accuracy"] == 1
+    assert found["interval"][0] < 0.2
+    assert found["log_loss"]["interval"] is None
+    assert found["top_k"]["k"] == 1
+
+
+@pytest.mark.parametrize(
+    ("scores", "y", "code"),
+    [
+        pytest.param(np.zeros(4), np.zeros(4, int), "scores-shape", id="1-D scores"),
+        pytest.param(np.zeros((0, 3)), np.zeros(0, int), "scores-shape", id="empty set"),
+        pytest.param(np.zeros((3, 1)), np.zeros(3, int), "scores-shape", id="one class"),
+        pytest.param(np.zeros((3, 2)), np.zeros(2, int), "scores-length", id="len(y) ≠ N"),
+        pytest.param(np.zeros((3, 2)), np.array([0, 1, 2]), "labels-out-of-range", id="label ≥ C"),
+        pytest.param(np.zeros((3, 2)), np.array([0, -1, 1]), "labels-out-of-range", id="negative label"),
+        pytest.param(np.array([[0, np.nan]]), np.array([0]), "scores-not-finite", id="NaN score"),
+        pytest.param(np.array([[0, np.inf]]), np.array([0]), "scores-not-finite", id="infinite score"),
+        pytest.param(np.zeros((3, 3)), np.array([0, 1, 1]), "scores-classes", id="names ≠ columns"),
+    ],
+)
+def test_bad_input_is_refused(scores, y, code):
+    with pytest.raises(InputError) as caught:
+        evaluate(scores, y, ("a", "b"))
+    assert caught.value.code == code
+
+
+def test_temperature_finds_the_true_one():
+    rng = np.random.default_rng(2)
+    scores = rng.normal(size=(20_000, 6)) * 2
+    chance = probabilities(scores)
+    y = (chance.cumsum(1) < rng.random((20_000, 1))).sum(1)
+    for factor in (1e-6, 0.3, 1, 4, 1e6):
+        assert fit_temperature(scores * factor, y) == pytest.approx(factor, rel=0.04)
+
+
+def test_temperature_is_the_minimum_of_the_loss(judged):
+    scores, y = judged
+    best = fit_temperature(scores, y)
+    at_best = log_loss(scores, y, best)
+    assert at_best <= min(log_loss(scores, y, best * f) for f in (0.9, 0.999, 1.001, 1.1))
+    slope = (log_loss(scores, y, best * 1.0001) - log_loss(scores, y, best * 0.9999)) / 2e-4
+    assert abs(slope) < 1e-6
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_temperature_without_a_minimum_warns(sign):
+    scores = np.eye(4)[np.arange(40) % 4] * sign
+    with pytest.warns(StraightedgeWarning, match="temperature-at-bound"):
+        assert np.isfinite(fit_temperature(scores, np.arange(40) % 4))
+
+
+def test_reliability_bins_hold_their_edges():
+    bins = reliability(np.array([0.2, 0.2000001, 1.0]), np.array([True, False, True]), 5)
+    assert [bin_.n for bin_ in bins] == [1, 1, 0, 0, 1]
+    assert bins[0].accuracy == 1
+    assert bins[2].confidence is None
+
+
+def test_mcnemar_is_the_exact_binomial():
+    first = np.array([1] * 10 + [0] * 2 + [1] * 30 + [0] * 5, dtype=bool)
+    second = np.array([0] * 10 + [1] * 2 + [1] * 30 + [0] * 5, dtype=bool)
+    found = paired_test(first, second)
+    assert (found.only_first, found.only_second, found.both, found.neither) == (10, 2, 30, 5)
+    assert found.p_value == pytest.approx(2 * (1 + 12 + 66) / 2**12)
+    assert found.difference == pytest.approx(8 / 47)
+    assert found.interval[0] < 8 / 47 < found.interval[1]
+    same = paired_test(first, first)
+    assert same.p_value == 1
+    assert same.interval[0] < 0 < same.interval[1]
+    with pytest.raises(InputError, match="paired-length"):
+        paired_test(first, second[:5])
+
+
+def test_hardest_puts_the_least_probable_label_first():
+    scores = np.array([[0.0, 1], [0, 90], [0, 80], [5, 0]])
+    ranked = hardest(scores, np.array([0, 0, 0, 0]))
+    assert ranked.index.tolist() == [1, 2, 0, 3]
+    assert ranked.suggested.tolist() == [1, 1, 1, 0]
+    assert (np.diff(ranked.score) <= 0).all()
+    assert ranked.head(2).index.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("margins", [False, True], ids=["log odds", "margins on another scale"])
+def test_suspects_finds_flipped_digits(seed, margins):
+    X, y = load_digits(return_X_y=True)
+    rng = np.random.default_rng(seed)
+    count = round(0.02 * len(y))
+    flipped = rng.choice(len(y), count, replace=False)
+    given = y.copy()
+    given[flipped] = (y[flipped] + rng.integers(1, 10, count)) % 10
+    model = LogisticRegression(C=0.1, max_iter=200, tol=1e-3)
+    scores = cross_val_predict(model, X / 16, given, cv=3, method="decision_function")
+    ranked = suspects(scores * (17 if margins else 1), given)
+    assert sorted(ranked.index) == list(range(len(y)))
+    first = ranked.head(count)
+    found = np.isin(first.index, flipped)
+    assert found.mean() >= 5 * 0.02  # chance finds 2 %
+    assert found.mean() >= 0.6  # and far more than asked
+    right = first.suggested[found] == y[first.index[found]]
+    assert right.mean() >= 0.7
+    assert (ranked.suggested != given[ranked.index]).all()
