@@ -1,0 +1,142 @@
+"""Central differences of one entry, and the verdict on it: right, on a kink, or wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from straightedge.gradcheck.reference import Floats, Labels, margins
+from straightedge.gradcheck.report import Verdict
+
+ValueFunction = Callable[[Floats], float]
+SHORTER_STEPS = (0.1, 0.01)
+LONGER_STEP = 100.0
+
+
+@dataclass(frozen=True)
+class Quotient:
+    """The three values around W along one entry, and what follows from them.
+
+    Attributes:
+        below: f(W − hM), M the matrix with a single 1 of item ②.
+        here: f(W).
+        above: f(W + hM).
+        width: 2h as the floating-point numbers have it.
+    """
+
+    below: float
+    here: float
+    above: float
+    width: float
+
+    @property
+    def central(self) -> float:
+        """(f(W + hM) − f(W − hM)) / 2h."""
+        return (self.above - self.below) / self.width
+
+    @property
+    def bracket(self) -> tuple[float, float]:
+        """The slopes on both sides, the lower one first: a convex loss has its derivative between them."""
+        sides = (self.here - self.below) / (self.width / 2), (self.above - self.here) / (self.width / 2)
+        return min(sides), max(sides)
+
+    @property
+    def bend(self) -> float:
+        """Distance of the two slopes: it shrinks with h where the loss is smooth, and stays at a kink."""
+        low, high = self.bracket
+        return high - low
+
+    @property
+    def rounding(self) -> float:
+        """Error that the rounding of the loss alone can put into `central`."""
+        size = max(abs(self.below), abs(self.here), abs(self.above))
+        return float(16 * np.finfo(np.float64).eps * size / self.width)
+
+
+def relative_error(analytic: float, numeric: float) -> float:
+    """|a − n| / max(|a|, |n|), and 0 where both are 0."""
+    largest = max(abs(analytic), abs(numeric))
+    return abs(analytic - numeric) / largest if largest else 0.0
+
+
+@dataclass(frozen=True)
+class EntryCheck:
+    """Checks one entry of dW against central differences of f.
+
+    Attributes:
+        value: f, a function of W.
+        W: (D, C) where the gradient was taken.
+        here: f(W).
+        entry: (row, column).
+        step: h.
+        tolerance: Largest relative error of a right entry.
+        scores: For a hinge: X (N, D) and y (N,), so that margins that change sign can be seen.
+    """
+
+    value: ValueFunction
+    W: Floats
+    here: float
+    entry: tuple[int, int]
+    step: float
+    tolerance: float
+    scores: tuple[Floats, Labels] | None = None
+
+    def verdict(self, analytic: float) -> tuple[float, Verdict]:
+        """Return the numeric derivative that the verdict rests on, and the verdict."""
+        quotient = self._quotient(1.0)
+        if self._agrees(analytic, quotient.central):
+            return quotient.central, "ok"
+        if self._is_kink(analytic, quotient):
+            return quotient.central, "kink"
+        refined = self._refined()
+        if self._agrees(analytic, refined):
+            return refined, "ok"
+        in_the_noise = abs(analytic - quotient.central) <= quotient.rounding
+        return quotient.central, "ok" if in_the_noise else "mistake"
+
+    def _quotient(self, factor: float) -> Quotient:
+        ends = []
+        for sign in (-1, 1):
+            moved = self.W.copy()
+            moved[self.entry] += sign * factor * self.step
+            ends.append((moved[self.entry], self.value(moved)))
+        (left, below), (right, above) = ends
+        return Quotient(below, self.here, above, float(right - left))
+
+    def _refined(self) -> float:
+        """A small entry drowns in rounding: a longer step lifts it out, and Richardson pays its h² back."""
+        return (4 * self._quotient(LONGER_STEP).central - self._quotient(2 * LONGER_STEP).central) / 3
+
+    def _agrees(self, analytic: float, numeric: float) -> bool:
+        return relative_error(analytic, numeric) <= self.tolerance
+
+    def _is_kink(self, analytic: float, quotient: Quotient) -> bool:
+        """A right entry at a kink still lies between the slopes of both sides; a wrong one seldom does."""
+        low, high = quotient.bracket
+        slack = self.tolerance * max(abs(low), abs(high)) + 4 * quotient.rounding
+        if not low - slack <= analytic <= high + slack:
+            return False
+        return (
+            self._bends(analytic, quotient)
+            if self.scores is None
+            else self._margins_change_sign(*self.scores)
+        )
+
+    def _margins_change_sign(self, X: Floats, y: Labels) -> bool:
+        row, column = self.entry
+        below, above = X @ self.W, X @ self.W
+        below[:, column] -= self.step * X[:, row]
+        above[:, column] += self.step * X[:, row]
+        return not np.array_equal(margins(below, y) > 0, margins(above, y) > 0)
+
+    def _bends(self, analytic: float, quotient: Quotient) -> bool:
+        """For a loss without a name: at a kink the bend stays when h shrinks, or h comes free of it."""
+        for factor in SHORTER_STEPS:
+            shorter = self._quotient(factor)
+            if self._agrees(analytic, shorter.central):
+                return True
+            if shorter.bend > 0.5 * quotient.bend > 8 * shorter.rounding:
+                return True
+        return False
