@@ -1,0 +1,78 @@
+"""What a loss is: a function of one row of scores and its label. It never sees X.
+
+Conventions, for every loss of this package:
+
+* ``S`` (n, K, C) is a block of scores of n samples under K configurations; ``y`` (n,) are the labels.
+* ``value_and_gradient`` **overwrites S with A = ∂ℓ/∂S**, the score gradient, and returns the values (n, K):
+  the block is in cache, and a second array of its size would cost as much as the arithmetic.
+* Every loss is convex in the scores with infimum 0, so by the Fenchel–Young equality a ∈ ∂ℓ(s) has
+  −ℓ*(a) = ℓ(s) − ⟨s, a⟩, and for t in [0, 1]: −ℓ*(t a) ≥ −t ℓ*(a). Certificates rest on these two lines.
+
+References:
+    Shalev-Shwartz and Zhang, "Stochastic Dual Coordinate Ascent Methods for Regularized Loss Minimization",
+    JMLR 2013, section 2. Blondel, Martins and Niculae, "Learning with Fenchel-Young Losses", JMLR 2020.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class DualReference:
+    """A dual point whose rows depend on the class alone, used to repair the constraint of a free bias.
+
+    Attributes:
+        theta: (K,) share of the reference in the mixture (1 − θ) A + θ A_ref, in [0, 1].
+        rows: (K, C, C) float64; ``rows[k, c]`` is the score gradient of every sample of class c.
+        conjugate: (K,) float64; the mean of −ℓ* of the reference.
+    """
+
+    theta: Tensor
+    rows: Tensor
+    conjugate: Tensor
+
+
+class Loss(Protocol):
+    """The contract of a loss; implementations state only what differs.
+
+    Attributes:
+        name: The word for it on the command line and in files.
+        smooth: Whether the gradient is Lipschitz, so that a quasi-Newton method converges on it.
+        curvature: An upper estimate κ of the mean curvature of ℓ along one score; the whitening metric is
+            κ XᵀX/N + 2 reg I.
+    """
+
+    name: ClassVar[str]
+    smooth: ClassVar[bool]
+
+    def curvature(self, n_classes: int) -> float:
+        """Return κ for ``n_classes`` classes."""
+        ...
+
+    def value_and_gradient(self, S: Tensor, y: Tensor) -> Tensor:
+        """Return ℓ for each row and configuration, and overwrite S with its gradient.
+
+        Args:
+            S: (n, K, C) scores, float32 or float64, any strides; overwritten by A.
+            y: (n,) int64 labels in [0, C).
+
+        Returns:
+            (n, K) values, same dtype as S, each ≥ 0.
+        """
+        ...
+
+    def dual_reference(self, residual: Tensor, shares: Tensor) -> DualReference:
+        """Return the class-wise dual point that cancels the column sums of A.
+
+        Args:
+            residual: (K, C) float64, the weighted column sums of A.
+            shares: (K, C) float64, the weighted share of each class (rows sum to 1).
+
+        Raises:
+            NotImplementedError: The loss has no certificate when the bias is not penalised.
+        """
+        ...

@@ -1,0 +1,189 @@
+"""The hinges: ℓ(s, y) = max over b in B of ⟨b, z(s)⟩, with margins z affine in the scores.
+
+| kind | margins z | B | ℓ |
+|---|---|---|---|
+| `svm` (Weston–Watkins, the notes) | z_j = 1 + s_j − s_y, z_y = 0 | [0, 1]^C | Σ_{j≠y} max(0, z_j) |
+| `crammer_singer` | the same | b ≥ 0, Σ b ≤ 1 | max(0, max_{j≠y} z_j) |
+| `one_vs_rest` | z_j = 1 + s_j for j ≠ y, z_y = 1 − s_y | [0, 1]^C | Σ_j max(0, z_j) |
+
+For b in B the score gradient a(b) is Jᵀb, with J the Jacobian of z, and −ℓ*(a(b)) = Σ b (the constant part
+of the margins): the whole of what a dual method needs to know. `squared_hinge` is Σ_{j≠y} max(0, z_j)²:
+smooth, and solved like softmax.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from straightedge.losses.base import DualReference
+
+
+def _index(S: Tensor, y: Tensor) -> Tensor:
+    return y.view(-1, 1, 1).expand(-1, S.shape[1], 1)
+
+
+class HingeLoss:
+    """The multiclass SVM loss of the notes (Weston and Watkins, 1999): Σ_{j≠y} max(0, s_j − s_y + 1).
+
+    Numerics:
+        At a kink (a margin of exactly 0) the subgradient 0 is taken, as in the notes (``margin > 0``).
+    """
+
+    name: ClassVar[str] = "svm"
+    smooth: ClassVar[bool] = False
+
+    def curvature(self, n_classes: int) -> float:
+        """Return 1: the curvature of the hinge smoothed at μ = 1; solvers divide by their own μ."""
+        return 1.0
+
+    def margins(self, S: Tensor, y: Tensor) -> Tensor:
+        """Overwrite S (n, K, C) with the margins z, 0 in the column of the right class."""
+        index = _index(S, y)
+        S.sub_(S.gather(2, index)).add_(1.0)
+        return S.scatter_(2, index, 0.0)
+
+    def project(self, b: Tensor, y: Tensor) -> Tensor:
+        """Overwrite b (n, K, C) with its projection on B; the column of the right class becomes 0."""
+        return b.clamp_(0.0, 1.0).scatter_(2, _index(b, y), 0.0)
+
+    def support(self, z: Tensor) -> Tensor:
+        """Return max over b in B of ⟨b, z⟩ (n, K) for margins z, 0 in the right class's column."""
+        return z.clamp_min(0.0).sum(dim=2)
+
+    def to_scores(self, b: Tensor, y: Tensor) -> Tensor:
+        """Overwrite b (n, K, C) with the score gradient a = Jᵀb: a_j = b_j, a_y = −Σ b (the notes' mask)."""
+        return b.scatter_(2, _index(b, y), -b.sum(dim=2, keepdim=True))
+
+    def subgradient(self, z: Tensor) -> Tensor:
+        """Overwrite margins z with the b in B that attains the maximum."""
+        return z.gt_(0.0)
+
+    def value_and_gradient(self, S: Tensor, y: Tensor) -> Tensor:
+        """See `Loss.value_and_gradient`."""
+        z = self.margins(S, y)
+        value = self.support(z)
+        self.to_scores(self.subgradient(z), y)
+        return value
+
+    def dual_reference(self, residual: Tensor, shares: Tensor) -> DualReference:
+        """Mix with a flow between classes whose net inflow cancels the residual.
+
+        F_yj = min(n_y, n_j)/2 + (ρ_j − ρ_y)/(2C), ρ = −r (1 − θ)/θ, where θ/(1 − θ) is the largest
+        |r_y − r_j| / (C min(n_y, n_j)): then 0 ≤ F_yj ≤ n_y, and class j receives ρ_j.
+        """
+        n_classes = shares.shape[1]
+        smaller = torch.minimum(shares[:, :, None], shares[:, None, :])
+        difference = residual[:, None, :] - residual[:, :, None]  # r_j − r_y at [y, j]
+        ratio = torch.where(difference == 0, 0.0, difference.abs() / (n_classes * smaller))
+        odds = ratio.flatten(1).amax(dim=1)
+        theta = torch.where(odds.isfinite(), odds / (1 + odds), 1.0)
+        rho = -difference / odds.clamp_min(1e-300)[:, None, None]  # ρ_j − ρ_y
+        flow = smaller / 2 + torch.where(odds[:, None, None] > 0, rho, 0.0) / (2 * n_classes)
+        identity = torch.eye(n_classes, dtype=shares.dtype, device=shares.device)
+        flow = flow * (1 - identity)
+        rows = flow / shares.clamp_min(1e-300)[:, :, None]
+        rows = rows - identity * rows.sum(dim=2, keepdim=True)
+        return DualReference(theta, rows, flow.sum(dim=(1, 2)))
+
+
+class CrammerSingerLoss(HingeLoss):
+    """max(0, max_{j≠y} (1 + s_j − s_y)): Crammer and Singer (2001), LinearSVC's `crammer_singer`."""
+
+    name: ClassVar[str] = "crammer_singer"
+
+    def project(self, b: Tensor, y: Tensor) -> Tensor:
+        """Overwrite b with its projection on {b ≥ 0, Σ b ≤ 1, b_y = 0}: sort and threshold (Held et al. 1974)."""
+        b.scatter_(2, _index(b, y), -torch.inf)
+        ordered = b.sort(dim=2, descending=True).values
+        # −∞ in the right class's column is last in the order; make it harmless for the running sums
+        ordered = torch.where(ordered.isfinite(), ordered, torch.zeros_like(ordered) - 1e30)
+        ranks = torch.arange(1, b.shape[2] + 1, dtype=b.dtype, device=b.device)
+        thresholds = (ordered.cumsum(dim=2) - 1.0) / ranks
+        count = (ordered > thresholds).sum(dim=2, keepdim=True).clamp_min(1)
+        tau = thresholds.gather(2, count - 1).clamp_min(0.0)
+        return b.sub_(tau).clamp_min_(0.0)
+
+    def support(self, z: Tensor) -> Tensor:
+        """Return the largest margin, at least 0."""
+        return z.amax(dim=2).clamp_min(0.0)
+
+    def subgradient(self, z: Tensor) -> Tensor:
+        """Overwrite z with the indicator of its largest entry where that is positive."""
+        largest = z.argmax(dim=2, keepdim=True)
+        positive = (z.gather(2, largest) > 0).to(z.dtype)
+        return z.zero_().scatter_(2, largest, positive)
+
+    def dual_reference(self, residual: Tensor, shares: Tensor) -> DualReference:
+        """Divide the flow of `HingeLoss` by C − 1, so that Σ b ≤ 1, with the share θ that this needs."""
+        n_classes = shares.shape[1]
+        wide = HingeLoss.dual_reference(self, residual * (n_classes - 1), shares)
+        # the wide flow cancels (C − 1) r at odds θ/(1 − θ); divided by C − 1 it cancels r at the same odds
+        return DualReference(wide.theta, wide.rows / (n_classes - 1), wide.conjugate / (n_classes - 1))
+
+
+class OneVsRestHingeLoss(HingeLoss):
+    """Σ_j max(0, 1 − t_j s_j), t_y = 1, t_j = −1 elsewhere: C two-class SVMs, LinearSVC's `ovr` and `hinge`."""
+
+    name: ClassVar[str] = "one_vs_rest"
+
+    def margins(self, S: Tensor, y: Tensor) -> Tensor:
+        """Overwrite S with 1 + s_j, and 1 − s_y in the column of the right class."""
+        index = _index(S, y)
+        correct = 1.0 - S.gather(2, index)
+        return S.add_(1.0).scatter_(2, index, correct)
+
+    def project(self, b: Tensor, y: Tensor) -> Tensor:
+        """Overwrite b with its projection on [0, 1]^C."""
+        return b.clamp_(0.0, 1.0)
+
+    def to_scores(self, b: Tensor, y: Tensor) -> Tensor:
+        """Overwrite b with a: a_j = b_j, a_y = −b_y."""
+        index = _index(b, y)
+        return b.scatter_(2, index, -b.gather(2, index))
+
+    def dual_reference(self, residual: Tensor, shares: Tensor) -> DualReference:
+        """Give each two-class problem its own flow: right and wrong samples of class j in balance.
+
+        For class j with share n_j: b = β_j on its own samples and b = α_j on the others, net inflow
+        (1 − n_j) α_j − n_j β_j = ρ_j, with α, β in [0, 1] around the balanced point of size m_j/2,
+        m_j = min(n_j, 1 − n_j).
+        """
+        n_classes = shares.shape[1]
+        smaller = torch.minimum(shares, 1 - shares)
+        ratio = torch.where(residual == 0, 0.0, residual.abs() / smaller)
+        odds = ratio.amax(dim=1)
+        theta = torch.where(odds.isfinite(), odds / (1 + odds), 1.0)
+        inflow = torch.where(odds[:, None] > 0, -residual / odds.clamp_min(1e-300)[:, None], 0.0)
+        others, own = (smaller + inflow) / 2, (smaller - inflow) / 2
+        identity = torch.eye(n_classes, dtype=shares.dtype, device=shares.device)
+        rows = (others / (1 - shares).clamp_min(1e-300))[:, None, :] * (1 - identity)
+        rows = rows - identity * (own / shares.clamp_min(1e-300))[:, :, None]
+        return DualReference(theta, rows, (others + own).sum(dim=1))
+
+
+class SquaredHingeLoss(HingeLoss):
+    """Σ_{j≠y} max(0, s_j − s_y + 1)²: the notes' margins squared; smooth, its certificate is free."""
+
+    name: ClassVar[str] = "squared_hinge"
+    smooth: ClassVar[bool] = True
+
+    def curvature(self, n_classes: int) -> float:
+        """Return 2: the second derivative of z² where the margin is positive."""
+        return 2.0
+
+    def value_and_gradient(self, S: Tensor, y: Tensor) -> Tensor:
+        """See `Loss.value_and_gradient`."""
+        z = self.margins(S, y).clamp_min_(0.0)
+        value = z.square().sum(dim=2)
+        self.to_scores(z.mul_(2.0), y)
+        return value
+
+    def dual_reference(self, residual: Tensor, shares: Tensor) -> DualReference:
+        """Take the hinge's flow b; here −ℓ*(a(b)) = Σ (b − b²/4)."""
+        flow = super().dual_reference(residual, shares)
+        b = flow.rows.clamp_min(0.0)
+        conjugate = (shares[:, :, None] * (b - b.square() / 4)).sum(dim=(1, 2))
+        return DualReference(flow.theta, flow.rows, conjugate)

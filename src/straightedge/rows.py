@@ -1,0 +1,282 @@
+"""X as blocks of rows: uint8 or float, memory or disk, any layout, any device.
+
+Only this module knows where X lives. The rest asks for rows ``start:stop`` as a float block, which is a view
+of X where X already has the asked type and layout, and otherwise a conversion into a reused buffer: the float
+copy of the data is never made.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from straightedge.errors import InputError, MachineError
+
+Result = TypeVar("Result")
+_NUMPY_DTYPES = {"uint8", "int8", "int16", "int32", "int64", "bool", "float16", "float32", "float64"}
+LARGEST_VALUE = 1e15  # larger entries have squares and products that leave float32's range
+
+
+class Rows:
+    """Rows of X, read by block.
+
+    Args:
+        X: (N, ...) NumPy array, memory map, torch tensor or `RowSource`; uint8, any integer, float16, float32
+            or float64; any strides, byte order, read-only or not. Trailing dimensions are flattened.
+        device: Where blocks are given; None means where X is (CPU for NumPy).
+        order: (N,) int64 row indices, to see the rows in another order (folds side by side); None means
+            as they lie.
+
+    Raises:
+        InputError: ``x-shape``, ``x-dtype`` or ``x-empty``.
+    """
+
+    def __init__(
+        self, X: Any, *, device: torch.device | str | None = None, order: Tensor | None = None
+    ) -> None:
+        self._source = _as_source(X)
+        self.shape = tuple(int(size) for size in self._source.shape)
+        self.n_samples = len(order) if order is not None else self.shape[0]
+        self.n_features = int(np.prod(self.shape[1:]))
+        self.dtype_name = str(self._source.dtype).removeprefix("torch.")
+        own = self._source.device if isinstance(self._source, Tensor) else torch.device("cpu")
+        self.device = torch.device(device) if device is not None else own
+        self.order = order
+        if isinstance(self._source, Tensor):
+            if self._source.device != self.device:
+                self._source = self._source.to(self.device)
+            if self.order is not None:
+                self.order = self.order.to(self.device)
+
+    @property
+    def is_float64(self) -> bool:
+        """Whether entries are float64 (or integers that float32 cannot hold)."""
+        return self.dtype_name in {"float64", "int64", "int32", "uint32", "uint64"}
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether reading rows costs no disk."""
+        return isinstance(self._source, Tensor)
+
+    def block(self, start: int, stop: int, buffer: Tensor) -> Tensor:
+        """Return rows ``start:stop`` as (stop − start, D) in the buffer's dtype, in it or as a view of X.
+
+        Args:
+            start: First row.
+            stop: One past the last row.
+            buffer: (≥ stop − start, D) scratch on `device`.
+        """
+        raw = self._raw(start, stop)
+        if raw.dtype == buffer.dtype and raw.is_contiguous() and raw.device == buffer.device:
+            return raw.view(stop - start, -1)
+        target = buffer[: stop - start]
+        target.view(raw.shape).copy_(raw)
+        return target
+
+    def _raw(self, start: int, stop: int) -> Tensor:
+        source = self._source
+        if self.order is not None:
+            index = self.order[start:stop]
+            return source[index] if isinstance(source, Tensor) else _tensor(source[index.numpy()])
+        if isinstance(source, Tensor):
+            return source[start:stop]
+        if hasattr(source, "read"):
+            return _tensor(source.read(start, stop))
+        return _tensor(source[start:stop])
+
+    def first_bad(self, block_rows: int = 4096) -> tuple[int, int] | None:
+        """Return (row, column) of the first NaN, infinity or value beyond `LARGEST_VALUE`, or None."""
+        if self.dtype_name in {"uint8", "int8", "int16", "bool"}:
+            return None
+        for start in range(0, self.n_samples, block_rows):
+            raw = self._raw(start, min(start + block_rows, self.n_samples))
+            flat = raw.reshape(raw.shape[0], -1)
+            bad = ~(flat.abs() <= LARGEST_VALUE)
+            if bool(bad.any()):
+                row, column = (int(i) for i in bad.nonzero()[0])
+                return start + row, column
+        return None
+
+    def check_finite(self) -> None:
+        """Raise on the first entry that is not a usable number.
+
+        Raises:
+            InputError: ``x-not-finite`` or ``x-too-large``, with row and column.
+        """
+        found = self.first_bad()
+        if found is None:
+            return
+        row, column = found
+        value = float(self._raw(row, row + 1).reshape(-1)[column])
+        where = f"row {row}, column {column}"
+        if not np.isfinite(value):
+            # the words NaN and infinity are those that scikit-learn's own checks look for
+            raise InputError(
+                "x-not-finite",
+                f"X contains NaN or infinity: {value}",
+                where,
+                "remove or fill in such entries",
+            )
+        raise InputError(
+            "x-too-large",
+            f"X has the value {value:.3g}, whose products leave the range of floats",
+            where,
+            f"scale the features so that entries are below {LARGEST_VALUE:.0e}",
+        )
+
+
+def _as_source(X: Any) -> Any:
+    """Return a torch tensor sharing memory with X where that is possible, else X itself."""
+    if isinstance(X, Tensor):
+        _check_shape(tuple(X.shape))
+        if X.is_complex():
+            raise InputError(
+                "x-dtype", f"X has dtype {X.dtype}", mend="Complex data not supported: give real numbers"
+            )
+        return X.detach()
+    if hasattr(X, "read") and hasattr(X, "shape"):
+        _check_shape(tuple(X.shape))
+        return X
+    array = X if isinstance(X, np.ndarray) else np.asarray(X)
+    if array.dtype.name not in _NUMPY_DTYPES:
+        array = _castable(array)
+    _check_shape(array.shape)
+    if isinstance(array, np.memmap):
+        return array  # stays on disk; read block by block
+    native = array.dtype.isnative and all(stride >= 0 for stride in array.strides)
+    return _tensor(array) if native else array
+
+
+def _castable(array: np.ndarray) -> np.ndarray:
+    if np.issubdtype(array.dtype, np.complexfloating):
+        raise InputError(
+            "x-dtype", f"X has dtype {array.dtype}", mend="Complex data not supported: give real numbers"
+        )
+    if array.dtype.kind in "ui":
+        return array.astype(np.int64)
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "x-dtype",
+            f"X has dtype {array.dtype} and cannot be read as numbers: {error}",
+            mend="give an array of uint8, float16, float32 or float64",
+        ) from error
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if len(shape) < 2:
+        raise InputError(
+            "x-shape",
+            f"X has shape {shape}; expected 2D: (samples, features)",
+            mend="Reshape your data: X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one sample",
+        )
+    if shape[0] == 0:
+        raise InputError(
+            "x-empty", f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required."
+        )
+    if int(np.prod(shape[1:])) == 0:
+        raise InputError(
+            "x-empty", f"Found array with 0 feature(s) (shape={shape}) while a minimum of 1 is required."
+        )
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """Return a tensor over the array's memory; it is only ever read, so a read-only array is no matter."""
+    if not array.dtype.isnative or any(stride < 0 for stride in array.strides):
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(array)
+
+
+def default_workers() -> int:
+    """Return how many worker threads a pass uses: the cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class BlockPool:
+    """Worker threads that share the blocks of a pass, each running single-threaded matrix products.
+
+    Worker t of T takes a contiguous share of the blocks, always the same one, and partial sums are added in
+    the order of t: the result of a pass does not depend on timing. A block's products are too small for a
+    thread team of their own; separate workers keep both cores busy and each worker's block in its cache.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = max(1, workers)
+        self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix="straightedge")
+        self._stop = threading.Event()
+
+    def run(
+        self, spans: list[tuple[int, int]], work: Callable[[Iterator[tuple[int, int]]], Result]
+    ) -> list[Result]:
+        """Run ``work`` on each worker's share of ``spans`` and return the results in order of worker."""
+        shares = [
+            spans[len(spans) * t // self.workers : len(spans) * (t + 1) // self.workers]
+            for t in range(self.workers)
+        ]
+        self._stop.clear()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            futures = [self._executor.submit(self._guarded, share, work) for share in shares]
+            return [future.result() for future in futures]
+        except BaseException:
+            self._stop.set()  # the other workers leave after the block they are in
+            raise
+        finally:
+            torch.set_num_threads(threads)
+
+    def _guarded(
+        self, share: list[tuple[int, int]], work: Callable[[Iterator[tuple[int, int]]], Result]
+    ) -> Result:
+        if torch.get_num_threads() != 1:
+            torch.set_num_threads(1)
+        return work(span for span in share if not self._stop.is_set())
+
+
+def block_spans(n_rows: int, block_rows: int, boundaries: list[int] | None = None) -> list[tuple[int, int]]:
+    """Cut ``n_rows`` into spans of at most ``block_rows`` that do not cross a boundary."""
+    edges = sorted({0, n_rows, *(boundaries or [])})
+    return [
+        (start, min(start + block_rows, stop))
+        for left, stop in itertools.pairwise(edges)
+        for start in range(left, stop, block_rows)
+    ]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception means that memory ran out (NumPy's, torch's on CPU or CUDA)."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
+
+
+def with_smaller_blocks(block_rows: int, work: Callable[[int], Result], *, halvings: int = 6) -> Result:
+    """Run ``work(block_rows)``, halving the block each time memory runs out.
+
+    Raises:
+        MachineError: ``out-of-memory`` when the last, smallest block did not fit either.
+    """
+    for _ in range(halvings + 1):
+        try:
+            return work(block_rows)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            block_rows = max(1, block_rows // 2)
+    raise MachineError(
+        "out-of-memory",
+        f"memory ran out, even with blocks of {block_rows} rows",
+        mend="use fewer values of reg at once, fewer features, or a machine with more memory",
+    )

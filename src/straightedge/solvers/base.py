@@ -1,0 +1,372 @@
+"""One protocol, one loop, one result for every solver.
+
+A solver proposes, step by step, a W and two bounds for each configuration. The loop keeps the best of each,
+lets configurations leave when their certified gap is small enough, writes the trace, obeys limits and Ctrl-C,
+and at the end proves the answer in float64. "Certified" is said here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from straightedge.objective import Objective
+
+TraceRow = dict[str, Any]
+Callback = Callable[[TraceRow], None]
+
+
+class Status(Enum):
+    """How a fit ended; the value is the word in files, `explain` the sentence a person reads."""
+
+    CERTIFIED = "certified"
+    MAX_PASSES = "max_passes"
+    MAX_SECONDS = "max_seconds"
+    INTERRUPTED = "interrupted"
+    STALLED = "stalled"
+
+    def explain(self, gap: float, tol: float, n_passes: float) -> str:
+        """Return the sentence for a person.
+
+        Args:
+            gap: Relative gap reached.
+            tol: Relative gap asked for.
+            n_passes: Passes used.
+        """
+        if self is Status.CERTIFIED:
+            return f"certified: gap {gap:.1e} ≤ {tol:.0e}"
+        more = f"not certified: gap {gap:.1e} > {tol:.0e}"
+        reasons = {
+            Status.MAX_PASSES: f"stopped after {n_passes:.0f} passes; larger reg or more passes (max_passes)",
+            Status.MAX_SECONDS: "stopped at the time limit; larger reg or more seconds",
+            Status.INTERRUPTED: "interrupted; this is the best W so far",
+            Status.STALLED: "no further progress in float64; the problem is at the limit of rounding",
+        }
+        return f"{more}; {reasons[self]}"
+
+
+@dataclass
+class Progress:
+    """What a solver knows after a step, for the K' configurations it still has.
+
+    Attributes:
+        W: (K', C, D + 1) the point whose objective is given.
+        objective: (K',) float64, P(W).
+        dual: (K',) float64, a lower bound on min P, not necessarily from the same point.
+        n_passes: Passes over the rows this step took (a part of a pass counts as its part).
+        exhausted: (K',) bool, configurations that cannot improve any more in this float type.
+    """
+
+    W: Tensor
+    objective: Tensor
+    dual: Tensor
+    n_passes: float
+    exhausted: Tensor
+
+
+class Solver(Protocol):
+    """The contract of a solver. It sees an `Objective` and nothing else.
+
+    Attributes:
+        name: The word for it in traces and on the command line.
+        own_certificate: True if the lower bound rests on state of the solver (dual variables), which
+            `certify` must use before the configuration leaves; False if `Objective.evaluate(W)` proves it.
+    """
+
+    name: str
+    own_certificate: bool
+
+    def start(self, objective: Objective, W: Tensor | None, tol: float) -> Progress:
+        """Begin at W (K, C, D + 1), or at a point of the solver's choice."""
+        ...
+
+    def step(self) -> Progress:
+        """Go on; about one pass."""
+        ...
+
+    def keep(self, positions: Tensor) -> None:
+        """Go on with these of the present configurations alone ((K″,) int64 positions)."""
+        ...
+
+    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (W, objective, dual) of these configurations, with sums and products in float64."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what a later `restore` needs to go on from here to the same bits."""
+        ...
+
+    def restore(self, objective: Objective, state: dict[str, Tensor], tol: float) -> Progress:
+        """Go on from a `state`."""
+        ...
+
+
+@dataclass
+class Solution:
+    """The answer for K configurations, with its proof.
+
+    Attributes:
+        W: (K, C, D + 1) float64 on the CPU, bias last, on mapped rows.
+        objective: (K,) float64, P(W).
+        dual: (K,) float64, the proven lower bound on the optimum.
+        gap: (K,) float64, (objective − dual)/objective.
+        status: K members of `Status`.
+        message: K sentences.
+        n_passes: (K,) passes over the data while the configuration was being worked on.
+        seconds: Wall time of the whole solution, s.
+        trace: A row for each step and configuration: iteration, n_passes, seconds, reg, objective, dual, gap,
+            solver.
+    """
+
+    W: Tensor
+    objective: Tensor
+    dual: Tensor
+    gap: Tensor
+    status: list[Status]
+    message: list[str]
+    n_passes: Tensor
+    seconds: float
+    trace: list[TraceRow] = field(default_factory=list)
+
+
+def relative_gap(objective: Tensor, dual: Tensor) -> Tensor:
+    """Return (P − D)/P, at least 0; P is never negative, and 0 only where D is too."""
+    return ((objective - dual) / objective.clamp_min(1e-300)).clamp_min(0.0)
+
+
+@dataclass
+class Limits:
+    """When to stop short of the gap.
+
+    Attributes:
+        tol: Relative gap asked for.
+        max_passes: Passes over the data for one configuration.
+        max_seconds: Wall time, s.
+    """
+
+    tol: float = 1e-4
+    max_passes: float = 1000
+    max_seconds: float = float("inf")
+
+
+def minimize(
+    objective: Objective,
+    solver: Solver,
+    limits: Limits,
+    *,
+    W: Tensor | None = None,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: Callable[[Loop], None] | None = None,
+    resume: dict[str, Tensor] | None = None,
+) -> Solution:
+    """Minimise every configuration of an objective to a certified relative gap.
+
+    Args:
+        objective: K configurations.
+        solver: A fresh solver.
+        limits: Gap asked for and limits.
+        W: (K, C, D + 1) start, or None.
+        callbacks: Called with each trace row.
+        checkpoint: Called after each step with the loop, to save its `state`.
+        resume: A `state` saved by a checkpoint of the same problem.
+
+    Returns:
+        The solution; never raises for want of convergence: the status says it.
+    """
+    loop = Loop(objective, solver, limits, callbacks)
+    if resume is not None:
+        loop.restore(resume)
+    else:
+        loop.start(W)
+    while loop.active.numel():
+        loop.step()
+        if checkpoint is not None:
+            checkpoint(loop)
+    return loop.finish()
+
+
+class Loop:
+    """The state of `minimize`: best bounds so far, who is still being worked on, the clock."""
+
+    def __init__(
+        self, objective: Objective, solver: Solver, limits: Limits, callbacks: Sequence[Callback] = ()
+    ) -> None:
+        K, C, width = objective.shape
+        self.objective, self.solver, self.limits, self.callbacks = objective, solver, limits, callbacks
+        self.active = torch.arange(K)
+        self.W = torch.zeros(K, C, width, dtype=torch.float64)
+        self.best_objective = torch.full((K,), torch.inf, dtype=torch.float64)
+        self.best_dual = torch.full((K,), -torch.inf, dtype=torch.float64)
+        self.n_passes = torch.zeros(K, dtype=torch.float64)
+        self.status = [Status.MAX_PASSES] * K
+        self.proven = torch.zeros(K, dtype=torch.bool)
+        self.trace: list[TraceRow] = []
+        self.iteration = 0
+        self._began = time.perf_counter()
+        self._seconds_before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Wall time so far, s, of earlier parts of a resumed run too."""
+        return self._seconds_before + time.perf_counter() - self._began
+
+    def start(self, W: Tensor | None) -> None:
+        """Take the solver's first point."""
+        self._guarded(lambda: self.solver.start(self.objective, W, self.limits.tol))
+
+    def step(self) -> None:
+        """Let the solver take a step, and let configurations leave that are done."""
+        self._guarded(self.solver.step)
+
+    def _guarded(self, work: Callable[[], Progress]) -> None:
+        try:
+            self._absorb(work())
+        except KeyboardInterrupt:
+            for k in self.active.tolist():
+                self.status[k] = Status.INTERRUPTED
+            self.active = self.active[:0]
+
+    def _absorb(self, progress: Progress) -> None:
+        active = self.active
+        self.iteration += 1
+        self.n_passes[active] += progress.n_passes
+        better = progress.objective < self.best_objective[active]
+        improved = active[better]
+        self.W[improved] = progress.W[better.to(progress.W.device)].to("cpu", torch.float64)
+        self.best_objective[improved] = progress.objective[better]
+        self.best_dual[active] = torch.maximum(self.best_dual[active], progress.dual)
+        self._record(active)
+        self._leave(progress.exhausted)
+
+    def _record(self, active: Tensor) -> None:
+        gap = relative_gap(self.best_objective, self.best_dual)
+        for k in active.tolist():
+            row: TraceRow = {
+                "iteration": self.iteration,
+                "n_passes": float(self.n_passes[k]),
+                "seconds": self.seconds,
+                "reg": float(self.objective.reg[k]),
+                "objective": float(self.best_objective[k]),
+                "dual": float(self.best_dual[k]),
+                "gap": float(gap[k]),
+                "solver": self.solver.name,
+            }
+            self.trace.append(row)
+            for callback in self.callbacks:
+                callback(row)
+
+    def _leave(self, exhausted: Tensor) -> None:
+        """Prove the configurations whose gap looks small enough, and drop those that are done."""
+        active, limits = self.active, self.limits
+        gap = relative_gap(self.best_objective[active], self.best_dual[active])
+        claimed = gap <= limits.tol
+        late = self.n_passes[active] >= limits.max_passes
+        out_of_time = torch.full_like(late, self.seconds > limits.max_seconds)
+        leaving = claimed | exhausted | late | out_of_time
+        if not bool(leaving.any()):
+            return
+        self._prove(leaving.nonzero().flatten())
+        gap = relative_gap(self.best_objective[active], self.best_dual[active])
+        certified = gap <= limits.tol
+        stays = ~(certified | late | out_of_time | (exhausted & (self.objective.dtype == torch.float64)))
+        for position, k in enumerate(active.tolist()):
+            if bool(certified[position]) and bool(self.proven[k]):
+                self.status[k] = Status.CERTIFIED
+            elif bool(late[position]):
+                self.status[k] = Status.MAX_PASSES
+            elif bool(out_of_time[position]):
+                self.status[k] = Status.MAX_SECONDS
+            else:
+                self.status[k] = Status.STALLED
+        self._continue_with(stays.nonzero().flatten(), refine=bool((stays & (claimed | exhausted)).any()))
+
+    def _prove(self, positions: Tensor) -> None:
+        """Replace the bounds of these configurations by bounds computed in float64."""
+        indices = self.active[positions]
+        if self.objective.dtype == torch.float64 and not self.solver.own_certificate:
+            self.proven[indices] = True
+            return
+        if self.solver.own_certificate:
+            W, value, dual = self.solver.certify(positions)
+        else:
+            W = self.W[indices]
+            whole = self.objective.in_dtype(torch.float64).select(indices)
+            evaluation = whole.evaluate(W.to(whole.device))
+            value, dual = evaluation.objective, evaluation.dual
+        self.W[indices] = W.to("cpu", torch.float64)
+        self.best_objective[indices] = value
+        self.best_dual[indices] = dual
+        self.n_passes[indices] += 1
+        self.proven[indices] = True
+
+    def _continue_with(self, positions: Tensor, *, refine: bool) -> None:
+        """Drop the others; where float32 has given all it can, go on in float64 from the best W."""
+        self.active = self.active[positions]
+        if not self.active.numel():
+            return
+        if len(positions) < len(self.status):
+            self.solver.keep(positions)
+        if refine and self.objective.dtype != torch.float64:
+            self.objective = self.objective.in_dtype(torch.float64)
+            part = self.objective.select(self.active)
+            W = self.W[self.active]
+            self._guarded(lambda: self.solver.start(part, W, self.limits.tol))
+
+    def finish(self) -> Solution:
+        """Return the solution; a run that was interrupted keeps the bounds it had."""
+        gap = relative_gap(self.best_objective, self.best_dual)
+        message = [
+            status.explain(float(gap[k]), self.limits.tol, float(self.n_passes[k]))
+            for k, status in enumerate(self.status)
+        ]
+        return Solution(
+            self.W,
+            self.best_objective,
+            self.best_dual,
+            gap,
+            self.status,
+            message,
+            self.n_passes,
+            self.seconds,
+            self.trace,
+        )
+
+    # ---------------------------------------------------------------- checkpoints
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that `restore` needs to go on to the same bits."""
+        scalars = torch.tensor(
+            [self.iteration, self.seconds, float(self.objective.dtype == torch.float64)], dtype=torch.float64
+        )
+        own = {
+            "loop.W": self.W,
+            "loop.objective": self.best_objective,
+            "loop.dual": self.best_dual,
+            "loop.n_passes": self.n_passes,
+            "loop.active": self.active,
+            "loop.proven": self.proven,
+            "loop.status": torch.tensor([list(Status).index(s) for s in self.status]),
+            "loop.scalars": scalars,
+        }
+        return own | {f"solver.{name}": value for name, value in self.solver.state().items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up a `state` of the same problem."""
+        self.W, self.active = state["loop.W"].clone(), state["loop.active"].clone()
+        self.best_objective, self.best_dual = state["loop.objective"].clone(), state["loop.dual"].clone()
+        self.n_passes, self.proven = state["loop.n_passes"].clone(), state["loop.proven"].clone()
+        self.status = [list(Status)[i] for i in state["loop.status"].tolist()]
+        iteration, self._seconds_before, double = state["loop.scalars"].tolist()
+        self.iteration = int(iteration)
+        if double:
+            self.objective = self.objective.in_dtype(torch.float64)
+        if self.active.numel():
+            part = self.objective.select(self.active)
+            own = {key.removeprefix("solver."): v for key, v in state.items() if key.startswith("solver.")}
+            self.solver.restore(part, own, self.limits.tol)

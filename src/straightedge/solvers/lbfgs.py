@@ -1,0 +1,197 @@
+"""Whitened L-BFGS for smooth losses, K configurations at once, one pass a step.
+
+Each configuration is at its own point of its own line search: a step evaluates all trial points in one pass,
+accepts those that pass, and shortens the others by the cubic through both ends. Value, gradient and certificate
+of the trial come from the same pass, so an accepted first trial, the usual case in the whitening metric, costs
+one pass in all.
+
+References:
+    Liu and Nocedal, "On the limited memory BFGS method", Math. Prog. 45, 1989 (two-loop recursion). Hager and
+    Zhang, "A new conjugate gradient method with guaranteed descent", SIAM J. Optim. 16, 2005 (approximate Wolfe
+    condition, which still holds where differences of P are below rounding).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from straightedge.objective import Evaluation, Objective
+from straightedge.solvers.base import Progress
+from straightedge.solvers.whitening import SAMPLE_ROWS, Whitening
+
+ARMIJO = 1e-4
+MEMORY = 20
+LONGEST_SEARCH = 12  # trials in one line search; a float type that needs more has run out of digits
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Return (K,) float64 inner products of (K, C, D + 1) tensors."""
+    return (a * b).sum(dim=(1, 2), dtype=torch.float64)
+
+
+class WhitenedLBFGS:
+    """L-BFGS whose initial matrix is the whitening metric's inverse.
+
+    Args:
+        memory: Pairs (ΔW, Δ∇P) remembered.
+        sample_rows: Rows of the Gram matrix's sample.
+    """
+
+    name = "lbfgs"
+    own_certificate = False
+
+    def __init__(self, memory: int = MEMORY, sample_rows: int = SAMPLE_ROWS) -> None:
+        self.memory = memory
+        self.sample_rows = sample_rows
+        self.metric: Whitening | None = None
+
+    def start(self, objective: Objective, W: Tensor | None, tol: float) -> Progress:
+        """See `Solver.start`. Starts at W = 0 by default, where P is known: log C for softmax."""
+        self._prepare(objective, reuse=True)
+        first = torch.zeros(objective.shape) if W is None else W
+        self.W = first.to(objective.device, objective.dtype)
+        evaluation = objective.evaluate(self.W)
+        self.value = evaluation.objective.clone()
+        self.gradient = evaluation.gradient.to(objective.dtype)
+        self.direction = torch.zeros_like(self.W)
+        self.length = torch.ones(objective.n_configs, dtype=torch.float64)
+        self._new_direction(torch.ones(objective.n_configs, dtype=torch.bool))
+        return self._progress(evaluation)
+
+    def _prepare(self, objective: Objective, *, reuse: bool = False, centres: Tensor | None = None) -> None:
+        """Set up the metric and an empty memory; a metric in place (float32, say) serves a restart as well."""
+        self.objective = objective
+        K = objective.n_configs
+        if not (reuse and self.metric is not None and len(self.metric.centres) == K):
+            kappa = objective.loss.curvature(objective.n_classes)
+            self.metric = Whitening(objective, kappa, self.sample_rows, centres)
+        self.steps: list[Tensor] = []  # ΔW, newest last
+        self.changes: list[Tensor] = []  # Δ∇P
+        self.inverse_curvature: list[Tensor] = []  # 1/⟨ΔW, Δ∇P⟩, 0 where the pair is void
+        self.scale = torch.ones(K, dtype=torch.float64)
+        self.trials = torch.zeros(K, dtype=torch.int64)
+
+    @property
+    def _metric(self) -> Whitening:
+        assert self.metric is not None, "the solver was not started"
+        return self.metric
+
+    def step(self) -> Progress:
+        """Evaluate every configuration's trial point in one pass."""
+        trial = self.W + self.length.to(self.W)[:, None, None] * self.direction
+        evaluation = self.objective.evaluate(trial)
+        gradient = evaluation.gradient.to(self.objective.dtype)
+        slope = _dot(gradient, self.direction).cpu()
+        accepted = self._acceptable(evaluation.objective, slope)
+        self._remember(trial, gradient, accepted)
+        self._shorten(evaluation.objective, slope, ~accepted)
+        on_device = accepted.to(self.W.device)
+        self.W[on_device] = trial[on_device]
+        self.gradient[on_device] = gradient[on_device]
+        self.value[accepted] = evaluation.objective[accepted]
+        self._new_direction(accepted)
+        return self._progress(evaluation, trial)
+
+    def _acceptable(self, value: Tensor, slope: Tensor) -> Tensor:
+        """Armijo's condition, or the approximate Wolfe condition where P no longer tells points apart."""
+        decrease = value <= self.value + ARMIJO * self.length * self.slope
+        noise = 4 * torch.finfo(self.objective.dtype).eps * self.value.abs()
+        flat = (value <= self.value + noise) & (slope.abs() <= 0.9 * self.slope.abs())
+        return value.isfinite() & (decrease | flat)
+
+    def _remember(self, trial: Tensor, gradient: Tensor, accepted: Tensor) -> None:
+        if not bool(accepted.any()):
+            return
+        mask = accepted.to(self.W)[:, None, None]
+        step, change = (trial - self.W) * mask, (gradient - self.gradient) * mask
+        curvature = _dot(step, change).cpu()
+        size = _dot(step, step).cpu().sqrt() * _dot(change, change).cpu().sqrt()
+        sound = curvature > 1e-10 * size
+        self.steps.append(step)
+        self.changes.append(change)
+        self.inverse_curvature.append(torch.where(sound, 1 / curvature.clamp_min(1e-300), 0.0))
+        if len(self.steps) > self.memory:
+            for pairs in (self.steps, self.changes, self.inverse_curvature):
+                del pairs[0]
+        natural = _dot(change, self._metric.solve(change)).cpu()
+        self.scale = torch.where(sound, curvature / natural.clamp_min(1e-300), self.scale)
+
+    def _shorten(self, value: Tensor, slope: Tensor, rejected: Tensor) -> None:
+        """Move to the minimiser of the cubic through value and slope at both ends, kept inside [0.1, 0.7]."""
+        t = self.length
+        d1 = self.slope + slope - 3 * (value - self.value) / t
+        root = (d1.square() - self.slope * slope).clamp_min(0).sqrt()
+        best = t * (1 - (slope + root - d1) / (slope - self.slope + 2 * root))
+        ratio = torch.where(best.isfinite(), best / t, 0.3).clamp(0.1, 0.7)
+        self.length = torch.where(rejected, t * ratio, t)
+        self.trials = torch.where(rejected, self.trials + 1, 0)
+
+    def _new_direction(self, accepted: Tensor) -> None:
+        """Give the accepted configurations a new direction and a first trial length of 1."""
+        fresh = self._two_loop(self.gradient)
+        self.direction = torch.where(accepted.to(fresh.device)[:, None, None], fresh, self.direction)
+        self.length = torch.where(accepted, 1.0, self.length)
+        self.slope = _dot(self.gradient, self.direction).cpu()
+
+    def _two_loop(self, gradient: Tensor) -> Tensor:
+        q = gradient.clone()
+        weights: list[Tensor] = []
+        pairs = list(zip(self.steps, self.changes, self.inverse_curvature, strict=True))
+        for step, change, inverse in reversed(pairs):
+            weight = (inverse * _dot(step, q).cpu()).to(q)[:, None, None]
+            q -= weight * change
+            weights.append(weight)
+        q = self._metric.solve(q) * self.scale.to(q)[:, None, None]
+        for (step, change, inverse), weight in zip(pairs, reversed(weights), strict=True):
+            q += (weight - (inverse * _dot(change, q).cpu()).to(q)[:, None, None]) * step
+        return q.neg_()
+
+    def _progress(self, evaluation: Evaluation, at: Tensor | None = None) -> Progress:
+        exhausted = (self.trials >= LONGEST_SEARCH) | ~(self.slope < 0)
+        W = self.W if at is None else at
+        return Progress(W, evaluation.objective, evaluation.dual, 1.0, exhausted)
+
+    def keep(self, positions: Tensor) -> None:
+        """See `Solver.keep`."""
+        self.objective = self.objective.select(positions)
+        self._metric.keep(positions)
+        device = positions.to(self.W.device)
+        for name in ("W", "gradient", "direction"):
+            setattr(self, name, getattr(self, name)[device])
+        for name in ("value", "scale", "trials", "length", "slope"):
+            setattr(self, name, getattr(self, name)[positions])
+        self.steps = [step[device] for step in self.steps]
+        self.changes = [change[device] for change in self.changes]
+        self.inverse_curvature = [inverse[positions] for inverse in self.inverse_curvature]
+
+    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Solver.certify`; the loop evaluates W itself, since `own_certificate` is False."""
+        whole = self.objective.in_dtype(torch.float64).select(positions)
+        W = self.W[positions.to(self.W.device)]
+        evaluation = whole.evaluate(W)
+        return W, evaluation.objective, evaluation.dual
+
+    def state(self) -> dict[str, Tensor]:
+        """See `Solver.state`."""
+        own = {name: getattr(self, name) for name in _STATE} | {"centres": self._metric.centres}
+        if self.steps:
+            own |= {
+                "steps": torch.stack(self.steps),
+                "changes": torch.stack(self.changes),
+                "inverse_curvature": torch.stack(self.inverse_curvature),
+            }
+        return own
+
+    def restore(self, objective: Objective, state: dict[str, Tensor], tol: float) -> Progress:
+        """See `Solver.restore`; the metric is computed again, to the same bits."""
+        self._prepare(objective, centres=state["centres"])
+        for name in _STATE:
+            setattr(self, name, state[name].clone())
+        for name in ("steps", "changes", "inverse_curvature"):
+            setattr(self, name, list(state[name].clone()) if name in state else [])
+        nothing = torch.full_like(self.value, -torch.inf)
+        return Progress(self.W, self.value, nothing, 0.0, torch.zeros_like(self.trials, dtype=torch.bool))
+
+
+_STATE = ("W", "gradient", "direction", "value", "scale", "trials", "length", "slope")
