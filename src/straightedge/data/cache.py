@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,15 @@ from typing import Any
 import numpy as np
 
 from straightedge.atomic import disk, temporary_name, to_json
+from straightedge.data.npy import NpyRows
+from straightedge.errors import warn
 
 VERSION = 1
 """Raised when decoding or the files change, so that old entries are not read."""
+
+
+Entry = tuple[dict[str, np.ndarray], dict[str, Any]]
+"""Arrays by name, and a description of plain JSON values."""
 
 
 def cache_folder() -> Path:
@@ -38,7 +44,7 @@ def entry_folder(key: str) -> Path:
     return cache_folder() / "images" / f"v{VERSION}-{key[:40]}"
 
 
-def read_entry(key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+def read_entry(key: str) -> Entry | None:
     """Return the arrays (memory-mapped) and the description of an entry, or None where there is none."""
     folder = entry_folder(key)
     try:
@@ -47,6 +53,40 @@ def read_entry(key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
     except (OSError, ValueError, KeyError, EOFError):  # absent or damaged: it is made again
         return None
     return arrays, meta
+
+
+def through_cache(key: str, make: Callable[[Path | None], Entry], *, enabled: bool = True) -> Entry:
+    """Return an entry, making and keeping it if it is not there.
+
+    Args:
+        key: Fingerprint of everything the arrays follow from.
+        make: Makes the arrays; given a folder it may write some of them there itself, as ``NAME.npy``.
+        enabled: Whether to use the cache at all.
+    """
+    if not enabled:
+        return make(None)
+    entry = read_entry(key)
+    if entry is not None:
+        return entry
+    try:
+        with new_entry(key) as folder:
+            arrays, meta = make(folder)
+            _write_arrays(folder, arrays)
+            _write_meta(folder, {**meta, "arrays": list(arrays)})
+    except OSError as error:
+        warn("cache-not-written", f"what was read is not kept for the next time: {error.strerror or error}")
+    return read_entry(key) or make(None)
+
+
+def _write_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+        if not (folder / f"{name}.npy").exists():
+            rows = NpyRows(folder / f"{name}.npy")
+            try:
+                rows.append(array)
+                rows.finish()
+            finally:
+                rows.close()
 
 
 @contextmanager
@@ -75,7 +115,7 @@ def new_entry(key: str) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_meta(folder: Path, meta: dict[str, Any]) -> None:
+def _write_meta(folder: Path, meta: dict[str, Any]) -> None:
     """Write the description of an entry, the last of its files."""
     with (folder / "meta.json").open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(to_json(meta))

@@ -35,12 +35,17 @@ class Worker:
     def __init__(self) -> None:
         package_root = str(Path(straightedge.__file__).parents[1])
         path = os.pathsep.join([package_root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "straightedge.data.decode_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "straightedge.data.decode_worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            )
+        except OSError as error:
+            raise MachineError(
+                "decoder-died", f"no decoding process can be started: {error.strerror}"
+            ) from None
         assert self._process.stdin is not None and self._process.stdout is not None
         self._to, self._back = self._process.stdin, self._process.stdout
 

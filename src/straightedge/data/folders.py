@@ -5,10 +5,7 @@ Order of rows: by class and name; in a tar, the order of the archive, which can 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +13,13 @@ import numpy as np
 
 from straightedge.data import fingerprint
 from straightedge.data.assemble import Part, assemble
-from straightedge.data.bar import bar
 from straightedge.data.base import Dataset
-from straightedge.data.cache import new_entry, read_entry, write_meta
-from straightedge.data.decode_pool import BLOCK_BYTES, BLOCK_COUNT, DecodePool
-from straightedge.data.decode_worker import Finding, decode_block
+from straightedge.data.cache import Entry, through_cache
+from straightedge.data.container import Container
+from straightedge.data.decode_run import ColourFound, DecodeRun
 from straightedge.data.images import Decoding, parse_background
-from straightedge.data.layout import Layout, arrange
-from straightedge.data.listing import Container, Item, printable
-from straightedge.data.npy import MemoryRows, NpyRows, RowSink
+from straightedge.data.layout import arrange
 from straightedge.errors import InputError, warn
-
-IMAGE_ENDINGS = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"}
-"""A file with such a name must be an image; any other file may turn out to be one or is left out."""
 
 
 def load(source: str, **options: Any) -> Dataset:
@@ -42,10 +33,11 @@ def load(source: str, **options: Any) -> Dataset:
     path, skip_bad = Path(source), bool(options.get("skip_bad"))
     with Container(path) as container:
         key = fingerprint.of_values(content=container.fingerprint(), how=how.to_dict(), skip_bad=skip_bad)
-        entry = read_entry(key) if options.get("cache", True) else None
-        if entry is None:
-            entry = _decode(container, how, key, options)
-    arrays, meta = entry
+        arrays, meta = through_cache(
+            key,
+            lambda folder: _decode(container, how, folder, options),
+            enabled=bool(options.get("cache", True)),
+        )
     return _dataset(source, arrays, meta, options)
 
 
@@ -83,243 +75,12 @@ def _dataset(
     )
 
 
-def _decode(
-    container: Container, how: Decoding, key: str, options: Mapping[str, Any]
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Decode everything into a new cache entry, or into memory where there can be none."""
+def _decode(container: Container, how: Decoding, folder: Path | None, options: Mapping[str, Any]) -> Entry:
+    """Decode everything, into `.npy` files of a folder or into memory."""
     layout = arrange(container.listing, str(container.path))
-    if options.get("cache", True):
-        try:
-            with new_entry(key) as folder:
-                _, meta = _decode_into(container, layout, how, folder, options)
-                write_meta(folder, meta)
-            entry = read_entry(key)
-            if entry is not None:
-                return entry
-        except OSError as error:
-            warn("cache-not-written", f"decoded images are not kept: {error.strerror or error}")
-    return _decode_into(container, layout, how, None, options)
-
-
-def _decode_into(
-    container: Container, layout: Layout, how: Decoding, folder: Path | None, options: Mapping[str, Any]
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    run = Run(container, layout, bool(options.get("skip_bad")), bool(options.get("progress", True)))
+    run = DecodeRun(container, layout, bool(options.get("skip_bad")), bool(options.get("progress", True)))
     try:
         found = run.decode(how, folder)
     except ColourFound:  # the first images were all grey, a later one is not: once more, in colour
         found = run.decode(how, folder, grey=False)
     return found.arrays, found.describe(layout)
-
-
-class ColourFound(Exception):  # noqa: N818 (a signal to start again, no error)
-    """A colour image among images that were taken to be all grey."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One file with where it belongs."""
-
-    split: str
-    label: int
-    item: Item
-
-
-@dataclass
-class Found:
-    """What decoding gave, and what is worth telling."""
-
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    names: dict[str, list[str]] = field(default_factory=dict)
-    labels: dict[str, list[int]] = field(default_factory=dict)
-    marks: Counter[str] = field(default_factory=Counter)
-    skipped: list[str] = field(default_factory=list)
-    not_images: int = 0
-    channels: int = 3
-
-    def describe(self, layout: Layout) -> dict[str, Any]:
-        """Return the description that is kept beside the arrays."""
-        from straightedge.data.base import Split
-        from straightedge.data.checks import repeated_rows
-
-        splits = {name: Split(self.arrays[f"X_{name}"], self.arrays[f"y_{name}"]) for name in self.names}
-        return {
-            "arrays": list(self.arrays),
-            "names": self.names,
-            "classes": list(layout.classes),
-            "fingerprint": fingerprint.of_arrays(*self.arrays.values(), np.array(layout.classes)),
-            "notes": [*layout.notes, *self._notes()],
-            "repeats": repeated_rows(splits),
-            "warnings": self._warnings(),
-        }
-
-    def _notes(self) -> list[str]:
-        notes = [f"{self.not_images} files that are no images ignored"] if self.not_images else []
-        counted = [
-            (mark, n) for mark, n in sorted(self.marks.items()) if mark != "grey" or self.channels == 3
-        ]
-        notes += [f"{n} images {SAID.get(mark, 'converted from ' + mark)}" for mark, n in counted]
-        return notes + [f"skipped: {name}" for name in self.skipped]
-
-    def _warnings(self) -> list[tuple[str, str]]:
-        several = self.marks["first frame"]
-        return (
-            [("several-frames", f"{several} images have several frames; the first is used")]
-            if several
-            else []
-        )
-
-
-SAID = {
-    "grey": "without colour converted to colour",
-    "alpha": "laid over the background",
-    "rotated": "turned as the camera says",
-    "first frame": "with several frames: the first is used",
-    "16-bit": "scaled from 16 bits",
-}
-"""How a mark is told where ``converted from …`` does not do."""
-
-
-class Run:
-    """One decoding of all files of a layout."""
-
-    def __init__(self, container: Container, layout: Layout, skip_bad: bool, progress: bool) -> None:
-        self._container = container
-        self._skip_bad = skip_bad
-        self._progress = progress
-        tasks = [
-            Task(split, label, item)
-            for split, items in layout.items.items()
-            for label, item in zip(layout.labels[split], items, strict=True)
-        ]
-        self._splits = list(layout.items)
-        order = container.in_reading_order([task.item for task in tasks])
-        self._tasks = [tasks[position] for position in order]
-
-    def decode(self, how: Decoding, folder: Path | None, grey: bool = True) -> Found:
-        """Decode all files into `.npy` files of a folder, or into memory.
-
-        Args:
-            how: Size and background; the channels are found.
-            folder: Where the arrays go, None for memory.
-            grey: Whether images that are all grey are kept with one channel.
-
-        Raises:
-            ColourFound: `grey` was wrong.
-            InputError: the first file that cannot be used.
-        """
-        found = Found()
-        sinks = {split: _sink(folder, split) for split in self._splits}
-        found.names, found.labels = {split: [] for split in sinks}, {split: [] for split in sinks}
-        groups = list(grouped(self._tasks))
-        with bar("decoding", len(self._tasks), enabled=self._progress) as advance:
-            for tasks, (block, findings) in zip(groups, self._blocks(groups, how, grey, found), strict=True):
-                self._take(tasks, block, findings, found, sinks)
-                advance(len(tasks))
-        self._finish(found, sinks, folder)
-        return found
-
-    def _blocks(
-        self, groups: list[list[Task]], how: Decoding, grey: bool, found: Found
-    ) -> Iterator[tuple[np.ndarray, list[Finding]]]:
-        """Decode the first group here, which settles channels and size, and the others in the pool."""
-        blobs = (list(self._container.read([task.item for task in group])) for group in groups)
-        with DecodePool() as pool, closing(blobs):
-            shape: tuple[int, int] | None = how.size
-            for first in blobs:
-                block, findings = decode_block(first, how, shape)
-                if (
-                    grey
-                    and len(block)
-                    and all("grey" in marks for kind, _, marks in findings if kind == "ok")
-                ):
-                    found.channels = 1
-                    how = Decoding(1, how.size, how.background)
-                    block, findings = decode_block(first, how, shape)
-                yield block, findings
-                if len(block):
-                    shape = (block.shape[2], block.shape[3])
-                    break
-            if shape is not None:
-                yield from pool.decode_all(blobs, how, shape)
-
-    def _take(
-        self,
-        tasks: Sequence[Task],
-        block: np.ndarray,
-        findings: Sequence[Finding],
-        found: Found,
-        sinks: Mapping[str, RowSink],
-    ) -> None:
-        good: list[Task] = []
-        for task, (kind, reason, marks) in zip(tasks, findings, strict=True):
-            if kind == "ok":
-                good.append(task)
-                found.marks.update(marks)
-                if found.channels == 1 and "grey" not in marks:
-                    raise ColourFound
-            else:
-                self._refuse(task, kind, reason, block.shape, found)
-        splits = np.array([task.split for task in good])
-        for split in dict.fromkeys(task.split for task in good):
-            sinks[split].append(block[splits == split])
-        for task in good:
-            found.names[task.split].append(printable(task.item.path))
-            found.labels[task.split].append(task.label)
-
-    def _refuse(self, task: Task, kind: str, reason: str, shape: tuple[int, ...], found: Found) -> None:
-        """Count a file that is no image, list a bad one if that is allowed, or end with an error."""
-        name = printable(task.item.path)
-        if kind == "not-image" and task.item.path.suffix.lower() not in IMAGE_ENDINGS:
-            found.not_images += 1
-        elif kind == "size":
-            raise InputError(
-                "mixed-sizes",
-                f"the image has {reason} pixels, the ones before it {shape[3]} × {shape[2]}",
-                f"{self._container.path}, {name}",
-                "give one size for all: --size 64",
-            )
-        elif self._skip_bad:
-            found.skipped.append(f"{name} ({reason})")
-        else:
-            code = {"too-large": "image-too-large", "mode": "image-mode"}.get(kind, "image-broken")
-            raise InputError(
-                code,
-                f"the image cannot be used: {reason}",
-                f"{self._container.path}, {name}",
-                "mend or remove it, or go on without such images: --skip-bad",
-            )
-
-    def _finish(self, found: Found, sinks: Mapping[str, RowSink], folder: Path | None) -> None:
-        if not found.names.get("train"):
-            raise InputError("no-images", "there is no image in any class folder", str(self._container.path))
-        for split, sink in sinks.items():
-            if not found.names[split]:
-                del found.names[split]
-                continue
-            found.arrays[f"X_{split}"] = sink.finish()
-            found.arrays[f"y_{split}"] = np.array(found.labels[split], dtype=np.int64)
-            if folder is not None:
-                np.save(folder / f"y_{split}.npy", found.arrays[f"y_{split}"])
-
-
-def _sink(folder: Path | None, split: str) -> RowSink:
-    if folder is None:
-        return MemoryRows()
-    path = folder / f"X_{split}.npy"
-    path.unlink(missing_ok=True)  # left by a run that took colour images for grey ones
-    return NpyRows(path)
-
-
-def grouped(tasks: Sequence[Task]) -> Iterator[list[Task]]:
-    """Cut tasks into groups of bounded count and bytes."""
-    group: list[Task] = []
-    size = 0
-    for task in tasks:
-        group.append(task)
-        size += task.item.size
-        if len(group) == BLOCK_COUNT or size >= BLOCK_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group

@@ -71,13 +71,15 @@ def align(
         InputError: ``classes-differ``, listing the difference, and whatever `encode_labels` raises.
     """
     values = _plain_values(_column(as_array(y), n, where), where)
-    codes, names = _discover(values, where)
+    codes, found = _discover(values, where)
+    names = dict.fromkeys(found)  # a set that keeps its order
     index = {name: position for position, name in enumerate(classes)}
     unknown = [name for name in names if name not in index]
-    missing = [name for name in classes if name not in set(names)] if complete else []
+    missing = [name for name in classes if name not in names] if complete else []
     if unknown or missing:
         raise classes_differ(unknown, missing, where)
-    return np.array([index[name] for name in names], dtype=np.int64)[codes]
+    order: np.ndarray = np.array([index[name] for name in names], dtype=np.int64)
+    return np.take(order, codes)
 
 
 def declared_names(classes: Sequence[Any]) -> tuple[str, ...]:

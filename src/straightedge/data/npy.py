@@ -43,7 +43,7 @@ class MemoryRows:
 
 
 class NpyRows:
-    """Rows written to a `.npy` file as they come, by plain writes: a full disk is an error, never a signal."""
+    """Rows written to a `.npy` file as they come, by plain writes: a full disk is an error, no signal."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -151,8 +151,11 @@ def _folder_reader(path: Path) -> str:
         return "columns"
     if ".tar" in endings:
         return "shards"
-    if "data_batch_1.bin" in {entry.name for entry in os.scandir(path)}:
+    names = {entry.name for entry in os.scandir(path)}
+    if "data_batch_1.bin" in names:
         return "cifar10"
+    if any(name.startswith("train-images-idx3-ubyte") for name in names):
+        return "idx"
     return "folders"
 
 

@@ -1,0 +1,160 @@
+"""CIFAR-10 from its official binary release, read straight from the archive; its pickles are never opened.
+
+A record is one byte of label and 3 × 32 × 32 bytes of pixels, red, green and blue planes row by row: the layout
+of the arrays here, so nothing is moved. Five files of 10,000 training images, one of 10,000 test images.
+
+References:
+    A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
+"""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from straightedge.data import fingerprint
+from straightedge.data.assemble import Part, assemble
+from straightedge.data.base import Dataset
+from straightedge.data.cache import Entry, cache_folder, through_cache
+from straightedge.data.download import Remote, fetch
+from straightedge.errors import InputError
+
+REMOTE = Remote(
+    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    170_052_171,
+)
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+FOLDER = "cifar-10-batches-bin"
+FILES = {**{f"data_batch_{n}.bin": "train" for n in range(1, 6)}, "test_batch.bin": "test"}
+RECORD = 1 + 3 * 32 * 32
+LARGEST_FILE = 10_000 * RECORD
+
+
+def load(source: str, **options: Any) -> Dataset:
+    """Read CIFAR-10: ``cifar10`` (downloaded unless ``root`` has it), its archive, or its unpacked folder.
+
+    Raises:
+        InputError: ``download-hash``, ``cifar-broken``, ``archive-broken``.
+        MachineError: ``download-failed``.
+    """
+    path = find(source, options.get("root"), bool(options.get("progress", True)))
+    files = sorted(path.glob("*.bin")) if path.is_dir() else [path]
+    key = fingerprint.of_values(kind="cifar10", content=fingerprint.of_files(files))
+    arrays, meta = through_cache(key, lambda folder: _read(path), enabled=bool(options.get("cache", True)))
+    parts = {
+        split: Part(arrays[f"X_{split}"], arrays[f"y_{split}"], _names(split, len(arrays[f"y_{split}"])))
+        for split in ("train", "test")
+        if f"X_{split}" in arrays
+    }
+    return assemble(
+        source,
+        parts,
+        fingerprint=meta["fingerprint"],
+        classes=CLASSES,
+        declared=options.get("classes"),
+        image_shape=(3, 32, 32),
+        repeats=meta["repeats"],
+    )
+
+
+def find(source: str, root: Any, progress: bool = True) -> Path:
+    """Return the archive or the unpacked folder, in `root` or downloaded."""
+    if Path(source).exists():
+        return Path(source)
+    folder = Path(root) if root is not None else cache_folder() / "downloads"
+    for place in (folder / FOLDER, folder):
+        if (place / "data_batch_1.bin").is_file():
+            return place
+    return fetch(REMOTE, folder, progress=progress)
+
+
+def parse_batch(data: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the bytes of one file into images and labels.
+
+    Args:
+        data: Whole records.
+        where: File for messages.
+
+    Returns:
+        X (n, 3, 32, 32) uint8 and y (n,) int64.
+
+    Raises:
+        InputError: ``cifar-broken``: half a record, or a label beyond 9.
+    """
+    if not data or len(data) % RECORD:
+        raise _broken(f"{len(data)} bytes are no whole number of records of {RECORD}", where)
+    records = np.frombuffer(data, np.uint8).reshape(-1, RECORD)
+    y = records[:, 0].astype(np.int64)
+    if y.max() >= len(CLASSES):
+        row = int(np.argmax(y >= len(CLASSES)))
+        raise _broken(f"label {y[row]} is beyond 9", f"{where}, row {row}")
+    return records[:, 1:].reshape(-1, 3, 32, 32), y
+
+
+def read_archive(path: Path) -> dict[str, bytes]:
+    """Return the bytes of the six files of the archive, read in one pass; nothing else in it is looked at.
+
+    Raises:
+        InputError: ``archive-broken``, ``cifar-broken``.
+    """
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path, "r|*") as archive:
+            for member in archive:
+                name = PurePosixPath(member.name).name
+                if name in FILES and member.isreg() and name not in found:
+                    found[name] = _member(archive, member, path)
+    except (tarfile.TarError, EOFError, OSError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError("archive-broken", f"the archive cannot be read: {error}", str(path)) from None
+    return found
+
+
+def _member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bytes:
+    if member.size > LARGEST_FILE:
+        raise _broken(f"{member.size} bytes are more than {LARGEST_FILE}", f"{path}, {member.name}")
+    file = archive.extractfile(member)
+    data = file.read() if file is not None else b""
+    if len(data) < member.size:
+        raise EOFError("the archive ends inside a member")
+    return data
+
+
+def _read(path: Path) -> Entry:
+    from straightedge.data.base import Split
+    from straightedge.data.checks import repeated_rows
+
+    found = _read_folder(path) if path.is_dir() else read_archive(path)
+    if not any(FILES[name] == "train" for name in found):
+        raise _broken(f"there is no data_batch_1.bin … test_batch.bin, only {sorted(found)}", str(path))
+    arrays: dict[str, np.ndarray] = {}
+    for split in ("train", "test"):
+        batches = [parse_batch(found[n], f"{path}, {n}") for n in FILES if FILES[n] == split and n in found]
+        if batches:
+            arrays[f"X_{split}"] = np.concatenate([X for X, _ in batches])
+            arrays[f"y_{split}"] = np.concatenate([y for _, y in batches])
+    splits = {name[2:]: Split(arrays[name], arrays[f"y_{name[2:]}"]) for name in arrays if name[0] == "X"}
+    return arrays, {"fingerprint": fingerprint.of_arrays(*arrays.values()), "repeats": repeated_rows(splits)}
+
+
+def _read_folder(path: Path) -> dict[str, bytes]:
+    files = [path / name for name in FILES if (path / name).is_file()]
+    for file in files:
+        if file.stat().st_size > LARGEST_FILE:
+            raise _broken(f"{file.stat().st_size} bytes are more than {LARGEST_FILE}", str(file))
+    return {file.name: file.read_bytes() for file in files}
+
+
+def _names(split: str, n: int) -> list[str]:
+    return [f"cifar10/{split}/{row}" for row in range(n)]
+
+
+def _broken(what: str, where: str) -> InputError:
+    return InputError(
+        "cifar-broken", what, where, "get the binary release again: straightedge data fetch cifar10"
+    )

@@ -1,0 +1,113 @@
+"""A folder, zip or tar, open for reading: the one place that touches the files of an image source."""
+
+from __future__ import annotations
+
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from straightedge.data.fingerprint import of_file, of_listing
+from straightedge.data.listing import Item, Listing, list_folder, list_tar, list_zip, printable
+from straightedge.errors import InputError, MachineError
+
+
+class Container:
+    """A folder or archive, open for reading its items one after the other; listed when it is first asked."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._archive: zipfile.ZipFile | tarfile.TarFile | None = None
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._archive is not None:
+            self._archive.close()
+
+    @cached_property
+    def listing(self) -> Listing:
+        """The files and folders inside.
+
+        Raises:
+            InputError: ``archive-broken``, ``archive-member-unsafe``, ``archive-bomb``,
+                ``archive-encrypted``.
+            MachineError: ``folder-unreadable``.
+        """
+        if self.path.is_dir():
+            return list_folder(self.path)
+        try:
+            if zipfile.is_zipfile(self.path):
+                self._archive = zipfile.ZipFile(self.path)
+                return list_zip(self.path, self._archive)
+            self._archive = tarfile.open(self.path)  # noqa: SIM115 (closed by __exit__)
+            return list_tar(self.path, self._archive)
+        except (OSError, *BROKEN) as error:
+            raise _broken(self.path, error) from None
+
+    def fingerprint(self) -> str:
+        """Hash the archive's bytes, or names, sizes and times of a folder's files."""
+        return of_listing(self.listing.entries) if self.path.is_dir() else of_file(self.path)
+
+    def in_reading_order(self, items: Sequence[Item]) -> list[int]:
+        """Return positions in the order in which reading is fast: a tar is read forward."""
+        positions = list(range(len(items)))
+        if isinstance(self._archive, tarfile.TarFile):
+            positions.sort(key=lambda position: items[position].handle.offset)
+        return positions
+
+    def read(self, items: Sequence[Item]) -> Iterator[bytes]:
+        """Yield the bytes of each item, in the order given.
+
+        Raises:
+            InputError: ``archive-broken`` with the member.
+            MachineError: ``file-unreadable``.
+        """
+        for item in items:
+            try:
+                yield self._read(item)
+            except BROKEN as error:
+                raise _broken(self.path, error, item) from None
+            except OSError as error:
+                raise _unreadable(self.path, error, item) from None
+
+    def _read(self, item: Item) -> bytes:
+        if isinstance(self._archive, zipfile.ZipFile):
+            return self._archive.read(item.handle)
+        if isinstance(self._archive, tarfile.TarFile):
+            file = self._archive.extractfile(item.handle)
+            data = file.read() if file is not None else b""
+            if len(data) < item.size:
+                raise EOFError("the archive ends inside this member")
+            return data
+        return Path(item.handle).read_bytes()
+
+
+BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,  # a compression that is not known
+    RuntimeError,  # a member that claims to be encrypted after all
+)
+
+
+def _broken(path: Path, error: Exception, item: Item | None = None) -> InputError:
+    where = str(path) if item is None else f"{path}, {printable(item.path)}"
+    return InputError(
+        "archive-broken", f"the archive cannot be read: {error}", where, "download or pack it again"
+    )
+
+
+def _unreadable(path: Path, error: OSError, item: Item) -> Exception:
+    if path.is_dir():
+        return MachineError(
+            "file-unreadable", f"the file cannot be read: {error.strerror}", printable(item.handle)
+        )
+    return _broken(path, error, item)

@@ -1,0 +1,54 @@
+"""The named sources that have files to download: which files, where they are kept, getting them all."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from straightedge.data import cifar10, idx
+from straightedge.data.cache import cache_folder
+from straightedge.data.download import Remote, fetch
+from straightedge.errors import InputError
+
+
+def remotes(name: str) -> tuple[Remote, ...]:
+    """Return the files of a named source; none for one that comes with a package.
+
+    Raises:
+        InputError: ``source-missing``.
+    """
+    known: dict[str, tuple[Remote, ...]] = {"digits": (), "cifar10": (cifar10.REMOTE,), **idx.REMOTES}
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise InputError(
+            "source-missing", f"no data set is called {name!r}", mend=f"{hint}names: {', '.join(known)}"
+        )
+    return known[name]
+
+
+def folder_of(name: str, root: Path | None) -> Path:
+    """Return the folder in which the files of a source are kept."""
+    if root is not None:
+        return root
+    downloads = cache_folder() / "downloads"
+    return downloads / name if name in idx.REMOTES else downloads
+
+
+def missing(name: str, root: Path | None = None) -> list[Remote]:
+    """Return the files that are not on this machine."""
+    folder = folder_of(name, root)
+    return [remote for remote in remotes(name) if not (folder / remote.name).is_file()]
+
+
+def fetch_all(name: str, root: Path | None = None, *, progress: bool = True) -> list[Path]:
+    """Download the files that are missing and verify the others.
+
+    Returns:
+        The paths of all files of the source.
+
+    Raises:
+        InputError: ``source-missing``, ``download-hash``.
+        MachineError: ``download-failed``.
+    """
+    return [fetch(remote, folder_of(name, root), progress=progress) for remote in remotes(name)]
