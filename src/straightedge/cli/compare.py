@@ -1,0 +1,161 @@
+"""``straightedge compare``: two runs on the same images, with a paired test."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from straightedge.evaluation import PairedTest
+
+COLUMNS = ("name", "label", "predicted")
+NAMED = 3
+"""How many image names an error lists."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one run said.
+
+    Attributes:
+        path: The file.
+        labels: Image -> label; images of one name are told apart by their count, images without a name by row.
+        correct: Image -> whether the prediction is the label.
+    """
+
+    path: Path
+    labels: dict[tuple[str, int], str]
+    correct: dict[tuple[str, int], bool]
+
+
+def command(
+    first: Annotated[Path, typer.Argument(help="Run folder, or its predictions.csv.", metavar="RUN")],
+    second: Annotated[Path, typer.Argument(help="The run to compare it with.", metavar="RUN")],
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result alone, as JSON.")] = False,
+) -> None:
+    """Compare two runs on the same images: accuracies, their difference, an exact McNemar test."""
+    from straightedge.evaluation import paired_test
+
+    one, other = read_predictions(first), read_predictions(second)
+    check_same_images(one, other)
+    images = list(one.labels)
+    tested = paired_test([one.correct[i] for i in images], [other.correct[i] for i in images], seed=seed)
+    rows = [_describe(path, hits, tested.n) for path, hits in _hits(first, second, tested)]
+    if as_json:
+        print(json.dumps({"runs": rows, **asdict(tested)}))
+    else:
+        _show(rows, tested)
+
+
+def read_predictions(run: Path) -> Predictions:
+    """Read the predictions of a run.
+
+    Args:
+        run: A run folder or a predictions.csv.
+
+    Raises:
+        InputError: ``run-file-missing``, ``run-damaged``, ``predictions-columns``, ``predictions-empty``.
+    """
+    from straightedge.errors import InputError
+    from straightedge.runs.tables import read_table
+
+    path = run if run.is_file() else run / "predictions.csv"
+    seen: Counter[str] = Counter()
+    found = Predictions(path, {}, {})
+    for number, row in enumerate(read_table(path), start=2):
+        name, label, predicted = (row.get(column) for column in COLUMNS)
+        if name is None or not label or not predicted:
+            raise InputError(
+                "predictions-columns", f"no {' or '.join(COLUMNS)} in a line", f"{path}, line {number}"
+            )
+        image = (name, seen[name])
+        seen[name] += 1
+        found.labels[image] = label
+        found.correct[image] = label == predicted
+    if not found.labels:
+        raise InputError("predictions-empty", "the file holds no predictions", str(path))
+    return found
+
+
+def check_same_images(one: Predictions, other: Predictions) -> None:
+    """Refuse runs that judged different images, or the same images under other labels.
+
+    Raises:
+        InputError: ``compare-different-images``, with what differs.
+    """
+    from straightedge.errors import InputError
+
+    only_one = [image for image in one.labels if image not in other.labels]
+    only_other = [image for image in other.labels if image not in one.labels]
+    relabelled = [i for i, label in one.labels.items() if i in other.labels and other.labels[i] != label]
+    if not (only_one or only_other or relabelled):
+        return
+    parts = [
+        _listed(only_one, f"only in {one.path}"),
+        _listed(only_other, f"only in {other.path}"),
+        _listed(relabelled, "with another label"),
+    ]
+    raise InputError(
+        "compare-different-images",
+        "the runs did not judge the same images: " + "; ".join(part for part in parts if part),
+        mend="evaluate both runs on the same source, then compare",
+    )
+
+
+def _listed(images: list[tuple[str, int]], where: str) -> str:
+    if not images:
+        return ""
+    names = ", ".join(name or f"row {count}" for name, count in images[:NAMED])
+    return f"{len(images)} {where} ({names}{', …' if len(images) > NAMED else ''})"
+
+
+def _hits(first: Path, second: Path, tested: PairedTest) -> list[tuple[Path, int]]:
+    return [(first, tested.both + tested.only_first), (second, tested.both + tested.only_second)]
+
+
+def _describe(run: Path, hits: int, n: int) -> dict[str, Any]:
+    """Return accuracy with interval, and loss and reg where the run says them."""
+    from straightedge.evaluation import share_interval
+
+    metrics = run / "metrics.json"
+    told = json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else {}
+    return {
+        "run": str(run),
+        "loss": told.get("loss"),
+        "reg": told.get("reg"),
+        "accuracy": hits / n,
+        "interval": list(share_interval(hits, n)),
+    }
+
+
+def _show(rows: list[dict[str, Any]], tested: PairedTest) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("run", "loss", "reg", "accuracy", "95 % interval", "right alone"):
+        table.add_column(title, overflow="fold")
+    for row, alone in zip(rows, (tested.only_first, tested.only_second), strict=True):
+        reg = "" if row["reg"] is None else f"{row['reg']:.4g}"
+        low, high = row["interval"]
+        cells = (
+            escape(row["run"]),
+            row["loss"] or "",
+            reg,
+            f"{row['accuracy']:.4f}",
+            f"{low:.4f} – {high:.4f}",
+        )
+        table.add_row(*cells, f"{alone:,}")
+    console = Console(highlight=False)
+    console.print(table)
+    low, high = tested.interval
+    console.print(f"difference {tested.difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}")
+    console.print(f"p = {tested.p_value:.3g}, exact McNemar on the {tested.n:,} images both judged")
