@@ -24,6 +24,7 @@ from straightedge.tensorfile import read_tensors, write_tensors
 
 MODEL_FILE = "model.safetensors"
 FORMAT_VERSION = 1
+_IMAGES_AT_ONCE = 256
 _STATE_PREFIX = "extractor."
 _NUMBERS = ("reg", "objective", "dual", "gap")
 
@@ -141,10 +142,12 @@ class LinearModel:
 
     def extract(self, images: Any) -> np.ndarray:
         """Run the stored extractor on images (N, *input_shape) and return features (N, D)."""
-        from straightedge.features import restore_extractor
+        from straightedge.features.base import read_images, restore_extractor
 
-        extractor = restore_extractor(self.features, self.extractor_state or {})
-        return np.asarray(extractor.transform(images))
+        extractor = restore_extractor(self.features or {}, self.extractor_state)
+        n, step = int(images.shape[0]), _IMAGES_AT_ONCE
+        rows = [extractor.transform(read_images(images, i, min(i + step, n))) for i in range(0, n, step)]
+        return np.concatenate(rows) if rows else np.zeros((0, self.n_features), dtype=np.float32)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return (N,) int64 labels, the class of the highest score, the first one where scores tie."""

@@ -1,0 +1,83 @@
+"""Reading a run back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from straightedge.errors import InputError
+from straightedge.model import LinearModel, load
+from straightedge.runs.tables import read_path, read_table
+
+
+class RunFiles:
+    """The files of a run, read.
+
+    Args:
+        path: The folder they are in.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """config.json: how the run was started."""
+        return self.read_json("config.json")
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """metrics.json: what came out."""
+        return self.read_json("metrics.json")
+
+    def has(self, name: str) -> bool:
+        """Whether the run has the file `name`."""
+        return (self.path / name).is_file()
+
+    def read_bytes(self, name: str) -> bytes:
+        """Return a file's bytes.
+
+        Raises:
+            InputError: ``run-file-missing``.
+        """
+        try:
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            raise InputError("run-file-missing", f"the run has no {name}", str(self.path)) from error
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Return a JSON object.
+
+        Raises:
+            InputError: ``run-file-missing``, ``run-damaged``.
+        """
+        try:
+            value = json.loads(self.read_bytes(name))
+        except (ValueError, RecursionError) as error:
+            raise InputError("run-damaged", f"not JSON ({error})", str(self.path / name)) from error
+        if not isinstance(value, dict):
+            raise InputError("run-damaged", "not a JSON object", str(self.path / name))
+        return value
+
+    def read_trace(self) -> list[dict[str, str]]:
+        """Return the rows of trace.csv as texts by column."""
+        return read_table(self.path / "trace.csv")
+
+    def read_predictions(self) -> list[dict[str, str]]:
+        """Return the rows of predictions.csv as texts by column."""
+        return read_table(self.path / "predictions.csv")
+
+    def read_csv(self, name: str) -> list[dict[str, str]]:
+        """Return the rows of any table of the run as texts by column."""
+        return read_table(self.path / name)
+
+    def load_model(self) -> LinearModel:
+        """Return the fitted model."""
+        return load(self.path)
+
+    def load_path(self) -> list[tuple[float, Tensor, Tensor]]:
+        """Return (reg, weight, bias) for every value of reg, as `RunFolder.save_path` was given them."""
+        return read_path(self.path / "path.safetensors")
