@@ -49,6 +49,10 @@ class InputError(StraightedgeError, ValueError):
     exit_status = 2
 
 
+class InputTypeError(InputError, TypeError):
+    """The user's data are of a kind that cannot be read as numbers at all (exit status 2)."""
+
+
 class MissingExtraError(InputError, ImportError):
     """A feature needs an optional package that is not installed (exit status 2)."""
 

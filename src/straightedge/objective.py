@@ -64,12 +64,15 @@ class Evaluation:
         gradient: (K, C, D + 1) float64, ∇P(W).
         dual: (K,) float64, a lower bound on min P; −inf where reg is 0.
         V: (K, C, D + 1) float64, X̂ᵀA weighted: the data part of the gradient.
+        gap: (K,) float64, P(W) − D ≥ P(W) − min P, without the cancellation of the difference where there is
+            a formula: ‖∇P‖²/(4 reg).
     """
 
     objective: Tensor
     gradient: Tensor
     dual: Tensor
     V: Tensor
+    gap: Tensor
 
 
 class Objective:
@@ -225,12 +228,20 @@ class Objective:
         return self.evaluation(W, sums[0], V)
 
     def evaluation(self, W: Tensor, mean_loss: Tensor, V: Tensor) -> Evaluation:
-        """Assemble value, gradient and dual from a pass's sums, by −ℓ*(a) = ℓ − ⟨s, a⟩."""
+        """Assemble value, gradient and dual from a pass's sums, by −ℓ*(a) = ℓ − ⟨s, a⟩.
+
+        With a penalised bias P − D = ‖V + 2 reg W‖²/(4 reg) = ‖∇P‖²/(4 reg) identically.
+        """
         W64 = W.to(torch.float64)
         objective = mean_loss + self.reg * self.square_norm(W64)
         gradient = V + 2 * self.reg.to(V.device)[:, None, None] * self.penalised(W64)
         conjugate = mean_loss - (W64 * V).sum(dim=(1, 2)).cpu()
-        return Evaluation(objective, gradient, self.dual_value(V, conjugate), V)
+        dual = self.dual_value(V, conjugate)
+        gap = (objective - dual).clamp_min(0)
+        if self.bias == "penalized":
+            natural = gradient.square().sum(dim=(1, 2)).cpu() / (4 * self.reg)
+            gap = torch.minimum(natural, torch.where(gap > 1e-12 * objective, gap, natural))
+        return Evaluation(objective, gradient, dual, V, gap)
 
     def penalised(self, W: Tensor) -> Tensor:
         """Return W with the part the regulariser does not see set to 0."""

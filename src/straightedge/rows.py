@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from straightedge.errors import InputError, MachineError
+from straightedge.errors import InputError, InputTypeError, MachineError
 
 Result = TypeVar("Result")
 _NUMPY_DTYPES = {"uint8", "int8", "int16", "int32", "int64", "bool", "float16", "float32", "float64"}
@@ -137,19 +137,19 @@ class Rows:
 def _as_source(X: Any) -> Any:
     """Return a torch tensor sharing memory with X where that is possible, else X itself."""
     if isinstance(X, Tensor):
-        _check_shape(tuple(X.shape))
+        check_shape(tuple(X.shape))
         if X.is_complex():
             raise InputError(
                 "x-dtype", f"X has dtype {X.dtype}", mend="Complex data not supported: give real numbers"
             )
         return X.detach()
     if hasattr(X, "read") and hasattr(X, "shape"):
-        _check_shape(tuple(X.shape))
+        check_shape(tuple(X.shape))
         return X
     array = X if isinstance(X, np.ndarray) else np.asarray(X)
     if array.dtype.name not in _NUMPY_DTYPES:
         array = _castable(array)
-    _check_shape(array.shape)
+    check_shape(array.shape)
     if isinstance(array, np.memmap):
         return array  # stays on disk; read block by block
     native = array.dtype.isnative and all(stride >= 0 for stride in array.strides)
@@ -166,14 +166,14 @@ def _castable(array: np.ndarray) -> np.ndarray:
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(
+        raise InputTypeError(
             "x-dtype",
             f"X has dtype {array.dtype} and cannot be read as numbers: {error}",
             mend="give an array of uint8, float16, float32 or float64",
         ) from error
 
 
-def _check_shape(shape: tuple[int, ...]) -> None:
+def check_shape(shape: tuple[int, ...]) -> None:
     if len(shape) < 2:
         raise InputError(
             "x-shape",

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from straightedge.objective import Objective
 
+NOISE = 1e-15  # relative changes of P below this are rounding
+FINEST_DIFFERENCE = 1e-12  # relative gaps below this are lost in the difference P − D
 TraceRow = dict[str, Any]
 Callback = Callable[[TraceRow], None]
 
@@ -61,6 +63,8 @@ class Progress:
         dual: (K',) float64, a lower bound on min P, not necessarily from the same point.
         n_passes: Passes over the rows this step took (a part of a pass counts as its part).
         exhausted: (K',) bool, configurations that cannot improve any more in this float type.
+        gap: (K',) float64, a certified P(W) − min P of this W where it is known more finely than by the
+            difference objective − dual; or None.
     """
 
     W: Tensor
@@ -68,6 +72,7 @@ class Progress:
     dual: Tensor
     n_passes: float
     exhausted: Tensor
+    gap: Tensor | None = None
 
 
 class Solver(Protocol):
@@ -203,6 +208,7 @@ class Loop:
         self.W = torch.zeros(K, C, width, dtype=torch.float64)
         self.best_objective = torch.full((K,), torch.inf, dtype=torch.float64)
         self.best_dual = torch.full((K,), -torch.inf, dtype=torch.float64)
+        self.best_gap = torch.full((K,), torch.inf, dtype=torch.float64)  # of W itself, absolute
         self.n_passes = torch.zeros(K, dtype=torch.float64)
         self.status = [Status.MAX_PASSES] * K
         self.proven = torch.zeros(K, dtype=torch.bool)
@@ -236,16 +242,28 @@ class Loop:
         active = self.active
         self.iteration += 1
         self.n_passes[active] += progress.n_passes
-        better = progress.objective < self.best_objective[active]
+        own_gap = torch.full_like(progress.objective, torch.inf) if progress.gap is None else progress.gap
+        noise = NOISE * self.best_objective[active].abs().nan_to_num(posinf=0.0)
+        change = progress.objective - self.best_objective[active]
+        better = (change < -noise) | ((change <= noise) & (own_gap < self.best_gap[active]))
         improved = active[better]
         self.W[improved] = progress.W[better.to(progress.W.device)].to("cpu", torch.float64)
         self.best_objective[improved] = progress.objective[better]
+        self.best_gap[improved] = own_gap[better]
         self.best_dual[active] = torch.maximum(self.best_dual[active], progress.dual)
         self._record(active)
         self._leave(progress.exhausted)
 
+    @property
+    def gap(self) -> Tensor:
+        """(K,) float64 relative gaps of the best W: by the best bounds, or by W's own where that is finer."""
+        difference = relative_gap(self.best_objective, self.best_dual)
+        own = self.best_gap / self.best_objective.clamp_min(1e-300)
+        fine = torch.where(difference > FINEST_DIFFERENCE, torch.minimum(difference, own), own)
+        return torch.where(own.isfinite(), fine, difference)
+
     def _record(self, active: Tensor) -> None:
-        gap = relative_gap(self.best_objective, self.best_dual)
+        gap = self.gap
         for k in active.tolist():
             row: TraceRow = {
                 "iteration": self.iteration,
@@ -264,7 +282,7 @@ class Loop:
     def _leave(self, exhausted: Tensor) -> None:
         """Prove the configurations whose gap looks small enough, and drop those that are done."""
         active, limits = self.active, self.limits
-        gap = relative_gap(self.best_objective[active], self.best_dual[active])
+        gap = self.gap[active]
         claimed = gap <= limits.tol
         late = self.n_passes[active] >= limits.max_passes
         out_of_time = torch.full_like(late, self.seconds > limits.max_seconds)
@@ -272,7 +290,7 @@ class Loop:
         if not bool(leaving.any()):
             return
         self._prove(leaving.nonzero().flatten())
-        gap = relative_gap(self.best_objective[active], self.best_dual[active])
+        gap = self.gap[active]
         certified = gap <= limits.tol
         stays = ~(certified | late | out_of_time | (exhausted & (self.objective.dtype == torch.float64)))
         for position, k in enumerate(active.tolist()):
@@ -299,6 +317,7 @@ class Loop:
             whole = self.objective.in_dtype(torch.float64).select(indices)
             evaluation = whole.evaluate(W.to(whole.device))
             value, dual = evaluation.objective, evaluation.dual
+            self.best_gap[indices] = evaluation.gap
         self.W[indices] = W.to("cpu", torch.float64)
         self.best_objective[indices] = value
         self.best_dual[indices] = dual
@@ -320,7 +339,7 @@ class Loop:
 
     def finish(self) -> Solution:
         """Return the solution; a run that was interrupted keeps the bounds it had."""
-        gap = relative_gap(self.best_objective, self.best_dual)
+        gap = self.gap
         message = [
             status.explain(float(gap[k]), self.limits.tol, float(self.n_passes[k]))
             for k, status in enumerate(self.status)
@@ -347,6 +366,7 @@ class Loop:
         own = {
             "loop.W": self.W,
             "loop.objective": self.best_objective,
+            "loop.gap": self.best_gap,
             "loop.dual": self.best_dual,
             "loop.n_passes": self.n_passes,
             "loop.active": self.active,
@@ -360,6 +380,7 @@ class Loop:
         """Take up a `state` of the same problem."""
         self.W, self.active = state["loop.W"].clone(), state["loop.active"].clone()
         self.best_objective, self.best_dual = state["loop.objective"].clone(), state["loop.dual"].clone()
+        self.best_gap = state["loop.gap"].clone()
         self.n_passes, self.proven = state["loop.n_passes"].clone(), state["loop.proven"].clone()
         self.status = [list(Status)[i] for i in state["loop.status"].tolist()]
         iteration, self._seconds_before, double = state["loop.scalars"].tolist()

@@ -150,7 +150,7 @@ class WhitenedLBFGS:
     def _progress(self, evaluation: Evaluation, at: Tensor | None = None) -> Progress:
         exhausted = (self.trials >= LONGEST_SEARCH) | ~(self.slope < 0)
         W = self.W if at is None else at
-        return Progress(W, evaluation.objective, evaluation.dual, 1.0, exhausted)
+        return Progress(W, evaluation.objective, evaluation.dual, 1.0, exhausted, evaluation.gap)
 
     def keep(self, positions: Tensor) -> None:
         """See `Solver.keep`."""

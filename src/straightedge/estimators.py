@@ -1,0 +1,387 @@
+"""scikit-learn estimators: fit to a proven gap, on NumPy or torch, CPU or CUDA."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    check_is_fitted,
+    column_or_1d,
+)
+from torch import Tensor
+
+from straightedge.calibration import log_softmax
+from straightedge.errors import InputError
+from straightedge.fitting import FitSettings, build_objective, checked_reg, row_weights, solve
+from straightedge.moments import fit_affine
+from straightedge.rows import Rows, check_shape
+from straightedge.solvers.base import Callback, Solution
+
+
+class LinearClassifier(ClassifierMixin, BaseEstimator):
+    """A linear classifier that minimises mean loss + reg ‖W‖² to a certified relative gap.
+
+    Args:
+        loss: "softmax", "svm", "crammer_singer", "one_vs_rest" or "squared_hinge".
+        reg: Strength of the regulariser reg·ΣW² on the mean loss, > 0. scikit-learn's C is 1/(2 reg N) for
+            three classes and more, 1/(reg N) for two.
+        tol: Relative duality gap (P − D)/P to certify.
+        max_passes: Passes over the data before giving up; then `status_` says so and a warning is issued.
+        bias: "penalized": the constant's weights are part of ‖W‖², as in the notes; "free": they are not.
+        class_weight: None, "balanced" or {class: weight ≥ 0}.
+        preprocess: "none", "center", "standardize", or for images "channel" and "pixels": folded into the
+            coefficients, never applied to a copy of X.
+        solver: "auto" or a name of `straightedge.solvers.SOLVERS`.
+        warm_start: Start from the last W where shapes agree.
+        device: Where products run ("cpu", "cuda"); None means where X is.
+        random_state: Seed for solvers that draw samples.
+        verbose: 1 prints each trace row.
+        callbacks: Functions called with each trace row (a dict) of the fit.
+
+    Attributes:
+        classes_: (C,) the class labels, sorted.
+        coef_: (C, D) on raw features, or (1, D) for two classes: the difference, as in scikit-learn.
+        intercept_: (C,) or (1,).
+        W_: (D + 1, C) float64, the solution on mapped rows, bias last.
+        objective_, dual_, gap_: P(W), the proven lower bound, (P − D)/P.
+        status_, message_: How the fit ended: a word and a sentence.
+        n_passes_, n_iter_: Passes over the data, and steps of the solver.
+        trace_: A row for each step.
+        n_features_in_: D.
+
+    Raises:
+        InputError: On data or settings that make no sense; it is a ValueError with a stable `code`.
+
+    References:
+        docs/architecture.md for the objective; `straightedge.objective` for the certificate.
+    """
+
+    _fixed_loss: str | None = None
+
+    def __init__(
+        self,
+        loss: str = "softmax",
+        *,
+        reg: float = 1e-3,
+        tol: float = 1e-4,
+        max_passes: float = 1000,
+        bias: str = "penalized",
+        class_weight: Any = None,
+        preprocess: str = "none",
+        solver: str = "auto",
+        warm_start: bool = False,
+        device: str | None = None,
+        random_state: int | None = None,
+        verbose: int = 0,
+        callbacks: Sequence[Callback] | None = None,
+    ) -> None:
+        self.loss = loss
+        self.reg = reg
+        self.tol = tol
+        self.max_passes = max_passes
+        self.bias = bias
+        self.class_weight = class_weight
+        self.preprocess = preprocess
+        self.solver = solver
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+
+    def _settings(self) -> FitSettings:
+        seed = self.random_state if isinstance(self.random_state, int) else 0
+        return FitSettings(
+            loss=self._loss_name,
+            tol=self.tol,
+            max_passes=self.max_passes,
+            bias=self.bias,
+            solver=self.solver,
+            device=self.device,
+            seed=seed,
+        ).checked()
+
+    @property
+    def _loss_name(self) -> str:
+        return self._fixed_loss or self.loss
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit to the asked gap.
+
+        Args:
+            X: (N, D) array or tensor, uint8 to float64, or images (N, C, H, W).
+            y: (N,) labels of any kind that NumPy sorts.
+            sample_weight: (N,) ≥ 0, or None.
+
+        Returns:
+            self. Ctrl-C ends the fit within a block, with the best W so far and its gap.
+        """
+        settings = self._settings()
+        reg = checked_reg(self.reg)[:1]
+        rows = self._rows(X, reset=True)
+        classes, labels = encoded_labels(y)
+        weights = row_weights(labels, len(classes), sample_weight, self.class_weight, classes.tolist())
+        self._drop_unweighted(weights, labels)
+        shape = X.shape[1:] if getattr(X, "ndim", 2) == 4 else None
+        affine = fit_affine(rows, self.preprocess, shape)
+        objective = build_objective(rows, labels, len(classes), reg, settings, affine=affine, weights=weights)
+        start = self._warm_start(objective.shape)
+        self.classes_ = classes
+        self._finish(solve(objective, settings, W=start, callbacks=self._callbacks()), affine)
+        return self
+
+    @staticmethod
+    def _drop_unweighted(weights: Tensor | None, labels: Tensor) -> None:
+        """Refuse weights that leave a single class."""
+        if weights is not None and len(labels[weights > 0].unique()) < 2:
+            raise InputError("labels-single-class", "only one class has samples of positive weight")
+
+    def _callbacks(self) -> list[Callback]:
+        own: list[Callback] = [_print_row] if self.verbose else []
+        return own + list(self.callbacks or [])
+
+    def _rows(self, X: Any, *, reset: bool) -> Rows:
+        checked = checked_input(X)
+        _check_feature_names(self, X, reset=reset)
+        if not isinstance(X, Tensor) or reset:
+            _check_n_features(self, _flat_view(checked), reset=reset)
+        return Rows(checked, device=self.device)
+
+    def _warm_start(self, shape: tuple[int, int, int]) -> Tensor | None:
+        if not self.warm_start or not hasattr(self, "W_"):
+            return None
+        W = torch.as_tensor(self.W_).t()[None]
+        return W if W.shape == shape else None
+
+    def _finish(self, solution: Solution, affine: Any) -> None:
+        W = solution.W[0].t()
+        weight, bias = affine.fold(W)
+        coef, intercept = weight.t().numpy(), bias.numpy()
+        if len(self.classes_) == 2:
+            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+        self.W_ = W.numpy()
+        self.coef_, self.intercept_ = np.ascontiguousarray(coef), intercept
+        self.objective_, self.dual_ = float(solution.objective[0]), float(solution.dual[0])
+        self.gap_ = float(solution.gap[0])
+        self.status_, self.message_ = solution.status[0].value, solution.message[0]
+        self.n_passes_ = float(solution.n_passes[0])
+        self.n_iter_ = max(1, len(solution.trace))
+        self.trace_ = solution.trace
+        warn_not_certified(solution)
+
+    def decision_function(self, X: Any) -> Any:
+        """Return scores (N, C), or (N,) for two classes: the second class's score minus the first's."""
+        check_is_fitted(self, "coef_")
+        return _like(X, self._decision(X))
+
+    def _decision(self, X: Any) -> np.ndarray:
+        rows = self._rows(X, reset=False)
+        if rows.n_features != self.n_features_in_:
+            raise InputError(
+                "x-width",
+                f"X has {rows.n_features} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input",
+            )
+        rows.check_finite()
+        scores = _score(rows, self.coef_, self.intercept_)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def predict(self, X: Any) -> Any:
+        """Return the class with the largest score for each row (N,): a tensor for tensors with numeric classes."""
+        check_is_fitted(self, "coef_")
+        scores = self._decision(X)
+        index = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
+        return _like(X, self.classes_[index])
+
+
+class _Probabilities:
+    """predict_proba and its logarithm, for the loss whose scores are log-odds."""
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Return log-probabilities (N, C), nats."""
+        check_is_fitted(self, "coef_")
+        scores = self._decision(X)  # type: ignore[attr-defined]
+        if scores.ndim == 1:
+            scores = np.stack([np.zeros_like(scores), scores], axis=1)
+        return _like(X, log_softmax(scores))
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return probabilities (N, C); rows sum to 1."""
+        log = self.predict_log_proba(X)
+        return log.exp() if isinstance(log, Tensor) else np.exp(log)
+
+
+class SoftmaxClassifier(_Probabilities, LinearClassifier):
+    """`LinearClassifier` with the softmax cross-entropy (multinomial logistic regression)."""
+
+    _fixed_loss = "softmax"
+
+    def __init__(
+        self,
+        reg: float = 1e-3,
+        *,
+        tol: float = 1e-4,
+        max_passes: float = 1000,
+        bias: str = "penalized",
+        class_weight: Any = None,
+        preprocess: str = "none",
+        solver: str = "auto",
+        warm_start: bool = False,
+        device: str | None = None,
+        random_state: int | None = None,
+        verbose: int = 0,
+        callbacks: Sequence[Callback] | None = None,
+    ) -> None:
+        self.reg = reg
+        self.tol = tol
+        self.max_passes = max_passes
+        self.bias = bias
+        self.class_weight = class_weight
+        self.preprocess = preprocess
+        self.solver = solver
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+
+
+class SVMClassifier(LinearClassifier):
+    """`LinearClassifier` with the multiclass hinge of Weston and Watkins, the SVM loss of the notes."""
+
+    _fixed_loss = "svm"
+
+    def __init__(
+        self,
+        reg: float = 1e-3,
+        *,
+        tol: float = 1e-4,
+        max_passes: float = 1000,
+        bias: str = "penalized",
+        class_weight: Any = None,
+        preprocess: str = "none",
+        solver: str = "auto",
+        warm_start: bool = False,
+        device: str | None = None,
+        random_state: int | None = None,
+        verbose: int = 0,
+        callbacks: Sequence[Callback] | None = None,
+    ) -> None:
+        self.reg = reg
+        self.tol = tol
+        self.max_passes = max_passes
+        self.bias = bias
+        self.class_weight = class_weight
+        self.preprocess = preprocess
+        self.solver = solver
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+
+
+# -------------------------------------------------------------------- inputs and outputs
+
+
+def checked_input(X: Any) -> Any:
+    """Return X as an array or tensor with a shape a classifier can take.
+
+    Raises:
+        InputError: ``x-sparse``, ``x-shape`` or ``x-dtype``.
+    """
+    if hasattr(X, "toarray") and not isinstance(X, np.ndarray):
+        raise InputError(
+            "x-sparse", "X is sparse, and dense rows are needed", mend="X.toarray() makes a sparse X dense"
+        )
+    if not isinstance(X, (Tensor, np.ndarray)) and not hasattr(X, "read"):
+        X = np.asarray(X)
+    shape = tuple(X.shape)
+    if len(shape) == 3 or len(shape) > 4:
+        raise InputError("x-shape", f"X has shape {shape}", mend="expected 2D rows (N, D) or images (N, C, H, W)")
+    check_shape(shape)
+    return X
+
+
+def encoded_labels(y: Any) -> tuple[np.ndarray, Tensor]:
+    """Return the sorted classes (C,) and the index of each label (N,) int64.
+
+    Raises:
+        InputError: ``labels-missing`` or ``labels-single-class``; scikit-learn's own errors for the rest.
+    """
+    if y is None:
+        raise InputError("labels-missing", "this estimator requires y to be passed, but the target y is None")
+    array = y.detach().cpu().numpy() if isinstance(y, Tensor) else y
+    array = column_or_1d(array, warn=True)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(
+            "labels-not-finite",
+            "Input y contains NaN or infinity",
+            f"row {int(np.argmin(np.isfinite(array)))}",
+        )
+    check_classification_targets(array)
+    classes, index = np.unique(array, return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(
+            "labels-single-class",
+            f"y has 1 class: {classes.tolist()}",
+            mend="a classifier needs two classes or more",
+        )
+    return classes, torch.from_numpy(index.astype(np.int64))
+
+
+def _flat_view(X: Any) -> Any:
+    """Return something whose shape is (N, D), for scikit-learn's bookkeeping."""
+    shape = tuple(X.shape)
+    if len(shape) <= 2:
+        return X
+    return np.broadcast_to(np.zeros(1, dtype=np.uint8), (shape[0], int(np.prod(shape[1:]))))
+
+
+def _score(rows: Rows, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+    """Return X coefᵀ + intercept (N, C) by blocks, in float64 for float64 rows and float32 otherwise."""
+    dtype = (
+        torch.float64 if rows.is_float64 or rows.n_samples * rows.n_features < 2_000_000 else torch.float32
+    )
+    weight = torch.as_tensor(coef).to(rows.device, dtype)
+    bias = torch.as_tensor(intercept).to(rows.device, dtype)
+    out = torch.empty(rows.n_samples, len(weight), dtype=dtype, device=rows.device)
+    buffer = torch.empty(min(2048, rows.n_samples), rows.n_features, dtype=dtype, device=rows.device)
+    for start in range(0, rows.n_samples, 2048):
+        stop = min(start + 2048, rows.n_samples)
+        out[start:stop] = torch.addmm(bias, rows.block(start, stop, buffer), weight.t())
+    return out.cpu().numpy()
+
+
+def _like(X: Any, answer: np.ndarray) -> Any:
+    """Return the answer as X came: a tensor on X's device, or an array."""
+    if isinstance(X, Tensor) and answer.dtype.kind in "biuf":
+        return torch.as_tensor(answer).to(X.device)
+    return answer
+
+
+def _print_row(row: dict[str, Any]) -> None:
+    print(
+        f"{row['n_passes']:6.0f} passes  {row['seconds']:7.2f} s  P {row['objective']:.8f}  gap {row['gap']:.2e}"
+    )
+
+
+def warn_not_certified(solution: Solution) -> None:
+    """Warn of every configuration that did not reach its gap (scikit-learn's ConvergenceWarning)."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+
+    for status, message in zip(solution.status, solution.message, strict=True):
+        if status.value != "certified":
+            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+
+
+__all__ = ["LinearClassifier", "SVMClassifier", "SoftmaxClassifier"]

@@ -1,0 +1,141 @@
+"""Fitting the affine map: means and spreads of the features, from one pass over the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from straightedge.distributed import Communicator, local
+from straightedge.errors import InputError
+from straightedge.preprocess import AffineMap
+from straightedge.rows import BlockPool, Rows, block_spans, default_workers
+
+KINDS = ("auto", "none", "center", "channel", "pixels", "standardize")
+FULL_SCALES = (
+    1.0,
+    16.0,
+    255.0,
+    65535.0,
+)  # largest values that image formats give: [0, 1], digits, 8 and 16 bit
+BLOCK_ROWS = 512
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over rows, enough for every kind of map.
+
+    Attributes:
+        count: Number of rows.
+        mean: (D,) float64.
+        variance: (D,) float64, divided by the count.
+        largest: The largest absolute entry.
+    """
+
+    count: float
+    mean: Tensor
+    variance: Tensor
+    largest: float
+
+
+def moments(rows: Rows, communicator: Communicator | None = None) -> Moments:
+    """Return the moments of the rows, over all ranks.
+
+    Numerics:
+        Sums are taken about the mean of the first block and in float64, so that a feature with a large mean
+        and a small spread keeps its variance.
+
+    Raises:
+        InputError: ``x-not-finite`` or ``x-too-large``, with row and column.
+    """
+    communicator = communicator or local()
+    centre = _first_mean(rows)  # rounded to float32, so that it is the same number in either float type
+    if communicator.size > 1:
+        centre = communicator.all_reduce(centre) / communicator.size
+    pool = BlockPool(default_workers() if rows.device.type == "cpu" else 1)
+    spans = block_spans(rows.n_samples, BLOCK_ROWS)
+    parts = pool.run(spans, lambda share: _sums(rows, centre, share))
+    sums = torch.stack([part[0] for part in parts]).sum(dim=0)
+    largest = torch.stack([part[1] for part in parts]).amax(dim=0)
+    if not bool(sums.isfinite().all()) or float(largest) > 1e15:
+        rows.check_finite()
+    count = torch.full_like(sums[:1, :1], rows.n_samples).expand(1, sums.shape[1])
+    sums = communicator.all_reduce(torch.cat([sums, count]))
+    largest = communicator.all_reduce_max(largest)
+    n = float(sums[2, 0])
+    offset = sums[0] / n
+    return Moments(
+        n, (centre + offset).cpu(), (sums[1] / n - offset.square()).clamp_min(0).cpu(), float(largest)
+    )
+
+
+def _first_mean(rows: Rows) -> Tensor:
+    stop = min(BLOCK_ROWS, rows.n_samples)
+    buffer = torch.empty(stop, rows.n_features, dtype=torch.float64, device=rows.device)
+    mean = rows.block(0, stop, buffer).mean(dim=0)
+    return torch.where(mean.abs() < 1e15, mean, 0.0).to(torch.float32).to(torch.float64)
+
+
+def _sums(rows: Rows, centre: Tensor, share: Iterator[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+    """Return (2, D) sums of x − c and its square, and the largest |x|, over the share."""
+    dtype = torch.float64 if rows.is_float64 else torch.float32
+    total = torch.zeros(2, rows.n_features, dtype=torch.float64, device=rows.device)
+    largest = torch.zeros((), dtype=torch.float64, device=rows.device)
+    buffer = torch.empty(BLOCK_ROWS, rows.n_features, dtype=dtype, device=rows.device)
+    shifted = torch.empty_like(buffer)
+    shift = centre.to(dtype)
+    for start, stop in share:
+        block = rows.block(start, stop, buffer)
+        low, high = block.aminmax()
+        largest = torch.maximum(largest, torch.maximum(low.abs(), high.abs()).to(torch.float64))
+        difference = torch.sub(block, shift, out=shifted[: stop - start])
+        total[0] += difference.sum(dim=0)
+        total[1] += difference.square_().sum(dim=0)
+    return total, largest
+
+
+def fit_affine(
+    rows: Rows,
+    kind: str = "auto",
+    image_shape: tuple[int, ...] | None = None,
+    communicator: Communicator | None = None,
+) -> AffineMap:
+    """Fit the map from raw rows to the classifier's, on these rows alone.
+
+    Args:
+        rows: The training rows.
+        kind: "none"; "center" (feature means to 0); "channel" (means of each image channel to 0, the notes' step
+            1); "pixels" (values to [0, 1] of their full scale, then "channel"); "standardize" (means 0, standard
+            deviations 1, constant features switched off); "auto" is "pixels" for images, "standardize" otherwise.
+        image_shape: (channels, height, width) where rows are images.
+        communicator: Sums over ranks.
+
+    Raises:
+        InputError: ``preprocess-unknown``, or ``preprocess-needs-images``.
+    """
+    if kind not in KINDS:
+        raise InputError("preprocess-unknown", f"preprocess is {kind!r}", mend=f"one of: {', '.join(KINDS)}")
+    if kind == "auto":
+        kind = "pixels" if image_shape is not None else "standardize"
+    if kind in {"channel", "pixels"} and image_shape is None:
+        raise InputError(
+            "preprocess-needs-images", f"preprocess {kind!r} needs images", mend="use 'standardize'"
+        )
+    facts = moments(rows, communicator)
+    if kind == "none":
+        return AffineMap.identity(rows.n_features)
+    ones = torch.ones(rows.n_features, dtype=torch.float64)
+    if kind == "center":
+        return AffineMap(facts.mean, ones, kind)
+    if kind == "standardize":
+        spread = facts.variance.sqrt()
+        constant = spread <= 1e-9 * (facts.mean.abs() + facts.largest * 1e-6)
+        return AffineMap(facts.mean, torch.where(constant, 0.0, 1 / spread.clamp_min(1e-300)), kind)
+    assert image_shape is not None
+    shift = (
+        facts.mean.view(image_shape[0], -1).mean(dim=1).repeat_interleave(rows.n_features // image_shape[0])
+    )
+    scale = 1.0 if kind == "channel" else next((1 / s for s in FULL_SCALES if facts.largest <= s), 1.0)
+    return AffineMap(shift, ones * scale, kind)

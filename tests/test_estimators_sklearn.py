@@ -1,0 +1,19 @@
+"""scikit-learn's own checks, all of them, with none expected to fail."""
+
+from __future__ import annotations
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from straightedge.estimators import LinearClassifier, SoftmaxClassifier, SVMClassifier
+
+# Two checks compare fits that differ in the last bit (weights against repetitions, one dtype against another)
+# to 1e-7 in the scores: they need an optimum that is as sharp, so the gap asked for is small.
+SHARP = {"tol": 1e-18, "reg": 1e-1, "max_passes": 3000}
+
+
+@parametrize_with_checks([SoftmaxClassifier(**SHARP), SVMClassifier(**SHARP), LinearClassifier("squared_hinge", **SHARP)])
+def test_sklearn_check(estimator, check) -> None:
+    if isinstance(estimator, SVMClassifier):
+        pytest.importorskip("straightedge.solvers.dual_ascent")
+    check(estimator)
