@@ -111,6 +111,8 @@ def read_npy(path: Path) -> np.ndarray:
     """
     if not path.is_file():
         raise InputError("file-missing", "there is no such file", str(path))
+    if not _is_npy(path):
+        raise InputError("npy-broken", "the file does not begin as a .npy file", str(path), "save it again")
     try:
         rows: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         return rows

@@ -19,6 +19,7 @@ from pathlib import Path
 from straightedge import __version__
 from straightedge.atomic import disk, disk_errors
 from straightedge.data.bar import bar
+from straightedge.data.cache import cache_folder
 from straightedge.errors import InputError, MachineError
 
 ATTEMPTS = 5
@@ -62,6 +63,8 @@ def fetch(remote: Remote, folder: Path, *, progress: bool = True) -> Path:
         MachineError: ``download-failed`` after `ATTEMPTS` attempts; ``disk-full``, ``read-only``.
     """
     target = folder / remote.name
+    if target.exists() and cache_folder() in target.parents and not matches(remote, target):
+        os.replace(target, target.with_name(f"{remote.name}.rejected"))  # ours, and damaged since
     if target.exists():
         return verified(remote, target)
     with disk_errors(folder):
@@ -112,15 +115,19 @@ def _receive_all(remote: Remote, part: Path, advance: Callable[[int], None]) -> 
             whole = _receive(remote, part, advance)
         except BROKEN_OFF as error:
             problem = error
-            if isinstance(error, urllib.error.HTTPError) and error.code == 416:  # the part is no part of it
-                part.unlink(missing_ok=True)
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+                if error.code == 416:  # the part is no part of it
+                    part.unlink(missing_ok=True)
+                elif error.code < 500:  # it will say the same again
+                    break
             time.sleep(0.2 * 2**attempt)
             continue
         if whole:
             return
     raise MachineError(
         "download-failed",
-        f"the download broke off {ATTEMPTS} times: {problem or 'the connection ended early'}",
+        f"the download did not arrive: {problem or 'the connection ended early'}",
         remote.url,
         f"try again (it goes on where it stopped), or put {remote.name} into a folder and give --root FOLDER",
     )

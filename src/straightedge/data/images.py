@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
 """Formats that are tried; the rest of the imaging library (PostScript, fonts, ...) is never reached."""
 
 Image.init()  # every format is imported now, not in the middle of a file

@@ -47,8 +47,10 @@ def arrange(listing: Listing, where: str) -> Layout:
     else all is training data; the next folder is the class, and folders below it belong to it.
 
     Raises:
-        InputError: ``no-class-folders``, ``split-twice``, ``classes-differ``.
+        InputError: ``no-class-folders``, ``split-twice``, ``classes-differ``, ``no-images``,
+            ``pickle-refused``.
     """
+    _refuse_pickles(listing, where)
     depth = _common_depth(listing)
     splits, other = _split_folders(listing, depth, where)
     notes = _notes(listing)
@@ -76,6 +78,16 @@ def _labelled(
     if "train" not in used:
         raise InputError("no-images", "there is no file in any class folder", where, "put images in them")
     return Layout(tuple(printable(name) for name in classes), used, labels, tuple(notes))
+
+
+def _refuse_pickles(listing: Listing, where: str) -> None:
+    if any(item.path.name == "data_batch_1" for item in listing.items):
+        raise InputError(
+            "pickle-refused",
+            "these are the pickled batches of CIFAR-10; opening a pickle can run any program",
+            where,
+            "use the binary release: straightedge data fetch cifar10",
+        )
 
 
 def _notes(listing: Listing) -> list[str]:

@@ -138,7 +138,16 @@ def list_tar(path: Path, archive: tarfile.TarFile) -> Listing:
         _refuse_member(member.size, packed, path, member.name)
         _refuse_total(total, path)
         listing.add(Item(inside, member.size, member))
+    _refuse_unfinished(archive)
     return listing
+
+
+def _refuse_unfinished(archive: tarfile.TarFile) -> None:
+    """Refuse a tar that stops without its end mark: the reader takes any broken header for the end."""
+    assert archive.fileobj is not None
+    archive.fileobj.seek(archive.offset)
+    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("it stops without an end mark, as if cut off")
 
 
 def safe_path(name: str, archive: Path) -> PurePosixPath:

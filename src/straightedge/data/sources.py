@@ -122,6 +122,8 @@ def _file_reader(path: Path) -> str:
             str(path),
             "save the arrays with numpy.savez, or give the images themselves",
         )
+    if name.startswith("cifar-10-binary"):
+        return "cifar10"
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         if name.endswith(suffix):
             return SUFFIXES[suffix]
