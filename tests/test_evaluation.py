@@ -1,7 +1,6 @@
 """Metrics against scikit-learn, edges of every number, calibration, suspects."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -85,8 +84,7 @@ def test_without_probabilities_nothing_is_made_up(judged):
 
 def test_blocks_give_the_same(judged, monkeypatch):
     whole = evaluate(*judged, CLASSES)
-    # not by name: the package gives the function `outcomes` the name of its module
-    monkeypatch.setattr(sys.modules["straightedge.evaluation.outcomes"], "BLOCK_ROWS", 64)
+    monkeypatch.setattr("straightedge.calibration.BLOCK_VALUES", 450)
     assert evaluate(*judged, CLASSES) == whole
 
 
@@ -142,6 +140,10 @@ def test_bad_input_is_refused(scores, y, code):
     with pytest.raises(InputError) as caught:
         evaluate(scores, y, ("a", "b"))
     assert caught.value.code == code
+    if code != "scores-classes":
+        with pytest.raises(InputError) as caught:
+            suspects(scores, y)
+        assert caught.value.code == code
 
 
 def test_temperature_finds_the_true_one():
@@ -149,7 +151,7 @@ def test_temperature_finds_the_true_one():
     scores = rng.normal(size=(20_000, 6)) * 2
     chance = probabilities(scores)
     y = (chance.cumsum(1) < rng.random((20_000, 1))).sum(1)
-    for factor in (1e-6, 0.3, 1, 4, 1e6):
+    for factor in (1e-6, 0.3, 1, 4, 1e6, 1e300):
         assert fit_temperature(scores * factor, y) == pytest.approx(factor, rel=0.04)
 
 

@@ -7,6 +7,8 @@ probabilities, so nothing is a probability until a T has been fitted on samples 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +16,13 @@ import numpy as np
 
 from straightedge.errors import InputError, warn
 
-BLOCK_ROWS = 65_536
-"""Rows turned into float64 at a time, so that a million rows of scores never need a second copy."""
+BLOCK_VALUES = 262_144
+"""Scores turned into float64 at a time: they stay in the cache, and millions of rows need no second copy."""
 
 FLOOR = -1e300
 """Least log probability told apart: means of it stay finite, whatever the scores."""
 
-BETA_RANGE = (1e-6, 1e6)
+BETA_RANGE = (1e-3, 1e2)
 """1/T is looked for between these, in units of 1 / (mean spread of a row of scores)."""
 
 
@@ -43,6 +45,11 @@ class Bin:
     accuracy: float | None
 
 
+def block_starts(scores: np.ndarray) -> range:
+    """Return where blocks of about `BLOCK_VALUES` scores begin; the step of the range is their length."""
+    return range(0, len(scores), max(1, BLOCK_VALUES // scores.shape[1]))
+
+
 def as_scores(scores: Any) -> np.ndarray:
     """Return scores (N, C) as an array without copying where possible; torch tensors come from any device.
 
@@ -60,6 +67,25 @@ def as_scores(scores: Any) -> np.ndarray:
             mend="expected (N, C) with at least one sample and two classes",
         )
     return array
+
+
+def checked(scores: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores (N, C) and labels (N,) int64 that fit each other.
+
+    Raises:
+        InputError: ``scores-shape``, ``scores-length``, ``labels-out-of-range``.
+    """
+    array, labels = as_scores(scores), np.asarray(y).astype(np.int64, copy=False)
+    if labels.shape != array.shape[:1]:
+        raise InputError("scores-length", f"{array.shape[0]} rows of scores, labels of shape {labels.shape}")
+    wrong = np.flatnonzero((labels < 0) | (labels >= array.shape[1]))
+    if len(wrong):
+        raise InputError(
+            "labels-out-of-range",
+            f"{len(wrong)} labels are not among the {array.shape[1]} classes, the first is {labels[wrong[0]]}",
+            f"row {wrong[0]}",
+        )
+    return array, labels
 
 
 def log_softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -88,7 +114,7 @@ def probabilities(scores: Any, temperature: float = 1.0) -> np.ndarray:
     return np.asarray(np.exp(log_softmax(as_scores(scores), temperature)))
 
 
-def fit_temperature(scores: Any, y: np.ndarray) -> float:
+def fit_temperature(scores: Any, y: Any) -> float:
     """Find the temperature whose probabilities explain the labels best.
 
     Args:
@@ -100,51 +126,65 @@ def fit_temperature(scores: Any, y: np.ndarray) -> float:
 
     Numerics:
         The loss is convex in β = 1/T: its derivative, mean(Σ p_j s_j − s_y), rises with β, so its root is
-        bracketed and found by Newton steps that fall back to bisection of log β. Where there is no root
+        bracketed and found by Newton steps in log β that fall back to bisection. Where there is no root
         (every sample right, or scores worse than chance) β stops at `BETA_RANGE` with a warning.
+
+    Raises:
+        InputError: ``scores-shape``, ``scores-length``, ``scores-not-finite``, ``labels-out-of-range``.
 
     References:
         Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
     """
-    array = as_scores(scores)
-    spread = max(float(np.ptp(array.astype(np.float64), axis=1).mean()), np.finfo(np.float64).tiny * 1e10)
-    low, high = np.log(BETA_RANGE[0] / spread), np.log(BETA_RANGE[1] / spread)
-    log_beta = np.log(1 / spread)
-    for _ in range(100):
-        slope, curvature = _slope(array, y, np.exp(log_beta))
-        low, high = (low, log_beta) if slope > 0 else (log_beta, high)
-        # Newton in log β: d/d(log β) = β d/dβ, and the second derivative is β slope + β² curvature
-        step = -slope / (slope + np.exp(log_beta) * curvature) if curvature > 0 else np.inf
-        following = log_beta + step
-        if not low < following < high:
-            following = (low + high) / 2
-        if abs(following - log_beta) < 1e-10:
-            break
-        log_beta = following
-    _warn_at_the_edge(float(log_beta), spread)
-    return float(np.exp(-log_beta))
-
-
-def _slope(scores: np.ndarray, y: np.ndarray, beta: float) -> tuple[float, float]:
-    """Return the first and second derivative in β of the mean loss at β."""
-    first = second = 0.0
-    for start in range(0, len(y), BLOCK_ROWS):
-        block = scores[start : start + BLOCK_ROWS].astype(np.float64)
-        block = block - block.max(axis=1, keepdims=True)
-        likely = np.exp(log_softmax(block, 1 / beta))
-        mean = (likely * block).sum(axis=1)
-        first += float((mean - block[np.arange(len(block)), y[start : start + BLOCK_ROWS]]).sum())
-        second += float((likely * (block - mean[:, None]) ** 2).sum())
-    return first / len(y), second / len(y)
-
-
-def _warn_at_the_edge(log_beta: float, spread: float) -> None:
-    edges = np.log(BETA_RANGE) - np.log(spread)
-    if min(abs(log_beta - edges[0]), abs(log_beta - edges[1])) < 1e-3:
+    array, labels = checked(scores, y)
+    scale = float(np.abs(array).max()) or 1.0
+    if not np.isfinite(scale):
+        raise InputError("scores-not-finite", "a score is NaN or infinite")
+    spread = max(float((array.max(axis=1) / scale - array.min(axis=1) / scale).mean()), 1e-30)
+    edges = [math.log(edge / spread) for edge in BETA_RANGE]
+    log_beta = _root(lambda beta: _slope(array, labels, beta, scale), *edges)
+    if log_beta in edges:
         warn(
             "temperature-at-bound",
             "no temperature fits these labels best (all right, or none): probabilities are not calibrated",
         )
+    return scale * math.exp(-log_beta)
+
+
+def _root(slope_at: Callable[[float], tuple[float, float]], low: float, high: float) -> float:
+    """Return log β where the slope crosses 0, or the end it would cross beyond.
+
+    Newton's step, with d slope/d log β = β curvature, is replaced by bisection where it leaves the bracket.
+    """
+    if slope_at(math.exp(low))[0] >= 0:
+        return low
+    if slope_at(math.exp(high))[0] <= 0:
+        return high
+    log_beta = (low + high) / 2
+    for _ in range(100):
+        slope, curvature = slope_at(math.exp(log_beta))
+        low, high = (low, log_beta) if slope > 0 else (log_beta, high)
+        following = log_beta - slope / (math.exp(log_beta) * curvature) if curvature > 0 else math.inf
+        if not low < following < high:
+            following = (low + high) / 2
+        if abs(following - log_beta) < 1e-9:
+            break
+        log_beta = following
+    return log_beta
+
+
+def _slope(scores: np.ndarray, y: np.ndarray, beta: float, scale: float) -> tuple[float, float]:
+    """Return the first and second derivative in β of the mean loss of softmax(β scores / scale)."""
+    first = second = 0.0
+    starts = block_starts(scores)
+    for start in starts:
+        rows = slice(start, start + starts.step)
+        block = scores[rows].astype(np.float64) / scale
+        block = block - block.max(axis=1, keepdims=True)
+        likely = np.exp(log_softmax(block, 1 / beta))
+        mean = (likely * block).sum(axis=1)
+        first += float((mean - block[np.arange(len(block)), y[rows]]).sum())
+        second += float((likely * (block - mean[:, None]) ** 2).sum())
+    return first / len(y), second / len(y)
 
 
 def bin_of(confidence: np.ndarray, n_bins: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.calibration import BLOCK_ROWS, as_scores, log_softmax
+from straightedge.calibration import block_starts, checked, log_softmax
 from straightedge.errors import InputError
 
 
@@ -53,26 +53,12 @@ def outcomes(scores: Any, y: Any, temperature: float = 1.0) -> Outcomes:
     Raises:
         InputError: ``scores-shape``, ``scores-length``, ``scores-not-finite``, ``labels-out-of-range``.
     """
-    array, labels = as_scores(scores), np.asarray(y).astype(np.int64, copy=False)
-    _check(array, labels)
-    blocks = [
-        _of_block(array[start : start + BLOCK_ROWS], labels[start : start + BLOCK_ROWS], temperature, start)
-        for start in range(0, len(labels), BLOCK_ROWS)
-    ]
+    array, labels = checked(scores, y)
+    starts = block_starts(array)
+    ranges = [(start, slice(start, start + starts.step)) for start in starts]
+    blocks = [_of_block(array[rows], labels[rows], temperature, start) for start, rows in ranges]
     predicted, rank, loss, confidence = (np.concatenate(column) for column in zip(*blocks, strict=True))
     return Outcomes(labels, predicted, rank, loss, confidence, array.shape[1])
-
-
-def _check(scores: np.ndarray, y: np.ndarray) -> None:
-    if y.shape != scores.shape[:1]:
-        raise InputError("scores-length", f"{scores.shape[0]} rows of scores, labels of shape {y.shape}")
-    wrong = np.flatnonzero((y < 0) | (y >= scores.shape[1]))
-    if len(wrong):
-        raise InputError(
-            "labels-out-of-range",
-            f"{len(wrong)} labels are not among the {scores.shape[1]} classes, the first is {y[wrong[0]]}",
-            f"row {wrong[0]}",
-        )
 
 
 def _of_block(scores: np.ndarray, y: np.ndarray, temperature: float, start: int) -> tuple[np.ndarray, ...]:

@@ -53,7 +53,7 @@ def suspects(out_of_fold_scores: Any, y: Any) -> Ranking:
         "Model-agnostic label quality scoring to detect real-world label errors", 2022.
     """
     scores = as_scores(out_of_fold_scores)
-    happened = outcomes(scores, y, fit_temperature(scores, np.asarray(y)))
+    happened = outcomes(scores, y, fit_temperature(scores, y))
     others = np.array(scores, dtype=np.float64)
     others[np.arange(len(others)), happened.y] = -np.inf
     return _ranked(happened.loss, others.argmax(axis=1))
