@@ -44,9 +44,10 @@ def suspects(out_of_fold_scores: Any, y: Any) -> Ranking:
     Numerics:
         The score is self-confidence at a temperature fitted on these very scores. If labels are flipped at
         random with any one rate, the odds that a label is wrong are proportional to (1 − p)/p with p the
-        probability of the given label, so no other order finds more of them if p is right. In trials it found
-        as many as the normalised margin p − max p_j on digits and nearly twice as many on CIFAR-10, and more
-        than class-wise thresholds on both.
+        probability of the given label, so no other order finds more of them if p is right. With 2 % of labels
+        flipped, the first 2 % hold flipped ones 44 times as often as chance on digits and 7.6 times on 5,000
+        images of CIFAR-10 (mean of eight draws; the margin p − max p_j finds 44 and 5.0 times, the margin of
+        the logarithms 45 and 8.0 times).
 
     References:
         Northcutt, Jiang, Chuang, "Confident Learning", JAIR 2021, section 3; Kuan and Mueller,
