@@ -148,7 +148,7 @@ def _print_tables(reports: dict[str, GradCheckReport], verbose: bool) -> None:
     console.print(table)
     for name, report in reports.items():
         if verbose or not report.ok:
-            console.print(f"\n{name}\n{report}", markup=False, highlight=False)
+            console.print(f"\n{name}\n{report}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _largest_error(report: GradCheckReport, part: str) -> str:

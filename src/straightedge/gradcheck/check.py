@@ -18,7 +18,6 @@ from straightedge.gradcheck.regulariser import diagnose_regulariser
 from straightedge.gradcheck.report import Diagnosis, GradCheckReport, GradCheckRow, Part
 
 Entry = tuple[int, int]
-LEAST_REG = 0.1
 LARGE_SCORE = 1e4
 
 
@@ -47,7 +46,7 @@ def check_gradient(
         W: (D, C) weights, the bias as last row.
         X: (N, D) samples, the last column 1.
         y: (N,) labels 0 to C − 1.
-        reg: Weight of reg · ΣW²; the regulariser is checked at 0.1 at least.
+        reg: Weight of reg · ΣW²; the regulariser is checked at this size or larger.
         expected: ``svm`` or ``softmax`` when it should be that of the notes; None finds out by the value.
         entries: Entries (row, column) of W to check; None takes random ones, a quarter in the bias row.
         n_entries: How many random entries.
@@ -86,11 +85,12 @@ def check_gradient(
     data_rows = _check_data(function, weights, name, chosen, step, tolerance)
     diagnosis = diagnose_data(name, expected, value, gradient, weights, function, data_rows)
     elsewhere = _moderate_weights(weights, function.X, generator)
-    strength = max(reg, LEAST_REG)
+    strength = _strength(reg, elsewhere)
     regulariser_rows, amount = _check_regulariser(function, elsewhere, strength, chosen, tolerance)
-    diagnosis += diagnose_regulariser(regulariser_rows, amount, elsewhere, strength, len(function.y))
+    if mistake("regulariser-without-reg") not in diagnosis:
+        diagnosis += diagnose_regulariser(regulariser_rows, amount, elsewhere, strength, len(function.y))
     diagnosis += _watch(function, elsewhere)
-    ordered = sorted(diagnosis, key=lambda item: not item.is_mistake)
+    ordered = sorted(dict.fromkeys(diagnosis), key=lambda item: not item.is_mistake)
     return GradCheckReport(name, (*data_rows, *regulariser_rows), tuple(ordered))
 
 
@@ -108,7 +108,7 @@ def _check_data(
     largest = np.abs(function.X).max(axis=0)
     rows = []
     for entry in entries:
-        reach = step / max(float(largest[entry[0]]), step)  # W moves by 1 at most
+        reach = step / (float(largest[entry[0]]) or 1.0)
         check = EntryCheck(lambda V: function.value(V, 0.0), W, here, entry, reach, tolerance, scores)
         rows.append(_row("data", check, gradient))
     return rows
@@ -154,6 +154,11 @@ def _moderate_weights(W: Floats, X: Floats, generator: np.random.Generator) -> F
     """Random weights, no entry near 0, whose scores are about 1."""
     size = 1 / max(float(np.sqrt(np.mean(np.sum(X**2, axis=1)))), 1.0)
     return np.asarray(size * generator.choice((-1, 1), W.shape) * generator.uniform(0.5, 1.5, W.shape))
+
+
+def _strength(reg: float, W: Floats) -> float:
+    """Enough that the penalty is about 1, whatever reg is; √2, because reg = 1 would hide that it is missing."""
+    return math.sqrt(2) * max(reg, 1 / float(np.sum(W * W)))
 
 
 def _watch(function: LossUnderTest, W: Floats) -> list[Diagnosis]:

@@ -84,7 +84,10 @@ class EntryCheck:
     scores: tuple[Floats, Labels] | None = None
 
     def verdict(self, analytic: float) -> tuple[float, Verdict]:
-        """Return the numeric derivative that the verdict rests on, and the verdict."""
+        """Return the numeric derivative that the verdict rests on, and the verdict.
+
+        Where neither number can be told from 0 for the rounding of f, the analytic one is given back.
+        """
         quotient = self._quotient(1.0)
         if self._agrees(analytic, quotient.central):
             return quotient.central, "ok"
@@ -93,8 +96,8 @@ class EntryCheck:
         refined = self._refined()
         if self._agrees(analytic, refined):
             return refined, "ok"
-        in_the_noise = abs(analytic - quotient.central) <= quotient.rounding
-        return quotient.central, "ok" if in_the_noise else "mistake"
+        both_are_0 = max(abs(analytic), abs(quotient.central)) <= quotient.rounding
+        return (analytic, "ok") if both_are_0 else (quotient.central, "mistake")
 
     def _quotient(self, factor: float) -> Quotient:
         ends = []

@@ -1,0 +1,227 @@
+"""The gradient check: right gradients pass, kinks are told from mistakes, planted mistakes are named."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from gradcheck_mistakes import softmax, svm, table
+from straightedge import course
+from straightedge.errors import InputError
+from straightedge.gradcheck import check_gradient, with_rows
+from straightedge.losses import LOSSES
+
+
+def problem(n_samples=12, n_features=6, n_classes=5, seed=0):
+    generator = np.random.default_rng(seed)
+    X = generator.standard_normal((n_samples, n_features))
+    X[:, -1] = 1
+    return generator.standard_normal((n_features, n_classes)), X, generator.integers(0, n_classes, n_samples)
+
+
+COURSE = [
+    pytest.param(getattr(course, f"{name}_loss_{version}"), name, id=f"{name}_{version}")
+    for name in ("svm", "softmax")
+    for version in ("naive", "vectorized")
+]
+
+
+@pytest.mark.parametrize(("function", "name"), COURSE)
+def test_the_losses_of_the_course_have_right_gradients(function, name):
+    n_problems = 4 if "naive" in function.__name__ else 20
+    for seed in range(n_problems):
+        W, X, y = problem(8, 4 + seed, 2 + seed, seed)
+        report = check_gradient(
+            function, W, torch.from_numpy(X), torch.from_numpy(y), (0.0, 1e-5, 1.0)[seed % 3]
+        )
+        assert report.ok, str(report)
+        assert report.loss == name
+        assert report.max_relative_error < 1e-6
+        assert any(row.is_bias for row in report.rows)
+        assert {row.part for row in report.rows} == {"data", "regulariser"}
+        assert not report.diagnosis
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_registered_losses_have_right_gradients(name):
+    W, X, y = problem(30, 8, 6, seed=1)
+    report = check_gradient(with_rows(LOSSES[name]), W, torch.from_numpy(X), torch.from_numpy(y))
+    assert report.ok, str(report)
+    assert report.max_relative_error < 1e-6
+
+
+PLANTED = [pytest.param(*row[1:], id=f"{row[0]} ({row[1]})") for row in table()]
+
+
+@pytest.mark.parametrize(("name", "function", "codes"), PLANTED)
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("is_told", [True, False], ids=["told the loss", "finds the loss"])
+def test_planted_mistakes_are_caught_and_named(name, function, codes, seed, is_told):
+    report = check_gradient(function, *problem(seed=seed), expected=name if is_told else None)
+    assert not report.ok
+    assert set(report.mistakes) == codes, str(report)
+
+
+@pytest.mark.parametrize("function", [svm, softmax])
+def test_the_functions_the_mistakes_are_planted_in_are_right(function):
+    assert check_gradient(function, *problem()).ok
+
+
+def test_two_mistakes_are_both_named():
+    def wrong(W, X, y, reg):
+        loss, dW = svm(W, X, y, 0.0)
+        return loss + reg * np.sum(W * W), len(y) * dW + reg * W
+
+    report = check_gradient(wrong, *problem())
+    assert set(report.mistakes) == {"mean-missing", "regulariser-two-missing"}
+
+
+def test_a_missing_two_is_seen_however_small_reg_is():
+    def wrong(W, X, y, reg):
+        loss, dW = softmax(W, X, y, reg)
+        return loss, dW - reg * W
+
+    assert check_gradient(wrong, *problem(), 1e-12).mistakes == ("regulariser-two-missing",)
+
+
+def test_a_mistake_in_a_single_entry_is_found():
+    def wrong(W, X, y, reg):
+        loss, dW = softmax(W, X, y, reg)
+        dW[3, 2] *= 1.01
+        return loss, dW
+
+    report = check_gradient(wrong, *problem(), entries=[(0, 0), (5, 1)])
+    assert report.mistakes == ("gradient-differs",)
+    assert not check_gradient(wrong, *problem(), entries=[(3, 2)]).ok
+
+
+def on_a_kink():
+    """One sample whose margin of class 1 is 1e-7: h = 1e-5 steps over the kink."""
+    W = np.array([[0.0, 1e-7, -3.0], [1.0, 0.0, 0.0]])
+    return W, np.array([[1.0, 1.0]]), np.array([0])
+
+
+@pytest.mark.parametrize("expected", ["svm", None])
+def test_a_kink_is_a_kink_and_no_mistake(expected):
+    report = check_gradient(svm, *on_a_kink(), expected=expected, entries=[(0, 1), (0, 2), (1, 2)])
+    verdicts = {(row.row, row.column): row.verdict for row in report.rows if row.part == "data"}
+    assert verdicts == {(0, 1): "kink", (0, 2): "ok", (1, 2): "ok"}
+    assert report.ok
+    assert report.n_kinks == 1
+    assert report.max_relative_error < 1e-6
+
+
+@pytest.mark.parametrize("distance", [3e-6, 1e-7, -1e-7, -3e-6])
+def test_a_kink_of_a_loss_without_a_name_is_seen_by_its_bend(distance):
+    def absolute(W, X, y, reg):
+        S = X @ W
+        return np.abs(S).mean() + reg * np.sum(W * W), X.T @ np.sign(S) / S.size + 2 * reg * W
+
+    W = np.array([[distance, 0.5]])
+    report = check_gradient(absolute, W, np.ones((1, 1)), np.zeros(1, dtype=int), entries=[(0, 0), (0, 1)])
+    assert [row.verdict for row in report.rows if row.part == "data"] == ["kink", "ok"]
+    assert report.ok
+    assert [item.code for item in report.diagnosis] == ["unknown-loss"]
+
+
+def test_a_wrong_entry_on_a_kink_is_still_a_mistake():
+    def wrong(W, X, y, reg):
+        loss, dW = svm(W, X, y, reg)
+        return loss, dW + 5
+
+    report = check_gradient(wrong, *on_a_kink(), entries=[(0, 1)])
+    assert report.rows[0].verdict == "mistake"
+
+
+def test_nothing_but_kinks_proves_nothing():
+    report = check_gradient(svm, *on_a_kink(), entries=[(0, 1)])
+    assert report.rows[0].verdict == "kink"
+    assert not [row for row in report.rows if row.part == "data" and row.verdict == "ok"]
+    assert not report.ok
+
+
+def test_small_entries_are_lifted_out_of_the_rounding():
+    W, X, y = problem(40, 6, 5, seed=2)
+    X[:, 0] *= 1e-9
+    X[:, 1] *= 1e6
+    W[1] *= 1e-6
+    report = check_gradient(
+        softmax, W, X, y, entries=[(row, column) for row in range(6) for column in range(5)]
+    )
+    assert report.ok
+    assert report.max_relative_error < 1e-6
+
+
+def test_conventions_are_remarks_and_not_mistakes():
+    def halved(W, X, y, reg):
+        return softmax(W, X, y, reg / 2)
+
+    def free_bias(W, X, y, reg):
+        kept = W.copy()
+        kept[-1] = 0
+        loss, dW = softmax(W, X, y, 0.0)
+        return loss + reg * np.sum(kept**2), dW + 2 * reg * kept
+
+    def over_classes(W, X, y, reg):
+        loss, dW = svm(W, X, y, 0.0)
+        return loss / 5 + reg * np.sum(W * W), dW / 5 + 2 * reg * W
+
+    for function, code in (
+        (halved, "half-convention"),
+        (free_bias, "bias-free"),
+        (over_classes, "class-mean"),
+    ):
+        report = check_gradient(function, *problem())
+        assert report.ok, str(report)
+        assert [item.code for item in report.diagnosis] == [code]
+
+
+def test_arguments_are_left_as_they_are():
+    arguments = [torch.from_numpy(array) for array in problem()]
+    copies = [argument.clone() for argument in arguments]
+    check_gradient(course.svm_loss_vectorized, *arguments)
+    assert all(torch.equal(one, two) for one, two in zip(arguments, copies, strict=True))
+
+
+def test_the_report_is_json_even_with_numbers_that_are_not():
+    report = check_gradient(lambda W, X, y, reg: (np.nan, np.nan * W), *problem(), expected="softmax")
+    assert not report.ok
+    answer = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert answer["ok"] is False
+    assert answer["rows"][0]["analytic"] is None
+    assert "maximum-not-subtracted" in report.mistakes
+
+
+W, X, Y = problem()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param((W, X[:, :-1], Y, 0.1), "gradcheck-shapes", id="wrong width"),
+        pytest.param((W, X, Y[:-1], 0.1), "gradcheck-shapes", id="len(y) ≠ N"),
+        pytest.param((W, X * np.nan, Y, 0.1), "gradcheck-numbers", id="NaN in X"),
+        pytest.param((W, X, Y + 5, 0.1), "gradcheck-numbers", id="label ≥ C"),
+        pytest.param((W, X, Y, -0.1), "gradcheck-numbers", id="reg negative"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, code):
+    with pytest.raises(InputError) as caught:
+        check_gradient(svm, *arguments)
+    assert caught.value.code == code
+
+
+def test_other_bad_arguments_are_refused():
+    with pytest.raises(InputError, match="gradcheck-loss"):
+        check_gradient(svm, W, X, Y, expected="hinge")
+    with pytest.raises(InputError, match="gradcheck-answer"):
+        check_gradient(lambda W, X, y, reg: 1.0, W, X, Y)
+
+
+@pytest.mark.gpu
+def test_a_function_of_cuda_tensors_gets_cuda_tensors():
+    report = check_gradient(
+        course.softmax_loss_vectorized, W, torch.from_numpy(X).cuda(), torch.from_numpy(Y).cuda()
+    )
+    assert report.ok
