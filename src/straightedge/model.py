@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from straightedge.calibration import probabilities
 from straightedge.errors import InputError
 from straightedge.preprocess import AffineMap
 from straightedge.scoring import as_rows, score_rows
@@ -140,13 +142,20 @@ class LinearModel:
         pixels = self.input_dtype == "uint8" and self.features is None
         return score_rows(X, self.weight, self.bias, self.input_shape, pixels=pixels)
 
+    @cached_property
+    def extractor(self) -> Any:
+        """The stored extractor, ready to transform images."""
+        from straightedge.features.base import restore_extractor
+
+        return restore_extractor(self.features or {}, self.extractor_state)
+
     def extract(self, images: Any) -> np.ndarray:
         """Run the stored extractor on images (N, *input_shape) and return features (N, D)."""
-        from straightedge.features.base import read_images, restore_extractor
+        from straightedge.features.base import read_images
 
-        extractor = restore_extractor(self.features or {}, self.extractor_state)
         n, step = int(images.shape[0]), _IMAGES_AT_ONCE
-        rows = [extractor.transform(read_images(images, i, min(i + step, n))) for i in range(0, n, step)]
+        blocks = (read_images(images, start, min(start + step, n)) for start in range(0, n, step))
+        rows = [self.extractor.transform(block) for block in blocks]
         return np.concatenate(rows) if rows else np.zeros((0, self.n_features), dtype=np.float32)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -174,10 +183,7 @@ class LinearModel:
         Raises:
             InputError: ``not-calibrated`` for scores of a hinge without a temperature.
 
-        Numerics: the row maximum is subtracted before the exponential, so none overflows.
-
-        References:
-            Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, eq. 9.
+        Numerics: see `calibration.log_softmax`.
         """
         if not self.has_probabilities:
             raise InputError(
@@ -185,11 +191,9 @@ class LinearModel:
                 f"the scores of {self.loss} are not probabilities",
                 mend="calibrate the model (a temperature fitted on validation), or fit --loss softmax",
             )
-        scaled = np.asarray(scores, dtype=np.float64) / (self.temperature or 1.0)
-        with np.errstate(over="ignore"):  # a difference below −1.8e308 is −inf, and its probability 0
-            scaled -= scaled.max(axis=1, keepdims=True)
-        np.exp(scaled, out=scaled)
-        return np.asarray(scaled / scaled.sum(axis=1, keepdims=True))
+        if not len(scores):
+            return np.zeros((0, len(self.classes)))
+        return probabilities(scores, self.temperature or 1.0)
 
     def with_temperature(self, temperature: float | None) -> LinearModel:
         """Return the same model with another calibration."""

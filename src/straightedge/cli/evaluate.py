@@ -1,0 +1,187 @@
+"""``straightedge evaluate RUN SOURCE``: how good a fitted model is on other data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from straightedge.errors import InputError, warn
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from straightedge.data import Dataset, Split
+    from straightedge.model import LinearModel
+
+SPLITS = ("test", "validation", "train")
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="run folder or model.safetensors")],
+    source: Annotated[str, typer.Argument(help="digits, cifar10, a folder, a zip, an .npz, …")],
+    split: Annotated[
+        str | None, typer.Option(help="test, validation or train; the first there is if left out")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="resize images to the model's size: 32, or HEIGHTxWIDTH")
+    ] = None,
+    background: Annotated[
+        str | None, typer.Option(help="colour under transparent pixels; that of the run if left out")
+    ] = None,
+    root: Annotated[str | None, typer.Option(help="folder with a copy of the data")] = None,
+    labels: Annotated[str | None, typer.Option(help="labels of an .npy, or a table's label column")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="go on without broken images")] = False,
+    seed: Annotated[int, typer.Option(help="seed of the bootstrap intervals")] = 0,
+    out: Annotated[Path | None, typer.Option(help="write the result to this JSON file")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="write name, label, predicted, score, probability to this CSV file")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the result alone, as JSON")] = False,
+) -> None:
+    """Judge a fitted model on the samples of SOURCE, with 95 % intervals.
+
+    Classes are matched by name, in whatever order SOURCE has them.
+    """
+    from straightedge.cli.predict import reading_for
+    from straightedge.data import load_dataset
+    from straightedge.model import load
+
+    model = load(run)
+    reading = reading_for(model, run, size, background, skip_bad)
+    options: dict[str, Any] = {"size": reading.size, "background": reading.background, "skip_bad": skip_bad}
+    options |= {"root": root, "labels": labels, "progress": not as_json}
+    dataset = load_dataset(source, classes=model.classes, **options)
+    name, samples = _choose(dataset, split)
+    _warn_if_seen(run, dataset, name)
+    scores = model.scores(fit_rows(model, samples.X, source))
+    result = _judge(model, samples, scores, seed) | {"source": source, "split": name, "model": str(run)}
+    _write(model, samples, scores, result, out, predictions)
+    if as_json:
+        from straightedge.atomic import to_json
+
+        print(to_json(result))
+    else:
+        _print(result, dataset.notes)
+
+
+def _choose(dataset: Dataset, split: str | None) -> tuple[str, Split]:
+    """Return the split that was asked for, or the first of test, validation, train that there is."""
+    if split is not None and split not in SPLITS:
+        raise InputError(
+            "split-unknown", f"there is no split {split!r}", "--split", "test, validation or train"
+        )
+    there = [name for name in SPLITS if getattr(dataset, name) is not None]
+    name = split or there[0]
+    if name not in there:
+        mend = f"it has: {', '.join(there)}"
+        raise InputError("split-missing", f"the source has no {name} split", dataset.name, mend)
+    if name == "test" and dataset.test is not None:
+        return name, dataset.test.open("straightedge evaluate")
+    chosen: Split = getattr(dataset, name)
+    return name, chosen
+
+
+def _warn_if_seen(run: Path, dataset: Dataset, split: str) -> None:
+    """Say so when the numbers are about samples that the model was trained on."""
+    from straightedge.cli.predict import run_config
+
+    trained_on = run_config(run).get("dataset") or {}
+    if split == "train" and dataset.fingerprint and trained_on.get("fingerprint") == dataset.fingerprint:
+        warn("evaluated-on-train", "these are the samples the model was trained on: new ones will do worse")
+
+
+def fit_rows(model: LinearModel, X: Any, where: str) -> Any:
+    """Return rows the model can score: grey images get the model's colours, other sizes are refused.
+
+    Raises:
+        InputError: ``image-size``, ``image-mode``.
+    """
+    import numpy as np
+
+    shape, expected = tuple(X.shape[1:]), model.input_shape
+    if len(shape) != 3 or len(expected) != 3 or shape == expected:
+        return X
+    if shape[1:] != expected[1:]:
+        what = f"the images are {shape[2]} × {shape[1]}, the model takes {expected[2]} × {expected[1]}"
+        raise InputError("image-size", what, where, f"resize them: --size {expected[1]}x{expected[2]}")
+    if shape[0] == 1:
+        pixels = X.read(0, X.shape[0]) if hasattr(X, "read") else X
+        return np.broadcast_to(pixels, (len(pixels), *expected))
+    raise InputError("image-mode", "the images have colours, the model was trained on grey ones", where)
+
+
+def _judge(model: LinearModel, samples: Split, scores: np.ndarray, seed: int) -> dict[str, Any]:
+    from straightedge.evaluation import evaluate
+
+    return evaluate(
+        scores,
+        samples.y,
+        model.classes,
+        temperature=model.temperature,
+        probabilities=model.has_probabilities,
+        seed=seed,
+    )
+
+
+def prediction_rows(model: LinearModel, samples: Split, scores: np.ndarray) -> list[dict[str, Any]]:
+    """Return one row of predictions.csv a sample."""
+    from straightedge.prediction import predictions_of
+
+    names = samples.names if samples.names is not None else [str(row) for row in range(samples.n)]
+    return [
+        {
+            "name": found.name,
+            "label": model.classes[int(label)],
+            "predicted": model.classes[found.label],
+            "score": found.score,
+            "probability": found.probability,
+        }
+        for found, label in zip(predictions_of(model, list(names), scores), samples.y, strict=True)
+    ]
+
+
+def _write(
+    model: LinearModel,
+    samples: Split,
+    scores: np.ndarray,
+    result: dict[str, Any],
+    out: Path | None,
+    predictions: Path | None,
+) -> None:
+    from straightedge import atomic
+    from straightedge.runs.tables import PREDICTION_COLUMNS, write_table
+
+    if predictions is not None:
+        write_table(predictions, PREDICTION_COLUMNS, prediction_rows(model, samples, scores))
+    if out is not None:
+        atomic.write_json(out, result)
+
+
+def _print(result: dict[str, Any], notes: list[str]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{result['source']}, {result['split']}: {result['n']} samples", box=box.SIMPLE)
+    for heading in ("measure", "value", "95 % interval"):
+        table.add_column(heading, justify="left" if heading == "measure" else "right")
+    table.add_row("accuracy", f"{result['accuracy']:.4f}", _interval(result["interval"]))
+    top = f"top {result['top_k']['k']}"
+    for name, key in [("balanced accuracy", "balanced_accuracy"), (top, "top_k"), ("log loss", "log_loss")]:
+        _add(table, name, result[key])
+    _add(table, "calibration error", result["ece"])
+    console = Console()
+    console.print(table)
+    for note in notes:
+        console.print(note, markup=False)
+
+
+def _add(table: Any, name: str, measure: dict[str, Any] | None) -> None:
+    if measure is not None and measure.get("value") is not None:
+        table.add_row(name, f"{measure['value']:.4f}", _interval(measure.get("interval")))
+
+
+def _interval(interval: list[float] | None) -> str:
+    return f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""

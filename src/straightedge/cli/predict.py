@@ -1,0 +1,137 @@
+"""``straightedge predict RUN PATH...``: classes of images and rows, as CSV."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from straightedge.errors import InputError
+
+if TYPE_CHECKING:
+    from straightedge.image_files import Reading
+    from straightedge.model import LinearModel
+    from straightedge.prediction import Prediction
+
+COLUMNS = ("name", "class", "score", "probability")
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="run folder or model.safetensors")],
+    paths: Annotated[list[Path], typer.Argument(help="images, folders, zip or tar files, .npy, .npz")],
+    out: Annotated[Path | None, typer.Option(help="write the CSV to this file")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="resize images to the model's size: 32, or HEIGHTxWIDTH")
+    ] = None,
+    background: Annotated[
+        str | None, typer.Option(help="colour under transparent pixels; that of the run if left out")
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="go on without broken images")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the result alone, as JSON")] = False,
+) -> None:
+    """Classify images, folders of images, archives and arrays with a fitted model.
+
+    Writes name, class, score and, for softmax and calibrated models, the probability of the class. The
+    features that the run was trained on are made again from the images.
+    """
+    from straightedge.model import load
+    from straightedge.prediction import predict_paths
+
+    model = load(run)
+    reading = reading_for(model, run, size, background, skip_bad)
+    predictions = predict_paths(model, paths, reading)
+    _tell(reading)
+    rows = [_row(model, prediction) for prediction in predictions]
+    if out is not None:
+        from straightedge.runs.tables import write_table
+
+        write_table(out, COLUMNS, rows)
+    if as_json:
+        _print_json(rows, reading)
+    elif out is None:
+        _print_csv(rows)
+
+
+def reading_for(
+    model: LinearModel, run: Path, size: str | None, background: str | None, skip_bad: bool
+) -> Reading:
+    """Return how images are read: as the run's training images were, where its config says so.
+
+    Raises:
+        InputError: ``size``, ``background``.
+    """
+    from straightedge.data.folders import decoding
+    from straightedge.image_files import Reading
+
+    config = run_config(run)
+    wanted = parse_size(size) if size is not None else _side(config.get("size"))
+    if wanted is not None and len(model.input_shape) == 3 and wanted != model.input_shape[1:]:
+        height, width = model.input_shape[1:]
+        what = f"--size {size} asks for {wanted[1]} × {wanted[0]} pixels, the model takes {width} × {height}"
+        raise InputError("size", what, mend=f"--size {height}x{width}")
+    colour = background or str(config.get("background") or "white")
+    decoding(None, colour)  # refuses what is no colour
+    return Reading(wanted, colour, skip_bad)
+
+
+def run_config(run: Path) -> dict[str, Any]:
+    """Return a run's config.json, {} for a model file that stands alone."""
+    from straightedge.runs import RunFolder
+
+    if not run.is_dir() or not (run / "config.json").exists():
+        return {}
+    return RunFolder.open(run).config if (run / "metrics.json").exists() else {}
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return (height, width) of ``32`` or ``32x48``.
+
+    Raises:
+        InputError: ``size``.
+    """
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) > 2 or not all(part.strip().isdecimal() and 0 < int(part) <= 4096 for part in parts):
+        mend = "one number of pixels, or HEIGHTxWIDTH"
+        raise InputError("size", f"{text!r} is no image size", "--size", mend)
+    return int(parts[0]), int(parts[-1])
+
+
+def _side(value: Any) -> tuple[int, int] | None:
+    if isinstance(value, int):
+        return value, value
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return int(value[0]), int(value[1])
+    return None
+
+
+def _row(model: LinearModel, prediction: Prediction) -> dict[str, Any]:
+    name = model.classes[prediction.label]
+    numbers = {"score": prediction.score, "probability": prediction.probability}
+    return {"name": prediction.name, "class": name} | numbers
+
+
+def _tell(reading: Reading) -> None:
+    if reading.ignored:
+        print(f"{reading.ignored} files that are no images ignored", file=sys.stderr)
+    for name in reading.skipped:
+        print(f"skipped: {name}", file=sys.stderr)
+
+
+def _print_json(rows: list[dict[str, Any]], reading: Reading) -> None:
+    from straightedge.atomic import to_json
+
+    result = {"n": len(rows), "predictions": rows, "skipped": reading.skipped, "ignored": reading.ignored}
+    print(to_json(result))
+
+
+def _print_csv(rows: list[dict[str, Any]]) -> None:
+    from straightedge.runs.tables import write_rows
+
+    try:
+        write_rows(sys.stdout, COLUMNS, rows)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,149 @@
+"""Classes for image files, folders, archives and arrays, read as the model's training data were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from straightedge.errors import InputError, warn
+from straightedge.image_files import Reading, decoded, files_of
+from straightedge.model import LinearModel
+
+_ROW_NAMES = ("x", "x_test", "features", "images", "embeddings", "data")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one sample.
+
+    Attributes:
+        name: The file, the archive and member, or the file and row.
+        label: Index of the class with the highest score.
+        score: That score.
+        probability: Its probability, None where scores mean none (an SVM that was not calibrated).
+    """
+
+    name: str
+    label: int
+    score: float
+    probability: float | None
+
+
+def predict_paths(
+    model: LinearModel, paths: Sequence[str | Path], reading: Reading | None = None
+) -> list[Prediction]:
+    """Classify everything that the paths hold.
+
+    Args:
+        model: The model.
+        paths: Image files, folders, zip or tar files of images, ``.npy`` or ``.npz`` files of rows.
+        reading: How images are read; its counts are filled in.
+
+    Returns:
+        One prediction a sample, in the order of the paths; within a folder or zip, by name.
+
+    Raises:
+        InputError: ``path-missing``, ``no-images``, ``image-size``, ``image-broken``, ``image-too-large``,
+            ``image-mode``, ``not-an-image-model``, ``npz-keys``; the codes of `LinearModel.scores` with the
+            file, of archives and of arrays.
+    """
+    reading = reading or Reading()
+    found: list[Prediction] = []
+    images: list[Path] = []
+    for path in [Path(item) for item in paths]:
+        if not path.exists():
+            raise InputError("path-missing", "there is no such file or folder", str(path))
+        if _is_array(path):
+            found += _predict_images(model, images, reading)  # keeps the order of the paths
+            images = []
+            found += _predict_array(model, path)
+        else:
+            images.append(path)
+    found += _predict_images(model, images, reading)
+    if not found:
+        where = ", ".join(str(path) for path in paths)
+        raise InputError("no-images", "there is nothing to classify", where, "give images or rows")
+    if reading.several_frames:
+        warn("several-frames", f"{reading.several_frames} images have several frames; the first is used")
+    return found
+
+
+def _is_array(path: Path) -> bool:
+    if path.is_dir():
+        return False
+    if path.suffix.lower() in (".npy", ".npz"):
+        return True
+    with path.open("rb") as file:
+        return file.read(6) == b"\x93NUMPY"
+
+
+def _predict_array(model: LinearModel, path: Path) -> list[Prediction]:
+    X = read_rows(path)
+    try:
+        scores = model.scores(X)
+    except InputError as error:
+        where = f"{path}, {error.where}" if error.where else str(path)
+        raise InputError(error.code, error.what, where, error.mend) from error
+    return predictions_of(model, [f"{path}[{row}]" for row in range(len(scores))], scores)
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """Return the rows of an ``.npy`` or ``.npz`` file; objects are refused, nothing is unpickled.
+
+    Raises:
+        InputError: ``npz-keys`` when an archive has several arrays and none has a name of rows; the codes of
+            the array reader.
+    """
+    from straightedge.data.arrays import read_npy, read_npz
+
+    if path.suffix.lower() != ".npz":
+        return read_npy(path)
+    members = read_npz(path)
+    named = {name.lower(): name for name in members}
+    key = next((named[name] for name in _ROW_NAMES if name in named), None)
+    if key is None and len(members) == 1:
+        key = next(iter(members))
+    if key is None:
+        what = f"which of the arrays {sorted(members)} holds the rows?"
+        raise InputError("npz-keys", what, str(path), f"name it one of: {', '.join(_ROW_NAMES)}")
+    return members[key]
+
+
+def _predict_images(model: LinearModel, paths: Sequence[Path], reading: Reading) -> list[Prediction]:
+    if not paths:
+        return []
+    if len(model.input_shape) != 3:
+        raise InputError(
+            "not-an-image-model",
+            f"the model was trained on rows of {model.n_features} features, not on images",
+            where=str(paths[0]),
+            mend="give an .npy or .npz of such features",
+        )
+    found: list[Prediction] = []
+    for names, pixels in decoded(model.input_shape, files_of(paths), reading):
+        found += predictions_of(model, names, model.scores(pixels))
+    return found
+
+
+def predictions_of(model: LinearModel, names: Sequence[str], scores: np.ndarray) -> list[Prediction]:
+    """Return what scores say, a `Prediction` a row.
+
+    Args:
+        model: Whose scores they are.
+        names: N names.
+        scores: (N, C).
+
+    Returns:
+        N predictions.
+    """
+    labels = scores.argmax(axis=1)
+    rows = np.arange(len(labels))
+    best = scores[rows, labels].tolist()
+    chances: list[Any] = [None] * len(labels)
+    if model.has_probabilities:
+        chances = model.probabilities(scores)[rows, labels].tolist()
+    return [Prediction(*fields) for fields in zip(names, labels.tolist(), best, chances, strict=True)]
