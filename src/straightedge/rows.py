@@ -93,6 +93,16 @@ class Rows:
             return _tensor(source.read(start, stop))
         return _tensor(source[start:stop])
 
+    def take(self, index: Tensor, buffer: Tensor) -> Tensor:
+        """Return the rows of ``index`` (n,) int64, in that order, in the buffer (≥ n, D); in-memory rows only."""
+        if self.order is not None:
+            index = self.order[index.to(self.order.device)]
+        target = buffer[: len(index)]
+        source = self._source
+        raw = source[index.to(self.device)] if isinstance(source, Tensor) else _tensor(source[index.numpy()])
+        target.view(raw.shape).copy_(raw)
+        return target
+
     def first_bad(self, block_rows: int = 4096) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN, infinity or value beyond `LARGEST_VALUE`, or None."""
         if self.dtype_name in {"uint8", "int8", "int16", "bool"}:

@@ -32,6 +32,7 @@ class Status(Enum):
     MAX_SECONDS = "max_seconds"
     INTERRUPTED = "interrupted"
     STALLED = "stalled"
+    EPOCHS = "epochs"
 
     def explain(self, gap: float, tol: float, n_passes: float) -> str:
         """Return the sentence for a person.
@@ -48,6 +49,7 @@ class Status(Enum):
             Status.MAX_PASSES: f"stopped after {n_passes:.0f} passes; larger reg or more passes (max_passes)",
             Status.MAX_SECONDS: "stopped at the time limit; larger reg or more seconds",
             Status.INTERRUPTED: "interrupted; this is the best W so far",
+            Status.EPOCHS: "sgd has run its epochs; solver='auto' goes to the optimum",
             Status.STALLED: "no further progress in float64; the problem is at the limit of rounding",
         }
         return f"{more}; {reasons[self]}"
@@ -82,10 +84,12 @@ class Solver(Protocol):
         name: The word for it in traces and on the command line.
         own_certificate: True if the lower bound rests on state of the solver (dual variables), which
             `certify` must use before the configuration leaves; False if `Objective.evaluate(W)` proves it.
+        refines: Whether a configuration exhausted in float32 is worth going on with in float64.
     """
 
     name: str
     own_certificate: bool
+    refines: bool
 
     def start(self, objective: Objective, W: Tensor | None, tol: float) -> Progress:
         """Begin at W (K, C, D + 1), or at a point of the solver's choice."""
@@ -292,7 +296,8 @@ class Loop:
         self._prove(leaving.nonzero().flatten())
         gap = self.gap[active]
         certified = gap <= limits.tol
-        stays = ~(certified | late | out_of_time | (exhausted & (self.objective.dtype == torch.float64)))
+        can_refine = self.solver.refines and self.objective.dtype != torch.float64
+        stays = ~(certified | late | out_of_time | (exhausted & (not can_refine)))
         for position, k in enumerate(active.tolist()):
             if bool(certified[position]) and bool(self.proven[k]):
                 self.status[k] = Status.CERTIFIED
@@ -301,8 +306,9 @@ class Loop:
             elif bool(out_of_time[position]):
                 self.status[k] = Status.MAX_SECONDS
             else:
-                self.status[k] = Status.STALLED
-        self._continue_with(stays.nonzero().flatten(), refine=bool((stays & (claimed | exhausted)).any()))
+                self.status[k] = Status.STALLED if self.solver.refines else Status.EPOCHS
+        refine = can_refine and bool((stays & (claimed | exhausted)).any())
+        self._continue_with(stays.nonzero().flatten(), refine=refine)
 
     def _prove(self, positions: Tensor) -> None:
         """Replace the bounds of these configurations by bounds computed in float64."""
@@ -331,7 +337,7 @@ class Loop:
             return
         if len(positions) < len(self.status):
             self.solver.keep(positions)
-        if refine and self.objective.dtype != torch.float64:
+        if refine:
             self.objective = self.objective.in_dtype(torch.float64)
             part = self.objective.select(self.active)
             W = self.W[self.active]

@@ -40,6 +40,7 @@ class WhitenedLBFGS:
 
     name = "lbfgs"
     own_certificate = False
+    refines = True
 
     def __init__(self, memory: int = MEMORY, sample_rows: int = SAMPLE_ROWS) -> None:
         self.memory = memory

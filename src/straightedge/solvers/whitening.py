@@ -12,6 +12,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from scipy.linalg import lapack
@@ -56,7 +57,8 @@ def _spread(n_rows: int, sample: int) -> list[tuple[int, int]]:
 
 def _mapped_blocks(objective: Objective, spans: Iterable[tuple[int, int]]) -> Iterator[Tensor]:
     """Yield the mapped rows x̂ of the spans, gathered in blocks of up to `GRAM_ROWS` (n, D + 1)."""
-    rows, like = objective.rows, {"dtype": objective.dtype, "device": objective.device}
+    rows = objective.rows
+    like: dict[str, Any] = {"dtype": objective.dtype, "device": objective.device}
     shift, scale = objective.affine.shift.to(**like), objective.affine.scale.to(**like)
     block = torch.ones(GRAM_ROWS, rows.n_features + 1, **like)
     scratch = torch.empty(RUN, rows.n_features, **like)

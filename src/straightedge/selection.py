@@ -1,0 +1,533 @@
+"""The path, the splits, the choice of reg.
+
+Every value of reg, and every fold, is a configuration of one objective: X is read once for all of them. Nothing
+here takes a test split: the choice is made from training and validation samples alone, and the sealed test split
+is opened by the caller afterwards, for the one final model.
+
+References:
+    Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", 2009, section 7.10 (cross-validation
+    and the one-standard-error rule).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
+from torch import Tensor
+
+from straightedge.calibration import fit_temperature
+from straightedge.errors import InputError, warn
+from straightedge.estimators import LinearClassifier, encoded_labels
+from straightedge.evaluation import evaluate
+from straightedge.fitting import FitSettings, build_objective, checked_reg, row_weights, solve
+from straightedge.moments import fit_affine
+from straightedge.objective import Objective
+from straightedge.preprocess import AffineMap
+from straightedge.rows import Rows
+from straightedge.solvers.base import Callback, Solution
+
+METRICS = ("accuracy", "balanced_accuracy", "log_loss")
+VECTORS = 50  # (C, D + 1) vectors a solver keeps for one configuration: L-BFGS pairs, sums of the workers
+DEFAULT_SIZE = 16
+DEFAULT_RANGE = (-7.25, -2.25)  # log10 of reg over the mean square norm of a row: 5.6e-8 to 5.6e-3
+
+Solve = Callable[..., Solution]
+"""Called as ``solve(objective, settings, W=..., callbacks=...)``; a run folder's checkpoints come in here."""
+
+
+def default_grid(mean_square_norm: float, size: int = DEFAULT_SIZE) -> list[float]:
+    """Return values of reg, log-spaced around the data's scale, largest first.
+
+    Args:
+        mean_square_norm: The mean of ‖x̂‖² over the training rows: reg is compared with the curvature of the
+            loss, which is of this size.
+        size: How many.
+    """
+    exponents = np.linspace(DEFAULT_RANGE[1], DEFAULT_RANGE[0], size)
+    return [float(f"{max(mean_square_norm, 1e-12) * 10.0**e:.3g}") for e in exponents]
+
+
+def solve_path(
+    objective_of: Callable[[Sequence[float]], Objective],
+    reg: Sequence[float],
+    settings: FitSettings,
+    *,
+    memory: float = math.inf,
+    callbacks: Sequence[Callback] = (),
+    W: Tensor | None = None,
+    solve: Solve = solve,
+) -> Solution:
+    """Solve every value of reg, as many at once as memory allows.
+
+    Args:
+        objective_of: Gives the objective for a list of values.
+        reg: K values.
+        settings: Gap, limits, solver.
+        memory: Bytes the solver's vectors may take.
+        callbacks: Called with each trace row.
+        W: (K, C, D + 1) start, or None.
+        solve: What solves one group.
+    """
+    order = sorted(range(len(reg)), key=lambda k: -reg[k])
+    shape = objective_of([reg[0]]).shape
+    size = group_size(shape, len(reg), memory)
+    groups = [order[i : i + size] for i in range(0, len(order), size)]
+    parts = []
+    for group in groups:
+        start = None if W is None else W[group]
+        parts.append(solve(objective_of([reg[k] for k in group]), settings, W=start, callbacks=callbacks))
+    place = torch.tensor([k for group in groups for k in group]).argsort()
+    return joined(parts, place)
+
+
+def group_size(shape: tuple[int, int, int], n_configs: int, memory: float) -> int:
+    """Return how many configurations fit into ``memory`` bytes at once: at least 1, in groups of even size."""
+    one = VECTORS * 4 * shape[1] * shape[2]
+    fitting = n_configs if math.isinf(memory) else max(1, int(memory // one))
+    n_groups = -(-n_configs // fitting)
+    return -(-n_configs // n_groups)
+
+
+def joined(parts: Sequence[Solution], place: Tensor | None = None) -> Solution:
+    """Put solutions of groups of configurations together; ``place`` reorders the configurations."""
+    index = torch.arange(sum(len(p.gap) for p in parts)) if place is None else place
+    status = [s for p in parts for s in p.status]
+    message = [m for p in parts for m in p.message]
+    return Solution(
+        W=torch.cat([p.W for p in parts])[index],
+        objective=torch.cat([p.objective for p in parts])[index],
+        dual=torch.cat([p.dual for p in parts])[index],
+        gap=torch.cat([p.gap for p in parts])[index],
+        status=[status[i] for i in index.tolist()],
+        message=[message[i] for i in index.tolist()],
+        n_passes=torch.cat([p.n_passes for p in parts])[index],
+        seconds=sum(p.seconds for p in parts),
+        trace=[row for p in parts for row in p.trace],
+    )
+
+
+def fit_path(
+    X: Any,
+    y: Any,
+    reg: Sequence[float] | None = None,
+    *,
+    loss: str = "softmax",
+    tol: float = 1e-3,
+    preprocess: str = "none",
+    bias: str = "penalized",
+    sample_weight: Any = None,
+    memory: float = math.inf,
+    device: str | None = None,
+    callbacks: Sequence[Callback] = (),
+    **settings: Any,
+) -> Path:
+    """Fit every value of reg in one run over the data, each to a certified gap.
+
+    Args:
+        X: (N, D) rows or (N, C, H, W) images, any kind `Rows` takes.
+        y: (N,) labels.
+        reg: K values > 0; by default 16, log-spaced around the data's scale.
+        loss: Name of the loss.
+        tol: Relative gap to certify for each.
+        preprocess: See `moments.fit_affine`.
+        bias: "penalized" or "free".
+        sample_weight: (N,) ≥ 0, or None.
+        memory: Bytes the solver's vectors may take; more values of reg than fit go in groups.
+        device: Where products run; None means where X is.
+        callbacks: Called with each trace row.
+        settings: Further fields of `FitSettings`.
+
+    Returns:
+        A `Path`: reg, coefficients on raw rows, objective, dual, gap and status of each.
+
+    Raises:
+        InputError: See `LinearClassifier.fit`.
+    """
+    asked = FitSettings(loss=loss, tol=tol, bias=bias, device=device, **settings).checked()
+    rows = Rows(X, device=device)
+    classes, labels = encoded_labels(y)
+    shape = tuple(X.shape[1:]) if getattr(X, "ndim", 2) == 4 else None
+    affine = fit_affine(rows, preprocess, shape)
+    values = checked_reg(reg) if reg is not None else default_grid(mean_square_norm(rows, affine))
+    weights = row_weights(labels, len(classes), sample_weight)
+    solution = solve_path(
+        lambda part: build_objective(rows, labels, len(classes), part, asked, affine=affine, weights=weights),
+        values,
+        asked,
+        memory=memory,
+        callbacks=callbacks,
+    )
+    return Path(values, classes, solution, affine)
+
+
+def mean_square_norm(rows: Rows, affine: AffineMap, sample: int = 4096) -> float:
+    """Return the mean of ‖x̂‖² + 1 over evenly spaced rows."""
+    count = min(sample, rows.n_samples)
+    starts = sorted({rows.n_samples * i // count for i in range(count)})
+    buffer = torch.empty(1, rows.n_features, dtype=torch.float64, device=rows.device)
+    shift, scale = affine.shift.to(rows.device), affine.scale.to(rows.device)
+    total = sum(float(((rows.block(i, i + 1, buffer) - shift) * scale).square().sum()) for i in starts)
+    return total / len(starts) + 1.0
+
+
+@dataclass(frozen=True)
+class Path:
+    """K solutions along reg.
+
+    Attributes:
+        reg: The K values.
+        classes: (C,) labels.
+        solution: All of them, with their proofs.
+        affine: The map they were fitted behind.
+    """
+
+    reg: list[float]
+    classes: np.ndarray
+    solution: Solution
+    affine: AffineMap
+
+    @property
+    def coef(self) -> np.ndarray:
+        """(K, C, D) coefficients on raw rows."""
+        return np.stack([self.affine.fold(W.t())[0].t().numpy() for W in self.solution.W])
+
+    @property
+    def intercept(self) -> np.ndarray:
+        """(K, C) intercepts on raw rows."""
+        return np.stack([self.affine.fold(W.t())[1].numpy() for W in self.solution.W])
+
+
+# -------------------------------------------------------------------- splits
+
+
+def hold_out(y: np.ndarray, size: float | int = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return (training, validation) row indices, stratified by class where every class has two samples.
+
+    Args:
+        y: (N,) labels.
+        size: A share in (0, 1), or a number of samples.
+        seed: Seed of the shuffle.
+    """
+    counts = np.bincount(y)
+    n_validation = size if isinstance(size, int) and size >= 1 else math.ceil(len(y) * size)
+    rng = np.random.default_rng(seed)
+    if counts[counts > 0].min() >= 2 and n_validation >= len(counts[counts > 0]) <= len(y) - n_validation:
+        splitter = StratifiedShuffleSplit(n_splits=1, test_size=int(n_validation), random_state=seed)
+        train, validation = next(splitter.split(np.zeros(len(y)), y))
+    else:
+        shuffled = rng.permutation(len(y))
+        train, validation = shuffled[n_validation:], shuffled[:n_validation]
+    return np.sort(train), np.sort(validation)
+
+
+def fold_of_rows(y: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
+    """Return the fold (N,) in [0, folds) of each row, stratified by class.
+
+    Raises:
+        InputError: ``folds-invalid`` for fewer than 2 folds or more folds than samples.
+    """
+    if not 2 <= folds <= len(y):
+        raise InputError(
+            "folds-invalid", f"folds is {folds} for {len(y)} samples", mend="2 or more, at most one a sample"
+        )
+    smallest = int(np.bincount(y)[np.bincount(y) > 0].min())
+    if smallest < folds:
+        warn("folds-few-samples", f"a class has {smallest} samples, fewer than the {folds} folds")
+        return np.random.default_rng(seed).permutation(np.arange(len(y)) % folds)
+    splitter = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
+    out = np.empty(len(y), dtype=np.int64)
+    for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(y)), y)):
+        out[held_out] = fold
+    return out
+
+
+# -------------------------------------------------------------------- the choice
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """How reg is chosen.
+
+    Attributes:
+        metric: "accuracy", "balanced_accuracy" or "log_loss".
+        folds: Number of folds, or None for a held-out validation split.
+        validation_size: Share or number of training samples held out where the data bring no validation split.
+        one_standard_error: Take the largest reg whose metric is within one standard error of the best.
+        seed: Seed of the splits.
+    """
+
+    metric: str = "accuracy"
+    folds: int | None = None
+    validation_size: float | int = 0.1
+    one_standard_error: bool = False
+    seed: int = 0
+
+    def checked(self) -> SelectionSettings:
+        """Return self; raise `InputError` ``metric-unknown``."""
+        if self.metric not in METRICS:
+            raise InputError(
+                "metric-unknown", f"metric is {self.metric!r}", mend=f"one of: {', '.join(METRICS)}"
+            )
+        return self
+
+
+@dataclass
+class Scored:
+    """One value of reg, judged on samples its W has not seen.
+
+    Attributes:
+        reg: The value.
+        metrics: What `evaluation.evaluate` says of the validation samples.
+        value: The metric of the choice (larger is better; log loss negated).
+        error: Its standard error.
+    """
+
+    reg: float
+    metrics: dict[str, Any]
+    value: float
+    error: float
+
+
+@dataclass
+class Choice:
+    """The chosen reg and all that was looked at for it.
+
+    Attributes:
+        index: Position of the chosen value.
+        reg: The chosen value.
+        scored: Every value, judged.
+        scores: (N_validation, C) scores of the chosen configuration on the validation samples: out-of-fold
+            scores of all training rows, in row order, where folds were used.
+        labels: (N_validation,) their labels.
+        path: The solutions of the path (trained without the validation samples; on all rows for folds).
+        rule: The rule in words.
+        notes: Warnings for the user.
+    """
+
+    index: int
+    reg: float
+    scored: list[Scored]
+    scores: np.ndarray
+    labels: np.ndarray
+    path: Solution
+    rule: str
+    notes: list[str] = field(default_factory=list)
+
+
+def judge(
+    scores: Tensor, y: np.ndarray, reg: Sequence[float], settings: SelectionSettings, softmax: bool
+) -> list[Scored]:
+    """Judge K configurations by their scores (N, K, C) on samples they have not seen."""
+    n_classes = scores.shape[2]
+    names = [str(c) for c in range(n_classes)]
+    out = []
+    for k, value in enumerate(reg):
+        own = scores[:, k].cpu().numpy()
+        temperature = None if softmax else fit_temperature(own, y)
+        metrics = evaluate(own, y, names, temperature=temperature)
+        out.append(Scored(value, metrics, *_value_and_error(metrics, settings.metric, len(y))))
+    return out
+
+
+def _value_and_error(metrics: dict[str, Any], metric: str, n: int) -> tuple[float, float]:
+    if metric == "accuracy":
+        share = metrics["accuracy"]
+        return share, math.sqrt(max(share * (1 - share), 0.25 / n) / n)
+    entry = metrics[metric]
+    interval = entry["interval"] or [entry["value"], entry["value"]]
+    error = (interval[1] - interval[0]) / 3.92
+    return (entry["value"] if metric == "balanced_accuracy" else -entry["value"]), error
+
+
+def choose(scored: Sequence[Scored], settings: SelectionSettings) -> int:
+    """Return the position of the chosen value: the best metric, the larger reg among equals.
+
+    With the one-standard-error rule: the largest reg within one standard error of the best.
+    """
+    best = max(range(len(scored)), key=lambda k: (scored[k].value, scored[k].reg))
+    if not settings.one_standard_error:
+        return best
+    floor = scored[best].value - scored[best].error
+    return max((k for k in range(len(scored)) if scored[k].value >= floor), key=lambda k: scored[k].reg)
+
+
+def rule_in_words(settings: SelectionSettings) -> str:
+    """Return the rule of the choice as a phrase."""
+    metric = settings.metric.replace("_", " ")
+    if settings.one_standard_error:
+        return f"the largest reg within one standard error of the best validation {metric}"
+    return f"the best validation {metric}, the larger reg among equals"
+
+
+def cross_validate(
+    X: Any,
+    y: np.ndarray,
+    n_classes: int,
+    reg: Sequence[float],
+    settings: FitSettings,
+    *,
+    fold: np.ndarray,
+    affine: AffineMap,
+    W: Tensor | None = None,
+    row_weight: Tensor | None = None,
+    memory: float = math.inf,
+    callbacks: Sequence[Callback] = (),
+    solve: Solve = solve,
+) -> tuple[Tensor, Solution]:
+    """Solve every fold and every reg as configurations of one objective.
+
+    A fold is a set of row weights: 0 on the rows it holds out. Rows are seen sorted by fold, so that a block's
+    product leaves out the configurations that do not train on it.
+
+    Args:
+        X: The training rows, in memory.
+        y: (N,) labels.
+        n_classes: C.
+        reg: K values.
+        settings: Gap, limits, solver.
+        fold: (N,) the fold that holds each row out.
+        affine: The map (a fold's own mean would differ by parts in a thousand, and X be read once more).
+        W: (K, C, D + 1) start for every fold, such as the path on all rows; or None.
+        row_weight: (N,) weights of the rows, or None.
+        memory: Bytes the solver's vectors may take.
+        callbacks: Called with each trace row.
+        solve: What solves one group of values.
+
+    Returns:
+        Out-of-fold scores (N, K, C) in row order, and the solution of all F·K configurations, fold-major.
+    """
+    n_folds = int(fold.max()) + 1
+    order = torch.from_numpy(np.argsort(fold, kind="stable"))
+    sorted_fold = torch.from_numpy(fold)[order]
+    labels = torch.from_numpy(y)[order]
+    rows = Rows(X, device=settings.device, order=order)
+    weights = (sorted_fold[None, :] != torch.arange(n_folds)[:, None]).to(torch.float64)
+    if row_weight is not None:
+        weights *= row_weight[order]
+    size = group_size((1, n_classes, rows.n_features + 1), n_folds * len(reg), memory)
+    per_group = max(1, size // n_folds)
+    scores = torch.empty(len(y), len(reg), n_classes)
+    parts = []
+    for first in range(0, len(reg), per_group):
+        values = list(reg[first : first + per_group])
+        which = torch.arange(n_folds).repeat_interleave(len(values))
+        objective = build_objective(
+            rows, labels, n_classes, values * n_folds, settings, affine=affine, weights=weights, fold=which
+        )
+        start = None if W is None else W[first : first + per_group].repeat(n_folds, 1, 1)
+        solution = solve(objective, settings, W=start, callbacks=callbacks)
+        parts.append(solution)
+        for k in range(n_folds):
+            held_out = order[sorted_fold == k]
+            own = build_objective(
+                Rows(X, device=settings.device, order=held_out),
+                torch.from_numpy(y)[held_out],
+                n_classes,
+                values,
+                settings,
+                affine=affine,
+            )
+            own_W = solution.W[which == k]
+            scores[held_out, first : first + len(values)] = own.scores(own_W).to("cpu", torch.float32)
+    return scores, joined(parts)
+
+
+class LinearClassifierCV(LinearClassifier):
+    """`LinearClassifier` that chooses reg by stratified cross-validation, all folds and values in the same passes.
+
+    Args:
+        loss: Name of the loss.
+        regs: Values to try; None means 16, log-spaced around the data's scale.
+        cv: Number of folds.
+        scoring: "accuracy", "balanced_accuracy" or "log_loss".
+        one_standard_error: See `SelectionSettings`.
+        tol: Relative gap, for the folds and the refit.
+        max_passes: As in `LinearClassifier`.
+        bias: As in `LinearClassifier`.
+        preprocess: As in `LinearClassifier`.
+        solver: As in `LinearClassifier`.
+        device: As in `LinearClassifier`.
+        random_state: Seed of the folds.
+
+    Attributes:
+        reg_: The chosen value.
+        regs_: The values tried.
+        scores_: The metric of each.
+        reg: Ignored by `fit`, there for `LinearClassifier`'s sake.
+    """
+
+    def __init__(
+        self,
+        loss: str = "softmax",
+        *,
+        regs: Sequence[float] | None = None,
+        cv: int = 5,
+        scoring: str = "accuracy",
+        one_standard_error: bool = False,
+        tol: float = 1e-3,
+        max_passes: float = 1000,
+        bias: str = "penalized",
+        preprocess: str = "none",
+        solver: str = "auto",
+        device: str | None = None,
+        random_state: int | None = None,
+    ) -> None:
+        self.loss = loss
+        self.regs = regs
+        self.cv = cv
+        self.scoring = scoring
+        self.one_standard_error = one_standard_error
+        self.tol = tol
+        self.max_passes = max_passes
+        self.bias = bias
+        self.preprocess = preprocess
+        self.solver = solver
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Choose reg by cross-validation and fit it on all rows; see `LinearClassifier.fit`."""
+        settings = self._settings()
+        seed = self.random_state if isinstance(self.random_state, int) else 0
+        selection = SelectionSettings(
+            self.scoring, self.cv, one_standard_error=self.one_standard_error, seed=seed
+        )
+        rows = self._rows(X, reset=True)
+        classes, labels = encoded_labels(y)
+        weights = row_weights(labels, len(classes), sample_weight)
+        self._drop_unweighted(weights, labels)
+        affine = fit_affine(rows, self.preprocess, tuple(X.shape[1:]) if getattr(X, "ndim", 2) == 4 else None)
+        values = (
+            checked_reg(self.regs) if self.regs is not None else default_grid(mean_square_norm(rows, affine))
+        )
+        path = solve_path(
+            lambda part: build_objective(
+                rows, labels, len(classes), part, settings, affine=affine, weights=weights
+            ),
+            values,
+            settings,
+        )
+        scores, _ = cross_validate(
+            X,
+            labels.numpy(),
+            len(classes),
+            values,
+            settings,
+            fold=fold_of_rows(labels.numpy(), self.cv, seed),
+            affine=affine,
+            W=path.W,
+            row_weight=weights,
+        )
+        scored = judge(scores, labels.numpy(), values, selection.checked(), self.loss == "softmax")
+        index = choose(scored, selection)
+        self.reg_, self.regs_ = values[index], values
+        self.scores_ = np.array([s.value for s in scored])
+        self.classes_ = classes
+        self._finish(joined([path], torch.tensor([index])), affine)
+        return self

@@ -1,0 +1,182 @@
+"""Minibatch SGD as in the course, many heads at once: each (learning rate, reg) pair is a configuration.
+
+All heads see the same batches: the scores of a batch under K heads are one matrix product, so a search over
+sixteen settings costs little more than one. SGD proves nothing on its way; after each epoch one pass gives every
+head's objective and the certificate of where it stands.
+
+References:
+    The notes (training follows from ③–⑦); the course's `train_linear_classifier`. Bottou, "Stochastic Gradient
+    Descent Tricks", 2012.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from straightedge.errors import InputError
+from straightedge.objective import Objective
+from straightedge.solvers.base import Progress
+
+SCHEDULES = ("constant", "cosine", "linear")
+
+
+class MinibatchSGD:
+    """W ← W − η (X̂_bᵀA_b/n + 2 reg W) on random batches, for K configurations.
+
+    Args:
+        learning_rate: η > 0, one value or one for each configuration. None picks 0.1 divided by the mean
+            square norm of the rows, times the number of classes: the order of the largest stable one for
+            softmax.
+        batch_size: Rows of a batch.
+        epochs: Passes over the data worth of batches.
+        momentum: In [0, 1); heavy ball.
+        schedule: "constant" (the course), "cosine" or "linear" decay to 0.
+        seed: Seed of the batches.
+    """
+
+    name = "sgd"
+    own_certificate = False
+    refines = False
+
+    def __init__(
+        self,
+        learning_rate: float | Sequence[float] | None = None,
+        *,
+        batch_size: int = 200,
+        epochs: int = 12,
+        momentum: float = 0.0,
+        schedule: str = "cosine",
+        seed: int = 0,
+    ) -> None:
+        if schedule not in SCHEDULES:
+            raise InputError(
+                "schedule-unknown", f"schedule is {schedule!r}", mend=f"one of: {', '.join(SCHEDULES)}"
+            )
+        if not 0 <= momentum < 1:
+            raise InputError("momentum-invalid", f"momentum is {momentum!r}", mend="give a number in [0, 1)")
+        rates = [learning_rate] if isinstance(learning_rate, (int, float)) else list(learning_rate or [])
+        if any(not 0 < rate < math.inf for rate in rates):
+            raise InputError(
+                "learning-rate-invalid", f"learning rate is {learning_rate!r}", mend="a number above 0"
+            )
+        self.rates = torch.tensor(rates, dtype=torch.float64)
+        self.batch_size, self.epochs = batch_size, epochs
+        self.momentum, self.schedule, self.seed = momentum, schedule, seed
+
+    def start(self, objective: Objective, W: Tensor | None, tol: float) -> Progress:
+        """See `Solver.start`. Starts at small random weights, as the course does, unless W is given."""
+        self._prepare(objective)
+        generator = torch.Generator().manual_seed(self.seed)
+        first = 1e-4 * torch.randn(objective.shape, generator=generator) if W is None else W
+        self.W = first.to(objective.device, objective.dtype).clone()
+        self.velocity = torch.zeros_like(self.W)
+        self.epoch = 0
+        return self._evaluate()
+
+    def _prepare(self, objective: Objective) -> None:
+        if objective.weights is not None and objective.weights.shape[0] > 1:
+            raise InputError(
+                "solver-does-not-fit",
+                "sgd draws the same batches for all heads: no folds",
+                mend="solver='auto'",
+            )
+        self.objective = objective
+        K = objective.n_configs
+        if not len(self.rates):
+            self.rates = torch.full((K,), self._natural_rate(), dtype=torch.float64)
+        elif len(self.rates) == 1:
+            self.rates = self.rates.expand(K).clone()
+
+    def _natural_rate(self) -> float:
+        rows, n = self.objective.rows, min(512, self.objective.rows.n_samples)
+        buffer = torch.empty(n, rows.n_features, dtype=self.objective.dtype, device=self.objective.device)
+        square = self._mapped(torch.arange(n), buffer).square().sum(dim=1).mean()
+        return 0.1 * self.objective.n_classes / float(square.clamp_min(1e-12))
+
+    def _mapped(self, index: Tensor, buffer: Tensor) -> Tensor:
+        """Return the mapped rows x̂ (n, D + 1) of a batch."""
+        objective = self.objective
+        raw = objective.rows.take(index, buffer)
+        raw -= objective.affine.shift.to(raw)
+        raw *= objective.affine.scale.to(raw)
+        return torch.cat([raw, torch.ones_like(raw[:, :1])], dim=1)
+
+    def step(self) -> Progress:
+        """Run one epoch of batches and evaluate once."""
+        objective = self.objective
+        n_rows = objective.rows.n_samples
+        n_batches = max(1, math.ceil(n_rows / self.batch_size))
+        # one seed an epoch: a resumed run draws the same batches
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch + 1)
+        size = min(self.batch_size, n_rows)
+        buffer = torch.empty(size, objective.rows.n_features, dtype=objective.dtype, device=objective.device)
+        for batch in range(n_batches):
+            index = torch.randint(n_rows, (size,), generator=generator)
+            done = (self.epoch + batch / n_batches) / self.epochs
+            self._update(index, buffer, self._decay(done))
+        self.epoch += 1
+        return self._evaluate()
+
+    def _decay(self, done: float) -> float:
+        if self.schedule == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * done))
+        return 1 - done if self.schedule == "linear" else 1.0
+
+    def _update(self, index: Tensor, buffer: Tensor, decay: float) -> None:
+        objective = self.objective
+        K, C, width = objective.shape
+        rows = self._mapped(index, buffer)
+        S = (rows @ self.W.view(K * C, width).t()).view(-1, K, C)
+        index = index.to(objective.device)
+        objective.loss.value_and_gradient(S, objective.y[index])
+        if objective.weights is not None:
+            S *= (objective.weights[0, index] * objective.n_total).to(S)[:, None, None]
+        gradient = (S.view(-1, K * C).t() @ rows).div_(len(index)).view(K, C, width)
+        gradient += (2 * objective.reg).to(gradient)[:, None, None] * objective.penalised(self.W)
+        self.velocity.mul_(self.momentum).sub_(decay * self.rates.to(gradient)[:, None, None] * gradient)
+        self.W += self.velocity
+
+    def _evaluate(self) -> Progress:
+        evaluation = self.objective.evaluate(self.W)
+        value = evaluation.objective.nan_to_num(nan=torch.inf, posinf=torch.inf)
+        # a head that diverged is told by its value; it must not poison the batch products of the others
+        lost = ~(value < 1e12)
+        self.W[lost.to(self.W.device)] = 0.0
+        self.velocity[lost.to(self.W.device)] = 0.0
+        dual = torch.where(lost, -torch.inf, evaluation.dual)
+        finished = torch.full((self.objective.n_configs,), self.epoch >= self.epochs)
+        value = torch.where(lost, torch.inf, value)
+        return Progress(self.W.clone(), value, dual, 2.0 if self.epoch else 1.0, finished)
+
+    def keep(self, positions: Tensor) -> None:
+        """See `Solver.keep`."""
+        self.objective = self.objective.select(positions)
+        device = positions.to(self.W.device)
+        self.W, self.velocity, self.rates = self.W[device], self.velocity[device], self.rates[positions]
+
+    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Solver.certify`; the loop evaluates W itself, since `own_certificate` is False."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Tensor]:
+        """See `Solver.state`."""
+        return {
+            "W": self.W,
+            "velocity": self.velocity,
+            "rates": self.rates,
+            "epoch": torch.tensor([self.epoch]),
+        }
+
+    def restore(self, objective: Objective, state: dict[str, Tensor], tol: float) -> Progress:
+        """See `Solver.restore`."""
+        self.rates = state["rates"].clone()
+        self._prepare(objective)
+        self.W, self.velocity = state["W"].clone(), state["velocity"].clone()
+        self.epoch = int(state["epoch"])
+        K = objective.n_configs
+        nothing = torch.full((K,), torch.inf, dtype=torch.float64)
+        return Progress(self.W, nothing, -nothing, 0.0, torch.zeros(K, dtype=torch.bool))
