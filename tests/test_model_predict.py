@@ -254,7 +254,7 @@ def test_evaluate_matches_classes_by_name(tmp_path: Path, run: Path) -> None:
     assert (result["split"], result["n"]) == ("test", 30)
     assert result["accuracy"] == pytest.approx(expected_accuracy)
     assert json.loads((tmp_path / "e.json").read_text()) == result
-    rows = list(csv.DictReader((tmp_path / "p.csv").open()))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "p.csv").read_text())))
     assert sum(row["label"] == row["predicted"] for row in rows) == round(30 * expected_accuracy)
     assert rows[25]["label"] == "emu"
 
