@@ -225,3 +225,18 @@ def test_a_function_of_cuda_tensors_gets_cuda_tensors():
         course.softmax_loss_vectorized, W, torch.from_numpy(X).cuda(), torch.from_numpy(Y).cuda()
     )
     assert report.ok
+
+
+@pytest.mark.parametrize("name", ["svm", "softmax"])
+def test_a_right_gradient_is_never_called_wrong(name):
+    """Weights from 1e-3 to 10, reg from 1e-6 to 1e3: saturated probabilities, entries near the rounding."""
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        n_samples, n_features, n_classes = (int(generator.integers(2, top)) for top in (40, 40, 100))
+        W, X, y = problem(n_samples, n_features, n_classes, seed)
+        W *= 10 ** generator.uniform(-3, 1)
+        report = check_gradient(
+            {"svm": svm, "softmax": softmax}[name], W, X, y, 10 ** generator.uniform(-6, 3)
+        )
+        assert report.ok, str(report)
+        assert report.max_relative_error < 1e-6

@@ -73,6 +73,7 @@ class EntryCheck:
         step: h.
         tolerance: Largest relative error of a right entry.
         scores: For a hinge: X (N, D) and y (N,), so that margins that change sign can be seen.
+        is_smooth: Whether f is known to have no kinks.
     """
 
     value: ValueFunction
@@ -82,22 +83,21 @@ class EntryCheck:
     step: float
     tolerance: float
     scores: tuple[Floats, Labels] | None = None
+    is_smooth: bool = False
 
-    def verdict(self, analytic: float) -> tuple[float, Verdict]:
-        """Return the numeric derivative that the verdict rests on, and the verdict.
-
-        Where neither number can be told from 0 for the rounding of f, the analytic one is given back.
-        """
+    def verdict(self, analytic: float) -> tuple[float, float, Verdict]:
+        """Return the numeric derivative that the verdict rests on, the relative error, and the verdict."""
         quotient = self._quotient(1.0)
-        if self._agrees(analytic, quotient.central):
-            return quotient.central, "ok"
-        if self._is_kink(analytic, quotient):
-            return quotient.central, "kink"
+        numeric = quotient.central
+        error = relative_error(analytic, numeric)
+        if error <= self.tolerance:
+            return numeric, error, "ok"
         refined = self._refined()
-        if self._agrees(analytic, refined):
-            return refined, "ok"
-        both_are_0 = max(abs(analytic), abs(quotient.central)) <= quotient.rounding
-        return (analytic, "ok") if both_are_0 else (quotient.central, "mistake")
+        if relative_error(analytic, refined) <= self.tolerance:
+            return refined, relative_error(analytic, refined), "ok"
+        if abs(analytic - numeric) <= quotient.rounding:  # f has no digits left for so small an entry
+            return numeric, 0.0, "ok"
+        return numeric, error, "kink" if self._is_kink(analytic, quotient) else "mistake"
 
     def _quotient(self, factor: float) -> Quotient:
         ends = []
@@ -112,11 +112,10 @@ class EntryCheck:
         """A small entry drowns in rounding: a longer step lifts it out, and Richardson pays its h² back."""
         return (4 * self._quotient(LONGER_STEP).central - self._quotient(2 * LONGER_STEP).central) / 3
 
-    def _agrees(self, analytic: float, numeric: float) -> bool:
-        return relative_error(analytic, numeric) <= self.tolerance
-
     def _is_kink(self, analytic: float, quotient: Quotient) -> bool:
         """A right entry at a kink still lies between the slopes of both sides; a wrong one seldom does."""
+        if self.is_smooth:
+            return False
         low, high = quotient.bracket
         slack = self.tolerance * max(abs(low), abs(high)) + 4 * quotient.rounding
         if not low - slack <= analytic <= high + slack:
@@ -138,7 +137,7 @@ class EntryCheck:
         """For a loss without a name: at a kink the bend stays when h shrinks, or h comes free of it."""
         for factor in SHORTER_STEPS:
             shorter = self._quotient(factor)
-            if self._agrees(analytic, shorter.central):
+            if relative_error(analytic, shorter.central) <= self.tolerance:
                 return True
             if shorter.bend > 0.5 * quotient.bend > 8 * shorter.rounding:
                 return True

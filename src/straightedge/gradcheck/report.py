@@ -21,7 +21,8 @@ class GradCheckRow:
         is_bias: Whether `row` is the bias row.
         analytic: The entry as the function under test gives it.
         numeric: (f(W + hM) − f(W − hM)) / 2h.
-        relative_error: |analytic − numeric| / max(|analytic|, |numeric|), 0 where both are 0 up to rounding.
+        relative_error: |analytic − numeric| / max(|analytic|, |numeric|), 0 where rounding alone makes them
+            differ (an entry too small for the digits that the loss has).
         verdict: ``ok``; ``kink`` where the loss bends between the two points, so that the quotient proves
             nothing; ``mistake``.
     """
