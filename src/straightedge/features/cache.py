@@ -1,0 +1,208 @@
+"""Features of a data set, made once: cached by what they depend on, carried on where they stopped.
+
+A cache file's name is a hash of the images, the extractor's configuration and what it has learned, so a file
+is either right or not found. How rows reach the disk is `partial`'s matter.
+
+The test split stays sealed: its features are made when it is opened, once, image by image, with an extractor
+that was fitted before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from straightedge import atomic
+from straightedge.data.bar import bar
+from straightedge.data.base import Dataset, SealedSplit, Split
+from straightedge.data.cache import cache_folder
+from straightedge.errors import InputError
+from straightedge.features.base import Extractor, check_images, read_images
+from straightedge.features.partial import locked, write_rows
+from straightedge.tensorfile import read_tensors, write_tensors
+
+Precision = Literal["float16", "float32"]
+CHUNK = 1024
+"""Images per chunk: what a kill can lose."""
+_STATE_KIND, _STATE_VERSION = "extractor", 1
+
+
+def extract_dataset(
+    dataset: Dataset,
+    extractor: Extractor,
+    *,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    dtype: Precision = "float16",
+    seed: int = 0,
+    fit: bool = True,
+) -> Dataset:
+    """Return the data set with features for images, as read-only memory maps.
+
+    Args:
+        dataset: Splits of uint8 images; the test split stays sealed.
+        extractor: Fitted here on `dataset.train`, in place.
+        cache_dir: Folder of the cache; None takes `features` in the cache of `straightedge data`.
+        progress: Show a bar with images a second on a terminal.
+        dtype: Type on disk. float16 keeps 11 bits, which a linear classifier does not notice.
+        seed: For the extractor's `fit`.
+        fit: False takes the extractor as it is (that of a saved run).
+
+    Raises:
+        InputError: ``features-need-images``, ``features-not-finite``, ``features-overflow`` and the
+            extractor's codes.
+        MachineError: ``disk-full``, ``read-only``, ``write-failed``.
+    """
+    for split in (dataset.train, dataset.validation):
+        if split is not None:
+            check_images(split.X)
+    folder = _folder(cache_dir)
+    if fit:
+        fit_cached(extractor, dataset.train.X, seed, folder)
+    job = Extraction(extractor, folder, np.dtype(dtype), progress)
+    return replace(
+        dataset,
+        train=job.split(dataset.train, "train"),
+        validation=job.split(dataset.validation, "validation") if dataset.validation is not None else None,
+        test=ExtractedSealedSplit(dataset.test, job) if dataset.test is not None else None,
+        image_shape=None,
+        features=extractor.config(),
+    )
+
+
+class ExtractedSealedSplit(SealedSplit):
+    """A sealed split whose images become features when it is opened, and not before.
+
+    Args:
+        sealed: The split of images, still sealed; opening this one opens that one.
+        job: What makes the features.
+    """
+
+    def __init__(self, sealed: SealedSplit, job: Extraction) -> None:
+        self._sealed = sealed
+        self._job = job
+        self.n = sealed.n
+        self.opened_for = sealed.opened_for
+
+    def open(self, purpose: str) -> Split:
+        """Open the images (once, as every sealed split) and return their features."""
+        split = self._sealed.open(purpose)
+        self.opened_for = self._sealed.opened_for
+        return self._job.split(split, "test")
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """A fitted extractor with the place and type of what it makes."""
+
+    extractor: Extractor
+    folder: Path
+    dtype: np.dtype[Any]
+    progress: bool
+
+    def split(self, split: Split, name: str) -> Split:
+        """Return the split with features for images."""
+        return replace(split, X=self.features(split.X, name))
+
+    def features(self, images: Any, name: str) -> np.ndarray:
+        """Return (N, F) features as a read-only memory map, made now or found in the cache."""
+        check_images(images)
+        key = _digest(extractor_key(self.extractor), images_key(images), self.dtype.name)
+        path = self.folder / f"{key}.npy"
+        with locked(path.with_suffix(".lock")):
+            if not path.exists():
+                n, width = int(images.shape[0]), self.extractor.n_features
+                write_rows(
+                    path, self._chunk_of(images, name), n, width, self.dtype, CHUNK, self._bar(name, n)
+                )
+        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+    def _bar(self, name: str, n: int) -> Any:
+        return bar(f"{self.extractor.name} features of {name}", n, enabled=self.progress)
+
+    def _chunk_of(self, images: Any, name: str) -> Callable[[int, int], np.ndarray]:
+        def make(start: int, stop: int) -> np.ndarray:
+            rows = self.extractor.transform(read_images(images, start, stop))
+            with np.errstate(over="ignore"):
+                narrow = rows.astype(self.dtype)
+            _check_finite(rows, narrow, start, name)
+            return narrow
+
+        return make
+
+
+def _check_finite(rows: np.ndarray, narrow: np.ndarray, start: int, name: str) -> None:
+    bad = np.argwhere(~np.isfinite(narrow))
+    if not len(bad):
+        return
+    row, column = (int(index) for index in bad[0])
+    value, where = float(rows[row, column]), f"{name}, row {start + row}, feature {column}"
+    if np.isfinite(value):
+        raise InputError(
+            "features-overflow", f"the feature {value:.3g} leaves the range of float16", where, "use float32"
+        )
+    raise InputError(
+        "features-not-finite", f"the extractor gave {value}", where, "look at this image and at the extractor"
+    )
+
+
+def fit_cached(extractor: Extractor, images: Any, seed: int, folder: Path) -> None:
+    """Fit an extractor, or give it the state that the same fit gave before."""
+    if not extractor.learns:
+        extractor.fit(images, seed)
+        return
+    key = _digest(json.dumps(extractor.config(), sort_keys=True), images_key(images), str(seed))
+    path = folder / f"{key}.extractor.safetensors"
+    with locked(path.with_suffix(".lock")):
+        if path.exists() and _restored(extractor, path, images, seed):
+            return
+        extractor.fit(images, seed)
+        meta = {"config": extractor.config()}
+        write_tensors(path, extractor.state(), kind=_STATE_KIND, version=_STATE_VERSION, meta=meta)
+
+
+def _restored(extractor: Extractor, path: Path, images: Any, seed: int) -> bool:
+    """Load a cached state; a damaged file counts as none."""
+    try:
+        state, _ = read_tensors(path, kind=_STATE_KIND, version=_STATE_VERSION)
+        extractor.prepare(images, seed)
+        extractor.load_state(state)
+    except InputError:
+        return False
+    return True
+
+
+def extractor_key(extractor: Extractor) -> str:
+    """Return a hash of an extractor's configuration and state."""
+    digest = hashlib.sha256(json.dumps(extractor.config(), sort_keys=True).encode())
+    for name, tensor in sorted(extractor.state().items()):
+        flat = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}".encode())
+        digest.update(flat.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def images_key(images: Any) -> str:
+    """Return a hash of the images themselves: a file's name or time says too little about them."""
+    digest = hashlib.sha256(str(tuple(images.shape)).encode())
+    for start in range(0, int(images.shape[0]), CHUNK):
+        digest.update(read_images(images, start, min(start + CHUNK, int(images.shape[0]))).data)
+    return digest.hexdigest()
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:40]
+
+
+def _folder(cache_dir: str | os.PathLike[str] | None) -> Path:
+    folder = Path(cache_dir) if cache_dir is not None else cache_folder() / "features"
+    with atomic.disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,171 @@
+"""`hog`: histograms of oriented gradients beside a colour histogram, as in the image-features exercise of CS231n.
+
+The gradients' part is scikit-image's; the colour part counts saturated pixels by hue. Images are worked in
+chunks by as many processes as there are cores, since scikit-image takes them one by one.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from straightedge.errors import InputError, MissingExtraError
+from straightedge.features.base import check_block, check_images
+from straightedge.rows import default_workers
+
+_PARALLEL_FROM = 512  # fewer images are done before the processes have started
+_CHUNK = 128
+
+
+class HogColour:
+    """HOG of the colour image and a histogram of hue weighted by saturation.
+
+    Args:
+        orientations: Bins of gradient direction.
+        cell: Side of a cell in pixels.
+        block: Cells per side of a block that is normalised together.
+        hues: Bins of the colour histogram; 0 leaves it out. Grey images have a histogram of brightness.
+        image_shape: Set by `fit`.
+
+    Raises:
+        InputError: ``extractor-option`` for a setting out of range.
+        MissingExtraError: scikit-image is not installed.
+
+    References:
+        Dalal and Triggs (2005), "Histograms of Oriented Gradients for Human Detection", CVPR.
+    """
+
+    name: ClassVar[str] = "hog"
+    version: ClassVar[int] = 1
+    learns: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        orientations: int = 9,
+        cell: int = 8,
+        block: int = 2,
+        hues: int = 10,
+        image_shape: tuple[int, ...] | list[int] | None = None,
+    ) -> None:
+        self._settings = {"orientations": orientations, "cell": cell, "block": block, "hues": hues}
+        for key, value in self._settings.items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < (key != "hues"):
+                raise InputError("extractor-option", f"{key} is {value!r}", mend="a whole number is needed")
+        _skimage_hog()
+        self._shape = tuple(image_shape) if image_shape else None
+        self._executor: ProcessPoolExecutor | None = None
+
+    @property
+    def n_features(self) -> int:
+        """Orientations × cells per block × blocks, and the hues."""
+        if self._shape is None:
+            return 0
+        cell, block = self._settings["cell"], self._settings["block"]
+        blocks = [size // cell - block + 1 for size in self._shape[1:]]
+        return int(np.prod(blocks)) * block**2 * self._settings["orientations"] + self._settings["hues"]
+
+    def prepare(self, images: Any, seed: int = 0) -> None:
+        """Take note of the images' shape."""
+        self._shape = check_images(images)
+        least = self._settings["cell"] * self._settings["block"]
+        if min(self._shape[1:]) < least:
+            raise InputError(
+                "hog-small-images",
+                f"images of {self._shape[1]}×{self._shape[2]} pixels are smaller than a block of {least} pixels",
+                mend="use smaller cells (hog:cell=4,block=1) or larger images (--size)",
+            )
+
+    def fit(self, images: Any, seed: int = 0) -> None:
+        """Take note of the images' shape; nothing is learned."""
+        self.prepare(images, seed)
+
+    def transform(self, images: np.ndarray) -> np.ndarray:
+        """Return (n, n_features) float32."""
+        check_block(images, self._shape)
+        chunks = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
+        if len(images) < _PARALLEL_FROM or default_workers() == 1:
+            parts = [hog_colour(chunk, **self._settings) for chunk in chunks]
+        else:
+            settings = [self._settings] * len(chunks)
+            parts = list(self._processes().map(_hog_colour_of, chunks, settings))
+        return np.concatenate(parts) if parts else np.empty((0, self.n_features), np.float32)
+
+    def config(self) -> dict[str, Any]:
+        """Return every setting."""
+        shape = list(self._shape) if self._shape else None
+        return {"name": self.name, "version": self.version, **self._settings, "image_shape": shape}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return nothing: there is none."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Need nothing."""
+
+    def _processes(self) -> ProcessPoolExecutor:
+        """Start workers once; spawned, because a fork would copy the locks of torch's threads."""
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(default_workers(), mp_context=get_context("spawn"))
+        return self._executor
+
+
+def hog_colour(images: np.ndarray, *, orientations: int, cell: int, block: int, hues: int) -> np.ndarray:
+    """Return (n, F) float32 features of (n, channels, height, width) uint8 images."""
+    describe = _skimage_hog()
+    settings = {
+        "orientations": orientations,
+        "pixels_per_cell": (cell, cell),
+        "cells_per_block": (block, block),
+    }
+    gradients = [describe(image.transpose(1, 2, 0), channel_axis=-1, **settings) for image in images]
+    return np.concatenate([np.stack(gradients).astype(np.float32), colour_histogram(images, hues)], axis=1)
+
+
+def _hog_colour_of(images: np.ndarray, settings: dict[str, int]) -> np.ndarray:
+    return hog_colour(images, **settings)
+
+
+def colour_histogram(images: np.ndarray, bins: int) -> np.ndarray:
+    """Return (n, bins) float32: how much of each hue an image has, grey pixels counting for little.
+
+    A pixel counts for its saturation in the bin of its hue; images without three channels are counted by
+    brightness. Rows are divided by the number of pixels.
+    """
+    n, channels, height, width = images.shape
+    if bins == 0:
+        return np.empty((n, 0), np.float32)
+    if channels == 3:
+        hue, weight = hue_and_saturation(images)
+    else:
+        hue = images.astype(np.float32).mean(axis=1) / 256
+        weight = np.ones_like(hue)
+    index = np.minimum((hue * bins).astype(np.int64), bins - 1) + np.arange(n)[:, None, None] * bins
+    counts = np.bincount(index.ravel(), weights=weight.ravel(), minlength=n * bins)
+    shares: np.ndarray = (counts / (height * width)).reshape(n, bins).astype(np.float32)
+    return shares
+
+
+def hue_and_saturation(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return hue in [0, 1) and saturation in [0, 1], (n, height, width), of (n, 3, height, width) uint8."""
+    red, green, blue = np.moveaxis(images.astype(np.float32), 1, 0)
+    top = np.maximum(np.maximum(red, green), blue)
+    span = top - np.minimum(np.minimum(red, green), blue)
+    safe = np.where(span > 0, span, 1)
+    sixth = np.where(
+        top == red,
+        (green - blue) / safe,
+        np.where(top == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
+    return (sixth / 6) % 1.0, span / np.where(top > 0, top, 1)
+
+
+def _skimage_hog() -> Any:
+    try:
+        from skimage.feature import hog
+    except ImportError as error:
+        raise MissingExtraError("scikit-image", "hog", "the extractor hog") from error
+    return hog
