@@ -23,6 +23,8 @@ from straightedge.errors import InputError, InputTypeError, MachineError
 
 Result = TypeVar("Result")
 _NUMPY_DTYPES = {"uint8", "int8", "int16", "int32", "int64", "bool", "float16", "float32", "float64"}
+STOP_REQUESTED = threading.Event()
+"""Set by the command's Ctrl-C handler: every pass ends after the block it is in, with KeyboardInterrupt."""
 LARGEST_VALUE = 1e15  # larger entries have squares and products that leave float32's range
 
 
@@ -184,6 +186,7 @@ def _castable(array: np.ndarray) -> np.ndarray:
 
 
 def check_shape(shape: tuple[int, ...]) -> None:
+    """Raise `InputError` ``x-shape`` or ``x-empty`` for shapes that are not rows of features."""
     if len(shape) < 2:
         raise InputError(
             "x-shape",
@@ -240,7 +243,10 @@ class BlockPool:
         torch.set_num_threads(1)
         try:
             futures = [self._executor.submit(self._guarded, share, work) for share in shares]
-            return [future.result() for future in futures]
+            results = [future.result() for future in futures]
+            if STOP_REQUESTED.is_set():
+                raise KeyboardInterrupt
+            return results
         except BaseException:
             self._stop.set()  # the other workers leave after the block they are in
             raise
@@ -252,7 +258,7 @@ class BlockPool:
     ) -> Result:
         if torch.get_num_threads() != 1:
             torch.set_num_threads(1)
-        return work(span for span in share if not self._stop.is_set())
+        return work(span for span in share if not (self._stop.is_set() or STOP_REQUESTED.is_set()))
 
 
 def block_spans(n_rows: int, block_rows: int, boundaries: list[int] | None = None) -> list[tuple[int, int]]:

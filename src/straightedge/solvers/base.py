@@ -193,7 +193,7 @@ def minimize(
         loop.restore(resume)
     else:
         loop.start(W)
-    while loop.active.numel():
+    while loop.active.numel() and not loop.interrupted:
         loop.step()
         if checkpoint is not None:
             checkpoint(loop)
@@ -218,6 +218,7 @@ class Loop:
         self.proven = torch.zeros(K, dtype=torch.bool)
         self.trace: list[TraceRow] = []
         self.iteration = 0
+        self.interrupted = False
         self._began = time.perf_counter()
         self._seconds_before = 0.0
 
@@ -238,9 +239,7 @@ class Loop:
         try:
             self._absorb(work())
         except KeyboardInterrupt:
-            for k in self.active.tolist():
-                self.status[k] = Status.INTERRUPTED
-            self.active = self.active[:0]
+            self.interrupted = True
 
     def _absorb(self, progress: Progress) -> None:
         active = self.active
@@ -346,6 +345,9 @@ class Loop:
     def finish(self) -> Solution:
         """Return the solution; a run that was interrupted keeps the bounds it had."""
         gap = self.gap
+        if self.interrupted:
+            for k in self.active.tolist():
+                self.status[k] = Status.INTERRUPTED
         message = [
             status.explain(float(gap[k]), self.limits.tol, float(self.n_passes[k]))
             for k, status in enumerate(self.status)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from straightedge.errors import InputError
 from straightedge.objective import Objective
+from straightedge.rows import STOP_REQUESTED
 from straightedge.solvers.base import Progress
 
 SCHEDULES = ("constant", "cosine", "linear")
@@ -106,7 +107,16 @@ class MinibatchSGD:
         return torch.cat([raw, torch.ones_like(raw[:, :1])], dim=1)
 
     def step(self) -> Progress:
-        """Run one epoch of batches and evaluate once."""
+        """Run one epoch of batches and evaluate once; an interrupted epoch is as if it had not begun."""
+        before = self.W.clone(), self.velocity.clone(), self.epoch
+        try:
+            self._run_epoch()
+            return self._evaluate()
+        except BaseException:
+            self.W, self.velocity, self.epoch = before
+            raise
+
+    def _run_epoch(self) -> None:
         objective = self.objective
         n_rows = objective.rows.n_samples
         n_batches = max(1, math.ceil(n_rows / self.batch_size))
@@ -118,8 +128,9 @@ class MinibatchSGD:
             index = torch.randint(n_rows, (size,), generator=generator)
             done = (self.epoch + batch / n_batches) / self.epochs
             self._update(index, buffer, self._decay(done))
+            if STOP_REQUESTED.is_set():
+                raise KeyboardInterrupt
         self.epoch += 1
-        return self._evaluate()
 
     def _decay(self, done: float) -> float:
         if self.schedule == "cosine":

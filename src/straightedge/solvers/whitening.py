@@ -166,15 +166,16 @@ def _inverse_factor(M: Tensor) -> Tensor:
             factor, info = torch.linalg.cholesky_ex(M)
             if int(info) == 0:
                 identity = torch.eye(len(M), dtype=M.dtype, device=M.device)
-                return torch.linalg.solve_triangular(factor, identity, upper=False)
+                inverse: Tensor = torch.linalg.solve_triangular(factor, identity, upper=False)
+                return inverse
         else:
             potrf, trtri = (
                 (lapack.spotrf, lapack.strtri) if M.dtype == torch.float32 else (lapack.dpotrf, lapack.dtrtri)
             )
             L, info = potrf(M.numpy().T, lower=1, clean=1)
             if info == 0:
-                inverse, _ = trtri(L, lower=1, overwrite_c=1)
-                return torch.from_numpy(inverse).contiguous()
+                lower, _ = trtri(L, lower=1, overwrite_c=1)
+                return torch.from_numpy(lower).contiguous()
         M.diagonal().add_(float(M.diagonal().mean()) * 10.0 ** (attempt - 6))
     raise FloatingPointError("the second-moment matrix has no Cholesky factor")
 
