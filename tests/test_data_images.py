@@ -111,6 +111,28 @@ def test_no_class_folders(tmp_path, place):
         load_dataset(tmp_path / "set")
 
 
+def test_splits_without_class_folders(tmp_path):
+    for split in ("train", "test"):
+        save(picture(), tmp_path / "set" / split / "a.png")
+    with pytest.raises(InputError, match="no-class-folders"):
+        load_dataset(tmp_path / "set")
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    for seed, name in enumerate(("car", "train")):
+        save(picture(seed), tmp_path / "set" / name / "a.png")
+    assert load_dataset(tmp_path / "set").classes == ("car", "train")
+
+
+def test_what_a_killed_process_left_in_the_cache_is_swept(folder, own_cache):
+    old, new = own_cache / "images" / ".old.tmp", own_cache / "images" / ".new.tmp"
+    old.mkdir(parents=True)
+    new.mkdir()
+    os.utime(old, (1, 1))
+    load_dataset(folder)
+    assert not old.exists() and new.exists()
+
+
 def test_a_single_class_is_refused(tmp_path):
     save(picture(), tmp_path / "set" / "cat" / "a.png")
     save(picture(1), tmp_path / "set" / "cat" / "b.png")
@@ -392,7 +414,7 @@ def test_second_start_reads_the_cache(folder, monkeypatch):
     def fails(*args, **settings):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("straightedge.data.folders.DecodeRun", fails)
+    monkeypatch.setattr("straightedge.data.decode_run.DecodeRun", fails)
     second = load_dataset(folder)
     assert isinstance(second.train.X, np.memmap)
     assert (second.train.X == first.train.X).all()

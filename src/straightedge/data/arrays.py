@@ -5,8 +5,7 @@ Files of one array are memory-mapped; so are the members of an `.npz` that are s
 
 from __future__ import annotations
 
-import math
-import zipfile
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from straightedge.data import fingerprint
-from straightedge.data.assemble import Part, assemble
+from straightedge.data.assemble import SPLITS, Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.checks import checked_rows
+from straightedge.data.npz import is_npy, read_npy, read_npz
+from straightedge.data.write import sidecar
 from straightedge.errors import InputError
 
 ROWS = ("x", "features", "data", "images", "embeddings")
@@ -40,7 +41,9 @@ def load(source: str, **options: Any) -> Dataset:
         rows, labels = (Path(part.strip()) for part in source.split(",", 1))
         return _load_pair(source, rows, labels, options)
     path = Path(source)
-    if path.suffix.lower() == ".npy" or _is_npy(path):
+    if path.suffix.lower() == ".npy" or is_npy(path):
+        if options.get("labels") is None and sidecar(path).is_file():
+            return _load_described(source, path, options)
         if options.get("labels") is None:
             raise InputError(
                 "npy-labels-missing",
@@ -64,6 +67,50 @@ def _load_pair(name: str, rows: Path, labels: Path, options: Mapping[str, Any]) 
     )
 
 
+def _load_described(name: str, path: Path, options: Mapping[str, Any]) -> Dataset:
+    """Read features written by `write_features` as `.npy`, bound together by their description."""
+    about = read_description(sidecar(path))
+    parts = {}
+    for split, files in about["files"].items():
+        X, y = (read_npy(path.with_name(str(files[key]))) for key in ("X", "y"))
+        parts[split] = Part(checked_rows(X, f"{path} ({split})"), y)
+    return assemble(
+        name,
+        parts,
+        fingerprint=fingerprint.of_values(
+            **{split: files["sha256"] for split, files in about["files"].items()}
+        ),
+        classes=about["classes"],
+        declared=options.get("classes"),
+        image_shape=image_shape(parts["train"].X) if "train" in parts else None,
+        features=about["features"],
+    )
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Read the description beside written features, and check what is used of it.
+
+    Raises:
+        InputError: ``description-broken``.
+    """
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        names = [files[key] for files in about["files"].values() for key in ("X", "y")]
+        plain = all(isinstance(name, str) and Path(name).name == name for name in names)
+        usable = plain and isinstance(about["classes"], list) and set(about["files"]) <= set(SPLITS)
+        usable = usable and all(isinstance(files["sha256"], str) for files in about["files"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        usable = False
+    if not usable or not isinstance(about.get("features"), dict | None):
+        raise InputError(
+            "description-broken",
+            "this is no description of written features",
+            str(path),
+            "write the features again",
+        )
+    return {key: about.get(key) for key in ("files", "classes", "features")}
+
+
 def _load_npz(name: str, path: Path, options: Mapping[str, Any]) -> Dataset:
     members = read_npz(path)
     parts = find_parts(members, str(path))
@@ -76,7 +123,17 @@ def _load_npz(name: str, path: Path, options: Mapping[str, Any]) -> Dataset:
         classes=classes,
         declared=options.get("classes"),
         image_shape=image_shape(parts["train"].X) if "train" in parts else None,
+        features=_extractor(members),
     )
+
+
+def _extractor(members: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+    """Return the description of the extractor that `write_features` keeps in a member of its own."""
+    try:
+        found = json.loads(str(members["straightedge"]))["features"]
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def find_parts(members: Mapping[str, np.ndarray], where: str) -> dict[str, Part]:
@@ -103,103 +160,6 @@ def _first(lower: Mapping[str, str], stems: tuple[str, ...], endings: list[str])
     return next((lower[stem + end] for end in endings for stem in stems if stem + end in lower), None)
 
 
-def read_npy(path: Path) -> np.ndarray:
-    """Map one `.npy` file read-only.
-
-    Raises:
-        InputError: ``file-missing``, ``npy-objects`` for arrays of Python objects, ``npy-broken``.
-    """
-    if not path.is_file():
-        raise InputError("file-missing", "there is no such file", str(path))
-    if not _is_npy(path):
-        raise InputError("npy-broken", "the file does not begin as a .npy file", str(path), "save it again")
-    try:
-        rows: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        return rows
-    except (ValueError, EOFError, OSError, SyntaxError) as error:
-        raise broken(error, str(path)) from None
-
-
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays of an `.npz`: stored members are mapped, compressed ones read."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-            return {info.filename[:-4]: _member(path, archive, info) for info in infos}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, SyntaxError, NotImplementedError) as error:
-        raise broken(error, str(path)) from None
-
-
-def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    with archive.open(info) as file:
-        shape, fortran, dtype = npy_header(file, info.file_size, f"{path}, {info.filename}")
-        offset = file.tell()
-    mapped = info.compress_type == zipfile.ZIP_STORED and dtype.itemsize * math.prod(shape) > 2**20
-    if not mapped:
-        with archive.open(info) as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
-    start = _data_start(path, info) + offset
-    return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
-
-
-def _data_start(path: Path, info: zipfile.ZipInfo) -> int:
-    """Return where a stored member's bytes begin: its local header has lengths of its own."""
-    with path.open("rb") as file:
-        file.seek(info.header_offset)
-        header = file.read(30)
-    return (
-        info.header_offset
-        + 30
-        + int.from_bytes(header[26:28], "little")
-        + int.from_bytes(header[28:30], "little")
-    )
-
-
-def npy_header(file: Any, size: int, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Read the header of a `.npy` stream and check it against the bytes there are, before allocating.
-
-    Raises:
-        InputError: ``npy-objects``, ``npy-broken``.
-    """
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
-    if dtype.hasobject:
-        raise InputError(
-            "npy-objects", "the array holds Python objects (a pickle)", where, "save plain numbers"
-        )
-    claimed = dtype.itemsize
-    for length in shape:
-        claimed *= length
-    if claimed > size - file.tell():
-        raise InputError(
-            "npy-broken",
-            f"the header claims {claimed} bytes, {size - file.tell()} are there",
-            where,
-            "save it again",
-        )
-    return shape, fortran, dtype
-
-
-def broken(error: Exception, where: str) -> InputError:
-    """Return the error for an array file that NumPy refuses: objects are told apart from damage."""
-    if isinstance(error, InputError):
-        return error
-    if "allow_pickle" in str(error) or "Python objects" in str(error):
-        return InputError(
-            "npy-objects",
-            "the array holds Python objects (a pickle); opening one can run any program",
-            where,
-            "save plain numbers or text: numpy.save(path, numpy.array(values, dtype=...))",
-        )
-    return InputError("npy-broken", f"the file cannot be read: {error}", where, "save it again")
-
-
 def image_shape(X: Any) -> tuple[int, int, int] | None:
     """Return (channels, height, width) of rows that are images."""
     return tuple(X.shape[1:]) if len(X.shape) == 4 else None
-
-
-def _is_npy(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(6) == b"\x93NUMPY"

@@ -10,14 +10,15 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from straightedge.atomic import disk, temporary_name, to_json
+from straightedge.atomic import TEMPORARY_SUFFIX, disk, temporary_name, to_json
 from straightedge.data.npy import NpyRows
 from straightedge.errors import warn
 
@@ -98,6 +99,7 @@ def new_entry(key: str) -> Iterator[Path]:
     """
     target = entry_folder(key)
     target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(target.parent)
     temporary = target.with_name(temporary_name(target.name))
     temporary.mkdir()
     try:
@@ -113,6 +115,14 @@ def new_entry(key: str) -> Iterator[Path]:
         disk.sync_folder(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed left behind more than a day ago."""
+    for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > 86400:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _write_meta(folder: Path, meta: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from straightedge.data.base import Split
 from straightedge.errors import InputError, warn
 
-LARGEST_HASHED = 2**31
+LARGEST_HASHED = 2**30
 """Bytes of rows beyond which repeated rows are not looked for: the search would read the data once more."""
 
 

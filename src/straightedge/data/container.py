@@ -9,14 +9,33 @@ import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from straightedge.data.fingerprint import of_file, of_listing
 from straightedge.data.listing import Item, Listing, list_folder, list_tar, list_zip, printable
 from straightedge.errors import InputError, MachineError
 
 
+class ByteSource(Protocol):
+    """What decoding reads from: files by `Item`, in the order asked."""
+
+    path: Path
+    only_images: bool
+    """Whether something that is no image is an error whatever its name."""
+
+    def in_reading_order(self, items: Sequence[Item]) -> list[int]:
+        """Return positions in the order in which reading is fast."""
+        ...
+
+    def read(self, items: Sequence[Item]) -> Iterator[bytes]:
+        """Yield the bytes of each item, in the order given."""
+        ...
+
+
 class Container:
     """A folder or archive, open for reading its items one after the other; listed when it is first asked."""
+
+    only_images = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,7 +66,7 @@ class Container:
             self._archive = tarfile.open(self.path)  # noqa: SIM115 (closed by __exit__)
             return list_tar(self.path, self._archive)
         except (OSError, *BROKEN) as error:
-            raise _broken(self.path, error) from None
+            raise broken_archive(self.path, error) from None
 
     def fingerprint(self) -> str:
         """Hash the archive's bytes, or names, sizes and times of a folder's files."""
@@ -71,7 +90,7 @@ class Container:
             try:
                 yield self._read(item)
             except BROKEN as error:
-                raise _broken(self.path, error, item) from None
+                raise broken_archive(self.path, error, item) from None
             except OSError as error:
                 raise _unreadable(self.path, error, item) from None
 
@@ -98,7 +117,8 @@ BROKEN = (
 )
 
 
-def _broken(path: Path, error: Exception, item: Item | None = None) -> InputError:
+def broken_archive(path: Path, error: Exception, item: Item | None = None) -> InputError:
+    """Return the error for an archive, or a member of it, that cannot be read."""
     where = str(path) if item is None else f"{path}, {printable(item.path)}"
     return InputError(
         "archive-broken", f"the archive cannot be read: {error}", where, "download or pack it again"
@@ -110,4 +130,4 @@ def _unreadable(path: Path, error: OSError, item: Item) -> Exception:
         return MachineError(
             "file-unreadable", f"the file cannot be read: {error.strerror}", printable(item.handle)
         )
-    return _broken(path, error, item)
+    return broken_archive(path, error, item)

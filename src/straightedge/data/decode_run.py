@@ -14,8 +14,9 @@ import numpy as np
 from straightedge.data import fingerprint
 from straightedge.data.bar import bar
 from straightedge.data.base import Split
+from straightedge.data.cache import Entry
 from straightedge.data.checks import repeated_rows
-from straightedge.data.container import Container
+from straightedge.data.container import ByteSource
 from straightedge.data.decode_pool import BLOCK_BYTES, BLOCK_COUNT, DecodePool
 from straightedge.data.decode_worker import Finding, decode_block
 from straightedge.data.images import Decoding
@@ -26,6 +27,26 @@ from straightedge.errors import InputError
 
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"}
 """A file with such a name must be an image; any other file may turn out to be one or is left out."""
+
+
+def decode_layout(
+    container: ByteSource, layout: Layout, how: Decoding, folder: Path | None, options: Mapping[str, Any]
+) -> Entry:
+    """Decode all files of a layout, into `.npy` files of a folder or into memory.
+
+    Args:
+        container: What the files are read from.
+        layout: Files, splits and labels.
+        how: Size and background; the channels are found.
+        folder: Where the arrays go, None for memory.
+        options: ``skip_bad`` and ``progress`` of `load_dataset`.
+    """
+    run = DecodeRun(container, layout, bool(options.get("skip_bad")), bool(options.get("progress", True)))
+    try:
+        found = run.decode(how, folder)
+    except ColourFound:  # the first images were all grey, a later one is not: once more, in colour
+        found = run.decode(how, folder, grey=False)
+    return found.arrays, found.describe(layout)
 
 
 class ColourFound(Exception):  # noqa: N818 (a signal to start again, no error)
@@ -95,7 +116,7 @@ SAID = {
 class DecodeRun:
     """One decoding of all files of a layout."""
 
-    def __init__(self, container: Container, layout: Layout, skip_bad: bool, progress: bool) -> None:
+    def __init__(self, container: ByteSource, layout: Layout, skip_bad: bool, progress: bool) -> None:
         self._container = container
         self._skip_bad = skip_bad
         self._progress = progress
@@ -182,7 +203,8 @@ class DecodeRun:
     def _refuse(self, task: Task, kind: str, reason: str, shape: tuple[int, ...], found: Found) -> None:
         """Count a file that is no image, list a bad one if that is allowed, or end with an error."""
         name = printable(task.item.path)
-        if kind == "not-image" and task.item.path.suffix.lower() not in IMAGE_ENDINGS:
+        may_be_other = not self._container.only_images
+        if may_be_other and kind == "not-image" and task.item.path.suffix.lower() not in IMAGE_ENDINGS:
             found.not_images += 1
         elif kind == "size":
             raise InputError(

@@ -16,7 +16,7 @@ from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.cache import Entry, through_cache
 from straightedge.data.container import Container
-from straightedge.data.decode_run import ColourFound, DecodeRun
+from straightedge.data.decode_run import decode_layout
 from straightedge.data.images import Decoding, parse_background
 from straightedge.data.layout import arrange
 from straightedge.errors import InputError, warn
@@ -38,7 +38,7 @@ def load(source: str, **options: Any) -> Dataset:
             lambda folder: _decode(container, how, folder, options),
             enabled=bool(options.get("cache", True)),
         )
-    return _dataset(source, arrays, meta, options)
+    return dataset_of(source, arrays, meta, options)
 
 
 def decoding(size: Any, background: str) -> Decoding:
@@ -56,9 +56,10 @@ def decoding(size: Any, background: str) -> Decoding:
     return Decoding(3, (int(size[0]), int(size[1])) if size else None, colour)
 
 
-def _dataset(
+def dataset_of(
     source: str, arrays: Mapping[str, np.ndarray], meta: dict[str, Any], options: Mapping[str, Any]
 ) -> Dataset:
+    """Return decoded arrays with their description (of `Found.describe`) as a `Dataset`."""
     for code, what in meta["warnings"]:
         warn(code, what)
     splits = {name[2:]: arrays[name] for name in arrays if name.startswith("X_")}
@@ -76,11 +77,5 @@ def _dataset(
 
 
 def _decode(container: Container, how: Decoding, folder: Path | None, options: Mapping[str, Any]) -> Entry:
-    """Decode everything, into `.npy` files of a folder or into memory."""
     layout = arrange(container.listing, str(container.path))
-    run = DecodeRun(container, layout, bool(options.get("skip_bad")), bool(options.get("progress", True)))
-    try:
-        found = run.decode(how, folder)
-    except ColourFound:  # the first images were all grey, a later one is not: once more, in colour
-        found = run.decode(how, folder, grey=False)
-    return found.arrays, found.describe(layout)
+    return decode_layout(container, layout, how, folder, options)

@@ -117,8 +117,14 @@ def _split_folders(listing: Listing, depth: int, where: str) -> tuple[dict[str, 
             )
         if split is not None:
             found[split] = name
-    if "train" not in found or not _is_split(listing.folders, depth, found["train"]):
+    if "train" not in found:
         return {}, 0
+    if not _is_split(listing.folders, depth, found["train"]):
+        if all(
+            folder.parts[depth].lower() in ALIASES for folder in listing.folders if len(folder.parts) > depth
+        ):
+            raise _no_classes(f"{where}/{found['train']}")
+        return {}, 0  # a class that is called train, among others
     return found, sum(item.path.parts[depth] not in found.values() for item in listing.items)
 
 
@@ -138,15 +144,19 @@ def _under(items: Iterable[Item], depth: int, split: str | None) -> list[Item]:
     return [item for item in deep if split is None or item.path.parts[depth - 1] == split]
 
 
+def _no_classes(where: str) -> InputError:
+    return InputError(
+        "no-class-folders",
+        "there is no folder of a class",
+        where,
+        "put the images of each class in a folder of its name, perhaps under train/ and test/",
+    )
+
+
 def _check_classes(folders: dict[str, list[str]], where: str) -> None:
     train = folders["train"]
     if not train:
-        raise InputError(
-            "no-class-folders",
-            "there is no folder of a class",
-            where,
-            "put the images of each class in a folder of its name, perhaps under train/ and test/",
-        )
+        raise _no_classes(where)
     for split, names in folders.items():
         if set(names) != set(train):
             raise classes_differ(

@@ -126,8 +126,14 @@ def _file_reader(path: Path) -> str:
         return "cifar10"
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         if name.endswith(suffix):
-            return SUFFIXES[suffix]
+            return "shards" if suffix.startswith(".tar") and _is_shard(path) else SUFFIXES[suffix]
     return _by_content(path)
+
+
+def _is_shard(path: Path) -> bool:
+    from straightedge.data.shards import looks_like_shard
+
+    return looks_like_shard(path)
 
 
 def _by_content(path: Path) -> str:
@@ -148,11 +154,14 @@ def _by_content(path: Path) -> str:
 
 
 def _folder_reader(path: Path) -> str:
-    endings = {os.path.splitext(entry.name)[1].lower() for entry in os.scandir(path) if entry.is_file()}
-    if endings & {".parquet", ".arrow", ".feather"}:
-        return "columns"
-    if ".tar" in endings:
-        return "shards"
+    for ending, module in (
+        (".parquet", "columns"),
+        (".arrow", "columns"),
+        (".feather", "columns"),
+        (".tar", "shards"),
+    ):
+        if any(path.glob(f"*{ending}")) or any(path.glob(f"*/*{ending}")):
+            return module
     names = {entry.name for entry in os.scandir(path)}
     if "data_batch_1.bin" in names:
         return "cifar10"

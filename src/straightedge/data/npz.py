@@ -1,0 +1,110 @@
+"""`.npy` and `.npz` files mapped or read, their headers checked first; arrays of Python objects are refused."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from straightedge.errors import InputError
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """Map one `.npy` file read-only.
+
+    Raises:
+        InputError: ``file-missing``, ``npy-objects`` for arrays of Python objects, ``npy-broken``.
+    """
+    if not path.is_file():
+        raise InputError("file-missing", "there is no such file", str(path))
+    if not is_npy(path):
+        raise InputError("npy-broken", "the file does not begin as a .npy file", str(path), "save it again")
+    try:
+        rows: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        return rows
+    except (ValueError, EOFError, OSError, SyntaxError) as error:
+        raise broken(error, str(path)) from None
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays of an `.npz`: stored members are mapped, compressed ones read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            return {info.filename[:-4]: _member(path, archive, info) for info in infos}
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, SyntaxError, NotImplementedError) as error:
+        raise broken(error, str(path)) from None
+
+
+def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(info) as file:
+        shape, fortran, dtype = npy_header(file, info.file_size, f"{path}, {info.filename}")
+        offset = file.tell()
+    mapped = info.compress_type == zipfile.ZIP_STORED and dtype.itemsize * math.prod(shape) > 2**20
+    if not mapped:
+        with archive.open(info) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    start = _data_start(path, info) + offset
+    return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
+
+
+def _data_start(path: Path, info: zipfile.ZipInfo) -> int:
+    """Return where a stored member's bytes begin: its local header has lengths of its own."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        header = file.read(30)
+    return (
+        info.header_offset
+        + 30
+        + int.from_bytes(header[26:28], "little")
+        + int.from_bytes(header[28:30], "little")
+    )
+
+
+def npy_header(file: Any, size: int, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of a `.npy` stream and check it against the bytes there are, before allocating.
+
+    Raises:
+        InputError: ``npy-objects``, ``npy-broken``.
+    """
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    if dtype.hasobject:
+        raise InputError(
+            "npy-objects", "the array holds Python objects (a pickle)", where, "save plain numbers"
+        )
+    claimed = dtype.itemsize
+    for length in shape:
+        claimed *= length
+    if claimed > size - file.tell():
+        raise InputError(
+            "npy-broken",
+            f"the header claims {claimed} bytes, {size - file.tell()} are there",
+            where,
+            "save it again",
+        )
+    return shape, fortran, dtype
+
+
+def broken(error: Exception, where: str) -> InputError:
+    """Return the error for an array file that NumPy refuses: objects are told apart from damage."""
+    if isinstance(error, InputError):
+        return error
+    if "allow_pickle" in str(error) or "Python objects" in str(error):
+        return InputError(
+            "npy-objects",
+            "the array holds Python objects (a pickle); opening one can run any program",
+            where,
+            "save plain numbers or text: numpy.save(path, numpy.array(values, dtype=...))",
+        )
+    return InputError("npy-broken", f"the file cannot be read: {error}", where, "save it again")
+
+
+def is_npy(path: Path) -> bool:
+    """Whether a file begins as a `.npy` file does."""
+    with path.open("rb") as file:
+        return file.read(6) == b"\x93NUMPY"

@@ -1,0 +1,65 @@
+"""svmlight / LIBSVM text files, read by scikit-learn and made dense, within a limit.
+
+``name`` beside ``name.t`` is a training file with its test file, as the LIBSVM collection names them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from straightedge.data import fingerprint
+from straightedge.data.assemble import Part, assemble
+from straightedge.data.base import Dataset
+from straightedge.data.checks import checked_rows
+from straightedge.errors import InputError
+
+LARGEST_DENSE = 2**32
+"""Bytes of the dense float32 copy beyond which a file is refused."""
+
+
+def load(source: str, **options: Any) -> Dataset:
+    """Read an svmlight file, and its ``.t`` test file if there is one.
+
+    Raises:
+        InputError: ``svmlight-broken``, ``svmlight-too-large`` and the codes of `checked_rows` and `assemble`.
+    """
+    train = Path(source)
+    test = train.with_name(train.name + ".t")
+    paths = [train, test] if test.is_file() else [train]
+    found = _read(paths)
+    parts = {
+        name: Part(_dense(X, path), y)
+        for name, path, (X, y) in zip(("train", "test"), paths, found, strict=False)
+    }
+    return assemble(source, parts, fingerprint=fingerprint.of_files(paths), declared=options.get("classes"))
+
+
+def _read(paths: list[Path]) -> list[tuple[Any, np.ndarray]]:
+    """Read files with one common number of features."""
+    from sklearn.datasets import load_svmlight_files
+
+    try:
+        found = load_svmlight_files([str(path) for path in paths], dtype=np.float32)
+    except (ValueError, OverflowError, OSError) as error:
+        where = ", ".join(map(str, paths))
+        raise InputError(
+            "svmlight-broken", f"the file cannot be read: {error}", where, "lines are: label index:value …"
+        ) from None
+    return list(zip(found[::2], found[1::2], strict=True))
+
+
+def _dense(X: Any, path: Path) -> np.ndarray:
+    """Return a sparse matrix as a dense array, if that is not too much."""
+    rows, columns = X.shape
+    if rows * columns * 4 > LARGEST_DENSE:
+        raise InputError(
+            "svmlight-too-large",
+            f"{rows} rows of {columns} features are {rows * columns * 4 / 2**30:.1f} GiB when dense",
+            str(path),
+            "choose or hash features first: classifiers here work on dense rows",
+        )
+    dense: np.ndarray = checked_rows(X.toarray(), str(path))
+    return dense

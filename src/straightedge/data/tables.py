@@ -1,0 +1,237 @@
+"""Parquet and Arrow files read in order, a bounded number of rows at a time.
+
+A `Table` is one file; a `TableRows` is one column (or several number columns) over several files, as a
+`RowSource`. Each thread that reads has its own place in the data, so a pass by several threads, each over its own
+stretch of rows, decodes everything once.
+"""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from straightedge.errors import InputError, MissingExtraError
+
+BATCH_BYTES = 2**23
+"""Decoded bytes asked for at a time from a Parquet file."""
+
+
+def arrow(name: str = "pyarrow") -> Any:
+    """Return a module of the Arrow package.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ModuleNotFoundError:
+        raise MissingExtraError("pyarrow", "formats", "reading Parquet and Arrow files") from None
+
+
+class Table:
+    """One Parquet or Arrow file: its columns, and its pieces (row groups or record batches) in order.
+
+    Raises:
+        InputError: ``table-broken``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._threads = threading.local()
+        pa = arrow()
+        with table_errors(path):
+            file = self._file()
+            self.is_parquet = hasattr(file, "num_row_groups")
+            self.schema = file.schema_arrow if self.is_parquet else file.schema
+            self.counts: list[int]
+            if self.is_parquet:
+                metadata = file.metadata
+                self.counts = [metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+            else:
+                self.counts = [self._batch(piece).num_rows for piece in range(file.num_record_batches)]
+        self.n_rows = sum(self.counts)
+        self._arrow = pa
+
+    def _file(self) -> Any:
+        """Return this thread's reader; readers are not shared."""
+        if not hasattr(self._threads, "file"):
+            self._threads.file = open_file(self.path)
+        return self._threads.file
+
+    def _batch(self, piece: int) -> Any:
+        return self._file().get_batch(piece)
+
+    def blocks(self, piece: int, columns: Sequence[str], batch_rows: int) -> Iterator[Any]:
+        """Yield record batches of some columns of one piece, in order."""
+        with table_errors(self.path):
+            if self.is_parquet:
+                yield from self._file().iter_batches(batch_rows, row_groups=[piece], columns=list(columns))
+            else:
+                yield self._batch(piece).select(list(columns))
+
+    def column(self, name: str) -> Any:
+        """Return one whole column as an Arrow array: for labels, not for features."""
+        batches = [
+            b.column(0) for piece in range(len(self.counts)) for b in self.blocks(piece, [name], 65536)
+        ]
+        with table_errors(self.path):
+            field = self.schema.field(name)
+            return self._arrow.chunked_array(batches, type=field.type)
+
+
+class StreamFile:
+    """An Arrow stream (as Hugging Face data sets are saved) with the face of an Arrow file: mapped, not copied."""
+
+    def __init__(self, reader: Any) -> None:
+        self.schema = reader.schema
+        self._batches = list(reader)
+        self.num_record_batches = len(self._batches)
+
+    def get_batch(self, piece: int) -> Any:
+        """Return one record batch."""
+        return self._batches[piece]
+
+
+def open_file(path: Path) -> Any:
+    """Open a Parquet file, an Arrow (Feather) file or an Arrow stream by its content."""
+    with path.open("rb") as file:
+        head = file.read(6)
+    if head[:4] == b"PAR1":
+        return arrow("pyarrow.parquet").ParquetFile(path)
+    pa, ipc = arrow(), arrow("pyarrow.ipc")
+    mapped = pa.memory_map(str(path))
+    return ipc.open_file(mapped) if head == b"ARROW1" else StreamFile(ipc.open_stream(mapped))
+
+
+class table_errors:  # noqa: N801 (used as a statement)
+    """Turn what Arrow raises on a damaged file into an error that names it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, arrow().ArrowException | OSError | EOFError) and not isinstance(
+            error, InputError
+        ):
+            raise InputError(
+                "table-broken",
+                f"the file cannot be read: {error}",
+                str(self._path),
+                "write or download it again",
+            ) from None
+
+
+Decode = Callable[[Any, str, int], Any]
+"""Turns a record batch into rows (an array or a list), given the file's name and the batch's first row."""
+
+
+@dataclass
+class _Place:
+    """Where a thread is in the data: the next row, what is decoded already, and where more comes from."""
+
+    row: int
+    ready: Any
+    more: Iterator[Any]
+
+
+class TableRows:
+    """Rows of several files in order, as a `RowSource`.
+
+    Args:
+        tables: Files, their rows one after the other.
+        columns: Columns that make a row.
+        decode: Turns a record batch of these columns into rows.
+        shape: (N, ...) of all rows.
+        dtype: Of the decoded rows.
+        first: Row of the files at which row 0 of this source lies.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[Table],
+        columns: Sequence[str],
+        decode: Decode,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        first: int = 0,
+    ) -> None:
+        self.shape, self.dtype = shape, dtype
+        self._tables, self._columns, self._decode, self._first = tables, columns, decode, first
+        pieces = [(table, piece) for table in tables for piece in range(len(table.counts))]
+        self._pieces = [(table, piece) for table, piece in pieces if table.counts[piece]]
+        counts = [table.counts[piece] for table, piece in self._pieces]
+        self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(int).tolist()
+        self._threads = threading.local()
+        row_bytes = max(1, dtype.itemsize * int(np.prod(shape[1:]))) if dtype.kind != "O" else 2**16
+        self._batch_rows = int(min(65536, max(1, BATCH_BYTES // row_bytes)))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self, start: int, stop: int) -> Any:
+        """Return rows ``start:stop``; reading on where the same thread stopped costs no seeking."""
+        place = getattr(self._threads, "place", None)
+        if place is None or place.row != start:
+            place = self._go_to(start)
+        parts, missing = [], stop - start
+        while missing > 0:
+            if len(place.ready) == 0:
+                place.ready = next(place.more)
+            parts.append(place.ready[:missing])
+            place.ready = place.ready[missing:]
+            missing -= len(parts[-1])
+        place.row = stop
+        self._threads.place = place
+        return _joined(parts, self)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return rows by a slice or by an array of positions, each stretch of neighbours read in one go."""
+        if isinstance(index, slice):
+            start, stop, step = index.indices(self.shape[0])
+            return self.read(start, stop)[::step] if step > 0 else self[np.arange(start, stop, step)]
+        wanted = np.asarray(index)
+        order = np.argsort(wanted, kind="stable")
+        runs = np.split(wanted[order], np.flatnonzero(np.diff(wanted[order]) > 1) + 1)
+        found = np.empty((len(wanted), *self.shape[1:]), self.dtype)
+        rows = [self.read(int(run[0]), int(run[-1]) + 1)[run - run[0]] for run in runs if len(run)]
+        found[order] = np.concatenate(rows) if rows else found[:0]
+        return found
+
+    def _go_to(self, row: int) -> _Place:
+        inside = row + self._first
+        piece = bisect.bisect_right(self._starts, inside) - 1
+        place = _Place(row, (), self._from(piece))
+        skip = inside - self._starts[piece]
+        while skip > 0:
+            place.ready = next(place.more)
+            dropped = min(skip, len(place.ready))
+            place.ready = place.ready[dropped:]
+            skip -= dropped
+        return place
+
+    def _from(self, piece: int) -> Iterator[Any]:
+        for position in range(piece, len(self._pieces)):
+            table, number = self._pieces[position]
+            row = self._starts[position]
+            for batch in table.blocks(number, self._columns, self._batch_rows):
+                yield self._decode(batch, str(table.path), row)
+                row += batch.num_rows
+
+
+def _joined(parts: list[Any], rows: TableRows) -> Any:
+    if rows.dtype.kind == "O":
+        return [value for part in parts for value in part]
+    if not parts:
+        return np.empty((0, *rows.shape[1:]), rows.dtype)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
