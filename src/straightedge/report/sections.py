@@ -1,0 +1,284 @@
+"""What each section of the page says, as plain values for the template; all text is escaped there."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from straightedge.report import figures, words
+from straightedge.report.run_files import Run, last_stage
+
+LOSS_NAMES = {"softmax": "Softmax", "svm": "Multiclass SVM"}
+SPLIT_NAMES = {"train": "training", "validation": "validation", "test": "test"}
+METRIC_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "log_loss": "log loss"}
+MAX_TABLE_ROWS = 40
+Section = dict[str, Any]
+
+
+def heading(run: Run) -> Section:
+    """The title, and the two numbers that matter: how good, and how proven."""
+    metrics, dataset = run.metrics, run.dataset
+    split, judged = run.judged
+    name = str(dataset.get("name") or run.config.get("source") or "a data set")
+    gap = metrics.get("gap")
+    return {
+        "title": f"{loss_name(run)} on {name}",
+        "loss": loss_name(run),
+        "source": name,
+        "split": SPLIT_NAMES.get(split, split),
+        "accuracy": words.percent(judged.get("accuracy")),
+        "interval": words.percent_interval(judged.get("interval")),
+        "n": words.count(judged.get("n")),
+        "certified": words.is_certified(gap, run.tol),
+        "gap": words.scientific(gap),
+        "has_gap": words.finite(gap) is not None,
+        "tol": words.scientific(run.tol) if run.tol else "",
+        "reg": words.reg_text(metrics.get("reg")),
+        "passes": words.count(metrics.get("n_passes")),
+        "seconds": words.seconds(metrics.get("seconds")),
+    }
+
+
+def loss_name(run: Run) -> str:
+    """The loss as people call it."""
+    loss = str(run.metrics.get("loss") or run.config.get("loss") or "linear classifier")
+    return LOSS_NAMES.get(loss, loss.replace("_", " "))
+
+
+def asked(run: Run) -> Section:
+    """The objective and its numbers."""
+    dataset = run.dataset
+    shape = dataset.get("image_shape")
+    n_features = run.weights.shape[1] if run.weights is not None else None
+    if n_features is None and shape:
+        n_features = int(shape[0] * shape[1] * shape[2])
+    train = run.metrics.get("train") or {}
+    return {
+        "loss": str(run.metrics.get("loss") or run.config.get("loss")),
+        "loss_name": loss_name(run),
+        "n": words.count(train.get("n") or dataset.get("n_train")),
+        "n_classes": words.count(run.metrics.get("n_classes") or len(run.classes)),
+        "n_features": words.count(n_features),
+        "n_rows": words.count(None if n_features is None else n_features + 1),
+        "reg": words.reg_text(run.metrics.get("reg")),
+        "bias": str(run.config.get("bias") or "penalized"),
+        "preprocess": _plain_text(run.config.get("preprocess")),
+        "image_shape": " × ".join(str(side) for side in shape) if shape else "",
+        "splits": [
+            (SPLIT_NAMES[name], words.count(dataset.get(f"n_{name}")))
+            for name in SPLIT_NAMES
+            if dataset.get(f"n_{name}")
+        ],
+        "selection": _selection(run),
+    }
+
+
+def _selection(run: Run) -> Section | None:
+    chosen = run.metrics.get("selection")
+    if not chosen:
+        return None
+    metric = str(chosen.get("metric") or "accuracy")
+    return {
+        "n": len(run.metrics.get("path") or []),
+        "metric": METRIC_NAMES.get(metric, metric),
+        "rule": _plain_text(chosen.get("rule")),
+        "splits": _plain_text(chosen.get("splits")),
+        "reg": words.reg_text(chosen.get("chosen_reg", run.metrics.get("reg"))),
+    }
+
+
+def _plain_text(value: Any) -> str:
+    """Return settings as one line of text."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain_text(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain_text(item) for item in value)
+    return "" if value is None else str(value)
+
+
+def answer(run: Run) -> Section:
+    """Every headline number of every split with its interval."""
+    splits = [name for name in ("test", "validation", "train") if run.metrics.get(name)]
+    judged = [dict(run.metrics[name]) for name in splits]
+    k = next((entry["top_k"].get("k") for entry in judged if isinstance(entry.get("top_k"), dict)), None)
+    shown = [
+        ("accuracy", "accuracy", True),
+        ("balanced_accuracy", "balanced accuracy", True),
+        ("top_k", f"right class among the first {k}", True),
+        ("log_loss", "log loss, nats", False),
+        ("ece", "expected calibration error", True),
+    ]
+    rows = [(title, [_cell(entry, key, share) for entry in judged]) for key, title, share in shown]
+    return {
+        "splits": [(SPLIT_NAMES[name], words.count(run.metrics[name].get("n"))) for name in splits],
+        "rows": [row for row in rows if any(value != words.NOTHING for value, _ in row[1])],
+        "has_test": "test" in splits,
+        "temperature": words.fixed(judged[0].get("temperature"), 3) if judged else words.NOTHING,
+    }
+
+
+def _cell(judged: dict[str, Any], key: str, share: bool) -> tuple[str, str]:
+    value, interval = figures.metric_of(judged, key)
+    if share:
+        return words.percent(value), words.percent_interval(interval)
+    return ("–" if value is None else f"{value:.3f}"), words.number_interval(interval)
+
+
+def proof(run: Run) -> Section:
+    """Primal, dual, gap, and how they got there."""
+    metrics = run.metrics
+    upper, lower = words.bounds(metrics.get("objective"), metrics.get("dual"))
+    stage = last_stage(run.trace, metrics.get("reg"))
+    rows = [
+        (
+            words.count(row["n_passes"]),
+            *words.bounds(row["objective"], row["dual"]),
+            words.scientific(row["gap"]),
+        )
+        for row in thinned(stage)
+    ]
+    return {
+        "objective": upper,
+        "dual": lower,
+        "has_dual": words.finite(metrics.get("dual")) is not None,
+        "certificate": words.certificate(metrics.get("gap"), run.tol),
+        "certified": words.is_certified(metrics.get("gap"), run.tol),
+        "gap": words.scientific(metrics.get("gap")),
+        "tol": words.scientific(run.tol) if run.tol else "",
+        "message": str(metrics.get("message") or ""),
+        "rows": rows,
+        "n_rows": len(stage),
+        "figures": [figures.bounds_figure(stage), figures.gap_figure(stage, run.tol)],
+    }
+
+
+def thinned(rows: list[Any], limit: int = MAX_TABLE_ROWS) -> list[Any]:
+    """Keep at most about `limit` rows, evenly spread, the last always."""
+    step = -(-len(rows) // limit) or 1
+    return rows if step == 1 else rows[:-1:step] + rows[-1:]
+
+
+def path(run: Run) -> Section | None:
+    """Every reg that was tried."""
+    entries = run.metrics.get("path") or []
+    if not entries:
+        return None
+    metric = str((run.metrics.get("selection") or {}).get("metric") or "accuracy")
+    share = metric != "log_loss"
+    rows = figures.path_rows(entries, metric, run.tol)
+    name = METRIC_NAMES.get(metric, metric)
+    write = words.percent if share else _three_digits
+    write_interval = words.percent_interval if share else words.number_interval
+    table = [
+        (
+            row["reg_text"],
+            write(row["value"]),
+            write_interval([row["low"], row["high"]]),
+            row["gap_text"],
+            row["proof"],
+            row["chosen"],
+        )
+        for row in rows
+    ]
+    return {
+        "metric": name,
+        "rows": table,
+        "n": len(rows),
+        "n_open": sum(row["proof"] != "certified" for row in rows),
+        "n_certified": sum(row["proof"] == "certified" for row in rows),
+        "uncertified": [row["reg_text"] for row in rows if row["proof"] != "certified"],
+        "figures": [
+            figures.path_figure(rows, f"validation {name}", share=share),
+            figures.path_gap_figure(rows, run.tol),
+        ],
+    }
+
+
+def _three_digits(value: Any) -> str:
+    return words.fixed(value, 3)
+
+
+def per_class(run: Run) -> list[Section]:
+    """Precision and recall of each class with 95 % Wilson intervals, the weakest recall first."""
+    _, judged = run.judged
+    confusion = judged.get("confusion") or []
+    columns = [sum(int(row[place]) for row in confusion) for place in range(len(confusion))]
+    table = []
+    for place, entry in enumerate(judged.get("per_class") or []):
+        n_predicted = columns[place] if place < len(columns) else None
+        recall = words.wilson(entry.get("recall"), entry.get("n"))
+        table.append(
+            {
+                "name": words.class_name(entry.get("class"), run.classes),
+                "n": words.count(entry.get("n")),
+                "recall": words.percent(entry.get("recall")),
+                "recall_interval": words.percent_interval(recall),
+                "precision": words.percent(entry.get("precision")),
+                "precision_interval": words.percent_interval(
+                    words.wilson(entry.get("precision"), n_predicted)
+                ),
+                "f1": words.percent(entry.get("f1")),
+                "bar": None if recall is None else [round(100 * end, 2) for end in recall],
+                "dot": round(100 * (words.finite(entry.get("recall")) or 0), 2),
+                "order": words.finite(entry.get("recall")) or 0,
+            }
+        )
+    return sorted(table, key=lambda row: row["order"])
+
+
+def reliability(run: Run) -> Section | None:
+    """Whether probabilities mean what they say."""
+    split, judged = run.judged
+    bins = judged.get("reliability") or []
+    drawn = figures.reliability_figure(bins)
+    if drawn is None:
+        return None
+    rows = []
+    for entry in bins:
+        ends = words.wilson(entry.get("accuracy"), entry.get("n"))
+        if ends is not None:
+            shares = words.percent(entry.get("confidence")), words.percent(entry.get("accuracy"))
+            rows.append((*shares, words.percent_interval(ends), words.count(entry.get("n"))))
+    value, interval = figures.metric_of(judged, "ece")
+    return {
+        "split": SPLIT_NAMES[split],
+        "svm": run.metrics.get("loss") != "softmax",
+        "temperature": words.fixed(judged.get("temperature"), 3),
+        "has_temperature": words.finite(judged.get("temperature")) is not None,
+        "ece": words.percent(value),
+        "ece_interval": words.percent_interval(interval),
+        "rows": rows,
+        "figures": [drawn, figures.counts_figure(bins)],
+    }
+
+
+def notes(run: Run) -> list[str]:
+    """Remarks of the run, and those that follow from its numbers."""
+    remarks = [str(note) for note in run.metrics.get("notes") or []]
+    remarks += [str(note) for note in run.dataset.get("notes") or [] if str(note) not in remarks]
+    if not words.is_certified(run.metrics.get("gap"), run.tol):
+        remarks.insert(0, f"The model is {words.certificate(run.metrics.get('gap'), run.tol)}.")
+    return remarks
+
+
+def command(run: Run) -> Section:
+    """How to get this page again."""
+    config, dataset = run.config, run.dataset
+    given = config.get("command")
+    facts = [
+        ("written", str(config.get("created") or "")),
+        ("data", str(config.get("source") or "")),
+        ("fingerprint of the data, SHA-256", str(dataset.get("fingerprint") or "")),
+        ("solver", _plain_text(config.get("solver"))),
+        ("bias", _plain_text(config.get("bias"))),
+        ("preprocessing", _plain_text(config.get("preprocess"))),
+        ("tolerance, relative gap", words.scientific(run.tol) if run.tol else ""),
+        ("seed", _plain_text(config.get("seed"))),
+        ("device", _plain_text(config.get("device"))),
+    ]
+    return {
+        "line": shlex.join(str(part) for part in given) if isinstance(given, list) else _plain_text(given),
+        "facts": [(name, value) for name, value in facts if value],
+        "versions": sorted((str(name), str(value)) for name, value in (config.get("versions") or {}).items()),
+        "files": [name for name in run.present if name != "report.html" and not name.startswith(".")],
+    }
