@@ -1,0 +1,106 @@
+"""``straightedge export RUN --to onnx|torch|sklearn``: a model for another program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from straightedge.errors import InputError, warn
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from straightedge.model import LinearModel
+
+N_CHECKED = 1000
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="run folder or model.safetensors")],
+    to: Annotated[str, typer.Option(help="onnx, torch or sklearn")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option(help="folder to write; RUN/onnx, RUN/torch, … if left out")
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option(help="source of the rows to check on; the run's own if left out")
+    ] = None,
+    root: Annotated[str | None, typer.Option(help="folder with a copy of the data")] = None,
+    verify: Annotated[
+        Path | None, typer.Option(help="write nothing; compare this ONNX file with the model")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the result alone, as JSON")] = False,
+) -> None:
+    """Write a model that runs without straightedge, with a model card.
+
+    The artefact is run on real rows and compared with the model before it is kept.
+    """
+    from straightedge.cli.predict import run_config
+    from straightedge.export import check_onnx_file, export_model
+    from straightedge.model import load
+
+    model, config = load(run), run_config(run)
+    checked, source = _rows(model, config, rows, root)
+    result: dict[str, Any] = {"checked_on": source, "n_checked": len(checked)}
+    if verify is not None:
+        result |= {"file": str(verify), "difference": check_onnx_file(model, verify, checked)}
+    else:
+        folder = out if out is not None else (run if run.is_dir() else run.parent) / to
+        files = export_model(model, to, folder, rows=checked, config=config, metrics=_metrics(run))
+        result |= {"to": to, "folder": str(folder), "files": files}
+    _print(result, as_json)
+
+
+def _metrics(run: Path) -> dict[str, Any]:
+    from straightedge.runs import RunFolder
+
+    return RunFolder.open(run).metrics if run.is_dir() else {}
+
+
+def _rows(
+    model: LinearModel, config: dict[str, Any], source: str | None, root: str | None
+) -> tuple[np.ndarray, str]:
+    """Return rows to check on and where they come from: real ones wherever they can be read."""
+    from straightedge.export import random_rows
+
+    wanted = source or config.get("source")
+    if wanted is None:
+        warn("checked-on-random-rows", "the model file names no data: checked on random rows; see --rows")
+        return random_rows(model, N_CHECKED), "random rows"
+    try:
+        return _real_rows(model, config, str(wanted), root), str(wanted)
+    except InputError as error:
+        if source is not None:
+            raise
+        warn(
+            "checked-on-random-rows", f"the run's data cannot be read ({error.what}): checked on random rows"
+        )
+        return random_rows(model, N_CHECKED), "random rows"
+
+
+def _real_rows(model: LinearModel, config: dict[str, Any], source: str, root: str | None) -> np.ndarray:
+    """Return training rows of a source, through the extractor if the model has one."""
+    import numpy as np
+
+    from straightedge.cli.evaluate import fit_rows
+    from straightedge.data import load_dataset
+
+    options: dict[str, Any] = {"size": config.get("size"), "background": config.get("background") or "white"}
+    dataset = load_dataset(source, root=root, skip_bad=True, classes=model.classes, **options)
+    X = dataset.train.X
+    rows = X.read(0, min(N_CHECKED, X.shape[0])) if hasattr(X, "read") else X[:N_CHECKED]
+    rows = np.asarray(fit_rows(model, rows, source))
+    is_raw = model.features is not None and tuple(rows.shape[1:]) != (model.n_features,)
+    return model.extract(rows) if is_raw else rows
+
+
+def _print(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        from straightedge.atomic import to_json
+
+        print(to_json(result))
+        return
+    print(f"same as the model on {result['n_checked']} rows ({result['checked_on']})")
+    for name, size in result.get("files", {}).items():
+        print(f"{Path(result['folder']) / name}  {size:,} bytes")

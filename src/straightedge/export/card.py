@@ -1,0 +1,178 @@
+"""The model card: what the model is, what it was trained on, how good it is, and what is proven about it.
+
+Everything that comes from file names, labels and settings is escaped: a class called ``<script>`` or
+``[x](javascript:...)`` is text in the card and nothing else.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from straightedge.export.check import row_dtype, row_shape
+from straightedge.model import LinearModel
+
+_SPLITS = {"test": "Test", "validation": "Validation", "train": "Training"}
+_CLASSES_SHOWN = 200
+
+USES = {
+    "onnx": """import numpy, onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+label, scores, *probabilities = session.run(None, {"input": X})""",
+    "torch": """from module import module   # module.py and linear.safetensors of this folder
+
+scores = module(X.float())""",
+    "sklearn": """import skops.io
+
+classifier = skops.io.load("model.skops")
+labels = classifier.predict(X.reshape(len(X), -1))""",
+}
+
+
+def model_card(model: LinearModel, to: str, config: dict[str, Any], metrics: dict[str, Any]) -> str:
+    """Return the card as Markdown.
+
+    Args:
+        model: The model.
+        to: Format of the artefact beside the card.
+        config: The run's config.json, {} if there is none.
+        metrics: The run's metrics.json, {} if there is none.
+    """
+    parts = [_head(model), _use(model, to), _objective(model, metrics), _data(config), _numbers(metrics)]
+    parts += [_per_class(metrics), _limits(model), _versions(model)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escape(value: Any, longest: int = 120) -> str:
+    """Return a value as one line of Markdown text in which nothing is markup."""
+    text = "".join(character if character.isprintable() else " " for character in str(value))
+    text = text if len(text) <= longest else text[: longest - 1] + "…"
+    text = re.sub(r"([\\`*_{}\[\]()#+\-.!|~^$:@])", r"\\\1", text)
+    return html.escape(text, quote=False)
+
+
+def _head(model: LinearModel) -> str:
+    names = [escape(name) for name in model.classes[:_CLASSES_SHOWN]]
+    more = len(model.classes) - len(names)
+    classes = ", ".join(names) + (f" and {more} more" if more else "")
+    return (
+        "---\nlibrary_name: straightedge\ntags:\n- linear-classifier\n- image-classification\n---\n\n"
+        f"# Linear classifier ({escape(model.loss)}, {len(model.classes)} classes)\n\n"
+        f"Scores are `x @ weight + bias`; the class with the highest score is the answer.\n\nClasses: {classes}."
+    )
+
+
+def _use(model: LinearModel, to: str) -> str:
+    shape = ", ".join(str(size) for size in ("N", *row_shape(model)))
+    kind = "pixels 0 to 255" if row_dtype(model) == "uint8" else "features as they are, not scaled"
+    text = f"## Use\n\nInput `X`: ({shape}) {row_dtype(model)}, {kind}.\n\n```python\n{USES[to]}\n```"
+    if model.features is not None:
+        extractor = escape(model.features.get("name", "an extractor"))
+        text += (
+            f"\n\nThe input is the features of {extractor}, not images; `straightedge features` makes them."
+        )
+    if to == "sklearn" and model.temperature not in (None, 1.0):
+        text += "\n\nThe calibration of this model is not in the file: probabilities are at temperature 1."
+    return text
+
+
+def _objective(model: LinearModel, metrics: dict[str, Any]) -> str:
+    bias = "penalised" if model.bias_mode == "penalized" else "not penalised"
+    lines = [
+        "## Objective and proof",
+        f"Minimised: mean {escape(model.loss)} loss + reg · ΣW², reg = {model.reg:g}, bias {bias}.",
+    ]
+    if all(math.isfinite(value) for value in (model.objective, model.dual, model.gap)):
+        lines.append(
+            f"Objective reached {model.objective:.8g}; no weights can go below {model.dual:.8g} (dual value). "
+            f"So this model is proven to be within {model.gap:.2g} of the optimum, relative to the objective."
+        )
+    else:
+        lines.append("How far from the optimum the model is was not certified.")
+    passes, status = metrics.get("n_passes"), metrics.get("message") or model.status
+    lines += [f"Fit: {passes} passes over the data; {escape(status)}."] if passes and status else []
+    return "\n\n".join(lines)
+
+
+def _data(config: dict[str, Any]) -> str:
+    data = config.get("dataset") or {}
+    if not data:
+        return ""
+    counts = [
+        f"{data[f'n_{split}']} {split}" for split in ("train", "validation", "test") if data.get(f"n_{split}")
+    ]
+    lines = [f"## Data\n\n{escape(data.get('name', config.get('source', '')))}: {', '.join(counts)} samples."]
+    if data.get("fingerprint"):
+        lines.append(f"SHA-256 of the content: {escape(data['fingerprint'])}")
+    return "\n\n".join(lines)
+
+
+def _numbers(metrics: dict[str, Any]) -> str:
+    rows: list[list[str]] = []
+    for key, title in _SPLITS.items():
+        split = metrics.get(key)
+        if isinstance(split, dict) and split.get("accuracy") is not None:
+            rows.append(
+                [
+                    title,
+                    str(split.get("n", "")),
+                    "accuracy",
+                    *_value(split["accuracy"], split.get("interval")),
+                ]
+            )
+            for name in ("balanced_accuracy", "log_loss", "ece"):
+                measure = split.get(name)
+                if isinstance(measure, dict) and measure.get("value") is not None:
+                    title_of = {"ece": "calibration error"}.get(name, name.replace("_", " "))
+                    rows.append([title, "", title_of, *_value(measure["value"], measure.get("interval"))])
+    if not rows:
+        return ""
+    return "## Numbers\n\n" + _table(["split", "samples", "measure", "value", "95 % interval"], rows)
+
+
+def _value(value: Any, interval: Any) -> list[str]:
+    return [f"{value:.4f}", f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""]
+
+
+def _per_class(metrics: dict[str, Any]) -> str:
+    split: dict[str, Any] = next((metrics[key] for key in _SPLITS if isinstance(metrics.get(key), dict)), {})
+    found = (split.get("per_class") or [])[:_CLASSES_SHOWN]
+    rows = [
+        [
+            escape(row.get("class", "")),
+            str(row.get("n", "")),
+            *(_share(row.get(name)) for name in ("precision", "recall", "f1")),
+        ]
+        for row in found
+    ]
+    return "## Classes\n\n" + _table(["class", "samples", "precision", "recall", "F1"], rows) if rows else ""
+
+
+def _share(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float | int) else ""
+
+
+def _table(heads: list[str], rows: Iterable[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _limits(model: LinearModel) -> str:
+    text = "## Limits\n\nA linear classifier knows only the classes above and always names one of them."
+    if not model.has_probabilities:
+        text += " Its scores are margins, not probabilities."
+    return text
+
+
+def _versions(model: LinearModel) -> str:
+    if not model.versions:
+        return ""
+    return (
+        "Fitted with "
+        + ", ".join(f"{escape(name)} {escape(text)}" for name, text in model.versions.items())
+        + "."
+    )

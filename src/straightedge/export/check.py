@@ -1,0 +1,76 @@
+"""An artefact is kept only when it gives the model's scores on rows it will meet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from straightedge.errors import MachineError
+from straightedge.model import LinearModel
+
+TOLERANCE = 1e-5
+
+
+def agree(found: Any, expected: np.ndarray, what: str, rows: Any) -> float:
+    """Check an artefact's scores against the model's.
+
+    Args:
+        found: (n, C) scores of the artefact.
+        expected: (n, C) scores of the model.
+        what: Name of the artefact.
+        rows: The rows they were made from, for the scale of float32 rounding.
+
+    Returns:
+        The largest difference.
+
+    Raises:
+        MachineError: ``export-differs``; nothing is written then.
+
+    Numerics: both sides are float32 sums in some order; `TOLERANCE` is relative to the largest score, and to
+        1 where scores are smaller.
+    """
+    found = np.asarray(found, dtype=np.float64)
+    if found.shape != expected.shape:
+        raise MachineError("export-differs", f"the {what} gives shape {found.shape}, not {expected.shape}")
+    scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+    difference = float(np.abs(found - expected).max(initial=0.0))
+    if not difference <= TOLERANCE * scale:
+        raise MachineError(
+            "export-differs",
+            f"the {what} differs from the model by {difference:.2g} on {len(rows)} rows",
+            mend="nothing was written; please report this with the run folder",
+        )
+    return difference
+
+
+def random_rows(model: LinearModel, n: int = 1000, seed: int = 0) -> np.ndarray:
+    """Return rows such as the model was made for: pixels, or features around their training mean.
+
+    Args:
+        model: The model.
+        n: Number of rows.
+        seed: Seed of the generator.
+
+    Returns:
+        (n, *row_shape) uint8 or float32.
+    """
+    generator = np.random.default_rng(seed)
+    shape = (n, *row_shape(model))
+    if row_dtype(model) == "uint8":
+        return generator.integers(0, 256, shape, dtype=np.uint8)
+    rows = generator.standard_normal((n, model.n_features))
+    if model.affine is not None:
+        scale = model.affine.scale.numpy()
+        rows = model.affine.shift.numpy() + rows / np.where(scale == 0, 1, scale)
+    return rows.astype(np.float32).reshape(shape)
+
+
+def row_shape(model: LinearModel) -> tuple[int, ...]:
+    """Return the shape of one row of what the weights see: a raw sample, or features of the extractor."""
+    return (model.n_features,) if model.features is not None else model.input_shape
+
+
+def row_dtype(model: LinearModel) -> str:
+    """Return ``uint8`` where the weights see pixels, else ``float32``."""
+    return model.input_dtype if model.features is None else "float32"

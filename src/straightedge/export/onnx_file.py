@@ -1,0 +1,198 @@
+"""ONNX: pixels or features in; label, scores and probabilities out; one file, nothing beside it.
+
+The affine map is folded into the weights and the class names are inside, so a program in any language needs
+this file alone. Operators are those of opset 17, which runtimes have had since 2022.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+import straightedge
+from straightedge.errors import InputError, MachineError, MissingExtraError
+from straightedge.export.check import agree, row_dtype, row_shape
+from straightedge.model import LinearModel
+
+OPSET, IR_VERSION = 17, 8
+
+
+def onnx_bytes(model: LinearModel, rows: np.ndarray) -> bytes:
+    """Return the model as an ONNX file that was checked on rows.
+
+    Args:
+        model: The model.
+        rows: Rows that onnxruntime must give the model's scores, labels and probabilities on.
+
+    Returns:
+        The file's bytes. Input ``input`` (N, ...) uint8 or float32; outputs ``label`` (N,) string, ``scores``
+        (N, C) float32 and, where scores mean probabilities, ``probabilities`` (N, C) float32.
+
+    Raises:
+        MissingExtraError: onnx or onnxruntime is not installed.
+        MachineError: ``export-differs``.
+    """
+    onnx = _extra("onnx")
+    proto = _graph(onnx, model)
+    onnx.checker.check_model(proto, full_check=True)
+    data: bytes = proto.SerializeToString()
+    check_onnx(model, data, rows)
+    return data
+
+
+def check_onnx(model: LinearModel, data: bytes, rows: np.ndarray) -> float:
+    """Run an ONNX file's bytes on rows and compare everything it says with the model.
+
+    Returns:
+        The largest difference of scores.
+
+    Raises:
+        MachineError: ``export-differs``.
+        InputError: ``onnx-broken`` when onnxruntime refuses the bytes.
+    """
+    runtime = _extra("onnxruntime")
+    try:
+        session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        rows = np.ascontiguousarray(rows, dtype=row_dtype(model)).reshape(-1, *row_shape(model))
+        out = dict(zip(names, session.run(None, {session.get_inputs()[0].name: rows}), strict=True))
+    except Exception as error:  # onnxruntime's own exceptions have no common base
+        raise InputError("onnx-broken", f"onnxruntime refuses the file: {str(error)[:200]}") from error
+    scores = model.scores(rows)
+    difference = agree(out.get("scores"), scores, "ONNX file", rows)
+    labels = np.array(model.classes, dtype=object)[np.asarray(out["scores"]).argmax(axis=1)]
+    if list(out.get("label", [])) != list(labels):
+        raise MachineError("export-differs", "the ONNX file gives other labels than the model")
+    if model.has_probabilities:
+        agree(out.get("probabilities"), model.probabilities(scores), "ONNX file's probabilities", rows)
+    return difference
+
+
+def _graph(onnx: Any, model: LinearModel) -> Any:
+    helper, kinds = onnx.helper, onnx.TensorProto
+    kind = kinds.UINT8 if row_dtype(model) == "uint8" else kinds.FLOAT
+    C = len(model.classes)
+    nodes = [
+        helper.make_node("Flatten", ["input"], ["flat"], axis=1),
+        helper.make_node("Cast", ["flat"], ["rows"], to=kinds.FLOAT),
+        helper.make_node("Gemm", ["rows", "weight", "bias"], ["scores"]),
+        helper.make_node("ArgMax", ["scores"], ["index"], axis=1, keepdims=0),
+        helper.make_node("Gather", ["classes", "index"], ["label"], axis=0),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("label", kinds.STRING, ["N"]),
+        helper.make_tensor_value_info("scores", kinds.FLOAT, ["N", C]),
+    ]
+    values = [
+        onnx.numpy_helper.from_array(model.weight.numpy(), "weight"),
+        onnx.numpy_helper.from_array(model.bias.numpy(), "bias"),
+        helper.make_tensor("classes", kinds.STRING, [C], [_utf8(name) for name in model.classes]),
+    ]
+    if model.has_probabilities:
+        values.append(
+            onnx.numpy_helper.from_array(
+                np.array([model.temperature or 1.0], dtype=np.float32), "temperature"
+            )
+        )
+        nodes.append(helper.make_node("Div", ["scores", "temperature"], ["scaled"]))
+        nodes.append(helper.make_node("Softmax", ["scaled"], ["probabilities"], axis=1))
+        outputs.append(helper.make_tensor_value_info("probabilities", kinds.FLOAT, ["N", C]))
+    given = helper.make_tensor_value_info("input", kind, ["N", *row_shape(model)])
+    graph = helper.make_graph(nodes, "straightedge", [given], outputs, values)
+    opsets = [helper.make_opsetid("", OPSET)]
+    proto = helper.make_model(
+        graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="straightedge"
+    )
+    helper.set_model_props(proto, _properties(model))
+    return proto
+
+
+def _properties(model: LinearModel) -> dict[str, str]:
+    """Return what a reader of the file may want to know, as texts."""
+    found = {"loss": model.loss, "reg": repr(model.reg), "gap": repr(model.gap)}
+    found |= {"classes": json.dumps(model.classes), "straightedge": straightedge.__version__}
+    return found | ({"features": json.dumps(model.features)} if model.features else {})
+
+
+def _utf8(name: str) -> bytes:
+    return name.encode("utf-8", "backslashreplace")
+
+
+def read_onnx(path: Path) -> bytes:
+    """Read an ONNX file whose tensors are all inside it or in files beside it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its bytes, tensors of files beside it taken in.
+
+    Raises:
+        InputError: ``onnx-external-data`` when a tensor's file is outside the folder; ``onnx-broken``,
+            ``path-missing``.
+    """
+    onnx = _extra("onnx")
+    try:
+        proto = onnx.load_model(str(path), load_external_data=False)
+    except OSError as error:
+        raise InputError("path-missing", f"cannot be read ({error.strerror})", str(path)) from error
+    except Exception as error:  # protobuf's DecodeError, of one of two implementations
+        raise InputError("onnx-broken", f"not an ONNX file ({str(error)[:100]})", str(path)) from error
+    for tensor in _tensors(proto):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or len(tensor.external_data):
+            _refuse_outside(tensor, path)
+    try:
+        onnx.external_data_helper.load_external_data_for_model(proto, str(path.parent))
+        onnx.checker.check_model(proto, full_check=True)
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise InputError("onnx-broken", f"not a valid ONNX file ({str(error)[:100]})", str(path)) from error
+    data: bytes = proto.SerializeToString()
+    return data
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """Yield every tensor anywhere in a message: initial values, constants, subgraphs, functions."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for item in [value] if hasattr(value, "ListFields") else value:
+            if item.DESCRIPTOR.name == "TensorProto":
+                yield item
+            else:
+                yield from _tensors(item)
+
+
+def _refuse_outside(tensor: Any, path: Path) -> None:
+    """Refuse a location that is absolute, climbs out, or is a link that leads out."""
+    location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+    parts = PurePosixPath(location.replace("\\", "/"))
+    folder = path.parent.resolve()
+    outside = parts.is_absolute() or ".." in parts.parts or ":" in location
+    if outside or not (folder / parts).resolve().is_relative_to(folder):
+        raise InputError(
+            "onnx-external-data",
+            f"tensor {tensor.name[:80]!r} has its data outside the folder: {location[:100]!r}",
+            where=str(path),
+            mend="pack the tensors into the file (onnx.save_model with save_as_external_data=False)",
+        )
+
+
+def check_onnx_file(model: LinearModel, path: Path, rows: np.ndarray) -> float:
+    """Compare an ONNX file with the model on rows and return the largest difference of scores."""
+    return check_onnx(model, read_onnx(path), rows)
+
+
+def _extra(name: str) -> Any:
+    try:
+        module = import_module(name)
+        if name == "onnx":
+            for part in ("checker", "external_data_helper", "helper", "numpy_helper"):
+                import_module(f"onnx.{part}")
+    except ImportError as error:
+        raise MissingExtraError(name, "export", "writing ONNX files") from error
+    return module

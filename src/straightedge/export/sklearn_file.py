@@ -1,0 +1,69 @@
+"""scikit-learn: a fitted LogisticRegression or LinearSVC with the model's weights, saved by skops."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from straightedge.errors import MachineError, MissingExtraError
+from straightedge.export.check import agree
+from straightedge.model import LinearModel
+
+
+def sklearn_estimator(model: LinearModel) -> Any:
+    """Return a scikit-learn classifier that has the model's weights, as if it had been fitted.
+
+    Args:
+        model: The model.
+
+    Returns:
+        A LogisticRegression for softmax, else a LinearSVC, for rows (N, D). With two classes scikit-learn
+        keeps one column, the second class's score minus the first's. Probabilities are those at temperature 1.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
+    weight, bias = model.weight.double().numpy().T, model.bias.double().numpy()
+    if len(model.classes) == 2:
+        weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
+    estimator = LogisticRegression() if model.loss == "softmax" else LinearSVC()
+    estimator.classes_ = np.array(model.classes)
+    estimator.coef_, estimator.intercept_ = np.ascontiguousarray(weight), np.ascontiguousarray(bias)
+    estimator.n_features_in_ = model.n_features
+    estimator.n_iter_ = np.zeros(1, dtype=np.int32) if model.loss == "softmax" else 0
+    return estimator
+
+
+def sklearn_bytes(model: LinearModel, rows: np.ndarray) -> bytes:
+    """Return the estimator as a skops file (no pickle), checked on rows.
+
+    Args:
+        model: The model.
+        rows: Rows that the loaded estimator must give the model's scores and classes on.
+
+    Raises:
+        MissingExtraError: skops is not installed.
+        MachineError: ``export-differs``.
+    """
+    try:
+        skops = import_module("skops.io")
+    except ImportError as error:
+        raise MissingExtraError("skops", "export", "writing scikit-learn estimators") from error
+    data: bytes = skops.dumps(sklearn_estimator(model))
+    estimator = skops.loads(data)  # trusts nothing beyond skops' own list
+    flat, scores = np.asarray(rows).reshape(len(rows), -1), model.scores(rows)
+    expected = scores[:, 1] - scores[:, 0] if len(model.classes) == 2 else scores
+    agree(estimator.decision_function(flat), expected, "scikit-learn estimator", rows)
+    settled = _settled(scores)  # where two classes tie within rounding, either is right
+    names = np.array(model.classes)[scores.argmax(axis=1)]
+    if (estimator.predict(flat) != names)[settled].any():
+        raise MachineError("export-differs", "the scikit-learn estimator gives other classes than the model")
+    return data
+
+
+def _settled(scores: np.ndarray) -> np.ndarray:
+    """Whether the highest score of each row stands out from the second by more than rounding."""
+    top = np.sort(scores, axis=1)[:, -2:]
+    return np.asarray(top[:, -1] - top[:, 0] > 1e-4 * np.maximum(1, np.abs(top[:, -1])))
