@@ -1,0 +1,276 @@
+"""``straightedge fit SOURCE``: a classifier from images or features, with its proof and a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from straightedge.workflow import FitOptions
+
+DATA, FIT, CHOICE, SGD, RUN = "The data", "The fit", "The choice of reg", "Minibatch SGD", "The run"
+
+
+def command(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="digits, cifar10, mnist, fashion-mnist; a folder, zip or tar of class folders; .npz, .npy, .parquet"
+        ),
+    ] = None,
+    loss: Annotated[
+        str,
+        typer.Option(help="softmax, svm, crammer_singer, one_vs_rest or squared_hinge", rich_help_panel=FIT),
+    ] = "softmax",
+    reg: Annotated[
+        float | None,
+        typer.Option(help="strength of reg·ΣW²; from the data's scale if left out", rich_help_panel=FIT),
+    ] = None,
+    tol: Annotated[
+        float | None,
+        typer.Option(
+            help="relative duality gap to certify [1e-4; with --path and svm 1e-3]", rich_help_panel=FIT
+        ),
+    ] = None,
+    solver: Annotated[str, typer.Option(help="auto, sgd, or a solver's name", rich_help_panel=FIT)] = "auto",
+    bias: Annotated[
+        str, typer.Option(help="penalized (the notes) or free", rich_help_panel=FIT)
+    ] = "penalized",
+    preprocess: Annotated[
+        str, typer.Option(help="auto, none, center, channel, pixels, standardize", rich_help_panel=FIT)
+    ] = "auto",
+    device: Annotated[str | None, typer.Option(help="cpu or cuda", rich_help_panel=FIT)] = None,
+    max_passes: Annotated[
+        float, typer.Option(help="passes over the data before giving up", rich_help_panel=FIT)
+    ] = 1000,
+    max_seconds: Annotated[
+        float, typer.Option(help="seconds of one solve before giving up", rich_help_panel=FIT)
+    ] = float("inf"),
+    path: Annotated[
+        bool,
+        typer.Option(
+            "--path", help="fit 16 values of reg at once and choose on validation", rich_help_panel=CHOICE
+        ),
+    ] = False,
+    regs: Annotated[
+        str | None, typer.Option(help="values to try, with commas: 1e-4,1e-3,1e-2", rich_help_panel=CHOICE)
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(help="choose by this many folds instead of a held-out split", rich_help_panel=CHOICE),
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="accuracy, balanced_accuracy or log_loss", rich_help_panel=CHOICE)
+    ] = "accuracy",
+    one_se: Annotated[
+        bool,
+        typer.Option(
+            "--one-se", help="the largest reg within one standard error of the best", rich_help_panel=CHOICE
+        ),
+    ] = False,
+    validation: Annotated[
+        float,
+        typer.Option(help="share of the training samples held out to choose on", rich_help_panel=CHOICE),
+    ] = 0.1,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="clip, dinov2 or course: split, grid, bias and metric of a published protocol",
+            rich_help_panel=CHOICE,
+        ),
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(help="raw, hog, patches, patches:small, timm:NAME, module:path", rich_help_panel=DATA),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="a local safetensors file for timm:NAME", rich_help_panel=DATA)
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="resize images: 32, or HEIGHTxWIDTH", rich_help_panel=DATA)
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="labels of an .npy, or a table's label column", rich_help_panel=DATA)
+    ] = None,
+    root: Annotated[
+        str | None, typer.Option(help="folder with a copy of a named data set", rich_help_panel=DATA)
+    ] = None,
+    skip_bad: Annotated[
+        bool,
+        typer.Option("--skip-bad", help="go on without broken images, and list them", rich_help_panel=DATA),
+    ] = False,
+    background: Annotated[
+        str, typer.Option(help="colour under transparent pixels", rich_help_panel=DATA)
+    ] = "white",
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="do not keep decoded images", rich_help_panel=DATA)
+    ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="memory for solvers and readers, such as 2GB [a quarter of the machine]",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search",
+            help="with --solver sgd: a grid of learning rates and regs, trained at once",
+            rich_help_panel=SGD,
+        ),
+    ] = False,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="from the data's scale if left out", rich_help_panel=SGD)
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option(help="passes over the data worth of batches", rich_help_panel=SGD)
+    ] = 12,
+    batch_size: Annotated[int, typer.Option(help="rows of a batch", rich_help_panel=SGD)] = 200,
+    momentum: Annotated[float, typer.Option(help="heavy ball, in [0, 1)", rich_help_panel=SGD)] = 0.0,
+    schedule: Annotated[str, typer.Option(help="constant, cosine or linear", rich_help_panel=SGD)] = "cosine",
+    out: Annotated[
+        Path | None, typer.Option(help="the run folder [runs/SOURCE-LOSS]", rich_help_panel=RUN)
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace a run of that name", rich_help_panel=RUN)
+    ] = False,
+    resume: Annotated[
+        Path | None, typer.Option(help="go on with this interrupted run", rich_help_panel=RUN)
+    ] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(help="seconds between checkpoints", rich_help_panel=RUN)
+    ] = 60.0,
+    no_suspects: Annotated[
+        bool, typer.Option("--no-suspects", help="do not look for mislabelled images", rich_help_panel=RUN)
+    ] = False,
+    seed: Annotated[int, typer.Option(help="of splits and batches", rich_help_panel=RUN)] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print the result alone, as JSON", rich_help_panel=RUN)
+    ] = False,
+) -> None:
+    """Fit a linear classifier to a proven optimum, judge it, and write a run folder with a page.
+
+    Without --path, one value of reg is fitted. With --path, sixteen are, and the best on validation samples is
+    fitted again on all training samples. The test split is read once, by the final model.
+    """
+    from straightedge.workflow import FitOptions
+
+    given = dict(locals())
+    for name in (
+        "FitOptions",
+        "no_cache",
+        "no_suspects",
+        "one_se",
+        "validation",
+        "as_json",
+        "regs",
+        "resume",
+        "out",
+        "memory",
+    ):
+        given.pop(name)
+    options = FitOptions(
+        **given
+        | {
+            "regs": _numbers(regs),
+            "out": _out(source, loss, out, resume),
+            "one_standard_error": one_se,
+            "validation_size": validation,
+            "suspects": not no_suspects,
+            "cache": not no_cache,
+            "memory": _bytes(memory),
+            "resume": resume is not None,
+            "progress": not as_json,
+            "overwrite": overwrite,
+            "command": _command_line(),
+        }
+    )
+    run(options if resume is None else resumed(options, resume), as_json)
+
+
+def run(options: FitOptions, as_json: bool) -> None:
+    """Fit with a progress bar and print the result."""
+    from straightedge.cli.fit_screen import FitScreen, interruptible, print_result, print_stopped
+    from straightedge.workflow import run_fit
+    from straightedge.workflow.stages import Stopped
+
+    screen = FitScreen(options.settings().tol, enabled=options.progress)
+    try:
+        with interruptible(), screen:
+            result = run_fit(options, callbacks=(screen.row,), say=screen.say)
+    except Stopped as stopped:
+        print_stopped(stopped.solution, options.out)
+        raise typer.Exit(130) from None
+    print_result(result, as_json)
+
+
+def resumed(options: FitOptions, folder: Path) -> FitOptions:
+    """Return the options an interrupted run was started with, from its config.json."""
+    from dataclasses import replace
+
+    from straightedge.runs import RunFolder
+    from straightedge.workflow import FitOptions as Options
+
+    with RunFolder.resume(folder) as interrupted:
+        config = interrupted.config
+        interrupted.abandon()
+    before: dict[str, Any] = dict(config["options"])
+    before["max_seconds"] = float("inf") if before.get("max_seconds") is None else before["max_seconds"]
+    same = Options(**before, out=str(folder), command=config["command"])
+    if options.source is not None and options.source != same.source:
+        same = replace(same, source=options.source)
+    return replace(same, resume=True, progress=options.progress, checkpoint_every=options.checkpoint_every)
+
+
+def _out(source: str | None, loss: str, out: Path | None, resume: Path | None) -> str:
+    from straightedge.errors import InputError
+
+    if resume is not None:
+        return str(resume)
+    if source is None:
+        raise InputError("source-missing", "no SOURCE was given", mend="such as: straightedge fit digits")
+    if out is not None:
+        return str(out)
+    stem = Path(source.split(",")[0]).name.split(".")[0] or "data"
+    name, number = f"{stem}-{loss}", 1
+    while (Path("runs") / name).exists():  # an earlier run is never replaced unless asked for by name
+        number += 1
+        name = f"{stem}-{loss}-{number}"
+    return str(Path("runs") / name)
+
+
+def _numbers(text: str | None) -> list[float] | None:
+    from straightedge.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise InputError(
+            "reg-invalid", f"--regs is {text!r}", mend="numbers with commas: 1e-4,1e-3,1e-2"
+        ) from error
+
+
+def _bytes(text: str | None) -> int | None:
+    """Read 2GB, 500MB, 1.5g or a number of bytes."""
+    import re
+
+    from straightedge.errors import InputError
+
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?)i?b?\s*", text.lower())
+    try:
+        return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))  # type: ignore[index]
+    except (TypeError, ValueError) as error:
+        raise InputError("memory-invalid", f"--memory is {text!r}", mend="such as 2GB or 500MB") from error
+
+
+def _command_line() -> list[str]:
+    import sys
+
+    return ["straightedge", *sys.argv[1:]]

@@ -1,0 +1,137 @@
+"""What `fit` shows: a bar from the first pass to the proof, and a short table at the end."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Make the first Ctrl-C end the pass after its block, and the second one end the process."""
+    from straightedge.rows import STOP_REQUESTED
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        if STOP_REQUESTED.is_set():
+            sys.stderr.write("\nleaving at once\n")
+            raise SystemExit(130)
+        STOP_REQUESTED.set()
+
+    try:
+        former = signal.signal(signal.SIGINT, handler)
+    except ValueError:  # not the main thread: Ctrl-C is not ours to handle
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+        STOP_REQUESTED.clear()
+
+
+class FitScreen:
+    """A bar whose length is the logarithm of the gap: full when the worst configuration is certified."""
+
+    def __init__(self, tol: float, *, enabled: bool) -> None:
+        self.tol = tol
+        console = Console(stderr=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not (enabled and console.is_terminal),
+        )
+        self._task = self._progress.add_task("reading", total=None, note="")
+        self._gaps: dict[tuple[float, str], float] = {}
+
+    def __enter__(self) -> FitScreen:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def say(self, what: str) -> None:
+        """Begin a stage; reading draws bars of its own, so ours steps aside."""
+        self._gaps.clear()
+        self._progress.update(
+            self._task, description=what, total=None, completed=0, note="", visible=what != "reading"
+        )
+
+    def row(self, row: dict[str, Any]) -> None:
+        """Show one trace row."""
+        self._gaps[(row["reg"], row["solver"])] = row["gap"]
+        worst = max(self._gaps.values())
+        ready = sum(gap <= self.tol for gap in self._gaps.values())
+        note = f"gap {worst:.1e}" + (
+            f", {ready} of {len(self._gaps)} certified" if len(self._gaps) > 1 else ""
+        )
+        done = 0.0 if not 0 < worst < 1 else min(1.0, math.log(worst) / math.log(min(self.tol, 0.5)))
+        self._progress.update(
+            self._task, total=1.0, completed=done, note=f"{row['n_passes']:.0f} passes, {note}"
+        )
+
+
+def print_result(result: dict[str, Any], as_json: bool) -> None:
+    """Print the short table, or the JSON object alone."""
+    if as_json:
+        from straightedge.atomic import to_json
+
+        print(to_json(result))
+        return
+    console = Console()
+    console.print(_table(result))
+    for note in result.get("notes", []):
+        console.print(f"note: {note}", style="yellow", markup=False)
+    console.print(f"run:    {result['run']}", markup=False, soft_wrap=True)
+    console.print(f"report: {result['report']}", markup=False, soft_wrap=True)
+
+
+def _table(result: dict[str, Any]) -> Table:
+    table = Table(show_header=False, title=f"{result['loss']}, reg {result['reg']:.3g}", title_justify="left")
+    table.add_column(style="dim")
+    table.add_column()
+    for split in ("test", "validation", "train"):
+        if split in result:
+            low, high = result[split]["interval"]
+            table.add_row(
+                f"{split} accuracy",
+                f"{result[split]['accuracy']:.4f}  [{low:.4f}, {high:.4f}]  n = {result[split]['n']:,}",
+            )
+    if "selection" in result:
+        table.add_row(
+            "reg chosen by",
+            f"{result['selection']['rule']} ({result['selection']['splits']}, {len(result['path'])} values)",
+        )
+    table.add_row("proof", result["message"])
+    table.add_row("objective", f"{result['objective']:.8f} (no W is below {result['dual']:.8f})")
+    table.add_row("work", f"{result['n_passes']:.0f} passes, {result['seconds']:.1f} s")
+    return table
+
+
+def print_stopped(solution: Any, out: str) -> None:
+    """Say where an interrupted run stands and how to go on."""
+    gap = float(solution.gap.max())
+    print(f"stopped: best W so far has gap {gap:.1e}, not certified", file=sys.stderr)
+    print(f"go on with: straightedge fit --resume {out}", file=sys.stderr)

@@ -1,0 +1,159 @@
+"""From a final W to numbers with intervals: every split judged, the test split opened once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from straightedge.calibration import fit_temperature, probabilities
+from straightedge.data import Dataset, Split
+from straightedge.evaluation import evaluate, hardest, suspects
+from straightedge.model import LinearModel
+from straightedge.workflow.choosing import Fitted, Problem
+
+SHOWN = 60  # suspects and hardest images in metrics.json and on the page; the CSV files have all
+SUSPECT_SHARE = 0.02
+
+
+@dataclass
+class Judged:
+    """Everything measured of the final model.
+
+    Attributes:
+        splits: Name to the numbers of `evaluation.evaluate`.
+        test: The opened test split, or None.
+        scores: (N, C) of the split that is shown in detail.
+        shown: The split that predictions.csv and the confusion pictures are of, with its name.
+        suspects, hardest: Rows of the lists, best first.
+        temperature: T of softmax(scores/T), or None.
+    """
+
+    splits: dict[str, dict[str, Any]]
+    shown: Split
+    shown_name: str
+    scores: np.ndarray
+    suspects: list[dict[str, Any]] = field(default_factory=list)
+    hardest: list[dict[str, Any]] = field(default_factory=list)
+    temperature: float | None = None
+
+
+def temperature_of(fitted: Fitted, loss: str) -> float | None:
+    """Return T fitted on samples the scoring model had not seen, or None where there are none."""
+    scores, labels = fitted.held_out_scores, fitted.held_out_labels
+    if scores is None:
+        scores, labels = fitted.out_of_fold, None
+    if scores is None or labels is None or len(np.unique(labels)) < 2:
+        return None
+    return fit_temperature(scores, labels)
+
+
+def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: Dataset) -> Judged:
+    """Judge training, validation and, last and once, test samples."""
+    classes, loss = dataset.classes, problem.settings.loss
+    temperature = model.temperature
+    settings: dict[str, Any] = {
+        "temperature": temperature,
+        "probabilities": loss == "softmax" or temperature is not None,
+    }
+    train_scores = problem.scores(fitted.W[None], problem.X)[:, 0].numpy()
+    splits = {"train": evaluate(train_scores, problem.y, classes, **settings)}
+    shown, shown_name, scores = dataset.train, "train", train_scores
+    if fitted.held_out_scores is not None and fitted.held_out_labels is not None:
+        splits["validation"] = evaluate(fitted.held_out_scores, fitted.held_out_labels, classes, **settings)
+        folds = fitted.held_out_scores is fitted.out_of_fold
+        splits["validation"]["kind"] = "out of fold" if folds else "held out"
+    if dataset.test is not None:
+        shown, shown_name = dataset.test.open("evaluation of the final model"), "test"
+        scores = model.scores(shown.X)
+        splits["test"] = evaluate(scores, shown.y, classes, **settings)
+    judged = Judged(splits, shown, shown_name, scores, temperature=temperature)
+    judged.hardest = _hardest(judged, classes)
+    if fitted.out_of_fold is not None:
+        judged.suspects = _suspects(fitted.out_of_fold, dataset.train, classes)
+    return judged
+
+
+def _name(split: Split, row: int) -> str:
+    return str(split.names[row]) if split.names is not None else str(row)
+
+
+def _hardest(judged: Judged, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    ranking = hardest(judged.scores, judged.shown.y, temperature=judged.temperature)
+    predicted = judged.scores.argmax(axis=1)
+    return [
+        {
+            "name": _name(judged.shown, int(row)),
+            "index": int(row),
+            "label": classes[int(judged.shown.y[row])],
+            "predicted": classes[int(predicted[row])],
+            "probability": 1.0 - float(score),
+        }
+        for row, score in zip(ranking.index, ranking.score, strict=True)
+    ]
+
+
+def _suspects(scores: np.ndarray, train: Split, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    ranking = suspects(scores, train.y)
+    return [
+        {
+            "name": _name(train, int(row)),
+            "index": int(row),
+            "label": classes[int(train.y[row])],
+            "suggested": classes[int(other)],
+            "score": float(score),
+        }
+        for row, other, score in zip(ranking.index, ranking.suggested, ranking.score, strict=True)
+    ]
+
+
+def prediction_rows(judged: Judged, model: LinearModel) -> list[dict[str, Any]]:
+    """Return the rows of predictions.csv for the split that is shown."""
+    predicted = judged.scores.argmax(axis=1)
+    best = judged.scores[np.arange(len(predicted)), predicted]
+    chances: Any = [None] * len(predicted)
+    if model.has_probabilities:
+        chances = probabilities(judged.scores, judged.temperature or 1.0).max(axis=1)
+    return [
+        {
+            "name": _name(judged.shown, row),
+            "label": model.classes[int(judged.shown.y[row])],
+            "predicted": model.classes[int(predicted[row])],
+            "score": float(best[row]),
+            "probability": None if chances[row] is None else float(chances[row]),
+        }
+        for row in range(len(predicted))
+    ]
+
+
+def path_rows(fitted: Fitted) -> list[dict[str, Any]]:
+    """Return the rows of metrics.json's path: each value's proof and validation numbers."""
+    if fitted.choice is None:
+        return []
+    choice, path = fitted.choice, fitted.choice.path
+    out = []
+    for k, scored in enumerate(choice.scored):
+        last = [row for row in path.trace if row["reg"] == scored.reg]
+        row: dict[str, Any] = {
+            "reg": scored.reg,
+            "objective": float(path.objective[k]),
+            "dual": float(path.dual[k]),
+            "gap": float(path.gap[k]),
+            "status": path.status[k].value,
+            "message": path.message[k],
+            "n_passes": float(path.n_passes[k]),
+            "seconds": float(last[-1]["seconds"]) if last else path.seconds,
+            "validation": {
+                key: scored.metrics[key]
+                for key in ("n", "accuracy", "interval", "balanced_accuracy", "log_loss")
+            },
+            "chosen": k == choice.index,
+        }
+        if fitted.grid is not None:
+            row["learning_rate"] = fitted.grid[k]["learning_rate"]
+        out.append(row)
+    return out
+
+
+__all__ = ["Judged", "judge_splits", "path_rows", "prediction_rows", "temperature_of"]

@@ -1,0 +1,140 @@
+"""What a fit was asked for, as the command line or a caller gave it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from straightedge.errors import InputError
+from straightedge.fitting import FitSettings
+from straightedge.selection import SelectionSettings
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Everything that decides the answer, and where it goes.
+
+    Attributes:
+        source: See `straightedge.data.load_dataset`.
+        out: The run folder.
+        loss: Name of the loss.
+        reg: The value, or None for one from the data's scale.
+        path: Whether reg is chosen among several values.
+        regs: The values tried, or None for the default grid.
+        tol: Relative gap to certify; None is 1e-4 for one value and 1e-3 for a path.
+        max_passes: Passes for one configuration.
+        max_seconds: Wall time of one solve, s.
+        solver: "auto", or a solver's name.
+        bias: "penalized" or "free".
+        preprocess: See `moments.fit_affine`.
+        device: Where products run.
+        metric, folds, validation_size, one_standard_error: See `SelectionSettings`.
+        protocol: Name of a published protocol, which fixes the above.
+        features: Extractor of the images ("patches", "hog", ...), or None.
+        weights: File with an extractor's weights.
+        size, root, skip_bad, labels, background, cache: See `load_dataset`.
+        search: With sgd: a grid of learning rates and regs.
+        learning_rate, epochs, batch_size, momentum, schedule: Of sgd.
+        suspects: Whether training images are ranked by how likely their label is wrong.
+        memory: Bytes that solvers and readers may use; None is a quarter of the machine's.
+        seed: Of splits and batches.
+        checkpoint_every: Seconds between checkpoints.
+        overwrite: Replace a run of the same name.
+        resume: Go on with an interrupted run of this name.
+        progress: Show bars on a terminal.
+    """
+
+    source: str
+    out: str
+    loss: str = "softmax"
+    reg: float | None = None
+    path: bool = False
+    regs: list[float] | None = None
+    tol: float | None = None
+    max_passes: float = 1000
+    max_seconds: float = float("inf")
+    solver: str = "auto"
+    bias: str = "penalized"
+    preprocess: str = "auto"
+    device: str | None = None
+    metric: str = "accuracy"
+    folds: int | None = None
+    validation_size: float = 0.1
+    one_standard_error: bool = False
+    protocol: str | None = None
+    features: str | None = None
+    weights: str | None = None
+    size: str | None = None
+    root: str | None = None
+    skip_bad: bool = False
+    labels: str | None = None
+    background: str = "white"
+    cache: bool = True
+    search: bool = False
+    learning_rate: float | None = None
+    epochs: int = 12
+    batch_size: int = 200
+    momentum: float = 0.0
+    schedule: str = "cosine"
+    suspects: bool = True
+    memory: int | None = None
+    seed: int = 0
+    checkpoint_every: float = 60.0
+    overwrite: bool = False
+    resume: bool = False
+    progress: bool = True
+    command: list[str] = field(default_factory=list)
+
+    def checked(self) -> FitOptions:
+        """Return self; raise `InputError` on combinations that make no sense."""
+        if self.reg is not None and (self.path or self.regs):
+            raise InputError(
+                "reg-and-path", "both a single reg and a path were asked for", mend="give --reg or --path"
+            )
+        if self.search and self.solver != "sgd":
+            raise InputError(
+                "search-needs-sgd", "--search is the grid of minibatch SGD", mend="add --solver sgd"
+            )
+        self.settings().checked()
+        self.selection().checked()
+        return self
+
+    @property
+    def chooses(self) -> bool:
+        """Whether reg is chosen on validation samples."""
+        return self.path or self.regs is not None or self.search or self.protocol is not None
+
+    def settings(self) -> FitSettings:
+        """Return what the solvers are asked for."""
+        tol = self.tol if self.tol is not None else (1e-3 if self.chooses or self.loss != "softmax" else 1e-4)
+        return FitSettings(
+            loss=self.loss,
+            tol=tol,
+            max_passes=self.max_passes,
+            max_seconds=self.max_seconds,
+            bias=self.bias,
+            solver=self.solver,
+            device=self.device,
+            seed=self.seed,
+        )
+
+    def selection(self) -> SelectionSettings:
+        """Return how reg is chosen."""
+        return SelectionSettings(
+            self.metric, self.folds, self.validation_size, self.one_standard_error, self.seed
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a resumed run must share: all that decides the answer, nothing that does not."""
+        free = {
+            "out",
+            "progress",
+            "checkpoint_every",
+            "overwrite",
+            "resume",
+            "command",
+            "memory",
+            "cache",
+            "root",
+        }
+        return {key: value for key, value in asdict(self).items() if key not in free}

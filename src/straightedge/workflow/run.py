@@ -1,0 +1,337 @@
+"""The whole fit, in order, into a run folder that is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from straightedge import __version__
+from straightedge.data import Dataset, load_dataset
+from straightedge.errors import InputError
+from straightedge.model import LinearModel
+from straightedge.report import collect_assets, save_assets, templates_png, write_report
+from straightedge.runs import RunFolder
+from straightedge.solvers.base import Callback
+from straightedge.workflow.choosing import (
+    Fitted,
+    Problem,
+    fit_chosen,
+    fit_search,
+    fit_single,
+    out_of_fold_scores,
+)
+from straightedge.workflow.judging import (
+    SHOWN,
+    SUSPECT_SHARE,
+    Judged,
+    judge_splits,
+    path_rows,
+    prediction_rows,
+    temperature_of,
+)
+from straightedge.workflow.options import FitOptions
+from straightedge.workflow.stages import Stages
+
+Say = Callable[[str], None]
+SUSPECTS_UP_TO = 200_000  # training samples beyond which suspects are ranked only when folds give them anyway
+
+
+def run_fit(
+    options: FitOptions, *, callbacks: tuple[Callback, ...] = (), say: Say = lambda _: None
+) -> dict[str, Any]:
+    """Fit, choose, prove, judge and write one run.
+
+    Args:
+        options: What was asked for.
+        callbacks: Called with each trace row.
+        say: Called with the name of each stage as it begins.
+
+    Returns:
+        What metrics.json holds, with ``run``, the folder, and ``report``, the page.
+
+    Raises:
+        InputError: The user's mistakes.
+        MachineError: The machine's.
+        Stopped: Ctrl-C; a checkpoint is in place.
+    """
+    options = with_protocol(options.checked())
+    notes: list[str] = []
+    say("reading")
+    images, dataset, extractor = _read(options)
+    fingerprints = {
+        "data": dataset.fingerprint,
+        "config": options.identity(),
+        "classes": list(dataset.classes),
+        "code": __version__,
+    }
+    with _folder(options, dataset, fingerprints) as run:
+        stages = Stages(run, options.checkpoint_every, callbacks)
+        if options.resume and (saved := run.load_checkpoint(fingerprints)) is not None:
+            stages.restore(*saved)
+        problem = Problem(dataset, options)
+        say("fitting")
+        fitted = _fit(problem, stages, options)
+        if _wants_suspects(problem, fitted, options):
+            say("ranking suspects")
+            fitted.out_of_fold = out_of_fold_scores(problem, fitted, stages)
+        model = _model(problem, fitted, dataset, images, extractor)
+        say("judging")
+        judged = judge_splits(problem, fitted, model, dataset)
+        notes += dataset.notes + (fitted.choice.notes if fitted.choice else [])
+        metrics = _metrics(problem, fitted, judged, notes)
+        say("writing")
+        _write(run, problem, fitted, judged, model, metrics, images)
+    return metrics | {"run": str(options.out), "report": str(Path(options.out) / "report.html")}
+
+
+def with_protocol(options: FitOptions) -> FitOptions:
+    """Return the options with what a named protocol fixes."""
+    if options.protocol is None:
+        return options
+    from straightedge.protocols import protocol
+
+    named = protocol(options.protocol)
+    normalization = {"none": "none", "channel-mean": "channel"}[named.normalization]
+    return replace(
+        options,
+        loss=named.loss or options.loss,
+        bias=named.bias,
+        metric=named.metric,
+        preprocess=normalization,
+        folds=None,
+    )
+
+
+def _read(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
+    """Return the dataset as read (images for the page), as fitted (features, if asked for), and the extractor."""
+    images = load_dataset(
+        options.source,
+        size=_size(options.size),
+        root=options.root,
+        skip_bad=options.skip_bad,
+        background=options.background,
+        progress=options.progress,
+        cache=options.cache,
+        labels=options.labels,
+    )
+    if options.features is None:
+        return images, images, None
+    from straightedge.features.base import build_extractor
+    from straightedge.features.cache import extract_dataset
+
+    settings: dict[str, Any] = {"weights": options.weights} if options.weights else {}
+    extractor = build_extractor(options.features, **settings)
+    dataset = extract_dataset(images, extractor, progress=options.progress, seed=options.seed)
+    return images, dataset, extractor
+
+
+def _size(text: str | None) -> int | tuple[int, int] | None:
+    """Read ``--size``: 32, or HEIGHTxWIDTH."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if not all(part.isdigit() and int(part) > 0 for part in parts) or len(parts) > 2:
+        raise InputError("size-invalid", f"size is {text!r}", mend="give 32, or HEIGHTxWIDTH such as 32x48")
+    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
+
+
+def _folder(options: FitOptions, dataset: Dataset, fingerprints: dict[str, Any]) -> RunFolder:
+    if options.resume:
+        return RunFolder.resume(options.out, fingerprints)
+    return RunFolder.create(options.out, _config(options, dataset), options.overwrite, fingerprints)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide the answer."""
+    import sklearn
+    import torch
+
+    return {
+        "straightedge": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
+
+
+def _config(options: FitOptions, dataset: Dataset) -> dict[str, Any]:
+    asked = asdict(options)
+    settings = options.settings()
+    return {
+        "command": options.command or sys.argv,
+        "source": options.source,
+        "loss": options.loss,
+        "reg": options.reg,
+        "path": options.regs if options.chooses else None,
+        "solver": options.solver,
+        "bias": options.bias,
+        "preprocess": options.preprocess,
+        "seed": options.seed,
+        "device": options.device or "cpu",
+        "tol": settings.tol,
+        "versions": versions(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "dataset": {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "classes": list(dataset.classes),
+            "image_shape": list(dataset.image_shape) if dataset.image_shape else None,
+            "n_train": dataset.train.n,
+            "n_validation": dataset.validation.n if dataset.validation else None,
+            "n_test": dataset.test.n if dataset.test else None,
+        },
+        "features": dataset.features,
+        "options": {key: value for key, value in asked.items() if key not in {"command", "out"}},
+    }
+
+
+def _fit(problem: Problem, stages: Stages, options: FitOptions) -> Fitted:
+    if options.search:
+        return fit_search(problem)
+    if options.chooses:
+        return fit_chosen(problem, stages, float(options.memory or default_memory()))
+    return fit_single(problem, stages)
+
+
+def default_memory() -> int:
+    """Return a quarter of the machine's memory, bytes."""
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+    return 4 << 30
+
+
+def _wants_suspects(problem: Problem, fitted: Fitted, options: FitOptions) -> bool:
+    if not options.suspects or fitted.out_of_fold is not None or options.search:
+        return False
+    few = int(np.bincount(problem.y)[np.bincount(problem.y) > 0].min()) < 2
+    return problem.in_memory and len(problem.y) <= SUSPECTS_UP_TO and not few and fitted.reg > 0
+
+
+def _model(
+    problem: Problem, fitted: Fitted, dataset: Dataset, images: Dataset, extractor: Any
+) -> LinearModel:
+    solution, k = fitted.solution, fitted.index
+    shape = images.image_shape if images.image_shape is not None else (problem.affine.n_features,)
+    if fitted.held_out_labels is None and fitted.out_of_fold is not None:
+        fitted.held_out_scores, fitted.held_out_labels = fitted.out_of_fold, problem.y
+    return LinearModel.from_fit(
+        fitted.W.t(),
+        problem.affine,
+        dataset.classes,
+        loss=problem.settings.loss,
+        reg=fitted.reg,
+        objective=float(solution.objective[k]),
+        dual=float(solution.dual[k]),
+        gap=float(solution.gap[k]),
+        status=solution.status[k].value,
+        bias_mode=problem.settings.bias,
+        input_shape=tuple(shape),
+        input_dtype="uint8" if images.image_shape is not None else "float32",
+        features=dataset.features,
+        extractor_state=extractor.state() if extractor is not None else None,
+        temperature=temperature_of(fitted, problem.settings.loss),
+        versions=versions(),
+    )
+
+
+def _metrics(problem: Problem, fitted: Fitted, judged: Judged, notes: list[str]) -> dict[str, Any]:
+    solution, k = fitted.solution, fitted.index
+    out: dict[str, Any] = {
+        "loss": problem.settings.loss,
+        "reg": fitted.reg,
+        "objective": float(solution.objective[k]),
+        "dual": float(solution.dual[k]),
+        "gap": float(solution.gap[k]),
+        "tol": problem.settings.tol,
+        "status": solution.status[k].value,
+        "message": solution.message[k],
+        "n_passes": float(solution.n_passes[k]),
+        "seconds": solution.seconds,
+        "n_classes": len(problem.classes),
+        "classes": list(problem.classes),
+    }
+    out |= judged.splits
+    if fitted.choice is not None:
+        selection = problem.options.selection()
+        splits = f"{selection.folds} folds" if selection.folds else "held-out validation samples"
+        out["path"] = path_rows(fitted)
+        out["selection"] = {
+            "metric": selection.metric,
+            "rule": fitted.choice.rule,
+            "splits": splits,
+            "chosen_reg": fitted.choice.reg,
+            "path_seconds": fitted.choice.path.seconds,
+        }
+    share = max(SHOWN, int(SUSPECT_SHARE * len(problem.y)))
+    out["suspects"] = judged.suspects[: min(SHOWN, share)]
+    out["hardest"] = judged.hardest[:SHOWN]
+    out["notes"] = notes
+    return out
+
+
+def _write(
+    run: RunFolder,
+    problem: Problem,
+    fitted: Fitted,
+    judged: Judged,
+    model: LinearModel,
+    metrics: dict[str, Any],
+    images: Dataset,
+) -> None:
+    """Write every file; metrics.json is what makes the folder whole, the page is written from the others."""
+    run.save_model(model)
+    run.write_trace(fitted.trace)
+    run.write_predictions(prediction_rows(judged, model))
+    if fitted.path_points:
+        folded = [(reg, *problem.affine.fold(W.t())) for reg, W in fitted.path_points]
+        run.save_path([(reg, weight.float(), bias.float()) for reg, weight, bias in folded])
+    if judged.suspects:
+        shown = judged.suspects[: max(SHOWN, int(SUSPECT_SHARE * len(problem.y)))]
+        run.write_csv("suspects.csv", list(shown[0]), shown)
+    if judged.hardest:
+        run.write_csv("hardest.csv", list(judged.hardest[0]), judged.hardest)
+    if images.image_shape is not None and images is problem.dataset:
+        run.write_bytes(
+            "templates.png", templates_png(model.weight.numpy(), model.classes, images.image_shape)
+        )
+    run.write_json("metrics.json", metrics)
+    if images.image_shape is not None:
+        save_assets(run.path / "assets.npz", _assets(judged, model, metrics, images, problem))
+    write_report(run.path)
+
+
+def _assets(
+    judged: Judged, model: LinearModel, metrics: dict[str, Any], images: Dataset, problem: Problem
+) -> Any:
+    shown = judged.shown
+    if images is not problem.dataset:  # the rows that were judged are features; the page shows their images
+        shown = (
+            images.train if judged.shown_name == "train" else getattr(problem.dataset.test, "images", None)
+        )
+    predicted = judged.scores.argmax(axis=1)
+    chances = None
+    if model.has_probabilities:
+        chances = model.probabilities(judged.scores).max(axis=1)
+    return collect_assets(
+        shown,
+        predicted,
+        chances,
+        train=images.train,
+        suspects=metrics["suspects"],
+        hardest=metrics["hardest"],
+        classes=model.classes,
+        split=judged.shown_name,
+    )
+
+
+__all__ = ["run_fit", "versions", "with_protocol"]
