@@ -289,7 +289,7 @@ class Objective:
         """Return (F, C, D + 1) float64: Σ of w_i x̂_i over each class, for each set of row weights."""
         if "class_sums" not in self._cache:
             n_folds = 1 if self.weights is None else self.weights.shape[0]
-            whole = copy.copy(self)
+            whole = self.in_dtype(torch.float64)  # a proof rests on them, whatever the products' type
             whole.reg, whole.fold = torch.ones(n_folds, dtype=torch.float64), torch.arange(n_folds)
 
             def one_hot(S: Tensor, block: Block) -> Sequence[Tensor]:
@@ -297,7 +297,7 @@ class Objective:
                 S.zero_().scatter_(2, index, 1.0)
                 return ()
 
-            W = torch.zeros(whole.shape, dtype=self.dtype, device=self.device)
+            W = torch.zeros(whole.shape, dtype=torch.float64, device=self.device)
             self._cache["class_sums"] = whole.sweep(W, one_hot)[1]
         return self._cache["class_sums"]
 
@@ -325,7 +325,8 @@ class Objective:
             return None
         table = torch.atleast_2d(torch.as_tensor(weights, dtype=torch.float64)).to(self.device)
         total = self._sum(table.sum(dim=1))
-        return table / total[:, None]
+        shares: Tensor = table / total[:, None]
+        return shares
 
     def _default_block_rows(self) -> int:
         if self.device.type != "cpu":

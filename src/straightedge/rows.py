@@ -12,7 +12,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import numpy as np
@@ -241,6 +241,7 @@ class BlockPool:
         self._stop.clear()
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
+        futures: list[Future[Result]] = []
         try:
             futures = [self._executor.submit(self._guarded, share, work) for share in shares]
             results = [future.result() for future in futures]
@@ -249,6 +250,7 @@ class BlockPool:
             return results
         except BaseException:
             self._stop.set()  # the other workers leave after the block they are in
+            wait(futures)  # they may write to buffers of the caller: nobody may still be at it afterwards
             raise
         finally:
             torch.set_num_threads(threads)

@@ -18,7 +18,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import torch
 from torch import Tensor
+
+
+def largest_loss(dtype: torch.dtype) -> float:
+    """Return the value at which a loss is cut off: beyond every sensible score, and sums of 1e8 stay finite."""
+    return float(torch.finfo(dtype).max) * 1e-8
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ smooth, and solved like softmax.
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from straightedge.losses.base import DualReference
+from straightedge.losses.base import DualReference, largest_loss
 
 
 def _index(S: Tensor, y: Tensor) -> Tensor:
@@ -29,7 +30,8 @@ class HingeLoss:
     """The multiclass SVM loss of the notes (Weston and Watkins, 1999): Σ_{j≠y} max(0, s_j − s_y + 1).
 
     Numerics:
-        At a kink (a margin of exactly 0) the subgradient 0 is taken, as in the notes (``margin > 0``).
+        At a kink (a margin of exactly 0) the subgradient 0 is taken, as in the notes (``margin > 0``). Margins
+        are cut off at `largest_loss`, so that finite scores have a finite loss.
     """
 
     name: ClassVar[str] = "svm"
@@ -42,7 +44,8 @@ class HingeLoss:
     def margins(self, S: Tensor, y: Tensor) -> Tensor:
         """Overwrite S (n, K, C) with the margins z, 0 in the column of the right class."""
         index = _index(S, y)
-        S.sub_(S.gather(2, index)).add_(1.0)
+        limit = largest_loss(S.dtype)
+        S.sub_(S.gather(2, index)).add_(1.0).clamp_(-limit, limit)
         return S.scatter_(2, index, 0.0)
 
     def project(self, b: Tensor, y: Tensor) -> Tensor:
@@ -133,7 +136,8 @@ class OneVsRestHingeLoss(HingeLoss):
         """Overwrite S with 1 + s_j, and 1 − s_y in the column of the right class."""
         index = _index(S, y)
         correct = 1.0 - S.gather(2, index)
-        return S.add_(1.0).scatter_(2, index, correct)
+        limit = largest_loss(S.dtype)
+        return S.add_(1.0).scatter_(2, index, correct).clamp_(-limit, limit)
 
     def project(self, b: Tensor, y: Tensor) -> Tensor:
         """Overwrite b with its projection on [0, 1]^C."""
@@ -176,7 +180,7 @@ class SquaredHingeLoss(HingeLoss):
 
     def value_and_gradient(self, S: Tensor, y: Tensor) -> Tensor:
         """See `Loss.value_and_gradient`."""
-        z = self.margins(S, y).clamp_min_(0.0)
+        z = self.margins(S, y).clamp_(0.0, math.sqrt(largest_loss(S.dtype)))  # its square stays finite
         value = z.square().sum(dim=2)
         self.to_scores(z.mul_(2.0), y)
         return value

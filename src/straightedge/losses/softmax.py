@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from straightedge.losses.base import DualReference
+from straightedge.losses.base import DualReference, largest_loss
 
 
 class SoftmaxLoss:
@@ -15,7 +15,7 @@ class SoftmaxLoss:
 
     Numerics:
         The row's maximum is subtracted first, so every exponent is ≤ 0 and the sum is in [1, C]: finite for
-        every finite score.
+        every finite score, differences beyond the float type's range (cut off at `largest_loss`) included.
 
     References:
         The notes, "Softmax", cases ① and ②. Böhning, "Multinomial logistic regression algorithm", 1992, for
@@ -34,7 +34,7 @@ class SoftmaxLoss:
         index = y.view(-1, 1, 1).expand(-1, S.shape[1], 1)
         maximum = S.amax(dim=2, keepdim=True)
         S.sub_(maximum)
-        correct = S.gather(2, index)
+        correct = S.gather(2, index).clamp_min_(-largest_loss(S.dtype))
         S.exp_()
         total = S.sum(dim=2, keepdim=True)
         S.div_(total)  # p

@@ -146,7 +146,8 @@ class Solution:
 
 def relative_gap(objective: Tensor, dual: Tensor) -> Tensor:
     """Return (P − D)/P, at least 0; P is never negative, and 0 only where D is too."""
-    return ((objective - dual) / objective.clamp_min(1e-300)).clamp_min(0.0)
+    gap = ((objective - dual) / objective.clamp_min(1e-300)).clamp_min(0.0)
+    return gap.nan_to_num(nan=torch.inf, posinf=torch.inf)  # nothing known yet: ∞ − (−∞) over ∞
 
 
 @dataclass
@@ -253,7 +254,7 @@ class Loop:
         self.W[improved] = progress.W[better.to(progress.W.device)].to("cpu", torch.float64)
         self.best_objective[improved] = progress.objective[better]
         self.best_gap[improved] = own_gap[better]
-        self.best_dual[active] = torch.maximum(self.best_dual[active], progress.dual)
+        self.best_dual[active] = torch.fmax(self.best_dual[active], progress.dual)  # a NaN proves nothing
         self._record(active)
         self._leave(progress.exhausted)
 
@@ -382,6 +383,7 @@ class Loop:
             "loop.status": torch.tensor([list(Status).index(s) for s in self.status]),
             "loop.scalars": scalars,
         }
+        own = {name: value.clone() for name, value in own.items()}  # the loop goes on, the state stays
         return own | {f"solver.{name}": value for name, value in self.solver.state().items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:

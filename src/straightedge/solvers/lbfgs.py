@@ -49,9 +49,9 @@ class WhitenedLBFGS:
 
     def start(self, objective: Objective, W: Tensor | None, tol: float) -> Progress:
         """See `Solver.start`. Starts at W = 0 by default, where P is known: log C for softmax."""
-        self._prepare(objective, reuse=True)
+        self._prepare(objective)
         first = torch.zeros(objective.shape) if W is None else W
-        self.W = first.to(objective.device, objective.dtype)
+        self.W = first.to(objective.device, objective.dtype, copy=True)  # it is changed in place
         evaluation = objective.evaluate(self.W)
         self.value = evaluation.objective.clone()
         self.gradient = evaluation.gradient.to(objective.dtype)
@@ -60,18 +60,22 @@ class WhitenedLBFGS:
         self._new_direction(torch.ones(objective.n_configs, dtype=torch.bool))
         return self._progress(evaluation)
 
-    def _prepare(self, objective: Objective, *, reuse: bool = False, centres: Tensor | None = None) -> None:
+    def _prepare(self, objective: Objective) -> None:
         """Set up the metric and an empty memory; a metric in place (float32, say) serves a restart as well."""
         self.objective = objective
         K = objective.n_configs
-        if not (reuse and self.metric is not None and len(self.metric.centres) == K):
-            kappa = objective.loss.curvature(objective.n_classes)
-            self.metric = Whitening(objective, kappa, self.sample_rows, centres)
+        if self.metric is None or len(self.metric.centres) != K:
+            self._set_metric(objective)
         self.steps: list[Tensor] = []  # ΔW, newest last
         self.changes: list[Tensor] = []  # Δ∇P
         self.inverse_curvature: list[Tensor] = []  # 1/⟨ΔW, Δ∇P⟩, 0 where the pair is void
         self.scale = torch.ones(K, dtype=torch.float64)
         self.trials = torch.zeros(K, dtype=torch.int64)
+
+    def _set_metric(self, objective: Objective, centres: Tensor | None = None) -> None:
+        kappa = objective.loss.curvature(objective.n_classes)
+        self.metric = Whitening(objective, kappa, self.sample_rows, centres)
+        self.metric_double = objective.dtype == torch.float64
 
     @property
     def _metric(self) -> Whitening:
@@ -175,7 +179,8 @@ class WhitenedLBFGS:
 
     def state(self) -> dict[str, Tensor]:
         """See `Solver.state`."""
-        own = {name: getattr(self, name) for name in _STATE} | {"centres": self._metric.centres}
+        own = {name: getattr(self, name).clone() for name in _STATE} | {"centres": self._metric.centres}
+        own["metric_double"] = torch.tensor([self.metric_double])
         if self.steps:
             own |= {
                 "steps": torch.stack(self.steps),
@@ -185,8 +190,10 @@ class WhitenedLBFGS:
         return own
 
     def restore(self, objective: Objective, state: dict[str, Tensor], tol: float) -> Progress:
-        """See `Solver.restore`; the metric is computed again, to the same bits."""
-        self._prepare(objective, centres=state["centres"])
+        """See `Solver.restore`; the metric is computed again, in its own float type, to the same bits."""
+        kind = torch.float64 if bool(state["metric_double"]) else torch.float32
+        self._set_metric(objective.in_dtype(kind), state["centres"].clone())
+        self._prepare(objective)
         for name in _STATE:
             setattr(self, name, state[name].clone())
         for name in ("steps", "changes", "inverse_curvature"):

@@ -176,9 +176,9 @@ class MinibatchSGD:
     def state(self) -> dict[str, Tensor]:
         """See `Solver.state`."""
         return {
-            "W": self.W,
-            "velocity": self.velocity,
-            "rates": self.rates,
+            "W": self.W.clone(),
+            "velocity": self.velocity.clone(),
+            "rates": self.rates.clone(),
             "epoch": torch.tensor([self.epoch]),
         }
 
