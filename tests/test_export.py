@@ -333,7 +333,7 @@ def test_cifar_10_artefacts_give_the_scores_of_predict(tmp_path: Path) -> None:
     if not Path(zipped).exists():
         pytest.skip("no CIFAR-10 zip")
     dataset = load_dataset(zipped, progress=False)
-    X, y = np.asarray(dataset.train.X[::10]), dataset.train.y[::10]
+    X, y = np.array(dataset.train.X[::10]), dataset.train.y[::10]
     mean = torch.from_numpy(X.reshape(len(X), -1).mean(axis=0))
     affine = AffineMap(mean, torch.full_like(mean, 1 / 60))
     mapped = affine.apply(torch.from_numpy(X)).numpy()

@@ -29,7 +29,7 @@ def torch_bytes(model: LinearModel, rows: np.ndarray) -> bytes:
     data: bytes = save(state, metadata={"classes": json.dumps(model.classes), "format": "pt"})
     layer = torch.nn.Linear(model.n_features, len(model.classes))
     layer.load_state_dict(load(data))
-    flat = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32)).reshape(len(rows), -1)
+    flat = torch.from_numpy(np.array(rows, dtype=np.float32)).reshape(len(rows), -1)
     with torch.no_grad():
         agree(layer(flat).numpy(), model.scores(rows), "torch layer", rows)
     return data
