@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib import import_module
 
@@ -72,3 +73,11 @@ def main() -> None:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("STRAIGHTEDGE_DEBUG"):
+            raise
+        print(f"error: {type(error).__name__}: {error}  [internal]", file=sys.stderr)
+        print("  mend:  this is a mistake of straightedge; STRAIGHTEDGE_DEBUG=1 shows where", file=sys.stderr)
+        sys.exit(1)

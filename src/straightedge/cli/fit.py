@@ -17,7 +17,7 @@ def command(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="digits, cifar10, mnist, fashion-mnist; a folder, zip or tar of class folders; .npz, .npy, .parquet"
+            help="digits, cifar10, mnist, fashion-mnist; folder, zip or tar of class folders; .npz, .npy, .parquet"
         ),
     ] = None,
     loss: Annotated[

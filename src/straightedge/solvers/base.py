@@ -8,7 +8,8 @@ and at the end proves the answer in float64. "Certified" is said here and nowher
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from straightedge.objective import Objective
 
+SMALL_PROBLEM = 200_000  # entries of W
 NOISE = 1e-15  # relative changes of P below this are rounding
 FINEST_DIFFERENCE = 1e-12  # relative gaps below this are lost in the difference P − D
 TraceRow = dict[str, Any]
@@ -190,15 +192,29 @@ def minimize(
         The solution; never raises for want of convergence: the status says it.
     """
     loop = Loop(objective, solver, limits, callbacks)
-    if resume is not None:
-        loop.restore(resume)
-    else:
-        loop.start(W)
-    while loop.active.numel() and not loop.interrupted:
-        loop.step()
-        if checkpoint is not None:
-            checkpoint(loop)
+    with _threads_for(objective):
+        if resume is not None:
+            loop.restore(resume)
+        else:
+            loop.start(W)
+        while loop.active.numel() and not loop.interrupted:
+            loop.step()
+            if checkpoint is not None:
+                checkpoint(loop)
     return loop.finish()
+
+
+@contextmanager
+def _threads_for(objective: Objective) -> Iterator[None]:
+    """Give small problems one thread: a team's start costs more than their products."""
+    former = torch.get_num_threads()
+    K, C, width = objective.shape
+    if K * C * width < SMALL_PROBLEM and width < 512:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(former)
 
 
 class Loop:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from straightedge import __version__
-from straightedge.data import Dataset, load_dataset
+from straightedge.data import Dataset, Split, load_dataset
 from straightedge.errors import InputError
 from straightedge.model import LinearModel
 from straightedge.report import collect_assets, save_assets, templates_png, write_report
@@ -313,11 +313,10 @@ def _write(
 def _assets(
     judged: Judged, model: LinearModel, metrics: dict[str, Any], images: Dataset, problem: Problem
 ) -> Any:
-    shown = judged.shown
+    shown: Split = judged.shown
     if images is not problem.dataset:  # the rows that were judged are features; the page shows their images
-        shown = (
-            images.train if judged.shown_name == "train" else getattr(problem.dataset.test, "images", None)
-        )
+        opened: Split | None = getattr(problem.dataset.test, "images", None)
+        shown = opened if opened is not None and judged.shown_name == "test" else images.train
     predicted = judged.scores.argmax(axis=1)
     chances = None
     if model.has_probabilities:
