@@ -104,6 +104,7 @@ def test_a_gap_within_the_tolerance_is_called_certified(run: Path) -> None:
     ("gap", "tol", "said"),
     [
         pytest.param(2e-2, 1e-3, "not certified: gap 0.02, 10⁻³ was asked", id="gap over the tolerance"),
+        pytest.param(2e-2, None, "no tolerance was given", id="no tolerance"),
         pytest.param(None, 1e-3, "not certified: no gap was computed", id="no gap"),
     ],
 )
@@ -196,6 +197,26 @@ def test_two_files_alone_make_a_page(run: Path) -> None:
     outline = Outline(page_of(run))
     assert "confusion" in outline.ids
     assert "There are no pictures of the weights" in outline.text
+
+
+def test_without_the_path_the_templates_are_those_of_the_model(run: Path) -> None:
+    import torch
+
+    from straightedge.model import LinearModel
+
+    (run / "path.safetensors").unlink()
+    weight = torch.randn(64, 10, generator=torch.Generator().manual_seed(0))
+    model = LinearModel(weight, torch.zeros(10), tuple("0123456789"), reg=0.5, input_shape=(1, 8, 8))
+    model.save(run / "model.safetensors")
+    html = page_of(run)
+    assert len(page_data_of(html)["templates"]["stops"]) == 1
+    assert html.count("<canvas") == 10
+    assert 'type="range"' not in html
+
+
+def test_weights_on_features_are_never_shown_as_pictures(run: Path) -> None:
+    edit(run, "config.json", features={"name": "triangle"})
+    assert "<canvas" not in page_of(run)
 
 
 def test_a_run_that_was_never_measured_still_has_a_page(tmp_path: Path) -> None:

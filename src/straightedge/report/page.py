@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from straightedge import atomic
-from straightedge.report import gallery, sections
+from straightedge.report import gallery, measured, sections
 from straightedge.report.run_files import Run, read_run
 
 _PACKAGE = "straightedge.report"
@@ -60,13 +60,13 @@ def _context(run: Run) -> dict[str, Any]:
     context: dict[str, Any] = {
         "heading": sections.heading(run),
         "asked": sections.asked(run),
-        "answer": sections.answer(run),
+        "answer": measured.answer(run),
         "proof": sections.proof(run),
         "path": sections.path(run),
         "templates": gallery.templates(run),
         "confusion": gallery.confusion(run),
-        "per_class": sections.per_class(run),
-        "reliability": sections.reliability(run),
+        "per_class": measured.per_class(run),
+        "reliability": measured.reliability(run),
         "suspects": gallery.listed(run, "suspects"),
         "hardest": gallery.listed(run, "hardest"),
         "notes": sections.notes(run),

