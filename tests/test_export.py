@@ -23,6 +23,7 @@ from straightedge import atomic
 from straightedge.cli import export as export_command
 from straightedge.errors import InputError, MachineError, MissingExtraError, StraightedgeWarning
 from straightedge.export import check_onnx_file, export_model, model_card, onnx_bytes, random_rows, read_onnx
+from straightedge.export.card import escape
 from straightedge.model import LinearModel
 from straightedge.preprocess import AffineMap
 from straightedge.runs import RunFolder
@@ -284,6 +285,23 @@ def test_the_model_card_escapes_whatever_comes_from_names_and_labels() -> None:
     for line in card.splitlines():
         if line.startswith("| ") and "0.100" in line:  # a row of classes keeps its five cells
             assert len(re.findall(r"(?<!\\)\|", line)) == 6, line
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("1. first", "1\\. first"),
+        ("- item", "\\- item"),
+        ("http://x.y", "http\\://x.y"),
+        ("www.x.y", "www\\.x.y"),
+        ("gap 1.5e-05 ≤ 1", "gap 1.5e-05 ≤ 1"),
+        ("a\u202eb\x00c\r\nd", "a b c  d"),
+        ("n" * 500, "n" * 119 + "…"),
+        ("a & b", "a &amp; b"),
+    ],
+)
+def test_escape(text: str, escaped: str) -> None:
+    assert escape(text) == escaped
 
 
 def test_the_model_card_tells_data_objective_proof_numbers_and_intervals() -> None:

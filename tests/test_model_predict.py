@@ -70,7 +70,9 @@ def _own_cache(tmp_path: Path, monkeypatch) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     path = tmp_path / "run"
-    with RunFolder.create(path, {"background": "black", "dataset": {"fingerprint": "x"}}) as folder:
+    with RunFolder.create(
+        path, {"options": {"background": "black"}, "dataset": {"fingerprint": "x"}}
+    ) as folder:
         folder.save_model(make_model())
         folder.write_json("metrics.json", {})
     return path
@@ -143,6 +145,18 @@ def test_size_background_and_grey_are_those_of_training(tmp_path: Path, run: Pat
     text = run_command("predict", run, tmp_path / "clear.png")  # the run's background is black
     black = float(model.scores(np.zeros((1, *SHAPE), np.uint8)).max())
     assert float(next(csv.DictReader(io.StringIO(text)))["score"]) == pytest.approx(black, abs=1e-6)
+
+
+def test_images_are_resized_as_the_run_was(tmp_path: Path) -> None:
+    config = {"options": {"size": "6x5", "background": "white"}}
+    with RunFolder.create(tmp_path / "resized", config) as folder:
+        folder.save_model(make_model())
+        folder.write_json("metrics.json", {})
+    Image.new("RGB", (50, 60), (10, 200, 30)).save(tmp_path / "large.png")
+    text = run_command("predict", tmp_path / "resized", tmp_path / "large.png")
+    pixels = np.broadcast_to(np.array([10, 200, 30], np.uint8)[:, None, None], SHAPE)
+    score = float(next(csv.DictReader(io.StringIO(text)))["score"])
+    assert score == pytest.approx(float(make_model().scores(pixels[None]).max()), abs=1e-6)
 
 
 def _broken(folder: Path) -> Path:

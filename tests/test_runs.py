@@ -243,6 +243,21 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
         RunFolder.resume(path)
 
 
+def test_looking_at_an_interrupted_run_costs_nothing(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / ".run.partial")  # as a kill before the first checkpoint leaves it
+    (tmp_path / ".run.partial" / ".straightedge-run").unlink()
+    for _ in range(2):
+        with RunFolder.resume(tmp_path / "run") as run:
+            assert run.config["value"] == 1.0
+            assert run.load_checkpoint({}) is None
+            run.abandon()
+    with pytest.raises(ZeroDivisionError), RunFolder.resume(tmp_path / "run") as run:
+        raise ZeroDivisionError
+    write_run(tmp_path / "run")  # without a checkpoint nothing is lost by starting again
+    assert neighbours(tmp_path / "run") == []
+
+
 def test_overwrite_forgets_an_interrupted_run(tmp_path: Path) -> None:
     interrupt(tmp_path / "run")
     write_run(tmp_path / "run", overwrite=True)

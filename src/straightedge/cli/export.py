@@ -84,10 +84,13 @@ def _real_rows(model: LinearModel, config: dict[str, Any], source: str, root: st
     import numpy as np
 
     from straightedge.cli.evaluate import fit_rows
+    from straightedge.cli.predict import decoding_of
     from straightedge.data import load_dataset
 
-    options: dict[str, Any] = {"size": config.get("size"), "background": config.get("background") or "white"}
-    dataset = load_dataset(source, root=root, skip_bad=True, classes=model.classes, **options)
+    size, background = decoding_of(config)
+    dataset = load_dataset(
+        source, root=root, skip_bad=True, classes=model.classes, size=size, background=background
+    )
     X = dataset.train.X
     rows = X.read(0, min(N_CHECKED, X.shape[0])) if hasattr(X, "read") else X[:N_CHECKED]
     rows = np.asarray(fit_rows(model, rows, source))

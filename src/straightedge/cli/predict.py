@@ -66,13 +66,13 @@ def reading_for(
     from straightedge.data.folders import decoding
     from straightedge.image_files import Reading
 
-    config = run_config(run)
-    wanted = parse_size(size) if size is not None else _side(config.get("size"))
+    stored_size, stored_background = decoding_of(run_config(run))
+    wanted = parse_size(size) if size is not None else stored_size
     if wanted is not None and len(model.input_shape) == 3 and wanted != model.input_shape[1:]:
         height, width = model.input_shape[1:]
         what = f"--size {size} asks for {wanted[1]} × {wanted[0]} pixels, the model takes {width} × {height}"
         raise InputError("size", what, mend=f"--size {height}x{width}")
-    colour = background or str(config.get("background") or "white")
+    colour = background or stored_background
     decoding(None, colour)  # refuses what is no colour
     return Reading(wanted, colour, skip_bad)
 
@@ -99,12 +99,12 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[-1])
 
 
-def _side(value: Any) -> tuple[int, int] | None:
-    if isinstance(value, int):
-        return value, value
-    if isinstance(value, list | tuple) and len(value) == 2:
-        return int(value[0]), int(value[1])
-    return None
+def decoding_of(config: dict[str, Any]) -> tuple[tuple[int, int] | None, str]:
+    """Return the size and background a run's training images were decoded with, from its config.json."""
+    options = config.get("options")
+    options = options if isinstance(options, dict) else {}
+    size = options.get("size")
+    return (parse_size(str(size)) if size else None), str(options.get("background") or "white")
 
 
 def _row(model: LinearModel, prediction: Prediction) -> dict[str, Any]:

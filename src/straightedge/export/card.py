@@ -51,8 +51,16 @@ def escape(value: Any, longest: int = 120) -> str:
     """Return a value as one line of Markdown text in which nothing is markup."""
     text = "".join(character if character.isprintable() else " " for character in str(value))
     text = text if len(text) <= longest else text[: longest - 1] + "…"
-    text = re.sub(r"([\\`*_{}\[\]()#+\-.!|~^$:@])", r"\\\1", text)
+    text = re.sub(r"([\\`*_{}\[\]()#!|~^$@])", r"\\\1", text)  # what is markup anywhere in a line
+    text = re.sub(r"^(\s*)([-+=:]|\d+(?=[.)]))", _escaped_start, text)  # lists and underlines, at its start
+    text = re.sub(r":(?=/)|(?<=www)\.", r"\\\g<0>", text, flags=re.IGNORECASE)  # what turns into a link
     return html.escape(text, quote=False)
+
+
+def _escaped_start(found: re.Match[str]) -> str:
+    """Escape a mark that makes a list at the start of a line; a number is parted from its full stop."""
+    mark = found[2]
+    return found[1] + (f"{mark}\\" if mark.isdigit() else f"\\{mark}")
 
 
 def _head(model: LinearModel) -> str:
@@ -68,7 +76,11 @@ def _head(model: LinearModel) -> str:
 
 def _use(model: LinearModel, to: str) -> str:
     shape = ", ".join(str(size) for size in ("N", *row_shape(model)))
-    kind = "pixels 0 to 255" if row_dtype(model) == "uint8" else "features as they are, not scaled"
+    kind = (
+        "pixels as they are, not scaled"
+        if row_dtype(model) == "uint8"
+        else "features as they are, not scaled"
+    )
     text = f"## Use\n\nInput `X`: ({shape}) {row_dtype(model)}, {kind}.\n\n```python\n{USES[to]}\n```"
     if model.features is not None:
         extractor = escape(model.features.get("name", "an extractor"))
@@ -94,7 +106,7 @@ def _objective(model: LinearModel, metrics: dict[str, Any]) -> str:
     else:
         lines.append("How far from the optimum the model is was not certified.")
     passes, status = metrics.get("n_passes"), metrics.get("message") or model.status
-    lines += [f"Fit: {passes} passes over the data; {escape(status)}."] if passes and status else []
+    lines += [f"Fit: {passes:g} passes over the data; {escape(status)}."] if passes and status else []
     return "\n\n".join(lines)
 
 

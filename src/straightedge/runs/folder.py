@@ -50,6 +50,7 @@ class RunFolder(RunFiles):
         self._lock = lock
         self._fingerprints = fingerprints
         self._finished = lock is None
+        self._taken_up = False
 
     @classmethod
     def create(
@@ -118,7 +119,9 @@ class RunFolder(RunFiles):
         except BaseException:
             lock.release()
             raise
-        return cls(target, partial, lock, fingerprints or {})
+        run = cls(target, partial, lock, fingerprints or {})
+        run._taken_up = True
+        return run
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
@@ -210,10 +213,13 @@ class RunFolder(RunFiles):
         self._release()
 
     def abandon(self) -> None:
-        """End without a result: keep what can be resumed (a checkpoint), remove the rest, unlock."""
+        """End without a result and unlock: what can be resumed stays, a run without a checkpoint goes.
+
+        A run that was taken up by `resume` stays in any case, so that looking at it costs nothing.
+        """
         if not self._finished:
-            resumable = (self.path / CHECKPOINT_FILE).exists() or read_marker(self.path) is not None
-            if not resumable:
+            has_checkpoint = (self.path / CHECKPOINT_FILE).exists()
+            if not (has_checkpoint or self._taken_up or read_marker(self.path) is not None):
                 shutil.rmtree(self.path, ignore_errors=True)
             self._finished = True
         self._release()
