@@ -81,11 +81,14 @@ def confusion(run: Run) -> Section | None:
     rows = (
         [_matrix_row(matrix, place, run.classes, pictures) for place in range(len(matrix))] if whole else []
     )
+    pairs = _pairs(matrix, run.classes)
+    if not whole:  # only a listed pair can open its pictures
+        pictures = {pair["key"]: pictures[pair["key"]] for pair in pairs if pair["key"] in pictures}
     return {
         "split": SPLIT_NAMES[split],
         "classes": run.classes,
         "rows": rows,
-        "pairs": _pairs(matrix, run.classes),
+        "pairs": pairs,
         "n_classes": len(matrix),
         "has_pictures": bool(pictures),
         "data": {"classes": run.classes, "cells": pictures},
