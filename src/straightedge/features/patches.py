@@ -56,7 +56,7 @@ class Patches:
         stride: int = 1,
         pool: int = 2,
         n_patches: int = 100_000,
-        epsilon: float = 0.1,
+        epsilon: float = 0.3,
         passes: int = 5,
         seed: int = 0,
         image_shape: tuple[int, ...] | list[int] | None = None,
