@@ -244,3 +244,10 @@ def test_a_model_whose_parts_do_not_fit_is_refused() -> None:
         with pytest.raises(InputError) as caught:
             LinearModel(**({"weight": weight, "bias": bias, "classes": ("a", "b")} | fields))
         assert caught.value.code == code, fields
+
+
+@pytest.mark.gpu
+def test_cuda_tensors_give_the_same_scores() -> None:
+    model, X = make_model(), images()
+    found = model.scores(torch.from_numpy(X).cuda())
+    np.testing.assert_allclose(found, model.scores(X), rtol=1e-5, atol=1e-3)

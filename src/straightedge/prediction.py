@@ -98,7 +98,7 @@ def read_rows(path: Path) -> np.ndarray:
         InputError: ``npz-keys`` when an archive has several arrays and none has a name of rows; the codes of
             the array reader.
     """
-    from straightedge.data.arrays import read_npy, read_npz
+    from straightedge.data.npz import read_npy, read_npz
 
     if path.suffix.lower() != ".npz":
         return read_npy(path)
