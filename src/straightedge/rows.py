@@ -176,6 +176,8 @@ def _castable(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind in "ui":
         return array.astype(np.int64)
     try:
+        if array.dtype.kind in "mM":
+            raise TypeError("dates and durations have no scale of their own")
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InputTypeError(
@@ -223,10 +225,16 @@ class BlockPool:
     Worker t of T takes a contiguous share of the blocks, always the same one, and partial sums are added in
     the order of t: the result of a pass does not depend on timing. A block's products are too small for a
     thread team of their own; separate workers keep both cores busy and each worker's block in its cache.
+
+    Args:
+        workers: T.
+        patient: Finish the pass on Ctrl-C. Of several ranks none may leave a pass alone: they agree on it after
+            the step.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, patient: bool = False) -> None:
         self.workers = max(1, workers)
+        self._patient = patient
         self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix="straightedge")
         self._stop = threading.Event()
 
@@ -245,7 +253,7 @@ class BlockPool:
         try:
             futures = [self._executor.submit(self._guarded, share, work) for share in shares]
             results = [future.result() for future in futures]
-            if STOP_REQUESTED.is_set():
+            if self._stopped():
                 raise KeyboardInterrupt
             return results
         except BaseException:
@@ -260,7 +268,10 @@ class BlockPool:
     ) -> Result:
         if torch.get_num_threads() != 1:
             torch.set_num_threads(1)
-        return work(span for span in share if not (self._stop.is_set() or STOP_REQUESTED.is_set()))
+        return work(span for span in share if not (self._stop.is_set() or self._stopped()))
+
+    def _stopped(self) -> bool:
+        return STOP_REQUESTED.is_set() and not self._patient
 
 
 def block_spans(n_rows: int, block_rows: int, boundaries: list[int] | None = None) -> list[tuple[int, int]]:
