@@ -73,7 +73,7 @@ def checked_reg(reg: Any, *, exact: bool = True) -> list[float]:
         InputError: ``reg-invalid`` for negative, NaN, infinite or not a number; ``reg-zero`` for 0 where a
             certificate is asked for.
     """
-    values = [reg] if isinstance(reg, (int, float, str, np.number)) or reg is None else list(reg)
+    values: list[Any] = [reg] if isinstance(reg, (int, float, str, np.number)) or reg is None else list(reg)
     out: list[float] = []
     for value in values:
         try:
@@ -160,9 +160,15 @@ def _class_factors(y: Tensor, n_classes: int, class_weight: Any, names: Sequence
     return factors
 
 
-def working_dtype(rows: Rows, tol: float) -> torch.dtype:
-    """Return the float type of the products: float64 where it is cheap or needed, else float32."""
-    small = rows.n_samples * rows.n_features <= SMALL
+def working_dtype(rows: Rows, tol: float, n_total: int | None = None) -> torch.dtype:
+    """Return the float type of the products: float64 where it is cheap or needed, else float32.
+
+    Args:
+        rows: This rank's rows.
+        tol: Relative gap asked for.
+        n_total: Rows of all ranks; those of ``rows`` when None.
+    """
+    small = (n_total or rows.n_samples) * rows.n_features <= SMALL
     return torch.float64 if small or tol < FINE else torch.float32
 
 
@@ -185,7 +191,7 @@ def build_objective(
             f"X has {rows.n_samples} rows and y has {len(y)} labels: inconsistent numbers of samples",
             mend="give one label for each row",
         )
-    return Objective(
+    objective = Objective(
         rows,
         y,
         n_classes,
@@ -196,9 +202,10 @@ def build_objective(
         fold=fold,
         bias=settings.bias,
         communicator=communicator,
-        dtype=working_dtype(rows, settings.tol),
         workers=settings.workers,
     )
+    objective.dtype = working_dtype(rows, settings.tol, objective.n_total)  # the same on every rank
+    return objective
 
 
 def solve(

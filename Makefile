@@ -1,0 +1,75 @@
+# Everything a developer or CI does, one word each. Only Python (3.11 or newer) and make are needed beforehand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest
+
+.PHONY: quickstart test test-slow test-gpu check bench docs wheel test-wheel clean help
+
+help:
+	@echo "make quickstart   set up, fit the embedded digits, say where the report is"
+	@echo "make test         set up what tests need and run them"
+	@echo "make check        lint, types, import layers, licences"
+	@echo "make test-slow    the tests that take minutes;  make test-gpu  those that need CUDA"
+	@echo "make bench        straightedge against its peers;  make docs  the site;  make test-wheel  tests on the wheel"
+
+# Installed with pip: where an index offers a CPU build of torch, pip takes it.
+$(VENV)/.run: requirements/run.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -r requirements/run.txt
+	$(PIP) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt requirements/no-deps.txt
+	$(PIP) -r requirements/dev.txt
+	$(PIP) --no-deps -r requirements/no-deps.txt
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.dev requirements/docs.txt
+	$(PIP) -r requirements/docs.txt
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
+	$(PIP) -r requirements/bench.txt
+	@touch $@
+
+quickstart: $(VENV)/.run
+	$(BIN)/straightedge fit digits
+
+test: $(VENV)/.dev
+	$(PYTEST) -n 2 --dist worksteal
+
+test-slow: $(VENV)/.dev
+	$(PYTEST) -m "slow and not gpu"
+
+test-gpu: $(VENV)/.dev
+	$(PYTEST) -m gpu
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/licences.py
+
+bench: $(VENV)/.bench
+	$(BIN)/straightedge bench
+
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
+
+wheel: $(VENV)/.dev
+	rm -rf dist
+	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
+
+# The tests on the built wheel in an environment of its own, away from the source tree.
+test-wheel: wheel
+	rm -rf build/wheel-venv && $(PYTHON) -m venv --system-site-packages build/wheel-venv
+	echo "import site; site.addsitedir('$(CURDIR)/$(VENV)/lib/'+__import__('os').listdir('$(CURDIR)/$(VENV)/lib')[0]+'/site-packages')" \
+	  > build/wheel-venv/lib/$$(ls build/wheel-venv/lib | head -1)/site-packages/zz_parent.pth
+	build/wheel-venv/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --force-reinstall dist/*.whl
+	cd build && OMP_NUM_THREADS=1 wheel-venv/bin/python -P -m pytest -c ../pyproject.toml --rootdir .. ../tests/test_wheel.py
+
+clean:
+	rm -rf $(VENV) build dist site
