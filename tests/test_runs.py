@@ -258,6 +258,18 @@ def test_looking_at_an_interrupted_run_costs_nothing(tmp_path: Path) -> None:
     assert neighbours(tmp_path / "run") == []
 
 
+def test_a_whole_run_that_waits_for_its_name_is_never_lost(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", 3.0)
+    (tmp_path / "run").rename(tmp_path / ".run.partial")  # killed just before it took its name
+    _with_photos(tmp_path / "run")  # and then someone put other files there
+    with pytest.raises(InputError, match="run-foreign"):
+        RunFolder.create(tmp_path / "run", CONFIG)
+    (tmp_path / "run" / "photo.png").unlink()
+    with pytest.raises(InputError, match="run-exists"):
+        RunFolder.create(tmp_path / "run", CONFIG)
+    assert RunFolder.open(tmp_path / "run").metrics["value"] == 3.0
+
+
 def test_overwrite_forgets_an_interrupted_run(tmp_path: Path) -> None:
     interrupt(tmp_path / "run")
     write_run(tmp_path / "run", overwrite=True)

@@ -79,16 +79,25 @@ class RunFolder(RunFiles):
         try:
             settle(target)
             _check_free(target, overwrite)
-            partial = neighbour(target, "partial")
-            shutil.rmtree(partial, ignore_errors=True)
+            return cls._start(target, lock, config, fingerprints or {})
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def _start(
+        cls, target: Path, lock: FolderLock, config: dict[str, Any], fingerprints: dict[str, Any]
+    ) -> RunFolder:
+        """Make the partial folder anew, with its config.json; a failure leaves none."""
+        partial = neighbour(target, "partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
             with atomic.disk_errors(target):
                 atomic.disk.make_folder(partial)
-            run = cls(target, partial, lock, fingerprints or {})
+            run = cls(target, partial, lock, fingerprints)
             run.write_json("config.json", config)
         except BaseException:
-            if not (neighbour(target, "partial") / CHECKPOINT_FILE).exists():
-                shutil.rmtree(neighbour(target, "partial"), ignore_errors=True)
-            lock.release()
+            shutil.rmtree(partial, ignore_errors=True)
             raise
         return run
 
