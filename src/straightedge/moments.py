@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from straightedge.distributed import Communicator, local
+from straightedge.distributed import Communicator, guarded_sum, local, together
 from straightedge.errors import InputError
 from straightedge.preprocess import AffineMap
 from straightedge.rows import BlockPool, Rows, block_spans, default_workers
@@ -51,9 +51,22 @@ def moments(rows: Rows, communicator: Communicator | None = None) -> Moments:
         InputError: ``x-not-finite`` or ``x-too-large``, with row and column.
     """
     communicator = communicator or local()
-    centre = _first_mean(rows)  # rounded to float32, so that it is the same number in either float type
-    if communicator.size > 1:
-        centre = communicator.all_reduce(centre) / communicator.size
+    wide = torch.empty(rows.n_features, dtype=torch.float64, device=rows.device)
+    centre = guarded_sum(communicator, lambda: _first_mean(rows), wide) / communicator.size
+    # rounded to float32, so that it is the same number in either float type
+    centre = centre.to(torch.float32).to(torch.float64)
+    sums, largest = together(communicator, lambda: _own_sums(rows, centre))
+    sums = communicator.all_reduce(sums)
+    largest = communicator.all_reduce_max(largest)
+    n = float(sums[2, 0])
+    offset = sums[0] / n
+    return Moments(
+        n, (centre + offset).cpu(), (sums[1] / n - offset.square()).clamp_min(0).cpu(), float(largest)
+    )
+
+
+def _own_sums(rows: Rows, centre: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (3, D) sums of x − c, its square and 1 over these rows, and the largest |x|."""
     pool = BlockPool(default_workers() if rows.device.type == "cpu" else 1)
     spans = block_spans(rows.n_samples, BLOCK_ROWS)
     parts = pool.run(spans, lambda share: _sums(rows, centre, share))
@@ -62,13 +75,7 @@ def moments(rows: Rows, communicator: Communicator | None = None) -> Moments:
     if not bool(sums.isfinite().all()) or float(largest) > 1e15:
         rows.check_finite()
     count = torch.full_like(sums[:1, :1], rows.n_samples).expand(1, sums.shape[1])
-    sums = communicator.all_reduce(torch.cat([sums, count]))
-    largest = communicator.all_reduce_max(largest)
-    n = float(sums[2, 0])
-    offset = sums[0] / n
-    return Moments(
-        n, (centre + offset).cpu(), (sums[1] / n - offset.square()).clamp_min(0).cpu(), float(largest)
-    )
+    return torch.cat([sums, count]), largest
 
 
 def _first_mean(rows: Rows) -> Tensor:

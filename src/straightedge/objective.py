@@ -27,12 +27,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from straightedge.distributed import Communicator, local
+from straightedge.distributed import Communicator, guarded_sum, local
 from straightedge.errors import InputError
 from straightedge.losses import Loss
 from straightedge.preprocess import AffineMap
 from straightedge.rows import BlockPool, Rows, block_spans, default_workers, with_smaller_blocks
 
+MOST_QUANTITIES = 4  # per-row quantities that a score function may ask to be summed
 FLUSH_BLOCKS = 8  # float32 block sums are added into float64 this often
 
 
@@ -127,7 +128,8 @@ class Objective:
         self.communicator = communicator or local()
         self.dtype = dtype
         self.block_rows = block_rows
-        self.pool = BlockPool((workers or default_workers()) if self.device.type == "cpu" else 1)
+        cores = (workers or default_workers()) if self.device.type == "cpu" else 1
+        self.pool = BlockPool(cores, patient=self.communicator.size > 1)
         self.n_total = int(self._sum(torch.tensor([float(rows.n_samples)], dtype=torch.float64))[0])
         self.weights = self._normalised(weights)
         self.fold = fold if fold is not None else torch.zeros(len(self.reg), dtype=torch.int64)
@@ -172,14 +174,31 @@ class Objective:
             sums (m, K) float64: the weighted sums of the m per-row quantities, and V (K, C, D + 1) float64 =
             Σ_i w_i x̂_i a_iᵀ, zeros if ``gradient`` is False. Both over all ranks.
         """
-        return with_smaller_blocks(
-            self.block_rows or self._default_block_rows(),
-            lambda block_rows: self._sweep(W, score_function, gradient, block_rows),
-        )
+        K, C, width = self.shape
+        counts: list[int] = []
 
-    def _sweep(
+        def own_sums() -> Tensor:
+            flat, n_quantities = with_smaller_blocks(
+                self.block_rows or self._default_block_rows(),
+                lambda block_rows: self._own_sums(W, score_function, gradient, block_rows),
+            )
+            counts.append(n_quantities)
+            return flat
+
+        size = MOST_QUANTITIES * K + K * C * width
+        like = torch.empty(size, dtype=torch.float64, device=self.device)
+        flat = guarded_sum(self.communicator, own_sums, like, witness=W)
+        if self.weights is None:
+            flat /= self.n_total
+        scalars, raw = self._sums_of(flat)
+        shift, scale = self.affine.shift.to(raw), self.affine.scale.to(raw)
+        body = scale * (raw[:, :-1] - shift * raw[:, -1:])  # the chain rule of the fold
+        return scalars[: counts[-1]].cpu(), torch.cat([body, raw[:, -1:]], dim=1).view(K, C, width)
+
+    def _own_sums(
         self, W: Tensor, score_function: ScoreFunction, gradient: bool, block_rows: int
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, int]:
+        """Return this rank's sums, laid out for one all-reduce, and the number of quantities."""
         folded = _folded(W, self.affine, self.dtype, self.device)
         spans = block_spans(self.rows.n_samples, block_rows, self._fold_edges())
 
@@ -190,23 +209,24 @@ class Objective:
             return sums.close()
 
         parts = self.pool.run(spans, work)
-        m = max(len(part.scalars) for part in parts)
         K, C, width = self.shape
-        flat = torch.zeros(m * K + K * C * width, dtype=torch.float64, device=self.device)
-        scalars, raw = flat[: m * K].view(m, K), flat[m * K :].view(K * C, width)
+        flat = torch.zeros(MOST_QUANTITIES * K + K * C * width, dtype=torch.float64, device=self.device)
+        scalars, raw = self._sums_of(flat)
         for part in parts:  # in the order of the workers: the same bits every time
             for row, value in zip(scalars, part.scalars, strict=False):
                 row += value
             if gradient:
                 raw[:, :-1] += part.G
                 raw[:, -1] += part.columns
-        flat = self._sum(flat)
-        if self.weights is None:
-            flat /= self.n_total
-        scalars, raw = flat[: m * K].view(m, K), flat[m * K :].view(K * C, width)
-        shift, scale = self.affine.shift.to(raw), self.affine.scale.to(raw)
-        body = scale * (raw[:, :-1] - shift * raw[:, -1:])  # the chain rule of the fold
-        return scalars.cpu(), torch.cat([body, raw[:, -1:]], dim=1).view(K, C, width)
+        count = max(len(part.scalars) for part in parts)
+        assert count <= MOST_QUANTITIES
+        return flat, count
+
+    def _sums_of(self, flat: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the views of a pass's sums: quantities (m, K) and XᵀA, 1ᵀA as (K·C, D + 1)."""
+        K, C, width = self.shape
+        split = MOST_QUANTITIES * K
+        return flat[:split].view(MOST_QUANTITIES, K), flat[split:].view(K * C, width)
 
     def evaluate(self, W: Tensor, *, scores: Tensor | None = None) -> Evaluation:
         """Return value, gradient and lower bound at W, from one pass.
@@ -307,6 +327,7 @@ class Objective:
         out = torch.empty(self.rows.n_samples, K, C, dtype=self.dtype, device=self.device)
         plain = copy.copy(self)
         plain.weights = None  # a row of weight 0 has a score like any other
+        plain.communicator = local()  # ranks may ask for scores of different numbers of blocks, or not at all
 
         def keep(S: Tensor, block: Block) -> Sequence[Tensor]:
             out[block.start : block.stop] = S

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from straightedge.objective import Objective
+from straightedge.rows import STOP_REQUESTED
 
 SMALL_PROBLEM = 200_000  # entries of W
 NOISE = 1e-15  # relative changes of P below this are rounding
@@ -305,7 +306,7 @@ class Loop:
         gap = self.gap[active]
         claimed = gap <= limits.tol
         late = self.n_passes[active] >= limits.max_passes
-        out_of_time = torch.full_like(late, self.seconds > limits.max_seconds)
+        out_of_time = torch.full_like(late, self._out_of_time())
         leaving = claimed | exhausted | late | out_of_time
         if not bool(leaving.any()):
             return
@@ -325,6 +326,16 @@ class Loop:
                 self.status[k] = Status.STALLED if self.solver.refines else Status.EPOCHS
         refine = can_refine and bool((stays & (claimed | exhausted)).any())
         self._continue_with(stays.nonzero().flatten(), refine=refine)
+
+    def _out_of_time(self) -> bool:
+        """Return whether the time is up on any rank; take notice of Ctrl-C on any rank."""
+        late, communicator = self.seconds > self.limits.max_seconds, self.objective.communicator
+        if communicator.size == 1:
+            return late
+        own = torch.tensor([late, STOP_REQUESTED.is_set()], dtype=torch.float64)
+        any_late, any_stop = communicator.all_reduce_max(own).tolist()
+        self.interrupted |= bool(any_stop)
+        return bool(any_late)
 
     def _prove(self, positions: Tensor) -> None:
         """Replace the bounds of these configurations by bounds computed in float64."""

@@ -12,11 +12,12 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from straightedge.distributed import guarded_sum
 from straightedge.errors import InputError
 from straightedge.objective import Objective
 from straightedge.rows import STOP_REQUESTED
@@ -95,8 +96,17 @@ class MinibatchSGD:
     def _natural_rate(self) -> float:
         rows, n = self.objective.rows, min(512, self.objective.rows.n_samples)
         buffer = torch.empty(n, rows.n_features, dtype=self.objective.dtype, device=self.objective.device)
-        square = self._mapped(torch.arange(n), buffer).square().sum(dim=1).mean()
+        square = self._mean(lambda: self._mapped(torch.arange(n), buffer).square().sum(dim=1).mean(), ())
         return 0.1 * self.objective.n_classes / float(square.clamp_min(1e-12))
+
+    def _mean(self, own: Callable[[], Tensor], shape: tuple[int, ...]) -> Tensor:
+        """Return the mean over all rows that the ranks' means over their own, of this shape, stand for."""
+        objective = self.objective
+        if objective.communicator.size == 1:
+            return own()
+        share = objective.rows.n_samples / objective.n_total
+        like = torch.empty(math.prod(shape), dtype=objective.dtype, device=objective.device)
+        return guarded_sum(objective.communicator, lambda: own().flatten() * share, like).view(shape)
 
     def _mapped(self, index: Tensor, buffer: Tensor) -> Tensor:
         """Return the mapped rows x̂ (n, D + 1) of a batch."""
@@ -118,17 +128,18 @@ class MinibatchSGD:
 
     def _run_epoch(self) -> None:
         objective = self.objective
-        n_rows = objective.rows.n_samples
-        n_batches = max(1, math.ceil(n_rows / self.batch_size))
-        # one seed an epoch: a resumed run draws the same batches
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch + 1)
-        size = min(self.batch_size, n_rows)
+        n_rows, communicator = objective.rows.n_samples, objective.communicator
+        n_batches = max(1, math.ceil(objective.n_total / self.batch_size))
+        # one seed an epoch (and rank): a resumed run draws the same batches
+        first = communicator.rank << 40
+        generator = torch.Generator().manual_seed(first + self.seed * 1_000_003 + self.epoch + 1)
+        size = min(max(1, self.batch_size // communicator.size), n_rows)
         buffer = torch.empty(size, objective.rows.n_features, dtype=objective.dtype, device=objective.device)
         for batch in range(n_batches):
             index = torch.randint(n_rows, (size,), generator=generator)
             done = (self.epoch + batch / n_batches) / self.epochs
             self._update(index, buffer, self._decay(done))
-            if STOP_REQUESTED.is_set():
+            if STOP_REQUESTED.is_set() and communicator.size == 1:
                 raise KeyboardInterrupt
         self.epoch += 1
 
@@ -139,6 +150,14 @@ class MinibatchSGD:
 
     def _update(self, index: Tensor, buffer: Tensor, decay: float) -> None:
         objective = self.objective
+        gradient = self._mean(lambda: self._data_gradient(index, buffer), objective.shape)
+        gradient += (2 * objective.reg).to(gradient)[:, None, None] * objective.penalised(self.W)
+        self.velocity.mul_(self.momentum).sub_(decay * self.rates.to(gradient)[:, None, None] * gradient)
+        self.W += self.velocity
+
+    def _data_gradient(self, index: Tensor, buffer: Tensor) -> Tensor:
+        """Return X̂_bᵀA_b/n (K, C, D + 1) of this rank's batch."""
+        objective = self.objective
         K, C, width = objective.shape
         rows = self._mapped(index, buffer)
         S = (rows @ self.W.view(K * C, width).t()).view(-1, K, C)
@@ -146,10 +165,7 @@ class MinibatchSGD:
         objective.loss.value_and_gradient(S, objective.y[index])
         if objective.weights is not None:
             S *= (objective.weights[0, index] * objective.n_total).to(S)[:, None, None]
-        gradient = (S.view(-1, K * C).t() @ rows).div_(len(index)).view(K, C, width)
-        gradient += (2 * objective.reg).to(gradient)[:, None, None] * objective.penalised(self.W)
-        self.velocity.mul_(self.momentum).sub_(decay * self.rates.to(gradient)[:, None, None] * gradient)
-        self.W += self.velocity
+        return (S.view(-1, K * C).t() @ rows).div_(len(index)).view(K, C, width)
 
     def _evaluate(self) -> Progress:
         evaluation = self.objective.evaluate(self.W)

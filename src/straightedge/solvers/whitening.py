@@ -18,6 +18,7 @@ import torch
 from scipy.linalg import lapack
 from torch import Tensor
 
+from straightedge.distributed import guarded_sum
 from straightedge.objective import Objective
 from straightedge.rows import block_spans
 
@@ -36,12 +37,16 @@ def second_moment(objective: Objective, sample_rows: int = SAMPLE_ROWS) -> Tenso
     """
     width = objective.rows.n_features + 1
     spans = _spread(objective.rows.n_samples, max(1, sample_rows // objective.communicator.size))
-    parts = objective.pool.run(spans, lambda share: _gram(objective, share))
-    total = torch.zeros(width, width, dtype=objective.dtype, device=objective.device)
-    for part in parts:
-        total += part
-    count = total.new_tensor([float(sum(stop - start for start, stop in spans))])
-    summed = objective.communicator.all_reduce(torch.cat([total.flatten(), count]))
+    count = float(sum(stop - start for start, stop in spans))
+    like = torch.empty(width * width + 1, dtype=objective.dtype, device=objective.device)
+
+    def own_sums() -> Tensor:
+        total = torch.zeros(width, width, dtype=objective.dtype, device=objective.device)
+        for part in objective.pool.run(spans, lambda share: _gram(objective, share)):
+            total += part
+        return torch.cat([total.flatten(), total.new_tensor([count])])
+
+    summed = guarded_sum(objective.communicator, own_sums, like)
     lower = torch.tril(summed[:-1].view(width, width) / summed[-1])
     return lower + torch.tril(lower, -1).T
 
@@ -183,8 +188,13 @@ def _inverse_factor(M: Tensor) -> Tensor:
 def _diagonal_moment(objective: Objective) -> Tensor:
     """Return the mean square of each mapped feature (D + 1,), from a sample."""
     spans = _spread(objective.rows.n_samples, SAMPLE_ROWS)
-    total = torch.zeros(objective.rows.n_features + 1, dtype=objective.dtype, device=objective.device)
-    for block in _mapped_blocks(objective, spans):
-        total += block.square().sum(dim=0)
-    total = objective.communicator.all_reduce(total)
+    like = torch.empty(objective.rows.n_features + 1, dtype=objective.dtype, device=objective.device)
+
+    def own_sums() -> Tensor:
+        total = torch.zeros_like(like)
+        for block in _mapped_blocks(objective, spans):
+            total += block.square().sum(dim=0)
+        return total
+
+    total = guarded_sum(objective.communicator, own_sums, like)
     return total / total[-1]  # the last feature is the constant 1: its sum is the number of rows
