@@ -196,27 +196,27 @@ def one_more(folder, image, name="x.png", **settings):
 def test_cmyk_is_converted_and_counted(folder):
     row, notes = one_more(folder, picture().convert("CMYK"), "x.jpg")
     assert row.shape == (3, 5, 6)
-    assert notes == ["1 images converted from CMYK"]
+    assert notes == ["1 image converted from CMYK"]
 
 
 def test_palette_is_converted_and_counted(folder):
     image = picture(size=(6, 5)).quantize(7)
     row, notes = one_more(folder, image)
     assert (row == np.asarray(image.convert("RGB")).transpose(2, 0, 1)).all()
-    assert notes == ["1 images converted from palette"]
+    assert notes == ["1 image converted from palette"]
 
 
 def test_1_bit_is_converted_and_counted(folder):
     row, notes = one_more(folder, picture().convert("1"))
     assert set(np.unique(row)) <= {0, 255}
-    assert "1 images converted from 1-bit" in notes
+    assert "1 image converted from 1-bit" in notes
 
 
 def test_16_bit_is_scaled_not_clipped(folder):
     values = np.linspace(0, 65535, 30).reshape(5, 6).astype(np.uint16)
     row, notes = one_more(folder, Image.fromarray(values))
     assert (row[0] == np.round(values / 257)).all()
-    assert "1 images scaled from 16 bits" in notes
+    assert "1 image scaled from 16 bits" in notes
 
 
 @pytest.mark.parametrize(("background", "colour"), [("white", (255, 255, 255)), ("#102030", (16, 32, 48))])
@@ -231,7 +231,7 @@ def test_alpha_over_the_stated_background(folder, background, colour):
     assert row[:, 4, 5].tolist() == list(colour)
     mixed = np.array([200, 10, 10]) * 128 / 255 + np.array(colour) * 127 / 255
     assert np.abs(row[:, 0, 1] - mixed).max() <= 1
-    assert found.notes == ["1 images laid over the background"]
+    assert found.notes == ["1 image laid over the background"]
 
 
 def test_transparent_palette_and_grey_alpha(folder):
@@ -276,7 +276,7 @@ def test_exif_rotation_is_applied(tmp_path, orientation, ending):
 def test_animated_gif_gives_its_first_frame_with_a_warning(folder):
     frames = [picture(seed).quantize(16) for seed in (1, 2, 3)]
     save(frames[0], folder / "dog" / "x.gif", save_all=True, append_images=frames[1:])
-    with pytest.warns(StraightedgeWarning, match=r"1 images have several frames.*several-frames"):
+    with pytest.warns(StraightedgeWarning, match=r"1 image have several frames.*several-frames"):
         found = load_dataset(folder)
     assert (found.train.X[-1] == pixels(folder / "dog" / "x.gif")).all()
     with pytest.warns(StraightedgeWarning, match="several-frames"):
@@ -348,7 +348,7 @@ def test_wrong_extension_content_decides(folder):
     (folder / "dog" / "notes.txt").write_text("only words")
     found = load_dataset(folder)
     assert found.train.n == 8
-    assert found.notes == ["1 files that are no images ignored"]
+    assert found.notes == ["1 file without an image ignored"]
 
 
 def test_hidden_files_and_thumbs_db_are_ignored_and_counted(folder):
@@ -359,7 +359,7 @@ def test_hidden_files_and_thumbs_db_are_ignored_and_counted(folder):
     save(picture(), folder / "loose.png")
     found = load_dataset(folder)
     assert found.classes == ("cat", "dog")
-    assert found.notes == ["4 hidden or system files ignored", "1 files that lie in no class folder ignored"]
+    assert found.notes == ["4 hidden or system files ignored", "1 file in no class folder ignored"]
 
 
 def test_symlink_loop_ends(folder):
@@ -367,7 +367,7 @@ def test_symlink_loop_ends(folder):
     (folder / "cat" / "self.png").symlink_to(folder / "cat" / "self.png")
     found = load_dataset(folder)
     assert found.train.n == 6
-    assert "1 links that lead back to their own folder ignored" in found.notes
+    assert "1 link back to a folder above ignored" in found.notes
 
 
 def test_a_linked_class_folder_is_read(folder, tmp_path):

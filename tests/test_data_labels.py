@@ -121,15 +121,15 @@ def test_a_source_with_a_class_the_model_does_not_know_is_refused():
 def test_images_in_both_train_and_test_warn_with_the_count():
     X = np.arange(12.0).reshape(4, 3)
     parts = {"train": Part(X, [0, 1, 0, 1]), "test": Part(X[[1, 1, 2]] + [[0.0], [0.0], [9.5]], [1, 1, 0])}
-    with pytest.warns(StraightedgeWarning, match="2 of 3 rows of test are also in train"):
+    with pytest.warns(StraightedgeWarning, match="2 rows of test, out of 3, are also in train"):
         made = assemble("made", {**parts}, fingerprint="", classes=["a", "b"])
-    assert made.notes == ["2 of 3 rows of test are also in train"]
+    assert made.notes == ["2 rows of test, out of 3, are also in train"]
 
 
 def test_same_image_in_two_classes_fits_and_is_counted():
     X = np.array([[1, 2], [1, 2], [3, 4], [3, 4]], dtype=np.uint8)
     made = assemble("made", {"train": Part(X, [0, 1, 0, 0])}, fingerprint="")
-    assert made.notes == ["1 rows appear under more than one class"]
+    assert made.notes == ["1 row appears under more than one class"]
 
 
 @pytest.mark.parametrize("scaled", ["train", "test"])

@@ -81,7 +81,7 @@ def _labels(
     y, names = _train_labels(train, classes, declared, f"{name} (train)")
     labels = {"train": y}
     for key in [key for key in SPLITS[1:] if key in parts]:
-        where, n = f"{name} ({key})", len(parts[key].X) if hasattr(parts[key].X, "__len__") else None
+        where, n = f"{name} ({key})", int(parts[key].X.shape[0])
         written = _written_names(parts[key].y, classes, n, where)
         labels[key] = align(written, names, n=n, where=where, complete=classes is None and declared is None)
     return labels, names

@@ -11,7 +11,7 @@ import numpy as np
 from straightedge.data.base import Split
 from straightedge.errors import InputError, warn
 
-LARGEST_HASHED = 2**30
+LARGEST_HASHED = 2**29
 """Bytes of rows beyond which repeated rows are not looked for: the search would read the data once more."""
 
 
@@ -26,8 +26,9 @@ def repeated_rows(splits: Mapping[str, Split]) -> list[str]:
     """
     if not all(_can_hash(split.X) for split in splits.values()):
         return []
-    keys = {name: row_hashes(split.X) for name, split in splits.items()}
-    return [*_between_splits(keys), *_between_classes(keys, splits)]
+    ids = row_identities({name: split.X for name, split in splits.items()})
+    noun = "image" if splits["train"].X.ndim == 4 else "row"
+    return [*_between_splits(ids, noun), *_between_classes(ids, splits, noun)]
 
 
 def repeat_warning(remarks: Sequence[str]) -> None:
@@ -51,28 +52,41 @@ def _can_hash(X: Any) -> bool:
     return isinstance(X, np.ndarray) and X.dtype.kind in "biuf" and 0 < X.nbytes <= LARGEST_HASHED
 
 
-def _joined(keys: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(keys).view("V16").reshape(-1)
+def row_identities(parts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return whole numbers, (N,) for each part, that are equal where rows are equal."""
+    keys = np.concatenate([row_hashes(X) for X in parts.values()])
+    order = np.argsort(keys[:, 0], kind="stable")  # equal rows come together by the first 64 bits alone
+    begins = np.ones(len(keys), dtype=np.int64)
+    begins[1:] = (keys[order[1:]] != keys[order[:-1]]).any(axis=1)
+    ids = np.empty(len(keys), dtype=np.int64)
+    ids[order] = np.cumsum(begins) - 1
+    ends = np.cumsum([len(X) for X in parts.values()])[:-1]
+    return dict(zip(parts, np.split(ids, ends), strict=True))
 
 
-def _between_splits(keys: Mapping[str, np.ndarray]) -> list[str]:
-    train = {bytes(key) for key in _joined(keys["train"])}
+def _between_splits(ids: Mapping[str, np.ndarray], noun: str) -> list[str]:
     remarks = []
-    for name in [name for name in keys if name != "train"]:
-        count = sum(bytes(key) in train for key in _joined(keys[name]))
+    for name in [name for name in ids if name != "train"]:
+        count = int(np.isin(ids[name], ids["train"]).sum())
         if count:
-            remarks.append(f"{count} of {len(keys[name])} rows of {name} are also in train")
+            verb = "is" if count == 1 else "are"
+            remarks.append(f"{counted(count, noun)} of {name}, out of {len(ids[name])}, {verb} also in train")
     return remarks
 
 
-def _between_classes(keys: Mapping[str, np.ndarray], splits: Mapping[str, Split]) -> list[str]:
+def _between_classes(ids: Mapping[str, np.ndarray], splits: Mapping[str, Split], noun: str) -> list[str]:
     """Count distinct rows that carry more than one label, over all splits."""
-    rows = np.concatenate(list(keys.values()))
-    labels = np.concatenate([splits[name].y for name in keys]).astype(np.uint64)
-    with_label = np.unique(np.column_stack([rows, labels]), axis=0)
-    _, times = np.unique(with_label[:, :2], axis=0, return_counts=True)
-    count = int((times > 1).sum())
-    return [f"{count} rows appear under more than one class"] if count else []
+    labels = np.concatenate([splits[name].y for name in ids])
+    n_classes = int(labels.max()) + 1 if len(labels) else 1
+    pairs = np.unique(np.concatenate(list(ids.values())) * n_classes + labels)
+    count = int((np.bincount(pairs // n_classes) > 1).sum())
+    verb = "appears" if count == 1 else "appear"
+    return [f"{counted(count, noun)} {verb} under more than one class"] if count else []
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a count with its noun, such as ``1 image`` or ``3 images``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def warn_on_ranges(splits: Mapping[str, Split], sample: int = 2000) -> None:
@@ -135,7 +149,7 @@ def checked_rows(X: Any, where: str) -> Any:
     return X
 
 
-def refuse_not_finite(X: np.ndarray, where: str, block: int = 8192, largest: int = 2**30) -> None:
+def refuse_not_finite(X: np.ndarray, where: str, block: int = 8192, largest: int = 2**28) -> None:
     """Refuse NaN and ±Inf, naming row and column; arrays beyond `largest` bytes are left to the fit."""
     if X.dtype.kind != "f" or X.nbytes > largest:
         return

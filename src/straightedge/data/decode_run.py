@@ -15,7 +15,7 @@ from straightedge.data import fingerprint
 from straightedge.data.bar import bar
 from straightedge.data.base import Split
 from straightedge.data.cache import Entry
-from straightedge.data.checks import repeated_rows
+from straightedge.data.checks import counted, repeated_rows
 from straightedge.data.container import ByteSource
 from straightedge.data.decode_pool import BLOCK_BYTES, BLOCK_COUNT, DecodePool
 from straightedge.data.decode_worker import Finding, decode_block
@@ -87,17 +87,15 @@ class Found:
         }
 
     def _notes(self) -> list[str]:
-        notes = [f"{self.not_images} files that are no images ignored"] if self.not_images else []
-        counted = [
-            (mark, n) for mark, n in sorted(self.marks.items()) if mark != "grey" or self.channels == 3
-        ]
-        notes += [f"{n} images {SAID.get(mark, 'converted from ' + mark)}" for mark, n in counted]
+        notes = [f"{counted(self.not_images, 'file')} without an image ignored"] if self.not_images else []
+        told = [(mark, n) for mark, n in sorted(self.marks.items()) if mark != "grey" or self.channels == 3]
+        notes += [f"{counted(n, 'image')} {SAID.get(mark, 'converted from ' + mark)}" for mark, n in told]
         return notes + [f"skipped: {name}" for name in self.skipped]
 
     def _warnings(self) -> list[tuple[str, str]]:
         several = self.marks["first frame"]
         return (
-            [("several-frames", f"{several} images have several frames; the first is used")]
+            [("several-frames", f"images with several frames: {several}; the first frame is used")]
             if several
             else []
         )

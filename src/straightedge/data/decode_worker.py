@@ -7,6 +7,7 @@ a length and a JSON header, then raw bytes, each way. It ends when its input end
 from __future__ import annotations
 
 import json
+import os
 import signal
 import struct
 import sys
@@ -91,4 +92,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BrokenPipeError:  # the parent was killed; nobody is left to tell
+        os._exit(1)

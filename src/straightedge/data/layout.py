@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from straightedge.data.checks import counted
 from straightedge.data.labels import classes_differ
 from straightedge.data.listing import Item, Listing, printable
 from straightedge.errors import InputError
@@ -56,7 +57,7 @@ def arrange(listing: Listing, where: str) -> Layout:
     notes = _notes(listing)
     if splits:
         depth += 1
-        notes += [f"{other} files outside train, validation and test ignored"] if other else []
+        notes += [f"{counted(other, 'file')} outside train, validation and test ignored"] if other else []
     names = splits or {"train": None}
     folders = {split: _class_folders(listing.folders, depth, folder) for split, folder in names.items()}
     empty = [split for split in folders if split != "train" and not folders[split]]
@@ -65,7 +66,7 @@ def arrange(listing: Listing, where: str) -> Layout:
     _check_classes(folders, where)
     items = {split: _under(listing.items, depth, folder) for split, folder in names.items()}
     loose = sum(len(item.path.parts) == depth + 1 for item in listing.items)
-    notes += [f"{loose} files that lie in no class folder ignored"] if loose else []
+    notes += [f"{counted(loose, 'file')} in no class folder ignored"] if loose else []
     return _labelled(folders["train"], items, depth, notes, where)
 
 
@@ -91,9 +92,9 @@ def _refuse_pickles(listing: Listing, where: str) -> None:
 
 
 def _notes(listing: Listing) -> list[str]:
-    notes = [f"{listing.ignored} hidden or system files ignored"] if listing.ignored else []
+    notes = [f"{counted(listing.ignored, 'hidden or system file')} ignored"] if listing.ignored else []
     return notes + (
-        [f"{listing.loops} links that lead back to their own folder ignored"] if listing.loops else []
+        [f"{counted(listing.loops, 'link')} back to a folder above ignored"] if listing.loops else []
     )
 
 

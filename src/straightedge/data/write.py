@@ -24,6 +24,8 @@ from straightedge.data.tables import arrow
 from straightedge.errors import InputError
 
 BLOCK_BYTES = 2**24
+PLAIN = {"use_dictionary": ["label", "split"], "compression": "none"}
+"""Settings of the Parquet writer: entries of features hardly repeat, so packing them only costs time."""
 ALIGNMENT = 64
 
 
@@ -159,7 +161,7 @@ def _write_parquet(path: Path, parts: Mapping[str, Part], about: dict[str, Any])
         [("embedding", pa.list_(entry, width)), ("label", pa.string()), ("split", pa.string())],
         metadata={"straightedge": json.dumps(about, default=str)},
     )
-    with writing(path) as writer, parquet.ParquetWriter(_Counted(writer), schema) as table:
+    with writing(path) as writer, parquet.ParquetWriter(_Counted(writer), schema, **PLAIN) as table:
         for split, part in parts.items():
             row = 0
             for block in blocks_of(part.X):
