@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from linear_problems import CONJUGATES, LOOPS
 
+from linear_problems import CONJUGATES, LOOPS
 from straightedge import course
 from straightedge.errors import InputError
 from straightedge.gradcheck import check_gradient
