@@ -1,8 +1,11 @@
 """Zip and tar files: the same rows as from a folder, and every line on archives of the list of bad inputs."""
 
 import io
+import os
 import tarfile
+import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -224,6 +227,19 @@ def test_the_python_batches_of_cifar10_are_never_opened(tmp_path):
         load_dataset(make_tar(tmp_path / "cifar-10-python.tar.gz", "w:gz", members=members))
     assert caught.value.code == "pickle-refused"
     assert "binary" in caught.value.mend
+
+
+@pytest.mark.slow
+def test_sixty_thousand_images_start_within_three_seconds_the_second_time():
+    path = Path(os.environ.get("STRAIGHTEDGE_CIFAR10", "../shared/data/cifar10-images.zip"))
+    if not path.exists():
+        pytest.skip("no CIFAR-10 zip")
+    first = load_dataset(path)
+    assert (first.train.n, first.test.n, first.image_shape) == (50_000, 10_000, (3, 32, 32))
+    start = time.perf_counter()
+    second = load_dataset(path)
+    assert time.perf_counter() - start < 3
+    assert second.fingerprint == first.fingerprint and isinstance(second.train.X, np.memmap)
 
 
 def test_nothing_is_written_beside_an_archive(tmp_path):

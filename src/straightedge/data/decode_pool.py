@@ -82,11 +82,16 @@ def _read_into(stream: IO[bytes], view: memoryview) -> int:
     return done
 
 
+def available_cores() -> int:
+    """Return how many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class DecodePool:
     """Worker processes, started at the second block: a small folder never pays for them."""
 
     def __init__(self, n_workers: int | None = None) -> None:
-        self._n = n_workers or max(1, min(16, len(os.sched_getaffinity(0))))
+        self._n = n_workers or max(1, min(16, available_cores()))
         self._threads: ThreadPoolExecutor | None = None
         self._idle: SimpleQueue[Worker] = SimpleQueue()
         self._workers: list[Worker] = []
