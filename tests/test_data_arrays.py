@@ -131,6 +131,29 @@ def test_npy_without_labels_says_how_to_give_them(tmp_path):
         load_dataset(tmp_path / "X.npy")
 
 
+@pytest.mark.parametrize("words", [["2", "0", "1"], ["hen", "cat", "dog"]], ids=["numbers", "words"])
+def test_labels_from_a_text_file(tmp_path, words):
+    np.save(tmp_path / "X.npy", X[:3])
+    (tmp_path / "y.txt").write_text("\n".join(words) + "\n")
+    found = load_dataset(tmp_path / "X.npy", labels=tmp_path / "y.txt")
+    assert [found.classes[label] for label in found.train.y] == words
+
+
+def test_a_label_file_that_is_no_text(tmp_path):
+    np.save(tmp_path / "X.npy", X[:3])
+    (tmp_path / "y.txt").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(InputError, match="labels-file"):
+        load_dataset(tmp_path / "X.npy", labels=tmp_path / "y.txt")
+
+
+def test_a_size_is_only_for_image_files(tmp_path):
+    np.savez(tmp_path / "a.npz", X=X, y=y)
+    for source in (tmp_path / "a.npz", "digits"):
+        with pytest.raises(InputError) as caught:
+            load_dataset(source, size=8)
+        assert caught.value.code == "size"
+
+
 def test_a_missing_half_of_a_pair(tmp_path):
     np.save(tmp_path / "X.npy", X)
     with pytest.raises(InputError, match=r"y.npy.*file-missing"):

@@ -177,9 +177,11 @@ def test_mixed_sizes_need_a_size(folder):
     assert "wide.png" in caught.value.where and "--size" in caught.value.mend
     assert load_dataset(folder, size=4).image_shape == (3, 4, 4)
     assert load_dataset(folder, size=(4, 7)).image_shape == (3, 4, 7)
+    assert load_dataset(folder, size="12").image_shape == (3, 12, 12)
+    assert load_dataset(folder, size="4x7").image_shape == (3, 4, 7)
 
 
-@pytest.mark.parametrize("size", [0, -3, 10**6, (3, 4, 5)])
+@pytest.mark.parametrize("size", [0, -3, 10**6, (3, 4, 5), "", "x", "3x", "axb", "3x4x5", 2.5j, ()])
 def test_a_size_that_is_none(folder, size):
     with pytest.raises(InputError) as caught:
         load_dataset(folder, size=size)

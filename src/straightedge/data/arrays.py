@@ -16,6 +16,7 @@ from straightedge.data import fingerprint
 from straightedge.data.assemble import SPLITS, Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.checks import checked_rows
+from straightedge.data.labels import plain_labels
 from straightedge.data.npz import is_npy, read_npy, read_npz
 from straightedge.data.write import sidecar
 from straightedge.errors import InputError
@@ -49,7 +50,7 @@ def load(source: str, **options: Any) -> Dataset:
                 "npy-labels-missing",
                 "a .npy of features needs its labels",
                 source,
-                "give both files, X.npy,y.npy, or --labels y.npy",
+                "give both files, X.npy,y.npy, or --labels y.npy (or a text file, one label a line)",
             )
         return _load_pair(source, path, Path(options["labels"]), options)
     return _load_npz(source, path, options)
@@ -57,7 +58,7 @@ def load(source: str, **options: Any) -> Dataset:
 
 def _load_pair(name: str, rows: Path, labels: Path, options: Mapping[str, Any]) -> Dataset:
     X = checked_rows(read_npy(rows), str(rows))
-    part = Part(X, read_npy(labels))
+    part = Part(X, read_label_file(labels))
     return assemble(
         name,
         {"train": part},
@@ -65,6 +66,25 @@ def _load_pair(name: str, rows: Path, labels: Path, options: Mapping[str, Any]) 
         declared=options.get("classes"),
         image_shape=image_shape(X),
     )
+
+
+def read_label_file(path: Path) -> Any:
+    """Read labels from a `.npy`, or from a text file with one label a line.
+
+    Raises:
+        InputError: ``file-missing``, ``npy-objects``, ``npy-broken``, ``labels-file``.
+    """
+    if path.suffix.lower() == ".npy" or not path.is_file() or is_npy(path):
+        return read_npy(path)
+    try:
+        return plain_labels([line.strip() for line in path.read_text(encoding="utf-8").splitlines()])
+    except UnicodeDecodeError as error:
+        raise InputError(
+            "labels-file",
+            f"the file is no text: {error}",
+            str(path),
+            "give a .npy or a text file, one label a line",
+        ) from None
 
 
 def _load_described(name: str, path: Path, options: Mapping[str, Any]) -> Dataset:

@@ -21,6 +21,9 @@ from straightedge.data.images import Decoding, parse_background
 from straightedge.data.layout import arrange
 from straightedge.errors import InputError, warn
 
+LARGEST_SIDE = 4096
+"""Pixels of the longest side that images are resized to."""
+
 
 def load(source: str, **options: Any) -> Dataset:
     """Read a folder, zip or tar of class folders.
@@ -42,18 +45,36 @@ def load(source: str, **options: Any) -> Dataset:
 
 
 def decoding(size: Any, background: str) -> Decoding:
-    """Return the settings of decoding, checked."""
-    if isinstance(size, int):
-        size = (size, size)
-    if size is not None and (len(size) != 2 or not all(0 < int(side) <= 4096 for side in size)):
-        raise InputError(
-            "size", f"{size!r} is no image size", mend="one number of pixels, or height and width"
-        )
+    """Return the settings of decoding, checked.
+
+    Raises:
+        InputError: ``size``, ``background``.
+    """
     try:
         colour = parse_background(background)
     except ValueError:
         raise InputError("background", f"{background!r} is no colour", mend="white, black, #rrggbb") from None
-    return Decoding(3, (int(size[0]), int(size[1])) if size else None, colour)
+    return Decoding(3, parse_size(size), colour)
+
+
+def parse_size(size: Any) -> tuple[int, int] | None:
+    """Return (height, width) from a number, a pair, or text: ``32`` or ``HEIGHTxWIDTH``.
+
+    Raises:
+        InputError: ``size``.
+    """
+    if size is None:
+        return None
+    sides = size.lower().split("x") if isinstance(size, str) else size
+    sides = list(sides) if isinstance(sides, list | tuple) else [sides]
+    sides = sides * 2 if len(sides) == 1 else sides
+    try:
+        height, width = (int(side) for side in sides)
+    except (TypeError, ValueError):
+        height = width = 0
+    if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE):
+        raise InputError("size", f"{size!r} is no image size", mend="a number of pixels, or HEIGHTxWIDTH")
+    return height, width
 
 
 def dataset_of(

@@ -178,6 +178,14 @@ def _from_objects(y: np.ndarray, where: str) -> np.ndarray:
     )
 
 
+def plain_labels(labels: Sequence[Any]) -> list[Any]:
+    """Return labels as whole numbers if all of them are, else as text."""
+    texts = [str(label) for label in labels]
+    if all(text.removeprefix("-").isascii() and text.removeprefix("-").isdigit() for text in texts):
+        return [int(text) for text in texts]
+    return texts
+
+
 def is_nan(value: Any) -> bool:
     """Whether a value is the float NaN, whatever its type."""
     return isinstance(value, float | np.floating) and bool(np.isnan(value))

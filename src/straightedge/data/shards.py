@@ -20,6 +20,7 @@ from straightedge.data.base import Dataset
 from straightedge.data.columns import split_of
 from straightedge.data.container import BROKEN, broken_archive
 from straightedge.data.decode_run import IMAGE_ENDINGS
+from straightedge.data.labels import plain_labels
 from straightedge.data.listing import Item, is_ignored, list_tar, printable
 from straightedge.data.sample_images import Samples, load_samples
 from straightedge.data.table_plan import LABEL_COLUMNS
@@ -145,14 +146,6 @@ def _samples(source: Path, paths: Sequence[Path], wanted: str | None) -> Samples
     places = [(shard, image) for shard in shards for image in shard.images]
     labels = plain_labels([label for shard in shards for label in shard.labels])
     return Samples(names, [image.size for _, image in places], labels, partial(_read, places))
-
-
-def plain_labels(labels: list[Any]) -> list[Any]:
-    """Return labels as whole numbers if all of them are, else as text."""
-    texts = [str(label) for label in labels]
-    if all(text.removeprefix("-").isascii() and text.removeprefix("-").isdigit() for text in texts):
-        return [int(text) for text in texts]
-    return texts
 
 
 def read_shard(path: Path, wanted: str | None) -> Shard:

@@ -42,13 +42,16 @@ SUFFIXES = {
 }
 """Files by their ending: ending -> module."""
 
+DECODED = (".folders", ".shards", ".columns")
+"""Modules that decode image files, which can be given another size."""
+
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".p", ".bin.pkl")
 
 
 def load_dataset(
     source: str | os.PathLike[str],
     *,
-    size: int | tuple[int, int] | None = None,
+    size: int | str | tuple[int, int] | None = None,
     root: str | os.PathLike[str] | None = None,
     skip_bad: bool = False,
     background: str = "white",
@@ -64,7 +67,7 @@ def load_dataset(
         source: ``digits``, ``cifar10``, ``mnist``, ``fashion-mnist``; a folder, ``.zip`` or ``.tar[.gz]``
             of class folders with or without ``train/ val/ test/``; ``.npz``; ``X.npy,y.npy``; Parquet, Arrow
             or Feather files or a folder of them; tar shards; svmlight.
-        size: Pixels (height and width, or one number for both) that every image is resized to.
+        size: Pixels that every image is resized to: one number, a pair, or text such as ``32`` or ``24x32``.
         root: Folder that holds, or receives, the files of a named source.
         skip_bad: Go on without images that cannot be decoded, and list them in the notes.
         background: Colour under transparent pixels, a CSS name or ``#rrggbb``.
@@ -82,6 +85,10 @@ def load_dataset(
     """
     text = os.fspath(source)
     load = reader(text)
+    if size is not None and not load.__module__.endswith(DECODED):
+        raise InputError(
+            "size", "this source holds pixels as they are, no image files", text, "leave --size out"
+        )
     return load(
         text,
         size=size,
