@@ -150,8 +150,9 @@ def test_a_size_is_only_for_image_files(tmp_path):
     np.savez(tmp_path / "a.npz", X=X, y=y)
     for source in (tmp_path / "a.npz", "digits"):
         with pytest.raises(InputError) as caught:
-            load_dataset(source, size=8)
+            load_dataset(source, size=9)
         assert caught.value.code == "size"
+    assert load_dataset("digits", size=8).image_shape == (1, 8, 8)
 
 
 def test_a_missing_half_of_a_pair(tmp_path):

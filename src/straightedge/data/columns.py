@@ -52,10 +52,6 @@ def load(source: str, **options: Any) -> Dataset:
         from straightedge.data import table_images
 
         return table_images.load(source, tables, plan, key, notes, options)
-    if options.get("size") is not None:
-        raise InputError(
-            "size", "only images have a size, and this table has none", source, "leave --size out"
-        )
     parts = {split: _part(group, plan, split) for split, group in tables.items()}
     if list(parts) == ["train"]:
         parts = _by_split_column(tables["train"], plan, parts["train"])

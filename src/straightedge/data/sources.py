@@ -42,9 +42,6 @@ SUFFIXES = {
 }
 """Files by their ending: ending -> module."""
 
-DECODED = (".folders", ".shards", ".columns")
-"""Modules that decode image files, which can be given another size."""
-
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".p", ".bin.pkl")
 
 
@@ -85,11 +82,7 @@ def load_dataset(
     """
     text = os.fspath(source)
     load = reader(text)
-    if size is not None and not load.__module__.endswith(DECODED):
-        raise InputError(
-            "size", "this source holds pixels as they are, no image files", text, "leave --size out"
-        )
-    return load(
+    found = load(
         text,
         size=size,
         root=root,
@@ -101,6 +94,27 @@ def load_dataset(
         classes=classes,
         **options,
     )
+    _check_size(found, size)
+    return found
+
+
+def _check_size(found: Dataset, size: Any) -> None:
+    """Refuse a size that a source could not follow: it holds pixels or features as they are."""
+    from straightedge.data.folders import parse_size
+
+    wanted = parse_size(size)
+    if wanted is not None and (found.image_shape is None or found.image_shape[1:] != wanted):
+        held = (
+            "features"
+            if found.image_shape is None
+            else "images of {1} × {2} pixels".format(*found.image_shape)
+        )
+        raise InputError(
+            "size",
+            f"this source holds {held} as they are and cannot be resized",
+            found.name,
+            "leave --size out",
+        )
 
 
 def reader(source: str) -> Callable[..., Dataset]:
