@@ -165,7 +165,16 @@ class MinibatchSGD:
         objective.loss.value_and_gradient(S, objective.y[index])
         if objective.weights is not None:
             S *= (objective.weights[0, index] * objective.n_total).to(S)[:, None, None]
-        return (S.view(-1, K * C).t() @ rows).div_(len(index)).view(K, C, width)
+        rates = (decay * self.rates).to(S)
+        S *= (-rates / len(index))[None, :, None]
+        shrink = (1 - 2 * decay * self.rates * objective.reg).to(S)[:, None, None]
+        if self.momentum:
+            self.velocity.mul_(self.momentum).sub_((1 - shrink) * objective.penalised(self.W))
+            self.velocity.view(K * C, width).addmm_(S.view(-1, K * C).t(), rows)
+            self.W += self.velocity
+        else:  # W ← (1 − 2 η reg) W − η X̂ᵀA/n, in two sweeps over W
+            (self.W if objective.bias == "penalized" else self.W[..., :-1]).mul_(shrink)
+            self.W.view(K * C, width).addmm_(S.view(-1, K * C).t(), rows)
 
     def _evaluate(self) -> Progress:
         evaluation = self.objective.evaluate(self.W)

@@ -7,16 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from straightedge import protocols
-from straightedge.data import Dataset, Split
-from straightedge.fitting import FitSettings, build_objective, checked_reg
-from straightedge.moments import fit_affine
+from straightedge.fitting import checked_reg
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
-from straightedge.rows import Rows
 from straightedge.selection import (
     Choice,
     SelectionSettings,
@@ -26,13 +22,12 @@ from straightedge.selection import (
     fold_of_rows,
     hold_out,
     judge,
-    mean_square_norm,
     rule_in_words,
     solve_path,
 )
 from straightedge.solvers.base import Limits, Solution, Status, minimize
 from straightedge.solvers.sgd import MinibatchSGD
-from straightedge.workflow.options import FitOptions
+from straightedge.workflow.problem import Problem
 from straightedge.workflow.stages import Stages, Stopped
 
 DEFAULT_REG = 5e-5  # of the mean square norm of a row
@@ -60,6 +55,7 @@ class Fitted:
         path_points: (reg, W (C, D + 1)) of every value tried.
         trace: All trace rows.
         grid: Facts of an SGD search: the heads' learning rates.
+        trained_on: Indices of the training rows W was fitted on; None for all.
     """
 
     W: Tensor
@@ -74,55 +70,6 @@ class Fitted:
     path_points: list[tuple[float, Tensor]] = field(default_factory=list)
     trace: list[dict[str, Any]] = field(default_factory=list)
     grid: list[dict[str, float]] | None = None
-
-
-class Problem:
-    """The training samples of a dataset, ready to be solved for any reg.
-
-    Attributes:
-        X: Training rows as they lie.
-        y: (N,) labels.
-        classes: Class names.
-        affine: Fitted on the training rows.
-        scale: Mean of ‖x̂‖².
-    """
-
-    def __init__(self, dataset: Dataset, options: FitOptions) -> None:
-        self.dataset, self.options = dataset, options
-        self.settings = options.settings()
-        self.X, self.y = dataset.train.X, dataset.train.y
-        self.classes = dataset.classes
-        rows = Rows(self.X, device=options.device)
-        self.affine = fit_affine(rows, options.preprocess, dataset.image_shape)
-        self.scale = mean_square_norm(rows, self.affine)
-        self.in_memory = rows.in_memory or isinstance(self.X, np.ndarray)
-
-    def objective(
-        self, reg: Sequence[float], index: np.ndarray | None = None, settings: FitSettings | None = None
-    ) -> Objective:
-        """Return the objective on all training rows, or on those of ``index``."""
-        settings = settings or self.settings
-        labels = torch.from_numpy(self.y)
-        order = None if index is None else torch.from_numpy(index)
-        weights = None
-        if order is not None and not self.in_memory:
-            # rows that are read in order stay in order; those left out have weight 0
-            weights = torch.zeros(len(labels), dtype=torch.float64).index_fill_(0, order, 1.0)
-            order = None
-        rows = Rows(self.X, device=self.options.device, order=order)
-        labels = labels if order is None else labels[order]
-        return build_objective(
-            rows, labels, len(self.classes), reg, settings, affine=self.affine, weights=weights
-        )
-
-    def scores(self, W: Tensor, X: Any) -> Tensor:
-        """Return scores (N, K, C) of W (K, C, D + 1) on rows of X."""
-        rows = Rows(X, device=self.options.device)
-        labels = torch.zeros(rows.n_samples, dtype=torch.int64)
-        objective = build_objective(
-            rows, labels, len(self.classes), [1.0] * len(W), self.settings, affine=self.affine
-        )
-        return objective.scores(W.to(objective.device)).cpu()
 
 
 def fit_single(problem: Problem, stages: Stages) -> Fitted:
@@ -159,13 +106,13 @@ def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
     selection = options.selection()
     if options.folds is not None:
         return _chosen_by_folds(problem, stages, selection, memory)
-    train, X_validation, y_validation = _validation(problem, selection)
+    train, X_validation, held_out, y_validation = _validation(problem, selection)
     n_train = len(problem.y) if train is None else len(train)
     grid = grid_of(problem, n_train)
     path = solve_path(
         lambda part: problem.objective(part, train), grid, problem.settings, memory=memory, solve=stages.solve
     )
-    scores = problem.scores(path.W, X_validation)
+    scores = problem.scores(path.W, X_validation, held_out)
     choice = _choice(problem, selection, scores, y_validation, grid, path)
     final, reg = _refit(problem, stages, choice, train, n_train)
     return Fitted(
@@ -182,19 +129,18 @@ def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
     )
 
 
-def _validation(problem: Problem, selection: SelectionSettings) -> tuple[np.ndarray | None, Any, np.ndarray]:
-    """Return training indices (None for all), validation rows and labels."""
+def _validation(
+    problem: Problem, selection: SelectionSettings
+) -> tuple[np.ndarray | None, Any, np.ndarray | None, np.ndarray]:
+    """Return training indices (None for all), where validation rows are, which they are there, their labels."""
     own = problem.dataset.validation
     if own is not None:
-        return None, own.X, own.y
+        return None, own.X, None, own.y
     size: float | int = selection.validation_size
     if problem.options.protocol is not None:
         size = protocols.protocol(problem.options.protocol).split.size(len(problem.y))
     train, validation = hold_out(problem.y, size, selection.seed)
-    if hasattr(problem.X, "read"):
-        rows = [problem.X.read(int(i), int(i) + 1) for i in validation]
-        return train, np.concatenate(rows), problem.y[validation]
-    return train, problem.X[validation], problem.y[validation]
+    return train, problem.X, validation, problem.y[validation]
 
 
 def _choice(
@@ -233,15 +179,7 @@ def _refit(
         return stages.solve(problem.objective([reg]), problem.settings, W=start), reg
     if hasattr(problem.X, "read") or isinstance(problem.X, np.memmap):
         return problem_solution(choice), choice.reg  # two sources on disk are not one: the path's W stands
-    both = Split(np.concatenate([problem.X, own.X]), np.concatenate([problem.y, own.y]))
-    objective = build_objective(
-        Rows(both.X, device=problem.options.device),
-        torch.from_numpy(both.y),
-        len(problem.classes),
-        [reg],
-        problem.settings,
-        affine=problem.affine,
-    )
+    objective = problem.objective_with(own.X, own.y, [reg])
     return stages.solve(objective, problem.settings, W=start), reg
 
 
@@ -277,6 +215,7 @@ def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSetti
         W=path.W,
         memory=memory,
         solve=stages.solve,
+        communicator=problem.communicator,
     )
     choice = _choice(problem, selection, scores, problem.y, grid, path)
     final = problem_solution(choice)
@@ -312,6 +251,7 @@ def out_of_fold_scores(problem: Problem, fitted: Fitted, stages: Stages) -> np.n
         affine=problem.affine,
         W=fitted.W[None],
         solve=stages.solve,
+        communicator=problem.communicator,
     )
     return scores[:, 0].numpy()
 
@@ -322,7 +262,7 @@ def out_of_fold_scores(problem: Problem, fitted: Fitted, stages: Stages) -> np.n
 def fit_search(problem: Problem) -> Fitted:
     """Train a grid of (learning rate, reg) heads in the same batches; the best on validation is the model."""
     selection = problem.options.selection()
-    train, X_validation, y_validation = _validation(problem, selection)
+    train, X_validation, held_out, y_validation = _validation(problem, selection)
     regs = problem.options.regs or [float(f"{problem.scale * r:.3g}") for r in SEARCH_REGS]
     natural = 0.1 * len(problem.classes) / problem.scale
     rates = (
@@ -333,9 +273,9 @@ def fit_search(problem: Problem) -> Fitted:
     heads = [(rate, reg) for rate in rates for reg in regs]
     objective = problem.objective([reg for _, reg in heads], train)
     solution = _sgd(objective, problem, [rate for rate, _ in heads])
-    scores = problem.scores(solution.W, X_validation)
+    scores = problem.scores(solution.W, X_validation, held_out)
     choice = _choice(problem, selection, scores, y_validation, [reg for _, reg in heads], solution)
-    choice.notes = [note for note in choice.notes if "edge" not in note]
+    choice.notes = []  # the heads are not at their optima: the table says so
     index = choice.index
     return Fitted(
         solution.W[index],
@@ -349,6 +289,7 @@ def fit_search(problem: Problem) -> Fitted:
         path_points=[],
         trace=solution.trace,
         grid=[{"learning_rate": rate, "reg": reg} for rate, reg in heads],
+        trained_on=train,
     )
 
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from straightedge.calibration import fit_temperature, probabilities
 from straightedge.data import Dataset, Split
 from straightedge.evaluation import evaluate, hardest, suspects
 from straightedge.model import LinearModel
-from straightedge.workflow.choosing import Fitted, Problem
+from straightedge.workflow.choosing import Fitted
+from straightedge.workflow.problem import Problem, slice_of
 
 SHOWN = 60  # suspects and hardest images in metrics.json and on the page; the CSV files have all
 SUSPECT_SHARE = 0.02
@@ -58,7 +60,8 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
         "probabilities": loss == "softmax" or temperature is not None,
     }
     train_scores = problem.scores(fitted.W[None], problem.X)[:, 0].numpy()
-    splits = {"train": evaluate(train_scores, problem.y, classes, **settings)}
+    seen = slice(None) if fitted.trained_on is None else fitted.trained_on
+    splits = {"train": evaluate(train_scores[seen], problem.y[seen], classes, **settings)}
     shown, shown_name, scores = dataset.train, "train", train_scores
     if fitted.held_out_scores is not None and fitted.held_out_labels is not None:
         splits["validation"] = evaluate(fitted.held_out_scores, fitted.held_out_labels, classes, **settings)
@@ -66,13 +69,24 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
         splits["validation"]["kind"] = "out of fold" if folds else "held out"
     if dataset.test is not None:
         shown, shown_name = dataset.test.open("evaluation of the final model"), "test"
-        scores = model.scores(shown.X)
+        scores = _scores(problem, model, shown.X)
         splits["test"] = evaluate(scores, shown.y, classes, **settings)
     judged = Judged(splits, shown, shown_name, scores, temperature=temperature)
     judged.hardest = _hardest(judged, classes)
     if fitted.out_of_fold is not None:
         judged.suspects = _suspects(fitted.out_of_fold, dataset.train, classes)
     return judged
+
+
+def _scores(problem: Problem, model: LinearModel, X: Any) -> np.ndarray:
+    """Return the model's scores (N, C) of rows that no rank has read yet: each reads its part."""
+    if problem.communicator.size == 1:
+        return np.asarray(model.scores(X))
+    parts = problem.gathered(
+        int(X.shape[0]),
+        lambda start, stop: torch.from_numpy(np.asarray(model.scores(slice_of(X, start, stop)))),
+    )
+    return parts.numpy()
 
 
 def _name(split: Split, row: int) -> str:

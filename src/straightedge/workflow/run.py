@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,14 +16,22 @@ import numpy as np
 
 from straightedge import __version__
 from straightedge.data import Dataset, Split, load_dataset
+from straightedge.distributed import (
+    Communicator,
+    current,
+    first_on_host,
+    restarts,
+    same_everywhere,
+    together,
+)
 from straightedge.errors import InputError
 from straightedge.model import LinearModel
 from straightedge.report import collect_assets, save_assets, templates_png, write_report
 from straightedge.runs import RunFolder
+from straightedge.runs.checkpoint import CHECKPOINT_FILE
 from straightedge.solvers.base import Callback
 from straightedge.workflow.choosing import (
     Fitted,
-    Problem,
     fit_chosen,
     fit_search,
     fit_single,
@@ -38,7 +47,8 @@ from straightedge.workflow.judging import (
     temperature_of,
 )
 from straightedge.workflow.options import FitOptions
-from straightedge.workflow.stages import Stages
+from straightedge.workflow.problem import Problem
+from straightedge.workflow.stages import Stages, Stopped
 
 Say = Callable[[str], None]
 SUSPECTS_UP_TO = 200_000  # training samples beyond which suspects are ranked only when folds give them anyway
@@ -62,21 +72,43 @@ def run_fit(
         MachineError: The machine's.
         Stopped: Ctrl-C; a checkpoint is in place.
     """
+    communicator = current(options.device)
+    try:
+        return _run_fit(options, communicator, callbacks, say)
+    except Stopped:
+        raise
+    except BaseException as error:
+        communicator.fail(error)
+        raise
+
+
+def _run_fit(
+    options: FitOptions, communicator: Communicator, callbacks: tuple[Callback, ...], say: Say
+) -> dict[str, Any]:
+    """Do what `run_fit` says, on every rank; the first one writes."""
+    first = communicator.rank == 0
     options = with_protocol(options.checked())
+    if not first:
+        options = replace(options, progress=False)
+    if (done := _done_before(options, communicator)) is not None:
+        return done
     notes: list[str] = []
     say("reading")
-    images, dataset, extractor = _read(options)
+    images, dataset, extractor = first_on_host(communicator, lambda: _read(options))
     fingerprints = {
         "data": dataset.fingerprint,
         "config": options.identity(),
         "classes": list(dataset.classes),
         "code": __version__,
     }
-    with _folder(options, dataset, fingerprints) as run:
-        stages = Stages(run, options.checkpoint_every, callbacks)
-        if options.resume and (saved := run.load_checkpoint(fingerprints)) is not None:
-            stages.restore(*saved)
-        problem = Problem(dataset, options)
+    same_everywhere(communicator, fingerprints | {"versions": versions(), "n": dataset.train.n})
+    run = together(
+        communicator, lambda: _folder(options, dataset, fingerprints, communicator) if first else None
+    )
+    with run or nullcontext():
+        stages = Stages(run, options.checkpoint_every, callbacks, communicator)
+        stages.resume(together(communicator, lambda: run.load_checkpoint(fingerprints) if run else None))
+        problem = Problem(dataset, options, communicator)
         say("fitting")
         fitted = _fit(problem, stages, options)
         if _wants_suspects(problem, fitted, options):
@@ -88,8 +120,10 @@ def run_fit(
         notes += dataset.notes + (fitted.choice.notes if fitted.choice else [])
         metrics = _metrics(problem, fitted, judged, notes)
         say("writing")
-        _write(run, problem, fitted, judged, model, metrics, images)
-    return metrics | {"run": str(options.out), "report": str(Path(options.out) / "report.html")}
+        if run is not None:
+            _write(run, problem, fitted, judged, model, metrics, images)
+    communicator.barrier()  # the others end well only if the first one has written everything
+    return _result(options, metrics)
 
 
 def with_protocol(options: FitOptions) -> FitOptions:
@@ -143,10 +177,45 @@ def _size(text: str | None) -> int | tuple[int, int] | None:
     return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
 
 
-def _folder(options: FitOptions, dataset: Dataset, fingerprints: dict[str, Any]) -> RunFolder:
-    if options.resume:
+def _folder(
+    options: FitOptions, dataset: Dataset, fingerprints: dict[str, Any], communicator: Communicator
+) -> RunFolder:
+    if options.resume or (restarts() and _is_interrupted(options.out)):
         return RunFolder.resume(options.out, fingerprints)
-    return RunFolder.create(options.out, _config(options, dataset), options.overwrite, fingerprints)
+    config = _config(options, dataset) | ({"launch": communicator.launch} if communicator.launch else {})
+    return RunFolder.create(options.out, config, options.overwrite, fingerprints)
+
+
+def _is_interrupted(out: str) -> bool:
+    """Whether ranks that were started again find what the lost ones had saved."""
+    try:
+        with RunFolder.resume(out) as run:
+            found = run.has(CHECKPOINT_FILE)
+            run.abandon()
+    except InputError:
+        return False
+    return found
+
+
+def _done_before(options: FitOptions, communicator: Communicator) -> dict[str, Any] | None:
+    """Return the result if ranks were started again after this very start of them had written the run."""
+    if not restarts() or not communicator.launch:
+        return None
+
+    def look() -> dict[str, Any] | None:
+        try:
+            run = RunFolder.open(options.out)
+            same = run.config.get("launch") == communicator.launch
+        except InputError:
+            return None
+        return _result(options, run.metrics) if same else None
+
+    found: dict[str, Any] | None = communicator.broadcast_object(look() if communicator.rank == 0 else None)
+    return found
+
+
+def _result(options: FitOptions, metrics: dict[str, Any]) -> dict[str, Any]:
+    return metrics | {"run": str(options.out), "report": str(Path(options.out) / "report.html")}
 
 
 def versions() -> dict[str, str]:
@@ -236,7 +305,7 @@ def _model(
         status=solution.status[k].value,
         bias_mode=problem.settings.bias,
         input_shape=tuple(shape),
-        input_dtype="uint8" if images.image_shape is not None else "float32",
+        input_dtype="uint8" if str(images.train.X.dtype).endswith("uint8") else "float32",
         features=dataset.features,
         extractor_state=extractor.state() if extractor is not None else None,
         temperature=temperature_of(fitted, problem.settings.loss),

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from straightedge.distributed import Communicator, local
 from straightedge.fitting import FitSettings
 from straightedge.fitting import solve as solve_once
 from straightedge.objective import Objective
 from straightedge.runs import RunFolder
 from straightedge.solvers.base import Callback, Loop, Solution, Status
 
+OF_ROWS = "rows."  # prefix of what every rank has its part of
 _TENSORS = ("W", "objective", "dual", "gap", "n_passes")
 
 
@@ -31,25 +33,44 @@ class Stages:
     """The solves of one run, in the order they are asked for.
 
     Args:
-        run: The run folder that keeps the checkpoint; None keeps none.
+        run: The run folder that keeps the checkpoint; None keeps none (ranks but the first have none).
         every: Seconds between checkpoints; the first comes that long after the start, so short runs have none.
         callbacks: Called with each trace row.
+        communicator: The ranks that solve together; the first one writes for all.
     """
 
-    def __init__(self, run: RunFolder | None, every: float, callbacks: Sequence[Callback] = ()) -> None:
+    def __init__(
+        self,
+        run: RunFolder | None,
+        every: float,
+        callbacks: Sequence[Callback] = (),
+        communicator: Communicator | None = None,
+    ) -> None:
         self.run, self.every, self.callbacks = run, every, list(callbacks)
+        self.communicator = communicator or local()
         self._done: list[Solution] = []
         self._earlier: list[Solution] = []
         self._state: dict[str, Tensor] | None = None
         self._trace: list[dict[str, Any]] = []
         self._last = time.monotonic()
 
+    def resume(self, saved: tuple[dict[str, Tensor], dict[str, Any]] | None) -> None:
+        """Take up a checkpoint on every rank, as the first one has read it; None there is a fresh start."""
+        meta = self.communicator.broadcast_object(None if saved is None else saved[1])
+        if meta is None:
+            return
+        self.restore(self.communicator.broadcast_tensors(None if saved is None else saved[0]), meta)
+
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Take up the stages of a checkpoint."""
         for index, facts in enumerate(meta["stages"]):
             own = {name: tensors[f"done.{index}.{name}"] for name in _TENSORS}
             self._earlier.append(_solution(own, facts))
-        state = {key.removeprefix("now."): v for key, v in tensors.items() if key.startswith("now.")}
+        state = {
+            key.replace("now.", "", 1): v
+            for key, v in tensors.items()
+            if key.startswith(("now.", f"{OF_ROWS}now."))
+        }
         self._state = state or None
         self._trace = meta["trace"]
 
@@ -70,7 +91,7 @@ class Stages:
         if index < len(self._earlier):
             self._done.append(self._earlier[index])
             return self._done[-1]
-        resume, self._state = self._state, None
+        resume, self._state = self._own_state(objective), None
         solution = solve_once(
             objective,
             settings,
@@ -87,20 +108,47 @@ class Stages:
         return solution
 
     def _checkpoint(self, loop: Loop) -> None:
-        due = time.monotonic() - self._last >= self.every
-        if self.run is None or math.isinf(self.every) or not (due or loop.interrupted):
+        if math.isinf(self.every):
             return
-        self.save(loop)
-        self._last = time.monotonic()
+        due = self.run is not None and (time.monotonic() - self._last >= self.every or loop.interrupted)
+        if self.communicator.size > 1 and loop.solver.own_certificate:  # each rank has a part of the state
+            due = bool(self.communicator.all_reduce_max(torch.tensor([float(due)])))
+        if due:
+            self.save(loop)
+            self._last = time.monotonic()
 
     def save(self, loop: Loop) -> None:
         """Write the checkpoint: stages that are done, and the state of the one at work."""
-        assert self.run is not None
         tensors = {f"now.{name}": value for name, value in loop.state().items()}
+        if loop.solver.own_certificate:
+            n = loop.objective.rows.n_samples
+            for name in [name for name, value in tensors.items() if _is_of_rows(value, n)]:
+                tensors[f"{OF_ROWS}{name}"] = self.communicator.gather_rows(tensors.pop(name))
+        if self.run is None:
+            return
         for index, solution in enumerate(self._done):
             tensors |= {f"done.{index}.{name}": getattr(solution, name) for name in _TENSORS}
         meta = {"stages": [_facts(solution) for solution in self._done], "trace": self._trace + loop.trace}
         self.run.save_checkpoint({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, meta)
+
+    def _own_state(self, objective: Objective) -> dict[str, Tensor] | None:
+        """Return the state to go on from, with this rank's part of what belongs to rows."""
+        if self._state is None:
+            return None
+        n = objective.rows.n_samples
+        counts = self.communicator.gather_rows(torch.tensor([n])).tolist()
+        first = sum(counts[: self.communicator.rank])
+        return {
+            name.removeprefix(OF_ROWS): value[first : first + n].clone()
+            if name.startswith(OF_ROWS)
+            else value
+            for name, value in self._state.items()
+        }
+
+
+def _is_of_rows(value: Tensor, n: int) -> bool:
+    """Tell dual variables (N, 1, C) from everything else: nothing else has one class."""
+    return value.ndim == 3 and value.shape[0] == n and value.shape[1] == 1
 
 
 def _facts(solution: Solution) -> dict[str, Any]:
