@@ -16,7 +16,7 @@ from straightedge.data import fingerprint
 from straightedge.data.assemble import SPLITS, Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.checks import checked_rows
-from straightedge.data.labels import plain_labels
+from straightedge.data.label_values import plain_labels
 from straightedge.data.npz import is_npy, read_npy, read_npz
 from straightedge.data.write import sidecar
 from straightedge.errors import InputError

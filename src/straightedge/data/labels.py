@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from straightedge.data.label_values import as_array, at_row, label_text, listed, one_column, plain_values
 from straightedge.errors import InputError, warn
-
-MISSING_NAMED = 5
-"""How many class names a message lists before it only counts."""
 
 
 def encode_labels(
@@ -36,7 +34,7 @@ def encode_labels(
             ``labels-kind``, ``labels-not-integral``, ``labels-missing``, ``labels-out-of-range``,
             ``labels-unknown-class``, ``labels-single-class``, ``classes-repeated``.
     """
-    values = _plain_values(_column(as_array(y), n, where), where)
+    values = plain_values(one_column(as_array(y), n, where), where)
     if classes is None:
         codes, names = _discover(values, where)
     else:
@@ -70,7 +68,7 @@ def align(
     Raises:
         InputError: ``classes-differ``, listing the difference, and whatever `encode_labels` raises.
     """
-    values = _plain_values(_column(as_array(y), n, where), where)
+    values = plain_values(one_column(as_array(y), n, where), where)
     codes, found = _discover(values, where)
     names = dict.fromkeys(found)  # a set that keeps its order
     index = {name: position for position, name in enumerate(classes)}
@@ -93,138 +91,12 @@ def declared_names(classes: Sequence[Any]) -> tuple[str, ...]:
     return names
 
 
-def label_text(label: Any) -> str:
-    """Return the name of one class as text: bytes are UTF-8, whole floats lose their ``.0``."""
-    if isinstance(label, bytes):
-        return label.decode("utf-8", "surrogateescape")
-    if isinstance(label, float | np.floating) and float(label).is_integer():
-        return str(int(label))
-    return str(label)
-
-
-def as_array(y: Any) -> np.ndarray:
-    """Return labels as an array: torch tensors, pandas and Arrow columns included."""
-    if hasattr(y, "detach"):
-        y = y.detach().cpu()
-    if isinstance(y, list | tuple) and any(isinstance(v, str) for v in y):
-        return np.array(y, dtype=object)  # np.array would turn [1, "a"] and [None, "a"] into text in silence
-    array: np.ndarray = np.asarray(y)
-    return array
-
-
-def _column(y: np.ndarray, n: int | None, where: str) -> np.ndarray:
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim == 2 and _is_one_hot(y):
-        raise InputError(
-            "labels-one-hot",
-            f"labels are one-hot rows of shape {y.shape}",
-            where,
-            "give class indices instead: y.argmax(axis=1)",
-        )
-    if y.ndim != 1:
-        raise InputError("labels-shape", f"labels have shape {y.shape}", where, "one label a sample: (N,)")
-    if n is not None and len(y) != n:
-        raise InputError(
-            "labels-length", f"{len(y)} labels for {n} samples", where, "give one label for each sample"
-        )
-    if len(y) == 0:
-        raise InputError("labels-empty", "there are no samples", where, "give at least one sample a class")
-    return y
-
-
-def _is_one_hot(y: np.ndarray) -> bool:
-    if y.shape[1] < 2 or y.dtype.kind not in "buif":
-        return False
-    return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all())
-
-
-def _plain_values(y: np.ndarray, where: str) -> np.ndarray:
-    """Return (N,) int64 or (N,) text; everything else is refused."""
-    if y.dtype.kind == "O":
-        y = _from_objects(y, where)
-    if y.dtype.kind == "f":
-        y = _whole_numbers(y, where)
-    if y.dtype.kind == "b":
-        return y.astype(str)
-    if y.dtype.kind == "u" and y.dtype.itemsize == 8 and bool((y > np.iinfo(np.int64).max).any()):
-        raise _at_row("labels-out-of-range", "is larger than 2⁶³ − 1", y > np.iinfo(np.int64).max, y, where)
-    if y.dtype.kind in "iu":
-        return y.astype(np.int64)
-    if y.dtype.kind == "S":
-        return np.array([label_text(bytes(value)) for value in y])
-    if y.dtype.kind in "UT":
-        return y.astype(str)
-    raise InputError(
-        "labels-kind", f"labels are of type {y.dtype}", where, "give whole numbers or text, one a sample"
-    )
-
-
-def _from_objects(y: np.ndarray, where: str) -> np.ndarray:
-    missing = np.array([value is None or is_nan(value) for value in y], dtype=bool)
-    if missing.any():
-        raise _at_row("labels-missing", "is missing", missing, y, where)
-    if all(isinstance(value, str | bytes) for value in y):
-        return np.array([label_text(value) for value in y])
-    if all(isinstance(value, bool | np.bool_) for value in y):
-        return y.astype(bool)
-    if all(isinstance(value, int | float | np.integer | np.floating) for value in y):
-        return y.astype(np.float64) if any(isinstance(v, float | np.floating) for v in y) else _ints(y, where)
-    raise InputError(
-        "labels-kind",
-        f"labels mix types: {listed(sorted({type(value).__name__ for value in y}))}",
-        where,
-        "give whole numbers or text, one a sample",
-    )
-
-
-def plain_labels(labels: Sequence[Any]) -> list[Any]:
-    """Return labels as whole numbers if all of them are, else as text."""
-    texts = [str(label) for label in labels]
-    if all(text.removeprefix("-").isascii() and text.removeprefix("-").isdigit() for text in texts):
-        return [int(text) for text in texts]
-    return texts
-
-
-def is_nan(value: Any) -> bool:
-    """Whether a value is the float NaN, whatever its type."""
-    return isinstance(value, float | np.floating) and bool(np.isnan(value))
-
-
-def _ints(y: np.ndarray, where: str) -> np.ndarray:
-    large = np.array([abs(int(value)) >= 2**63 for value in y], dtype=bool)
-    if large.any():
-        raise _at_row("labels-out-of-range", "is beyond 2⁶³", large, y, where)
-    return y.astype(np.int64)
-
-
-def _whole_numbers(y: np.ndarray, where: str) -> np.ndarray:
-    bad = ~np.isfinite(y)
-    if bad.any():
-        raise _at_row("labels-missing", "is not a number", bad, y, where)
-    bad = (y != np.floor(y)) | (np.abs(y) >= 2.0**53)
-    if bad.any():
-        raise _at_row("labels-not-integral", "is not a whole number", bad, y, where)
-    return y.astype(np.int64)
-
-
-def _at_row(code: str, complaint: str, bad: np.ndarray, y: np.ndarray, where: str) -> InputError:
-    row = int(np.argmax(bad))
-    value = y[row].item() if isinstance(y[row], np.generic) else y[row]
-    return InputError(
-        code,
-        f"label {value!r} {complaint} ({int(bad.sum())} such labels)",
-        f"{where}, row {row}",
-        "labels are whole numbers from 0, or text",
-    )
-
-
 def _discover(values: np.ndarray, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Find the classes in the labels: numbers in order, text sorted; −1 and +1 are a sign's two classes."""
     found, codes = np.unique(values, return_inverse=True)
     signs = found.dtype.kind == "i" and found.tolist() == [-1, 1]
     if found.dtype.kind == "i" and found[0] < 0 and not signs:
-        raise _at_row("labels-out-of-range", "is negative", values < 0, values, where)
+        raise at_row("labels-out-of-range", "is negative", values < 0, values, where)
     return codes.astype(np.int64), tuple(str(label) for label in found)
 
 
@@ -232,7 +104,7 @@ def _look_up(values: np.ndarray, names: tuple[str, ...], where: str) -> np.ndarr
     if values.dtype.kind == "i":
         bad = (values < 0) | (values >= len(names))
         if bad.any():
-            raise _at_row(
+            raise at_row(
                 "labels-out-of-range",
                 f"is outside the {len(names)} declared classes (0 to {len(names) - 1})",
                 bad,
@@ -243,7 +115,7 @@ def _look_up(values: np.ndarray, names: tuple[str, ...], where: str) -> np.ndarr
     index = {name: position for position, name in enumerate(names)}
     codes = np.array([index.get(name, -1) for name in values], dtype=np.int64)
     if (codes < 0).any():
-        raise _at_row("labels-unknown-class", "is not a declared class", codes < 0, values, where)
+        raise at_row("labels-unknown-class", "is not a declared class", codes < 0, values, where)
     return codes
 
 
@@ -264,10 +136,3 @@ def classes_differ(unknown: list[str], missing: list[str], where: str) -> InputE
         where,
         "give each split the same classes, or declare the class names",
     )
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first few names, quoted, and how many more there are."""
-    shown = ", ".join(repr(name) for name in names[:MISSING_NAMED])
-    more = len(names) - MISSING_NAMED
-    return f"{shown} and {more} more" if more > 0 else shown

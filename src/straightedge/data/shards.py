@@ -20,7 +20,7 @@ from straightedge.data.base import Dataset
 from straightedge.data.columns import split_of
 from straightedge.data.container import BROKEN, broken_archive
 from straightedge.data.decode_run import IMAGE_ENDINGS
-from straightedge.data.labels import plain_labels
+from straightedge.data.label_values import plain_labels
 from straightedge.data.listing import Item, is_ignored, list_tar, printable
 from straightedge.data.sample_images import Samples, load_samples
 from straightedge.data.table_plan import LABEL_COLUMNS
