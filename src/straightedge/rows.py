@@ -37,15 +37,22 @@ class Rows:
         device: Where blocks are given; None means where X is (CPU for NumPy).
         order: (N,) int64 row indices, to see the rows in another order (folds side by side); None means
             as they lie.
+        first_row: The number of X's first row in the whole, where X is a rank's part of it; for messages.
 
     Raises:
         InputError: ``x-shape``, ``x-dtype`` or ``x-empty``.
     """
 
     def __init__(
-        self, X: Any, *, device: torch.device | str | None = None, order: Tensor | None = None
+        self,
+        X: Any,
+        *,
+        device: torch.device | str | None = None,
+        order: Tensor | None = None,
+        first_row: int = 0,
     ) -> None:
         self._source = _as_source(X)
+        self._first_row = first_row
         self.shape = tuple(int(size) for size in self._source.shape)
         self.n_samples = len(order) if order is not None else self.shape[0]
         self.n_features = int(np.prod(self.shape[1:]))
@@ -129,7 +136,8 @@ class Rows:
             return
         row, column = found
         value = float(self._raw(row, row + 1).reshape(-1)[column])
-        where = f"row {row}, column {column}"
+        place = row if self.order is None else int(self.order[row])
+        where = f"row {self._first_row + place}, column {column}"
         if not np.isfinite(value):
             # the words NaN and infinity are those that scikit-learn's own checks look for
             raise InputError(

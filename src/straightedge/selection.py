@@ -22,6 +22,7 @@ from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from torch import Tensor
 
 from straightedge.calibration import fit_temperature
+from straightedge.distributed import Communicator, guarded_sum, local, row_range
 from straightedge.errors import InputError, warn
 from straightedge.estimators import LinearClassifier, encoded_labels
 from straightedge.evaluation import evaluate
@@ -166,14 +167,25 @@ def fit_path(
     return Path(values, classes, solution, affine)
 
 
-def mean_square_norm(rows: Rows, affine: AffineMap, sample: int = 4096) -> float:
-    """Return the mean of ‖x̂‖² + 1 over evenly spaced rows."""
-    count = min(sample, rows.n_samples)
-    starts = sorted({rows.n_samples * i // count for i in range(count)})
+def mean_square_norm(
+    rows: Rows, affine: AffineMap, sample: int = 4096, communicator: Communicator | None = None
+) -> float:
+    """Return the mean of ‖x̂‖² + 1 over evenly spaced rows, the same ones however many ranks hold them."""
+    communicator = communicator or local()
+    counts = communicator.gather_rows(torch.tensor([rows.n_samples])).tolist()
+    first, n_total = sum(counts[: communicator.rank]), sum(counts)
+    count = min(sample, n_total)
+    spaced = sorted({n_total * i // count for i in range(count)})
+    starts = [i - first for i in spaced if first <= i < first + rows.n_samples]
     buffer = torch.empty(1, rows.n_features, dtype=torch.float64, device=rows.device)
     shift, scale = affine.shift.to(rows.device), affine.scale.to(rows.device)
-    total = sum(float(((rows.block(i, i + 1, buffer) - shift) * scale).square().sum()) for i in starts)
-    return total / len(starts) + 1.0
+
+    def own_sum() -> Tensor:
+        squares = (((rows.block(i, i + 1, buffer) - shift) * scale).square().sum() for i in starts)
+        return torch.tensor([sum(map(float, squares))], dtype=torch.float64)
+
+    total = guarded_sum(communicator, own_sum, torch.empty(1, dtype=torch.float64))
+    return float(total) / len(spaced) + 1.0
 
 
 @dataclass(frozen=True)
@@ -379,6 +391,7 @@ def cross_validate(
     memory: float = math.inf,
     callbacks: Sequence[Callback] = (),
     solve: Solve = solve,
+    communicator: Communicator | None = None,
 ) -> tuple[Tensor, Solution]:
     """Solve every fold and every reg as configurations of one objective.
 
@@ -386,7 +399,7 @@ def cross_validate(
     product leaves out the configurations that do not train on it.
 
     Args:
-        X: The training rows, in memory.
+        X: The training rows of all ranks, in memory or a memory map; each rank reads its own.
         y: (N,) labels.
         n_classes: C.
         reg: K values.
@@ -398,12 +411,15 @@ def cross_validate(
         memory: Bytes the solver's vectors may take.
         callbacks: Called with each trace row.
         solve: What solves one group of values.
+        communicator: Who owns which rows.
 
     Returns:
         Out-of-fold scores (N, K, C) in row order, and the solution of all F·K configurations, fold-major.
     """
     n_folds = int(fold.max()) + 1
-    order = torch.from_numpy(np.argsort(fold, kind="stable"))
+    communicator = communicator or local()
+    first, last = row_range(len(y), communicator.rank, communicator.size)
+    order = torch.from_numpy(np.argsort(fold[first:last], kind="stable")) + first
     sorted_fold = torch.from_numpy(fold)[order]
     labels = torch.from_numpy(y)[order]
     rows = Rows(X, device=settings.device, order=order)
@@ -412,19 +428,29 @@ def cross_validate(
         weights *= row_weight[order]
     size = group_size((1, n_classes, rows.n_features + 1), n_folds * len(reg), memory)
     per_group = max(1, size // n_folds)
-    scores = torch.empty(len(y), len(reg), n_classes)
+    scores = torch.empty(last - first, len(reg), n_classes)
     parts = []
-    for first in range(0, len(reg), per_group):
-        values = list(reg[first : first + per_group])
+    for left in range(0, len(reg), per_group):
+        values = list(reg[left : left + per_group])
         which = torch.arange(n_folds).repeat_interleave(len(values))
         objective = build_objective(
-            rows, labels, n_classes, values * n_folds, settings, affine=affine, weights=weights, fold=which
+            rows,
+            labels,
+            n_classes,
+            values * n_folds,
+            settings,
+            affine=affine,
+            weights=weights,
+            fold=which,
+            communicator=communicator,
         )
-        start = None if W is None else W[first : first + per_group].repeat(n_folds, 1, 1)
+        start = None if W is None else W[left : left + per_group].repeat(n_folds, 1, 1)
         solution = solve(objective, settings, W=start, callbacks=callbacks)
         parts.append(solution)
         for k in range(n_folds):
             held_out = order[sorted_fold == k]
+            if not len(held_out):
+                continue
             own = build_objective(
                 Rows(X, device=settings.device, order=held_out),
                 torch.from_numpy(y)[held_out],
@@ -434,8 +460,9 @@ def cross_validate(
                 affine=affine,
             )
             own_W = solution.W[which == k]
-            scores[held_out, first : first + len(values)] = own.scores(own_W).to("cpu", torch.float32)
-    return scores, joined(parts)
+            place = slice(left, left + len(values))
+            scores[held_out - first, place] = own.scores(own_W).to("cpu", torch.float32)
+    return communicator.gather_rows(scores), joined(parts)
 
 
 class LinearClassifierCV(LinearClassifier):

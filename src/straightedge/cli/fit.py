@@ -192,19 +192,22 @@ def command(
 
 
 def run(options: FitOptions, as_json: bool) -> None:
-    """Fit with a progress bar and print the result."""
-    from straightedge.cli.fit_screen import FitScreen, interruptible, print_result, print_stopped
+    """Fit with a progress bar and print the result; of several ranks, only the first one speaks."""
+    from straightedge.cli.fit_screen import FitScreen, interruptible, print_result, print_stopped, quiet_ranks
     from straightedge.workflow import run_fit
     from straightedge.workflow.stages import Stopped
 
-    screen = FitScreen(options.settings().tol, enabled=options.progress)
-    try:
-        with interruptible(), screen:
-            result = run_fit(options, callbacks=(screen.row,), say=screen.say)
-    except Stopped as stopped:
-        print_stopped(stopped.solution, options.out)
-        raise typer.Exit(130) from None
-    print_result(result, as_json)
+    with quiet_ranks() as speaks:
+        screen = FitScreen(options.settings().tol, enabled=options.progress and speaks)
+        try:
+            with interruptible(), screen:
+                result = run_fit(options, callbacks=(screen.row,), say=screen.say)
+        except Stopped as stopped:
+            if speaks:
+                print_stopped(stopped.solution, options.out)
+            raise typer.Exit(130) from None
+        if speaks:
+            print_result(result, as_json)
 
 
 def resumed(options: FitOptions, folder: Path) -> FitOptions:

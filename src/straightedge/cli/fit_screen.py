@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
+import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,28 +25,63 @@ from rich.progress import (
 )
 from rich.table import Table
 
+SAME_SIGNAL = 3.0  # seconds within which a second signal is the first one again
+
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Make the first Ctrl-C end the pass after its block, and the second one end the process."""
+    """Make the first Ctrl-C end the pass after its block, and the second one end the process.
+
+    A scheduler's SIGTERM is taken as the first Ctrl-C: the run saves its state and can be resumed.
+    """
     from straightedge.rows import STOP_REQUESTED
 
+    began = 0.0
+
     def handler(number: int, frame: FrameType | None) -> None:
-        if STOP_REQUESTED.is_set():
+        nonlocal began
+        # torchrun passes on to its ranks the Ctrl-C that the terminal has sent them already
+        again = STOP_REQUESTED.is_set() and not (_one_of_many() and time.monotonic() - began < SAME_SIGNAL)
+        if again:
             sys.stderr.write("\nleaving at once\n")
             raise SystemExit(130)
+        began = began if STOP_REQUESTED.is_set() else time.monotonic()
         STOP_REQUESTED.set()
 
     try:
-        former = signal.signal(signal.SIGINT, handler)
-    except ValueError:  # not the main thread: Ctrl-C is not ours to handle
+        former = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: signals are not ours to handle
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, former)
+        for number, action in former.items():
+            signal.signal(number, action)
         STOP_REQUESTED.clear()
+
+
+def _one_of_many() -> bool:
+    return os.environ.get("WORLD_SIZE", "1") != "1"
+
+
+@contextmanager
+def quiet_ranks() -> Iterator[bool]:
+    """Give whether this process speaks for all ranks; the others warn of nothing, and of errors of their own."""
+    from straightedge.distributed import is_shared
+    from straightedge.errors import StraightedgeError, StraightedgeWarning
+
+    if os.environ.get("RANK", "0") == "0":
+        yield True
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StraightedgeWarning)
+        try:
+            yield False
+        except StraightedgeError as error:
+            if is_shared(error):  # rank 0 prints it
+                raise typer.Exit(error.exit_status) from None
+            raise
 
 
 class FitScreen:

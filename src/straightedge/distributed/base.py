@@ -37,12 +37,14 @@ class Communicator(Protocol):
         size: Number of processes.
         local_rank: Index of this process on its host.
         traffic: What has gone between the ranks so far.
+        launch: Name of this start of all ranks, kept when torchrun restarts them; "" where there is none.
     """
 
     rank: int
     size: int
     local_rank: int
     traffic: Traffic
+    launch: str
 
     def all_reduce(self, value: Tensor) -> Tensor:
         """Return the sum of ``value`` over ranks, the same bits on each."""
@@ -82,6 +84,7 @@ class LocalCommunicator:
     rank = 0
     size = 1
     local_rank = 0
+    launch = ""
 
     def __init__(self) -> None:
         self.traffic = Traffic()

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from straightedge.distributed.base import Traffic
-from straightedge.distributed.failures import described, rebuilt
+from straightedge.distributed.failures import SHARED, described, is_shared, rebuilt
 from straightedge.errors import MachineError, StraightedgeError
 
 FAILURE = "failure"  # key under which a rank that ends leaves its error
@@ -35,18 +35,21 @@ class TorchCommunicator:
         store: Where ranks leave a last word for each other; None leaves none.
         local_rank: Index of this process on its host.
         holds_store: Whether the store lives in this process.
+        launch: See `Communicator`.
 
     Raises:
         MachineError: Every method: ``rank-lost`` when another rank is gone, ``ranks-timeout`` when it does not
             answer, or the very error that ended it.
     """
 
-    def __init__(self, store: Any = None, local_rank: int = 0, holds_store: bool = False) -> None:
+    def __init__(
+        self, store: Any = None, local_rank: int = 0, holds_store: bool = False, launch: str = ""
+    ) -> None:
         import torch.distributed as dist
 
         self._dist = dist
         self.rank, self.size, self.local_rank = dist.get_rank(), dist.get_world_size(), local_rank
-        self.traffic = Traffic()
+        self.traffic, self.launch = Traffic(), launch
         self._store, self._holds_store = store, holds_store
 
     def all_reduce(self, value: Tensor) -> Tensor:
@@ -99,12 +102,15 @@ class TorchCommunicator:
 
     def fail(self, error: BaseException) -> None:
         """See `Communicator.fail`."""
-        if self._store is not None:
+        if self._store is not None and not is_shared(error):
             facts = json.dumps(described(error, self.rank))
             with suppress(Exception):  # the store may be what is gone
                 self._store.compare_set(FAILURE, "", facts)
+                self._store.set(f"{FAILURE}/{self.rank}", facts)
         self.close()
-        if self._holds_store:
+        if self.rank != 0 and not is_shared(error) and self._is_of_the_first(error):
+            error.add_note(SHARED)
+        if self._holds_store and not is_shared(error):
             self._wait_for_readers()
 
     def close(self) -> None:
@@ -142,14 +148,14 @@ class TorchCommunicator:
         if "timed out" in text.lower() or "timeout" in text.lower():
             return MachineError(
                 "ranks-timeout",
-                f"another rank did not answer: {text}",
-                f"rank {self.rank} of {self.size}",
+                "another rank did not answer",
+                f"rank {self.rank} of {self.size}: {text}",
                 "see whether it still runs; STRAIGHTEDGE_RANK_TIMEOUT gives the seconds to wait",
             )
         return MachineError(
             "rank-lost",
-            f"another rank is gone: {text}",
-            f"rank {self.rank} of {self.size}",
+            "another rank is gone",
+            f"rank {self.rank} of {self.size}: {text}",
             "go on from the last checkpoint with --resume; torchrun --max-restarts does so by itself",
         )
 
@@ -164,6 +170,17 @@ class TorchCommunicator:
             return facts
         except Exception:  # the store's host is what is gone
             return None
+
+    def _is_of_the_first(self, error: BaseException) -> bool:
+        """Whether rank 0 ends with the same error (each meets a wrong argument by itself)."""
+        try:
+            self._store.wait([f"{FAILURE}/0"], timedelta(seconds=1))
+            first = json.loads(self._store.get(f"{FAILURE}/0"))
+            self._store.add("read", 1)
+            own = described(error, self.rank)
+            return bool(first["code"] == own["code"] and first["what"] == own["what"])
+        except Exception:  # no store, or rank 0 is well
+            return False
 
     def _wait_for_readers(self) -> None:
         deadline = time.monotonic() + FAREWELL

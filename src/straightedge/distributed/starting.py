@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
@@ -125,6 +126,7 @@ def _start(place: Place, device: str | None) -> TorchCommunicator:
         store = dist.TCPStore(
             place.address, place.port, place.size, is_master=holds, timeout=wait, wait_for_workers=False
         )
+        launch = store.compare_set("straightedge/launch", "", uuid.uuid4().hex).decode()
         store = dist.PrefixStore(f"straightedge/{place.attempt}", store)
         backend = _backend(place, device)
         dist.init_process_group(
@@ -134,7 +136,7 @@ def _start(place: Place, device: str | None) -> TorchCommunicator:
             world_size=place.size,
             timeout=wait,
         )
-        communicator = TorchCommunicator(dist.PrefixStore("words", store), place.local_rank, holds)
+        communicator = TorchCommunicator(dist.PrefixStore("words", store), place.local_rank, holds, launch)
         communicator.barrier()
     except (RuntimeError, ValueError, OSError) as error:
         raise MachineError(
