@@ -150,13 +150,23 @@ class MinibatchSGD:
 
     def _update(self, index: Tensor, buffer: Tensor, decay: float) -> None:
         objective = self.objective
+        rates = (decay * self.rates).to(self.W)
+        shrink = (1 - 2 * decay * self.rates * objective.reg).to(self.W)[:, None, None]
+        flat = self.W.view(-1, self.W.shape[2])
+        if self.momentum == 0 and objective.communicator.size == 1:
+            # W ← (1 − 2 η reg) W − η X̂ᵀA/n, in two sweeps over W
+            A, rows = self._score_gradient(index, buffer)
+            A *= (-rates / len(index))[None, :, None]
+            (self.W if objective.bias == "penalized" else self.W[..., :-1]).mul_(shrink)
+            flat.addmm_(A.flatten(1).t(), rows)
+            return
         gradient = self._mean(lambda: self._data_gradient(index, buffer), objective.shape)
-        gradient += (2 * objective.reg).to(gradient)[:, None, None] * objective.penalised(self.W)
-        self.velocity.mul_(self.momentum).sub_(decay * self.rates.to(gradient)[:, None, None] * gradient)
+        self.velocity.mul_(self.momentum).sub_((1 - shrink) * objective.penalised(self.W))
+        self.velocity.sub_(rates[:, None, None] * gradient)
         self.W += self.velocity
 
-    def _data_gradient(self, index: Tensor, buffer: Tensor) -> Tensor:
-        """Return X̂_bᵀA_b/n (K, C, D + 1) of this rank's batch."""
+    def _score_gradient(self, index: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor]:
+        """Return A (n, K, C), weighted, and the mapped rows x̂ (n, D + 1) of this rank's batch."""
         objective = self.objective
         K, C, width = objective.shape
         rows = self._mapped(index, buffer)
@@ -165,16 +175,12 @@ class MinibatchSGD:
         objective.loss.value_and_gradient(S, objective.y[index])
         if objective.weights is not None:
             S *= (objective.weights[0, index] * objective.n_total).to(S)[:, None, None]
-        rates = (decay * self.rates).to(S)
-        S *= (-rates / len(index))[None, :, None]
-        shrink = (1 - 2 * decay * self.rates * objective.reg).to(S)[:, None, None]
-        if self.momentum:
-            self.velocity.mul_(self.momentum).sub_((1 - shrink) * objective.penalised(self.W))
-            self.velocity.view(K * C, width).addmm_(S.view(-1, K * C).t(), rows)
-            self.W += self.velocity
-        else:  # W ← (1 − 2 η reg) W − η X̂ᵀA/n, in two sweeps over W
-            (self.W if objective.bias == "penalized" else self.W[..., :-1]).mul_(shrink)
-            self.W.view(K * C, width).addmm_(S.view(-1, K * C).t(), rows)
+        return S, rows
+
+    def _data_gradient(self, index: Tensor, buffer: Tensor) -> Tensor:
+        """Return X̂_bᵀA_b/n (K, C, D + 1) of this rank's batch."""
+        A, rows = self._score_gradient(index, buffer)
+        return (A.flatten(1).t() @ rows).div_(len(index)).view(self.objective.shape)
 
     def _evaluate(self) -> Progress:
         evaluation = self.objective.evaluate(self.W)

@@ -56,6 +56,7 @@ class Fitted:
         trace: All trace rows.
         grid: Facts of an SGD search: the heads' learning rates.
         trained_on: Indices of the training rows W was fitted on; None for all.
+        trained_on: Indices of the training rows W was fitted on; None for all.
     """
 
     W: Tensor
@@ -70,6 +71,7 @@ class Fitted:
     path_points: list[tuple[float, Tensor]] = field(default_factory=list)
     trace: list[dict[str, Any]] = field(default_factory=list)
     grid: list[dict[str, float]] | None = None
+    trained_on: np.ndarray | None = None
 
 
 def fit_single(problem: Problem, stages: Stages) -> Fitted:
