@@ -77,8 +77,8 @@ EXTRACTORS: dict[str, str] = {
     "raw": "straightedge.features.raw:RawPixels",
     "hog": "straightedge.features.hog:HogColour",
     "patches": "straightedge.features.patches:Patches",
-    "timm": "straightedge.features.backbone:TimmBackbone",
-    "module": "straightedge.features.backbone:UserModule",
+    "timm": "straightedge.features.timm_backbone:TimmBackbone",
+    "module": "straightedge.features.user_module:UserModule",
 }
 """Name to ``module:class``, imported when it is asked for (some need extras)."""
 
@@ -234,6 +234,13 @@ def read_images(images: Any, start: int, stop: int) -> np.ndarray:
     if isinstance(block, Tensor):
         block = block.detach().cpu().numpy()
     return np.ascontiguousarray(block)
+
+
+def tensor_of(images: np.ndarray) -> Tensor:
+    """Return a tensor of images; a read-only block is copied, since torch has no read-only tensors."""
+    import torch
+
+    return torch.from_numpy(np.require(images, requirements=["C", "W"]))
 
 
 def check_state(state: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], name: str) -> None:

@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from straightedge.errors import InputError, MissingExtraError
+from straightedge.errors import InputError
 from straightedge.features.base import check_block, check_images
+from straightedge.features.hog_rows import hog_colour, hog_colour_of, skimage_hog
 from straightedge.rows import default_workers
 
 _PARALLEL_FROM = 512  # fewer images are done before the processes have started
@@ -55,7 +56,7 @@ class HogColour:
         for key, value in self._settings.items():
             if not isinstance(value, int) or isinstance(value, bool) or value < (key != "hues"):
                 raise InputError("extractor-option", f"{key} is {value!r}", mend="a whole number is needed")
-        _skimage_hog()
+        skimage_hog()
         self._shape = tuple(image_shape) if image_shape else None
         self._executor: ProcessPoolExecutor | None = None
 
@@ -91,7 +92,7 @@ class HogColour:
             parts = [hog_colour(chunk, **self._settings) for chunk in chunks]
         else:
             settings = [self._settings] * len(chunks)
-            parts = list(self._processes().map(_hog_colour_of, chunks, settings))
+            parts = list(self._processes().map(hog_colour_of, chunks, settings))
         return np.concatenate(parts) if parts else np.empty((0, self.n_features), np.float32)
 
     def config(self) -> dict[str, Any]:
@@ -111,61 +112,3 @@ class HogColour:
         if self._executor is None:
             self._executor = ProcessPoolExecutor(default_workers(), mp_context=get_context("spawn"))
         return self._executor
-
-
-def hog_colour(images: np.ndarray, *, orientations: int, cell: int, block: int, hues: int) -> np.ndarray:
-    """Return (n, F) float32 features of (n, channels, height, width) uint8 images."""
-    describe = _skimage_hog()
-    settings = {
-        "orientations": orientations,
-        "pixels_per_cell": (cell, cell),
-        "cells_per_block": (block, block),
-    }
-    gradients = [describe(image.transpose(1, 2, 0), channel_axis=-1, **settings) for image in images]
-    return np.concatenate([np.stack(gradients).astype(np.float32), colour_histogram(images, hues)], axis=1)
-
-
-def _hog_colour_of(images: np.ndarray, settings: dict[str, int]) -> np.ndarray:
-    return hog_colour(images, **settings)
-
-
-def colour_histogram(images: np.ndarray, bins: int) -> np.ndarray:
-    """Return (n, bins) float32: how much of each hue an image has, grey pixels counting for little.
-
-    A pixel counts for its saturation in the bin of its hue; images without three channels are counted by
-    brightness. Rows are divided by the number of pixels.
-    """
-    n, channels, height, width = images.shape
-    if bins == 0:
-        return np.empty((n, 0), np.float32)
-    if channels == 3:
-        hue, weight = hue_and_saturation(images)
-    else:
-        hue = images.astype(np.float32).mean(axis=1) / 256
-        weight = np.ones_like(hue)
-    index = np.minimum((hue * bins).astype(np.int64), bins - 1) + np.arange(n)[:, None, None] * bins
-    counts = np.bincount(index.ravel(), weights=weight.ravel(), minlength=n * bins)
-    shares: np.ndarray = (counts / (height * width)).reshape(n, bins).astype(np.float32)
-    return shares
-
-
-def hue_and_saturation(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return hue in [0, 1) and saturation in [0, 1], (n, height, width), of (n, 3, height, width) uint8."""
-    red, green, blue = np.moveaxis(images.astype(np.float32), 1, 0)
-    top = np.maximum(np.maximum(red, green), blue)
-    span = top - np.minimum(np.minimum(red, green), blue)
-    safe = np.where(span > 0, span, 1)
-    sixth = np.where(
-        top == red,
-        (green - blue) / safe,
-        np.where(top == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
-    )
-    return (sixth / 6) % 1.0, span / np.where(top > 0, top, 1)
-
-
-def _skimage_hog() -> Any:
-    try:
-        from skimage.feature import hog
-    except ImportError as error:
-        raise MissingExtraError("scikit-image", "hog", "the extractor hog") from error
-    return hog

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from straightedge.errors import InputError
-from straightedge.features.base import check_block, check_images, check_state
+from straightedge.features.base import check_block, check_images, check_state, tensor_of
 from straightedge.features.dictionary import Dictionary, learn_dictionary
 from straightedge.features.triangle import Encoder, encode, make_encoder
 from straightedge.rows import BlockPool, block_spans, default_workers
@@ -113,7 +113,7 @@ class Patches:
         check_block(images, self._shape if self._encoder else None)
         assert self._encoder is not None
         encoder = self._encoder
-        pixels = torch.from_numpy(np.ascontiguousarray(images))
+        pixels = tensor_of(images)
         if self._device.type != "cpu":
             return np.asarray(encode(pixels, encoder).cpu())
         features = np.empty((len(images), self.n_features), np.float32)

@@ -19,6 +19,7 @@ References:
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -29,7 +30,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from straightedge.features.dictionary import CONTRAST, Dictionary
-import itertools
 
 _IN_CACHE = (
     600_000  # products in flight per worker on the CPU: measured, half again as fast as four times as many
@@ -123,8 +123,8 @@ def patches_of(images: Tensor, encoder: Encoder) -> tuple[Tensor, Tensor]:
     """
     pixels = images.to(encoder.matrix.device, torch.float32) - 128
     moments = torch.stack([pixels.sum(dim=1), pixels.square().sum(dim=1)], dim=1)
-    window = {"kernel_size": encoder.patch, "stride": encoder.stride, "divisor_override": 1}
-    total, squares = F.avg_pool2d(moments, **window).to(torch.float64).unbind(dim=1)
+    sums = F.avg_pool2d(moments, encoder.patch, encoder.stride, divisor_override=1)
+    total, squares = sums.to(torch.float64).unbind(dim=1)
     D = encoder.matrix.shape[0]
     variance = (squares - total.square() / D) / D
     windows = pixels.unfold(2, encoder.patch, encoder.stride).unfold(3, encoder.patch, encoder.stride)

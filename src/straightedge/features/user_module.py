@@ -1,0 +1,129 @@
+"""`module:package.module:attribute`: any torch module of the user's as an extractor.
+
+The attribute is a `torch.nn.Module`, or a class or function that returns one when it is called without
+arguments. It gets (n, channels, height, width) float32 images in 0–1, in evaluation mode and without gradients,
+does its own normalisation, and returns (n, F).
+
+Naming a module runs its code. A user who writes ``module:…`` asks for that; a run folder from somewhere else does
+not, so restoring a run imports nothing unless its name is in the environment variable ``STRAIGHTEDGE_TRUST``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from straightedge.errors import InputError
+from straightedge.features.base import tensor_of
+from straightedge.features.frozen import FrozenNetwork, load_weights, read_weights
+
+TRUST = "STRAIGHTEDGE_TRUST"
+_trusted: set[str] = set()
+
+
+class UserModule(FrozenNetwork):
+    """A torch module found by its import path.
+
+    Args:
+        target: ``package.module:attribute``.
+        weights: A safetensors file loaded into the module; None leaves it as it comes.
+        device: Where the module runs; not part of the configuration.
+        save_weights: Whether a run keeps a copy of the weights.
+        seed: Set by `prepare`; torch's seed while the module is made.
+        image_shape: Set by `prepare`.
+        weights_sha256: Set by `prepare`; checked when a run is restored.
+
+    Raises:
+        InputError: ``module-import``, ``module-kind``, ``module-untrusted``.
+    """
+
+    name: ClassVar[str] = "module"
+
+    def __init__(
+        self,
+        target: str,
+        weights: str | None = None,
+        device: str = "cpu",
+        save_weights: bool = True,
+        seed: int = 0,
+        image_shape: tuple[int, ...] | list[int] | None = None,
+        weights_sha256: str | None = None,
+    ) -> None:
+        super().__init__(weights, device, seed, image_shape, weights_sha256, save_weights)
+        self._target = str(target)
+
+    @staticmethod
+    def parse(argument: str) -> dict[str, Any]:
+        """Return the target of ``module:package.module:attribute``, which the user thereby trusts."""
+        module, colon, attribute = argument.partition(":")
+        if not (module and colon and attribute):
+            raise InputError(
+                "module-import", f"{argument!r} names no attribute", mend="module:package.module:attribute"
+            )
+        _trusted.add(argument)
+        return {"target": argument}
+
+    def config(self) -> dict[str, Any]:
+        """Return every setting."""
+        return self._settings() | {"target": self._target}
+
+    def _make(self, *, with_weights: bool) -> nn.Module:
+        _check_trust(self._target)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._seed)
+            network = find_module(self._target)
+        if with_weights and self._weights is not None:
+            load_weights(network, read_weights(self._weights), self._weights)
+        return network
+
+    def _forward(self, images: np.ndarray) -> Tensor:
+        assert self._network is not None
+        pixels = tensor_of(images).to(self._device, torch.float32) / 255
+        return self._network(pixels)  # type: ignore[no-any-return]
+
+
+def find_module(target: str) -> nn.Module:
+    """Import ``package.module:attribute`` (the current folder is looked in first) and return the torch module."""
+    path, _, attribute = target.partition(":")
+    with _current_folder_importable():
+        try:
+            found = getattr(import_module(path), attribute)
+        except (ImportError, AttributeError) as error:
+            raise InputError("module-import", f"cannot import it: {error}", target) from error
+    made = found() if not isinstance(found, nn.Module) and callable(found) else found
+    if not isinstance(made, nn.Module):
+        raise InputError(
+            "module-kind",
+            f"this is a {type(made).__name__}, not a torch module",
+            target,
+            "name a torch.nn.Module, or a class or function that returns one",
+        )
+    return made
+
+
+@contextmanager
+def _current_folder_importable() -> Iterator[None]:
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _check_trust(target: str) -> None:
+    if target in _trusted or target in os.environ.get(TRUST, "").split(","):
+        return
+    raise InputError(
+        "module-untrusted",
+        f"this run's features come from the Python code {target}, which would be imported and run",
+        mend=f"if you trust the run and that code: {TRUST}={target} straightedge …",
+    )
