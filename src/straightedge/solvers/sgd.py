@@ -23,6 +23,8 @@ from straightedge.objective import Objective
 from straightedge.rows import STOP_REQUESTED
 from straightedge.solvers.base import Progress
 
+FEWEST_EPOCHS, FEWEST_BATCHES = 8, 2000  # of a run whose length was not asked for
+MOST_EVALUATIONS = 25
 SCHEDULES = ("constant", "cosine", "linear")
 
 
@@ -34,7 +36,7 @@ class MinibatchSGD:
             square norm of the rows, times the number of classes: the order of the largest stable one for
             softmax.
         batch_size: Rows of a batch.
-        epochs: Passes over the data worth of batches.
+        epochs: Passes over the data worth of batches; None gives 8, or as many as make 2,000 batches.
         momentum: In [0, 1); heavy ball.
         schedule: "constant" (the course), "cosine" or "linear" decay to 0.
         seed: Seed of the batches.
@@ -49,7 +51,7 @@ class MinibatchSGD:
         learning_rate: float | Sequence[float] | None = None,
         *,
         batch_size: int = 200,
-        epochs: int = 12,
+        epochs: int | None = None,
         momentum: float = 0.0,
         schedule: str = "cosine",
         seed: int = 0,
@@ -66,7 +68,7 @@ class MinibatchSGD:
                 "learning-rate-invalid", f"learning rate is {learning_rate!r}", mend="a number above 0"
             )
         self.rates = torch.tensor(rates, dtype=torch.float64)
-        self.batch_size, self.epochs = batch_size, epochs
+        self.batch_size, self.asked_epochs = batch_size, epochs
         self.momentum, self.schedule, self.seed = momentum, schedule, seed
 
     def start(self, objective: Objective, W: Tensor | None, tol: float) -> Progress:
@@ -87,6 +89,8 @@ class MinibatchSGD:
                 mend="solver='auto'",
             )
         self.objective = objective
+        enough = -(-FEWEST_BATCHES * self.batch_size // objective.n_total)
+        self.epochs = self.asked_epochs or max(FEWEST_EPOCHS, enough)
         K = objective.n_configs
         if not len(self.rates):
             self.rates = torch.full((K,), self._natural_rate(), dtype=torch.float64)
@@ -117,10 +121,11 @@ class MinibatchSGD:
         return torch.cat([raw, torch.ones_like(raw[:, :1])], dim=1)
 
     def step(self) -> Progress:
-        """Run one epoch of batches and evaluate once; an interrupted epoch is as if it had not begun."""
+        """Run an epoch of batches (some, where there are many) and evaluate once; an interrupted epoch is as if it had not begun."""
         before = self.W.clone(), self.velocity.clone(), self.epoch
         try:
-            self._run_epoch()
+            for _ in range(-(-self.epochs // MOST_EVALUATIONS)):
+                self._run_epoch()
             return self._evaluate()
         except BaseException:
             self.W, self.velocity, self.epoch = before
@@ -149,24 +154,37 @@ class MinibatchSGD:
         return 1 - done if self.schedule == "linear" else 1.0
 
     def _update(self, index: Tensor, buffer: Tensor, decay: float) -> None:
+        """W ← W + v, v ← momentum v − η (X̂_bᵀA_b/n + 2 reg W), for every head at its own η."""
         objective = self.objective
-        rates = (decay * self.rates).to(self.W)
-        shrink = (1 - 2 * decay * self.rates * objective.reg).to(self.W)[:, None, None]
-        flat = self.W.view(-1, self.W.shape[2])
-        if self.momentum == 0 and objective.communicator.size == 1:
-            # W ← (1 − 2 η reg) W − η X̂ᵀA/n, in two sweeps over W
-            A, rows = self._score_gradient(index, buffer)
-            A *= (-rates / len(index))[None, :, None]
-            (self.W if objective.bias == "penalized" else self.W[..., :-1]).mul_(shrink)
-            flat.addmm_(A.flatten(1).t(), rows)
+        K, C, width = objective.shape
+        rates = decay * self.rates
+        shrink = (1 - 2 * rates * objective.reg).to(self.W)[:, None, None]
+        if objective.communicator.size > 1:
+            self._update_together(index, buffer, rates.to(self.W), shrink)
             return
-        gradient = self._mean(lambda: self._data_gradient(index, buffer), objective.shape)
-        self.velocity.mul_(self.momentum).sub_((1 - shrink) * objective.penalised(self.W))
-        self.velocity.sub_(rates[:, None, None] * gradient)
+        A, rows = self._score_gradient(index, buffer, rates)
+        if self.momentum:
+            self.velocity.mul_(self.momentum).sub_((1 - shrink) * objective.penalised(self.W))
+            self.velocity.view(K * C, width).addmm_(A.t(), rows)
+            self.W += self.velocity
+        else:  # W ← (1 − 2 η reg) W − η X̂ᵀA/n, in two sweeps over W
+            (self.W if objective.bias == "penalized" else self.W[..., :-1]).mul_(shrink)
+            self.W.view(K * C, width).addmm_(A.t(), rows)
+
+    def _update_together(self, index: Tensor, buffer: Tensor, rates: Tensor, shrink: Tensor) -> None:
+        """Do as `_update` with a batch that every rank has drawn its part of."""
+        shape = self.objective.shape
+
+        def own() -> Tensor:
+            A, rows = self._score_gradient(index, buffer, rates)
+            return (A.t() @ rows).view(shape)
+
+        change = self._mean(own, shape)
+        self.velocity.mul_(self.momentum).sub_((1 - shrink) * self.objective.penalised(self.W)).add_(change)
         self.W += self.velocity
 
-    def _score_gradient(self, index: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor]:
-        """Return A (n, K, C), weighted, and the mapped rows x̂ (n, D + 1) of this rank's batch."""
+    def _score_gradient(self, index: Tensor, buffer: Tensor, rates: Tensor) -> tuple[Tensor, Tensor]:
+        """Return −η A/n (n, K·C) of a batch and its mapped rows (n, D + 1)."""
         objective = self.objective
         K, C, width = objective.shape
         rows = self._mapped(index, buffer)
@@ -175,12 +193,8 @@ class MinibatchSGD:
         objective.loss.value_and_gradient(S, objective.y[index])
         if objective.weights is not None:
             S *= (objective.weights[0, index] * objective.n_total).to(S)[:, None, None]
-        return S, rows
-
-    def _data_gradient(self, index: Tensor, buffer: Tensor) -> Tensor:
-        """Return X̂_bᵀA_b/n (K, C, D + 1) of this rank's batch."""
-        A, rows = self._score_gradient(index, buffer)
-        return (A.flatten(1).t() @ rows).div_(len(index)).view(self.objective.shape)
+        S *= (-rates.to(S) / len(index))[None, :, None]
+        return S.view(-1, K * C), rows
 
     def _evaluate(self) -> Progress:
         evaluation = self.objective.evaluate(self.W)
