@@ -126,8 +126,8 @@ def command(
         float | None, typer.Option(help="from the data's scale if left out", rich_help_panel=SGD)
     ] = None,
     epochs: Annotated[
-        int, typer.Option(help="passes over the data worth of batches", rich_help_panel=SGD)
-    ] = 12,
+        int | None, typer.Option(help="passes worth of batches [8, or 2,000 batches]", rich_help_panel=SGD)
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="rows of a batch", rich_help_panel=SGD)] = 200,
     momentum: Annotated[float, typer.Option(help="heavy ball, in [0, 1)", rich_help_panel=SGD)] = 0.0,
     schedule: Annotated[str, typer.Option(help="constant, cosine or linear", rich_help_panel=SGD)] = "cosine",

@@ -124,7 +124,8 @@ class MinibatchSGD:
         """Run an epoch of batches (some, where there are many) and evaluate once; an interrupted epoch is as if it had not begun."""
         before = self.W.clone(), self.velocity.clone(), self.epoch
         try:
-            for _ in range(-(-self.epochs // MOST_EVALUATIONS)):
+            at_once = -(-self.epochs // MOST_EVALUATIONS)
+            for _ in range(max(1, min(at_once, self.epochs - self.epoch))):
                 self._run_epoch()
             return self._evaluate()
         except BaseException:

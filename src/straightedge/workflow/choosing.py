@@ -25,13 +25,13 @@ from straightedge.selection import (
     rule_in_words,
     solve_path,
 )
-from straightedge.solvers.base import Limits, Solution, Status, minimize
+from straightedge.solvers.base import Limits, Solution, Status
 from straightedge.solvers.sgd import MinibatchSGD
 from straightedge.workflow.problem import Problem
-from straightedge.workflow.stages import Stages, Stopped
+from straightedge.workflow.stages import Stages
 
 DEFAULT_REG = 5e-5  # of the mean square norm of a row
-SEARCH_RATES = (0.1, 0.3, 1.0, 3.0)  # of the natural learning rate
+SEARCH_RATES = (0.3, 1.0, 3.0, 10.0)  # of the natural learning rate
 SEARCH_REGS = (1e-7, 1e-6, 1e-5, 1e-4)  # of the mean square norm of a row
 SUSPECT_FOLDS = 5
 SUSPECT_TOL = 1e-2  # a ranking does not need more
@@ -81,7 +81,7 @@ def fit_single(problem: Problem, stages: Stages) -> Fitted:
     checked_reg(reg, exact=options.solver != "sgd")
     if options.solver == "sgd":
         rate = [options.learning_rate] if options.learning_rate else None
-        solution = _sgd(problem.objective([reg]), problem, rate)
+        solution = _sgd(problem.objective([reg]), problem, rate, stages)
     else:
         solution = stages.solve(problem.objective([reg]), problem.settings)
     fitted = Fitted(solution.W[0], problem.affine, reg, solution, 0, trace=list(solution.trace))
@@ -261,12 +261,14 @@ def out_of_fold_scores(problem: Problem, fitted: Fitted, stages: Stages) -> np.n
 # -------------------------------------------------------------------- SGD
 
 
-def fit_search(problem: Problem) -> Fitted:
+def fit_search(problem: Problem, stages: Stages) -> Fitted:
     """Train a grid of (learning rate, reg) heads in the same batches; the best on validation is the model."""
     selection = problem.options.selection()
     train, X_validation, held_out, y_validation = _validation(problem, selection)
     regs = problem.options.regs or [float(f"{problem.scale * r:.3g}") for r in SEARCH_REGS]
-    natural = 0.1 * len(problem.classes) / problem.scale
+    natural = (
+        0.1 * len(problem.classes) / problem.scale * (1.0 if problem.settings.loss == "softmax" else 0.3)
+    )
     rates = (
         [problem.options.learning_rate]
         if problem.options.learning_rate
@@ -274,7 +276,7 @@ def fit_search(problem: Problem) -> Fitted:
     )
     heads = [(rate, reg) for rate in rates for reg in regs]
     objective = problem.objective([reg for _, reg in heads], train)
-    solution = _sgd(objective, problem, [rate for rate, _ in heads])
+    solution = _sgd(objective, problem, [rate for rate, _ in heads], stages)
     scores = problem.scores(solution.W, X_validation, held_out)
     choice = _choice(problem, selection, scores, y_validation, [reg for _, reg in heads], solution)
     choice.notes = []  # the heads are not at their optima: the table says so
@@ -295,7 +297,9 @@ def fit_search(problem: Problem) -> Fitted:
     )
 
 
-def _sgd(objective: Objective, problem: Problem, rates: Sequence[float] | None) -> Solution:
+def _sgd(
+    objective: Objective, problem: Problem, rates: Sequence[float] | None, stages: Stages
+) -> Solution:
     options = problem.options
     solver = MinibatchSGD(
         rates,
@@ -305,9 +309,5 @@ def _sgd(objective: Objective, problem: Problem, rates: Sequence[float] | None) 
         schedule=options.schedule,
         seed=options.seed,
     )
-    solution = minimize(
-        objective, solver, Limits(problem.settings.tol, options.max_passes, options.max_seconds)
-    )
-    if Status.INTERRUPTED in solution.status:
-        raise Stopped(solution)
-    return solution
+    limits = Limits(problem.settings.tol, options.max_passes, options.max_seconds)
+    return stages.minimize(objective, solver, limits)

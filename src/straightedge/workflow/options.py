@@ -72,7 +72,7 @@ class FitOptions:
     cache: bool = True
     search: bool = False
     learning_rate: float | None = None
-    epochs: int = 12
+    epochs: int | None = None
     batch_size: int = 200
     momentum: float = 0.0
     schedule: str = "cosine"

@@ -266,7 +266,7 @@ def _config(options: FitOptions, dataset: Dataset) -> dict[str, Any]:
 
 def _fit(problem: Problem, stages: Stages, options: FitOptions) -> Fitted:
     if options.search:
-        return fit_search(problem)
+        return fit_search(problem, stages)
     if options.chooses:
         return fit_chosen(problem, stages, float(options.memory or default_memory()))
     return fit_single(problem, stages)

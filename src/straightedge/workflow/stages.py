@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from straightedge.fitting import FitSettings
 from straightedge.fitting import solve as solve_once
 from straightedge.objective import Objective
 from straightedge.runs import RunFolder
-from straightedge.solvers.base import Callback, Loop, Solution, Status
+from straightedge.solvers.base import Callback, Limits, Loop, Solution, Solver, Status, minimize
 
 OF_ROWS = "rows."  # prefix of what every rank has its part of
 _TENSORS = ("W", "objective", "dual", "gap", "n_passes")
@@ -87,21 +87,44 @@ class Stages:
         Raises:
             Stopped: Ctrl-C; the state is saved.
         """
+        return self._stage(
+            objective,
+            lambda resume: solve_once(
+                objective,
+                settings,
+                W=W,
+                callbacks=[*self.callbacks, *callbacks],
+                checkpoint=self._checkpoint,
+                resume=resume,
+            ),
+        )
+
+    def minimize(self, objective: Objective, solver: Solver, limits: Limits) -> Solution:
+        """Run one stage with a solver of the caller's (as `solve`)."""
+        return self._stage(
+            objective,
+            lambda resume: minimize(
+                objective,
+                solver,
+                limits,
+                callbacks=self.callbacks,
+                checkpoint=self._checkpoint,
+                resume=resume,
+            ),
+        )
+
+    def _stage(
+        self, objective: Objective, work: Callable[[dict[str, Tensor] | None], Solution]
+    ) -> Solution:
         index = len(self._done)
         if index < len(self._earlier):
             self._done.append(self._earlier[index])
             return self._done[-1]
         resume, self._state = self._own_state(objective), None
-        solution = solve_once(
-            objective,
-            settings,
-            W=W,
-            callbacks=[*self.callbacks, *callbacks],
-            checkpoint=self._checkpoint,
-            resume=resume,
-        )
+        solution = work(resume)
         if resume is not None:
             solution.trace[:0] = self._trace
+            self._trace = []
         if Status.INTERRUPTED in solution.status:
             raise Stopped(solution)
         self._done.append(solution)
