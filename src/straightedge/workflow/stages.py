@@ -113,9 +113,7 @@ class Stages:
             ),
         )
 
-    def _stage(
-        self, objective: Objective, work: Callable[[dict[str, Tensor] | None], Solution]
-    ) -> Solution:
+    def _stage(self, objective: Objective, work: Callable[[dict[str, Tensor] | None], Solution]) -> Solution:
         index = len(self._done)
         if index < len(self._earlier):
             self._done.append(self._earlier[index])
