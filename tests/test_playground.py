@@ -1,0 +1,285 @@
+"""The playground in a real browser: its numbers are those of the package, and it does what it offers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from straightedge import SoftmaxClassifier, SVMClassifier
+from straightedge.course import softmax_loss_naive, svm_loss_naive
+from straightedge.losses import get_loss
+
+pytestmark = pytest.mark.browser
+PAGE = Path(__file__).parents[1] / "docs" / "playground" / "index.html"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SWITCHES = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NAIVE = {"svm": svm_loss_naive, "softmax": softmax_loss_naive}
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    driver = shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("no Chromium with chromedriver")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for switch in [*SWITCHES, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    opened.set_window_size(1320, 1100)
+    yield opened
+    opened.quit()
+
+
+@pytest.fixture
+def page(browser: Any) -> Any:
+    """The page, freshly opened; afterwards its console must be empty."""
+    browser.get("about:blank")
+    browser.get_log("browser")
+    browser.get_log("performance")
+    browser.get(PAGE.as_uri())
+    yield browser
+    assert browser.get_log("browser") == []
+
+
+def problem(seed: int, *, extent: float = 2.0, n: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    X = np.hstack([extent * random.standard_normal((n, 2)), np.ones((n, 1))])
+    return X, random.integers(0, 3, n), random.standard_normal((3, 3))
+
+
+def in_page(page: Any, call: str, *arguments: Any) -> Any:
+    """Evaluate a JavaScript expression over S = Straightedge and a = the arguments."""
+    as_lists = [entry.tolist() if isinstance(entry, np.ndarray) else entry for entry in arguments]
+    return page.execute_script(f"const S = Straightedge, a = [...arguments]; return {call}", *as_lists)
+
+
+def click(page: Any, name: str) -> None:
+    page.execute_script(f"document.getElementById('{name}').click()")
+
+
+def state(page: Any, field: str) -> Any:
+    return page.execute_script(f"return Straightedge.state.{field}")
+
+
+@pytest.mark.parametrize("name", ["svm", "softmax"])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e3], ids=["all scores zero", "usual", "scores of thousands"])
+def test_loss_and_score_gradient_are_those_of_the_package(page: Any, name: str, scale: float) -> None:
+    X, y, W = problem(3)
+    scores = scale * (X @ W)
+    block = torch.from_numpy(scores.copy())[:, None, :]
+    values = get_loss(name).value_and_gradient(block, torch.from_numpy(y))
+    ours = in_page(page, "a[0].map((s, i) => S.losses[a[2]].value(s, a[1][i]))", scores, y, name)
+    gradient = in_page(page, "a[0].map((s, i) => S.losses[a[2]].gradient(s, a[1][i]))", scores, y, name)
+    np.testing.assert_allclose(ours, values[:, 0].numpy(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(gradient, block[:, 0].numpy(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["svm", "softmax"])
+def test_objective_and_gradient_are_those_of_the_loops(page: Any, name: str) -> None:
+    X, y, W = problem(5)
+    expected, dW = NAIVE[name](torch.from_numpy(W), torch.from_numpy(X), torch.from_numpy(y), 0.05)
+    result = in_page(page, "S.objective(a[0], a[1], a[2], 0.05, S.losses[a[3]])", W, X, y, name)
+    assert result["objective"] == pytest.approx(float(expected), rel=1e-12)
+    np.testing.assert_allclose(result["dW"], dW.numpy(), rtol=1e-11, atol=1e-13)
+
+
+# both answers carry their proof, so the bounds must agree whether or not the estimator reached its tolerance
+@pytest.mark.filterwarnings("ignore:not certified")
+@pytest.mark.parametrize("reg", [1.0, 1e-2, 1e-4])
+@pytest.mark.parametrize("name", ["svm", "softmax"])
+def test_the_optimum_is_proven_and_agrees_with_the_estimator(page: Any, name: str, reg: float) -> None:
+    X, y, _ = problem(7, n=30)
+    best = in_page(page, "S.solve(a[0], a[1], a[2], a[3], 3)", name, X, y, reg)
+    assert 0 <= best["gap"] <= 1e-8 * best["objective"]
+    value, _ = NAIVE[name](
+        torch.tensor(best["W"], dtype=torch.float64), torch.from_numpy(X), torch.from_numpy(y), reg
+    )
+    assert float(value) == pytest.approx(best["objective"], rel=1e-12)
+    kind = {"svm": SVMClassifier, "softmax": SoftmaxClassifier}[name]
+    fitted = kind(reg=reg, tol=1e-4, preprocess="none").fit(X[:, :2], y)
+    assert fitted.dual_ <= best["objective"] * (1 + 1e-6)
+    assert best["dual"] <= fitted.objective_ * (1 + 1e-6)
+
+
+def test_gap_of_the_gradient_bounds_the_distance_to_the_optimum(page: Any) -> None:
+    X, y, W = problem(11)
+    for name in NAIVE:
+        now = in_page(page, "S.objective(a[0], a[1], a[2], 0.01, S.losses[a[3]])", W, X, y, name)
+        best = in_page(page, "S.solve(a[0], a[1], a[2], 0.01, 3)", name, X, y)
+        assert now["gap"] >= now["objective"] - best["objective"] > 0
+
+
+def test_the_plane_is_parted_where_scores_tie(page: Any) -> None:
+    _, _, W = problem(13)
+    grid = np.stack(np.meshgrid(np.linspace(-2.9, 2.9, 15), np.linspace(-2.9, 2.9, 15)), -1).reshape(-1, 2)
+    winners = (np.hstack([grid, np.ones((len(grid), 1))]) @ W).argmax(axis=1)
+    regions = in_page(page, "[0, 1, 2].map(j => S.geometry.region(a[0], j))", W)
+    for place, winner in zip(grid, winners, strict=True):
+        assert [inside(np.array(corners), place) for corners in regions].index(True) == winner
+    for line in in_page(page, "S.geometry.lines(a[0])", W):
+        ends = np.hstack([np.array(line["segment"]), np.ones((2, 1))]) @ W
+        np.testing.assert_allclose(ends[:, line["j"]], ends[:, line["k"]], atol=1e-9)
+
+
+def inside(corners: np.ndarray, place: np.ndarray) -> bool:
+    """Whether a place lies in a convex polygon given counter-clockwise."""
+    if len(corners) < 3:
+        return False
+    edges, reach = np.roll(corners, -1, axis=0) - corners, place - corners
+    return bool((edges[:, 0] * reach[:, 1] - edges[:, 1] * reach[:, 0] >= -1e-12).all())
+
+
+def test_steps_are_gradient_descent_and_reach_the_optimum(page: Any) -> None:
+    page.execute_script("document.querySelector('[value=softmax]').click()")
+    X = np.array([[point["x"], point["y"], 1.0] for point in state(page, "points")])
+    y = np.array([point["label"] for point in state(page, "points")])
+    W = np.zeros((3, 3))
+    for _ in range(5):
+        _, dW = softmax_loss_naive(torch.from_numpy(W), torch.from_numpy(X), torch.from_numpy(y), 0.01)
+        W = W - 0.1 * dW.numpy()
+        click(page, "step")
+    np.testing.assert_allclose(state(page, "W"), W, rtol=1e-10, atol=1e-12)
+    click(page, "jump")
+    shown = page.find_element("id", "objective").text, page.find_element("id", "optimum").text
+    assert shown[0] == shown[1] != ""
+    click(page, "reset")
+    assert page.find_element("id", "objective").text == "1.099"  # log 3
+
+
+def test_the_walk_over_the_samples_ends_in_the_gradient(page: Any) -> None:
+    n = len(state(page, "points"))
+    click(page, "step")
+    for _ in range(n):
+        click(page, "walk")
+    total = np.array(state(page, "walk.sum")) / n + 2 * 0.01 * np.array(state(page, "W"))
+    np.testing.assert_allclose(total, state(page, "now.dW"), rtol=1e-10, atol=1e-12)
+    click(page, "walk")
+    assert "All samples are in" in page.find_element("id", "walk-note").text
+
+
+def test_a_run_of_steps_starts_and_stops(page: Any) -> None:
+    click(page, "run")
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(page, 5).until(lambda _: state(page, "step") > 3)
+    assert page.find_element("id", "run").text == "Pause"
+    click(page, "run")
+    assert page.find_element("id", "run").text == "Run"
+    assert "Stopped after" in page.find_element("id", "status").get_attribute("textContent")
+
+
+def test_points_are_dragged_added_and_removed_with_the_mouse(page: Any) -> None:
+    from selenium.webdriver import ActionChains
+
+    plane = page.find_element("id", "plane")
+    unit = plane.size["width"] / 6
+    before = state(page, "points")
+    point = page.find_element("css selector", f"[data-id='{before[0]['id']}'] use")
+    optimum = state(page, "best.objective")
+    ActionChains(page).drag_and_drop_by_offset(point, round(unit), round(unit)).perform()
+    after = state(page, "points")
+    assert after[0]["x"] == pytest.approx(before[0]["x"] + 1, abs=0.05)
+    assert after[0]["y"] == pytest.approx(before[0]["y"] - 1, abs=0.05)
+    assert after[1:] == before[1:]
+    assert state(page, "best.objective") != optimum
+    page.execute_script("document.querySelector('#classes [value=\"2\"]').click()")
+    ActionChains(page).move_to_element_with_offset(
+        plane, round(-2.5 * unit), round(-2.5 * unit)
+    ).click().perform()
+    added = state(page, "points").pop()
+    assert (added["x"], added["y"], added["label"]) == (
+        pytest.approx(-2.5, abs=0.05),
+        pytest.approx(2.5, abs=0.05),
+        2,
+    )
+    click(page, "remove")
+    assert state(page, "points") == after
+
+
+def test_everything_can_be_done_with_keys(page: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    n = len(state(page, "points"))
+    focused = page.find_element("css selector", ".point[tabindex='0']")
+    start = state(page, "points[0]")
+    focused.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_UP, "3")
+    moved = state(page, "points[0]")
+    assert (moved["x"], moved["y"]) == (pytest.approx(start["x"] + 0.1), pytest.approx(start["y"] + 0.1))
+    assert moved["label"] == 2
+    focused.send_keys("a")
+    assert len(state(page, "points")) == n + 1
+    page.switch_to.active_element.send_keys(Keys.DELETE)
+    page.switch_to.active_element.send_keys("n")
+    assert state(page, "selected") == state(page, "points[0].id")
+    assert len(state(page, "points")) == n
+
+
+def test_an_empty_plane_and_one_class_alone_are_fine(page: Any) -> None:
+    page.execute_script(
+        "const menu = document.getElementById('preset'); menu.value = '6';"
+        "menu.dispatchEvent(new Event('change', { bubbles: true }))"
+    )
+    click(page, "step")
+    assert page.find_element("id", "optimum").text == "–"
+    click(page, "add")
+    click(page, "step")
+    assert float(page.find_element("id", "optimum").text) > 0
+
+
+def test_a_learning_rate_that_overshoots_is_named(page: Any) -> None:
+    page.execute_script(
+        "for (const [id, at] of [['reg', 0], ['rate', 1]]) {"
+        "const input = document.getElementById(id); input.value = at; input.dispatchEvent(new Event('input')) }"
+    )
+    page.execute_script("for (let i = 0; i < 200; i++) document.getElementById('step').click()")
+    assert "lower the learning rate" in page.find_element("id", "trouble").text
+    assert np.isfinite(np.array(state(page, "W"))).all()
+
+
+def test_a_link_restores_the_points_and_a_mangled_one_opens(browser: Any) -> None:
+    browser.get("about:blank")
+    browser.get(PAGE.as_uri() + "#loss=softmax&reg=0.1&rate=1&points=0,1.5,-0.2;2,-1,2.25")
+    assert (state(browser, "loss"), state(browser, "reg"), state(browser, "rate")) == ("softmax", 0.1, 1)
+    places = [(point["x"], point["y"], point["label"]) for point in state(browser, "points")]
+    assert places == [(1.5, -0.2, 0), (-1, 2.25, 2)]
+    browser.get("about:blank")
+    browser.get(PAGE.as_uri() + "#loss=nothing&reg=-3&points=7,1,1;0,99,0;<b>;0,0.5,0.5")
+    assert (state(browser, "loss"), state(browser, "reg"), len(state(browser, "points"))) == ("svm", 0.01, 1)
+
+
+def test_nothing_leaves_the_page(page: Any) -> None:
+    import json
+
+    messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert asked
+    assert [url for url in asked if not url.startswith(("file:", "data:", "about:"))] == []
+
+
+@pytest.mark.parametrize("width", [390, 768, 1320])
+def test_no_width_scrolls_sideways(page: Any, width: int) -> None:
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
