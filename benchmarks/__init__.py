@@ -1,0 +1,1 @@
+"""Straightedge beside its peers: same data, same objective, one run. See benchmarks/README.md."""

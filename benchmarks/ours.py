@@ -1,0 +1,60 @@
+"""Straightedge's own fits, timed from arrays in memory to W: the front door, nothing prepared beforehand."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+from benchmarks.machine import timed
+from benchmarks.problem import Problem
+from straightedge import LinearClassifier
+
+KINDS = ("uint8", "float32")
+
+
+def fit_once(problem: Problem, loss: str, reg: float, tol: float, kind: str = "uint8") -> dict[str, Any]:
+    """Fit one reg and return its entry.
+
+    Args:
+        problem: The data.
+        loss: Name of the loss.
+        reg: The value.
+        tol: Relative gap asked for.
+        kind: "uint8" (raw images, the map fitted on the clock) or "float32" (the peers' table).
+    """
+    images = kind == "uint8"
+    X = problem.images if images else problem.table[:, :-1]
+    model = LinearClassifier(loss, reg=reg, tol=tol, preprocess="pixels" if images else "none")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a fit that ends without its gap says so in the entry
+        seconds = timed(lambda: model.fit(X, problem.labels))
+    before = seconds - model.trace_[-1]["seconds"] if model.trace_ else 0.0
+    curve = [(before + row["seconds"], row["objective"], row["gap"]) for row in model.trace_]
+    curve.append((seconds, model.objective_, model.gap_))
+    return {
+        "name": f"straightedge-{kind}",
+        "status": "reached" if model.status_ == "certified" else model.status_,
+        "seconds": seconds,
+        "objective": model.objective_,
+        "dual": model.dual_,
+        "gap": model.gap_,
+        "n_passes": model.n_passes_,
+        "curve": curve,
+    }
+
+
+def median_of(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the entry of median time, with the times of all."""
+    ordered = sorted(entries, key=lambda entry: entry["seconds"])
+    return ordered[(len(ordered) - 1) // 2] | {"all_seconds": [entry["seconds"] for entry in entries]}
+
+
+def warm_up(problem: Problem, loss: str) -> float:
+    """Load and compile what a first fit in a process loads and compiles, on a few rows; return the seconds."""
+    began = time.perf_counter()
+    few = slice(None, 60 * problem.n_classes)
+    part = Problem(problem.name, problem.images[few], problem.labels[few], problem.n_classes, problem.affine)
+    for kind in KINDS:
+        fit_once(part, loss, 1e-1, 1e-2, kind)
+    return time.perf_counter() - began

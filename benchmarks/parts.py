@@ -1,0 +1,261 @@
+"""The parts of the benchmark. Each takes a `Problem` and `Options` and yields (key, entry) for the results file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.machine import conditions, timed
+from benchmarks.ours import fit_once, median_of, warm_up
+from benchmarks.peers import PEERS, Peer, run_peer
+from benchmarks.problem import Judge, Problem
+from benchmarks.watch import Watch
+from straightedge.fitting import FitSettings
+from straightedge.losses import get_loss
+from straightedge.objective import Objective
+from straightedge.selection import cross_validate, fit_path, fold_of_rows
+
+Entry = tuple[str, dict[str, Any]]
+FOLDS = 5
+PATH_SIZE = 16
+SAMPLED = 4  # values of the path that the single fits are timed at
+PATH_CAP = 40.0  # longest time of one peer fit of the path, s
+REFERENCE = {
+    True: 0.01,
+    False: 0.2,
+}  # share of the asked gap the optimum is known to, for smooth losses or not
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for on the command line.
+
+    Attributes:
+        reg: Values, or None for those of each part.
+        peers: Names, or None for all.
+        tol: Relative gap, or None for that of each part.
+        repeat: Times a short measurement is repeated.
+        cap: Longest time of any one peer fit, s; None leaves each its own.
+        say: Called with a line on what is being done.
+    """
+
+    reg: tuple[float, ...] | None = None
+    peers: tuple[str, ...] | None = None
+    tol: float | None = None
+    repeat: int = 3
+    cap: float | None = None
+    say: Callable[[str], None] = lambda line: None
+
+
+# ---------------------------------------------------------------- one fit, one gap
+
+
+def softmax(problem: Problem, options: Options) -> Iterator[Entry]:
+    """Softmax to the same gap: ours against every peer."""
+    yield from _fits(
+        "softmax", problem, options, options.reg or (1e-2, 1e-3, 1e-4, 1e-5), options.tol or 1e-4
+    )
+
+
+def svm(problem: Problem, options: Options) -> Iterator[Entry]:
+    """The SVM of Weston and Watkins (no peer minimises it), and that of Crammer and Singer against LIBLINEAR."""
+    yield from _fits("svm", problem, options, options.reg or (1e-1, 1e-2, 1e-3, 1e-4), options.tol or 1e-3)
+    yield from _fits("crammer_singer", problem, options, options.reg or (1e-2,), options.tol or 1e-3)
+
+
+def _fits(
+    loss: str, problem: Problem, options: Options, values: tuple[float, ...], tol: float
+) -> Iterator[Entry]:
+    warmed = warm_up(problem, loss)
+    for reg in values:
+        entry = _race(loss, problem, options, reg, tol)
+        yield f"{loss} reg={reg:g}", entry | {"warm_up_seconds": warmed}
+
+
+def _race(loss: str, problem: Problem, options: Options, reg: float, tol: float) -> dict[str, Any]:
+    """Run ours, a peer, ours, a peer, …: a drift of the machine shows in our own times."""
+    entry: dict[str, Any] = {"loss": loss, "reg": reg, "tol": tol} | conditions(problem.table)
+    options.say(f"{loss} reg {reg:g}: the optimum")
+    finer = REFERENCE[get_loss(loss).smooth] * tol
+    entry["best_dual"] = fit_once(problem, loss, reg, finer)["dual"]
+    own: dict[str, list[dict[str, Any]]] = {"uint8": [], "float32": []}
+    peers = [peer for peer in PEERS if peer.loss == loss and _wanted(peer, options)]
+    results = []
+    for turn in range(max(options.repeat, len(peers))):
+        if turn < options.repeat:
+            for kind, entries in own.items():
+                options.say(f"{loss} reg {reg:g}: straightedge, {kind}")
+                entries.append(fit_once(problem, loss, reg, tol, kind))
+        if turn < len(peers):
+            options.say(f"{loss} reg {reg:g}: {peers[turn].name}")
+            watch = Watch(Judge(problem, loss, reg, entry["best_dual"]), tol, options.cap or peers[turn].cap)
+            results.append(run_peer(peers[turn], problem, reg, watch))
+    entry["solvers"] = [median_of(entries) for entries in own.values()] + results
+    return entry | {"yardstick_after": conditions(problem.table)["yardstick"]}
+
+
+def _wanted(peer: Peer, options: Options) -> bool:
+    named = options.peers is None or peer.name in options.peers
+    return named and find_spec(peer.package) is not None
+
+
+# ---------------------------------------------------------------- one pass
+
+
+def one_pass(problem: Problem, options: Options) -> Iterator[Entry]:
+    """One loss-and-gradient pass against the plain torch idiom, interleaved; 1 and 16 values of reg."""
+    for K in (1, PATH_SIZE):
+        yield f"pass K={K}", _pass(problem, options, K)
+
+
+def _pass(problem: Problem, options: Options, K: int) -> dict[str, Any]:
+    options.say(f"one pass, {K} configurations")
+    objectives = {
+        kind: problem.objective("softmax", [1e-4] * K, torch.float32, table=kind == "float32")
+        for kind in ("uint8", "float32")
+    }
+    W = torch.randn(objectives["uint8"].shape, generator=torch.Generator().manual_seed(0)) * 1e-3
+    works: dict[str, Callable[[], object]] = {
+        f"straightedge-{kind}": _evaluation(objective, W) for kind, objective in objectives.items()
+    }
+    works["torch idiom"] = _idiom(problem, W)
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(2 * options.repeat + 2):
+        for name, work in works.items():
+            seconds = timed(work)
+            if turn > 1:  # the first two fill caches and thread pools
+                times[name].append(1000 * seconds)
+    entry: dict[str, Any] = conditions(problem.table) | {"K": K, "n_classes": problem.n_classes}
+    return entry | {"ms": {name: median(of) for name, of in times.items()}, "all_ms": times}
+
+
+def _evaluation(objective: Objective, W: torch.Tensor) -> Callable[[], object]:
+    return lambda: objective.evaluate(W)
+
+
+def _idiom(problem: Problem, W: torch.Tensor) -> Callable[[], object]:
+    """The obvious way: S = X W; A = softmax(S) − onehot(y); G = XᵀA, in torch with its own threads."""
+    X, y = torch.from_numpy(problem.table), torch.from_numpy(problem.labels)
+    K, C, width = W.shape
+    wide = W.reshape(K * C, width).t().contiguous()
+    index = torch.arange(len(y))
+
+    def work() -> object:
+        scores = (X @ wide).view(len(y), K, C)
+        log = scores.log_softmax(dim=2)
+        loss = -log[index, :, y].mean(dim=0)
+        A = log.exp()
+        A[index, :, y] -= 1
+        gradient = X.t() @ A.view(len(y), K * C)
+        return loss, gradient
+
+    return work
+
+
+# ---------------------------------------------------------------- the path and the folds
+
+
+def path(problem: Problem, options: Options) -> Iterator[Entry]:
+    """Sixteen values of reg in one run, against single fits: our own and scikit-learn's."""
+    tol = options.tol or 1e-3
+    warm_up(problem, "softmax")
+    whole = _path(problem, options, tol)
+    places = np.linspace(0, PATH_SIZE - 1, SAMPLED).round().astype(int)
+    entry: dict[str, Any] = conditions(problem.table) | whole | {"tol": tol}
+    entry["singles"] = [_single(problem, options, whole["reg"][place], tol) for place in places]
+    scale = PATH_SIZE / SAMPLED
+    for who in ("straightedge-uint8", "sklearn-lbfgs"):
+        found = [single[who] for single in entry["singles"] if who in single]
+        if found:
+            entry[f"seconds_16_fits {who}"] = scale * sum(one["seconds"] for one in found)
+            entry[f"all_reached {who}"] = all(one["status"] == "reached" for one in found)
+    yield "path", entry
+
+
+def _path(problem: Problem, options: Options, tol: float) -> dict[str, Any]:
+    options.say(f"path of {PATH_SIZE} values")
+    found: list[Any] = []
+
+    def work() -> None:
+        found.append(fit_path(problem.images, problem.labels, preprocess="pixels", tol=tol))
+
+    seconds = timed(work)
+    solution = found[0].solution
+    return {
+        "reg": found[0].reg,
+        "seconds": seconds,
+        "gaps": solution.gap.tolist(),
+        "n_passes": solution.n_passes.tolist(),
+        "status": [status.value for status in solution.status],
+    }
+
+
+def _single(problem: Problem, options: Options, reg: float, tol: float) -> dict[str, Any]:
+    options.say(f"single fits at reg {reg:g}")
+    entry: dict[str, Any] = {"reg": reg, "straightedge-uint8": fit_once(problem, "softmax", reg, tol)}
+    peer = PEERS[0]
+    if _wanted(peer, options):
+        watch = Watch(Judge(problem, "softmax", reg), tol, options.cap or PATH_CAP)
+        entry[peer.name] = run_peer(peer, problem, reg, watch)
+    return entry
+
+
+def folds(problem: Problem, options: Options) -> Iterator[Entry]:
+    """Five folds of sixteen values, all in the same passes, against the path alone."""
+    tol = options.tol or 1e-3
+    warm_up(problem, "softmax")
+    alone = _path(problem, options, tol)
+    options.say(f"{FOLDS} folds of {PATH_SIZE} values")
+    y, settings = problem.labels, FitSettings(tol=tol)
+    fold = fold_of_rows(y, FOLDS)
+    found: list[Any] = []
+
+    def work() -> None:
+        X, C, reg = problem.images, problem.n_classes, alone["reg"]
+        found.append(cross_validate(X, y, C, reg, settings, fold=fold, affine=problem.affine)[1])
+
+    seconds = timed(work)
+    entry: dict[str, Any] = {"folds": FOLDS, "seconds": seconds, "seconds_path": alone["seconds"], "tol": tol}
+    entry |= conditions(problem.table)
+    entry["status"] = [status.value for status in found[0].status]
+    yield "folds", entry | {"n_passes": found[0].n_passes.tolist(), "gaps": found[0].gap.tolist()}
+
+
+# ---------------------------------------------------------------- memory
+
+
+def memory(problem: Problem, options: Options) -> Iterator[Entry]:
+    """Peak resident memory of a process that reads raw uint8 and fits it."""
+    options.say("memory of a uint8 fit")
+    reg, tol = (options.reg or (1e-4,))[0], options.tol or 1e-4
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "X.npy", problem.images)
+        np.save(Path(folder) / "y.npy", problem.labels)
+        words = [sys.executable, "-m", "benchmarks.memory", folder, str(reg), str(tol)]
+        root = Path(__file__).parents[1]
+        done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=root)
+    yield (
+        "memory",
+        json.loads(done.stdout) | {"reg": reg, "tol": tol, "raw_mib": problem.images.nbytes / 2**20},
+    )
+
+
+PARTS: dict[str, Callable[[Problem, Options], Iterator[Entry]]] = {
+    "pass": one_pass,
+    "softmax": softmax,
+    "svm": svm,
+    "path": path,
+    "folds": folds,
+    "memory": memory,
+}

@@ -1,0 +1,88 @@
+"""``straightedge bench``: straightedge beside its peers, same data, same objective, one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+CIFAR10 = "STRAIGHTEDGE_CIFAR10"
+
+
+def command(
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help=f"any source of images, or synthetic; by default what {CIFAR10} names, else synthetic"
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="rows to use", min=1)] = None,
+    only: Annotated[
+        str | None, typer.Option(help="parts, with commas: pass, softmax, svm, path, folds, memory")
+    ] = None,
+    reg: Annotated[str | None, typer.Option(help="values for the fits, with commas")] = None,
+    peers: Annotated[str | None, typer.Option(help="names of peers, with commas; none for no peer")] = None,
+    tol: Annotated[float | None, typer.Option(help="relative gap; 1e-4 softmax, 1e-3 the rest")] = None,
+    repeat: Annotated[int, typer.Option(help="repetitions of what is short; medians are told", min=1)] = 3,
+    cap: Annotated[float | None, typer.Option(help="longest time of one peer fit, s")] = None,
+    out: Annotated[Path, typer.Option(help="results file; parts of several runs merge into it")] = Path(
+        "bench.json"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="print the result alone, as JSON")] = False,
+) -> None:
+    """Measure straightedge against its peers, each to the same certified gap.
+
+    Needs a source checkout: the benchmarks are not part of the package.
+    """
+    run, Options, markdown = _harness()
+    options = Options(
+        reg=_numbers(reg), peers=_words(peers), tol=tol, repeat=repeat, cap=cap, say=_say(as_json)
+    )
+    source = data or os.environ.get(CIFAR10) or "synthetic"
+    results = run(source, _words(only), options, out, limit)
+    print(json.dumps(results) if as_json else markdown(results))
+
+
+def _harness() -> tuple[Any, Any, Any]:
+    """Return what runs the benchmark, from the source tree that this package was installed from."""
+    from importlib import import_module
+
+    from straightedge.errors import InputError
+
+    root = Path(__file__).resolve().parents[3]
+    if not (root / "benchmarks" / "run.py").is_file():
+        raise InputError(
+            "bench-needs-source",
+            "the benchmarks are not part of the installed package",
+            mend="run it from a source checkout: make bench",
+        )
+    sys.path.insert(0, str(root))
+    return (
+        import_module("benchmarks.run").run,
+        import_module("benchmarks.parts").Options,
+        import_module("benchmarks.table").markdown,
+    )
+
+
+def _words(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _numbers(text: str | None) -> tuple[float, ...] | None:
+    """Return the numbers in a text, checked as values of reg."""
+    from straightedge.fitting import checked_reg
+
+    words = _words(text)
+    return None if words is None else tuple(checked_reg(words))
+
+
+def _say(quiet: bool) -> Any:
+    def say(line: str) -> None:
+        if not quiet:
+            print(line, file=sys.stderr, flush=True)
+
+    return say

@@ -1,0 +1,192 @@
+"""Every part of the benchmark at a tiny size: it runs, tells the truth, and its files are whole."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import warnings
+import xml.etree.ElementTree as ElementTree
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+if not (ROOT / "benchmarks" / "run.py").is_file():
+    pytest.skip("no peer: benchmarks are not beside the tests", allow_module_level=True)
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import chart, peers, table, watch  # noqa: E402
+from benchmarks.ours import fit_once  # noqa: E402
+from benchmarks.parts import PARTS, Options  # noqa: E402
+from benchmarks.problem import Judge, Problem, load_problem, synthetic_images  # noqa: E402
+from benchmarks.run import run  # noqa: E402
+from benchmarks.watch import Watch  # noqa: E402
+
+from straightedge import SoftmaxClassifier  # noqa: E402
+from straightedge.losses import get_loss  # noqa: E402
+
+TOL = 1e-3
+SMOOTH = [peer for peer in peers.PEERS if get_loss(peer.loss).smooth]
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return load_problem("digits", 300)
+
+
+def reference(problem: Problem, W: np.ndarray, reg: float) -> tuple[float, float]:
+    """P(W) and the gap of the softmax certificate, by the formula and in float64."""
+    X = problem.table.astype(np.float64)
+    scores = X @ W.T.astype(np.float64)
+    scores -= scores.max(axis=1, keepdims=True)
+    p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    rows = np.arange(len(X))
+    objective = -np.log(p[rows, problem.labels]).mean() + reg * (W**2).sum()
+    p[rows, problem.labels] -= 1
+    gradient = p.T @ X / len(X) + 2 * reg * W
+    return objective, (gradient**2).sum() / (4 * reg) / objective
+
+
+def test_judge_agrees_with_the_formula_on_the_peers_table(problem: Problem) -> None:
+    fitted = SoftmaxClassifier(reg=1e-2, tol=1e-6).fit(problem.table[:, :-1], problem.labels)
+    noise = np.random.default_rng(0).normal(size=(problem.n_classes, problem.table.shape[1]))
+    W = fitted.W_.T + 1e-3 * noise
+    objective, gap = reference(problem, W, 1e-2)
+    verdict = Judge(problem, "softmax", 1e-2).exact(W)
+    assert verdict.objective == pytest.approx(objective, rel=1e-6)
+    assert verdict.gap == pytest.approx(gap, rel=1e-5)
+
+
+@pytest.mark.parametrize("peer", SMOOTH, ids=lambda peer: peer.name)
+def test_peer_reaches_the_gap_of_our_objective(problem: Problem, peer: peers.Peer) -> None:
+    if find_spec(peer.package) is None:
+        pytest.skip(f"no peer {peer.package}")
+    dual = fit_once(problem, peer.loss, 1e-1, TOL / 5)["dual"]
+    seen = Watch(Judge(problem, peer.loss, 1e-1, dual), TOL, cap=20.0)
+    entry = peers.run_peer(peer, problem, 1e-1, seen)
+    assert entry["status"] == "reached"
+    assert entry["gap"] <= TOL
+    assert 0 < entry["seconds"] < 20
+
+
+def test_a_peer_without_time_is_reported_with_its_gap(problem: Problem) -> None:
+    seen = Watch(Judge(problem, "softmax", 1e-4), 1e-12, cap=0.02)
+    entry = peers.run_peer(peers.PEERS[0], problem, 1e-4, seen)
+    assert entry["status"] == "cap"
+    assert entry["gap"] > 1e-12
+
+
+def test_the_judge_is_not_on_the_clock(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(watch.time, "perf_counter", lambda: clock[0])
+    judge = Judge(problem, "softmax", 1e-2)
+    plain = judge.quick
+
+    def slow(W: np.ndarray) -> object:
+        clock[0] += 100.0
+        return plain(W)
+
+    monkeypatch.setattr(judge, "quick", slow)
+    seen = Watch(judge, 1e-9, cap=10.0)
+    seen.begin()
+    clock[0] += 1.0
+    seen.look(lambda: np.zeros((problem.n_classes, problem.table.shape[1])))
+    assert seen.seconds == pytest.approx(1.0)
+    assert seen.curve[0][0] == pytest.approx(1.0)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
+    """All parts in two runs that merge into one file."""
+    out = tmp_path_factory.mktemp("bench") / "tiny.json"
+    options = Options(reg=(1e-1,), peers=("sklearn-lbfgs",), tol=1e-2, repeat=1, cap=5.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run("digits", tuple(name for name in PARTS if name not in {"memory", "svm"}), options, out, limit=200)
+        return run("digits", ("memory",), options, out, limit=200), out
+
+
+def test_every_part_gives_an_entry(results: tuple[dict, Path]) -> None:
+    keys = list(results[0]["entries"])
+    assert keys == ["pass K=1", "pass K=16", "softmax reg=0.1", "path", "folds", "memory"]
+
+
+def test_the_file_is_strict_json_with_machine_versions_and_yardsticks(results: tuple[dict, Path]) -> None:
+    read = json.loads(results[1].read_text(encoding="utf-8"))
+    assert read["machine"]["cores"] >= 1
+    assert "scikit-learn" in read["versions"]
+    for key, entry in read["entries"].items():
+        if key != "memory":
+            assert entry["yardstick"]["ms"] > 0
+            assert entry["load"] >= 0
+
+
+def test_the_race_holds_all_solvers_to_one_objective(results: tuple[dict, Path]) -> None:
+    entry = results[0]["entries"]["softmax reg=0.1"]
+    values = {solver["name"]: solver["objective"] for solver in entry["solvers"]}
+    assert set(values) == {"straightedge-uint8", "straightedge-float32", "sklearn-lbfgs"}
+    assert max(values.values()) - min(values.values()) <= 1.01e-2 * min(values.values())
+    assert all(solver["gap"] <= entry["tol"] for solver in entry["solvers"])
+
+
+def test_the_page_has_a_section_for_every_part(results: tuple[dict, Path]) -> None:
+    page = results[1].with_suffix(".md").read_text(encoding="utf-8")
+    for title, _, _ in table.SECTIONS:
+        assert (f"## {title}\n" in page) == ("SVM" not in title)
+    assert "| sklearn-lbfgs | " in page
+
+
+def test_the_chart_draws_every_solver(results: tuple[dict, Path]) -> None:
+    svg = results[1].with_name("tiny-softmax-0.1.svg").read_text(encoding="utf-8")
+    tree = ElementTree.fromstring(svg)
+    lines = [node for node in tree if node.tag.endswith("polyline")]
+    assert len(lines) == 3
+    for line in lines:
+        points = [tuple(map(float, pair.split(","))) for pair in line.get("points", "").split()]
+        assert all(chart.LEFT - 1 <= x <= chart.WIDTH - chart.RIGHT + 1 for x, _ in points)
+        assert all(math.isfinite(y) for _, y in points)
+
+
+def test_results_of_other_data_are_not_mixed(results: tuple[dict, Path]) -> None:
+    with pytest.raises(ValueError, match="other data"):
+        run("digits", ("memory",), Options(), results[1], limit=100)
+
+
+def test_unknown_part_is_named() -> None:
+    with pytest.raises(ValueError, match="speed"):
+        run("digits", ("speed",), Options(), Path("never.json"))
+
+
+def test_synthetic_images_have_every_class_and_can_be_learned() -> None:
+    images, labels, n_classes = synthetic_images(600)
+    assert images.shape == (600, 3, 32, 32)
+    assert images.dtype == np.uint8
+    assert set(labels) == set(range(n_classes))
+    assert 40 < images.std() < 70
+
+
+def test_command_needs_the_source_tree(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from straightedge.cli import bench
+    from straightedge.errors import InputError
+
+    where = tmp_path / "a" / "b" / "c" / "bench.py"
+    monkeypatch.setattr(bench, "__file__", str(where))
+    with pytest.raises(InputError, match="source checkout"):
+        bench._harness()
+
+
+def test_command_prints_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from straightedge.cli import bench
+
+    assert isinstance(sys.modules["benchmarks"], ModuleType)
+    bench.command(
+        data="digits", limit=200, only="pass", reg=None, peers="none", tol=None, repeat=1, cap=None,
+        out=tmp_path / "one.json", as_json=False,
+    )  # fmt: skip
+    printed = capsys.readouterr().out
+    assert "One loss-and-gradient pass" in printed
+    assert (tmp_path / "one.json").is_file()
