@@ -1,0 +1,225 @@
+"""One configuration of the augmented Lagrangian: W, the centre, and the steps of both (see `hinge_alm`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from straightedge.losses.hinge import HingeLoss
+from straightedge.objective import Objective
+from straightedge.solvers.hinge_hull import DualHull
+from straightedge.solvers.hinge_maps import Tangent, margin_change
+from straightedge.solvers.hinge_newton import Hessian, Metric, Model, minimise_on_span, newton_direction
+from straightedge.solvers.hinge_products import adjoint, row_weights, scores
+
+FIRST_MU = 4.0  # margins are of size 1 at W = 0: every pair starts between its bounds
+WARM_MU = 0.5
+MU_FACTOR = 0.5
+LEAST_MU = 2.0**-10
+SETTLED = 0.1  # f within this part of the smoothing's share of the gap: move the centre
+SPAN = 4  # directions of one search
+STUCK = 5  # steps without a better gap before μ is raised
+SHORT, LONG = 0.2, 0.7  # lengths of a Newton step that call for more damping, or less
+LEAST_DAMPING = 0.02
+PATIENCE = 100  # steps without a better gap before the float type is called exhausted
+FINE = 1e-4  # gaps below this ask for margins computed anew whenever the centre moves
+TENSORS = ("W", "z", "centre", "b", "gradient", "best_weight")
+
+
+@dataclass
+class Fit:
+    """One configuration on its way.
+
+    Attributes:
+        objective: The one configuration.
+        weights: (N,) row weights.
+        W: (C, D + 1).
+        z: (N, 1, C) margins at W.
+        centre: (N, 1, C) c.
+        mu: μ.
+        hull: Dual points, and the best bound from them.
+        changes: Last few directions with the margins' change along them: (C, D + 1) and (N, 1, C).
+    """
+
+    objective: Objective
+    weights: Tensor
+    W: Tensor
+    z: Tensor
+    centre: Tensor
+    mu: float
+    hull: DualHull
+    changes: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    b: Tensor = field(default_factory=lambda: torch.empty(0))
+    gradient: Tensor = field(default_factory=lambda: torch.empty(0))
+    smoothing: float = float("inf")
+    best_objective: float = float("inf")
+    best_weight: Tensor = field(default_factory=lambda: torch.empty(0))
+    idle: int = 0
+    damping: float = 0.0
+    strict: bool = False
+
+    @property
+    def loss(self) -> HingeLoss:
+        """The hinge."""
+        assert isinstance(self.objective.loss, HingeLoss)
+        return self.objective.loss
+
+    @property
+    def reg(self) -> float:
+        """Reg of the configuration."""
+        return float(self.objective.reg[0])
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that `restored` makes the same fit of."""
+        numbers = [
+            self.mu,
+            self.smoothing,
+            self.best_objective,
+            float(self.idle),
+            self.damping,
+            float(self.strict),
+        ]
+        own = {name: getattr(self, name) for name in TENSORS}
+        own["numbers"] = torch.tensor(numbers, dtype=torch.float64)
+        for i, (direction, change) in enumerate(self.changes):
+            own |= {f"direction.{i}": direction, f"change.{i}": change}
+        return own | {f"hull.{name}": value for name, value in self.hull.state().items()}
+
+    @classmethod
+    def restored(cls, objective: Objective, state: dict[str, Tensor]) -> Fit:
+        """Return the fit whose `state` this is."""
+        own = {name: state[name] for name in TENSORS}
+        mu, smoothing, best, idle, damping, strict = state["numbers"].tolist()
+        hull = DualHull.restored(objective, {k[5:]: v for k, v in state.items() if k.startswith("hull.")})
+        count = sum(1 for name in state if name.startswith("direction."))
+        changes = [(state[f"direction.{i}"], state[f"change.{i}"]) for i in range(count)]
+        fit = cls(objective, row_weights(objective), own["W"], own["z"], own["centre"], mu, hull, changes)
+        fit.b, fit.gradient, fit.best_weight = own["b"], own["gradient"], own["best_weight"]
+        fit.smoothing, fit.best_objective, fit.idle, fit.damping = smoothing, best, int(idle), damping
+        fit.strict = bool(strict)
+        return fit
+
+    def sum(self, *arrays: Tensor) -> list[float]:
+        """Return the weighted sums of arrays (N, 1, C) over rows and classes, and over all ranks, in float64."""
+        parts = torch.stack([(self.weights @ array[:, 0].to(torch.float64)).sum() for array in arrays])
+        return [float(v) for v in self.objective.communicator.all_reduce(parts)]
+
+    def look(self) -> None:
+        """Take bounds, b and ∇f at W; half a pass."""
+        objective, loss = self.objective, self.loss
+        z = self.z
+        self.b = loss.project(self.centre + z / self.mu, objective.y)
+        linear, conjugate = self.sum(self.b * z, self.b)
+        mean = self.sum(loss.support(z)[:, :, None])[0]
+        V = adjoint(objective, loss.to_scores(self.b.clone(), objective.y), self.weights)
+        gradient = V + 2 * self.reg * objective.penalised(self.W.to(torch.float64))
+        self.gradient = gradient.to(self.W.dtype)
+        self.smoothing = mean - linear
+        before = self.gap
+        value = mean + self.reg * float(objective.square_norm(self.W[None])[0])
+        if value < self.best_objective:
+            self.best_objective, self.best_weight = value, self.W.clone()
+        self.hull.add(self.b, V, conjugate)
+        self.idle = 0 if self.gap < 0.999 * before else self.idle + 1
+
+    @property
+    def gap(self) -> float:
+        """Relative gap of the best bounds."""
+        if self.best_objective == float("inf"):
+            return float("inf")
+        return (self.best_objective - self.hull.bound) / max(self.best_objective, 1e-300)
+
+    def advance(self, metric: Metric, tol: float) -> float:
+        """Take one Newton step, after moving the centre if it is time to; return the passes it took."""
+        cost = 0.0
+        if self.idle >= STUCK and not self.strict:  # the centre ran ahead of W
+            self.strict = True
+            self.mu, self.centre, self.changes = min(self.mu * 8, FIRST_MU), self.hull.b, []
+            cost += self._look_again(tol)
+        direction, spent = self._direction(metric, tol)
+        cost += spent
+        if self._settled(direction, metric, tol):
+            if self.smoothing > 2 * tol * self.best_objective:
+                self.mu = max(self.mu * MU_FACTOR, LEAST_MU)
+            self.centre = self.b
+            cost += self._look_again(tol)
+            direction, spent = self._direction(metric, tol)
+            cost += spent
+        length = self._search(direction)
+        step, change = self.changes[-1]
+        self._adapt(length)
+        self.W, self.z = self.W + step, self.z + change
+        self.look()
+        return cost + 1.0
+
+    def _settled(self, direction: Tensor, metric: Metric, tol: float) -> bool:
+        """Tell whether W is near the smoothed optimum while the smoothing is what holds the gap."""
+        if self.smoothing <= 0.5 * tol * self.best_objective:
+            return False
+        if self.strict:
+            distance = float(self.gradient.square().sum(dtype=torch.float64)) / (4 * self.reg)
+            return distance <= SETTLED * self.smoothing
+        decrement = -float((self.gradient * direction).sum(dtype=torch.float64))
+        return decrement <= SETTLED * self.smoothing
+
+    def _look_again(self, tol: float) -> float:
+        cost = 0.5
+        if tol < FINE:  # rounding of the running margins would show
+            self.z = self.loss.margins(scores(self.objective, self.W), self.objective.y)
+            cost += 0.5
+        self.look()
+        return cost
+
+    def _direction(self, metric: Metric, tol: float) -> tuple[Tensor, float]:
+        """Return a Newton direction and the passes it cost."""
+        hessian = Hessian.at(self.objective, metric, self.b, self.mu, self.weights, self.damping)
+        metric.fit(hessian.curvature, self.reg)
+        near = self.smoothing <= 4 * tol * self.best_objective
+        forcing = (0.1 if tol >= FINE else 0.01) if near else 0.3
+        direction, products = newton_direction(hessian, self.gradient, forcing)
+        return direction, products * hessian.cost
+
+    def _search(self, direction: Tensor) -> float:
+        """Find the best point of the span of the direction and the last steps; it becomes the last step."""
+        dz = margin_change(self.loss, scores(self.objective, direction), self.objective.y)
+        self.changes = [*self.changes[-(SPAN - 1) :], (direction, dz)]
+        tau = minimise_on_span(self._model(), len(self.changes))
+        step = sum(float(t) * x for t, (x, _) in zip(tau, self.changes, strict=True))
+        change = sum(float(t) * d for t, (_, d) in zip(tau, self.changes, strict=True))
+        assert isinstance(step, Tensor) and isinstance(change, Tensor)
+        self.changes[-1] = (step, change)
+        return float(tau[-1])
+
+    def _adapt(self, length: float) -> None:
+        """Damp the next Newton step if this one was far too long, less if it was about right."""
+        if length < SHORT:
+            self.damping = max(4 * self.damping, LEAST_DAMPING)
+        elif length > LONG:
+            self.damping = 0.0 if self.damping <= LEAST_DAMPING else self.damping / 4
+
+    def _model(self) -> Model:
+        """Return f along the span as a function of its coordinates: its gradient and Hessian."""
+        objective, loss, y = self.objective, self.loss, self.objective.y
+        z = self.z
+        penalised = [objective.penalised(x.to(torch.float64)).flatten() for x, _ in self.changes]
+        X = torch.stack(penalised)
+        quadratic = (2 * self.reg * X @ X.t()).cpu()
+        linear = (2 * self.reg * X @ objective.penalised(self.W.to(torch.float64)).flatten()).cpu()
+        stacked = torch.stack([d for _, d in self.changes])  # (m, N, 1, C)
+        flat = stacked.flatten(1)
+        weights = self.weights.to(z.dtype)[:, None, None]
+        sum_ranks = objective.communicator.all_reduce
+
+        def model(tau: Tensor) -> tuple[Tensor, Tensor]:
+            moved = torch.addmv(z.flatten(), flat.t(), tau.to(flat)).view_as(z)
+            b = loss.project(self.centre + moved / self.mu, y)
+            bent = Tangent.at(loss, b).apply(stacked * weights).flatten(1)
+            slopes = (flat @ (b * weights).flatten()).to(torch.float64)
+            curvature = ((bent @ flat.t()) / self.mu).to(torch.float64)
+            sums = sum_ranks(torch.cat([slopes, curvature.flatten()])).cpu()
+            slopes, curvature = sums[: len(tau)], sums[len(tau) :].view(len(tau), -1)
+            return slopes + linear + quadratic @ tau, curvature + quadratic
+
+        return model

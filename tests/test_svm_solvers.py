@@ -1,0 +1,197 @@
+"""The solvers of the hinges: the optimum of an independent quadratic program, and bounds that never lie."""
+
+import clarabel
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHingeLoss
+from straightedge.objective import Objective
+from straightedge.rows import Rows
+from straightedge.solvers.base import Limits, Loop, Solution, Status, minimize
+from straightedge.solvers.hinge_alm import HingeALM
+
+LOSSES = [HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss]
+
+
+def problem(seed: int, n: int = 40, d: int = 4, c: int = 3) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.arange(n) % c
+    centres = torch.randn(c, d, generator=generator, dtype=torch.float64)
+    return centres[y] + torch.randn(n, d, generator=generator, dtype=torch.float64) * 1.5, y
+
+
+def margin_rows(loss: HingeLoss, x: np.ndarray, label: int, n_classes: int) -> list[tuple[np.ndarray, int]]:
+    """Rows g with z = 1 + g·vec(W), and the number of the slack each is charged to within the sample."""
+    rows = []
+    for j in range(n_classes):
+        g = np.zeros((n_classes, len(x)))
+        if isinstance(loss, OneVsRestHingeLoss):
+            g[j] = -x if j == label else x
+            rows.append((g.ravel(), j))
+        elif j != label:
+            g[j], g[label] = x, -x
+            rows.append((g.ravel(), 0 if isinstance(loss, CrammerSingerLoss) else len(rows)))
+    return rows
+
+
+def quadratic_program(X: Tensor, y: Tensor, loss: HingeLoss, reg: float, weights: Tensor, bias: str) -> float:
+    """The optimum by an interior-point solver: min reg ‖W‖² + Σ w ξ with ξ ≥ z and ξ ≥ 0."""
+    data = np.hstack([X.numpy(), np.ones((len(X), 1))])
+    n_classes, width = int(y.max()) + 1, data.shape[1]
+    constraints, slack_of, cost = [], [], []
+    for x, label, weight in zip(data, y.tolist(), weights.tolist(), strict=True):
+        rows = margin_rows(loss, x, label, n_classes)
+        first = len(cost)
+        cost += [weight] * (max(slack for _, slack in rows) + 1)
+        constraints += [g for g, _ in rows]
+        slack_of += [first + slack for _, slack in rows]
+    penalty = np.full((n_classes, width), 2 * reg)
+    if bias == "free":
+        penalty[:, -1] = 0.0
+    n_slack, m = len(cost), len(constraints)
+    P = sparse.diags(np.concatenate([penalty.ravel(), np.zeros(n_slack)]), format="csc")
+    charged = sparse.coo_matrix((-np.ones(m), (np.arange(m), slack_of)), shape=(m, n_slack))
+    A = sparse.vstack(
+        [
+            sparse.hstack([sparse.csc_matrix(np.array(constraints)), charged]),
+            sparse.hstack([sparse.csc_matrix((n_slack, penalty.size)), -sparse.identity(n_slack)]),
+        ],
+        format="csc",
+    )
+    bound = np.concatenate([-np.ones(m), np.zeros(n_slack)])
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-11
+    q = np.concatenate([np.zeros(penalty.size), cost])
+    answer = clarabel.DefaultSolver(P, q, A, bound, [clarabel.NonnegativeConeT(len(bound))], settings).solve()
+    assert "Solved" in str(answer.status)
+    return float(answer.obj_val)
+
+
+def fitted(X: Tensor, y: Tensor, loss: HingeLoss, reg: list[float], tol: float, **kwargs: object) -> Solution:
+    dtype = kwargs.pop("dtype", torch.float64)
+    objective = Objective(Rows(X.to(dtype)), y, int(y.max()) + 1, loss, reg, dtype=dtype, workers=1, **kwargs)
+    return minimize(objective, HingeALM(), Limits(tol, max_passes=3000))
+
+
+@pytest.mark.parametrize("bias", ["penalized", "free"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("reg", [1.0, 1e-2, 1e-4])
+def test_optimum_is_that_of_a_quadratic_program(loss, reg, weighted, bias):
+    X, y = problem(3)
+    weights = torch.rand(len(y), generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 0.1
+    weights = weights / weights.sum() if weighted else torch.full((len(y),), 1 / len(y), dtype=torch.float64)
+    truth = quadratic_program(X, y, loss(), reg, weights, bias)
+    tol = 1e-6 if loss is CrammerSingerLoss else 1e-8
+    solution = fitted(X, y, loss(), [reg], tol, weights=weights if weighted else None, bias=bias)
+    assert solution.status == [Status.CERTIFIED]
+    assert float(solution.objective[0]) == pytest.approx(truth, abs=1e-6, rel=tol)
+    assert float(solution.dual[0]) <= truth + 1e-9
+    assert float(solution.objective[0]) >= truth - 1e-9
+
+
+def test_bounds_never_lie():
+    """On random problems stopped at any step, bound ≤ optimum ≤ objective, in float32 too."""
+    generator = torch.Generator().manual_seed(11)
+    for seed in range(12):
+        loss = LOSSES[seed % 3]()
+        X, y = problem(seed, n=20 + seed, c=2 + seed % 3)
+        reg = float(10 ** (-4 * torch.rand(1, generator=generator)))
+        weights = torch.rand(len(y), generator=generator, dtype=torch.float64)
+        weights /= weights.sum()
+        bias = ("penalized", "free")[seed % 2]
+        dtype = (torch.float32, torch.float64)[seed // 2 % 2]
+        X = X.to(torch.float32).to(torch.float64)
+        truth = quadratic_program(X, y, loss, reg, weights, bias)
+        objective = Objective(Rows(X.to(dtype)), y, int(y.max()) + 1, loss, [reg], weights=weights, bias=bias)
+        solver = HingeALM()
+        loop = Loop(objective, solver, Limits(1e-7))
+        loop.start(None)
+        for _ in range(1 + seed):
+            if loop.active.numel():
+                loop.step()
+        if loop.active.numel():
+            _, value, bound = solver.certify(torch.tensor([0]))
+        else:
+            value, bound = loop.best_objective, loop.best_dual
+        assert float(value[0]) >= truth - 1e-9
+        assert float(bound[0]) <= truth + 1e-9
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_float32_is_certified_in_float64(loss):
+    X, y = problem(5, n=120, d=6, c=4)
+    solution = fitted(X, y, loss(), [1e-2], 1e-3, dtype=torch.float32)
+    finer = fitted(X, y, loss(), [1e-2], 1e-6, dtype=torch.float32)
+    assert solution.status == finer.status == [Status.CERTIFIED]
+    assert float(solution.dual[0]) <= float(finer.objective[0]) <= float(solution.objective[0]) + 1e-9
+
+
+def test_a_path_with_folds_gives_each_its_own_optimum():
+    X, y = problem(7, n=90, d=6, c=3)
+    fold_weights = torch.ones(2, 90, dtype=torch.float64)
+    fold_weights[0, ::3] = 0.0
+    fold_weights[1, 1::3] = 0.0
+    reg, fold = [1e-1, 1e-2, 1e-2, 1e-1], torch.tensor([0, 1, 0, 1])
+    together = fitted(X, y, HingeLoss(), reg, 1e-6, weights=fold_weights, fold=fold)
+    assert together.status == [Status.CERTIFIED] * 4
+    for k in range(4):
+        weights = fold_weights[fold[k]] / fold_weights[fold[k]].sum()
+        kept = weights > 0
+        truth = quadratic_program(X[kept], y[kept], HingeLoss(), reg[k], weights[kept], "penalized")
+        assert float(together.objective[k]) == pytest.approx(truth, rel=2e-6)
+
+
+def test_a_path_costs_less_than_its_parts():
+    X, y = problem(9, n=600, d=8, c=4)
+    reg = [1e-1, 5e-2, 2.5e-2, 1.2e-2, 6e-3, 3e-3]
+    path = fitted(X, y, HingeLoss(), reg, 1e-3)
+    alone = sum(float(fitted(X, y, HingeLoss(), [value], 1e-3).n_passes[0]) for value in reg)
+    assert path.status == [Status.CERTIFIED] * 6
+    assert float(path.n_passes.sum()) < 0.75 * alone
+
+
+def test_resumed_run_goes_on_to_the_same_bits():
+    X, y = problem(2, n=80, d=5, c=3)
+    objective = Objective(Rows(X), y, 3, HingeLoss(), [1e-1, 1e-2], workers=1)
+    states: list[dict[str, Tensor]] = []
+    whole = minimize(
+        objective,
+        HingeALM(),
+        Limits(1e-4),
+        checkpoint=lambda loop: states.append({k: v.clone() for k, v in loop.state().items()}),
+    )
+    assert len(states) > 6
+    for state in (states[2], states[len(states) // 2], states[-2]):
+        resumed = minimize(objective, HingeALM(), Limits(1e-4), resume=state)
+        assert torch.equal(resumed.W, whole.W)
+        assert torch.equal(resumed.dual, whole.dual)
+
+
+def test_warm_start_from_a_given_W_needs_fewer_passes():
+    X, y = problem(4, n=300, d=10, c=4)
+    first = fitted(X, y, HingeLoss(), [1e-2], 1e-6)
+    objective = Objective(Rows(X), y, 4, HingeLoss(), [1e-2], dtype=torch.float64, workers=1)
+    again = minimize(objective, HingeALM(), Limits(1e-6), W=first.W)
+    assert again.status == [Status.CERTIFIED]
+    assert float(again.n_passes[0]) < float(first.n_passes[0])
+
+
+def test_interrupt_keeps_the_best_so_far():
+    X, y = problem(6, n=100, d=6, c=3)
+    objective = Objective(Rows(X), y, 3, HingeLoss(), [1e-3], workers=1)
+    seen = []
+
+    def stop(row):
+        seen.append(row)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+
+    solution = minimize(objective, HingeALM(), Limits(1e-9), callbacks=[stop])
+    assert solution.status == [Status.INTERRUPTED]
+    assert float(solution.objective[0]) <= seen[0]["objective"]
+    assert float(solution.gap[0]) < 1
