@@ -44,7 +44,7 @@ def part(layout, communicator):
     rank, size = communicator.rank, communicator.size
     if layout != "uneven" or size == 1:
         return row_range(N, rank, size)
-    edges = [0, *np.linspace(N * 3 // 4, N - 3, size - 1).astype(int).tolist(), N]
+    edges = [0, *np.linspace(N - 3, N * 3 // 4, size - 1).astype(int).tolist()[::-1], N]
     return edges[rank], edges[rank + 1]
 
 
@@ -53,11 +53,16 @@ def fit(communicator, layout, loss, reg):
     start, stop = part(layout, communicator)
     rows = Rows(X[start:stop])
     affine = fit_affine(rows, "standardize", None, communicator)
-    settings = FitSettings(loss=loss, tol=1e-12 if loss == "softmax" else 1e-10)
+    settings = FitSettings(loss=loss, tol=1e-12)
     objective = build_objective(
         rows, torch.from_numpy(y[start:stop]), C, reg, settings, affine=affine, communicator=communicator
     )
-    return solve(objective, settings), sorted(set(y[start:stop].tolist()))
+    classes = sorted(set(y[start:stop].tolist()))
+    if loss == "softmax":
+        return solve(objective, settings), classes
+    from straightedge.solvers.hinge_alm import HingeALM
+
+    return minimize(objective, HingeALM(), Limits(settings.tol)), classes
 
 
 LAYOUTS = ("even", "uneven", "by class")
