@@ -7,10 +7,12 @@ from collections.abc import Callable
 from straightedge.errors import InputError
 from straightedge.objective import Objective
 from straightedge.solvers.base import Solver
+from straightedge.solvers.hinge_alm import HingeALM
 from straightedge.solvers.lbfgs import WhitenedLBFGS
 
 SOLVERS: dict[str, Callable[..., Solver]] = {
     "lbfgs": WhitenedLBFGS,
+    "hinge_alm": HingeALM,
 }
 
 __all__ = ["SOLVERS", "choose_solver"]
@@ -28,7 +30,7 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
         InputError: ``solver-unknown``, or ``solver-does-not-fit`` naming what is missing.
     """
     if name == "auto":
-        return WhitenedLBFGS()
+        return WhitenedLBFGS() if objective.loss.smooth else HingeALM()
     if name not in SOLVERS:
         raise InputError(
             "solver-unknown",
@@ -39,6 +41,12 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
         raise InputError(
             "solver-does-not-fit",
             f"lbfgs needs a smooth loss, and {objective.loss.name} has kinks",
+            mend="use solver='auto'",
+        )
+    if name == "hinge_alm" and objective.loss.smooth:
+        raise InputError(
+            "solver-does-not-fit",
+            f"hinge_alm is for losses with kinks, and {objective.loss.name} is smooth",
             mend="use solver='auto'",
         )
     return SOLVERS[name]()
