@@ -144,7 +144,7 @@ class Hessian:
             (weights[share] / mu).to(b.dtype)[:, None, None],
             objective.y[share],
             rest.to(b.dtype)[:, None],
-            len(share) / max(1, objective.rows.n_samples),
+            _share_of_all(share, objective),
             float(total.mean()),
         )
 
@@ -176,6 +176,12 @@ def _class_curvature(
     touched = _hinge(objective).to_scores(mask.clone(), y).abs_()
     sums = (touched[:, 0].to(torch.float64) * weights[:, None]).sum(dim=0)
     return objective.communicator.all_reduce(sums)
+
+
+def _share_of_all(share: Tensor, objective: Objective) -> float:
+    """Return the part of all ranks' rows that their shares are: ranks count the same passes."""
+    count = torch.tensor([len(share)], dtype=torch.float64)
+    return float(objective.communicator.all_reduce(count)) / objective.n_total
 
 
 def _share(moving: Tensor, objective: Objective) -> Tensor:
