@@ -11,7 +11,7 @@ from torch import Tensor
 from straightedge.distributed import Communicator, guarded_sum, local, together
 from straightedge.errors import InputError
 from straightedge.preprocess import AffineMap
-from straightedge.rows import BlockPool, Rows, block_spans, default_workers
+from straightedge.rows import BlockPool, Rows, block_spans, default_workers, with_smaller_blocks
 
 KINDS = ("auto", "none", "center", "channel", "pixels", "standardize")
 FULL_SCALES = (
@@ -32,12 +32,14 @@ class Moments:
         mean: (D,) float64.
         variance: (D,) float64, divided by the count.
         largest: The largest absolute entry.
+        smallest: The smallest entry.
     """
 
     count: float
     mean: Tensor
     variance: Tensor
     largest: float
+    smallest: float
 
 
 def moments(rows: Rows, communicator: Communicator | None = None) -> Moments:
@@ -52,51 +54,58 @@ def moments(rows: Rows, communicator: Communicator | None = None) -> Moments:
     """
     communicator = communicator or local()
     wide = torch.empty(rows.n_features, dtype=torch.float64, device=rows.device)
-    centre = guarded_sum(communicator, lambda: _first_mean(rows), wide) / communicator.size
+    first = guarded_sum(
+        communicator, lambda: with_smaller_blocks(BLOCK_ROWS, lambda size: _first_mean(rows, size)), wide
+    )
+    centre = first / communicator.size
     # rounded to float32, so that it is the same number in either float type
     centre = centre.to(torch.float32).to(torch.float64)
-    sums, largest = together(communicator, lambda: _own_sums(rows, centre))
+    sums, largest = together(
+        communicator, lambda: with_smaller_blocks(BLOCK_ROWS, lambda size: _own_sums(rows, centre, size))
+    )
     sums = communicator.all_reduce(sums)
     largest = communicator.all_reduce_max(largest)
     n = float(sums[2, 0])
     offset = sums[0] / n
-    return Moments(
-        n, (centre + offset).cpu(), (sums[1] / n - offset.square()).clamp_min(0).cpu(), float(largest)
-    )
+    variance = (sums[1] / n - offset.square()).clamp_min(0).cpu()
+    return Moments(n, (centre + offset).cpu(), variance, float(largest[0]), -float(largest[1]))
 
 
-def _own_sums(rows: Rows, centre: Tensor) -> tuple[Tensor, Tensor]:
+def _own_sums(rows: Rows, centre: Tensor, block_rows: int) -> tuple[Tensor, Tensor]:
     """Return (3, D) sums of x − c, its square and 1 over these rows, and the largest |x|."""
     pool = BlockPool(default_workers() if rows.device.type == "cpu" else 1)
-    spans = block_spans(rows.n_samples, BLOCK_ROWS)
-    parts = pool.run(spans, lambda share: _sums(rows, centre, share))
+    spans = block_spans(rows.n_samples, block_rows)
+    parts = pool.run(spans, lambda share: _sums(rows, centre, share, block_rows))
     sums = torch.stack([part[0] for part in parts]).sum(dim=0)
     largest = torch.stack([part[1] for part in parts]).amax(dim=0)
-    if not bool(sums.isfinite().all()) or float(largest) > 1e15:
+    if not bool(sums.isfinite().all()) or float(largest[0]) > 1e15:
         rows.check_finite()
     count = torch.full_like(sums[:1, :1], rows.n_samples).expand(1, sums.shape[1])
     return torch.cat([sums, count]), largest
 
 
-def _first_mean(rows: Rows) -> Tensor:
-    stop = min(BLOCK_ROWS, rows.n_samples)
+def _first_mean(rows: Rows, block_rows: int) -> Tensor:
+    stop = min(block_rows, rows.n_samples)
     buffer = torch.empty(stop, rows.n_features, dtype=torch.float64, device=rows.device)
     mean = rows.block(0, stop, buffer).mean(dim=0)
     return torch.where(mean.abs() < 1e15, mean, 0.0).to(torch.float32).to(torch.float64)
 
 
-def _sums(rows: Rows, centre: Tensor, share: Iterator[tuple[int, int]]) -> tuple[Tensor, Tensor]:
-    """Return (2, D) sums of x − c and its square, and the largest |x|, over the share."""
+def _sums(
+    rows: Rows, centre: Tensor, share: Iterator[tuple[int, int]], block_rows: int
+) -> tuple[Tensor, Tensor]:
+    """Return (2, D) sums of x − c and its square, and the largest |x| and −x, over the share."""
     dtype = torch.float64 if rows.is_float64 else torch.float32
     total = torch.zeros(2, rows.n_features, dtype=torch.float64, device=rows.device)
-    largest = torch.zeros((), dtype=torch.float64, device=rows.device)
-    buffer = torch.empty(BLOCK_ROWS, rows.n_features, dtype=dtype, device=rows.device)
+    largest = torch.tensor([0.0, -torch.inf], dtype=torch.float64, device=rows.device)
+    buffer = torch.empty(block_rows, rows.n_features, dtype=dtype, device=rows.device)
     shifted = torch.empty_like(buffer)
     shift = centre.to(dtype)
     for start, stop in share:
         block = rows.block(start, stop, buffer)
         low, high = block.aminmax()
-        largest = torch.maximum(largest, torch.maximum(low.abs(), high.abs()).to(torch.float64))
+        extremes = torch.stack([torch.maximum(low.abs(), high.abs()), -low])
+        largest = torch.maximum(largest, extremes.to(torch.float64))
         difference = torch.sub(block, shift, out=shifted[: stop - start])
         total[0] += difference.sum(dim=0)
         total[1] += difference.square_().sum(dim=0)
@@ -122,6 +131,12 @@ def fit_affine(
     Raises:
         InputError: ``preprocess-unknown``, or ``preprocess-needs-images``.
     """
+    return affine_from(moments(rows, communicator), kind, image_shape)
+
+
+def affine_from(facts: Moments, kind: str, image_shape: tuple[int, ...] | None = None) -> AffineMap:
+    """Return the map of `fit_affine` from the moments of the training rows."""
+    n_features = len(facts.mean)
     if kind not in KINDS:
         raise InputError("preprocess-unknown", f"preprocess is {kind!r}", mend=f"one of: {', '.join(KINDS)}")
     if kind == "auto":
@@ -130,10 +145,9 @@ def fit_affine(
         raise InputError(
             "preprocess-needs-images", f"preprocess {kind!r} needs images", mend="use 'standardize'"
         )
-    facts = moments(rows, communicator)
     if kind == "none":
-        return AffineMap.identity(rows.n_features)
-    ones = torch.ones(rows.n_features, dtype=torch.float64)
+        return AffineMap.identity(n_features)
+    ones = torch.ones(n_features, dtype=torch.float64)
     if kind == "center":
         return AffineMap(facts.mean, ones, kind)
     if kind == "standardize":
@@ -141,8 +155,6 @@ def fit_affine(
         constant = spread <= 1e-9 * (facts.mean.abs() + facts.largest * 1e-6)
         return AffineMap(facts.mean, torch.where(constant, 0.0, 1 / spread.clamp_min(1e-300)), kind)
     assert image_shape is not None
-    shift = (
-        facts.mean.view(image_shape[0], -1).mean(dim=1).repeat_interleave(rows.n_features // image_shape[0])
-    )
+    shift = facts.mean.view(image_shape[0], -1).mean(dim=1).repeat_interleave(n_features // image_shape[0])
     scale = 1.0 if kind == "channel" else next((1 / s for s in FULL_SCALES if facts.largest <= s), 1.0)
     return AffineMap(shift, ones * scale, kind)

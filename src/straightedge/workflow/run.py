@@ -16,6 +16,7 @@ import numpy as np
 
 from straightedge import __version__
 from straightedge.data import Dataset, Split, load_dataset
+from straightedge.data.watch import refuse_changed, stamps
 from straightedge.distributed import (
     Communicator,
     current,
@@ -24,9 +25,10 @@ from straightedge.distributed import (
     same_everywhere,
     together,
 )
-from straightedge.errors import InputError
+from straightedge.errors import InputError, MachineError
 from straightedge.model import LinearModel
 from straightedge.report import collect_assets, save_assets, templates_png, write_report
+from straightedge.rows import is_out_of_memory
 from straightedge.runs import RunFolder
 from straightedge.runs.checkpoint import CHECKPOINT_FILE
 from straightedge.solvers.base import Callback
@@ -79,6 +81,13 @@ def run_fit(
         raise
     except BaseException as error:
         communicator.fail(error)
+        if is_out_of_memory(error):
+            raise MachineError(
+                "out-of-memory",
+                f"memory ran out: {error}" if str(error) else "memory ran out",
+                options.source,
+                "fit fewer values of reg at once, fewer features, or use a machine with more memory",
+            ) from error
         raise
 
 
@@ -94,6 +103,7 @@ def _run_fit(
         return done
     notes: list[str] = []
     say("reading")
+    files = stamps(options.source, options.labels) if first else {}
     images, dataset, extractor = first_on_host(communicator, lambda: _read(options))
     fingerprints = {
         "data": dataset.fingerprint,
@@ -119,6 +129,7 @@ def _run_fit(
         judged = judge_splits(problem, fitted, model, dataset)
         notes += dataset.notes + (fitted.choice.notes if fitted.choice else [])
         metrics = _metrics(problem, fitted, judged, notes)
+        together(communicator, lambda: refuse_changed(files, options.source, options.labels))
         say("writing")
         if run is not None:
             _write(run, problem, fitted, judged, model, metrics, images)

@@ -1,0 +1,93 @@
+"""Whether a source's files are still those that were read: by size and time of change, no content is read.
+
+Rows may come straight from a mapped file for as long as a fit lasts. If someone writes to it meanwhile, the
+answer belongs to no data set there ever was, and its fingerprint to one that is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from straightedge.data.write import sidecar
+from straightedge.errors import InputError
+
+Stamps = dict[str, tuple[int, int]]
+"""Path -> (size, time of change in ns) of every file of a source."""
+
+
+def stamps(source: str, labels: str | None = None) -> Stamps:
+    """Return size and time of every file of a source; none for a source that only has a name.
+
+    Args:
+        source: As for `load_dataset`.
+        labels: A file of labels beside it, or the name of a column.
+    """
+    if os.path.exists(source):
+        named = [source, f"{source}.t", *_beside(Path(source))]
+    else:
+        named = [part.strip() for part in source.split(",", 1)] if "," in source else []
+    found: Stamps = {}
+    for name in [*named, labels]:
+        if name:
+            found |= _stamps_at(name)
+    return found
+
+
+def refuse_changed(before: Stamps, source: str, labels: str | None = None) -> None:
+    """Compare a source's files with what `stamps` found before.
+
+    Raises:
+        InputError: ``data-changed``, with the first file that is new, gone or different.
+    """
+    now = stamps(source, labels) if before else {}
+    changed = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+    if changed:
+        raise InputError(
+            "data-changed",
+            f"the data were changed while the fit was running ({len(changed)} of {len(before)} files)",
+            changed[0],
+            "run it again once nobody writes to them; nothing was written",
+        )
+
+
+def _beside(path: Path) -> list[str]:
+    """Return what belongs to features written as `.npy`: their description and the files it names."""
+    if path.suffix.lower() != ".npy" or not sidecar(path).is_file():
+        return []
+    from straightedge.data.arrays import read_description
+
+    files: dict[str, Any] = read_description(sidecar(path))["files"]
+    names = [str(split[key]) for split in files.values() for key in ("X", "y")]
+    return [str(sidecar(path)), *(str(path.with_name(name)) for name in names)]
+
+
+def _stamps_at(path: str) -> Stamps:
+    try:
+        found = os.stat(path)
+        if not stat.S_ISDIR(found.st_mode):
+            return {path: (found.st_size, found.st_mtime_ns)}
+    except (OSError, ValueError):  # not there: whoever reads it says so
+        return {}
+    return dict(_inside(path, {(found.st_dev, found.st_ino)}))
+
+
+def _inside(folder: str, above: set[tuple[int, int]]) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Go over a folder's files; hidden ones are never read, a link to a folder above ends."""
+    try:
+        entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    except OSError:
+        return
+    for entry in entries:
+        try:
+            found, is_folder = entry.stat(), entry.is_dir()
+        except OSError:
+            continue
+        place = (found.st_dev, found.st_ino)
+        if not is_folder:
+            yield entry.path, (found.st_size, found.st_mtime_ns)
+        elif place not in above:
+            yield from _inside(entry.path, above | {place})
