@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_feature_names,
@@ -18,11 +19,16 @@ from sklearn.utils.validation import (
 from torch import Tensor
 
 from straightedge.calibration import log_softmax
-from straightedge.errors import InputError
+from straightedge.errors import InputError, warn
 from straightedge.fitting import FitSettings, build_objective, checked_reg, row_weights, solve
-from straightedge.moments import fit_affine
+from straightedge.moments import affine_from, moments
+from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows, check_shape
 from straightedge.solvers.base import Callback, Solution
+
+
+def _has_probabilities(estimator: Any) -> bool:
+    return bool(estimator._loss_name == "softmax")
 
 
 class LinearClassifier(ClassifierMixin, BaseEstimator):
@@ -55,6 +61,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         n_passes_, n_iter_: Passes over the data, and steps of the solver.
         trace_: A row for each step.
         n_features_in_: D.
+        value_range_: The smallest value of the training rows and the largest in size, (min, max |x|).
 
     Raises:
         InputError: On data or settings that make no sense; it is a ValueError with a stable `code`.
@@ -130,12 +137,18 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         weights = row_weights(labels, len(classes), sample_weight, self.class_weight, classes.tolist())
         self._drop_unweighted(weights, labels)
         shape = X.shape[1:] if getattr(X, "ndim", 2) == 4 else None
-        affine = fit_affine(rows, self.preprocess, shape)
+        affine = self._fitted_affine(rows, shape)
         objective = build_objective(rows, labels, len(classes), reg, settings, affine=affine, weights=weights)
         start = self._warm_start(objective.shape)
         self.classes_ = classes
         self._finish(solve(objective, settings, W=start, callbacks=self._callbacks()), affine)
         return self
+
+    def _fitted_affine(self, rows: Rows, image_shape: tuple[int, ...] | None) -> AffineMap:
+        """Fit the map, and remember the range of the training values."""
+        facts = moments(rows)
+        self.value_range_ = (facts.smallest, facts.largest)
+        return affine_from(facts, self.preprocess, image_shape)
 
     @staticmethod
     def _drop_unweighted(weights: Tensor | None, labels: Tensor) -> None:
@@ -190,7 +203,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
                 f"{self.n_features_in_} features as input",
             )
         rows.check_finite()
-        scores = _score(rows, self.coef_, self.intercept_)
+        scores, value_range = _score(rows, self.coef_, self.intercept_)
+        warn_on_range(self.value_range_, value_range)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict(self, X: Any) -> Any:
@@ -200,25 +214,23 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         index = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return _like(X, self.classes_[index])
 
-
-class _Probabilities:
-    """predict_proba and its logarithm, for the loss whose scores are log-odds."""
-
+    @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> Any:
-        """Return log-probabilities (N, C), nats."""
+        """Return log-probabilities (N, C), nats; for the softmax loss, whose scores are log-odds."""
         check_is_fitted(self, "coef_")
-        scores = self._decision(X)  # type: ignore[attr-defined]
+        scores = self._decision(X)
         if scores.ndim == 1:
             scores = np.stack([np.zeros_like(scores), scores], axis=1)
         return _like(X, log_softmax(scores))
 
+    @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> Any:
-        """Return probabilities (N, C); rows sum to 1."""
+        """Return probabilities (N, C), rows sum to 1; for the softmax loss."""
         log = self.predict_log_proba(X)
         return log.exp() if isinstance(log, Tensor) else np.exp(log)
 
 
-class SoftmaxClassifier(_Probabilities, LinearClassifier):
+class SoftmaxClassifier(LinearClassifier):
     """`LinearClassifier` with the softmax cross-entropy (multinomial logistic regression)."""
 
     _fixed_loss = "softmax"
@@ -305,7 +317,9 @@ def checked_input(X: Any) -> Any:
         X = np.asarray(X)
     shape = tuple(X.shape)
     if len(shape) == 3 or len(shape) > 4:
-        raise InputError("x-shape", f"X has shape {shape}", mend="expected 2D rows (N, D) or images (N, C, H, W)")
+        raise InputError(
+            "x-shape", f"X has shape {shape}", mend="expected 2D rows (N, D) or images (N, C, H, W)"
+        )
     check_shape(shape)
     return X
 
@@ -345,8 +359,24 @@ def _flat_view(X: Any) -> Any:
     return np.broadcast_to(np.zeros(1, dtype=np.uint8), (shape[0], int(np.prod(shape[1:]))))
 
 
-def _score(rows: Rows, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
-    """Return X coefᵀ + intercept (N, C) by blocks, in float64 for float64 rows and float32 otherwise."""
+def warn_on_range(trained: tuple[float, float], seen: tuple[float, float]) -> None:
+    """Warn when one of train and test looks like pixels of 0–255 and the other like 0–1.
+
+    Args:
+        trained: (smallest, largest) value of the training rows.
+        seen: The same of the rows to be predicted.
+    """
+    low, high = sorted((trained[1], seen[1]))
+    if min(trained[0], seen[0]) >= 0 and 0 < low <= 1 and 64 <= high <= 255:
+        warn(
+            "ranges-differ",
+            f"values of the training rows reach {trained[1]:g}, those of these rows {seen[1]:g}: "
+            "is one of them scaled by 255?",
+        )
+
+
+def _score(rows: Rows, coef: np.ndarray, intercept: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
+    """Return X coefᵀ + intercept (N, C) and X's (min, max), by blocks, in float64 or for large X float32."""
     dtype = (
         torch.float64 if rows.is_float64 or rows.n_samples * rows.n_features < 2_000_000 else torch.float32
     )
@@ -354,10 +384,14 @@ def _score(rows: Rows, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
     bias = torch.as_tensor(intercept).to(rows.device, dtype)
     out = torch.empty(rows.n_samples, len(weight), dtype=dtype, device=rows.device)
     buffer = torch.empty(min(2048, rows.n_samples), rows.n_features, dtype=dtype, device=rows.device)
+    ranges = []
     for start in range(0, rows.n_samples, 2048):
         stop = min(start + 2048, rows.n_samples)
-        out[start:stop] = torch.addmm(bias, rows.block(start, stop, buffer), weight.t())
-    return out.cpu().numpy()
+        block = rows.block(start, stop, buffer)
+        ranges.append(torch.stack(block.aminmax()))
+        out[start:stop] = torch.addmm(bias, block, weight.t())
+    seen = torch.stack(ranges)
+    return out.cpu().numpy(), (float(seen[:, 0].min()), float(seen[:, 1].max()))
 
 
 def _like(X: Any, answer: np.ndarray) -> Any:

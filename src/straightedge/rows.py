@@ -259,8 +259,11 @@ class BlockPool:
         torch.set_num_threads(1)
         futures: list[Future[Result]] = []
         try:
-            futures = [self._executor.submit(self._guarded, share, work) for share in shares]
-            results = [future.result() for future in futures]
+            if self.workers == 1 or len(spans) == 1:  # handing one share over costs more than a small pass
+                results = [self._guarded(spans, work)]
+            else:
+                futures = [self._executor.submit(self._guarded, share, work) for share in shares]
+                results = [future.result() for future in futures]
             if self._stopped():
                 raise KeyboardInterrupt
             return results

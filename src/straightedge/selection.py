@@ -529,7 +529,7 @@ class LinearClassifierCV(LinearClassifier):
         classes, labels = encoded_labels(y)
         weights = row_weights(labels, len(classes), sample_weight)
         self._drop_unweighted(weights, labels)
-        affine = fit_affine(rows, self.preprocess, tuple(X.shape[1:]) if getattr(X, "ndim", 2) == 4 else None)
+        affine = self._fitted_affine(rows, tuple(X.shape[1:]) if getattr(X, "ndim", 2) == 4 else None)
         values = (
             checked_reg(self.regs) if self.regs is not None else default_grid(mean_square_norm(rows, affine))
         )

@@ -23,6 +23,8 @@ from straightedge.solvers.whitening import SAMPLE_ROWS, Whitening
 ARMIJO = 1e-4
 MEMORY = 20
 LONGEST_SEARCH = 12  # trials in one line search; a float type that needs more has run out of digits
+LONGEST_WAIT = 40  # passes in which the certificate may fail to improve, before rounding is what holds it up
+FINEST = 1e-14  # relative gaps above this are within the reach of float64
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -71,6 +73,8 @@ class WhitenedLBFGS:
         self.inverse_curvature: list[Tensor] = []  # 1/⟨ΔW, Δ∇P⟩, 0 where the pair is void
         self.scale = torch.ones(K, dtype=torch.float64)
         self.trials = torch.zeros(K, dtype=torch.int64)
+        self.finest = torch.full((K,), torch.inf, dtype=torch.float64)  # the smallest gap seen
+        self.waited = torch.zeros(K, dtype=torch.int64)  # passes since then
 
     def _set_metric(self, objective: Objective, centres: Tensor | None = None) -> None:
         kappa = objective.loss.curvature(objective.n_classes)
@@ -153,7 +157,14 @@ class WhitenedLBFGS:
         return q.neg_()
 
     def _progress(self, evaluation: Evaluation, at: Tensor | None = None) -> Progress:
+        finer = evaluation.gap < 0.9 * self.finest
+        self.finest = torch.where(finer, evaluation.gap, self.finest)
+        self.waited = torch.where(finer, 0, self.waited + 1)
         exhausted = (self.trials >= LONGEST_SEARCH) | ~(self.slope < 0)
+        stuck = self.waited >= LONGEST_WAIT
+        if self.objective.dtype == torch.float64:  # there, a wait is the problem's own until the last digits
+            stuck &= self.finest < FINEST * self.value
+        exhausted |= stuck
         W = self.W if at is None else at
         return Progress(W, evaluation.objective, evaluation.dual, 1.0, exhausted, evaluation.gap)
 
@@ -164,7 +175,7 @@ class WhitenedLBFGS:
         device = positions.to(self.W.device)
         for name in ("W", "gradient", "direction"):
             setattr(self, name, getattr(self, name)[device])
-        for name in ("value", "scale", "trials", "length", "slope"):
+        for name in ("value", "scale", "trials", "length", "slope", "finest", "waited"):
             setattr(self, name, getattr(self, name)[positions])
         self.steps = [step[device] for step in self.steps]
         self.changes = [change[device] for change in self.changes]
@@ -202,4 +213,4 @@ class WhitenedLBFGS:
         return Progress(self.W, self.value, nothing, 0.0, torch.zeros_like(self.trials, dtype=torch.bool))
 
 
-_STATE = ("W", "gradient", "direction", "value", "scale", "trials", "length", "slope")
+_STATE = ("W", "gradient", "direction", "value", "scale", "trials", "length", "slope", "finest", "waited")
