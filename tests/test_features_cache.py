@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,37 @@ def test_a_folder_that_cannot_be_one_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         extract(dataset_of(), Counted(), tmp_path / "file")
     assert caught.value.code == "output-path"
+
+
+def test_a_bar_tells_images_a_second(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    from straightedge.features.screen import bar
+
+    with bar("features", 10) as advance:
+        advance(5)
+    assert capsys.readouterr().err == ""  # no terminal, no bar
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with bar("features", 10) as advance:
+        for _ in range(4):
+            time.sleep(0.06)
+            advance(2)
+    shown = capsys.readouterr().err
+    assert "images/s" in shown and "8/10" in shown
+
+
+def test_an_error_of_reading_is_not_taken_for_one_of_writing(tmp_path: Path) -> None:
+    class Unreadable(Counted):
+        def transform(self, images: np.ndarray) -> np.ndarray:
+            raise OSError(errno.EIO, "a disk with images on it")
+
+    with pytest.raises(OSError, match="a disk with images on it") as caught:
+        extract(dataset_of(), Unreadable(), tmp_path)
+    assert not isinstance(caught.value, MachineError)
 
 
 class Rows:

@@ -20,12 +20,12 @@ from typing import Any, Literal
 import numpy as np
 
 from straightedge import atomic
-from straightedge.data.bar import bar
 from straightedge.data.base import Dataset, SealedSplit, Split
 from straightedge.data.cache import cache_folder
 from straightedge.errors import InputError
 from straightedge.features.base import Extractor, check_images, read_images
 from straightedge.features.partial import locked, write_rows
+from straightedge.features.screen import bar
 from straightedge.tensorfile import read_tensors, write_tensors
 
 Precision = Literal["float16", "float32"]
@@ -121,13 +121,17 @@ class Extraction:
         with locked(path.with_suffix(".lock")):
             if not path.exists():
                 n, width = int(images.shape[0]), self.extractor.n_features
+                label = f"{self.extractor.name} features of {name}"
                 write_rows(
-                    path, self._chunk_of(images, name), n, width, self.dtype, CHUNK, self._bar(name, n)
+                    path,
+                    self._chunk_of(images, name),
+                    n,
+                    width,
+                    self.dtype,
+                    CHUNK,
+                    bar(label, n, enabled=self.progress),
                 )
         return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-
-    def _bar(self, name: str, n: int) -> Any:
-        return bar(f"{self.extractor.name} features of {name}", n, enabled=self.progress)
 
     def _chunk_of(self, images: Any, name: str) -> Callable[[int, int], np.ndarray]:
         def make(start: int, stop: int) -> np.ndarray:

@@ -6,8 +6,6 @@ chunks by as many processes as there are cores, since scikit-image takes them on
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +13,7 @@ from torch import Tensor
 
 from straightedge.errors import InputError
 from straightedge.features.base import check_block, check_images
-from straightedge.features.hog_rows import hog_colour, hog_colour_of, skimage_hog
+from straightedge.features.hog_rows import hog_colour, skimage_hog
 from straightedge.rows import default_workers
 
 _PARALLEL_FROM = 512  # fewer images are done before the processes have started
@@ -58,7 +56,6 @@ class HogColour:
                 raise InputError("extractor-option", f"{key} is {value!r}", mend="a whole number is needed")
         skimage_hog()
         self._shape = tuple(image_shape) if image_shape else None
-        self._executor: ProcessPoolExecutor | None = None
 
     @property
     def n_features(self) -> int:
@@ -90,9 +87,11 @@ class HogColour:
         chunks = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
         if len(images) < _PARALLEL_FROM or default_workers() == 1:
             parts = [hog_colour(chunk, **self._settings) for chunk in chunks]
-        else:
-            settings = [self._settings] * len(chunks)
-            parts = list(self._processes().map(hog_colour_of, chunks, settings))
+        else:  # loky's processes stay for the next block, and need no guard in the user's main module
+            from joblib import Parallel, delayed
+
+            jobs = (delayed(hog_colour)(chunk, **self._settings) for chunk in chunks)
+            parts = Parallel(n_jobs=default_workers(), batch_size=1)(jobs)
         return np.concatenate(parts) if parts else np.empty((0, self.n_features), np.float32)
 
     def config(self) -> dict[str, Any]:
@@ -106,9 +105,3 @@ class HogColour:
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Need nothing."""
-
-    def _processes(self) -> ProcessPoolExecutor:
-        """Start workers once; spawned, because a fork would copy the locks of torch's threads."""
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(default_workers(), mp_context=get_context("spawn"))
-        return self._executor

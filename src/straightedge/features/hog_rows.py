@@ -24,11 +24,6 @@ def hog_colour(images: np.ndarray, *, orientations: int, cell: int, block: int, 
     return np.concatenate([np.stack(gradients).astype(np.float32), colour_histogram(images, hues)], axis=1)
 
 
-def hog_colour_of(images: np.ndarray, settings: dict[str, int]) -> np.ndarray:
-    """Call `hog_colour` with settings from a table, as a process pool does."""
-    return hog_colour(images, **settings)
-
-
 def colour_histogram(images: np.ndarray, bins: int) -> np.ndarray:
     """Return (n, bins) float32: how much of each hue an image has, grey pixels counting for little.
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -42,25 +42,37 @@ def write_rows(
     """
     partial, journal = path.with_suffix(".partial"), path.with_suffix(".journal")
     header, row_bytes = npy_header_bytes(dtype, (n, width)), width * dtype.itemsize
-    with atomic.disk_errors(path), shown as advance:
-        done = rows_done(partial, journal, header, row_bytes)
-        with partial.open("r+b" if done else "w+b") as file:
-            if not done:
-                file.write(header)
-            file.truncate(HEADER_BYTES + done * row_bytes)
-            file.seek(0, os.SEEK_END)
-            advance(done)
-            for start in range(done, n, chunk):
-                stop = min(start + chunk, n)
-                file.write(np.ascontiguousarray(make(start, stop)).data.cast("B"))
+    with shown as advance, _opened(partial, journal, header, row_bytes) as (file, done):
+        advance(done)
+        for start in range(done, n, chunk):
+            stop = min(start + chunk, n)
+            rows = make(start, stop)  # outside `disk_errors`: what reading says is not about this file
+            with atomic.disk_errors(path):
+                file.write(np.ascontiguousarray(rows).data.cast("B"))
                 file.flush()
                 atomic.disk.sync(file.fileno())
-                atomic.write_json(journal, {"rows": stop})
-                advance(stop - start)
+            atomic.write_json(journal, {"rows": stop})
+            advance(stop - start)
+    with atomic.disk_errors(path):
         atomic.disk.replace(partial, path)
         atomic.disk.sync_folder(path.parent)
     with suppress(OSError):
         journal.unlink()
+
+
+@contextmanager
+def _opened(partial: Path, journal: Path, header: bytes, row_bytes: int) -> Iterator[tuple[BinaryIO, int]]:
+    """Open the partial file at the end of the rows that can be trusted; give it with their number."""
+    done = rows_done(partial, journal, header, row_bytes)
+    with atomic.disk_errors(partial):
+        file = partial.open("r+b" if done else "w+b")
+    with file:
+        with atomic.disk_errors(partial):
+            if not done:
+                file.write(header)
+            file.truncate(HEADER_BYTES + done * row_bytes)
+            file.seek(0, os.SEEK_END)
+        yield file, done
 
 
 def rows_done(partial: Path, journal: Path, header: bytes, row_bytes: int) -> int:
