@@ -66,7 +66,8 @@ class Progress:
         W: (K', C, D + 1) the point whose objective is given.
         objective: (K',) float64, P(W).
         dual: (K',) float64, a lower bound on min P, not necessarily from the same point.
-        n_passes: Passes over the rows this step took (a part of a pass counts as its part).
+        n_passes: Passes over the rows this step took (a part of a pass counts as its part); (K',) where the
+            solver works on one configuration at a time, 0 for those that wait.
         exhausted: (K',) bool, configurations that cannot improve any more in this float type.
         gap: (K',) float64, a certified P(W) − min P of this W where it is known more finely than by the
             difference objective − dual; or None.
@@ -75,7 +76,7 @@ class Progress:
     W: Tensor
     objective: Tensor
     dual: Tensor
-    n_passes: float
+    n_passes: float | Tensor
     exhausted: Tensor
     gap: Tensor | None = None
 
@@ -233,7 +234,8 @@ class Loop:
         self.best_gap = torch.full((K,), torch.inf, dtype=torch.float64)  # of W itself, absolute
         self.n_passes = torch.zeros(K, dtype=torch.float64)
         self.status = [Status.MAX_PASSES] * K
-        self.proven = torch.zeros(K, dtype=torch.bool)
+        self.proven = torch.zeros(K, dtype=torch.bool)  # bounds are float64's
+        self.waiting = torch.zeros(K, dtype=torch.bool)  # left the solver, to be settled
         self.trace: list[TraceRow] = []
         self.iteration = 0
         self.interrupted = False
@@ -272,7 +274,8 @@ class Loop:
         self.best_objective[improved] = progress.objective[better]
         self.best_gap[improved] = own_gap[better]
         self.best_dual[active] = torch.fmax(self.best_dual[active], progress.dual)  # a NaN proves nothing
-        self._record(active)
+        spent = torch.as_tensor(progress.n_passes).expand(len(active))
+        self._record(active if self.iteration == 1 else active[spent > 0])
         self._leave(progress.exhausted)
 
     @property
@@ -301,31 +304,50 @@ class Loop:
                 callback(row)
 
     def _leave(self, exhausted: Tensor) -> None:
-        """Prove the configurations whose gap looks small enough, and drop those that are done."""
+        """Let configurations go that look done, and settle them when none is left (at once, if they must)."""
         active, limits = self.active, self.limits
-        gap = self.gap[active]
-        claimed = gap <= limits.tol
+        claimed = self.gap[active] <= limits.tol
         late = self.n_passes[active] >= limits.max_passes
         out_of_time = torch.full_like(late, self._out_of_time())
         leaving = claimed | exhausted | late | out_of_time
-        if not bool(leaving.any()):
+        if bool(leaving.any()):
+            for position in leaving.nonzero().flatten().tolist():
+                if out_of_time[position]:
+                    reason = Status.MAX_SECONDS
+                elif late[position]:
+                    reason = Status.MAX_PASSES
+                else:
+                    reason = Status.STALLED if self.solver.refines else Status.EPOCHS
+                self.status[int(active[position])] = reason
+            if self.solver.own_certificate:
+                self._prove(leaving.nonzero().flatten())
+            self.waiting[active[leaving]] = True
+            stays = (~leaving).nonzero().flatten()
+            self.active = active[stays]
+            if self.active.numel():
+                self.solver.keep(stays)
+        if not self.active.numel():
+            self._settle()
+
+    def _settle(self) -> None:
+        """Prove in one float64 pass all that wait for it; where the proof falls short, go on in float64."""
+        indices = self.waiting.nonzero().flatten()
+        self._prove_by_W(indices)
+        if self.interrupted:
             return
-        self._prove(leaving.nonzero().flatten())
-        gap = self.gap[active]
-        certified = gap <= limits.tol
-        can_refine = self.solver.refines and self.objective.dtype != torch.float64
-        stays = ~(certified | late | out_of_time | (exhausted & (not can_refine)))
-        for position, k in enumerate(active.tolist()):
-            if bool(certified[position]) and bool(self.proven[k]):
+        certified = self.gap[indices] <= self.limits.tol
+        again = []
+        for k, is_certified in zip(indices.tolist(), certified.tolist(), strict=True):
+            if is_certified:
                 self.status[k] = Status.CERTIFIED
-            elif bool(late[position]):
-                self.status[k] = Status.MAX_PASSES
-            elif bool(out_of_time[position]):
-                self.status[k] = Status.MAX_SECONDS
-            else:
-                self.status[k] = Status.STALLED if self.solver.refines else Status.EPOCHS
-        refine = can_refine and bool((stays & (claimed | exhausted)).any())
-        self._continue_with(stays.nonzero().flatten(), refine=refine)
+            elif self.status[k] is Status.STALLED and self.objective.dtype != torch.float64:
+                again.append(k)
+        self.waiting[:] = False
+        if again:
+            self.active = torch.tensor(again)
+            self.objective = self.objective.in_dtype(torch.float64)
+            part, W = self.objective.select(self.active), self.W[self.active]
+            self._guarded(lambda: self.solver.start(part, W, self.limits.tol))
 
     def _out_of_time(self) -> bool:
         """Return whether the time is up on any rank; take notice of Ctrl-C on any rank."""
@@ -338,43 +360,38 @@ class Loop:
         return bool(any_late)
 
     def _prove(self, positions: Tensor) -> None:
-        """Replace the bounds of these configurations by bounds computed in float64."""
-        indices = self.active[positions]
-        if self.objective.dtype == torch.float64 and not self.solver.own_certificate:
-            self.proven[indices] = True
+        """Replace the bounds of these active configurations by the solver's own, computed in float64."""
+        W, value, dual = self.solver.certify(positions)
+        self._take_proof(self.active[positions], W, value, dual)
+
+    def _prove_by_W(self, indices: Tensor) -> None:
+        """Replace the bounds of these configurations by those that one float64 pass at W gives."""
+        unproven = indices[~self.proven[indices]]
+        if not len(unproven) or self.objective.dtype == torch.float64:
+            self.proven[unproven] = True
             return
-        if self.solver.own_certificate:
-            W, value, dual = self.solver.certify(positions)
-        else:
-            W = self.W[indices]
-            whole = self.objective.in_dtype(torch.float64).select(indices)
+        whole = self.objective.in_dtype(torch.float64).select(unproven)
+        W = self.W[unproven]
+        try:
             evaluation = whole.evaluate(W.to(whole.device))
-            value, dual = evaluation.objective, evaluation.dual
-            self.best_gap[indices] = evaluation.gap
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return
+        self.best_gap[unproven] = evaluation.gap
+        self._take_proof(unproven, W, evaluation.objective, evaluation.dual)
+
+    def _take_proof(self, indices: Tensor, W: Tensor, value: Tensor, dual: Tensor) -> None:
         self.W[indices] = W.to("cpu", torch.float64)
         self.best_objective[indices] = value
         self.best_dual[indices] = dual
         self.n_passes[indices] += 1
         self.proven[indices] = True
 
-    def _continue_with(self, positions: Tensor, *, refine: bool) -> None:
-        """Drop the others; where float32 has given all it can, go on in float64 from the best W."""
-        self.active = self.active[positions]
-        if not self.active.numel():
-            return
-        if len(positions) < len(self.status):
-            self.solver.keep(positions)
-        if refine:
-            self.objective = self.objective.in_dtype(torch.float64)
-            part = self.objective.select(self.active)
-            W = self.W[self.active]
-            self._guarded(lambda: self.solver.start(part, W, self.limits.tol))
-
     def finish(self) -> Solution:
         """Return the solution; a run that was interrupted keeps the bounds it had."""
         gap = self.gap
         if self.interrupted:
-            for k in self.active.tolist():
+            for k in [*self.active.tolist(), *self.waiting.nonzero().flatten().tolist()]:
                 self.status[k] = Status.INTERRUPTED
         message = [
             status.explain(float(gap[k]), self.limits.tol, float(self.n_passes[k]))
@@ -407,6 +424,7 @@ class Loop:
             "loop.n_passes": self.n_passes,
             "loop.active": self.active,
             "loop.proven": self.proven,
+            "loop.waiting": self.waiting,
             "loop.status": torch.tensor([list(Status).index(s) for s in self.status]),
             "loop.scalars": scalars,
         }
@@ -419,6 +437,7 @@ class Loop:
         self.best_objective, self.best_dual = state["loop.objective"].clone(), state["loop.dual"].clone()
         self.best_gap = state["loop.gap"].clone()
         self.n_passes, self.proven = state["loop.n_passes"].clone(), state["loop.proven"].clone()
+        self.waiting = state["loop.waiting"].clone()
         self.status = [list(Status)[i] for i in state["loop.status"].tolist()]
         iteration, self._seconds_before, double = state["loop.scalars"].tolist()
         self.iteration = int(iteration)
@@ -428,3 +447,5 @@ class Loop:
             part = self.objective.select(self.active)
             own = {key.removeprefix("solver."): v for key, v in state.items() if key.startswith("solver.")}
             self.solver.restore(part, own, self.limits.tol)
+        elif bool(self.waiting.any()):
+            self._settle()

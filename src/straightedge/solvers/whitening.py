@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from scipy.linalg import lapack
 from torch import Tensor
 
 from straightedge.distributed import guarded_sum
@@ -25,8 +24,11 @@ from straightedge.rows import block_spans
 SAMPLE_ROWS = 12_000  # rows of the Gram matrix; more give fewer passes and cost more than those
 LARGEST_DENSE = 16_384  # features up to which a D × D factor is worth its memory
 SHARED_DECADE = 10.0  # values of reg within this ratio share a factor
+FLOAT32_ABOVE = 2_000_000  # entries of X
 RUN = 64  # rows read together
 GRAM_ROWS = 1024  # rows of one product of the Gram matrix
+SMALLEST_HALF = 256  # triangular matrices up to this size are inverted by one solve
+PANEL_ROWS = 384  # rows of the factor applied together: they stay in cache between the two products
 PANELS = 6  # column panels of its lower triangle: 1/2 + 1/12 of the work of the square
 
 
@@ -116,7 +118,10 @@ class Whitening:
         width = objective.rows.n_features + 1
         self.dense = width <= LARGEST_DENSE
         self._factors: dict[float, Tensor] = {}
-        moment = second_moment(objective, sample_rows) if self.dense else _diagonal_moment(objective)
+        rough = objective  # of large data float32 will do: the metric decides the pace, not the answer
+        if objective.n_total * width > FLOAT32_ABOVE:
+            rough = objective.in_dtype(torch.float32)
+        moment = second_moment(rough, sample_rows) if self.dense else _diagonal_moment(rough)
         for reg in sorted(set(self.centres.tolist())):
             ridge = torch.full((width,), 2 * reg, dtype=moment.dtype, device=moment.device)
             if objective.bias == "free":
@@ -132,7 +137,7 @@ class Whitening:
         for reg, factor in self._factors.items():
             members = (self.centres == reg).to(G.device)
             part = G[members].to(factor.dtype)
-            whitened = (part.flatten(0, 1) @ factor.t()) @ factor if self.dense else part * factor
+            whitened = _applied(factor, part.flatten(0, 1)) if self.dense else part * factor
             out[members] = whitened.view_as(part).to(G.dtype)
         return out
 
@@ -162,27 +167,44 @@ def _with_ridge(M: Tensor, ridge: Tensor) -> Tensor:
 
 
 def _inverse_factor(M: Tensor) -> Tensor:
-    """Return R with RᵀR = M⁻¹ (the inverse of the Cholesky factor); M is overwritten where that is possible.
+    """Return R with RᵀR = M⁻¹: the inverse of the Cholesky factor, lower triangular.
 
     Applying R twice is two plain products; a triangular solve with ten right-hand sides is slower.
     """
     for attempt in range(6):
-        if M.device.type != "cpu":
-            factor, info = torch.linalg.cholesky_ex(M)
-            if int(info) == 0:
-                identity = torch.eye(len(M), dtype=M.dtype, device=M.device)
-                inverse: Tensor = torch.linalg.solve_triangular(factor, identity, upper=False)
-                return inverse
-        else:
-            potrf, trtri = (
-                (lapack.spotrf, lapack.strtri) if M.dtype == torch.float32 else (lapack.dpotrf, lapack.dtrtri)
-            )
-            L, info = potrf(M.numpy().T, lower=1, clean=1)
-            if info == 0:
-                lower, _ = trtri(L, lower=1, overwrite_c=1)
-                return torch.from_numpy(lower).contiguous()
+        factor, info = torch.linalg.cholesky_ex(M)
+        if int(info) == 0:
+            return _triangular_inverse(factor)
         M.diagonal().add_(float(M.diagonal().mean()) * 10.0 ** (attempt - 6))
     raise FloatingPointError("the second-moment matrix has no Cholesky factor")
+
+
+def _triangular_inverse(L: Tensor) -> Tensor:
+    """Return L⁻¹ of a lower triangular L, by halves: nearly all of the work is plain products.
+
+    [[A, 0], [B, C]]⁻¹ = [[A⁻¹, 0], [−C⁻¹ B A⁻¹, C⁻¹]]
+    """
+    n = len(L)
+    if n <= SMALLEST_HALF:
+        identity = torch.eye(n, dtype=L.dtype, device=L.device)
+        small: Tensor = torch.linalg.solve_triangular(L, identity, upper=False)
+        return small.tril().contiguous()
+    half = n // 2
+    out = torch.zeros_like(L, memory_format=torch.contiguous_format)
+    out[:half, :half] = _triangular_inverse(L[:half, :half])
+    out[half:, half:] = _triangular_inverse(L[half:, half:])
+    out[half:, :half] = -(out[half:, half:] @ (L[half:, :half] @ out[:half, :half]))
+    return out
+
+
+def _applied(R: Tensor, G: Tensor) -> Tensor:
+    """Return G RᵀR (n, D) for a lower triangular R, panel by panel: each is read once, and half of R is zeros."""
+    out = torch.zeros_like(G)
+    for start in range(0, len(R), PANEL_ROWS):
+        panel = R[start : start + PANEL_ROWS, : start + PANEL_ROWS]
+        width = panel.shape[1]
+        out[:, :width].addmm_(G[:, :width] @ panel.t(), panel)
+    return out
 
 
 def _diagonal_moment(objective: Objective) -> Tensor:
