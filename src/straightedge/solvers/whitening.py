@@ -24,6 +24,7 @@ from straightedge.rows import block_spans
 SAMPLE_ROWS = 12_000  # rows of the Gram matrix; more give fewer passes and cost more than those
 LARGEST_DENSE = 16_384  # features up to which a D × D factor is worth its memory
 SHARED_DECADE = 10.0  # values of reg within this ratio share a factor
+FLOAT32_ABOVE = 2_000_000  # entries of X
 RUN = 64  # rows read together
 GRAM_ROWS = 1024  # rows of one product of the Gram matrix
 SMALLEST_HALF = 256  # triangular matrices up to this size are inverted by one solve
@@ -117,7 +118,10 @@ class Whitening:
         width = objective.rows.n_features + 1
         self.dense = width <= LARGEST_DENSE
         self._factors: dict[float, Tensor] = {}
-        moment = second_moment(objective, sample_rows) if self.dense else _diagonal_moment(objective)
+        rough = objective  # of large data float32 will do: the metric decides the pace, not the answer
+        if objective.n_total * width > FLOAT32_ABOVE:
+            rough = objective.in_dtype(torch.float32)
+        moment = second_moment(rough, sample_rows) if self.dense else _diagonal_moment(rough)
         for reg in sorted(set(self.centres.tolist())):
             ridge = torch.full((width,), 2 * reg, dtype=moment.dtype, device=moment.device)
             if objective.bias == "free":
