@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from straightedge.estimators import LinearClassifier, SoftmaxClassifier, SVMClassifier
@@ -12,8 +11,9 @@ from straightedge.estimators import LinearClassifier, SoftmaxClassifier, SVMClas
 SHARP = {"tol": 1e-18, "reg": 1e-1, "max_passes": 3000}
 
 
-@parametrize_with_checks([SoftmaxClassifier(**SHARP), SVMClassifier(**SHARP), LinearClassifier("squared_hinge", **SHARP)])
+ESTIMATORS = [SoftmaxClassifier(**SHARP), SVMClassifier(**SHARP), LinearClassifier("squared_hinge", **SHARP)]
+
+
+@parametrize_with_checks(ESTIMATORS)
 def test_sklearn_check(estimator, check) -> None:
-    if isinstance(estimator, SVMClassifier):
-        pytest.importorskip("straightedge.solvers.dual_ascent")
     check(estimator)

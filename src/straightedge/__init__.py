@@ -24,7 +24,10 @@ _PUBLIC = {
     "gradcheck": "straightedge.gradcheck",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = [  # noqa: PLE0604  (names of the table above, each imported when it is first used)
+    "__version__",
+    *_PUBLIC,
+]
 
 
 def __getattr__(name: str) -> Any:

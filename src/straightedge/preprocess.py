@@ -71,7 +71,7 @@ class AffineMap:
         return torch.cat([body, column_sums[None, :]])
 
     def apply(self, X: Tensor) -> Tensor:
-        """Map raw rows (N, ...) to (N, D + 1) in float64 or their own float type: the readable path, for tests and small data."""
+        """Map raw rows (N, ...) to (N, D + 1), floats in their own type: the readable path, for small data."""
         flat = X.reshape(X.shape[0], -1)
         flat = flat if flat.is_floating_point() else flat.to(torch.float64)
         mapped = (flat - self.shift.to(flat)) * self.scale.to(flat)

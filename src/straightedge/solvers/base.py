@@ -332,7 +332,7 @@ class Loop:
     def _settle(self) -> None:
         """Prove in one float64 pass all that wait for it; where the proof falls short, go on in float64."""
         indices = self.waiting.nonzero().flatten()
-        self._prove_by_W(indices)
+        self._prove_at_best(indices)
         if self.interrupted:
             return
         certified = self.gap[indices] <= self.limits.tol
@@ -364,7 +364,7 @@ class Loop:
         W, value, dual = self.solver.certify(positions)
         self._take_proof(self.active[positions], W, value, dual)
 
-    def _prove_by_W(self, indices: Tensor) -> None:
+    def _prove_at_best(self, indices: Tensor) -> None:
         """Replace the bounds of these configurations by those that one float64 pass at W gives."""
         unproven = indices[~self.proven[indices]]
         if not len(unproven) or self.objective.dtype == torch.float64:

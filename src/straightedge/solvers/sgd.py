@@ -121,7 +121,10 @@ class MinibatchSGD:
         return torch.cat([raw, torch.ones_like(raw[:, :1])], dim=1)
 
     def step(self) -> Progress:
-        """Run an epoch of batches (some, where there are many) and evaluate once; an interrupted epoch is as if it had not begun."""
+        """Run an epoch of batches (some, where there are many) and evaluate once.
+
+        An interrupted step is as if it had not begun.
+        """
         before = self.W.clone(), self.velocity.clone(), self.epoch
         try:
             at_once = -(-self.epochs // MOST_EVALUATIONS)
