@@ -133,7 +133,7 @@ class Problem:
             return value + self.reg * self.norm(W), gradient.ravel()
 
         start = np.zeros(self.n_classes * self.rows.shape[1])
-        options = {"maxiter": 5000, "maxfun": 20000, "ftol": 1e-16, "gtol": 1e-10}
+        options = {"maxiter": 300, "maxfun": 600, "ftol": 1e-16, "gtol": 1e-9}
         found = scipy_minimize(function, start, jac=True, method="L-BFGS-B", options=options)
         return self.value(found.x.reshape(self.n_classes, -1))
 
@@ -146,17 +146,17 @@ def random_problem(seed, loss=None, *, n_rows=None, dtype=None, bias=None, weigh
     names = list(LOSSES)
     loss = loss or names[seed % len(names)]
     n_classes, D = int(rng.integers(2, 6)), int(rng.integers(1, 9))
-    N = n_rows or int(rng.integers(2 * n_classes, 50))
+    N = n_rows or int(rng.integers(2 * n_classes, 30))
     y = np.concatenate([np.arange(n_classes), rng.integers(n_classes, size=N - n_classes)])
     X = rng.normal(size=(N, D)) * 10 ** rng.uniform(-1, 1) + rng.normal(size=(n_classes, D))[y]
-    dtype = dtype or DTYPES[seed // 5 % 4]
+    dtype = dtype or DTYPES[seed % 4]
     if dtype == "uint8":
         X = np.clip(20 * X + 100, 0, 255)
     weighted = seed % 3 == 0 if weighted is None else weighted
     weights = (
         rng.exponential(size=N) * (rng.random(N) < 0.9) + (np.arange(N) < n_classes) if weighted else None
     )
-    bias = bias or ("penalized", "free")[seed // 2 % 2]
+    bias = bias or ("penalized", "free")[seed // 4 % 2]
     reg = 10.0 ** rng.uniform(-4, 0) * (100 if dtype == "uint8" else 1)
     return Problem(loss, X.astype(dtype), y, n_classes, reg, bias, weights)
 

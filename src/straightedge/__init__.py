@@ -15,7 +15,7 @@ _PUBLIC = {
     "SoftmaxClassifier": "straightedge.estimators",
     "SVMClassifier": "straightedge.estimators",
     "LinearClassifier": "straightedge.estimators",
-    "LinearClassifierCV": "straightedge.estimators",
+    "LinearClassifierCV": "straightedge.selection",
     "fit_path": "straightedge.selection",
     "load": "straightedge.model",
     "LinearModel": "straightedge.model",

@@ -152,7 +152,12 @@ def _class_factors(y: Tensor, n_classes: int, class_weight: Any, names: Sequence
         raise InputError(
             "class-weight-invalid", f"class_weight is {class_weight!r}", mend='None, "balanced" or a dict'
         )
-    factors = torch.tensor([float(class_weight.get(name, 1.0)) for name in names], dtype=torch.float64)
+    try:
+        factors = torch.tensor([float(class_weight.get(name, 1.0)) for name in names], dtype=torch.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "class-weight-invalid", f"class_weight is {class_weight!r}", mend="weights must be numbers ≥ 0"
+        ) from error
     if not bool(((factors >= 0) & factors.isfinite()).all()):
         raise InputError(
             "class-weight-invalid", f"class_weight is {class_weight!r}", mend="weights must be ≥ 0"

@@ -119,6 +119,8 @@ class Rows:
         for start in range(0, self.n_samples, block_rows):
             raw = self._raw(start, min(start + block_rows, self.n_samples))
             flat = raw.reshape(raw.shape[0], -1)
+            if flat.is_floating_point() and flat.element_size() < 4:
+                flat = flat.float()  # in float16 the limit itself is infinite
             bad = ~(flat.abs() <= LARGEST_VALUE)
             if bool(bad.any()):
                 row, column = (int(i) for i in bad.nonzero()[0])

@@ -24,7 +24,7 @@ from torch import Tensor
 from straightedge.calibration import fit_temperature
 from straightedge.distributed import Communicator, guarded_sum, local, row_range
 from straightedge.errors import InputError, warn
-from straightedge.estimators import LinearClassifier, encoded_labels
+from straightedge.estimators import LinearClassifier, checked_input, encoded_labels
 from straightedge.evaluation import evaluate
 from straightedge.fitting import FitSettings, build_objective, checked_reg, row_weights, solve
 from straightedge.moments import fit_affine
@@ -151,7 +151,7 @@ def fit_path(
         InputError: See `LinearClassifier.fit`.
     """
     asked = FitSettings(loss=loss, tol=tol, bias=bias, device=device, **settings).checked()
-    rows = Rows(X, device=device)
+    rows = Rows(checked_input(X), device=device)
     classes, labels = encoded_labels(y)
     shape = tuple(X.shape[1:]) if getattr(X, "ndim", 2) == 4 else None
     affine = fit_affine(rows, preprocess, shape)

@@ -1,0 +1,194 @@
+"""The path, folds and the choice of reg: all at once is each on its own, and nothing leaks."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits, load_iris
+
+from linear_problems import needs_solver
+from straightedge import LinearClassifier, LinearClassifierCV, SoftmaxClassifier, fit_path
+from straightedge.errors import InputError, StraightedgeWarning
+from straightedge.fitting import FitSettings
+from straightedge.losses import LOSSES
+from straightedge.preprocess import AffineMap
+from straightedge.selection import (
+    METRICS,
+    Scored,
+    SelectionSettings,
+    choose,
+    cross_validate,
+    default_grid,
+    fold_of_rows,
+    group_size,
+    hold_out,
+    judge,
+)
+
+X, y = load_iris(return_X_y=True)
+REGS = [1.0, 1e-1, 1e-2]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("bias", ["penalized", "free"])
+def test_a_path_is_its_single_fits(loss, bias):
+    needs_solver(loss)
+    path = fit_path(X, y, REGS, loss=loss, bias=bias, tol=1e-5, max_passes=3000)
+    assert path.coef.shape == (3, 3, 4) and path.intercept.shape == (3, 3)
+    for k, reg in enumerate(REGS):
+        alone = LinearClassifier(loss, reg=reg, bias=bias, tol=1e-5, max_passes=3000).fit(X, y)
+        assert path.solution.status[k].value == alone.status_ == "certified"
+        assert math.isclose(float(path.solution.objective[k]), alone.objective_, rel_tol=2e-5)
+        scores = X @ path.coef[k].T + path.intercept[k]
+        assert (scores.argmax(axis=1) == alone.predict(X)).mean() > 0.98
+
+
+def test_groups_of_a_path_that_does_not_fit_into_memory():
+    settings = {"tol": 1e-8, "max_passes": 3000}
+    whole = fit_path(X, y, [1e-2, 1.0, 1e-1], **settings)
+    one = 50 * 4 * 3 * 5
+    assert [group_size((1, 3, 5), 3, m) for m in (math.inf, one, 2 * one, 0)] == [3, 1, 2, 1]
+    parts = fit_path(X, y, [1e-2, 1.0, 1e-1], memory=one, **settings)
+    np.testing.assert_allclose(parts.coef, whole.coef, atol=1e-3)
+    assert [s.value for s in parts.solution.status] == ["certified"] * 3
+    assert parts.reg == [1e-2, 1.0, 1e-1]  # in the order asked for
+
+
+def test_path_of_torch_tensors_images_and_weights():
+    pixels, labels = load_digits(return_X_y=True)
+    images = torch.tensor(pixels[:200].reshape(-1, 1, 8, 8), dtype=torch.uint8)
+    weights = np.arange(200) % 3 + 1.0
+    path = fit_path(
+        images, torch.tensor(labels[:200]), [0.1], preprocess="pixels", sample_weight=weights, tol=1e-6
+    )
+    alone = SoftmaxClassifier(0.1, preprocess="pixels", tol=1e-6).fit(images, labels[:200], weights)
+    assert math.isclose(float(path.solution.objective[0]), alone.objective_, rel_tol=2e-6)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "svm"])
+@pytest.mark.parametrize("bias", ["penalized", "free"])
+def test_out_of_fold_scores_are_those_of_explicit_fits_on_the_subsets(loss, bias):
+    needs_solver(loss)
+    fold = fold_of_rows(y, 3, seed=1)
+    settings = FitSettings(loss=loss, bias=bias, tol=1e-9 if loss == "softmax" else 1e-7, max_passes=5000)
+    weights = torch.as_tensor(1.0 + np.arange(150) % 2)
+    scores, solution = cross_validate(
+        X, y, 3, REGS[:2], settings, fold=fold, affine=AffineMap.identity(4), row_weight=weights
+    )
+    assert scores.shape == (150, 2, 3) and all(s.value == "certified" for s in solution.status)
+    for f in range(3):
+        for k, reg in enumerate(REGS[:2]):
+            own = LinearClassifier(loss, reg=reg, bias=bias, tol=settings.tol, max_passes=5000)
+            own.fit(X[fold != f], y[fold != f], weights.numpy()[fold != f])
+            assert math.isclose(own.objective_, float(solution.objective[f * 2 + k]), rel_tol=3e-7)
+            expected = own.decision_function(X[fold == f])
+            np.testing.assert_allclose(scores[fold == f, k].numpy(), expected, atol=2e-3)
+
+
+def test_labels_of_the_fold_held_out_do_not_matter_to_its_scores():
+    fold = fold_of_rows(y, 3)
+    settings = FitSettings(tol=1e-9)
+    run = lambda labels: cross_validate(
+        X, labels, 3, [0.1], settings, fold=fold, affine=AffineMap.identity(4)
+    )[0]  # noqa: E731
+    scores = run(y)
+    for f in range(3):
+        spoiled = y.copy()
+        spoiled[fold == f] = (spoiled[fold == f] + 1) % 3
+        np.testing.assert_allclose(run(spoiled)[fold == f].numpy(), scores[fold == f].numpy(), atol=1e-4)
+
+
+def scored(values, errors=None):
+    regs = [10.0**-k for k in range(len(values))]
+    return [Scored(r, {}, v, e) for r, v, e in zip(regs, values, errors or [0.05] * len(values), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("values", "one_error", "index"),
+    [
+        pytest.param([0.5, 0.9, 0.8], False, 1, id="the best"),
+        pytest.param([0.5, 0.9, 0.9], False, 1, id="the larger reg among equals"),
+        pytest.param([0.84, 0.86, 0.9], True, 1, id="the largest reg within one standard error"),
+        pytest.param([0.5, 0.6, 0.9], True, 2, id="none other within one standard error"),
+    ],
+)
+def test_the_rule_of_the_choice(values, one_error, index):
+    assert choose(scored(values), SelectionSettings(one_standard_error=one_error)) == index
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_metric_prefers_the_better_scores(metric):
+    good = torch.nn.functional.one_hot(torch.as_tensor(y), 3).double() * 3
+    bad = good[torch.randperm(150, generator=torch.Generator().manual_seed(0))]
+    both = torch.stack([bad, good], dim=1)
+    judged = judge(both, y, [1.0, 0.1], SelectionSettings(metric), softmax=True)
+    assert judged[1].value > judged[0].value and all(s.error > 0 for s in judged[:1])
+    assert choose(judged, SelectionSettings(metric)) == 1
+
+
+def test_an_unknown_metric_is_refused():
+    with pytest.raises(InputError, match="accuracy"):
+        SelectionSettings("auc").checked()
+
+
+@pytest.mark.parametrize(("size", "n"), [(0.1, 15), (30, 30), (0.5, 75)])
+def test_hold_out_is_stratified_and_a_partition(size, n):
+    train, validation = hold_out(y, size, seed=3)
+    assert len(validation) == n and sorted([*train, *validation]) == list(range(150))
+    assert np.ptp(np.bincount(y[validation])) <= 1
+    again = hold_out(y, size, seed=3)
+    np.testing.assert_array_equal(again[1], validation)
+    assert not np.array_equal(hold_out(y, size, seed=4)[1], validation)
+
+
+def test_hold_out_of_classes_with_one_sample():
+    labels = np.array([0, 1, 2, 3, 3, 3, 3, 3, 3, 3])
+    train, validation = hold_out(labels, 0.2)
+    assert len(validation) == 2 and sorted([*train, *validation]) == list(range(10))
+
+
+def test_folds_are_stratified():
+    fold = fold_of_rows(y, 5)
+    assert all(np.bincount(y[fold == f]).tolist() == [10, 10, 10] for f in range(5))
+    with pytest.warns(StraightedgeWarning, match="folds-few-samples"):
+        few = fold_of_rows(np.array([0, 0, 0, 0, 1]), 3)
+    assert sorted(np.bincount(few).tolist()) == [1, 2, 2]
+    for folds in (1, 151):
+        with pytest.raises(InputError) as caught:
+            fold_of_rows(y, folds)
+        assert caught.value.code == "folds-invalid"
+
+
+def test_the_default_grid_follows_the_scale_of_the_data():
+    assert len(default_grid(100.0)) == 16 and default_grid(100.0)[0] == pytest.approx(
+        100 * 10**-2.25, rel=1e-2
+    )
+    assert default_grid(1.0) == sorted(default_grid(1.0), reverse=True)
+    one, other = (fit_path(X * size, y, tol=1e-1).reg for size in (10.0, 100.0))
+    np.testing.assert_allclose(np.array(other) / one, 100, rtol=0.02)
+
+
+def test_the_cv_estimator_refits_its_choice():
+    found = LinearClassifierCV(regs=[10.0, 1e-2, 1e-1], cv=3, random_state=0, tol=1e-7, max_passes=3000).fit(
+        X, y
+    )
+    assert found.reg_ in (1e-2, 1e-1) and found.regs_ == [10.0, 1e-2, 1e-1]
+    assert found.scores_.shape == (3,) and found.scores_.argmax() == found.regs_.index(found.reg_)
+    alone = SoftmaxClassifier(found.reg_, tol=1e-7, max_passes=3000).fit(X, y)
+    assert math.isclose(found.objective_, alone.objective_, rel_tol=2e-7)
+    np.testing.assert_array_equal(found.predict(X), alone.predict(X))
+    np.testing.assert_allclose(found.predict_proba(X).sum(axis=1), 1)
+    cautious = LinearClassifierCV(regs=[10.0, 1e-2, 1e-1], cv=3, one_standard_error=True, random_state=0).fit(
+        X, y
+    )
+    assert cautious.reg_ >= found.reg_
+
+
+def test_the_cv_estimator_of_an_svm_on_torch():
+    needs_solver("svm")
+    found = LinearClassifierCV("svm", regs=[1e-1, 1e-2], cv=2, preprocess="standardize").fit(
+        torch.tensor(X), torch.tensor(y)
+    )
+    assert isinstance(found.predict(torch.tensor(X)), torch.Tensor)
+    assert not hasattr(found, "predict_proba")
