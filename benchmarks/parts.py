@@ -24,11 +24,10 @@ from benchmarks.watch import Watch
 from straightedge.fitting import FitSettings
 from straightedge.losses import get_loss
 from straightedge.objective import Objective
-from straightedge.selection import cross_validate, fit_path, fold_of_rows
+from straightedge.rows import Rows
+from straightedge.selection import cross_validate, default_grid, fit_path, fold_of_rows, mean_square_norm
 
 Entry = tuple[str, dict[str, Any]]
-FOLDS = 5
-PATH_SIZE = 16
 SAMPLED = 4  # values of the path that the single fits are timed at
 PATH_CAP = 40.0  # longest time of one peer fit of the path, s
 REFERENCE = {
@@ -47,6 +46,8 @@ class Options:
         tol: Relative gap, or None for that of each part.
         repeat: Times a short measurement is repeated.
         cap: Longest time of any one peer fit, s; None leaves each its own.
+        path_size: Values of reg of the path.
+        folds: Number of folds.
         say: Called with a line on what is being done.
     """
 
@@ -55,6 +56,8 @@ class Options:
     tol: float | None = None
     repeat: int = 3
     cap: float | None = None
+    path_size: int = 16
+    folds: int = 5
     say: Callable[[str], None] = lambda line: None
 
 
@@ -114,8 +117,8 @@ def _wanted(peer: Peer, options: Options) -> bool:
 
 
 def one_pass(problem: Problem, options: Options) -> Iterator[Entry]:
-    """One loss-and-gradient pass against the plain torch idiom, interleaved; 1 and 16 values of reg."""
-    for K in (1, PATH_SIZE):
+    """One loss-and-gradient pass against the plain torch idiom, interleaved; 1 value of reg, and a path."""
+    for K in (1, options.path_size):
         yield f"pass K={K}", _pass(problem, options, K)
 
 
@@ -167,28 +170,29 @@ def _idiom(problem: Problem, W: torch.Tensor) -> Callable[[], object]:
 
 
 def path(problem: Problem, options: Options) -> Iterator[Entry]:
-    """Sixteen values of reg in one run, against single fits: our own and scikit-learn's."""
+    """A path of values of reg in one run, against single fits: our own and scikit-learn's."""
     tol = options.tol or 1e-3
     warm_up(problem, "softmax")
     whole = _path(problem, options, tol)
-    places = np.linspace(0, PATH_SIZE - 1, SAMPLED).round().astype(int)
+    places = np.linspace(0, options.path_size - 1, SAMPLED).round().astype(int)
     entry: dict[str, Any] = conditions(problem.table) | whole | {"tol": tol}
     entry["singles"] = [_single(problem, options, whole["reg"][place], tol) for place in places]
-    scale = PATH_SIZE / SAMPLED
+    scale = options.path_size / SAMPLED
     for who in ("straightedge-uint8", "sklearn-lbfgs"):
         found = [single[who] for single in entry["singles"] if who in single]
         if found:
-            entry[f"seconds_16_fits {who}"] = scale * sum(one["seconds"] for one in found)
+            entry[f"seconds_single_fits {who}"] = scale * sum(one["seconds"] for one in found)
             entry[f"all_reached {who}"] = all(one["status"] == "reached" for one in found)
     yield "path", entry
 
 
 def _path(problem: Problem, options: Options, tol: float) -> dict[str, Any]:
-    options.say(f"path of {PATH_SIZE} values")
+    values = default_grid(mean_square_norm(Rows(problem.images), problem.affine), options.path_size)
+    options.say(f"path of {options.path_size} values")
     found: list[Any] = []
 
     def work() -> None:
-        found.append(fit_path(problem.images, problem.labels, preprocess="pixels", tol=tol))
+        found.append(fit_path(problem.images, problem.labels, values, preprocess="pixels", tol=tol))
 
     seconds = timed(work)
     solution = found[0].solution
@@ -212,13 +216,13 @@ def _single(problem: Problem, options: Options, reg: float, tol: float) -> dict[
 
 
 def folds(problem: Problem, options: Options) -> Iterator[Entry]:
-    """Five folds of sixteen values, all in the same passes, against the path alone."""
+    """Folds of a path of values, all in the same passes, against the path alone."""
     tol = options.tol or 1e-3
     warm_up(problem, "softmax")
     alone = _path(problem, options, tol)
-    options.say(f"{FOLDS} folds of {PATH_SIZE} values")
+    options.say(f"{options.folds} folds of {options.path_size} values")
     y, settings = problem.labels, FitSettings(tol=tol)
-    fold = fold_of_rows(y, FOLDS)
+    fold = fold_of_rows(y, options.folds)
     found: list[Any] = []
 
     def work() -> None:
@@ -226,7 +230,8 @@ def folds(problem: Problem, options: Options) -> Iterator[Entry]:
         found.append(cross_validate(X, y, C, reg, settings, fold=fold, affine=problem.affine)[1])
 
     seconds = timed(work)
-    entry: dict[str, Any] = {"folds": FOLDS, "seconds": seconds, "seconds_path": alone["seconds"], "tol": tol}
+    entry: dict[str, Any] = {"folds": options.folds, "seconds": seconds, "tol": tol}
+    entry["seconds_path"] = alone["seconds"]
     entry |= conditions(problem.table)
     entry["status"] = [status.value for status in found[0].status]
     yield "folds", entry | {"n_passes": found[0].n_passes.tolist(), "gaps": found[0].gap.tolist()}

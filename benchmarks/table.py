@@ -93,8 +93,8 @@ def _paths(entries: Entries) -> list[str]:
     lines += ["| | s | times the path |", "|---|--:|--:|"]
     lines += [f"| one path, {certified} of {count} certified | {entry['seconds']:.3g} | 1 |"]
     for key, seconds in entry.items():
-        if key.startswith("seconds_16_fits "):
-            who = key.removeprefix("seconds_16_fits ")
+        if key.startswith("seconds_single_fits "):
+            who = key.removeprefix("seconds_single_fits ")
             sign = "" if entry[f"all_reached {who}"] else "> "
             ratio = f"{sign}{seconds / entry['seconds']:.2f}"
             lines.append(f"| {count} single fits, {who} (4 timed, times 4) | {sign}{seconds:.3g} | {ratio} |")

@@ -27,10 +27,8 @@ from benchmarks.run import run  # noqa: E402
 from benchmarks.watch import Watch  # noqa: E402
 
 from straightedge import SoftmaxClassifier  # noqa: E402
-from straightedge.losses import get_loss  # noqa: E402
 
-TOL = 1e-3
-SMOOTH = [peer for peer in peers.PEERS if get_loss(peer.loss).smooth]
+TOL = 5e-3
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +59,16 @@ def test_judge_agrees_with_the_formula_on_the_peers_table(problem: Problem) -> N
     assert verdict.gap == pytest.approx(gap, rel=1e-5)
 
 
-@pytest.mark.parametrize("peer", SMOOTH, ids=lambda peer: peer.name)
+@pytest.mark.parametrize("peer", peers.PEERS, ids=lambda peer: peer.name)
 def test_peer_reaches_the_gap_of_our_objective(problem: Problem, peer: peers.Peer) -> None:
     if find_spec(peer.package) is None:
         pytest.skip(f"no peer {peer.package}")
     dual = fit_once(problem, peer.loss, 1e-1, TOL / 5)["dual"]
-    seen = Watch(Judge(problem, peer.loss, 1e-1, dual), TOL, cap=20.0)
+    seen = Watch(Judge(problem, peer.loss, 1e-1, dual), TOL, cap=60.0)
     entry = peers.run_peer(peer, problem, 1e-1, seen)
     assert entry["status"] == "reached"
-    assert entry["gap"] <= TOL
-    assert 0 < entry["seconds"] < 20
+    assert 0 < entry["gap"] <= TOL
+    assert entry["seconds"] > 0
 
 
 def test_a_peer_without_time_is_reported_with_its_gap(problem: Problem) -> None:
@@ -103,16 +101,19 @@ def test_the_judge_is_not_on_the_clock(problem: Problem, monkeypatch: pytest.Mon
 def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
     """All parts in two runs that merge into one file."""
     out = tmp_path_factory.mktemp("bench") / "tiny.json"
-    options = Options(reg=(1e-1,), peers=("sklearn-lbfgs",), tol=1e-2, repeat=1, cap=5.0)
+    options = Options(
+        reg=(1e-1,), peers=("sklearn-lbfgs",), tol=1e-2, repeat=1, cap=5.0, path_size=4, folds=2
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        run("digits", tuple(name for name in PARTS if name not in {"memory", "svm"}), options, out, limit=200)
+        run("digits", tuple(name for name in PARTS if name != "memory"), options, out, limit=200)
         return run("digits", ("memory",), options, out, limit=200), out
 
 
 def test_every_part_gives_an_entry(results: tuple[dict, Path]) -> None:
     keys = list(results[0]["entries"])
-    assert keys == ["pass K=1", "pass K=16", "softmax reg=0.1", "path", "folds", "memory"]
+    races = ["softmax reg=0.1", "svm reg=0.1", "crammer_singer reg=0.1"]
+    assert keys == ["pass K=1", "pass K=4", *races, "path", "folds", "memory"]
 
 
 def test_the_file_is_strict_json_with_machine_versions_and_yardsticks(results: tuple[dict, Path]) -> None:
@@ -136,7 +137,7 @@ def test_the_race_holds_all_solvers_to_one_objective(results: tuple[dict, Path])
 def test_the_page_has_a_section_for_every_part(results: tuple[dict, Path]) -> None:
     page = results[1].with_suffix(".md").read_text(encoding="utf-8")
     for title, _, _ in table.SECTIONS:
-        assert (f"## {title}\n" in page) == ("SVM" not in title)
+        assert f"## {title}\n" in page
     assert "| sklearn-lbfgs | " in page
 
 
