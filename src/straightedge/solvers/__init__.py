@@ -7,13 +7,17 @@ from collections.abc import Callable
 from straightedge.errors import InputError
 from straightedge.objective import Objective
 from straightedge.solvers.base import Solver
+from straightedge.solvers.dual_ascent import DualAscent, disturbance, suits_dual_ascent
 from straightedge.solvers.hinge_alm import HingeALM
 from straightedge.solvers.lbfgs import WhitenedLBFGS
 
 SOLVERS: dict[str, Callable[..., Solver]] = {
     "lbfgs": WhitenedLBFGS,
     "hinge_alm": HingeALM,
+    "dual_ascent": DualAscent,
 }
+LEAST_ENTRIES = 10_000_000  # of X: below, loading the compiled loop takes longer than the fit
+LARGEST_DISTURBANCE = 0.1  # ρ up to which dual ascent is the faster one
 
 __all__ = ["SOLVERS", "choose_solver"]
 
@@ -22,7 +26,8 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
     """Return a fresh solver for an objective.
 
     Args:
-        name: "auto" (L-BFGS for smooth losses, for the hinges what `auto_hinge` finds fastest) or a name.
+        name: "auto" (L-BFGS for smooth losses; for the hinges dual ascent where ρ is small, else the augmented
+            Lagrangian) or a name.
         objective: What it will solve.
         seed: For solvers that draw samples.
 
@@ -30,23 +35,39 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
         InputError: ``solver-unknown``, or ``solver-does-not-fit`` naming what is missing.
     """
     if name == "auto":
-        return WhitenedLBFGS() if objective.loss.smooth else HingeALM()
+        name = _fastest(objective)
     if name not in SOLVERS:
         raise InputError(
             "solver-unknown",
             f"there is no solver called {name!r}",
             mend=f"one of: auto, {', '.join(SOLVERS)}",
         )
+    obstacle = _obstacle(name, objective)
+    if obstacle:
+        raise InputError("solver-does-not-fit", obstacle, mend="use solver='auto'")
+    return DualAscent(seed) if name == "dual_ascent" else SOLVERS[name]()
+
+
+def _fastest(objective: Objective) -> str:
+    """Return the solver for an objective: dual ascent pays where rows are many and hardly disturb one another."""
+    if objective.loss.smooth:
+        return "lbfgs"
+    entries = objective.rows.n_samples * objective.rows.n_features
+    single = objective.n_configs == 1 and entries >= LEAST_ENTRIES
+    if single and suits_dual_ascent(objective) and disturbance(objective) <= LARGEST_DISTURBANCE:
+        return "dual_ascent"
+    return "hinge_alm"
+
+
+def _obstacle(name: str, objective: Objective) -> str:
+    """Return why a solver cannot solve an objective, or nothing."""
+    loss = objective.loss.name
     if name == "lbfgs" and not objective.loss.smooth:
-        raise InputError(
-            "solver-does-not-fit",
-            f"lbfgs needs a smooth loss, and {objective.loss.name} has kinks",
-            mend="use solver='auto'",
-        )
+        return f"lbfgs needs a smooth loss, and {loss} has kinks"
     if name == "hinge_alm" and objective.loss.smooth:
-        raise InputError(
-            "solver-does-not-fit",
-            f"hinge_alm is for losses with kinks, and {objective.loss.name} is smooth",
-            mend="use solver='auto'",
+        return f"hinge_alm is for losses with kinks, and {loss} is smooth"
+    if name == "dual_ascent" and not suits_dual_ascent(objective):
+        return (
+            "dual_ascent is for svm, a penalised bias, reg > 0 and rows in the CPU's memory, in one process"
         )
-    return SOLVERS[name]()
+    return ""

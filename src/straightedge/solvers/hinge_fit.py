@@ -29,11 +29,13 @@ TENSORS = ("W", "z", "centre", "b", "gradient", "best_weight")
 
 
 @dataclass
-class Fit:
+class HingeFit:
     """One configuration on its way.
 
     Attributes:
         objective: The one configuration.
+        metric: Of its rows, shared by all configurations.
+        tol: Relative gap asked for.
         weights: (N,) row weights.
         W: (C, D + 1).
         z: (N, 1, C) margins at W.
@@ -44,6 +46,8 @@ class Fit:
     """
 
     objective: Objective
+    metric: Metric
+    tol: float
     weights: Tensor
     W: Tensor
     z: Tensor
@@ -67,6 +71,21 @@ class Fit:
         return self.objective.loss
 
     @property
+    def bound(self) -> float:
+        """The best lower bound so far."""
+        return self.hull.bound
+
+    @property
+    def dual_point(self) -> Tensor:
+        """(N, 1, C) the dual variables that `bound` belongs to."""
+        return self.hull.b
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether steps have stopped helping."""
+        return self.idle >= PATIENCE
+
+    @property
     def reg(self) -> float:
         """Reg of the configuration."""
         return float(self.objective.reg[0])
@@ -88,14 +107,25 @@ class Fit:
         return own | {f"hull.{name}": value for name, value in self.hull.state().items()}
 
     @classmethod
-    def restored(cls, objective: Objective, state: dict[str, Tensor]) -> Fit:
+    def restored(cls, objective: Objective, metric: Metric, tol: float, state: dict[str, Tensor]) -> HingeFit:
         """Return the fit whose `state` this is."""
         own = {name: state[name] for name in TENSORS}
         mu, smoothing, best, idle, damping, strict = state["numbers"].tolist()
         hull = DualHull.restored(objective, {k[5:]: v for k, v in state.items() if k.startswith("hull.")})
         count = sum(1 for name in state if name.startswith("direction."))
         changes = [(state[f"direction.{i}"], state[f"change.{i}"]) for i in range(count)]
-        fit = cls(objective, row_weights(objective), own["W"], own["z"], own["centre"], mu, hull, changes)
+        fit = cls(
+            objective,
+            metric,
+            tol,
+            row_weights(objective),
+            own["W"],
+            own["z"],
+            own["centre"],
+            mu,
+            hull,
+            changes,
+        )
         fit.b, fit.gradient, fit.best_weight = own["b"], own["gradient"], own["best_weight"]
         fit.smoothing, fit.best_objective, fit.idle, fit.damping = smoothing, best, int(idle), damping
         fit.strict = bool(strict)
@@ -131,21 +161,21 @@ class Fit:
             return float("inf")
         return (self.best_objective - self.hull.bound) / max(self.best_objective, 1e-300)
 
-    def advance(self, metric: Metric, tol: float) -> float:
+    def advance(self) -> float:
         """Take one Newton step, after moving the centre if it is time to; return the passes it took."""
         cost = 0.0
         if self.idle >= STUCK and not self.strict:  # the centre ran ahead of W
             self.strict = True
             self.mu, self.centre, self.changes = min(self.mu * 8, FIRST_MU), self.hull.b, []
-            cost += self._look_again(tol)
-        direction, spent = self._direction(metric, tol)
+            cost += self._look_again()
+        direction, spent = self._direction()
         cost += spent
-        if self._settled(direction, metric, tol):
-            if self.smoothing > 2 * tol * self.best_objective:
+        if self._settled(direction):
+            if self.smoothing > 2 * self.tol * self.best_objective:
                 self.mu = max(self.mu * MU_FACTOR, LEAST_MU)
             self.centre = self.b
-            cost += self._look_again(tol)
-            direction, spent = self._direction(metric, tol)
+            cost += self._look_again()
+            direction, spent = self._direction()
             cost += spent
         length = self._search(direction)
         step, change = self.changes[-1]
@@ -154,9 +184,9 @@ class Fit:
         self.look()
         return cost + 1.0
 
-    def _settled(self, direction: Tensor, metric: Metric, tol: float) -> bool:
+    def _settled(self, direction: Tensor) -> bool:
         """Tell whether W is near the smoothed optimum while the smoothing is what holds the gap."""
-        if self.smoothing <= 0.5 * tol * self.best_objective:
+        if self.smoothing <= 0.5 * self.tol * self.best_objective:
             return False
         if self.strict:
             distance = float(self.gradient.square().sum(dtype=torch.float64)) / (4 * self.reg)
@@ -164,20 +194,20 @@ class Fit:
         decrement = -float((self.gradient * direction).sum(dtype=torch.float64))
         return decrement <= SETTLED * self.smoothing
 
-    def _look_again(self, tol: float) -> float:
+    def _look_again(self) -> float:
         cost = 0.5
-        if tol < FINE:  # rounding of the running margins would show
+        if self.tol < FINE:  # rounding of the running margins would show
             self.z = self.loss.margins(scores(self.objective, self.W), self.objective.y)
             cost += 0.5
         self.look()
         return cost
 
-    def _direction(self, metric: Metric, tol: float) -> tuple[Tensor, float]:
+    def _direction(self) -> tuple[Tensor, float]:
         """Return a Newton direction and the passes it cost."""
-        hessian = Hessian.at(self.objective, metric, self.b, self.mu, self.weights, self.damping)
-        metric.fit(hessian.curvature, self.reg)
-        near = self.smoothing <= 4 * tol * self.best_objective
-        forcing = (0.1 if tol >= FINE else 0.01) if near else 0.3
+        hessian = Hessian.at(self.objective, self.metric, self.b, self.mu, self.weights, self.damping)
+        self.metric.fit(hessian.curvature, self.reg)
+        near = self.smoothing <= 4 * self.tol * self.best_objective
+        forcing = (0.1 if self.tol >= FINE else 0.01) if near else 0.3
         direction, products = newton_direction(hessian, self.gradient, forcing)
         return direction, products * hessian.cost
 

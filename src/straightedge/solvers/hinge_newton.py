@@ -31,7 +31,9 @@ from straightedge.objective import Objective
 from straightedge.solvers.hinge_maps import Tangent, margin_change
 from straightedge.solvers.hinge_products import NARROWEST, gather
 from straightedge.solvers.whitening import (
+    FLOAT32_ABOVE,
     LARGEST_DENSE,
+    _applied,
     _diagonal_moment,
     _inverse_factor,
     _with_ridge,
@@ -55,7 +57,10 @@ class Metric:
 
     def __init__(self, objective: Objective) -> None:
         self.dense = objective.rows.n_features + 1 <= LARGEST_DENSE
-        self.moment = second_moment(objective, SAMPLE_ROWS) if self.dense else _diagonal_moment(objective)
+        rough = objective  # of large data float32 will do: the metric decides the pace, not the answer
+        if objective.n_total * (objective.rows.n_features + 1) > FLOAT32_ABOVE:
+            rough = objective.in_dtype(torch.float32)
+        self.moment = second_moment(rough, SAMPLE_ROWS) if self.dense else _diagonal_moment(rough)
         self.free_bias = objective.bias == "free"
         self.made_for: tuple[float, float] = (0.0, 0.0)
         self._factor = self.moment
@@ -78,7 +83,7 @@ class Metric:
 
     def scratch(self, n: int, objective: Objective) -> Tensor:
         """Return (n, D + 1) memory for gathered rows, the same each time: fresh pages cost more than the copy."""
-        if len(self._scratch) < n:
+        if len(self._scratch) < n or self._scratch.dtype != objective.dtype:
             self._scratch = torch.empty(
                 n, objective.rows.n_features + 1, dtype=objective.dtype, device=objective.device
             )
@@ -87,12 +92,13 @@ class Metric:
     def solve(self, G: Tensor) -> Tensor:
         """Return M⁻¹ applied to each row of G (C, D + 1)."""
         if self.dense:
-            return (G @ self._factor.t()) @ self._factor
-        return G * self._factor
+            return _applied(self._factor, G.to(self._factor.dtype)).to(G.dtype)
+        return (G * self._factor).to(G.dtype)
 
     def times_moment(self, direction: Tensor) -> Tensor:
         """Return Σ applied to each row of a direction (C, D + 1)."""
-        return direction @ self.moment if self.dense else direction * self.moment
+        rough = direction.to(self.moment.dtype)
+        return (rough @ self.moment if self.dense else rough * self.moment).to(direction.dtype)
 
 
 @dataclass

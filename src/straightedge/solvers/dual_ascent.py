@@ -1,0 +1,228 @@
+"""Dual coordinate ascent for the Weston–Watkins SVM: an exact subproblem for one row after another.
+
+The dual in α_i = b_i w_i/(2 reg), 0 ≤ α ≤ w_i/(2 reg), with W = −Σ_i x̂_i a(α_i)ᵀ: an epoch maximises it over each
+row's variables in turn and keeps W in step. Where ρ = mean ‖x̂‖²/(2 reg N) is small one row hardly disturbs
+another, and a handful of epochs do; where it is large, `hinge_alm` is faster by far.
+
+Rows are visited in a random order, drawn anew for each epoch. One worker converts the next rows while the compiled
+loop works on the present ones.
+
+References:
+    Shalev-Shwartz and Zhang, "Stochastic Dual Coordinate Ascent Methods for Regularized Loss Minimization",
+    JMLR 2013; and those of `dual_kernel`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from straightedge.losses.hinge import HingeLoss
+from straightedge.objective import Objective
+from straightedge.solvers.hinge_products import adjoint, gather, row_weights, scores
+from straightedge.solvers.one_by_one import DualFit, OneByOne
+
+BLOCK_ROWS = 512
+SAFE = 0.98  # of the tolerance: a gap below this is looked at again with W computed anew
+PATIENCE = 50  # epochs without a better gap before the float type is called exhausted
+
+
+class DualAscent(OneByOne):
+    """Dual coordinate ascent; for `svm` with a penalised bias, on the CPU, in one process.
+
+    Args:
+        seed: Of the orders in which rows are visited.
+    """
+
+    name = "dual_ascent"
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def first_fit(self, part: Objective, W: Tensor, last: DualFit | None) -> AscentFit:
+        """See `OneByOne.first_fit`; half a pass from the last configuration's b, a whole one from W alone."""
+        loss = part.loss
+        assert isinstance(loss, HingeLoss)
+        b = torch.zeros(len(part.y), 1, part.n_classes, dtype=part.dtype)
+        if last is not None:
+            b = last.b.to(part.dtype)
+        elif bool((W != 0).any()):
+            b = loss.project(2 * loss.margins(scores(part, W), part.y), part.y)
+        return AscentFit(part, self.tol, b, torch.Generator().manual_seed(self.seed))
+
+    def restored_fit(self, part: Objective, state: dict[str, Tensor]) -> AscentFit:
+        """See `OneByOne.restored_fit`."""
+        return AscentFit.restored(part, self.tol, state)
+
+
+class AscentFit:
+    """One configuration of dual coordinate ascent; see `one_by_one.DualFit`.
+
+    Args:
+        objective: The one configuration.
+        tol: Relative gap asked for.
+        b: (N, 1, C) dual variables to start from.
+        generator: Draws the orders.
+    """
+
+    def __init__(self, objective: Objective, tol: float, b: Tensor, generator: torch.Generator) -> None:
+        self.objective, self.tol, self.generator = objective, tol, generator
+        self.reg = float(objective.reg[0])
+        self.weights = row_weights(objective)
+        self.caps = self.weights / (2 * self.reg)  # K, one a row
+        self.alpha = (b[:, 0].to(torch.float64) * self.caps[:, None]).to(objective.dtype)
+        self.norms = torch.zeros(0, dtype=torch.float64)
+        self._bound = -float("inf")
+        self.best_objective = float("inf")
+        self.idle = 0
+        self.W = torch.zeros(objective.shape[1:], dtype=objective.dtype)
+        self.spent = self._renew()
+        self.best_weight = self.W
+
+    @property
+    def loss(self) -> HingeLoss:
+        """The hinge."""
+        assert isinstance(self.objective.loss, HingeLoss)
+        return self.objective.loss
+
+    @property
+    def b(self) -> Tensor:
+        """(N, 1, C) dual variables in [0, 1]."""
+        caps = self.caps.clamp_min(1e-300)[:, None]
+        return (self.alpha.to(torch.float64) / caps).clamp_(0.0, 1.0).to(self.objective.dtype)[:, None]
+
+    @property
+    def bound(self) -> float:
+        """The best lower bound so far."""
+        return self._bound
+
+    @property
+    def dual_point(self) -> Tensor:
+        """The present dual variables: an epoch never lowers the bound."""
+        return self.b
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether epochs have stopped helping."""
+        return self.idle >= PATIENCE
+
+    @property
+    def gap(self) -> float:
+        """Relative gap of the best bounds."""
+        if self.best_objective == float("inf"):
+            return float("inf")
+        return (self.best_objective - self.bound) / max(self.best_objective, 1e-300)
+
+    def _renew(self) -> float:
+        """Compute W from the dual variables anew; return the passes it took (none at 0)."""
+        if not bool(self.alpha.any()):
+            self.W = torch.zeros(self.objective.shape[1:], dtype=self.objective.dtype)
+            return 0.0
+        A = self.loss.to_scores(self.b, self.objective.y)
+        self.W = (adjoint(self.objective, A, self.weights) / (-2 * self.reg)).to(self.objective.dtype)
+        return 0.5
+
+    def advance(self) -> float:
+        """Run an epoch and take its bounds; return the passes it took."""
+        cost, self.spent = 1.5 + self.spent, 0.0
+        before = self.gap
+        self._epoch()
+        value, bound = self._bounds()
+        if value - bound <= SAFE * self.tol * value:  # without the rounding of the epoch's updates of W
+            cost += 0.5 + self._renew()
+            value, bound = self._bounds()
+        if value < self.best_objective:
+            self.best_objective, self.best_weight = value, self.W.clone()
+        self._bound = bound if value - bound <= self.tol * value else max(self._bound, bound)
+        self.idle = 0 if self.gap < 0.999 * before else self.idle + 1
+        return cost
+
+    def _bounds(self) -> tuple[float, float]:
+        """Return P and D at W, which is −V/(2 reg) of the dual variables; half a pass."""
+        z = self.loss.margins(scores(self.objective, self.W), self.objective.y)
+        mean = float((self.loss.support(z)[:, 0].to(torch.float64) * self.weights).sum())
+        penalty = self.reg * float(self.W.to(torch.float64).square().sum())
+        return mean + penalty, 2 * self.reg * float(self.alpha.sum(dtype=torch.float64)) - penalty
+
+    def _epoch(self) -> None:
+        """Visit every row once, in a new order."""
+        from straightedge.solvers.dual_kernel import ascend
+
+        order = torch.randperm(len(self.alpha), generator=self.generator)
+        if not len(self.norms):
+            self.norms = torch.full((len(self.alpha),), -1.0, dtype=torch.float64)
+        W = self.W.numpy()
+        for index, rows in self._blocks(order):
+            norms = self.norms[index]
+            if float(norms[0]) < 0:
+                norms = rows.square().sum(dim=1, dtype=torch.float64)
+                self.norms[index] = norms
+            alpha = self.alpha[index]
+            labels, caps = self.objective.y[index], self.caps[index]
+            ascend(rows.numpy(), labels.numpy(), norms.numpy(), caps.numpy(), W, alpha.numpy())
+            self.alpha[index] = alpha
+
+    def _blocks(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (index, mapped rows) in the given order; the next ones are converted meanwhile."""
+        objective, width = self.objective, self.objective.rows.n_features + 1
+        buffers = [torch.empty(BLOCK_ROWS, width, dtype=objective.dtype) for _ in range(2)]
+        parts = order.split(BLOCK_ROWS)
+        with ThreadPoolExecutor(1, thread_name_prefix="straightedge") as executor:
+            following = executor.submit(gather, objective, parts[0], buffers[0][: len(parts[0])])
+            for place, index in enumerate(parts):
+                rows = following.result()
+                if place + 1 < len(parts):
+                    after = parts[place + 1]
+                    buffer = buffers[(place + 1) % 2][: len(after)]
+                    following = executor.submit(gather, objective, after, buffer)
+                yield index, rows
+
+    def state(self) -> dict[str, Tensor]:
+        """See `one_by_one.DualFit.state`."""
+        numbers = [self._bound, self.best_objective, float(self.idle), self.spent]
+        return {
+            "W": self.W,
+            "alpha": self.alpha,
+            "best_weight": self.best_weight,
+            "numbers": torch.tensor(numbers, dtype=torch.float64),
+            "generator": self.generator.get_state(),
+        }
+
+    @classmethod
+    def restored(cls, objective: Objective, tol: float, state: dict[str, Tensor]) -> AscentFit:
+        """Return the fit whose `state` this is."""
+        generator = torch.Generator()
+        generator.set_state(state["generator"])
+        fit = cls(objective, tol, torch.zeros_like(state["alpha"])[:, None], generator)
+        fit.W, fit.alpha, fit.best_weight = (state[n].clone() for n in ("W", "alpha", "best_weight"))
+        fit._bound, fit.best_objective, idle, fit.spent = state["numbers"].tolist()
+        fit.idle = int(idle)
+        return fit
+
+
+def suits_dual_ascent(objective: Objective) -> bool:
+    """Return whether dual coordinate ascent can solve this objective at all."""
+    return (
+        objective.loss.name == "svm"
+        and objective.bias == "penalized"
+        and objective.device.type == "cpu"
+        and objective.communicator.size == 1
+        and objective.rows.in_memory
+        and bool((objective.reg > 0).all())
+    )
+
+
+def disturbance(objective: Objective, sample: int = 512) -> float:
+    """Return ρ = mean ‖x̂‖²/(2 reg N) at the smallest reg, from evenly spaced rows.
+
+    It is how much the step of one row moves the margins of another like it, N of them being visited in an epoch.
+    """
+    n = objective.rows.n_samples
+    index = torch.arange(min(sample, n)) * n // min(sample, n)
+    rows = torch.empty(len(index), objective.rows.n_features + 1, dtype=objective.dtype)
+    mean = float(gather(objective, index, rows).square().sum(dim=1, dtype=torch.float64).mean())
+    return mean / (2 * float(objective.reg.min()) * objective.n_total)

@@ -1,0 +1,215 @@
+"""Configurations solved one after another, each from the answer of the one before.
+
+W and the dual variables are continuous in reg, so along a path from large reg to small each answer is nearly
+the next one's, and a path costs a few passes a value. Folds are taken one after another, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from straightedge.losses.hinge import HingeLoss
+from straightedge.objective import Block, Objective
+from straightedge.solvers.base import Progress
+
+ROUNDING = 2e-6  # of P: what sums of float32 products may be off by
+
+
+class DualFit(Protocol):
+    """One configuration on its way, with dual variables.
+
+    Attributes:
+        objective: The one configuration.
+        W: (C, D + 1) the present point.
+        b: (N, 1, C) the present dual variables.
+        best_objective: P of ``best_weight``, the best so far.
+        best_weight: (C, D + 1).
+        bound: The best lower bound so far.
+        dual_point: (N, 1, C) the dual variables it belongs to.
+        exhausted: Whether steps have stopped helping.
+    """
+
+    objective: Objective
+    W: Tensor
+    best_objective: float
+    best_weight: Tensor
+
+    @property
+    def b(self) -> Tensor: ...  # noqa: D102
+
+    @property
+    def bound(self) -> float: ...  # noqa: D102
+
+    @property
+    def dual_point(self) -> Tensor: ...  # noqa: D102
+
+    @property
+    def exhausted(self) -> bool: ...  # noqa: D102
+
+    def advance(self) -> float:
+        """Take a step; return the passes it took."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors from which the same fit can be made."""
+        ...
+
+
+Fit = TypeVar("Fit", bound=DualFit)
+
+
+class OneByOne:
+    """The part of a `Solver` that hands configurations to a method for one; see `DualFit`.
+
+    Attributes:
+        own_certificate: True: the bound rests on the dual variables.
+        refines: True: float64 goes further than float32.
+    """
+
+    name = "one_by_one"
+    own_certificate = True
+    refines = True
+
+    def __init__(self) -> None:
+        self.fit: DualFit | None = None
+        self.last: DualFit | None = None
+        self.current = -1
+
+    def first_fit(self, part: Objective, W: Tensor, last: DualFit | None) -> DualFit:
+        """Return a fit of one configuration that starts at W (C, D + 1), with the last one's b if any."""
+        raise NotImplementedError
+
+    def start(self, objective: Objective, W: Tensor | None, tol: float) -> Progress:
+        """See `Solver.start`. At W = 0, the default, value and bound are known without a pass."""
+        self.last = self.last if self.fit is None else self.fit
+        self.objective, self.tol = objective, tol
+        self.fit, self.current = None, -1
+        first = torch.zeros(objective.shape) if W is None else W
+        self.W = first.to(objective.device, objective.dtype, copy=True)
+        self._value = _objective_at_zero(objective)
+        self._bound = torch.zeros_like(self._value)
+        cost = torch.zeros(objective.n_configs, dtype=torch.float64)
+        if bool((self.W != 0).any()):
+            self._value = objective.evaluate(self.W).objective.clone()
+            cost += 1.0
+        return self._progress(cost)
+
+    def step(self) -> Progress:
+        """See `Solver.step`: a step of the configuration that is being worked on."""
+        cost = torch.zeros(len(self._value), dtype=torch.float64)
+        fit = self.fit or self._begin()
+        cost[self.current] = fit.advance()
+        if fit.best_objective < float(self._value[self.current]):
+            self._value[self.current] = fit.best_objective
+            self.W[self.current] = fit.best_weight
+        slack = 0.0 if self.objective.dtype == torch.float64 else min(0.02 * self.tol, ROUNDING)
+        # in float32 a little is taken off, so that the proof in float64 does not come out worse
+        self._bound[self.current] = max(0.0, fit.bound - slack * fit.best_objective)
+        return self._progress(cost)
+
+    def _progress(self, cost: Tensor) -> Progress:
+        exhausted = torch.zeros(len(self._value), dtype=torch.bool)
+        if self.fit is not None:
+            exhausted[self.current] = self.fit.exhausted
+        return Progress(self.W.clone(), self._value.clone(), self._bound.clone(), cost, exhausted)
+
+    def _begin(self) -> DualFit:
+        """Take up the next configuration: the largest reg of the first fold that is left."""
+        objective = self.objective
+        order = sorted(
+            range(objective.n_configs), key=lambda k: (int(objective.fold[k]), -float(objective.reg[k]))
+        )
+        self.current = order[0]
+        part = objective.select(torch.tensor([self.current]))
+        last = self.last
+        if last is not None and len(last.b) != len(part.y):
+            last = None
+        W = self.W[self.current]
+        if last is not None and not bool((W != 0).any()):
+            W = last.W.to(part.dtype)
+        self.fit = self.first_fit(part, W, last)
+        return self.fit
+
+    def keep(self, positions: Tensor) -> None:
+        """See `Solver.keep`. The configuration that left starts the next one."""
+        kept = positions.tolist()
+        self.objective = self.objective.select(positions)
+        self.W, self._value, self._bound = self.W[positions], self._value[positions], self._bound[positions]
+        if self.current in kept:
+            self.current = kept.index(self.current)
+        elif self.fit is not None:
+            self.last, self.fit, self.current = self.fit, None, -1
+
+    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Solver.certify`: one pass in float64 at the best W, with the best dual point for the bound."""
+        W, value, bound = self.W[positions].to(torch.float64), self._value[positions], self._bound[positions]
+        for place, k in enumerate(positions.tolist()):
+            if self.fit is not None and k == self.current and len(self.fit.dual_point):
+                part = self.fit.objective.in_dtype(torch.float64)
+                value[place], bound[place] = proven(part, W[place], self.fit.dual_point)
+            else:
+                whole = self.objective.in_dtype(torch.float64).select(positions[place : place + 1])
+                value[place] = whole.evaluate(W[place : place + 1]).objective[0]
+        return W, value, bound
+
+    # ---------------------------------------------------------------- checkpoints
+
+    def state(self) -> dict[str, Tensor]:
+        """See `Solver.state`."""
+        state = {"W": self.W, "value": self._value, "bound": self._bound}
+        state["current"] = torch.tensor(self.current)
+        for name, fit in (("fit", self.fit), ("last", self.last)):
+            if fit is not None:
+                state |= {f"{name}.{key}": value for key, value in fit.state().items()}
+        return state
+
+    def restored_fit(self, part: Objective, state: dict[str, Tensor]) -> DualFit:
+        """Return the fit whose `state` this is."""
+        raise NotImplementedError
+
+    def restore(self, objective: Objective, state: dict[str, Tensor], tol: float) -> Progress:
+        """See `Solver.restore`."""
+        self.objective, self.tol = objective, tol
+        self.W, self._value, self._bound = (state[name].clone() for name in ("W", "value", "bound"))
+        self.current = int(state["current"])
+        part = objective.select(torch.tensor([max(0, self.current)]))
+        found = {}
+        for name in ("fit", "last"):
+            own = {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")}
+            found[name] = self.restored_fit(part, own) if own else None
+        self.fit, self.last = found["fit"], found["last"]
+        return self._progress(torch.zeros(objective.n_configs, dtype=torch.float64))
+
+
+def proven(objective: Objective, W: Tensor, b: Tensor) -> tuple[float, float]:
+    """Return P(W) and D(b), sums and products in the objective's float type; one pass.
+
+    Args:
+        objective: One configuration, in float64.
+        W: (C, D + 1).
+        b: (N, 1, C) dual variables, in B up to rounding.
+    """
+    loss = objective.loss
+    assert isinstance(loss, HingeLoss)
+
+    def score_function(S: Tensor, block: Block) -> Sequence[Tensor]:
+        y = objective.y[block.start : block.stop]
+        value = loss.support(loss.margins(S, y))
+        own = loss.project(b[block.start : block.stop].to(S.dtype, copy=True), y)
+        conjugate = own.sum(dim=2)
+        S.copy_(loss.to_scores(own, y))
+        return value, conjugate
+
+    sums, V = objective.sweep(W[None], score_function)
+    value = sums[0] + objective.reg * objective.square_norm(W[None])
+    return float(value[0]), float(objective.dual_value(V, sums[1])[0])
+
+
+def _objective_at_zero(objective: Objective) -> Tensor:
+    """Return (K,) float64: P(0), the loss of a row of zero scores, whatever the data."""
+    S = torch.zeros(1, objective.n_configs, objective.n_classes, dtype=torch.float64)
+    return objective.loss.value_and_gradient(S, torch.zeros(1, dtype=torch.int64))[0]

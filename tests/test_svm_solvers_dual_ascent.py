@@ -1,0 +1,114 @@
+"""Dual coordinate ascent: its subproblem, its agreement with the other hinge solver, and when it is chosen."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize as scipy_minimize
+from torch import Tensor
+
+from straightedge.errors import InputError
+from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss
+from straightedge.objective import Objective
+from straightedge.preprocess import AffineMap
+from straightedge.rows import Rows
+from straightedge.solvers import choose_solver
+from straightedge.solvers.base import Limits, Status, minimize
+from straightedge.solvers.dual_ascent import DualAscent, disturbance
+from straightedge.solvers.dual_kernel import common_shift
+from straightedge.solvers.hinge_alm import HingeALM
+
+
+def problem(seed: int = 0, n: int = 300, d: int = 12, c: int = 4) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.arange(n) % c
+    centres = torch.randn(c, d, generator=generator, dtype=torch.float64)
+    return centres[y] + torch.randn(n, d, generator=generator, dtype=torch.float64) * 1.5, y
+
+
+def objective_of(X: Tensor, y: Tensor, reg: list[float], **kwargs: object) -> Objective:
+    return Objective(Rows(X), y, int(y.max()) + 1, HingeLoss(), reg, **{"dtype": X.dtype, **kwargs})
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_subproblem_is_solved_exactly(seed):
+    """γ = Σ clip(v − γ, 0, K) makes α = clip(v − γ, 0, K) the minimiser of ½‖α − v‖² + ½(Σα)² in the box."""
+    random = np.random.default_rng(seed)
+    v, cap, label = random.normal(size=6) * 3, float(random.uniform(0.1, 2)), int(random.integers(6))
+    others = np.delete(v, label)
+    gamma = common_shift(v, label, cap, 0.0)
+    alpha = np.clip(others - gamma, 0, cap)
+    best = scipy_minimize(
+        lambda a: 0.5 * ((a - others) ** 2).sum() + 0.5 * a.sum() ** 2,
+        np.full(5, cap / 2),
+        jac=lambda a: a - others + a.sum(),
+        bounds=[(0, cap)] * 5,
+        method="L-BFGS-B",
+        options={"ftol": 1e-15, "gtol": 1e-12},
+    )
+    assert alpha.sum() == pytest.approx(gamma, abs=1e-12)
+    np.testing.assert_allclose(alpha, best.x, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.uint8])
+def test_agrees_with_the_augmented_lagrangian(dtype):
+    X, y = problem()
+    if dtype == torch.uint8:
+        X = (X * 20 + 128).clamp(0, 255)
+    X = X.to(dtype)
+    affine = AffineMap(shift=X.double().mean(dim=0), scale=1 / X.double().std(dim=0))
+    weights = torch.rand(len(y), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    weights[::7] = 0.0
+    kind = torch.float32 if dtype == torch.uint8 else dtype
+    objective = objective_of(X, y, [1.0, 3.0], affine=affine, weights=weights, dtype=kind)
+    ascent = minimize(objective, DualAscent(), Limits(1e-4))
+    other = minimize(objective, HingeALM(), Limits(1e-4))
+    assert ascent.status == other.status == [Status.CERTIFIED] * 2
+    torch.testing.assert_close(ascent.objective, other.objective, rtol=2e-4, atol=0)
+    assert bool((ascent.dual <= other.objective).all() and (other.dual <= ascent.objective).all())
+
+
+def test_same_seed_gives_the_same_bits_and_a_resumed_run_too():
+    X, y = problem(1)
+    objective = objective_of(X.float(), y, [0.1])
+    states: list[dict[str, Tensor]] = []
+    whole = minimize(
+        objective,
+        DualAscent(seed=4),
+        Limits(1e-4),
+        checkpoint=lambda loop: states.append({k: v.clone() for k, v in loop.state().items()}),
+    )
+    again = minimize(objective, DualAscent(seed=4), Limits(1e-4))
+    resumed = minimize(objective, DualAscent(seed=4), Limits(1e-4), resume=states[len(states) // 2])
+    assert torch.equal(whole.W, again.W)
+    assert torch.equal(whole.W, resumed.W)
+
+
+def test_warm_start_along_a_path():
+    X, y = problem(2, n=600)
+    X = X / 5  # rows that hardly disturb one another: what dual ascent is for
+    path = minimize(objective_of(X, y, [0.12, 0.1]), DualAscent(), Limits(1e-4))
+    alone = minimize(objective_of(X, y, [0.1]), DualAscent(), Limits(1e-4))
+    assert path.status == [Status.CERTIFIED] * 2
+    assert float(path.n_passes[1]) <= float(alone.n_passes[0])
+
+
+def test_chosen_where_rows_hardly_disturb_one_another():
+    X = torch.randint(0, 255, (4000, 3000), dtype=torch.uint8)
+    y = torch.arange(4000) % 3
+    affine = AffineMap(shift=torch.zeros(3000), scale=torch.full((3000,), 1 / 255))
+    few = objective_of(X[:100], y[:100], [1.0], affine=affine, dtype=torch.float32)
+    much = objective_of(X, y, [1e-3], affine=affine, dtype=torch.float32)
+    little = objective_of(X, y, [10.0], affine=affine, dtype=torch.float32)
+    assert disturbance(much) == pytest.approx(1000 / (2e-3 * 4000), rel=0.02)
+    assert choose_solver("auto", little).name == "dual_ascent"
+    assert choose_solver("auto", much).name == "hinge_alm"
+    assert choose_solver("auto", few).name == "hinge_alm"
+
+
+@pytest.mark.parametrize(("loss", "bias"), [(HingeLoss(), "free"), (CrammerSingerLoss(), "penalized")])
+def test_refuses_what_it_cannot_solve(loss, bias):
+    X, y = problem()
+    objective = Objective(Rows(X), y, 4, loss, [0.1], bias=bias)
+    with pytest.raises(InputError) as refusal:
+        choose_solver("dual_ascent", objective)
+    assert refusal.value.code == "solver-does-not-fit"
