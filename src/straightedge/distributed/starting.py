@@ -16,7 +16,7 @@ from straightedge.distributed.base import Communicator, local
 from straightedge.distributed.ranks import TorchCommunicator
 from straightedge.errors import InputError, MachineError
 
-TIMEOUT = 600.0  # seconds a rank waits for the others: the slowest of them may be reading from disk
+TIMEOUT = 1800.0  # seconds a rank waits for the others: the slowest of them may be reading from disk
 NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _started: dict[str, TorchCommunicator] = {}
 
