@@ -1,0 +1,77 @@
+"""What the site's build does besides Markdown: formulas become MathML, benchmark results become tables.
+
+MathML needs no script and no font from anywhere: browsers draw it themselves.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+
+TOOLS = Path(__file__).resolve().parent
+ROOT = TOOLS.parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+
+
+def on_config(config: Any, **_: Any) -> Any:
+    """Let the pages' code find the figures of the course, and this file the tables of the benchmarks."""
+    for place in (str(TOOLS), str(ROOT)):
+        if place not in sys.path:
+            sys.path.insert(0, place)
+    return config
+
+
+def on_page_content(page_html: str, **_: Any) -> str:
+    """Turn the formulas of a page into MathML."""
+    return FORMULA.sub(_mathml, page_html)
+
+
+def _mathml(found: re.Match[str]) -> str:
+    block = found[1] == "div"
+    formula = convert(html.unescape(found[2]), display="block" if block else "inline")
+    return (
+        f'<div class="formula" tabindex="0" role="group" aria-label="Formula">{formula}</div>'
+        if block
+        else formula
+    )
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Put the measured numbers into the page of the benchmarks."""
+    return (
+        markdown.replace("<!-- results -->", _results())
+        if page.file.src_path == "benchmarks.md"
+        else markdown
+    )
+
+
+def _results() -> str:
+    """Return the page of every results file, its charts beside it."""
+    from benchmarks.table import markdown as page_of
+
+    files = sorted(RESULTS.glob("*.json"))
+    if not files:
+        return "No results lie in `benchmarks/results` yet; `straightedge bench` writes them there."
+    return "\n\n".join(_deeper(page_of(json.loads(file.read_text()))) for file in files)
+
+
+def _deeper(page: str) -> str:
+    """Move headings down by one level, and point to charts where the build puts them."""
+    page = re.sub(r"^#", "##", page, flags=re.MULTILINE)
+    return re.sub(r"\]\((?!https?:|#|/)([^)]+\.svg)\)", r"](benchmark-charts/\1)", page)
+
+
+def on_post_build(config: Any, **_: Any) -> None:
+    """Copy the benchmark charts to where the page looks for them."""
+    target = Path(config["site_dir"]) / "benchmarks" / "benchmark-charts"
+    for chart in RESULTS.glob("*.svg"):
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copy(chart, target / chart.name)

@@ -1,0 +1,56 @@
+"""The notebooks are what their sources say, and they run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SOURCES = sorted(EXAMPLES.glob("*.py"))
+NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
+RUN = """
+import sys, nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read(sys.argv[1], as_version=4)
+NotebookClient(notebook, timeout=300, resources={"metadata": {"path": sys.argv[2]}}).execute()
+printed = [part.get("text", "") for cell in notebook.cells for part in cell.get("outputs", [])]
+print("".join(printed))
+"""
+
+
+def cells_of_source(source: Path) -> list[tuple[str, str]]:
+    jupytext = pytest.importorskip("jupytext", reason="no jupytext")
+    return [(cell.cell_type, cell.source) for cell in jupytext.read(source).cells]
+
+
+def test_there_are_three_notebooks() -> None:
+    assert {path.stem for path in SOURCES} == {path.stem for path in NOTEBOOKS}
+    assert len(NOTEBOOKS) == 3
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_a_notebook_is_its_source_without_outputs(source: Path) -> None:
+    notebook = json.loads(source.with_suffix(".ipynb").read_text(encoding="utf-8"))
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in notebook["cells"]]
+    assert cells == cells_of_source(source)
+    assert all(not cell.get("outputs") for cell in notebook["cells"])
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs(notebook: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nbclient", reason="no nbclient")
+    environment = os.environ | {"IPYTHONDIR": str(tmp_path), "JUPYTER_PLATFORM_DIRS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(notebook), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip()

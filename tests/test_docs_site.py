@@ -1,0 +1,78 @@
+"""The site builds without a warning, asks nobody else for anything, and has every name in its index."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import straightedge
+
+ROOT = Path(__file__).parents[1]
+LOADING = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src", "use": "href"}
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    for package in ("mkdocs", "material", "mkdocstrings", "markdown_exec", "latex2mathml", "matplotlib"):
+        pytest.importorskip(package, reason=f"no {package}: the site's packages are not installed")
+    target = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(target)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARNING" not in done.stderr
+    return target
+
+
+class _Loads(HTMLParser):
+    """What a page loads by itself: not the links a reader may follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        entry = dict(attrs).get(LOADING.get(tag, ""))
+        if entry and dict(attrs).get("rel") != "canonical":
+            self.found.append(entry)
+
+
+def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 15
+    for page in pages:
+        loads = _Loads()
+        loads.feed(page.read_text(encoding="utf-8"))
+        assert [entry for entry in loads.found if re.match(r"(https?:)?//", entry)] == [], page
+
+
+def test_no_style_loads_anything_from_elsewhere(site: Path) -> None:
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", sheet.read_text(encoding="utf-8")), (
+            sheet
+        )
+
+
+def test_formulas_are_mathml_and_code_has_run(site: Path) -> None:
+    notes = (site / "notes" / "index.html").read_text(encoding="utf-8")
+    assert notes.count("<math") > 20
+    assert "arithmatex" not in notes
+    course = (site / "course" / "index.html").read_text(encoding="utf-8")
+    assert course.count('<figure class="drawn">') >= 6
+    assert "certified" in course
+
+
+def test_every_public_name_has_its_place_in_the_index(site: Path) -> None:
+    import zlib
+
+    raw = (site / "objects.inv").read_bytes().split(b"\n", 4)[4]
+    index = {line.split()[0].decode() for line in zlib.decompress(raw).splitlines()}
+    things = [getattr(straightedge, name) for name in straightedge.__all__ if name[0] != "_"]
+    places = [f"{thing.__module__}.{thing.__name__}" for thing in things if hasattr(thing, "__module__")]
+    assert places
+    assert [place for place in places if place not in index] == []
