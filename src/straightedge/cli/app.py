@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from importlib import import_module
 
 import typer
@@ -34,6 +35,8 @@ COMMANDS = {
 
 
 def _register() -> None:
+    if app.registered_commands:  # main was called before, as tests do
+        return
     for name, module_name in COMMANDS.items():
         try:
             module = import_module(f"straightedge.cli.{module_name}")
@@ -61,11 +64,17 @@ def print_error(error: Exception, *, as_json: bool) -> int:
     return error.exit_status
 
 
+def _print_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Print a warning as the user reads it: no file, no line of code."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line; errors end in one message and an exit status, never in a traceback."""
     from straightedge.errors import StraightedgeError
 
     _register()
+    warnings.showwarning = _print_warning
     try:
         app()
     except StraightedgeError as error:
