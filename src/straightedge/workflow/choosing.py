@@ -297,9 +297,7 @@ def fit_search(problem: Problem, stages: Stages) -> Fitted:
     )
 
 
-def _sgd(
-    objective: Objective, problem: Problem, rates: Sequence[float] | None, stages: Stages
-) -> Solution:
+def _sgd(objective: Objective, problem: Problem, rates: Sequence[float] | None, stages: Stages) -> Solution:
     options = problem.options
     solver = MinibatchSGD(
         rates,
