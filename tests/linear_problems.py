@@ -157,7 +157,7 @@ def random_problem(seed, loss=None, *, n_rows=None, dtype=None, bias=None, weigh
         rng.exponential(size=N) * (rng.random(N) < 0.9) + (np.arange(N) < n_classes) if weighted else None
     )
     bias = bias or ("penalized", "free")[seed // 4 % 2]
-    reg = 10.0 ** rng.uniform(-4, 0) * (100 if dtype == "uint8" else 1)
+    reg = 10.0 ** rng.uniform(-2.5, 0.5) * (100 if dtype == "uint8" else 1)
     return Problem(loss, X.astype(dtype), y, n_classes, reg, bias, weights)
 
 

@@ -89,9 +89,10 @@ def test_out_of_fold_scores_are_those_of_explicit_fits_on_the_subsets(loss, bias
 def test_labels_of_the_fold_held_out_do_not_matter_to_its_scores():
     fold = fold_of_rows(y, 3)
     settings = FitSettings(tol=1e-9)
-    run = lambda labels: cross_validate(
-        X, labels, 3, [0.1], settings, fold=fold, affine=AffineMap.identity(4)
-    )[0]  # noqa: E731
+
+    def run(labels):
+        return cross_validate(X, labels, 3, [0.1], settings, fold=fold, affine=AffineMap.identity(4))[0]
+
     scores = run(y)
     for f in range(3):
         spoiled = y.copy()
