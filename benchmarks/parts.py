@@ -89,11 +89,12 @@ def _fits(
 def _race(loss: str, problem: Problem, options: Options, reg: float, tol: float) -> dict[str, Any]:
     """Run ours, a peer, ours, a peer, …: a drift of the machine shows in our own times."""
     entry: dict[str, Any] = {"loss": loss, "reg": reg, "tol": tol} | conditions(problem.table)
-    options.say(f"{loss} reg {reg:g}: the optimum")
-    finer = REFERENCE[get_loss(loss).smooth] * tol
-    entry["best_dual"] = fit_once(problem, loss, reg, finer)["dual"]
     own: dict[str, list[dict[str, Any]]] = {"uint8": [], "float32": []}
     peers = [peer for peer in PEERS if peer.loss == loss and _wanted(peer, options)]
+    if peers or get_loss(loss).smooth:  # a race of ours alone needs no finer bound on the optimum
+        options.say(f"{loss} reg {reg:g}: the optimum")
+        finer = REFERENCE[get_loss(loss).smooth] * tol
+        entry["best_dual"] = fit_once(problem, loss, reg, finer)["dual"]
     results = []
     for turn in range(max(options.repeat, len(peers))):
         if turn < options.repeat:
@@ -102,7 +103,9 @@ def _race(loss: str, problem: Problem, options: Options, reg: float, tol: float)
                 entries.append(fit_once(problem, loss, reg, tol, kind))
         if turn < len(peers):
             options.say(f"{loss} reg {reg:g}: {peers[turn].name}")
-            watch = Watch(Judge(problem, loss, reg, entry["best_dual"]), tol, options.cap or peers[turn].cap)
+            watch = Watch(
+                Judge(problem, loss, reg, entry.get("best_dual")), tol, options.cap or peers[turn].cap
+            )
             results.append(run_peer(peers[turn], problem, reg, watch))
     entry["solvers"] = [median_of(entries) for entries in own.values()] + results
     return entry | {"yardstick_after": conditions(problem.table)["yardstick"]}
