@@ -102,12 +102,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
     """All parts in two runs that merge into one file."""
     out = tmp_path_factory.mktemp("bench") / "tiny.json"
     options = Options(
-        reg=(1e-1,), peers=("sklearn-lbfgs",), tol=1e-2, repeat=1, cap=5.0, path_size=4, folds=2
+        reg=(1e-1,), peers=("sklearn-lbfgs",), tol=5e-2, repeat=1, cap=5.0, path_size=4, folds=2
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        run("digits", tuple(name for name in PARTS if name != "memory"), options, out, limit=200)
-        return run("digits", ("memory",), options, out, limit=200), out
+        run("digits", tuple(name for name in PARTS if name != "memory"), options, out, limit=120)
+        return run("digits", ("memory",), options, out, limit=120), out
 
 
 def test_every_part_gives_an_entry(results: tuple[dict, Path]) -> None:
@@ -130,7 +130,7 @@ def test_the_race_holds_all_solvers_to_one_objective(results: tuple[dict, Path])
     entry = results[0]["entries"]["softmax reg=0.1"]
     values = {solver["name"]: solver["objective"] for solver in entry["solvers"]}
     assert set(values) == {"straightedge-uint8", "straightedge-float32", "sklearn-lbfgs"}
-    assert max(values.values()) - min(values.values()) <= 1.01e-2 * min(values.values())
+    assert max(values.values()) - min(values.values()) <= 5.1e-2 * min(values.values())
     assert all(solver["gap"] <= entry["tol"] for solver in entry["solvers"])
 
 
