@@ -153,7 +153,7 @@ CODES = {
     [
         ("dies", "rank-lost", {}),
         ("fails", "its-code", {}),
-        ("sleeps", "ranks-timeout", {"STRAIGHTEDGE_RANK_TIMEOUT": 4}),
+        pytest.param("sleeps", "ranks-timeout", {"STRAIGHTEDGE_RANK_TIMEOUT": 4}, marks=pytest.mark.slow),
     ],
 )
 def test_a_rank_that_is_gone_ends_the_others_within_seconds(name, code, more, tmp_path):
@@ -164,6 +164,7 @@ def test_a_rank_that_is_gone_ends_the_others_within_seconds(name, code, more, tm
         assert rank["seconds"] < 6.0
 
 
+@pytest.mark.slow
 def test_ranks_that_do_not_come_are_reported(tmp_path):
     ended = rank_runner.run("primitives", 2, tmp_path, ranks=[0], STRAIGHTEDGE_RANK_TIMEOUT=2)[0]
     assert ended["status"] != 0 and "ranks-missing" in ended["stderr"]
