@@ -32,14 +32,14 @@ mpl.rcParams.update(
 )
 
 
-def show(figure: Any, caption: str) -> None:
-    """Print a figure as HTML, with its caption as the text for those who cannot see it."""
+def html(figure: Any, caption: str) -> str:
+    """Return a figure as HTML, with its caption as the text for those who cannot see it."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
     svg = buffer.getvalue()[buffer.getvalue().index("<svg") :]
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{caption}"', 1)
-    print(f'<figure class="drawn">{svg}<figcaption>{caption}</figcaption></figure>')
+    return f'<figure class="drawn">{svg}<figcaption>{caption}</figcaption></figure>'
 
 
 def images(rows: np.ndarray, titles: list[str], *, signed: bool = False) -> Any:

@@ -1,4 +1,4 @@
-"""What the site's build does besides Markdown: formulas become MathML, benchmark results become tables.
+"""What the site's build does besides Markdown: formulas become MathML, benchmark results become a page.
 
 MathML needs no script and no font from anywhere: browsers draw it themselves.
 """
@@ -6,7 +6,6 @@ MathML needs no script and no font from anywhere: browsers draw it themselves.
 from __future__ import annotations
 
 import html
-import json
 import re
 import shutil
 import sys
@@ -22,8 +21,8 @@ FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>',
 
 
 def on_config(config: Any, **_: Any) -> Any:
-    """Let the pages' code find the figures of the course, and this file the tables of the benchmarks."""
-    for place in (str(TOOLS), str(ROOT)):
+    """Let the pages' code find the figures of the course, and the package where it is not installed."""
+    for place in (str(TOOLS), str(ROOT / "src")):
         if place not in sys.path:
             sys.path.insert(0, place)
     return config
@@ -54,13 +53,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def _results() -> str:
-    """Return the page of every results file, its charts beside it."""
-    from benchmarks.table import markdown as page_of
-
-    files = sorted(RESULTS.glob("*.json"))
-    if not files:
+    """Return the pages that lie beside the results, as the benchmarks wrote them from their JSON."""
+    pages = [page for page in sorted(RESULTS.glob("*.md")) if page.with_suffix(".json").exists()]
+    if not pages:
         return "No results lie in `benchmarks/results` yet; `straightedge bench` writes them there."
-    return "\n\n".join(_deeper(page_of(json.loads(file.read_text()))) for file in files)
+    return "\n\n".join(_deeper(page.read_text(encoding="utf-8")) for page in pages)
 
 
 def _deeper(page: str) -> str:
