@@ -7,12 +7,16 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from straightedge.errors import InputError
 from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHingeLoss
 from straightedge.objective import Objective
 from straightedge.rows import Rows
+from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Limits, Loop, Solution, Status, minimize
 from straightedge.solvers.hinge_alm import HingeALM
+from straightedge.solvers.interior_point import InteriorPoint
 
+SOLVERS = [HingeALM, InteriorPoint]
 LOSSES = [HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss]
 
 
@@ -72,24 +76,28 @@ def quadratic_program(X: Tensor, y: Tensor, loss: HingeLoss, reg: float, weights
 
 
 def fitted(X: Tensor, y: Tensor, loss: HingeLoss, reg: list[float], tol: float, **kwargs: object) -> Solution:
-    dtype = kwargs.pop("dtype", torch.float64)
+    dtype, solver = kwargs.pop("dtype", torch.float64), kwargs.pop("solver", HingeALM)
     objective = Objective(Rows(X.to(dtype)), y, int(y.max()) + 1, loss, reg, dtype=dtype, workers=1, **kwargs)
-    return minimize(objective, HingeALM(), Limits(tol, max_passes=3000))
+    return minimize(objective, solver(), Limits(tol, max_passes=3000))
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("bias", ["penalized", "free"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("reg", [1.0, 1e-2, 1e-4])
-def test_optimum_is_that_of_a_quadratic_program(loss, reg, weighted, bias):
+def test_optimum_is_that_of_a_quadratic_program(loss, reg, weighted, bias, solver):
     X, y = problem(3)
     weights = torch.rand(len(y), generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 0.1
+    weights[::9] = 0.0  # rows that count for nothing
     weights = weights / weights.sum() if weighted else torch.full((len(y),), 1 / len(y), dtype=torch.float64)
     truth = quadratic_program(X, y, loss(), reg, weights, bias)
-    tol = 1e-6 if loss is CrammerSingerLoss else 1e-8
-    solution = fitted(X, y, loss(), [reg], tol, weights=weights if weighted else None, bias=bias)
+    tol = 1e-8 if solver is InteriorPoint else 1e-4 if loss is CrammerSingerLoss else 1e-6
+    solution = fitted(
+        X, y, loss(), [reg], tol, solver=solver, weights=weights if weighted else None, bias=bias
+    )
     assert solution.status == [Status.CERTIFIED]
-    assert float(solution.objective[0]) == pytest.approx(truth, abs=1e-6, rel=tol)
+    assert float(solution.objective[0]) == pytest.approx(truth, abs=1e-9, rel=tol)
     assert float(solution.dual[0]) <= truth + 1e-9
     assert float(solution.objective[0]) >= truth - 1e-9
 
@@ -108,7 +116,7 @@ def test_bounds_never_lie():
         X = X.to(torch.float32).to(torch.float64)
         truth = quadratic_program(X, y, loss, reg, weights, bias)
         objective = Objective(Rows(X.to(dtype)), y, int(y.max()) + 1, loss, [reg], weights=weights, bias=bias)
-        solver = HingeALM()
+        solver = SOLVERS[seed // 3 % 2]()
         loop = Loop(objective, solver, Limits(1e-7))
         loop.start(None)
         for _ in range(1 + seed):
@@ -126,7 +134,7 @@ def test_bounds_never_lie():
 def test_float32_is_certified_in_float64(loss):
     X, y = problem(5, n=120, d=6, c=4)
     solution = fitted(X, y, loss(), [1e-2], 1e-3, dtype=torch.float32)
-    finer = fitted(X, y, loss(), [1e-2], 1e-6, dtype=torch.float32)
+    finer = fitted(X, y, loss(), [1e-2], 1e-5, dtype=torch.float32)
     assert solution.status == finer.status == [Status.CERTIFIED]
     assert float(solution.dual[0]) <= float(finer.objective[0]) <= float(solution.objective[0]) + 1e-9
 
@@ -155,19 +163,20 @@ def test_a_path_costs_less_than_its_parts():
     assert float(path.n_passes.sum()) < 0.75 * alone
 
 
-def test_resumed_run_goes_on_to_the_same_bits():
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_resumed_run_goes_on_to_the_same_bits(solver):
     X, y = problem(2, n=80, d=5, c=3)
     objective = Objective(Rows(X), y, 3, HingeLoss(), [1e-1, 1e-2], workers=1)
     states: list[dict[str, Tensor]] = []
     whole = minimize(
         objective,
-        HingeALM(),
+        solver(),
         Limits(1e-4),
         checkpoint=lambda loop: states.append({k: v.clone() for k, v in loop.state().items()}),
     )
     assert len(states) > 6
     for state in (states[2], states[len(states) // 2], states[-2]):
-        resumed = minimize(objective, HingeALM(), Limits(1e-4), resume=state)
+        resumed = minimize(objective, solver(), Limits(1e-4), resume=state)
         assert torch.equal(resumed.W, whole.W)
         assert torch.equal(resumed.dual, whole.dual)
 
@@ -179,6 +188,27 @@ def test_warm_start_from_a_given_W_needs_fewer_passes():
     again = minimize(objective, HingeALM(), Limits(1e-6), W=first.W)
     assert again.status == [Status.CERTIFIED]
     assert float(again.n_passes[0]) < float(first.n_passes[0])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("bias", ["penalized", "free"])
+def test_interior_point_minds_neither_separable_data_nor_a_tiny_reg(loss, bias):
+    X, y = problem(8, n=90, d=5, c=3)
+    X = X + 20 * torch.nn.functional.one_hot(y, 5)
+    solution = fitted(X, y, loss(), [1.0, 1e-3, 1e-7], 1e-8, solver=InteriorPoint, bias=bias)
+    assert solution.status == [Status.CERTIFIED] * 3
+    assert float(solution.n_passes.max()) < 120
+
+
+def test_small_problems_go_to_the_interior_point():
+    X, y = problem(1)
+    small = Objective(Rows(X), y, 3, HingeLoss(), [1e-2])
+    wide = Objective(Rows(X.repeat(1, 300)), y, 3, HingeLoss(), [1e-2])
+    assert choose_solver("auto", small).name == "interior_point"
+    assert choose_solver("auto", wide).name == "hinge_alm"
+    with pytest.raises(InputError) as refusal:
+        choose_solver("interior_point", wide)
+    assert refusal.value.code == "solver-does-not-fit"
 
 
 def test_interrupt_keeps_the_best_so_far():

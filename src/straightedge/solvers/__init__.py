@@ -9,12 +9,14 @@ from straightedge.objective import Objective
 from straightedge.solvers.base import Solver
 from straightedge.solvers.dual_ascent import DualAscent, disturbance, suits_dual_ascent
 from straightedge.solvers.hinge_alm import HingeALM
+from straightedge.solvers.interior_point import InteriorPoint, suits_interior_point
 from straightedge.solvers.lbfgs import WhitenedLBFGS
 
 SOLVERS: dict[str, Callable[..., Solver]] = {
     "lbfgs": WhitenedLBFGS,
     "hinge_alm": HingeALM,
     "dual_ascent": DualAscent,
+    "interior_point": InteriorPoint,
 }
 LEAST_ENTRIES = 10_000_000  # of X: below, loading the compiled loop takes longer than the fit
 LARGEST_DISTURBANCE = 0.1  # ρ up to which dual ascent is the faster one
@@ -26,8 +28,8 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
     """Return a fresh solver for an objective.
 
     Args:
-        name: "auto" (L-BFGS for smooth losses; for the hinges dual ascent where ρ is small, else the augmented
-            Lagrangian) or a name.
+        name: "auto" (L-BFGS for smooth losses; for the hinges the interior point where the problem is small, dual
+            ascent where ρ is, else the augmented Lagrangian) or a name.
         objective: What it will solve.
         seed: For solvers that draw samples.
 
@@ -49,9 +51,11 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
 
 
 def _fastest(objective: Objective) -> str:
-    """Return the solver for an objective: dual ascent pays where rows are many and hardly disturb one another."""
+    """Return the solver for an objective; dual ascent pays where rows are many and hardly disturb one another."""
     if objective.loss.smooth:
         return "lbfgs"
+    if suits_interior_point(objective):
+        return "interior_point"
     entries = objective.rows.n_samples * objective.rows.n_features
     single = objective.n_configs == 1 and entries >= LEAST_ENTRIES
     if single and suits_dual_ascent(objective) and disturbance(objective) <= LARGEST_DISTURBANCE:
@@ -70,4 +74,6 @@ def _obstacle(name: str, objective: Objective) -> str:
         return (
             "dual_ascent is for svm, a penalised bias, reg > 0 and rows in the CPU's memory, in one process"
         )
+    if name == "interior_point" and not suits_interior_point(objective):
+        return f"interior_point is for small problems with kinks (loss {loss}), in one process"
     return ""
