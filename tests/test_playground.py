@@ -102,8 +102,6 @@ def test_objective_and_gradient_are_those_of_the_loops(page: Any, name: str) -> 
     np.testing.assert_allclose(result["dW"], dW.numpy(), rtol=1e-11, atol=1e-13)
 
 
-# both answers carry their proof, so the bounds must agree whether or not the estimator reached its tolerance
-@pytest.mark.filterwarnings("ignore:not certified")
 @pytest.mark.parametrize("reg", [1.0, 1e-2, 1e-4])
 @pytest.mark.parametrize("name", ["svm", "softmax"])
 def test_the_optimum_is_proven_and_agrees_with_the_estimator(page: Any, name: str, reg: float) -> None:
