@@ -21,7 +21,7 @@ from straightedge.distributed import guarded_sum
 from straightedge.objective import Objective
 from straightedge.rows import block_spans
 
-SAMPLE_ROWS = 12_000  # rows of the Gram matrix; more give fewer passes and cost more than those
+SAMPLE_ROWS = 8_000  # rows of the Gram matrix; more give fewer passes and cost more than those
 LARGEST_DENSE = 16_384  # features up to which a D × D factor is worth its memory
 SHARED_DECADE = 10.0  # values of reg within this ratio share a factor
 FLOAT32_ABOVE = 2_000_000  # entries of X
