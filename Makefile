@@ -57,7 +57,7 @@ bench: $(VENV)/.bench
 	$(BIN)/straightedge bench
 
 docs: $(VENV)/.docs
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel: $(VENV)/.dev
 	rm -rf dist

@@ -77,7 +77,7 @@ class Fitted:
 def fit_single(problem: Problem, stages: Stages) -> Fitted:
     """Fit one value of reg on all training samples."""
     options = problem.options
-    reg = options.reg if options.reg is not None else float(f"{DEFAULT_REG * problem.scale:.0e}")
+    reg = options.reg if options.reg is not None else float(f"{DEFAULT_REG * problem.scale:.2g}")
     checked_reg(reg, exact=options.solver != "sgd")
     if options.solver == "sgd":
         rate = [options.learning_rate] if options.learning_rate else None
