@@ -223,7 +223,9 @@ MISTAKES: list[Any] = [
     pytest.param(["fit", "digits", "--features", "sift"], ["sift", "hog"], id="features there are not"),
     pytest.param(["fit", "digits", "--protocol", "vtab"], ["vtab", "clip"], id="a protocol there is not"),
     pytest.param(["fit", "digits", "--folds", "1"], ["folds", "2"], id="one fold"),
-    pytest.param(["fit", "digits", "--validation", "2"], ["2"], id="validation of 200 %"),
+    pytest.param(
+        ["fit", "digits", "--validation", "2"], ["validation is 2", "0.1"], id="validation of 200 %"
+    ),
     pytest.param(["evaluate", "nowhere", "digits"], ["nowhere"], id="a run that is not there"),
     pytest.param(["predict", "nowhere", "x.png"], ["nowhere"], id="a model that is not there"),
     pytest.param(["report", "nowhere"], ["nowhere"], id="a report of nothing"),

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
+
 from straightedge.errors import InputError
 from straightedge.fitting import FitSettings
+from straightedge.moments import KINDS
 from straightedge.selection import SelectionSettings
+from straightedge.solvers import SOLVERS
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,33 @@ class FitOptions:
             raise InputError(
                 "search-needs-sgd", "--search is the grid of minibatch SGD", mend="add --solver sgd"
             )
+        self._known_words()
+        self._counts()
         self.settings().checked()
         self.selection().checked()
+        _refuse_device(self.device)
         return self
+
+    def _known_words(self) -> None:
+        """Refuse a word that names nothing before any data are read."""
+        for name, words in (
+            ("solver", ("auto", "sgd", *SOLVERS)),
+            ("bias", ("penalized", "free")),
+            ("preprocess", KINDS),
+        ):
+            value = getattr(self, name)
+            if value not in words:
+                raise InputError(
+                    f"{name}-unknown", f"{name} is {value!r}", mend=f"one of: {', '.join(words)}"
+                )
+
+    def _counts(self) -> None:
+        if self.folds is not None and self.folds < 2:
+            raise InputError("folds-invalid", f"folds is {self.folds}", mend="give 2 or more, such as 5")
+        if not 0 < self.validation_size < 1:
+            raise InputError(
+                "validation-size", f"validation is {self.validation_size:g}", mend="a share, such as 0.1"
+            )
 
     @property
     def chooses(self) -> bool:
@@ -138,3 +166,16 @@ class FitOptions:
             "root",
         }
         return {key: value for key, value in asdict(self).items() if key not in free}
+
+
+def _refuse_device(device: str | None) -> None:
+    """Refuse a device that has no such name, or that this machine has not."""
+    kind, _, number = (device or "cpu").partition(":")
+    if kind not in {"cpu", "cuda"} or (number and not number.isdecimal()):
+        raise InputError("device-unknown", f"device is {device!r}", mend="cpu or cuda")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise InputError(
+            "device-missing",
+            f"there is no device {device!r} on this machine",
+            mend="leave --device out, or cpu",
+        )
