@@ -43,10 +43,10 @@ def solution_tolerance(solution):
 
 
 def batches():
-    """All batches of the smooth losses and the first two of the others run always, the rest as slow tests."""
+    """The first batches of each loss run always, the rest as slow tests."""
     for loss in LOSSES:
         for batch in range(BATCHES):
-            slow = batch >= 2 and not LOSSES[loss].smooth
+            slow = batch >= (5 if LOSSES[loss].smooth else 2)
             yield pytest.param(loss, batch, marks=[pytest.mark.slow] if slow else [], id=f"{loss}-{batch}")
 
 
