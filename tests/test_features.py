@@ -62,6 +62,7 @@ def test_specs_are_read(spec: str, expected: object) -> None:
         pytest.param("patches:centroids=5", "extractor-option", "n_centroids", id="no such option"),
         pytest.param("patches:stride=0", "extractor-option", "whole number", id="stride 0"),
         pytest.param("patches:n_centroids=1.5", "extractor-option", "whole number", id="half a centroid"),
+        pytest.param("patches:mirror=2", "extractor-option", "true or false", id="mirrored twice"),
         pytest.param("patches:epsilon=0", "extractor-option", "above 0", id="epsilon 0"),
         pytest.param("patches:epsilon=nan", "extractor-option", "above 0", id="epsilon NaN"),
         pytest.param("patches:small,stride", "extractor-option", "key=value", id="an option without a value"),
@@ -181,6 +182,18 @@ def test_encoding_follows_its_definition(
     found = encode(torch.from_numpy(images), encoder).numpy()  # type: ignore[operator]
     expected = np.stack([triangle_by_loops(image, learned, patch, stride, pool) for image in images])
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3 * expected.max())
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_a_mirrored_image_has_the_same_features_where_that_is_asked_for(mirror: bool) -> None:
+    images = images_of((4, 3, 12, 13))
+    extractor = build_extractor("patches", **TINY, mirror=mirror)
+    extractor.fit(images)
+    rows, mirrored = extractor.transform(images), extractor.transform(images[..., ::-1])
+    assert np.allclose(rows, mirrored, rtol=1e-4, atol=1e-3) == mirror
+    plain = restore_extractor({**extractor.config(), "mirror": False}, extractor.state())
+    added = plain.transform(images) + plain.transform(images[..., ::-1]) * mirror
+    np.testing.assert_allclose(rows, added, rtol=1e-4, atol=1e-3)
 
 
 def test_whitening_makes_directions_equally_strong() -> None:

@@ -1,8 +1,8 @@
 """`patches`: features learned from the training images alone, without labels and without pretrained weights.
 
 Every 6 × 6 patch is contrast-normalised, ZCA-whitened and compared to K centroids (triangle encoding); the
-answers are summed over four quadrants: 4 K features. With 1,600 centroids a linear classifier on them is right
-on more than three CIFAR-10 test images of four; on raw pixels, two of five.
+answers are summed over four quadrants: 4 K features. By default an image's features are those of the image plus
+those of its mirror image: left and right mean the same, at twice the work and with no feature more.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from straightedge.features.dictionary import Dictionary, learn_dictionary
 from straightedge.features.triangle import Encoder, encode, make_encoder
 from straightedge.rows import BlockPool, block_spans, default_workers
 
-PRESETS: dict[str, dict[str, Any]] = {"small": {"n_centroids": 400}, "default": {}}
+PRESETS: dict[str, dict[str, Any]] = {"small": {"n_centroids": 400, "mirror": False}, "default": {}}
 """Settings by name, as in ``patches:small``."""
 
 
@@ -34,6 +34,7 @@ class Patches:
         n_patches: Training patches that the dictionary is learned from.
         epsilon: Added to the eigenvalues of the patch covariance before whitening.
         passes: Passes of k-means over these patches.
+        mirror: Whether features of the mirror image are added to those of the image.
         seed: Set by `fit`.
         image_shape: Set by `fit`: (channels, height, width).
         device: Where features are computed; not part of the configuration.
@@ -58,6 +59,7 @@ class Patches:
         n_patches: int = 100_000,
         epsilon: float = 0.3,
         passes: int = 5,
+        mirror: bool = True,
         seed: int = 0,
         image_shape: tuple[int, ...] | list[int] | None = None,
         device: str = "cpu",
@@ -73,7 +75,9 @@ class Patches:
                 )
         if not isinstance(epsilon, int | float) or not epsilon > 0 or epsilon == float("inf"):
             raise InputError("extractor-option", f"epsilon is {epsilon!r}", mend="a number above 0 is needed")
-        self._settings: dict[str, Any] = {**whole, "epsilon": float(epsilon)}
+        if not isinstance(mirror, bool):
+            raise InputError("extractor-option", f"mirror is {mirror!r}", mend="true or false")
+        self._settings: dict[str, Any] = {**whole, "epsilon": float(epsilon), "mirror": mirror}
         self._seed = seed
         self._shape = tuple(image_shape) if image_shape else None
         self._device = torch.device(device)
@@ -115,12 +119,12 @@ class Patches:
         encoder = self._encoder
         pixels = tensor_of(images)
         if self._device.type != "cpu":
-            return np.asarray(encode(pixels, encoder).cpu())
+            return np.asarray(self._encode(pixels, encoder).cpu())
         features = np.empty((len(images), self.n_features), np.float32)
 
         def work(spans: Any) -> None:
             for start, stop in spans:
-                features[start:stop] = encode(pixels[start:stop], encoder).numpy()
+                features[start:stop] = self._encode(pixels[start:stop], encoder).numpy()
 
         self._pool = self._pool or BlockPool(default_workers())
         self._pool.run(block_spans(len(images), max(1, -(-len(images) // (4 * self._pool.workers)))), work)
@@ -150,6 +154,10 @@ class Patches:
         }  # fmt: skip
         check_state(state, shapes, self.name)
         self._prepare(Dictionary(**{key: np.asarray(state[key].cpu().float()) for key in shapes}))
+
+    def _encode(self, pixels: Tensor, encoder: Encoder) -> Tensor:
+        features = encode(pixels, encoder)
+        return features + encode(pixels.flip(-1), encoder) if self._settings["mirror"] else features
 
     def _prepare(self, dictionary: Dictionary) -> None:
         assert self._shape is not None
