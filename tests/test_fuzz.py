@@ -1,0 +1,72 @@
+"""Changed and random bytes for every parser of the project's own; tests/fuzz runs the same ones for longer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).with_name("fuzz")))
+import parsers
+
+FOUND: list[tuple[str, bytes]] = []
+"""What the fuzzers found, kept after it was mended: (parser, bytes)."""
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in parsers.PARSERS if name not in {"cifar", "run", "arguments"}]
+)
+def test_the_seeds_are_whole_files(name: str) -> None:
+    assert all(parsers.try_parser(name, seed) for seed in parsers.seeds(name))
+
+
+@pytest.mark.parametrize("name", [name for name in parsers.PARSERS if name != "arguments"])
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 10**5), st.integers(0, 255)), max_size=8),
+    cut=st.integers(0, 200),
+    tail=st.binary(max_size=20),
+)
+@settings(max_examples=60, deadline=None)
+def test_changed_files_are_values_or_errors(
+    name: str, changes: list[tuple[int, int]], cut: int, tail: bytes
+) -> None:
+    for seed in parsers.seeds(name):
+        data = bytearray(seed)
+        for place, value in changes:
+            data[place % len(data)] = value
+        parsers.try_parser(name, bytes(data[: max(1, len(data) - cut)]) + tail)
+
+
+@pytest.mark.parametrize("name", [name for name in parsers.PARSERS if name != "arguments"])
+@given(data=st.binary(max_size=400))
+@settings(max_examples=60, deadline=None)
+def test_any_bytes_are_a_value_or_an_error(name: str, data: bytes) -> None:
+    parsers.try_parser(name, data)
+
+
+OPTIONS = [
+    "--reg",
+    "--regs",
+    "--path",
+    "--tol",
+    "--size",
+    "--loss",
+    "--solver",
+    "--memory",
+    "--folds",
+    "--json",
+]
+
+
+@given(words=st.lists(st.sampled_from(OPTIONS) | st.text(max_size=8), max_size=8))
+@settings(max_examples=15, deadline=None)
+def test_any_words_end_with_a_status(words: list[str]) -> None:
+    parsers.try_parser("arguments", " ".join(words).encode("utf-8", "replace"))
+
+
+def test_what_the_fuzzers_found_stays_mended() -> None:
+    for name, data in FOUND:
+        parsers.try_parser(name, data)
