@@ -86,7 +86,7 @@ def checked_reg(reg: Any, *, exact: bool = True) -> list[float]:
             raise InputError(
                 "reg-zero",
                 "reg is 0: nothing bounds W, so on separable data there is no minimiser and never a certificate",
-                mend="give a small positive reg, such as 1e-8, or train with solver='sgd'",
+                mend="give a small positive reg, such as 1e-8; minibatch SGD (fit --solver sgd) takes reg 0",
             )
         out.append(number)
     if not out:

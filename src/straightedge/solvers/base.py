@@ -253,6 +253,9 @@ class Loop:
 
     def step(self) -> None:
         """Let the solver take a step, and let configurations leave that are done."""
+        if STOP_REQUESTED.is_set() and self.objective.communicator.size == 1:
+            self.interrupted = True  # a step without a pass would not notice
+            return
         self._guarded(self.solver.step)
 
     def _guarded(self, work: Callable[[], Progress]) -> None:
@@ -446,6 +449,10 @@ class Loop:
         if self.active.numel():
             part = self.objective.select(self.active)
             own = {key.removeprefix("solver."): v for key, v in state.items() if key.startswith("solver.")}
-            self.solver.restore(part, own, self.limits.tol)
+            progress = self.solver.restore(part, own, self.limits.tol)
+            try:  # a Ctrl-C in the midst of a proof left configurations that have only that before them
+                self._leave(progress.exhausted)
+            except KeyboardInterrupt:
+                self.interrupted = True
         elif bool(self.waiting.any()):
             self._settle()
