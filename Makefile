@@ -69,7 +69,7 @@ test-wheel: wheel
 	echo "import site; site.addsitedir('$(CURDIR)/$(VENV)/lib/'+__import__('os').listdir('$(CURDIR)/$(VENV)/lib')[0]+'/site-packages')" \
 	  > build/wheel-venv/lib/$$(ls build/wheel-venv/lib | head -1)/site-packages/zz_parent.pth
 	build/wheel-venv/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --force-reinstall dist/*.whl
-	cd build && OMP_NUM_THREADS=1 wheel-venv/bin/python -P -m pytest -c ../pyproject.toml --rootdir .. ../tests/test_wheel.py
+	cd build && OMP_NUM_THREADS=1 STRAIGHTEDGE_WHEEL=1 wheel-venv/bin/python -P -m pytest -p no:cacheprovider -c ../pyproject.toml --rootdir .. ../tests/test_wheel.py
 
 clean:
 	rm -rf $(VENV) build dist site
