@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -173,4 +174,8 @@ def print_stopped(solution: Any, out: str) -> None:
     """Say where an interrupted run stands and how to go on."""
     gap = float(solution.gap.max())
     print(f"stopped: best W so far has gap {gap:.1e}, not certified", file=sys.stderr)
-    print(f"go on with: straightedge fit --resume {out}", file=sys.stderr)
+    from straightedge.runs.checkpoint import CHECKPOINT_FILE
+    from straightedge.runs.publish import neighbour
+
+    if (neighbour(Path(os.path.realpath(out)), "partial") / CHECKPOINT_FILE).exists():
+        print(f"go on with: straightedge fit --resume {out}", file=sys.stderr)
