@@ -112,6 +112,19 @@ class Rows:
         target.view(raw.shape).copy_(raw)
         return target
 
+    def table(self, index: Tensor) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return (X as (M, D) without a copy, the places of ``index`` in it), for compiled loops; or None.
+
+        None where X is not in memory row by row, or of a type that compiled loops do not know.
+        """
+        source = self._source
+        if not isinstance(source, Tensor) or source.device.type != "cpu" or not source.is_contiguous():
+            return None
+        if source.dtype not in {torch.uint8, torch.float32, torch.float64}:
+            return None
+        places = index if self.order is None else self.order[index]
+        return source.view(len(source), -1).numpy(), places.numpy()
+
     def first_bad(self, block_rows: int = 4096) -> tuple[int, int] | None:
         """Return (row, column) of the first NaN, infinity or value beyond `LARGEST_VALUE`, or None."""
         if self.dtype_name in {"uint8", "int8", "int16", "bool"}:

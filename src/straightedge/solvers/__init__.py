@@ -19,7 +19,7 @@ SOLVERS: dict[str, Callable[..., Solver]] = {
     "interior_point": InteriorPoint,
 }
 LEAST_ENTRIES = 10_000_000  # of X: below, loading the compiled loop takes longer than the fit
-LARGEST_DISTURBANCE = 0.1  # ρ up to which dual ascent is the faster one
+LARGEST_DISTURBANCE = 0.6  # ρ times the cores, up to which dual ascent, which uses two, is the faster one
 
 __all__ = ["SOLVERS", "choose_solver"]
 
@@ -58,9 +58,10 @@ def _fastest(objective: Objective) -> str:
         return "interior_point"
     entries = objective.rows.n_samples * objective.rows.n_features
     single = objective.n_configs == 1 and entries >= LEAST_ENTRIES
-    if single and suits_dual_ascent(objective) and disturbance(objective) <= LARGEST_DISTURBANCE:
-        return "dual_ascent"
-    return "hinge_alm"
+    if not single or not suits_dual_ascent(objective):
+        return "hinge_alm"
+    mild = disturbance(objective) * max(2, objective.pool.workers) <= LARGEST_DISTURBANCE
+    return "dual_ascent" if mild else "hinge_alm"
 
 
 def _obstacle(name: str, objective: Objective) -> str:

@@ -78,7 +78,8 @@ class AscentFit:
         self.norms = torch.zeros(0, dtype=torch.float64)
         self._bound = -float("inf")
         self.best_objective = float("inf")
-        self.idle = 0
+        self.idle = self.epochs = 0
+        self.dual = 0.0
         self.W = torch.zeros(objective.shape[1:], dtype=objective.dtype)
         self.spent = self._renew()
         self.best_weight = self.W
@@ -128,9 +129,13 @@ class AscentFit:
 
     def advance(self) -> float:
         """Run an epoch and take its bounds; return the passes it took."""
-        cost, self.spent = 1.5 + self.spent, 0.0
+        cost, self.spent = 1.0 + self.spent, 0.0
         before = self.gap
         self._epoch()
+        self.epochs += 1
+        if not self._worth_a_look():
+            return cost
+        cost += 0.5
         value, bound = self._bounds()
         if value - bound <= SAFE * self.tol * value:  # without the rounding of the epoch's updates of W
             cost += 0.5 + self._renew()
@@ -141,49 +146,58 @@ class AscentFit:
         self.idle = 0 if self.gap < 0.999 * before else self.idle + 1
         return cost
 
+    def _worth_a_look(self) -> bool:
+        """Tell whether to spend half a pass on P: at epochs 1, 2, 4, 8 …, and once D hardly rises.
+
+        D costs nothing. While one epoch raises it by more than the gap asked for, the next ones will raise it too.
+        """
+        former, self.dual = self.dual, self._dual_value()
+        rise = self.dual - former
+        return self.epochs & (self.epochs - 1) == 0 or rise <= self.tol * abs(self.dual)
+
+    def _dual_value(self) -> float:
+        penalty = self.reg * float(self.W.to(torch.float64).square().sum())
+        return 2 * self.reg * float(self.alpha.sum(dtype=torch.float64)) - penalty
+
     def _bounds(self) -> tuple[float, float]:
         """Return P and D at W, which is −V/(2 reg) of the dual variables; half a pass."""
         z = self.loss.margins(scores(self.objective, self.W), self.objective.y)
         mean = float((self.loss.support(z)[:, 0].to(torch.float64) * self.weights).sum())
-        penalty = self.reg * float(self.W.to(torch.float64).square().sum())
-        return mean + penalty, 2 * self.reg * float(self.alpha.sum(dtype=torch.float64)) - penalty
+        return mean + self.reg * float(self.W.to(torch.float64).square().sum()), self._dual_value()
 
     def _epoch(self) -> None:
         """Visit every row once, in a new order."""
         from straightedge.solvers.dual_kernel import ascend
 
         order = torch.randperm(len(self.alpha), generator=self.generator)
-        if not len(self.norms):
-            self.norms = torch.full((len(self.alpha),), -1.0, dtype=torch.float64)
-        W = self.W.numpy()
+        fresh = not len(self.norms)
+        if fresh:
+            self.norms = torch.zeros(len(self.alpha), dtype=torch.float64)
+        labels, alpha, W = self.objective.y.numpy(), self.alpha.numpy(), self.W.numpy()
+        norms, caps = self.norms.numpy(), self.caps.numpy()
         for index, rows in self._blocks(order):
-            norms = self.norms[index]
-            if float(norms[0]) < 0:
-                norms = rows.square().sum(dim=1, dtype=torch.float64)
-                self.norms[index] = norms
-            alpha = self.alpha[index]
-            labels, caps = self.objective.y[index], self.caps[index]
-            ascend(rows.numpy(), labels.numpy(), norms.numpy(), caps.numpy(), W, alpha.numpy())
-            self.alpha[index] = alpha
+            if fresh:
+                self.norms[index] = torch.linalg.vector_norm(rows, dim=1).to(torch.float64).square()
+            ascend(rows.numpy(), index.numpy(), labels, norms, caps, W, alpha)
 
     def _blocks(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (index, mapped rows) in the given order; the next ones are converted meanwhile."""
         objective, width = self.objective, self.objective.rows.n_features + 1
         buffers = [torch.empty(BLOCK_ROWS, width, dtype=objective.dtype) for _ in range(2)]
         parts = order.split(BLOCK_ROWS)
-        with ThreadPoolExecutor(1, thread_name_prefix="straightedge") as executor:
-            following = executor.submit(gather, objective, parts[0], buffers[0][: len(parts[0])])
+        with ThreadPoolExecutor(1, "straightedge", torch.set_num_threads, (1,)) as executor:
+            following = executor.submit(_mapped_rows, objective, parts[0], buffers[0][: len(parts[0])])
             for place, index in enumerate(parts):
                 rows = following.result()
                 if place + 1 < len(parts):
                     after = parts[place + 1]
                     buffer = buffers[(place + 1) % 2][: len(after)]
-                    following = executor.submit(gather, objective, after, buffer)
+                    following = executor.submit(_mapped_rows, objective, after, buffer)
                 yield index, rows
 
     def state(self) -> dict[str, Tensor]:
         """See `one_by_one.DualFit.state`."""
-        numbers = [self._bound, self.best_objective, float(self.idle), self.spent]
+        numbers = [self._bound, self.best_objective, self.spent, self.dual, float(self.idle), float(self.epochs)]
         return {
             "W": self.W,
             "alpha": self.alpha,
@@ -199,9 +213,21 @@ class AscentFit:
         generator.set_state(state["generator"])
         fit = cls(objective, tol, torch.zeros_like(state["alpha"])[:, None], generator)
         fit.W, fit.alpha, fit.best_weight = (state[n].clone() for n in ("W", "alpha", "best_weight"))
-        fit._bound, fit.best_objective, idle, fit.spent = state["numbers"].tolist()
-        fit.idle = int(idle)
+        fit._bound, fit.best_objective, fit.spent, fit.dual, idle, epochs = state["numbers"].tolist()
+        fit.idle, fit.epochs = int(idle), int(epochs)
         return fit
+
+
+def _mapped_rows(objective: Objective, index: Tensor, out: Tensor) -> Tensor:
+    """Write the mapped rows x̂ of an index (n,) into ``out`` (n, D + 1) and return it."""
+    from straightedge.solvers.dual_kernel import map_rows
+
+    found = objective.rows.table(index)
+    if found is None:
+        return gather(objective, index, out)
+    shift, scale = objective.affine.shift.to(out), objective.affine.scale.to(out)
+    map_rows(*found, scale.numpy(), (-shift * scale).numpy(), out.numpy())
+    return out
 
 
 def suits_dual_ascent(objective: Objective) -> bool:
@@ -223,6 +249,8 @@ def disturbance(objective: Objective, sample: int = 512) -> float:
     """
     n = objective.rows.n_samples
     index = torch.arange(min(sample, n)) * n // min(sample, n)
-    rows = torch.empty(len(index), objective.rows.n_features + 1, dtype=objective.dtype)
+    index = index.to(objective.device)
+    shape = len(index), objective.rows.n_features + 1
+    rows = torch.empty(shape, dtype=objective.dtype, device=objective.device)
     mean = float(gather(objective, index, rows).square().sum(dim=1, dtype=torch.float64).mean())
-    return mean / (2 * float(objective.reg.min()) * objective.n_total)
+    return mean / (2 * max(float(objective.reg.min()), 1e-300) * objective.n_total)

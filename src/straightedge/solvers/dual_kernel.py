@@ -57,9 +57,34 @@ def common_shift(v: np.ndarray, label: int, cap: float, guess: float) -> Any:
     return gamma
 
 
+@numba.njit(nogil=True, cache=True, fastmath={"contract"})
+def map_rows(X: np.ndarray, index: np.ndarray, scale: np.ndarray, offset: np.ndarray, out: np.ndarray) -> None:
+    """Write x·scale + offset, and the constant 1, of the rows of ``index`` into ``out``: one look at each entry.
+
+    Args:
+        X: (N, D) rows as they lie in memory.
+        index: (n,) which of them.
+        scale: (D,) of the affine map, in out's type.
+        offset: (D,) of the affine map.
+        out: (n, D + 1).
+    """
+    width = X.shape[1]
+    for i in range(index.shape[0]):
+        x, row = X[index[i]], out[i]
+        for k in range(width):
+            row[k] = out.dtype.type(x[k]) * scale[k] + offset[k]
+        row[width] = 1
+
+
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
 def ascend(  # noqa: PLR0912 (a compiled loop: calls would cost what they save in reading)
-    X: np.ndarray, y: np.ndarray, norms: np.ndarray, caps: np.ndarray, W: np.ndarray, alpha: np.ndarray
+    X: np.ndarray,
+    index: np.ndarray,
+    y: np.ndarray,
+    norms: np.ndarray,
+    caps: np.ndarray,
+    W: np.ndarray,
+    alpha: np.ndarray,
 ) -> None:
     """Maximise the dual over one row's variables after another; W = −Σ x aᵀ is kept in step.
 
@@ -68,11 +93,12 @@ def ascend(  # noqa: PLR0912 (a compiled loop: calls would cost what they save i
 
     Args:
         X: (n, D) mapped rows, contiguous.
-        y: (n,) labels.
-        norms: (n,) ‖x‖².
-        caps: (n,) w_i/(2 reg): the upper bound of each α of the row.
+        index: (n,) which of the N rows they are.
+        y: (N,) labels.
+        norms: (N,) ‖x‖².
+        caps: (N,) w_i/(2 reg): the upper bound of each α of the row.
         W: (C, D), changed in place.
-        alpha: (n, C), changed in place; the column of the right class stays 0.
+        alpha: (N, C), changed in place; the column of the right class stays 0.
     """
     n, width = X.shape
     n_classes = W.shape[0]
@@ -93,21 +119,22 @@ def ascend(  # noqa: PLR0912 (a compiled loop: calls would cost what they save i
                     total += w[k] * x[k]
             scores[j] = total
             change[j] = 0
-        cap, label = caps[i], y[i]
-        if cap <= 0 or norms[i] <= 0:
+        row = index[i]
+        cap, label = caps[row], y[row]
+        if cap <= 0 or norms[row] <= 0:
             continue
         present = 0.0
         for j in range(n_classes):
-            present += alpha[i, j]
+            present += alpha[row, j]
         for j in range(n_classes):
-            v[j] = (1 + scores[j] - scores[label]) / norms[i] + alpha[i, j] + present
+            v[j] = (1 + scores[j] - scores[label]) / norms[row] + alpha[row, j] + present
         gamma = common_shift(v, label, cap, present)
         own = W.dtype.type(0)
         for j in range(n_classes):
             if j != label:
                 new = W.dtype.type(min(max(v[j] - gamma, 0.0), cap))
-                change[j] = new - alpha[i, j]
-                alpha[i, j] = new
+                change[j] = new - alpha[row, j]
+                alpha[row, j] = new
                 own += change[j]
         change[label] = -own
     for j in range(n_classes):

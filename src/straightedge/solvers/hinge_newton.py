@@ -28,6 +28,7 @@ from torch import Tensor
 
 from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Objective
+from straightedge.solvers.dual_ascent import disturbance
 from straightedge.solvers.hinge_maps import Tangent, margin_change
 from straightedge.solvers.hinge_products import NARROWEST, gather
 from straightedge.solvers.whitening import (
@@ -41,6 +42,8 @@ from straightedge.solvers.whitening import (
 )
 
 SAMPLE_ROWS = 10_000  # rows of the second moment
+FEW_SAMPLE_ROWS = 4_000  # where reg outweighs all but the largest eigenvalues
+MILD = 0.5  # ρ up to which it does
 SHARE_BYTES = 2**27  # memory of the gathered rows, at most
 LEAST_SHARE = 4_096  # rows below which none are left out
 SHARE = 5  # at most one row in five, where there are many
@@ -60,7 +63,8 @@ class Metric:
         rough = objective  # of large data float32 will do: the metric decides the pace, not the answer
         if objective.n_total * (objective.rows.n_features + 1) > FLOAT32_ABOVE:
             rough = objective.in_dtype(torch.float32)
-        self.moment = second_moment(rough, SAMPLE_ROWS) if self.dense else _diagonal_moment(rough)
+        sample = FEW_SAMPLE_ROWS if disturbance(rough) <= MILD else SAMPLE_ROWS
+        self.moment = second_moment(rough, sample) if self.dense else _diagonal_moment(rough)
         self.free_bias = objective.bias == "free"
         self.made_for: tuple[float, float] = (0.0, 0.0)
         self._factor = self.moment
