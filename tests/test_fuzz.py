@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,25 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).with_name("fuzz")))
 import parsers
 
-FOUND: list[tuple[str, bytes]] = []
+
+def nameless_zip() -> bytes:
+    """A zip with a member whose name is empty."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(""), b"x")
+    return stream.getvalue()
+
+
+def unclosed_npz() -> bytes:
+    """An array whose header opens a bracket and never closes it."""
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (3L, " + b" " * 8 + b"\n"
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("X.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    return stream.getvalue()
+
+
+FOUND: list[tuple[str, bytes]] = [("zip", nameless_zip()), ("npz", unclosed_npz())]
 """What the fuzzers found, kept after it was mended: (parser, bytes)."""
 
 

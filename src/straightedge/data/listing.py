@@ -137,6 +137,8 @@ def list_zip(path: Path, archive: zipfile.ZipFile) -> Listing:
     infos = archive.infolist()
     _refuse_total(sum(info.file_size for info in infos), path)
     for info in infos:
+        if not info.filename:
+            raise InputError("archive-broken", "a member has no name", str(path), "pack it again")
         inside = safe_path(info.filename, path)
         if (info.external_attr >> 16) & 0o170000 not in (0, 0o100000, 0o040000):
             raise _unsafe(path, info.filename, "is a link or a device")

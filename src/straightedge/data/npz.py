@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import lzma
 import math
+import struct
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from straightedge.errors import InputError
+
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, struct.error),
+    *(ValueError, SyntaxError, tokenize.TokenError, RecursionError, TypeError, OverflowError),  # of a header
+    *(NotImplementedError, RuntimeError),  # a compression that is not known, an encrypted member
+)
+"""What NumPy and zipfile raise on bytes that are no array."""
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -25,7 +36,7 @@ def read_npy(path: Path) -> np.ndarray:
     try:
         rows: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         return rows
-    except (ValueError, EOFError, OSError, SyntaxError) as error:
+    except DAMAGE as error:
         raise broken(error, str(path)) from None
 
 
@@ -35,7 +46,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
             return {info.filename[:-4]: _member(path, archive, info) for info in infos}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, SyntaxError, NotImplementedError) as error:
+    except DAMAGE as error:
         raise broken(error, str(path)) from None
 
 
