@@ -29,6 +29,7 @@ from torch import Tensor
 
 from straightedge.distributed import Communicator, guarded_sum, local
 from straightedge.errors import InputError
+from straightedge.kernels import default_block_rows, products_for, value_and_gradient
 from straightedge.losses import Loss
 from straightedge.preprocess import AffineMap
 from straightedge.rows import BlockPool, Rows, block_spans, default_workers, with_smaller_blocks
@@ -242,7 +243,7 @@ class Objective:
                     scores[block.start : block.stop] = S
                 else:
                     scores[block.start : block.stop, block.configs] = S.to(scores.dtype)
-            return (self.loss.value_and_gradient(S, self.y[block.start : block.stop]),)
+            return (value_and_gradient(self.loss, S, self.y[block.start : block.stop]),)
 
         sums, V = self.sweep(W, score_function)
         return self.evaluation(W, sums[0], V)
@@ -351,7 +352,7 @@ class Objective:
 
     def _default_block_rows(self) -> int:
         if self.device.type != "cpu":
-            return 16384
+            return default_block_rows(self.rows, self.n_configs * self.n_classes, self.dtype, self.affine)
         wide = self.n_configs * self.n_classes > 256 or self.rows.n_features > 4096
         return 512 if not wide else 1024
 
@@ -374,27 +375,22 @@ class _PassSums:
         self.weight, self.offset = folded
         self.gradient = gradient
         K, C, width = objective.shape
-        self.like: dict[str, Any] = {"dtype": objective.dtype, "device": objective.device}
-        self.buffer = torch.empty(block_rows, width - 1, **self.like)
-        self.scores = torch.empty(block_rows * self.weight.shape[0], **self.like)
+        self.products = products_for(objective.rows, block_rows, objective.dtype, objective.affine)
+        self.products.use(self.weight, self.offset)
         self.scalars: list[Tensor] = []
         double: dict[str, Any] = {"dtype": torch.float64, "device": objective.device}
         self.G = torch.zeros(K * C, width - 1, **double) if gradient else torch.empty(0)
         self.columns = torch.zeros(K * C, **double)
         self._configs: Tensor | None = None
         self._key: tuple[int, ...] | None = None
-        self._part, self._part_offset = self.weight, self.offset
-        self._pending = torch.zeros_like(self.weight) if gradient else torch.empty(0)
         self._pending_blocks = 0
 
     def add_block(self, score_function: ScoreFunction, start: int, stop: int) -> None:
         """Scores of the block, the score function, and the block's share of X̂ᵀA."""
         objective = self.objective
         row_weights = self._row_weights(start, stop)
-        block = objective.rows.block(start, stop, self.buffer)
-        width = self._part.shape[0]
-        S = self.scores[: (stop - start) * width].view(stop - start, width)
-        torch.addmm(self._part_offset, block, self._part.t(), out=S)
+        self.products.load(start, stop)
+        S = self.products.scores()
         C = objective.n_classes
         K = objective.n_configs if self._configs is None else len(self._configs)
         view = S[:, : K * C].unflatten(1, (K, C))
@@ -404,7 +400,7 @@ class _PassSums:
             return
         if row_weights is not None:
             view *= row_weights[:, :, None].to(view.dtype)
-        self._pending.addmm_(S.t(), block)
+        self.products.add_gradient(S)
         self._add(self.columns, S[:, : K * C].sum(dim=0))
         self._pending_blocks += 1
         if self._pending_blocks == FLUSH_BLOCKS:
@@ -417,8 +413,7 @@ class _PassSums:
 
     def _flush(self) -> None:
         if self.gradient and self._pending_blocks:
-            self._add(self.G, self._pending[: self._width_used()])
-            self._pending.zero_()
+            self._add(self.G, self.products.take()[: self._width_used()])
         self._pending_blocks = 0
 
     def _width_used(self) -> int:
@@ -468,14 +463,13 @@ class _PassSums:
         self._flush()
         self._key = key
         self._configs = None if key is None else torch.tensor(key, dtype=torch.int64)
-        self._part, self._part_offset = self.weight, self.offset
+        weight, offset = self.weight, self.offset
         if self._configs is not None:
             C = self.objective.n_classes
             used = self.objective.n_configs * C
-            self._part = self.weight[:used].unflatten(0, (-1, C))[self._configs].flatten(0, 1)
-            self._part_offset = self.offset[:used].unflatten(0, (-1, C))[self._configs].flatten()
-        if self.gradient:
-            self._pending = torch.zeros_like(self._part)
+            weight = weight[:used].unflatten(0, (-1, C))[self._configs].flatten(0, 1)
+            offset = offset[:used].unflatten(0, (-1, C))[self._configs].flatten()
+        self.products.use(weight, offset)
 
 
 def _folded(W: Tensor, affine: AffineMap, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:

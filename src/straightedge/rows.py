@@ -91,6 +91,11 @@ class Rows:
         target.view(raw.shape).copy_(raw)
         return target
 
+    def raw_block(self, start: int, stop: int) -> Tensor:
+        """Return rows ``start:stop`` as (stop − start, D) on `device` in X's own dtype, contiguous."""
+        raw = self._raw(start, stop).to(self.device)
+        return raw.reshape(stop - start, -1).contiguous()
+
     def _raw(self, start: int, stop: int) -> Tensor:
         source = self._source
         if self.order is not None:

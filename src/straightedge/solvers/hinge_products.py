@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from straightedge.kernels import products_for
 from straightedge.objective import FLUSH_BLOCKS, Objective
 from straightedge.rows import block_spans
 
@@ -63,19 +64,20 @@ def _adjoint_share(
     n_features, C = objective.rows.n_features, A.shape[2]
     width = max(NARROWEST, -(-C // 8) * 8) if objective.device.type == "cpu" else C
     block_rows = BLOCK_ROWS.get(objective.device.type, 16384)
-    buffer = torch.empty(block_rows, n_features, **like)
+    products = products_for(objective.rows, block_rows, objective.dtype, objective.affine)
     padded = torch.zeros(block_rows, width, **like)
-    pending = torch.zeros(width, n_features, **like)
     total = torch.zeros(width, n_features + 1, dtype=torch.float64, device=objective.device)
+    count = 0
     for count, (start, stop) in enumerate(share, start=1):
         rows = padded[: stop - start]
         torch.mul(A[start:stop, 0], weights[start:stop, None].to(A.dtype), out=rows[:, :C])
-        pending.addmm_(rows.t(), objective.rows.block(start, stop, buffer))
+        products.load(start, stop)
+        products.add_gradient(rows)
         total[:, -1] += rows.sum(dim=0)
         if count % FLUSH_BLOCKS == 0:
-            total[:, :-1] += pending
-            pending.zero_()
-    total[:, :-1] += pending
+            total[:, :-1] += products.take()
+    if count % FLUSH_BLOCKS:
+        total[:, :-1] += products.take()
     return total
 
 

@@ -1,0 +1,91 @@
+"""The contract of a pass's two products, and the portable ones: plain torch on blocks of converted rows."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from straightedge.rows import Rows
+
+
+class Products(Protocol):
+    """The two products of a pass, block by block: S = X Wᵀ + offset, and Σ Aᵀ X over blocks.
+
+    One worker's; used in the order `use`, then for each block `load`, `scores`, `add_gradient`, and `take` every
+    few blocks. Either product may be left out.
+    """
+
+    def use(self, weight: Tensor, offset: Tensor) -> None:
+        """Take W (M, D), the map folded in, and offset (M,) for the blocks to come; sums pending are dropped."""
+        ...
+
+    def load(self, start: int, stop: int) -> None:
+        """Make rows ``start:stop`` the present block."""
+        ...
+
+    def scores(self) -> Tensor:
+        """Return S (n, M) of the present block, a buffer that the next block overwrites."""
+        ...
+
+    def add_gradient(self, A: Tensor) -> None:
+        """Add AᵀX of the present block, A (n, M) with columns side by side."""
+        ...
+
+    def take(self) -> Tensor:
+        """Return the sums (M, D) added since the last `take`, as they are; the caller adds them up in float64."""
+        ...
+
+
+class PortableProducts:
+    """Products by torch, for every device and float type: rows are converted into a buffer that stays in cache.
+
+    Args:
+        rows: X.
+        block_rows: Most rows of a block.
+        dtype: Float type of the products.
+    """
+
+    def __init__(self, rows: Rows, block_rows: int, dtype: torch.dtype) -> None:
+        self._rows = rows
+        self._buffer = torch.empty(block_rows, rows.n_features, dtype=dtype, device=rows.device)
+        self._weight = self._offset = self._scores = torch.empty(0)
+        self._block = self._buffer
+        self._pending: Tensor | None = None
+        self._taken = False
+
+    def use(self, weight: Tensor, offset: Tensor) -> None:
+        """See `Products.use`."""
+        self._weight, self._offset, self._pending = weight, offset, None
+        if self._scores.numel() < len(self._buffer) * len(weight):
+            self._scores = torch.empty(len(self._buffer) * len(weight), **_like(self._buffer))
+
+    def load(self, start: int, stop: int) -> None:
+        """See `Products.load`."""
+        self._block = self._rows.block(start, stop, self._buffer)
+
+    def scores(self) -> Tensor:
+        """See `Products.scores`."""
+        n, width = len(self._block), len(self._weight)
+        S = self._scores[: n * width].view(n, width)
+        return torch.addmm(self._offset, self._block, self._weight.t(), out=S)
+
+    def add_gradient(self, A: Tensor) -> None:
+        """See `Products.add_gradient`."""
+        if self._pending is None:
+            self._pending = torch.zeros(A.shape[1], self._block.shape[1], **_like(self._buffer))
+        elif self._taken:
+            self._pending.zero_()
+        self._taken = False
+        self._pending.addmm_(A.t(), self._block)
+
+    def take(self) -> Tensor:
+        """See `Products.take`."""
+        assert self._pending is not None, "nothing has been added"
+        self._taken = True
+        return self._pending
+
+
+def _like(buffer: Tensor) -> dict[str, Any]:
+    return {"dtype": buffer.dtype, "device": buffer.device}

@@ -1,0 +1,124 @@
+"""Which products a pass uses: fused kernels on CUDA where Triton runs, the portable ones everywhere else.
+
+The environment variable ``STRAIGHTEDGE_KERNELS`` decides otherwise: ``portable`` switches the kernels off,
+``fused`` asks for them on every device (on a CPU they run in Triton's interpreter: that is how they are tested).
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+from straightedge.errors import InputError, warn
+from straightedge.kernels.base import PortableProducts, Products
+from straightedge.kernels.splitting import KINDS
+from straightedge.losses import Loss, SoftmaxLoss, SquaredHingeLoss
+from straightedge.losses.hinge import HingeLoss
+from straightedge.preprocess import AffineMap
+from straightedge.rows import Rows
+
+SWITCH = "STRAIGHTEDGE_KERNELS"
+CHOICES = ("auto", "portable", "fused")
+WIDEST_SPREAD = (
+    2.0**16
+)  # of the scales of features: beyond, a column's smallest weights leave float16's range
+DEVICE_BLOCK_ROWS = 16384
+LARGEST_SCORES = 2**28  # entries of a block of scores, 1 GiB
+LARGEST_COPY = 2**29  # bytes of a block of rows that are gathered, or copied from the host
+MOST_ROWS = 2**17
+MOST_CLASSES = 8192  # of a row that a program of the loss kernels holds
+FUSED_LOSSES: tuple[type[Loss], ...] = (SoftmaxLoss, HingeLoss, SquaredHingeLoss)
+
+
+def products_for(rows: Rows, block_rows: int, dtype: torch.dtype, affine: AffineMap) -> Products:
+    """Return the products of one worker's pass.
+
+    Args:
+        rows: X.
+        block_rows: Most rows of a block.
+        dtype: Float type of the products; the fused ones stand in for float32 alone.
+        affine: The map that will be folded into the weights.
+    """
+    if fused_apply(rows, dtype, affine):
+        from straightedge.kernels.fused import FusedProducts
+
+        return FusedProducts(rows)
+    return PortableProducts(rows, block_rows, dtype)
+
+
+def fused_apply(rows: Rows, dtype: torch.dtype, affine: AffineMap) -> bool:
+    """Return whether a pass over these rows uses the fused kernels."""
+    if dtype != torch.float32 or rows.dtype_name not in KINDS or not switched_on(rows.device):
+        return False
+    return not KINDS[rows.dtype_name].scaled or _spread(affine) <= WIDEST_SPREAD
+
+
+def switched_on(device: torch.device) -> bool:
+    """Return whether the fused kernels are to be used on a device, as far as that does not depend on the rows.
+
+    Raises:
+        InputError: ``kernels-unknown`` for a value of the environment variable that means nothing.
+    """
+    choice = os.environ.get(SWITCH, "auto")
+    if choice not in CHOICES:
+        raise InputError("kernels-unknown", f"{SWITCH} is {choice!r}", mend=f"one of: {', '.join(CHOICES)}")
+    if choice == "auto":
+        return device.type == "cuda" and _runs_on(device.index)
+    return choice == "fused"
+
+
+@lru_cache
+def _runs_on(index: int | None) -> bool:
+    """Try a small product on a CUDA device: Triton may be missing, or find no compiler for its launchers."""
+    device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
+    if find_spec("triton") is None or torch.cuda.get_device_capability(device) < (8, 0):
+        return False
+    from straightedge.kernels.fused import trial
+
+    try:
+        error = trial(device)
+    except Exception as problem:  # whatever a compiler or driver raises: the portable products go on
+        warn("kernels-unavailable", f"the fused kernels do not run here, the portable ones do: {problem}")
+        return False
+    if not error <= 1e-5:
+        warn(
+            "kernels-unavailable", f"the fused kernels are wrong here, by {error:.1e}: the portable ones run"
+        )
+        return False
+    return True
+
+
+def _spread(affine: AffineMap) -> float:
+    used = affine.scale[affine.scale != 0].abs()
+    return float(used.max() / used.min()) if len(used) else 1.0
+
+
+def default_block_rows(rows: Rows, n_columns: int, dtype: torch.dtype, affine: AffineMap) -> int:
+    """Return the rows of a block on a device that is no CPU: many, since a launch costs as much as thousands.
+
+    Args:
+        rows: X.
+        n_columns: M = K·C.
+        dtype: As in `products_for`.
+        affine: As in `products_for`.
+    """
+    if not fused_apply(rows, dtype, affine):
+        return DEVICE_BLOCK_ROWS
+    most = min(MOST_ROWS, LARGEST_SCORES // n_columns)
+    if rows.order is not None or not rows.in_memory:
+        most = min(most, LARGEST_COPY // (4 * rows.n_features))
+    return max(1024, most)
+
+
+def value_and_gradient(loss: Loss, S: Tensor, y: Tensor) -> Tensor:
+    """Return what `Loss.value_and_gradient` does, by a fused kernel where there is one."""
+    fused = S.dtype == torch.float32 and type(loss) in FUSED_LOSSES and S.shape[2] <= MOST_CLASSES
+    if fused and S.stride()[1:] == (S.shape[2], 1) and switched_on(S.device):
+        from straightedge.kernels.fused import fused_loss
+
+        return fused_loss(loss.name, S, y)
+    return loss.value_and_gradient(S, y)
