@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from straightedge.disk import ReadAhead, disk_rows
 from straightedge.errors import InputError, InputTypeError, MachineError
 
 Result = TypeVar("Result")
@@ -60,6 +61,7 @@ class Rows:
         own = self._source.device if isinstance(self._source, Tensor) else torch.device("cpu")
         self.device = torch.device(device) if device is not None else own
         self.order = order
+        self._ahead = ReadAhead(self._fetched, self.n_samples)
         if isinstance(self._source, Tensor):
             if self._source.device != self.device:
                 self._source = self._source.to(self.device)
@@ -98,14 +100,16 @@ class Rows:
 
     def _raw(self, start: int, stop: int) -> Tensor:
         source = self._source
-        if self.order is not None:
-            index = self.order[start:stop]
-            return source[index] if isinstance(source, Tensor) else _tensor(source[index.numpy()])
         if isinstance(source, Tensor):
-            return source[start:stop]
-        if hasattr(source, "read"):
-            return _tensor(source.read(start, stop))
-        return _tensor(source[start:stop])
+            return source[start:stop] if self.order is None else source[self.order[start:stop]]
+        return self._ahead.block(start, stop)
+
+    def _fetched(self, start: int, stop: int) -> Tensor:
+        """Return rows ``start:stop`` of a source on disk."""
+        if self.order is not None:
+            return _tensor(self._source[self.order[start:stop].numpy()])
+        read = getattr(self._source, "read", None)
+        return _tensor(self._source[start:stop] if read is None else read(start, stop))
 
     def take(self, index: Tensor, buffer: Tensor) -> Tensor:
         """Return the rows of ``index`` (n,) int64, in that order, in the buffer (≥ n, D); in-memory rows only."""
@@ -191,7 +195,7 @@ def _as_source(X: Any) -> Any:
         array = _castable(array)
     check_shape(array.shape)
     if isinstance(array, np.memmap):
-        return array  # stays on disk; read block by block
+        return disk_rows(array) or array  # stays on disk; read block by block
     native = array.dtype.isnative and all(stride >= 0 for stride in array.strides)
     return _tensor(array) if native else array
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from straightedge.disk import disk_rows
 from straightedge.errors import InputError, warn
 
 _BLOCK_BYTES = 16 << 20
@@ -21,6 +22,8 @@ def as_rows(X: Any) -> Any:
     Raises:
         InputError: ``predict-type`` for what is no real number, ``predict-shape`` for what is no table.
     """
+    if isinstance(X, np.memmap):
+        X = disk_rows(X) or X
     if not isinstance(X, Tensor) and not (hasattr(X, "read") and hasattr(X, "shape")):
         X = np.asarray(X)
     kind = "f" if isinstance(X, Tensor) and not X.is_complex() else getattr(X.dtype, "kind", "c")

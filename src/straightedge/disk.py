@@ -1,0 +1,131 @@
+"""Rows of a file that is larger than memory: read, not mapped, and read ahead.
+
+A page of a memory map counts as the process's own for as long as the system likes: after one pass all of the
+file does. Rows read into a buffer count while the buffer lives, which is a few blocks. A thread reads the next
+block while the present one is worked on; it waits for the disk, or for Parquet, outside the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from straightedge.errors import InputError
+
+DENSE = (
+    4  # rows asked for in any order are read with those between them, if these are at most so many times more
+)
+PROBES = 3  # rows compared before the file is trusted to be what was mapped
+
+Block = TypeVar("Block")
+
+
+class DiskRows:
+    """The rows of a memory map, read from its file: a `RowSource`.
+
+    Args:
+        mapped: (N, ...) C-contiguous map of a file, or a part of one.
+        start: Byte of the file at which row 0 lies.
+    """
+
+    def __init__(self, mapped: np.memmap[Any, Any], start: int) -> None:
+        self.shape, self.dtype = mapped.shape, mapped.dtype
+        self.path, self._start = str(mapped.filename), start
+        self._row_bytes = mapped.dtype.itemsize * int(np.prod(mapped.shape[1:]))
+        self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        weakref.finalize(self, os.close, self._file)
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return rows ``start:stop`` in memory of their own.
+
+        Raises:
+            InputError: ``data-changed``: the file has become shorter.
+        """
+        rows = np.empty((max(0, stop - start), *self.shape[1:]), dtype=self.dtype)
+        wanted, place = rows.reshape(-1).data.cast("B"), self._start + start * self._row_bytes
+        while wanted:
+            n = os.preadv(self._file, [wanted], place)
+            if n == 0:
+                what = f"the file ends before row {stop - 1}: it has become shorter"
+                raise InputError("data-changed", what, self.path, "let nobody write to it during a fit")
+            wanted, place = wanted[n:], place + n
+        return rows
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """Return rows by a slice or by an array of positions, in that order."""
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            return self.read(start, stop)[::step] if step > 0 else self[np.arange(start, stop, step)]
+        wanted = np.asarray(index)
+        if len(wanted) == 0:
+            return self.read(0, 0)
+        low, high = int(wanted.min()), int(wanted.max()) + 1
+        if high - low <= DENSE * len(wanted):
+            between: np.ndarray = self.read(low, high)[wanted - low]
+            return between
+        order = np.argsort(wanted, kind="stable")
+        runs = np.split(wanted[order], np.flatnonzero(np.diff(wanted[order]) > 1) + 1)
+        found = np.empty((len(wanted), *self.shape[1:]), self.dtype)
+        found[order] = np.concatenate([self.read(int(r[0]), int(r[-1]) + 1)[r - r[0]] for r in runs])
+        return found
+
+
+def disk_rows(mapped: np.memmap[Any, Any]) -> DiskRows | None:
+    """Return the rows of a map to be read from its file, or None where they cannot be.
+
+    None for a map that is no file's, is written to in private (mode "c"), does not lie row by row, whose file is
+    gone or another one by now, and where the system has no positioned reads.
+    """
+    own = getattr(mapped, "_mmap", None)
+    readable = mapped.mode in {"r", "r+", "w+"} and mapped.flags.c_contiguous and mapped.dtype.isnative
+    if own is None or mapped.filename is None or not readable or not hasattr(os, "preadv") or not mapped.size:
+        return None
+    beginning = np.frombuffer(own, dtype=np.uint8).__array_interface__["data"][0]
+    inside = mapped.__array_interface__["data"][0] - beginning
+    start = inside + mapped.offset - mapped.offset % mmap.ALLOCATIONGRANULARITY
+    try:
+        found = DiskRows(mapped, start)
+        places = {i * (len(mapped) - 1) // max(1, PROBES - 1) for i in range(PROBES)}
+        same = all(found.read(i, i + 1).tobytes() == mapped[i : i + 1].tobytes() for i in places)
+    except (OSError, InputError):
+        return None
+    return found if same else None
+
+
+class ReadAhead(Generic[Block]):
+    """Blocks in order, the next one being read while the present one is worked on.
+
+    Every thread that asks has a reader of its own, so that readers of compressed files keep their place.
+
+    Args:
+        fetch: Returns the block of rows ``start:stop``; called on the readers.
+        n_rows: N.
+    """
+
+    def __init__(self, fetch: Callable[[int, int], Block], n_rows: int) -> None:
+        self._fetch, self._n_rows = fetch, n_rows
+        self._threads = threading.local()
+
+    def block(self, start: int, stop: int) -> Block:
+        """Return rows ``start:stop``; whoever reads in order finds them read already."""
+        own = self._threads
+        if not hasattr(own, "reader"):
+            own.reader = ThreadPoolExecutor(1, thread_name_prefix="straightedge-read")
+            own.span, own.following = (-1, -1), None
+        following: Future[Block] | None = own.following if own.span == (start, stop) else None
+        in_order, own.following = own.span[0] == start, None
+        found = (following or own.reader.submit(self._fetch, start, stop)).result()
+        own.span = (stop, min(stop + stop - start, self._n_rows))
+        if in_order and stop < self._n_rows:
+            own.following = own.reader.submit(self._fetch, *own.span)
+        return found

@@ -1,0 +1,130 @@
+"""Rows read from a file instead of mapped, and read ahead: the same rows, a few blocks of memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from straightedge.disk import ReadAhead, disk_rows
+from straightedge.errors import InputError
+
+MEMORY_OF_A_PASS = """
+import sys
+import numpy as np, torch
+from straightedge.losses import get_loss
+from straightedge.objective import Objective
+from straightedge.rows import Rows
+
+def peak():
+    return int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1]) * 1024
+
+def passed(X):
+    y = torch.arange(len(X)) % 3
+    objective = Objective(Rows(X), y, 3, get_loss("softmax"), [1e-2])
+    return float(objective.evaluate(torch.full(objective.shape, 1e-3)).objective[0])
+
+X = np.load(sys.argv[1], mmap_mode="r")
+passed(X[:4096])
+before = peak()
+value = passed(X)
+print(peak() - before, value)
+"""
+
+
+def saved(folder: Path, X: np.ndarray) -> np.memmap:
+    np.save(folder / "X.npy", X)
+    mapped = np.load(folder / "X.npy", mmap_mode="r")
+    assert isinstance(mapped, np.memmap)
+    return mapped
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(50, 7), (23, 3, 4, 5)])
+def test_rows_of_the_file_are_those_of_the_map(tmp_path, dtype, shape):
+    X = (np.random.default_rng(0).normal(size=shape) * 50).astype(dtype)
+    mapped = saved(tmp_path, X)
+    for part, whole in ((mapped, X), (mapped[5:20], X[5:20])):
+        rows = disk_rows(part)
+        assert rows is not None and rows.shape == whole.shape
+        np.testing.assert_array_equal(rows.read(2, 9), whole[2:9])
+        np.testing.assert_array_equal(rows[3:15:2], whole[3:15:2])
+        for index in ([4, 1, 1, 9], [0, 14], [], list(range(len(whole)))):
+            at = np.array(index, dtype=np.int64)
+            np.testing.assert_array_equal(rows[at], whole[at])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda path: np.load(path, mmap_mode="c"), id="changes in private"),
+        pytest.param(lambda path: np.load(path, mmap_mode="r")[:, 1:], id="columns left out"),
+        pytest.param(lambda path: np.load(path, mmap_mode="r")[::2], id="every other row"),
+        pytest.param(
+            lambda path: np.memmap(path, dtype=">f4", mode="r", shape=(8, 4)), id="other byte order"
+        ),
+    ],
+)
+def test_what_cannot_be_read_by_position_stays_a_map(tmp_path, make):
+    np.save(tmp_path / "X.npy", np.ones((30, 6), dtype=np.float32))
+    assert disk_rows(make(tmp_path / "X.npy")) is None
+
+
+def test_a_file_that_took_the_place_of_the_mapped_one_is_not_read(tmp_path):
+    mapped = saved(tmp_path, np.zeros((30, 6), dtype=np.float32))
+    np.save(tmp_path / "other.npy", np.ones((30, 6), dtype=np.float32))
+    (tmp_path / "other.npy").replace(tmp_path / "X.npy")
+    assert disk_rows(mapped) is None
+
+
+def test_a_file_that_became_shorter_is_named(tmp_path):
+    rows = disk_rows(saved(tmp_path, np.zeros((30, 6), dtype=np.float32)))
+    assert rows is not None
+    (tmp_path / "X.npy").write_bytes(b"gone")
+    with pytest.raises(InputError, match=r"X\.npy.*shorter|shorter.*X\.npy") as caught:
+        rows.read(0, 30)
+    assert caught.value.code == "data-changed"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+def test_a_pass_over_a_map_takes_the_memory_of_a_few_blocks(tmp_path):
+    X = np.random.default_rng(0).integers(0, 255, (60_000, 2048), dtype=np.uint8)  # 117 MiB
+    np.save(tmp_path / "X.npy", X)
+    words = [sys.executable, "-c", MEMORY_OF_A_PASS, str(tmp_path / "X.npy")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+    assert float(done.stdout.split()[0]) < X.nbytes / 3
+
+
+def test_blocks_in_order_are_read_ahead():
+    asked: list[tuple[int, int]] = []
+    come = threading.Event()
+
+    def fetch(start: int, stop: int) -> int:
+        asked.append((start, stop))
+        if start == 30:
+            come.set()
+        return start
+
+    ahead = ReadAhead(fetch, 35)
+    assert [ahead.block(0, 10), ahead.block(10, 20), ahead.block(20, 30)] == [0, 10, 20]
+    assert come.wait(10)  # nobody asked for it yet
+    assert ahead.block(30, 35) == 30
+    assert asked == [(0, 10), (10, 20), (20, 30), (30, 35)]
+    assert ahead.block(3, 4) == 3 and asked[-1] == (3, 4)
+
+
+def test_what_goes_wrong_ahead_is_told_to_whoever_asks_for_it():
+    def fetch(start: int, stop: int) -> int:
+        if start == 20:
+            raise InputError("table-broken", "no")
+        return start
+
+    ahead = ReadAhead(fetch, 100)
+    assert [ahead.block(0, 10), ahead.block(10, 20)] == [0, 10]
+    with pytest.raises(InputError, match="no"):
+        ahead.block(20, 30)
+    assert ahead.block(30, 40) == 30
