@@ -15,7 +15,9 @@ from straightedge import LinearClassifier
 KINDS = ("uint8", "float32")
 
 
-def fit_once(problem: Problem, loss: str, reg: float, tol: float, kind: str = "uint8") -> dict[str, Any]:
+def fit_once(
+    problem: Problem, loss: str, reg: float, tol: float, kind: str = "uint8", solver: str = "auto"
+) -> dict[str, Any]:
     """Fit one reg and return its entry.
 
     Args:
@@ -24,10 +26,12 @@ def fit_once(problem: Problem, loss: str, reg: float, tol: float, kind: str = "u
         reg: The value.
         tol: Relative gap asked for.
         kind: "uint8" (raw images, the map fitted on the clock) or "float32" (the peers' table).
+        solver: See `straightedge.LinearClassifier`.
     """
     images = kind == "uint8"
     X = problem.images if images else problem.table[:, :-1]
-    model = LinearClassifier(loss, reg=reg, tol=tol, preprocess="pixels" if images else "none")
+    preprocess = "pixels" if images else "none"
+    model = LinearClassifier(loss, reg=reg, tol=tol, preprocess=preprocess, solver=solver)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a fit that ends without its gap says so in the entry
         seconds = timed(lambda: model.fit(X, problem.labels))
@@ -55,9 +59,14 @@ def median_of(entries: list[dict[str, Any]]) -> dict[str, Any]:
 def warm_up(problem: Problem, loss: str) -> float:
     """Load and compile what a first fit in a process loads and compiles, on a few rows; return the seconds."""
     began = time.perf_counter()
-    few = slice(None, None, max(1, len(problem.labels) // (60 * problem.n_classes)))  # rows may lie class by class
+    few = slice(
+        None, None, max(1, len(problem.labels) // (60 * problem.n_classes))
+    )  # rows may lie class by class
     images, labels = np.ascontiguousarray(problem.images[few]), problem.labels[few]
     part = Problem(problem.name, images, labels, problem.n_classes, problem.affine)
     for kind in KINDS:
-        fit_once(part, loss, 1e-1, 1e-2, kind)
+        for solver in (
+            ("auto", "dual_ascent") if loss == "svm" else ("auto",)
+        ):  # few rows would not need its loop
+            fit_once(part, loss, 1e-1, 1e-2, kind, solver)
     return time.perf_counter() - began
