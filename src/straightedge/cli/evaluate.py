@@ -32,6 +32,7 @@ def command(
     ] = None,
     root: Annotated[str | None, typer.Option(help="folder with a copy of the data")] = None,
     labels: Annotated[str | None, typer.Option(help="labels of an .npy, or a table's label column")] = None,
+    column: Annotated[str | None, typer.Option(help="a table's embedding or image column")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="go on without broken images")] = False,
     seed: Annotated[int, typer.Option(help="seed of the bootstrap intervals")] = 0,
     out: Annotated[Path | None, typer.Option(help="write the result to this JSON file")] = None,
@@ -51,7 +52,7 @@ def command(
     model = load(run)
     reading = reading_for(model, run, size, background, skip_bad)
     options: dict[str, Any] = {"size": reading.size, "background": reading.background, "skip_bad": skip_bad}
-    options |= {"root": root, "labels": labels, "progress": not as_json}
+    options |= {"root": root, "labels": labels, "column": column, "progress": not as_json}
     dataset = load_dataset(source, classes=model.classes, **options)
     name, samples = _choose(dataset, split)
     _warn_if_seen(run, dataset, name)

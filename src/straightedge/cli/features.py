@@ -43,7 +43,6 @@ def command(
     What the extractor learns, it learns from the training images. An interrupted run goes on where it stopped.
     The file is read again by: straightedge fit FILE.
     """
-    from straightedge.cli.predict import parse_size
     from straightedge.data import load_dataset
     from straightedge.data.write import write_features
     from straightedge.features.base import build_extractor
@@ -54,7 +53,7 @@ def command(
     built = build_extractor(extractor, weights=weights, pool=pool, device=device)
     dataset = load_dataset(
         source,
-        size=parse_size(size) if size is not None else None,
+        size=size,
         root=root,
         skip_bad=skip_bad,
         background=background,

@@ -94,6 +94,9 @@ def command(
     labels: Annotated[
         str | None, typer.Option(help="labels of an .npy, or a table's label column", rich_help_panel=DATA)
     ] = None,
+    column: Annotated[
+        str | None, typer.Option(help="a table's embedding or image column", rich_help_panel=DATA)
+    ] = None,
     root: Annotated[
         str | None, typer.Option(help="folder with a copy of a named data set", rich_help_panel=DATA)
     ] = None,

@@ -63,11 +63,11 @@ def reading_for(
     Raises:
         InputError: ``size``, ``background``.
     """
-    from straightedge.data.folders import decoding
+    from straightedge.data.folders import decoding, parse_size
     from straightedge.image_files import Reading
 
     stored_size, stored_background = decoding_of(run_config(run))
-    wanted = parse_size(size) if size is not None else stored_size
+    wanted = parse_size(size) or stored_size
     if wanted is not None and len(model.input_shape) == 3 and wanted != model.input_shape[1:]:
         height, width = model.input_shape[1:]
         what = f"--size {size} asks for {wanted[1]} × {wanted[0]} pixels, the model takes {width} × {height}"
@@ -86,25 +86,13 @@ def run_config(run: Path) -> dict[str, Any]:
     return RunFolder.open(run).config if (run / "metrics.json").exists() else {}
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Return (height, width) of ``32`` or ``32x48``.
-
-    Raises:
-        InputError: ``size``.
-    """
-    parts = text.lower().replace("×", "x").split("x")
-    if len(parts) > 2 or not all(part.strip().isdecimal() and 0 < int(part) <= 4096 for part in parts):
-        mend = "one number of pixels, or HEIGHTxWIDTH"
-        raise InputError("size", f"{text!r} is no image size", "--size", mend)
-    return int(parts[0]), int(parts[-1])
-
-
 def decoding_of(config: dict[str, Any]) -> tuple[tuple[int, int] | None, str]:
     """Return the size and background a run's training images were decoded with, from its config.json."""
+    from straightedge.data.folders import parse_size
+
     options = config.get("options")
     options = options if isinstance(options, dict) else {}
-    size = options.get("size")
-    return (parse_size(str(size)) if size else None), str(options.get("background") or "white")
+    return parse_size(options.get("size")), str(options.get("background") or "white")
 
 
 def _row(model: LinearModel, prediction: Prediction) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def parse_size(size: Any) -> tuple[int, int] | None:
     """
     if size is None:
         return None
-    sides = size.lower().split("x") if isinstance(size, str) else size
+    sides = size.lower().replace("×", "x").split("x") if isinstance(size, str) else size
     sides = list(sides) if isinstance(sides, list | tuple) else [sides]
     sides = sides * 2 if len(sides) == 1 else sides
     try:

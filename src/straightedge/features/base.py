@@ -105,6 +105,15 @@ def build_extractor(spec: str, **options: Any) -> Extractor:
     return _construct(make, name, settings, spec)
 
 
+def has_option(spec: str, option: str) -> bool:
+    """Return whether the extractor of a spec has a setting of this name.
+
+    Raises:
+        InputError: ``extractor-unknown`` or ``extractor-option``.
+    """
+    return option in inspect.signature(_class(parse_spec(spec)[0])).parameters
+
+
 def restore_extractor(config: dict[str, Any], state: dict[str, Tensor] | None = None) -> Extractor:
     """Return the fitted extractor that gave `config` and `state` (those of a saved run).
 

@@ -54,8 +54,9 @@ class RunFiles:
         Raises:
             InputError: ``run-file-missing``, ``run-damaged``.
         """
+        text = self.read_bytes(name)
         try:
-            value = json.loads(self.read_bytes(name))
+            value = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise InputError("run-damaged", f"not JSON ({error})", str(self.path / name)) from error
         if not isinstance(value, dict):

@@ -197,7 +197,14 @@ class AscentFit:
 
     def state(self) -> dict[str, Tensor]:
         """See `one_by_one.DualFit.state`."""
-        numbers = [self._bound, self.best_objective, self.spent, self.dual, float(self.idle), float(self.epochs)]
+        numbers = [
+            self._bound,
+            self.best_objective,
+            self.spent,
+            self.dual,
+            float(self.idle),
+            float(self.epochs),
+        ]
         return {
             "W": self.W,
             "alpha": self.alpha,

@@ -31,12 +31,12 @@ class FitOptions:
         solver: "auto", or a solver's name.
         bias: "penalized" or "free".
         preprocess: See `moments.fit_affine`.
-        device: Where products run.
+        device: Where products run, the extractor's too.
         metric, folds, validation_size, one_standard_error: See `SelectionSettings`.
         protocol: Name of a published protocol, which fixes the above.
         features: Extractor of the images ("patches", "hog", ...), or None.
         weights: File with an extractor's weights.
-        size, root, skip_bad, labels, background, cache: See `load_dataset`.
+        size, root, skip_bad, labels, column, background, cache: See `load_dataset`.
         search: With sgd: a grid of learning rates and regs.
         learning_rate, epochs, batch_size, momentum, schedule: Of sgd.
         suspects: Whether training images are ranked by how likely their label is wrong.
@@ -72,6 +72,7 @@ class FitOptions:
     root: str | None = None
     skip_bad: bool = False
     labels: str | None = None
+    column: str | None = None
     background: str = "white"
     cache: bool = True
     search: bool = False

@@ -159,33 +159,24 @@ def _read(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
     """Return the dataset as read (images for the page), as fitted (features, if asked for), and the extractor."""
     images = load_dataset(
         options.source,
-        size=_size(options.size),
+        size=options.size,
         root=options.root,
         skip_bad=options.skip_bad,
         background=options.background,
         progress=options.progress,
         cache=options.cache,
         labels=options.labels,
+        column=options.column,
     )
     if options.features is None:
         return images, images, None
-    from straightedge.features.base import build_extractor
+    from straightedge.features.base import build_extractor, has_option
     from straightedge.features.cache import extract_dataset
 
-    settings: dict[str, Any] = {"weights": options.weights} if options.weights else {}
-    extractor = build_extractor(options.features, **settings)
+    device = options.device if has_option(options.features, "device") else None
+    extractor = build_extractor(options.features, weights=options.weights, device=device)
     dataset = extract_dataset(images, extractor, progress=options.progress, seed=options.seed)
     return images, dataset, extractor
-
-
-def _size(text: str | None) -> int | tuple[int, int] | None:
-    """Read ``--size``: 32, or HEIGHTxWIDTH."""
-    if text is None:
-        return None
-    parts = text.lower().split("x")
-    if not all(part.isdigit() and int(part) > 0 for part in parts) or len(parts) > 2:
-        raise InputError("size-invalid", f"size is {text!r}", mend="give 32, or HEIGHTxWIDTH such as 32x48")
-    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
 
 
 def _folder(
