@@ -5,13 +5,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest
 
-.PHONY: quickstart test test-slow test-gpu check bench docs wheel test-wheel clean help
+.PHONY: quickstart test test-slow test-gpu check fuzz bench docs wheel test-wheel clean help
 
 help:
 	@echo "make quickstart   set up, fit the embedded digits, say where the report is"
 	@echo "make test         set up what tests need and run them"
 	@echo "make check        lint, types, import layers, licences"
-	@echo "make test-slow    the tests that take minutes;  make test-gpu  those that need CUDA"
+	@echo "make test-slow    the tests that take minutes;  make test-gpu  those that need CUDA;  make fuzz  the parsers"
 	@echo "make bench        straightedge against its peers;  make docs  the site;  make test-wheel  tests on the wheel"
 
 # Installed with pip: where an index offers a CPU build of torch, pip takes it.
@@ -34,6 +34,10 @@ $(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
 	$(PIP) -r requirements/bench.txt
 	@touch $@
 
+$(VENV)/.fuzz: $(VENV)/.dev requirements/fuzz.txt
+	$(PIP) -r requirements/fuzz.txt
+	@touch $@
+
 quickstart: $(VENV)/.run
 	$(BIN)/straightedge fit digits
 
@@ -52,6 +56,11 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tests/licences.py
+
+# Ten minutes for each parser of the project's own: FUZZ_SECONDS=60 for a short look.
+fuzz: $(VENV)/.fuzz
+	for parser in idx cifar zip tar npz model run arguments; do \
+	  $(BIN)/python tests/fuzz/run.py $$parser $(FUZZ_SECONDS) || exit 1; done
 
 bench: $(VENV)/.bench
 	$(BIN)/straightedge bench

@@ -137,7 +137,7 @@ def test_rows_that_cannot_be_scored(X, code: str, says: str) -> None:
 
 def test_train_0_to_255_and_test_0_to_1_warns() -> None:
     X = images()
-    with pytest.warns(StraightedgeWarning, match="range-differs"):
+    with pytest.warns(StraightedgeWarning, match="ranges-differ"):
         make_model().scores(X / 255)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -105,7 +105,7 @@ def _compare_ranges(X: Any, block: Tensor) -> None:
     if floats and block.numel():
         low, high = float(block.min()), float(block.max())
         if low >= 0 and 0 < high <= 1:
-            warn("range-differs", f"trained on pixels 0 to 255, but these lie between {low:g} and {high:g}")
+            warn("ranges-differ", f"trained on pixels 0 to 255, but these lie between {low:g} and {high:g}")
 
 
 def _not_finite(block: Tensor, start: int) -> InputError:
