@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from straightedge.disk import ReadAhead, disk_rows
+from straightedge.disk import JoinedRows, ReadAhead, disk_rows
 from straightedge.errors import InputError
 
 MEMORY_OF_A_PASS = """
@@ -128,3 +128,11 @@ def test_what_goes_wrong_ahead_is_told_to_whoever_asks_for_it():
     with pytest.raises(InputError, match="no"):
         ahead.block(20, 30)
     assert ahead.block(30, 40) == 30
+
+
+def test_rows_of_several_sources_follow_one_another(tmp_path):
+    X = np.arange(60, dtype=np.float32).reshape(20, 3)
+    rows = JoinedRows([X[:7], saved(tmp_path, X[7:12]), X[12:]])
+    assert rows.shape == (20, 3) and rows.dtype == np.float32
+    for start, stop in ((0, 20), (3, 9), (8, 11), (6, 13), (12, 20), (5, 5)):
+        np.testing.assert_array_equal(rows.read(start, stop), X[start:stop])

@@ -7,11 +7,12 @@ block while the present one is worked on; it waits for the disk, or for Parquet,
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
@@ -100,6 +101,29 @@ def disk_rows(mapped: np.memmap[Any, Any]) -> DiskRows | None:
     except (OSError, InputError):
         return None
     return found if same else None
+
+
+class JoinedRows:
+    """Rows of several arrays or row sources, one after the other: a `RowSource` that copies nothing.
+
+    Args:
+        parts: Arrays, memory maps or row sources, rows of one shape.
+    """
+
+    def __init__(self, parts: Sequence[Any]) -> None:
+        self._parts = [disk_rows(part) or part if isinstance(part, np.memmap) else part for part in parts]
+        self._starts = [0, *itertools.accumulate(int(part.shape[0]) for part in parts)]
+        self.shape = (self._starts[-1], *(int(size) for size in parts[0].shape[1:]))
+        self.dtype = np.result_type(*(part.dtype for part in parts))
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return rows ``start:stop`` of the whole."""
+        found = []
+        for part, first in zip(self._parts, self._starts, strict=False):
+            low, high = max(start - first, 0), min(stop - first, int(part.shape[0]))
+            if low < high:
+                found.append(part.read(low, high) if hasattr(part, "read") else part[low:high])
+        return np.concatenate(found) if found else np.empty((0, *self.shape[1:]), self.dtype)
 
 
 class ReadAhead(Generic[Block]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -127,6 +128,15 @@ class FitOptions:
             raise InputError(
                 "validation-size", f"validation is {self.validation_size:g}", mend="a share, such as 0.1"
             )
+
+    @property
+    def usable_memory(self) -> int:
+        """Bytes that solvers and readers may use."""
+        if self.memory is not None:
+            return self.memory
+        if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+        return 4 << 30
 
     @property
     def chooses(self) -> bool:

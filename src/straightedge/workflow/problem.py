@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from straightedge.data import Dataset
+from straightedge.disk import JoinedRows
 from straightedge.distributed import (
     Communicator,
     RowSlice,
@@ -37,7 +38,7 @@ class Problem:
         communicator: Who owns which rows.
 
     Attributes:
-        X: Training rows of all ranks as they lie.
+        X: Training rows of all ranks as they lie, in memory or to be read.
         y: (N,) labels of all ranks.
         classes: Class names.
         affine: Fitted on the training rows.
@@ -51,13 +52,18 @@ class Problem:
         self.dataset, self.options = dataset, options
         self.communicator = communicator or local()
         self.settings = options.settings()
-        self.X, self.y = dataset.train.X, dataset.train.y
+        self.X, self.y = self._held(dataset.train.X), dataset.train.y
         self.classes = dataset.classes
         self.device = own_device(options.device)
         rows = self._own_part()
         self.affine = fit_affine(rows, options.preprocess, dataset.image_shape, self.communicator)
         self.scale = mean_square_norm(rows, self.affine, communicator=self.communicator)
         self.in_memory = rows.in_memory or isinstance(self.X, np.ndarray)
+
+    def _held(self, X: Any) -> Any:
+        """Return X in memory where it is on disk and takes at most half of what may be used."""
+        alone = isinstance(X, np.memmap) and self.communicator.size == 1
+        return np.array(X) if alone and X.nbytes <= self.options.usable_memory // 2 else X
 
     def _own_part(self) -> Rows:
         own = own_rows(self.X, self.communicator)
@@ -87,9 +93,12 @@ class Problem:
         return self._build(rows, labels, reg, settings, weights)
 
     def objective_with(self, X: Any, y: np.ndarray, reg: Sequence[float]) -> Objective:
-        """Return the objective on all training rows and further ones (in memory) together."""
+        """Return the objective on all training rows and further ones together."""
         (start, stop), (first, last) = self._own_range(len(self.y)), self._own_range(len(y))
-        both = np.concatenate([self.X[start:stop], X[first:last]])
+        own = slice_of(self.X, start, stop), slice_of(X, first, last)
+        fits = all(isinstance(part, np.ndarray) for part in own)
+        fits = fits and sum(part.nbytes for part in own) <= self.options.usable_memory // 2
+        both = np.concatenate(own) if fits else JoinedRows(own)
         labels = np.concatenate([self.y[start:stop], y[first:last]])
         return self._build(Rows(both, device=self.device), labels, reg, None, None)
 

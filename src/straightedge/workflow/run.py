@@ -270,15 +270,8 @@ def _fit(problem: Problem, stages: Stages, options: FitOptions) -> Fitted:
     if options.search:
         return fit_search(problem, stages)
     if options.chooses:
-        return fit_chosen(problem, stages, float(options.memory or default_memory()))
+        return fit_chosen(problem, stages, float(options.usable_memory))
     return fit_single(problem, stages)
-
-
-def default_memory() -> int:
-    """Return a quarter of the machine's memory, bytes."""
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
-    return 4 << 30
 
 
 def _wants_suspects(problem: Problem, fitted: Fitted, options: FitOptions) -> bool:
