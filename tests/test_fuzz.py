@@ -32,7 +32,16 @@ def unclosed_npz() -> bytes:
     return stream.getvalue()
 
 
-FOUND: list[tuple[str, bytes]] = [("zip", nameless_zip()), ("npz", unclosed_npz())]
+def huge_idx_of_nothing() -> bytes:
+    """No entries, in a shape whose other sides no array can have."""
+    return bytes([0, 0, 8, 5]) + b"".join(side.to_bytes(4, "big") for side in (0, 3, 2**24, 2**31, 2**31))
+
+
+FOUND: list[tuple[str, bytes]] = [
+    ("zip", nameless_zip()),
+    ("npz", unclosed_npz()),
+    ("idx", huge_idx_of_nothing()),
+]
 """What the fuzzers found, kept after it was mended: (parser, bytes)."""
 
 
