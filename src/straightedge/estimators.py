@@ -214,6 +214,13 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         index = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return _like(X, self.classes_[index])
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of rows whose class is predicted, by weight; tensors may lie on any device."""
+        from sklearn.metrics import accuracy_score
+
+        found, weight = _on_host(self.predict(X)), _on_host(sample_weight)
+        return float(accuracy_score(_on_host(y), found, sample_weight=weight))
+
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> Any:
         """Return log-probabilities (N, C), nats; for the softmax loss, whose scores are log-odds."""
@@ -399,6 +406,10 @@ def _like(X: Any, answer: np.ndarray) -> Any:
     if isinstance(X, Tensor) and answer.dtype.kind in "biuf":
         return torch.as_tensor(answer).to(X.device)
     return answer
+
+
+def _on_host(given: Any) -> Any:
+    return given.cpu().numpy() if isinstance(given, Tensor) else given
 
 
 def _print_row(row: dict[str, Any]) -> None:

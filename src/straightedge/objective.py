@@ -125,6 +125,8 @@ class Objective:
         self.loss = loss
         self.reg = torch.as_tensor(list(reg), dtype=torch.float64)
         self.affine = affine or AffineMap.identity(rows.n_features)
+        double: dict[str, Any] = {"dtype": torch.float64, "device": self.device}
+        self._map = (self.affine.shift.to(**double), self.affine.scale.to(**double))
         self.bias = _checked_bias(bias)
         self.communicator = communicator or local()
         self.dtype = dtype
@@ -192,7 +194,7 @@ class Objective:
         if self.weights is None:
             flat /= self.n_total
         scalars, raw = self._sums_of(flat)
-        shift, scale = self.affine.shift.to(raw), self.affine.scale.to(raw)
+        shift, scale = self._map
         body = scale * (raw[:, :-1] - shift * raw[:, -1:])  # the chain rule of the fold
         return scalars[: counts[-1]].cpu(), torch.cat([body, raw[:, -1:]], dim=1).view(K, C, width)
 
@@ -200,7 +202,7 @@ class Objective:
         self, W: Tensor, score_function: ScoreFunction, gradient: bool, block_rows: int
     ) -> tuple[Tensor, int]:
         """Return this rank's sums, laid out for one all-reduce, and the number of quantities."""
-        folded = _folded(W, self.affine, self.dtype, self.device)
+        folded = _folded(W, self._map, self.dtype, self.device)
         spans = block_spans(self.rows.n_samples, block_rows, self._fold_edges())
 
         def work(share: Iterator[tuple[int, int]]) -> _PassSums:
@@ -472,16 +474,19 @@ class _PassSums:
         self.products.use(weight, offset)
 
 
-def _folded(W: Tensor, affine: AffineMap, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Fold the affine map into W and lay it out for the products.
+def _folded(
+    W: Tensor, affine: tuple[Tensor, Tensor], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Fold the affine map, its shift and scale on the device, into W and lay it out for the products.
 
     Returns:
         weight (M, D) and offset (M,), M = K·C padded with zero rows to a multiple of 8, at least 16: narrow
         products hit slow paths of the BLAS (measured in benchmarks/pass.py).
     """
     flat = W.to(device=device, dtype=torch.float64).flatten(0, 1)
-    weight = flat[:, :-1] * affine.scale.to(flat)
-    offset = flat[:, -1] - weight @ affine.shift.to(flat)
+    shift, scale = affine
+    weight = flat[:, :-1] * scale
+    offset = flat[:, -1] - weight @ shift
     rows = max(16, -(-flat.shape[0] // 8) * 8) if device.type == "cpu" else flat.shape[0]
     padded = torch.zeros(rows, weight.shape[1], dtype=dtype, device=device)
     padded[: len(weight)] = weight

@@ -8,6 +8,7 @@ float copy of the data is never made.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -26,6 +27,12 @@ class AffineMap:
     shift: Tensor
     scale: Tensor
     kind: str = "none"
+
+    @cached_property
+    def spread(self) -> float:
+        """The largest scale of a feature that is used over the smallest; 1 where none is."""
+        used = self.scale[self.scale != 0].abs()
+        return float(used.max() / used.min()) if len(used) else 1.0
 
     @classmethod
     def identity(cls, n_features: int) -> AffineMap:

@@ -54,7 +54,7 @@ def fused_apply(rows: Rows, dtype: torch.dtype, affine: AffineMap) -> bool:
     """Return whether a pass over these rows uses the fused kernels."""
     if dtype != torch.float32 or rows.dtype_name not in KINDS or not switched_on(rows.device):
         return False
-    return not KINDS[rows.dtype_name].scaled or _spread(affine) <= WIDEST_SPREAD
+    return not KINDS[rows.dtype_name].scaled or affine.spread <= WIDEST_SPREAD
 
 
 def switched_on(device: torch.device) -> bool:
@@ -90,11 +90,6 @@ def _runs_on(index: int | None) -> bool:
         )
         return False
     return True
-
-
-def _spread(affine: AffineMap) -> float:
-    used = affine.scale[affine.scale != 0].abs()
-    return float(used.max() / used.min()) if len(used) else 1.0
 
 
 def default_block_rows(rows: Rows, n_columns: int, dtype: torch.dtype, affine: AffineMap) -> int:

@@ -146,14 +146,17 @@ class WhitenedLBFGS:
     def _two_loop(self, gradient: Tensor) -> Tensor:
         q = gradient.clone()
         weights: list[Tensor] = []
-        pairs = list(zip(self.steps, self.changes, self.inverse_curvature, strict=True))
+        known = (
+            torch.stack(self.inverse_curvature).to(q).unbind() if self.steps else ()
+        )  # one copy, no waiting
+        pairs = list(zip(self.steps, self.changes, known, strict=True))
         for step, change, inverse in reversed(pairs):
-            weight = (inverse * _dot(step, q).cpu()).to(q)[:, None, None]
+            weight = (inverse * _dot(step, q))[:, None, None]
             q -= weight * change
             weights.append(weight)
         q = self._metric.solve(q) * self.scale.to(q)[:, None, None]
         for (step, change, inverse), weight in zip(pairs, reversed(weights), strict=True):
-            q += (weight - (inverse * _dot(change, q).cpu()).to(q)[:, None, None]) * step
+            q += (weight - (inverse * _dot(change, q))[:, None, None]) * step
         return q.neg_()
 
     def _progress(self, evaluation: Evaluation, at: Tensor | None = None) -> Progress:
