@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).with_name("fuzz")))
 import parsers
@@ -37,10 +38,22 @@ def huge_idx_of_nothing() -> bytes:
     return bytes([0, 0, 8, 5]) + b"".join(side.to_bytes(4, "big") for side in (0, 3, 2**24, 2**31, 2**31))
 
 
+def misnamed_zip() -> bytes:
+    """A member whose own header has a name that is no UTF-8; the list at the end has a good one."""
+    picture = io.BytesIO()
+    Image.new("L", (4, 4)).save(picture, "PNG")
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in ("a/é.png", "b/é.png"):
+            archive.writestr(name, picture.getvalue())
+    return stream.getvalue().replace("é".encode(), b"\xf7\xa9", 1)
+
+
 FOUND: list[tuple[str, bytes]] = [
     ("zip", nameless_zip()),
     ("npz", unclosed_npz()),
     ("idx", huge_idx_of_nothing()),
+    ("zip", misnamed_zip()),
 ]
 """What the fuzzers found, kept after it was mended: (parser, bytes)."""
 

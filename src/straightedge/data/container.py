@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -129,6 +130,9 @@ BROKEN = (
     lzma.LZMAError,
     NotImplementedError,  # a compression that is not known
     RuntimeError,  # a member that claims to be encrypted after all
+    ValueError,  # a name that is no UTF-8, a place before the beginning
+    OverflowError,  # a place beyond what a file can have
+    struct.error,
 )
 
 
