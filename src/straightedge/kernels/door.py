@@ -75,7 +75,9 @@ def switched_on(device: torch.device) -> bool:
 def _runs_on(index: int | None) -> bool:
     """Try a small product on a CUDA device: Triton may be missing, or find no compiler for its launchers."""
     device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
-    if find_spec("triton") is None or torch.cuda.get_device_capability(device) < (8, 0):
+    if find_spec("triton") is None or torch.version.hip is not None:
+        return False
+    if torch.cuda.get_device_capability(device) < (8, 0):
         return False
     from straightedge.kernels.fused import trial
 

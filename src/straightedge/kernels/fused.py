@@ -104,12 +104,13 @@ class FusedProducts:
         S = self._scores[: n * n_columns].view(n, n_columns)
         tiles = self._tiles_for(n_columns)
         programs = triton.cdiv(n, tiles.long) * triton.cdiv(n_columns, tiles.columns)
-        score_kernel[(programs,)](
-            self._block, self._parts, self._unscale, self._offset, S, *self._sizes(n, n_columns),
-            self._parts[0].numel(), **self._numbers(),
-            ROWS=tiles.long, COLUMNS=tiles.columns, FEATURES=tiles.step, GROUP=8,
-            num_warps=tiles.warps, num_stages=tiles.stages,
-        )  # fmt: skip
+        with torch.cuda.device_of(S):  # Triton launches on the current device
+            score_kernel[(programs,)](
+                self._block, self._parts, self._unscale, self._offset, S, *self._sizes(n, n_columns),
+                self._parts[0].numel(), **self._numbers(),
+                ROWS=tiles.long, COLUMNS=tiles.columns, FEATURES=tiles.step, GROUP=8,
+                num_warps=tiles.warps, num_stages=tiles.stages,
+            )  # fmt: skip
         return S
 
     def add_gradient(self, A: Tensor) -> None:
@@ -121,12 +122,13 @@ class FusedProducts:
         rows_a_share = triton.cdiv(triton.cdiv(n, shares), tiles.step) * tiles.step
         largest = torch.linalg.vector_norm(A, float("inf"), dim=0) if self._kind.scaled else A[0]
         scale, unscale = column_scale(largest, self._kind)
-        gradient_kernel[(programs, shares)](
-            self._block, A, scale, unscale, self._sums, *self._sizes(n, n_columns), A.stride(0), rows_a_share,
-            **self._numbers(), TRUNCATE=self._kind.operand == torch.bfloat16,
-            ROWS=tiles.step, COLUMNS=tiles.columns, FEATURES=tiles.long,
-            num_warps=tiles.warps, num_stages=tiles.stages,
-        )  # fmt: skip
+        with torch.cuda.device_of(A):
+            gradient_kernel[(programs, shares)](
+                self._block, A, scale, unscale, self._sums, *self._sizes(n, n_columns), A.stride(0), rows_a_share,
+                **self._numbers(), TRUNCATE=self._kind.operand == torch.bfloat16,
+                ROWS=tiles.step, COLUMNS=tiles.columns, FEATURES=tiles.long,
+                num_warps=tiles.warps, num_stages=tiles.stages,
+            )  # fmt: skip
 
     def take(self) -> Tensor:
         """See `Products.take`."""
@@ -172,11 +174,12 @@ def fused_loss(name: str, S: Tensor, y: Tensor) -> Tensor:
     shape = {"ROWS": rows, "CLASSES": classes}
     arguments = (S, y, values, n, n_configs, n_classes, S.stride(0))
     grid = (triton.cdiv(n, rows), n_configs)
-    if name == "softmax":
-        softmax_kernel[grid](*arguments, limit, **shape)
-    else:
-        squared = name == "squared_hinge"
-        hinge_kernel[grid](*arguments, limit**0.5 if squared else limit, **shape, SQUARED=squared)
+    with torch.cuda.device_of(S):
+        if name == "softmax":
+            softmax_kernel[grid](*arguments, limit, **shape)
+        else:
+            squared = name == "squared_hinge"
+            hinge_kernel[grid](*arguments, limit**0.5 if squared else limit, **shape, SQUARED=squared)
     return values
 
 
