@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from straightedge import protocols
@@ -14,6 +15,7 @@ from straightedge.fitting import checked_reg
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
 from straightedge.selection import (
+    DEFAULT_SIZE,
     Choice,
     SelectionSettings,
     choose,
@@ -21,6 +23,7 @@ from straightedge.selection import (
     default_grid,
     fold_of_rows,
     hold_out,
+    joined,
     judge,
     rule_in_words,
     solve_path,
@@ -33,6 +36,10 @@ from straightedge.workflow.stages import Stages
 DEFAULT_REG = 5e-5  # of the mean square norm of a row
 SEARCH_RATES = (0.3, 1.0, 3.0, 10.0)  # of the natural learning rate
 SEARCH_REGS = (1e-7, 1e-6, 1e-5, 1e-4)  # of the mean square norm of a row
+FURTHER, MOST_FURTHER = (
+    4,
+    8,
+)  # values tried at once below the default grid, and in all, where its least did best
 SUSPECT_FOLDS = 5
 SUSPECT_TOL = 1e-2  # a ranking does not need more
 
@@ -55,7 +62,6 @@ class Fitted:
         path_points: (reg, W (C, D + 1)) of every value tried.
         trace: All trace rows.
         grid: Facts of an SGD search: the heads' learning rates.
-        trained_on: Indices of the training rows W was fitted on; None for all.
         trained_on: Indices of the training rows W was fitted on; None for all.
     """
 
@@ -108,14 +114,26 @@ def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
     selection = options.selection()
     if options.folds is not None:
         return _chosen_by_folds(problem, stages, selection, memory)
-    train, X_validation, held_out, y_validation = _validation(problem, selection)
+    train, *held_out = _validation(problem, selection)
     n_train = len(problem.y) if train is None else len(train)
-    grid = grid_of(problem, n_train)
-    path = solve_path(
-        lambda part: problem.objective(part, train), grid, problem.settings, memory=memory, solve=stages.solve
-    )
-    scores = problem.scores(path.W, X_validation, held_out)
-    choice = _choice(problem, selection, scores, y_validation, grid, path)
+    grid, path, scores = grid_of(problem, n_train), None, None
+    part, W = grid, None
+    while part:
+        more = solve_path(
+            lambda reg: problem.objective(reg, train),
+            part,
+            problem.settings,
+            memory=memory,
+            W=W,
+            solve=stages.solve,
+        )
+        found = problem.scores(more.W, *held_out[:2])
+        path = more if path is None else joined([path, more])
+        scores = found if scores is None else torch.cat([scores, found], dim=1)
+        choice = _choice(problem, selection, scores, held_out[2], grid, path)
+        part = _further(problem, grid, choice.index)
+        W = path.W[-1:].expand(len(part), -1, -1)
+        grid = [*grid, *part]
     final, reg = _refit(problem, stages, choice, train, n_train)
     return Fitted(
         final.W[0],
@@ -125,10 +143,19 @@ def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
         0,
         choice,
         choice.scores,
-        y_validation,
-        path_points=list(zip(grid, path.W, strict=True)),
-        trace=path.trace + final.trace,
+        held_out[2],
+        path_points=list(zip(grid, choice.path.W, strict=True)),
+        trace=choice.path.trace + final.trace,
     )
+
+
+def _further(problem: Problem, grid: list[float], chosen: int) -> list[float]:
+    """Return smaller values to try, in the grid's own steps, where the least of our own grid did best; or none."""
+    ours = problem.options.regs is None and problem.options.protocol is None
+    if not ours or chosen != len(grid) - 1 or len(grid) >= DEFAULT_SIZE + MOST_FURTHER:
+        return []
+    step = grid[-1] / grid[-2]
+    return [float(f"{grid[-1] * step**k:.3g}") for k in range(1, FURTHER + 1)]
 
 
 def _validation(
@@ -179,8 +206,6 @@ def _refit(
     start = choice.path.W[choice.index][None]
     if own is None:
         return stages.solve(problem.objective([reg]), problem.settings, W=start), reg
-    if hasattr(problem.X, "read") or isinstance(problem.X, np.memmap):
-        return problem_solution(choice), choice.reg  # two sources on disk are not one: the path's W stands
     objective = problem.objective_with(own.X, own.y, [reg])
     return stages.solve(objective, problem.settings, W=start), reg
 
