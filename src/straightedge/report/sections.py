@@ -20,7 +20,7 @@ def heading(run: Run) -> Section:
     metrics, dataset = run.metrics, run.dataset
     split, judged = run.judged
     name = str(dataset.get("name") or run.config.get("source") or "a data set")
-    name = name.rstrip("/").rsplit("/", 1)[-1] or name  # of a path, what people call it; the whole is further down
+    name = name.rstrip("/").rsplit("/", 1)[-1] or name  # of a path what people call it
     gap = metrics.get("gap")
     return {
         "title": f"{loss_name(run)} on {name}",
