@@ -481,7 +481,7 @@ def _folded(
 
     Returns:
         weight (M, D) and offset (M,), M = K·C padded with zero rows to a multiple of 8, at least 16: narrow
-        products hit slow paths of the BLAS (measured in benchmarks/pass.py).
+        products hit slow paths of the BLAS (`straightedge bench --only pass`).
     """
     flat = W.to(device=device, dtype=torch.float64).flatten(0, 1)
     shift, scale = affine

@@ -23,9 +23,7 @@ from straightedge.rows import Rows
 
 SWITCH = "STRAIGHTEDGE_KERNELS"
 CHOICES = ("auto", "portable", "fused")
-WIDEST_SPREAD = (
-    2.0**16
-)  # of the scales of features: beyond, a column's smallest weights leave float16's range
+WIDEST_SPREAD = 2.0**16  # of features' scales: beyond, a column's smallest weights leave float16's range
 DEVICE_BLOCK_ROWS = 16384
 LARGEST_SCORES = 2**28  # entries of a block of scores, 1 GiB
 LARGEST_COPY = 2**29  # bytes of a block of rows that are gathered, or copied from the host

@@ -146,9 +146,8 @@ class WhitenedLBFGS:
     def _two_loop(self, gradient: Tensor) -> Tensor:
         q = gradient.clone()
         weights: list[Tensor] = []
-        known = (
-            torch.stack(self.inverse_curvature).to(q).unbind() if self.steps else ()
-        )  # one copy, no waiting
+        # copied at once: a device is not waited for at every pair
+        known = torch.stack(self.inverse_curvature).to(q).unbind() if self.steps else ()
         pairs = list(zip(self.steps, self.changes, known, strict=True))
         for step, change, inverse in reversed(pairs):
             weight = (inverse * _dot(step, q))[:, None, None]
