@@ -49,7 +49,10 @@ def forked_fit(options: FitOptions, after: float | None = None, number: int = si
     """Fit in a fork, as the command does, and stop it after some seconds; return the exit status."""
     child = os.fork()
     if child == 0:
-        os._exit(_fit_here(options))
+        try:
+            os._exit(_fit_here(options))
+        except KeyboardInterrupt:  # before anything had begun
+            os._exit(130)
     if after is not None:
         time.sleep(after)
         os.kill(child, number)
@@ -58,8 +61,8 @@ def forked_fit(options: FitOptions, after: float | None = None, number: int = si
 
 
 def _fit_here(options: FitOptions) -> int:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         run_command(options, as_json=True)
     except typer.Exit as end:
         return end.exit_code
@@ -138,7 +141,10 @@ def seconds_to_stop(folder: Path, presses: int) -> dict[str, float]:
     )
     child = os.fork()
     if child == 0:
-        os._exit(_fit_here(options))
+        try:
+            os._exit(_fit_here(options))
+        except KeyboardInterrupt:  # before anything had begun
+            os._exit(130)
     state = out.with_name(f".{out.name}.partial") / "checkpoint.safetensors"
     while not state.exists():
         time.sleep(0.01)
