@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from straightedge import protocols
@@ -15,7 +14,6 @@ from straightedge.fitting import checked_reg
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
 from straightedge.selection import (
-    DEFAULT_SIZE,
     Choice,
     SelectionSettings,
     choose,
@@ -23,7 +21,6 @@ from straightedge.selection import (
     default_grid,
     fold_of_rows,
     hold_out,
-    joined,
     judge,
     rule_in_words,
     solve_path,
@@ -33,7 +30,8 @@ from straightedge.solvers.sgd import MinibatchSGD
 from straightedge.workflow.problem import Problem
 from straightedge.workflow.stages import Stages
 
-DEFAULT_REG = 5e-5  # of the mean square norm of a row
+DEFAULT_REG = 5e-5  # of the mean square norm of a row of pixels, whose spectrum is steep
+STANDARD_REG = 5e-4  # of the mean square of a standardised feature: C = 1 at a thousand samples
 SEARCH_RATES = (0.3, 1.0, 3.0, 10.0)  # of the natural learning rate
 SEARCH_REGS = (1e-7, 1e-6, 1e-5, 1e-4)  # of the mean square norm of a row
 FURTHER, MOST_FURTHER = (
@@ -80,10 +78,17 @@ class Fitted:
     trained_on: np.ndarray | None = None
 
 
+def _natural_reg(problem: Problem) -> float:
+    """Return a reg of two digits from the data's scale, for those who ask for none."""
+    if problem.affine.kind == "standardize":
+        return float(f"{STANDARD_REG * problem.scale / problem.affine.n_features:.2g}")
+    return float(f"{DEFAULT_REG * problem.scale:.2g}")
+
+
 def fit_single(problem: Problem, stages: Stages) -> Fitted:
     """Fit one value of reg on all training samples."""
     options = problem.options
-    reg = options.reg if options.reg is not None else float(f"{DEFAULT_REG * problem.scale:.2g}")
+    reg = options.reg if options.reg is not None else _natural_reg(problem)
     checked_reg(reg, exact=options.solver != "sgd")
     if options.solver == "sgd":
         rate = [options.learning_rate] if options.learning_rate else None
@@ -114,26 +119,14 @@ def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
     selection = options.selection()
     if options.folds is not None:
         return _chosen_by_folds(problem, stages, selection, memory)
-    train, *held_out = _validation(problem, selection)
+    train, X_validation, held_out, y_validation = _validation(problem, selection)
     n_train = len(problem.y) if train is None else len(train)
-    grid, path, scores = grid_of(problem, n_train), None, None
-    part, W = grid, None
-    while part:
-        more = solve_path(
-            lambda reg: problem.objective(reg, train),
-            part,
-            problem.settings,
-            memory=memory,
-            W=W,
-            solve=stages.solve,
-        )
-        found = problem.scores(more.W, *held_out[:2])
-        path = more if path is None else joined([path, more])
-        scores = found if scores is None else torch.cat([scores, found], dim=1)
-        choice = _choice(problem, selection, scores, held_out[2], grid, path)
-        part = _further(problem, grid, choice.index)
-        W = path.W[-1:].expand(len(part), -1, -1)
-        grid = [*grid, *part]
+    grid = grid_of(problem, n_train)
+    path = solve_path(
+        lambda part: problem.objective(part, train), grid, problem.settings, memory=memory, solve=stages.solve
+    )
+    scores = problem.scores(path.W, X_validation, held_out)
+    choice = _choice(problem, selection, scores, y_validation, grid, path)
     final, reg = _refit(problem, stages, choice, train, n_train)
     return Fitted(
         final.W[0],
@@ -143,19 +136,10 @@ def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
         0,
         choice,
         choice.scores,
-        held_out[2],
-        path_points=list(zip(grid, choice.path.W, strict=True)),
-        trace=choice.path.trace + final.trace,
+        y_validation,
+        path_points=list(zip(grid, path.W, strict=True)),
+        trace=path.trace + final.trace,
     )
-
-
-def _further(problem: Problem, grid: list[float], chosen: int) -> list[float]:
-    """Return smaller values to try, in the grid's own steps, where the least of our own grid did best; or none."""
-    ours = problem.options.regs is None and problem.options.protocol is None
-    if not ours or chosen != len(grid) - 1 or len(grid) >= DEFAULT_SIZE + MOST_FURTHER:
-        return []
-    step = grid[-1] / grid[-2]
-    return [float(f"{grid[-1] * step**k:.3g}") for k in range(1, FURTHER + 1)]
 
 
 def _validation(
