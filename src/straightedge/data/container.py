@@ -112,7 +112,10 @@ class Container:
 
     def _read(self, item: Item) -> bytes:
         if isinstance(self._archive, zipfile.ZipFile):
-            return self._archive.read(item.handle)
+            try:
+                return self._archive.read(item.handle)
+            except ValueError as error:  # a place before the beginning
+                raise zipfile.BadZipFile(str(error)) from error
         if isinstance(self._archive, tarfile.TarFile):
             file = self._archive.extractfile(item.handle)
             data = file.read() if file is not None else b""
@@ -130,7 +133,7 @@ BROKEN = (
     lzma.LZMAError,
     NotImplementedError,  # a compression that is not known
     RuntimeError,  # a member that claims to be encrypted after all
-    ValueError,  # a name that is no UTF-8, a place before the beginning
+    UnicodeError,  # a name that is no UTF-8
     OverflowError,  # a place beyond what a file can have
     struct.error,
 )
