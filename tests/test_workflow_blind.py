@@ -45,7 +45,7 @@ def fitted(folder: Path, order: np.ndarray, change: dict[str, Any]) -> RunFolder
     [
         pytest.param({"reg": 1e-2}, id="one value"),
         pytest.param({"path": True, "regs": [1e-4, 1e-3, 1e-2, 1e-1]}, id="path"),
-        pytest.param({"path": True, "loss": "svm", "regs": [1e-3, 1e-2, 1e-1]}, id="path of the svm"),
+        pytest.param({"path": True, "loss": "svm", "regs": [1e-2, 1e-1]}, id="path of the svm"),
         pytest.param({"regs": [1e-3, 1e-2], "folds": 3, "metric": "log_loss"}, id="folds"),
         pytest.param({"regs": [1e-3, 1e-2, 1e-1], "one_standard_error": True}, id="one standard error"),
         pytest.param({"solver": "sgd", "search": True, "epochs": 2}, id="search of sgd"),
