@@ -5,13 +5,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest
 
-.PHONY: quickstart test test-slow test-gpu check fuzz bench docs wheel test-wheel clean help
+.PHONY: quickstart test test-long test-slow test-gpu check fuzz bench docs wheel test-wheel clean help
 
 help:
 	@echo "make quickstart   set up, fit the embedded digits, say where the report is"
 	@echo "make test         set up what tests need and run them"
 	@echo "make check        lint, types, import layers, licences"
-	@echo "make test-slow    the tests that take minutes;  make test-gpu  those that need CUDA;  make fuzz  the parsers"
+	@echo "make test-long    what takes many seconds;  make test-slow  what takes minutes;  make test-gpu  those that need CUDA;  make fuzz  the parsers"
 	@echo "make bench        straightedge against its peers;  make docs  the site;  make test-wheel  tests on the wheel"
 
 # Installed with pip: where an index offers a CPU build of torch, pip takes it.
@@ -43,6 +43,10 @@ quickstart: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(PYTEST) -n 2 --dist worksteal
+
+# What takes many seconds a test: notebooks, kills, the benchmarks' own parts. CI runs it after make test.
+test-long: $(VENV)/.dev
+	$(PYTEST) -n 2 --dist worksteal -m "long and not slow and not gpu"
 
 test-slow: $(VENV)/.dev
 	$(PYTEST) -m "slow and not gpu"

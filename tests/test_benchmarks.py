@@ -110,14 +110,14 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
         return run("digits", ("memory",), options, out, limit=120), out
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_part_gives_an_entry(results: tuple[dict, Path]) -> None:
     keys = list(results[0]["entries"])
     races = ["softmax reg=0.1", "svm reg=0.1", "crammer_singer reg=0.1"]
     assert keys == ["pass K=1", "pass K=4", *races, "path", "folds", "memory"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_file_is_strict_json_with_machine_versions_and_yardsticks(results: tuple[dict, Path]) -> None:
     read = json.loads(results[1].read_text(encoding="utf-8"))
     assert read["machine"]["cores"] >= 1
@@ -128,7 +128,7 @@ def test_the_file_is_strict_json_with_machine_versions_and_yardsticks(results: t
             assert entry["load"] >= 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_race_holds_all_solvers_to_one_objective(results: tuple[dict, Path]) -> None:
     entry = results[0]["entries"]["softmax reg=0.1"]
     values = {solver["name"]: solver["objective"] for solver in entry["solvers"]}
@@ -137,7 +137,7 @@ def test_the_race_holds_all_solvers_to_one_objective(results: tuple[dict, Path])
     assert all(solver["gap"] <= entry["tol"] for solver in entry["solvers"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_page_has_a_section_for_every_part(results: tuple[dict, Path]) -> None:
     page = results[1].with_suffix(".md").read_text(encoding="utf-8")
     for title, _, _ in table.SECTIONS:
@@ -145,7 +145,7 @@ def test_the_page_has_a_section_for_every_part(results: tuple[dict, Path]) -> No
     assert "| sklearn-lbfgs | " in page
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_chart_draws_every_solver(results: tuple[dict, Path]) -> None:
     svg = results[1].with_name("tiny-softmax-0.1.svg").read_text(encoding="utf-8")
     tree = ElementTree.fromstring(svg)
@@ -157,7 +157,7 @@ def test_the_chart_draws_every_solver(results: tuple[dict, Path]) -> None:
         assert all(math.isfinite(y) for _, y in points)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_results_of_other_data_are_not_mixed(results: tuple[dict, Path]) -> None:
     with pytest.raises(ValueError, match="other data"):
         run("digits", ("memory",), Options(), results[1], limit=100)

@@ -152,7 +152,7 @@ CODES = {
     ("name", "code", "more"),
     [
         ("dies", "rank-lost", {}),
-        ("fails", "its-code", {}),
+        pytest.param("fails", "its-code", {}, marks=pytest.mark.long),
         pytest.param("sleeps", "ranks-timeout", {"STRAIGHTEDGE_RANK_TIMEOUT": 4}, marks=pytest.mark.slow),
     ],
 )

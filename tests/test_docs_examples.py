@@ -41,6 +41,7 @@ def test_a_notebook_is_its_source_without_outputs(source: Path) -> None:
     assert all(not cell.get("outputs") for cell in notebook["cells"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(notebook: Path, tmp_path: Path) -> None:
     pytest.importorskip("nbclient", reason="no nbclient")

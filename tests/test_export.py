@@ -89,7 +89,7 @@ def digits_model(loss: str = "softmax", n_classes: int = 10) -> tuple[LinearMode
     return LinearModel.from_fit(torch.from_numpy(W), affine, classes, **settings), X
 
 
-@pytest.mark.parametrize("loss", ["softmax", "svm"])
+@pytest.mark.parametrize("loss", ["softmax", pytest.param("svm", marks=pytest.mark.long)])
 @pytest.mark.parametrize("to", ["onnx", "torch", "sklearn"])
 def test_artefact_gives_the_scores_of_predict_on_1000_real_images(tmp_path: Path, to: str, loss: str) -> None:
     model, X = digits_model(loss)

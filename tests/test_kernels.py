@@ -81,6 +81,7 @@ def test_features_of_unlike_scales_keep_the_portable_products(interpreted: dict)
         pytest.param((*EVERY_PRODUCT, "losses:1024"), id="all", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.long
 def test_kernels_compile_for_hopper_and_use_its_matrix_units(wanted: tuple[str, ...], tmp_path: Path) -> None:
     built = program("kernel_builds.py", "90", *wanted, TRITON_CACHE_DIR=str(tmp_path))
     for name, kernels_ in built.items():

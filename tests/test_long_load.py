@@ -46,7 +46,7 @@ def growth(folder: Path, fits: int) -> float:
     return resident() / before - 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_twenty_fits_leave_memory_and_threads_as_they_were(tmp_path: Path) -> None:
     assert growth(tmp_path, 20) < LARGEST_GROWTH
 

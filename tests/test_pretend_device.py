@@ -78,7 +78,7 @@ def test_the_pretended_device_computes_and_counts() -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("bias", ["penalized", pytest.param("free", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("bias", ["penalized", pytest.param("free", marks=pytest.mark.long)])
 def test_solvers_stay_on_the_device(loss: str, bias: str) -> None:
     X, y = data()
     settings = FitSettings(loss=loss, bias=bias, tol=TOL)

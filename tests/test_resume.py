@@ -73,10 +73,12 @@ def stops(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return stopped_runs(tmp_path_factory.mktemp("stops"), KINDS, 4, signal.SIGKILL)
 
 
+@pytest.mark.long
 def test_kill_9_at_random_moments_ends_in_the_same_w(stops: dict[str, Any]) -> None:
     assert sum(stops[kind].get("resumed", 0) for kind in KINDS.split(",")) >= 4, stops
 
 
+@pytest.mark.long
 def test_ctrl_c_stops_within_a_second_and_leaves_a_checkpoint(stops: dict[str, Any]) -> None:
     press, _ = stops["presses"]
     assert press["status"] == 130
@@ -86,6 +88,7 @@ def test_ctrl_c_stops_within_a_second_and_leaves_a_checkpoint(stops: dict[str, A
     assert "Traceback" not in stops["said"]
 
 
+@pytest.mark.long
 def test_a_second_ctrl_c_leaves_at_once(stops: dict[str, Any]) -> None:
     _, second = stops["presses"]
     assert second["status"] == 130
