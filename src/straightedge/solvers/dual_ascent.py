@@ -23,7 +23,7 @@ from torch import Tensor
 from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Objective
 from straightedge.solvers.hinge_products import adjoint, gather, row_weights, scores
-from straightedge.solvers.one_by_one import DualFit, OneByOne
+from straightedge.solvers.one_by_one import DualFit, OneByOne, OneHinge
 
 BLOCK_ROWS = 512
 SAFE = 0.98  # of the tolerance: a gap below this is looked at again with W computed anew
@@ -59,7 +59,7 @@ class DualAscent(OneByOne):
         return AscentFit.restored(part, self.tol, state)
 
 
-class AscentFit:
+class AscentFit(OneHinge):
     """One configuration of dual coordinate ascent; see `one_by_one.DualFit`.
 
     Args:
@@ -85,12 +85,6 @@ class AscentFit:
         self.best_weight = self.W
 
     @property
-    def loss(self) -> HingeLoss:
-        """The hinge."""
-        assert isinstance(self.objective.loss, HingeLoss)
-        return self.objective.loss
-
-    @property
     def b(self) -> Tensor:
         """(N, 1, C) dual variables in [0, 1]."""
         caps = self.caps.clamp_min(1e-300)[:, None]
@@ -110,13 +104,6 @@ class AscentFit:
     def exhausted(self) -> bool:
         """Whether epochs have stopped helping."""
         return self.idle >= PATIENCE
-
-    @property
-    def gap(self) -> float:
-        """Relative gap of the best bounds."""
-        if self.best_objective == float("inf"):
-            return float("inf")
-        return (self.best_objective - self.bound) / max(self.best_objective, 1e-300)
 
     def _renew(self) -> float:
         """Compute W from the dual variables anew; return the passes it took (none at 0)."""

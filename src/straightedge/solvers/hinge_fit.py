@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Objective
 from straightedge.solvers.hinge_hull import DualHull
 from straightedge.solvers.hinge_maps import Tangent, margin_change
 from straightedge.solvers.hinge_newton import Hessian, Metric, Model, minimise_on_span, newton_direction
 from straightedge.solvers.hinge_products import adjoint, row_weights, scores
+from straightedge.solvers.one_by_one import OneHinge
 
 FIRST_MU = 4.0  # margins are of size 1 at W = 0: every pair starts between its bounds
 WARM_MU = 0.5
@@ -29,7 +29,7 @@ TENSORS = ("W", "z", "centre", "b", "gradient", "best_weight")
 
 
 @dataclass
-class HingeFit:
+class HingeFit(OneHinge):
     """One configuration on its way.
 
     Attributes:
@@ -63,12 +63,6 @@ class HingeFit:
     idle: int = 0
     damping: float = 0.0
     strict: bool = False
-
-    @property
-    def loss(self) -> HingeLoss:
-        """The hinge."""
-        assert isinstance(self.objective.loss, HingeLoss)
-        return self.objective.loss
 
     @property
     def bound(self) -> float:
@@ -153,13 +147,6 @@ class HingeFit:
             self.best_objective, self.best_weight = value, self.W.clone()
         self.hull.add(self.b, V, conjugate)
         self.idle = 0 if self.gap < 0.999 * before else self.idle + 1
-
-    @property
-    def gap(self) -> float:
-        """Relative gap of the best bounds."""
-        if self.best_objective == float("inf"):
-            return float("inf")
-        return (self.best_objective - self.hull.bound) / max(self.best_objective, 1e-300)
 
     def advance(self) -> float:
         """Take one Newton step, after moving the centre if it is time to; return the passes it took."""

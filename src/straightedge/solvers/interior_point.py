@@ -26,7 +26,7 @@ from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHin
 from straightedge.objective import Objective
 from straightedge.solvers.hinge_maps import margin_change
 from straightedge.solvers.hinge_products import gather, row_weights
-from straightedge.solvers.one_by_one import DualFit, OneByOne
+from straightedge.solvers.one_by_one import DualFit, OneByOne, OneHinge
 
 INWARD = 0.995  # of the way to the nearest bound
 PATIENCE = 8  # steps without a better gap: rounding has the last word
@@ -59,7 +59,7 @@ class Step:
     slack: Tensor
 
 
-class InteriorFit:
+class InteriorFit(OneHinge):
     """One configuration; see `one_by_one.DualFit`.
 
     Args:
@@ -89,12 +89,6 @@ class InteriorFit:
         self._bound, self._dual_point = -float("inf"), self.b
 
     # ---------------------------------------------------------------- what `OneByOne` asks for
-
-    @property
-    def loss(self) -> HingeLoss:
-        """The hinge."""
-        assert isinstance(self.objective.loss, HingeLoss)
-        return self.objective.loss
 
     @property
     def b(self) -> Tensor:

@@ -59,6 +59,31 @@ class DualFit(Protocol):
         ...
 
 
+class OneHinge:
+    """What every `DualFit` of a hinge derives from its objective and its bounds."""
+
+    objective: Objective
+    best_objective: float
+
+    @property
+    def loss(self) -> HingeLoss:
+        """The hinge."""
+        assert isinstance(self.objective.loss, HingeLoss)
+        return self.objective.loss
+
+    @property
+    def bound(self) -> float:
+        """The best lower bound so far."""
+        raise NotImplementedError
+
+    @property
+    def gap(self) -> float:
+        """Relative gap of the best bounds."""
+        if self.best_objective == float("inf"):
+            return float("inf")
+        return (self.best_objective - self.bound) / max(self.best_objective, 1e-300)
+
+
 Fit = TypeVar("Fit", bound=DualFit)
 
 
