@@ -1,4 +1,4 @@
-"""Passes by the fused kernels beside portable ones and float64, on any device.
+"""Passes by the fused kernels and by compiled loops beside portable ones and float64, on any device.
 
 Run as a program, with TRITON_INTERPRET=1 set, it measures every case on the CPU and prints JSON: Triton decides
 when a kernel is defined whether it will be compiled or interpreted, so the interpreter has a process to itself.
@@ -105,13 +105,13 @@ def kernels(choice: str):
         os.environ.pop(SWITCH) if former is None else os.environ.update({SWITCH: former})
 
 
-def measured(case: Case, device: str = "cpu") -> dict[str, list[float]]:
-    """Return, for each result of a pass, the errors of the fused and the portable one over the largest entry."""
+def measured(case: Case, device: str = "cpu", choice: str = "fused") -> dict[str, list[float]]:
+    """Return, for each result of a pass, the errors of the chosen and the portable one over the largest entry."""
     objective, W = problem(case, device)
     with kernels("portable"):
         exact, portable = _results(objective.in_dtype(torch.float64), W), _results(objective, W)
-    with kernels("fused"):
-        assert fused_apply(objective.rows, objective.dtype, objective.affine)
+    with kernels(choice):
+        assert choice != "fused" or fused_apply(objective.rows, objective.dtype, objective.affine)
         fused = _results(objective, W)
     return {name: _errors(fused[name], portable[name], exact[name]) for name in exact}
 
@@ -128,7 +128,7 @@ def _errors(fused: torch.Tensor, portable: torch.Tensor, exact: torch.Tensor) ->
     return [float((found - exact).abs().max() / largest) for found in (fused, portable)]
 
 
-def measured_adjoint(device: str = "cpu") -> dict[str, list[float]]:
+def measured_adjoint(device: str = "cpu", choice: str = "fused") -> dict[str, list[float]]:
     """Return the errors of the product that the hinges' solver makes by itself."""
     objective, _ = problem(Case(loss="svm", dtype="uint8"), device)
     A = torch.randn(len(objective.y), 1, objective.n_classes, generator=torch.Generator().manual_seed(1))
@@ -136,14 +136,14 @@ def measured_adjoint(device: str = "cpu") -> dict[str, list[float]]:
     with kernels("portable"):
         exact = adjoint(objective.in_dtype(torch.float64), A.double(), weights)
         portable = adjoint(objective, A, weights)
-    with kernels("fused"):
+    with kernels(choice):
         return {"adjoint": _errors(adjoint(objective, A, weights), portable, exact)}
 
 
-def fits(device: str = "cpu") -> dict[str, list[float]]:
-    """Return objectives and gaps of two values of reg, fitted by fused and by portable products."""
+def fits(device: str = "cpu", faster: str = "fused") -> dict[str, list[float]]:
+    """Return objectives and gaps of two values of reg, fitted by faster and by portable products."""
     found = {}
-    for choice in ("fused", "portable"):
+    for choice in (faster, "portable"):
         with kernels(choice):
             objective, _ = problem(Case(n=60, n_features=20, n_classes=3, n_configs=2, dtype="uint8"), device)
             solution = minimize(objective, WhitenedLBFGS(), Limits(tol=1e-3))

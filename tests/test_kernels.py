@@ -1,4 +1,4 @@
-"""The fused kernels are no further from float64 than the portable products; the door gives them where they run."""
+"""Kernels are no further from float64 than the portable products; the door gives them where they run and pay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernel_cases import CASES, TOLERANCE, Case, fits, kernels, measured, measured_adjoint
+from kernel_cases import CASES, TOLERANCE, Case, fits, kernels, measured, measured_adjoint, problem
 from straightedge.errors import InputError, StraightedgeWarning
 from straightedge.kernels import PortableProducts, door, products_for
 from straightedge.kernels.splitting import KINDS, TOP, column_scale, split_weight
@@ -97,6 +97,54 @@ def test_kernels_fit_the_smallest_devices(tmp_path: Path) -> None:
     assert all(kernel["shared_memory"] <= 99 * 1024 for pair in built.values() for kernel in pair)
 
 
+# ---------------------------------------------------------------- compiled loops
+
+WIDE_ROWS = {
+    "more features than a chunk": Case(n=9, n_features=7001, dtype="uint8", n_classes=3, size=0.01),
+    "float64": Case(dtype="float64", n=45, n_classes=3),
+    "one column": Case(n=8, n_features=4, n_classes=1, dtype="float32"),
+}
+COMPILED_CASES = CASES | WIDE_ROWS
+
+
+@pytest.mark.parametrize("name", COMPILED_CASES)
+def test_compiled_loops_are_as_close_to_float64_as_torch(name: str) -> None:
+    assert_as_exact(measured(COMPILED_CASES[name], choice="compiled"))
+
+
+def test_compiled_loops_in_float64_are_those_of_torch_to_rounding() -> None:
+    objective, W = problem(replace(CASES["folds"], n=301))
+    objective = objective.in_dtype(torch.float64)
+    with kernels("portable"):
+        expected = objective.evaluate(W)
+    with kernels("compiled"):
+        found = objective.evaluate(W)
+    torch.testing.assert_close(found.gradient, expected.gradient, rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(found.objective, expected.objective, rtol=1e-13, atol=0)
+
+
+def test_the_hinges_product_and_a_fit_by_compiled_loops() -> None:
+    assert_as_exact(measured_adjoint(choice="compiled"))
+    found = fits(faster="compiled")
+    assert found["compiled"] == pytest.approx(found["portable"], rel=1e-3)
+    assert max(found["compiled"][2:]) <= 1e-3
+
+
+def test_compiled_loops_are_chosen_where_a_pass_is_long_and_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(door.SWITCH, raising=False)
+    cifar = Rows(torch.zeros(1, 1, dtype=torch.uint8).expand(50_000, 3072))
+    chosen = {
+        n: products_for(cifar, 4, torch.float32, AffineMap.identity(3072), n_columns=n) for n in (10, 160)
+    }
+    assert [type(products).__name__ for products in chosen.values()] == [
+        "CompiledProducts",
+        "PortableProducts",
+    ]
+    half = Rows(torch.zeros(1, 1, dtype=torch.float16).expand(50_000, 3072))
+    products = products_for(half, 4, torch.float32, AffineMap.identity(3072), n_columns=10)
+    assert isinstance(products, PortableProducts)
+
+
 # ---------------------------------------------------------------- splitting
 
 
@@ -129,13 +177,13 @@ ROWS, IDENTITY = Rows(torch.zeros(4, 3, dtype=torch.uint8)), AffineMap.identity(
 
 def test_the_cpu_has_portable_products_and_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(door.SWITCH, raising=False)
-    assert isinstance(products_for(ROWS, 4, torch.float32, IDENTITY), PortableProducts)
+    assert isinstance(products_for(ROWS, 4, torch.float32, IDENTITY, n_columns=5), PortableProducts)
     assert not door.switched_on(torch.device("cpu"))
 
 
 def test_an_unknown_choice_is_named() -> None:
     with kernels("quick"), pytest.raises(InputError, match="quick") as caught:
-        products_for(ROWS, 4, torch.float32, IDENTITY)
+        products_for(ROWS, 4, torch.float32, IDENTITY, n_columns=5)
     assert caught.value.code == "kernels-unknown"
 
 
@@ -143,8 +191,8 @@ def test_an_unknown_choice_is_named() -> None:
 def test_rows_without_a_kernel_stay_portable(dtype: str) -> None:
     rows = Rows(torch.zeros(4, 3, dtype=getattr(torch, dtype)))
     with kernels("fused"):
-        assert isinstance(products_for(rows, 4, torch.float32, IDENTITY), PortableProducts)
-        assert isinstance(products_for(ROWS, 4, torch.float64, IDENTITY), PortableProducts)
+        assert isinstance(products_for(rows, 4, torch.float32, IDENTITY, n_columns=5), PortableProducts)
+        assert isinstance(products_for(ROWS, 4, torch.float64, IDENTITY, n_columns=5), PortableProducts)
 
 
 def test_cuda_without_a_working_triton_falls_back_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,8 +250,6 @@ def test_large_passes_on_a_device(name: str, loss: str) -> None:
 
 @pytest.mark.gpu
 def test_the_same_pass_has_the_same_bits_on_a_device() -> None:
-    from kernel_cases import problem
-
     objective, W = problem(BIG["pixels, a path"], "cuda")
     assert door.fused_apply(objective.rows, objective.dtype, objective.affine)
     one, other = objective.evaluate(W), objective.evaluate(W)

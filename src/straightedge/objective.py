@@ -29,7 +29,7 @@ from torch import Tensor
 
 from straightedge.distributed import Communicator, guarded_sum, local
 from straightedge.errors import InputError
-from straightedge.kernels import default_block_rows, products_for, value_and_gradient
+from straightedge.kernels import default_block_rows, products_for, value_and_gradient, worth_compiling
 from straightedge.losses import Loss
 from straightedge.preprocess import AffineMap
 from straightedge.rows import BlockPool, Rows, block_spans, default_workers, with_smaller_blocks
@@ -245,8 +245,9 @@ class Objective:
                     scores[block.start : block.stop] = S
                 else:
                     scores[block.start : block.stop, block.configs] = S.to(scores.dtype)
-            return (value_and_gradient(self.loss, S, self.y[block.start : block.stop]),)
+            return (value_and_gradient(self.loss, S, self.y[block.start : block.stop], compiled=compiled),)
 
+        compiled = worth_compiling(self.rows, self.n_configs * self.n_classes)
         sums, V = self.sweep(W, score_function)
         return self.evaluation(W, sums[0], V)
 
@@ -377,7 +378,9 @@ class _PassSums:
         self.weight, self.offset = folded
         self.gradient = gradient
         K, C, width = objective.shape
-        self.products = products_for(objective.rows, block_rows, objective.dtype, objective.affine)
+        self.products = products_for(
+            objective.rows, block_rows, objective.dtype, objective.affine, n_columns=len(self.weight)
+        )
         self.products.use(self.weight, self.offset)
         self.scalars: list[Tensor] = []
         double: dict[str, Any] = {"dtype": torch.float64, "device": objective.device}
@@ -468,9 +471,8 @@ class _PassSums:
         weight, offset = self.weight, self.offset
         if self._configs is not None:
             C = self.objective.n_classes
-            used = self.objective.n_configs * C
-            weight = weight[:used].unflatten(0, (-1, C))[self._configs].flatten(0, 1)
-            offset = offset[:used].unflatten(0, (-1, C))[self._configs].flatten()
+            weight = weight.unflatten(0, (-1, C))[self._configs].flatten(0, 1)
+            offset = offset.unflatten(0, (-1, C))[self._configs].flatten()
         self.products.use(weight, offset)
 
 
@@ -480,19 +482,13 @@ def _folded(
     """Fold the affine map, its shift and scale on the device, into W and lay it out for the products.
 
     Returns:
-        weight (M, D) and offset (M,), M = K·C padded with zero rows to a multiple of 8, at least 16: narrow
-        products hit slow paths of the BLAS (`straightedge bench --only pass`).
+        weight (K·C, D) and offset (K·C,).
     """
     flat = W.to(device=device, dtype=torch.float64).flatten(0, 1)
     shift, scale = affine
     weight = flat[:, :-1] * scale
     offset = flat[:, -1] - weight @ shift
-    rows = max(16, -(-flat.shape[0] // 8) * 8) if device.type == "cpu" else flat.shape[0]
-    padded = torch.zeros(rows, weight.shape[1], dtype=dtype, device=device)
-    padded[: len(weight)] = weight
-    padded_offset = torch.zeros(rows, dtype=dtype, device=device)
-    padded_offset[: len(offset)] = offset
-    return padded, padded_offset
+    return weight.to(dtype), offset.to(dtype)
 
 
 def _checked_bias(bias: str) -> str:

@@ -1,11 +1,20 @@
-"""The door to the products of a pass: `products_for` gives the portable ones or, where they apply, the fused ones.
+"""The door to the products of a pass: `products_for` gives the portable ones or, where they apply, faster ones.
 
-Who calls need not know which: both keep the contract of `Products`. Triton is imported only behind the door.
+Who calls need not know which: all keep the contract of `Products`. Triton (fused kernels on CUDA) and Numba
+(compiled loops on the CPU) are imported only behind the door.
 """
 
 from __future__ import annotations
 
-from straightedge.kernels.base import PortableProducts, Products
-from straightedge.kernels.door import default_block_rows, products_for, value_and_gradient
+from straightedge.kernels.base import NARROWEST, PortableProducts, Products
+from straightedge.kernels.door import default_block_rows, products_for, value_and_gradient, worth_compiling
 
-__all__ = ["PortableProducts", "Products", "default_block_rows", "products_for", "value_and_gradient"]
+__all__ = [
+    "NARROWEST",
+    "PortableProducts",
+    "Products",
+    "default_block_rows",
+    "products_for",
+    "value_and_gradient",
+    "worth_compiling",
+]

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from straightedge.rows import Rows
 
+NARROWEST = 16  # columns of a product on the CPU; narrower ones hit slow paths of the BLAS
+
 
 class Products(Protocol):
     """The two products of a pass, block by block: S = X Wᵀ + offset, and Σ Aᵀ X over blocks.
@@ -16,6 +18,10 @@ class Products(Protocol):
     One worker's; used in the order `use`, then for each block `load`, `scores`, `add_gradient`, and `take` every
     few blocks. Either product may be left out.
     """
+
+    def width(self, n_columns: int) -> int:
+        """Return how many columns S has where W has ``n_columns``: those beyond are 0, and A may have them too."""
+        ...
 
     def use(self, weight: Tensor, offset: Tensor) -> None:
         """Take W (M, D), the map folded in, and offset (M,) for the blocks to come; sums pending are dropped."""
@@ -26,15 +32,15 @@ class Products(Protocol):
         ...
 
     def scores(self) -> Tensor:
-        """Return S (n, M) of the present block, a buffer that the next block overwrites."""
+        """Return S (n, width(M)) of the present block, a buffer that the next block overwrites."""
         ...
 
     def add_gradient(self, A: Tensor) -> None:
-        """Add AᵀX of the present block, A (n, M) with columns side by side."""
+        """Add AᵀX of the present block, A (n, width(M)) with columns side by side."""
         ...
 
     def take(self) -> Tensor:
-        """Return the sums (M, D) added since the last `take`, as they are; the caller adds them up in float64."""
+        """Return the sums (width(M), D) since the last `take`, as they are; the caller adds them up in float64."""
         ...
 
 
@@ -55,9 +61,17 @@ class PortableProducts:
         self._pending: Tensor | None = None
         self._taken = False
 
+    def width(self, n_columns: int) -> int:
+        """See `Products.width`: on the CPU a multiple of 8, at least `NARROWEST`."""
+        if self._buffer.device.type != "cpu":
+            return n_columns
+        return max(NARROWEST, -(-n_columns // 8) * 8)
+
     def use(self, weight: Tensor, offset: Tensor) -> None:
         """See `Products.use`."""
-        self._weight, self._offset, self._pending = weight, offset, None
+        self._weight, self._offset = padded(weight, offset, self.width(len(weight)))
+        self._pending = None
+        weight = self._weight
         if self._scores.numel() < len(self._buffer) * len(weight):
             self._scores = torch.empty(len(self._buffer) * len(weight), **_like(self._buffer))
 
@@ -85,6 +99,17 @@ class PortableProducts:
         assert self._pending is not None, "nothing has been added"
         self._taken = True
         return self._pending
+
+
+def padded(weight: Tensor, offset: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Return weight (M, D) and offset (M,) with columns of zeros up to ``width``."""
+    if width == len(weight):
+        return weight, offset
+    wide = weight.new_zeros(width, weight.shape[1])
+    wide[: len(weight)] = weight
+    wide_offset = offset.new_zeros(width)
+    wide_offset[: len(offset)] = offset
+    return wide, wide_offset
 
 
 def _like(buffer: Tensor) -> dict[str, Any]:

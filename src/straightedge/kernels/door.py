@@ -1,7 +1,9 @@
-"""Which products a pass uses: fused kernels on CUDA where Triton runs, the portable ones everywhere else.
+"""Which products a pass uses.
 
-The environment variable ``STRAIGHTEDGE_KERNELS`` decides otherwise: ``portable`` switches the kernels off,
-``fused`` asks for them on every device (on a CPU they run in Triton's interpreter: that is how they are tested).
+On CUDA fused kernels where Triton runs; on a CPU compiled loops where a pass is long and narrow; plain torch
+everywhere else. The environment variable ``STRAIGHTEDGE_KERNELS`` decides otherwise: ``portable`` is plain torch
+alone, ``compiled`` asks for the loops however small the pass, ``fused`` for Triton on every device (on a CPU its
+kernels run in the interpreter: that is how they are tested).
 """
 
 from __future__ import annotations
@@ -22,17 +24,22 @@ from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
 
 SWITCH = "STRAIGHTEDGE_KERNELS"
-CHOICES = ("auto", "portable", "fused")
+CHOICES = ("auto", "portable", "compiled", "fused")
+COMPILED_KINDS = {"uint8", "float32", "float64"}
+LONG = 10**9  # multiplications of half a pass from which loops repay the second that Numba takes to load
+WIDE = 48  # columns beyond which a BLAS is faster
 WIDEST_SPREAD = 2.0**16  # of features' scales: beyond, a column's smallest weights leave float16's range
 DEVICE_BLOCK_ROWS = 16384
 LARGEST_SCORES = 2**28  # entries of a block of scores, 1 GiB
 LARGEST_COPY = 2**29  # bytes of a block of rows that are gathered, or copied from the host
 MOST_ROWS = 2**17
 MOST_CLASSES = 8192  # of a row that a program of the loss kernels holds
-FUSED_LOSSES: tuple[type[Loss], ...] = (SoftmaxLoss, HingeLoss, SquaredHingeLoss)
+KERNEL_LOSSES: tuple[type[Loss], ...] = (SoftmaxLoss, HingeLoss, SquaredHingeLoss)
 
 
-def products_for(rows: Rows, block_rows: int, dtype: torch.dtype, affine: AffineMap) -> Products:
+def products_for(
+    rows: Rows, block_rows: int, dtype: torch.dtype, affine: AffineMap, *, n_columns: int
+) -> Products:
     """Return the products of one worker's pass.
 
     Args:
@@ -40,11 +47,16 @@ def products_for(rows: Rows, block_rows: int, dtype: torch.dtype, affine: Affine
         block_rows: Most rows of a block.
         dtype: Float type of the products; the fused ones stand in for float32 alone.
         affine: The map that will be folded into the weights.
+        n_columns: Columns of W, M = K·C.
     """
     if fused_apply(rows, dtype, affine):
         from straightedge.kernels.fused import FusedProducts
 
         return FusedProducts(rows)
+    if rows.dtype_name in COMPILED_KINDS and worth_compiling(rows, n_columns):
+        from straightedge.kernels.compiled import CompiledProducts
+
+        return CompiledProducts(rows)
     return PortableProducts(rows, block_rows, dtype)
 
 
@@ -55,15 +67,34 @@ def fused_apply(rows: Rows, dtype: torch.dtype, affine: AffineMap) -> bool:
     return not KINDS[rows.dtype_name].scaled or affine.spread <= WIDEST_SPREAD
 
 
-def switched_on(device: torch.device) -> bool:
-    """Return whether the fused kernels are to be used on a device, as far as that does not depend on the rows.
+def worth_compiling(rows: Rows, n_columns: int) -> bool:
+    """Return whether compiled loops are to do what they can of a pass over these rows.
+
+    Args:
+        rows: X.
+        n_columns: M = K·C.
+    """
+    choice = _choice()
+    if rows.device.type != "cpu" or choice not in {"auto", "compiled"} or n_columns > WIDE:
+        return False
+    return choice == "compiled" or rows.n_samples * rows.n_features * n_columns >= LONG
+
+
+def _choice() -> str:
+    """Return the value of the environment variable.
 
     Raises:
-        InputError: ``kernels-unknown`` for a value of the environment variable that means nothing.
+        InputError: ``kernels-unknown`` for one that means nothing.
     """
     choice = os.environ.get(SWITCH, "auto")
     if choice not in CHOICES:
         raise InputError("kernels-unknown", f"{SWITCH} is {choice!r}", mend=f"one of: {', '.join(CHOICES)}")
+    return choice
+
+
+def switched_on(device: torch.device) -> bool:
+    """Return whether the fused kernels are to be used on a device, as far as that does not depend on the rows."""
+    choice = _choice()
     if choice == "auto":
         return device.type == "cuda" and _runs_on(device.index)
     return choice == "fused"
@@ -109,9 +140,22 @@ def default_block_rows(rows: Rows, n_columns: int, dtype: torch.dtype, affine: A
     return max(1024, most)
 
 
-def value_and_gradient(loss: Loss, S: Tensor, y: Tensor) -> Tensor:
-    """Return what `Loss.value_and_gradient` does, by a fused kernel where there is one."""
-    fused = S.dtype == torch.float32 and type(loss) in FUSED_LOSSES and S.shape[2] <= MOST_CLASSES
+def value_and_gradient(loss: Loss, S: Tensor, y: Tensor, *, compiled: bool = False) -> Tensor:
+    """Return what `Loss.value_and_gradient` does, by a kernel where there is one.
+
+    Args:
+        loss: The loss.
+        S: (n, K, C) scores, overwritten.
+        y: (n,) labels.
+        compiled: What `worth_compiling` says of the pass.
+    """
+    if type(loss) not in KERNEL_LOSSES:
+        return loss.value_and_gradient(S, y)
+    if compiled:
+        from straightedge.kernels.compiled import compiled_loss
+
+        return compiled_loss(loss.name, S, y)
+    fused = S.dtype == torch.float32 and S.shape[2] <= MOST_CLASSES
     if fused and S.stride()[1:] == (S.shape[2], 1) and switched_on(S.device):
         from straightedge.kernels.fused import fused_loss
 

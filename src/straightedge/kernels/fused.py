@@ -87,6 +87,10 @@ class FusedProducts:
         self._block = torch.empty(0)
         self._sums: Tensor | None = None
 
+    def width(self, n_columns: int) -> int:
+        """See `Products.width`: tiles have edges of their own."""
+        return n_columns
+
     def use(self, weight: Tensor, offset: Tensor) -> None:
         """See `Products.use`."""
         self._parts, self._unscale = split_weight(weight, self._kind)

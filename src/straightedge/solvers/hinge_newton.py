@@ -26,11 +26,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from straightedge.kernels import NARROWEST
 from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Objective
 from straightedge.solvers.dual_ascent import disturbance
 from straightedge.solvers.hinge_maps import Tangent, margin_change
-from straightedge.solvers.hinge_products import NARROWEST, gather
+from straightedge.solvers.hinge_products import gather
 from straightedge.solvers.whitening import (
     FLOAT32_ABOVE,
     LARGEST_DENSE,

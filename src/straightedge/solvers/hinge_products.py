@@ -15,7 +15,6 @@ from straightedge.kernels import products_for
 from straightedge.objective import FLUSH_BLOCKS, Objective
 from straightedge.rows import block_spans
 
-NARROWEST = 16  # columns of a product on the CPU; narrower ones hit slow paths of the BLAS
 BLOCK_ROWS = {"cpu": 512}
 GATHERED = 256  # rows converted together: they stay in cache
 
@@ -62,9 +61,9 @@ def _adjoint_share(
 ) -> Tensor:
     like: dict[str, Any] = {"dtype": objective.dtype, "device": objective.device}
     n_features, C = objective.rows.n_features, A.shape[2]
-    width = max(NARROWEST, -(-C // 8) * 8) if objective.device.type == "cpu" else C
     block_rows = BLOCK_ROWS.get(objective.device.type, 16384)
-    products = products_for(objective.rows, block_rows, objective.dtype, objective.affine)
+    products = products_for(objective.rows, block_rows, objective.dtype, objective.affine, n_columns=C)
+    width = products.width(C)
     padded = torch.zeros(block_rows, width, **like)
     total = torch.zeros(width, n_features + 1, dtype=torch.float64, device=objective.device)
     count = 0

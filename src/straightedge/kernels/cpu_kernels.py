@@ -1,0 +1,181 @@
+"""The two products of a pass and three losses, compiled by Numba for CPUs.
+
+A BLAS is made for products of some size each way. A pass has thousands of features, thousands of rows and ten
+columns: there its kernels run at half of what they reach elsewhere, after rows were copied to floats and columns
+padded. These loops read rows in their own type and take four rows and two columns at a time, so that each number
+loaded is used in several multiplications; the compiler makes vectors of them.
+
+Numerics:
+    Sums run in the type of W over `CHUNK` features at a time, lane by lane: their rounding is that of a BLAS, not
+    the same bits. The losses keep the formulas, limits and subgradients of `straightedge.losses`.
+
+References:
+    Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", ACM TOMS 2008, for the tiles.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+
+CHUNK = 3072  # features worked on together: a few rows and columns of them stay in the first cache
+_SUMS = {"contract", "reassoc", "nsz", "arcp"}  # everything but the licence to assume that numbers are finite
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_SUMS)
+def _dots(x: Any, w: Any) -> Any:
+    """Return the eight products of four rows with two columns, each (n,)."""
+    x0, x1, x2, x3 = x
+    w0, w1 = w
+    kind = w0.dtype.type
+    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = kind(0)
+    for k in range(w0.shape[0]):
+        u0, u1, u2, u3 = kind(x0[k]), kind(x1[k]), kind(x2[k]), kind(x3[k])
+        a0 += u0 * w0[k]
+        a1 += u1 * w0[k]
+        a2 += u2 * w0[k]
+        a3 += u3 * w0[k]
+        b0 += u0 * w1[k]
+        b1 += u1 * w1[k]
+        b2 += u2 * w1[k]
+        b3 += u3 * w1[k]
+    return (a0, a1, a2, a3), (b0, b1, b2, b3)
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_SUMS)
+def _dot(x: np.ndarray, w: np.ndarray) -> Any:
+    """Return the product of one row with one column."""
+    total = w.dtype.type(0)
+    for k in range(w.shape[0]):
+        total += w.dtype.type(x[k]) * w[k]
+    return total
+
+
+@numba.njit(nogil=True, cache=True)
+def score_rows(X: np.ndarray, W: np.ndarray, offset: np.ndarray, S: np.ndarray) -> None:
+    """Write S = X Wᵀ + offset.
+
+    Args:
+        X: (n, D) rows in their own type.
+        W: (M, D), M even.
+        offset: (M,).
+        S: (n, M).
+    """
+    n, width = X.shape
+    S[:] = offset
+    for start in range(0, width, CHUNK):
+        stop = min(start + CHUNK, width)
+        for i in range(0, n - n % 4, 4):
+            x = X[i, start:stop], X[i + 1, start:stop], X[i + 2, start:stop], X[i + 3, start:stop]
+            for j in range(0, W.shape[0], 2):
+                left, right = _dots(x, (W[j, start:stop], W[j + 1, start:stop]))
+                for r in range(4):
+                    S[i + r, j] += left[r]
+                    S[i + r, j + 1] += right[r]
+        for i in range(n - n % 4, n):
+            for j in range(W.shape[0]):
+                S[i, j] += _dot(X[i, start:stop], W[j, start:stop])
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_SUMS)
+def _add_four(x: Any, a: Any, b: Any, g: np.ndarray, h: np.ndarray) -> None:
+    """Add four rows, times a to g and times b to h."""
+    x0, x1, x2, x3 = x
+    a0, a1, a2, a3 = a
+    b0, b1, b2, b3 = b
+    kind = g.dtype.type
+    for k in range(g.shape[0]):
+        u0, u1, u2, u3 = kind(x0[k]), kind(x1[k]), kind(x2[k]), kind(x3[k])
+        g[k] += a0 * u0 + a1 * u1 + a2 * u2 + a3 * u3
+        h[k] += b0 * u0 + b1 * u1 + b2 * u2 + b3 * u3
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_SUMS)
+def _add_one(x: np.ndarray, a: float, g: np.ndarray) -> None:
+    """Add one row, times a, to g."""
+    for k in range(g.shape[0]):
+        g[k] += a * g.dtype.type(x[k])
+
+
+@numba.njit(nogil=True, cache=True)
+def add_rows(X: np.ndarray, A: np.ndarray, G: np.ndarray) -> None:
+    """Add AᵀX to G.
+
+    Args:
+        X: (n, D) rows in their own type.
+        A: (n, M), M even.
+        G: (M, D).
+    """
+    n, width = X.shape
+    for start in range(0, width, CHUNK):
+        stop = min(start + CHUNK, width)
+        for i in range(0, n - n % 4, 4):
+            x = X[i, start:stop], X[i + 1, start:stop], X[i + 2, start:stop], X[i + 3, start:stop]
+            for j in range(0, A.shape[1], 2):
+                a = A[i, j], A[i + 1, j], A[i + 2, j], A[i + 3, j]
+                b = A[i, j + 1], A[i + 1, j + 1], A[i + 2, j + 1], A[i + 3, j + 1]
+                _add_four(x, a, b, G[j, start:stop], G[j + 1, start:stop])
+        for i in range(n - n % 4, n):
+            for j in range(A.shape[1]):
+                _add_one(X[i, start:stop], A[i, j], G[j, start:stop])
+
+
+@numba.njit(nogil=True, cache=True)
+def softmax_rows(S: np.ndarray, y: np.ndarray, limit: float, values: np.ndarray) -> None:
+    """Cross-entropy of (row, configuration) into ``values``, and p − e_y over the scores.
+
+    Args:
+        S: (n, K, C) scores, overwritten.
+        y: (n,) labels.
+        limit: `losses.base.largest_loss` of the type.
+        values: (n, K).
+    """
+    n, n_configs, n_classes = S.shape
+    for i in range(n):
+        for k in range(n_configs):
+            s = S[i, k]
+            largest = s[0]
+            for j in range(1, n_classes):
+                largest = max(largest, s[j])
+            correct = max(s[y[i]] - largest, S.dtype.type(-limit))
+            total = S.dtype.type(0)
+            for j in range(n_classes):
+                s[j] = math.exp(s[j] - largest)
+                total += s[j]
+            for j in range(n_classes):
+                s[j] /= total
+            s[y[i]] -= 1
+            values[i, k] = math.log(total) - correct
+
+
+@numba.njit(nogil=True, cache=True)
+def hinge_rows(S: np.ndarray, y: np.ndarray, limit: float, squared: bool, values: np.ndarray) -> None:
+    """Sum of the positive margins (or of their squares) into ``values``, and its gradient over the scores.
+
+    Args:
+        S: (n, K, C) scores, overwritten.
+        y: (n,) labels.
+        limit: Where margins are cut off.
+        squared: Whether margins are squared.
+        values: (n, K).
+    """
+    n, n_configs, n_classes = S.shape
+    zero, one = S.dtype.type(0), S.dtype.type(1)
+    for i in range(n):
+        for k in range(n_configs):
+            s, label = S[i, k], y[i]
+            correct = s[label]
+            total = slopes = zero
+            for j in range(n_classes):
+                z = min(max(s[j] - correct + one, zero), S.dtype.type(limit))
+                if j == label:
+                    z = zero
+                slope = z + z if squared else (one if z > zero else zero)
+                total += z * z if squared else z
+                slopes += slope
+                s[j] = slope
+            s[label] = -slopes
+            values[i, k] = total
