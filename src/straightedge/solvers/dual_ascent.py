@@ -4,10 +4,12 @@ The dual in α_i = b_i w_i/(2 reg), 0 ≤ α ≤ w_i/(2 reg), with W = −Σ_i x
 row's variables in turn and keeps W in step. Where ρ = mean ‖x̂‖²/(2 reg N) is small one row hardly disturbs
 another, and a handful of epochs do; where it is large, `hinge_alm` is faster by far.
 
-Rows are visited in a random order, drawn anew for each epoch. One worker converts the next rows while the compiled
-loop works on the present ones.
+Rows are visited in a random order, drawn anew for each epoch. After the first epochs three out of four leave out
+the rows whose variables did not change at their last visit: most have all of them at a bound, to stay. One worker
+converts the next rows while the compiled loop works on the present ones.
 
 References:
+    Joachims, "Making Large-Scale SVM Learning Practical", 1998, for leaving out variables at their bounds.
     Shalev-Shwartz and Zhang, "Stochastic Dual Coordinate Ascent Methods for Regularized Loss Minimization",
     JMLR 2013; and those of `dual_kernel`.
 """
@@ -27,6 +29,8 @@ from straightedge.solvers.one_by_one import DualFit, OneByOne, OneHinge
 
 BLOCK_ROWS = 512
 SAFE = 0.98  # of the tolerance: a gap below this is looked at again with W computed anew
+FULL_EPOCHS = 3  # at the beginning
+SHORT_EPOCHS = 3  # of the rows that still change, between two full ones
 PATIENCE = 50  # epochs without a better gap before the float type is called exhausted
 
 
@@ -76,6 +80,7 @@ class AscentFit(OneHinge):
         self.caps = self.weights / (2 * self.reg)  # K, one a row
         self.alpha = (b[:, 0].to(torch.float64) * self.caps[:, None]).to(objective.dtype)
         self.norms = torch.zeros(0, dtype=torch.float64)
+        self.changing = torch.ones(len(self.alpha), dtype=torch.bool)
         self._bound = -float("inf")
         self.best_objective = float("inf")
         self.idle = self.epochs = 0
@@ -116,9 +121,8 @@ class AscentFit(OneHinge):
 
     def advance(self) -> float:
         """Run an epoch and take its bounds; return the passes it took."""
-        cost, self.spent = 1.0 + self.spent, 0.0
         before = self.gap
-        self._epoch()
+        cost, self.spent = self._epoch() + self.spent, 0.0
         self.epochs += 1
         if not self._worth_a_look():
             return cost
@@ -152,11 +156,21 @@ class AscentFit(OneHinge):
         mean = float((self.loss.support(z)[:, 0].to(torch.float64) * self.weights).sum())
         return mean + self.reg * float(self.W.to(torch.float64).square().sum()), self._dual_value()
 
-    def _epoch(self) -> None:
-        """Visit every row once, in a new order."""
+    def _order(self) -> Tensor:
+        """Return the rows of this epoch in the order of their visits."""
+        order = torch.randperm(len(self.alpha), generator=self.generator)
+        if self.epochs < FULL_EPOCHS or (self.epochs - FULL_EPOCHS) % (SHORT_EPOCHS + 1) == SHORT_EPOCHS:
+            return order
+        return order[self.changing[order]]
+
+    def _epoch(self) -> float:
+        """Visit the rows of this epoch once, and return which part of all they are."""
         from straightedge.solvers.dual_kernel import ascend
 
-        order = torch.randperm(len(self.alpha), generator=self.generator)
+        order = self._order()
+        if not len(order):
+            return 0.0
+        former = self.alpha[order]
         fresh = not len(self.norms)
         if fresh:
             self.norms = torch.zeros(len(self.alpha), dtype=torch.float64)
@@ -166,6 +180,8 @@ class AscentFit(OneHinge):
             if fresh:
                 self.norms[index] = torch.linalg.vector_norm(rows, dim=1).to(torch.float64).square()
             ascend(rows.numpy(), index.numpy(), labels, norms, caps, W, alpha)
+        self.changing[order] = (self.alpha[order] != former).any(dim=1)
+        return len(order) / len(self.alpha)
 
     def _blocks(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (index, mapped rows) in the given order; the next ones are converted meanwhile."""
@@ -196,6 +212,7 @@ class AscentFit(OneHinge):
             "W": self.W,
             "alpha": self.alpha,
             "best_weight": self.best_weight,
+            "changing": self.changing,
             "numbers": torch.tensor(numbers, dtype=torch.float64),
             "generator": self.generator.get_state(),
         }
@@ -206,7 +223,8 @@ class AscentFit(OneHinge):
         generator = torch.Generator()
         generator.set_state(state["generator"])
         fit = cls(objective, tol, torch.zeros_like(state["alpha"])[:, None], generator)
-        fit.W, fit.alpha, fit.best_weight = (state[n].clone() for n in ("W", "alpha", "best_weight"))
+        for name in ("W", "alpha", "best_weight", "changing"):
+            setattr(fit, name, state[name].clone())
         fit._bound, fit.best_objective, fit.spent, fit.dual, idle, epochs = state["numbers"].tolist()
         fit.idle, fit.epochs = int(idle), int(epochs)
         return fit
