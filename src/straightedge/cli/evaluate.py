@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,21 +127,23 @@ def _judge(model: LinearModel, samples: Split, scores: np.ndarray, seed: int) ->
     )
 
 
-def prediction_rows(model: LinearModel, samples: Split, scores: np.ndarray) -> list[dict[str, Any]]:
-    """Return one row of predictions.csv a sample."""
+def prediction_rows(model: LinearModel, samples: Split, scores: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Yield one row of predictions.csv a sample."""
+    from straightedge.calibration import block_starts
     from straightedge.prediction import predictions_of
 
-    names = samples.names if samples.names is not None else [str(row) for row in range(samples.n)]
-    return [
-        {
-            "name": found.name,
-            "label": model.classes[int(label)],
-            "predicted": model.classes[found.label],
-            "score": found.score,
-            "probability": found.probability,
-        }
-        for found, label in zip(predictions_of(model, list(names), scores), samples.y, strict=True)
-    ]
+    for start in (starts := block_starts(scores)):
+        rows = range(start, min(start + starts.step, samples.n))
+        names = [str(row) if samples.names is None else samples.names[row] for row in rows]
+        found = predictions_of(model, names, scores[start : start + starts.step])
+        for one, row in zip(found, rows, strict=True):
+            yield {
+                "name": one.name,
+                "label": model.classes[int(samples.y[row])],
+                "predicted": model.classes[one.label],
+                "score": one.score,
+                "probability": one.probability,
+            }
 
 
 def _write(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.data.base import Split
+from straightedge.disk import disk_rows
 from straightedge.errors import InputError, warn
 
 LARGEST_HASHED = 2**29
@@ -114,7 +115,13 @@ def _top(X: Any, sample: int) -> float | None:
     """Return the largest value of some rows if none is negative, else None."""
     if not isinstance(X, np.ndarray) or X.dtype.kind not in "uif" or X.size == 0:
         return None
-    rows = X[:: max(1, X.shape[0] // sample)]
+    step = max(1, len(X) // sample)
+    file = (
+        disk_rows(X) if isinstance(X, np.memmap) else None
+    )  # the pages of a map count as this process's memory
+    rows = X[::step]
+    if file is not None:
+        rows = np.concatenate([np.asarray(file.read(row, row + 1)) for row in range(0, len(X), step)])
     top, bottom = float(np.max(rows)), float(np.min(rows))
     return top if bottom >= 0 and np.isfinite(top) else None
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from straightedge.calibration import fit_temperature, probabilities
+from straightedge.calibration import block_starts, fit_temperature, probabilities
 from straightedge.data import Dataset, Split
-from straightedge.evaluation import evaluate, hardest, suspects
+from straightedge.evaluation import Ranking, evaluate, hardest, suspects
 from straightedge.model import LinearModel
 from straightedge.workflow.choosing import Fitted
 from straightedge.workflow.problem import Problem, slice_of
 
 SHOWN = 60  # suspects and hardest images in metrics.json and on the page; the CSV files have all
 SUSPECT_SHARE = 0.02
+HARDEST_COLUMNS = ("name", "index", "label", "predicted", "probability")
 
 
 @dataclass
@@ -28,7 +30,8 @@ class Judged:
         test: The opened test split, or None.
         scores: (N, C) of the split that is shown in detail.
         shown: The split that predictions.csv and the confusion pictures are of, with its name.
-        suspects, hardest: Rows of the lists, best first.
+        suspects: Rows of the list, the most suspicious first.
+        hardest: All samples of the split that is shown, the hardest first.
         temperature: T of softmax(scores/T), or None.
     """
 
@@ -37,7 +40,7 @@ class Judged:
     shown_name: str
     scores: np.ndarray
     suspects: list[dict[str, Any]] = field(default_factory=list)
-    hardest: list[dict[str, Any]] = field(default_factory=list)
+    hardest: Ranking | None = None
     temperature: float | None = None
 
 
@@ -72,7 +75,7 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
         scores = _scores(problem, model, shown.X)
         splits["test"] = evaluate(scores, shown.y, classes, **settings)
     judged = Judged(splits, shown, shown_name, scores, temperature=temperature)
-    judged.hardest = _hardest(judged, classes)
+    judged.hardest = hardest(scores, shown.y, temperature=temperature)
     if fitted.out_of_fold is not None:
         judged.suspects = _suspects(fitted.out_of_fold, dataset.train, classes)
     return judged
@@ -93,19 +96,20 @@ def _name(split: Split, row: int) -> str:
     return str(split.names[row]) if split.names is not None else str(row)
 
 
-def _hardest(judged: Judged, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    ranking = hardest(judged.scores, judged.shown.y, temperature=judged.temperature)
-    predicted = judged.scores.argmax(axis=1)
-    return [
-        {
+def hardest_rows(
+    judged: Judged, classes: tuple[str, ...], most: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of hardest.csv, one at a time: there may be millions."""
+    assert judged.hardest is not None
+    ranking = judged.hardest if most is None else judged.hardest.head(most)
+    for row, predicted, score in zip(ranking.index, ranking.suggested, ranking.score, strict=True):
+        yield {
             "name": _name(judged.shown, int(row)),
             "index": int(row),
             "label": classes[int(judged.shown.y[row])],
-            "predicted": classes[int(predicted[row])],
+            "predicted": classes[int(predicted)],
             "probability": 1.0 - float(score),
         }
-        for row, score in zip(ranking.index, ranking.score, strict=True)
-    ]
 
 
 def _suspects(scores: np.ndarray, train: Split, classes: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -122,23 +126,22 @@ def _suspects(scores: np.ndarray, train: Split, classes: tuple[str, ...]) -> lis
     ]
 
 
-def prediction_rows(judged: Judged, model: LinearModel) -> list[dict[str, Any]]:
-    """Return the rows of predictions.csv for the split that is shown."""
-    predicted = judged.scores.argmax(axis=1)
-    best = judged.scores[np.arange(len(predicted)), predicted]
-    chances: Any = [None] * len(predicted)
-    if model.has_probabilities:
-        chances = probabilities(judged.scores, judged.temperature or 1.0).max(axis=1)
-    return [
-        {
-            "name": _name(judged.shown, row),
-            "label": model.classes[int(judged.shown.y[row])],
-            "predicted": model.classes[int(predicted[row])],
-            "score": float(best[row]),
-            "probability": None if chances[row] is None else float(chances[row]),
-        }
-        for row in range(len(predicted))
-    ]
+def prediction_rows(judged: Judged, model: LinearModel) -> Iterator[dict[str, Any]]:
+    """Yield the rows of predictions.csv for the split that is shown."""
+    for start in (starts := block_starts(judged.scores)):
+        scores = judged.scores[start : start + starts.step]
+        predicted = scores.argmax(axis=1)
+        chances: Any = [None] * len(predicted)
+        if model.has_probabilities:
+            chances = probabilities(scores, judged.temperature or 1.0).max(axis=1)
+        for i, (label, chance) in enumerate(zip(predicted, chances, strict=True)):
+            yield {
+                "name": _name(judged.shown, start + i),
+                "label": model.classes[int(judged.shown.y[start + i])],
+                "predicted": model.classes[int(label)],
+                "score": float(scores[i, label]),
+                "probability": None if chance is None else float(chance),
+            }
 
 
 def path_rows(fitted: Fitted) -> list[dict[str, Any]]:
@@ -170,4 +173,12 @@ def path_rows(fitted: Fitted) -> list[dict[str, Any]]:
     return out
 
 
-__all__ = ["Judged", "judge_splits", "path_rows", "prediction_rows", "temperature_of"]
+__all__ = [
+    "HARDEST_COLUMNS",
+    "Judged",
+    "hardest_rows",
+    "judge_splits",
+    "path_rows",
+    "prediction_rows",
+    "temperature_of",
+]

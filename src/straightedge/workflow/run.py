@@ -40,9 +40,11 @@ from straightedge.workflow.choosing import (
     out_of_fold_scores,
 )
 from straightedge.workflow.judging import (
+    HARDEST_COLUMNS,
     SHOWN,
     SUSPECT_SHARE,
     Judged,
+    hardest_rows,
     judge_splits,
     path_rows,
     prediction_rows,
@@ -338,7 +340,7 @@ def _metrics(problem: Problem, fitted: Fitted, judged: Judged, notes: list[str])
         }
     share = max(SHOWN, int(SUSPECT_SHARE * len(problem.y)))
     out["suspects"] = judged.suspects[: min(SHOWN, share)]
-    out["hardest"] = judged.hardest[:SHOWN]
+    out["hardest"] = list(hardest_rows(judged, problem.classes, SHOWN))
     out["notes"] = notes
     return out
 
@@ -362,8 +364,7 @@ def _write(
     if judged.suspects:
         shown = judged.suspects[: max(SHOWN, int(SUSPECT_SHARE * len(problem.y)))]
         run.write_csv("suspects.csv", list(shown[0]), shown)
-    if judged.hardest:
-        run.write_csv("hardest.csv", list(judged.hardest[0]), judged.hardest)
+    run.write_csv("hardest.csv", HARDEST_COLUMNS, hardest_rows(judged, problem.classes))
     if images.image_shape is not None and images is problem.dataset:
         run.write_bytes(
             "templates.png", templates_png(model.weight.numpy(), model.classes, images.image_shape)
