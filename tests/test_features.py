@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import colorsys
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
-from threadpoolctl import threadpool_limits
 
-from straightedge.errors import InputError, MissingExtraError
+from straightedge.errors import InputError, MissingExtraError, StraightedgeWarning
 from straightedge.features import dictionary, hog, hog_rows, triangle
 from straightedge.features.base import EXTRACTORS, build_extractor, parse_spec, restore_extractor
 
@@ -61,6 +61,7 @@ def test_specs_are_read(spec: str, expected: object) -> None:
         pytest.param("patches:big", "extractor-option", "presets: small", id="no such preset"),
         pytest.param("patches:centroids=5", "extractor-option", "n_centroids", id="no such option"),
         pytest.param("patches:stride=0", "extractor-option", "whole number", id="stride 0"),
+        pytest.param("patches:taper=0.01", "extractor-option", "taper", id="windows too narrow for a cell"),
         pytest.param("patches:n_centroids=1.5", "extractor-option", "whole number", id="half a centroid"),
         pytest.param("patches:mirror=2", "extractor-option", "true or false", id="mirrored twice"),
         pytest.param("patches:epsilon=0", "extractor-option", "above 0", id="epsilon 0"),
@@ -142,12 +143,20 @@ def test_a_state_of_another_shape_is_refused() -> None:
     assert caught.value.code == "extractor-state"
 
 
+def window_by_hand(region: int, cell: int, taper: float) -> float:
+    """Return the weight of a cell in a region: a bell on half regions, or all or nothing."""
+    return (
+        math.exp(-((((cell + 0.5) / 2 - region - 0.5) / taper) ** 2) / 2) if taper else float(region == cell)
+    )
+
+
 def triangle_by_loops(
-    image: np.ndarray, learned: dictionary.Dictionary, patch: int, stride: int, pool: int
+    image: np.ndarray, learned: dictionary.Dictionary, patch: int, stride: int, pool: int, taper: float
 ) -> np.ndarray:
     """Follow the definition, patch by patch, in float64."""
     rows, columns = ((size - patch) // stride + 1 for size in image.shape[1:])
     features = np.zeros((pool, pool, len(learned.centroids)))
+    cells = 2 * pool if taper else pool
     for row in range(rows):
         for column in range(columns):
             window = image[:, row * stride : row * stride + patch, column * stride : column * stride + patch]
@@ -155,7 +164,11 @@ def triangle_by_loops(
             p = (p - p.mean()) / np.sqrt(p.var() + 10)
             x = (p - learned.mean) @ learned.whitening.astype(np.float64)
             z = np.sqrt(((x - learned.centroids) ** 2).sum(axis=1))
-            features[row * pool // rows, column * pool // columns] += np.maximum(0, z.mean() - z)
+            down, across = row * cells // rows, column * cells // columns
+            for i in range(pool):
+                for j in range(pool):
+                    weight = window_by_hand(i, down, taper) * window_by_hand(j, across, taper)
+                    features[i, j] += weight * np.maximum(0, z.mean() - z)
     return features.reshape(-1)
 
 
@@ -168,19 +181,20 @@ def triangle_by_loops(
         pytest.param((1, 2, 6, 70), 6, 1, 1, id="one row of patches"),
     ],
 )
+@pytest.mark.parametrize("taper", [0.0, 0.6])
 @pytest.mark.parametrize("encode", [triangle.encode_portable, triangle.encode_compiled, triangle.encode])
 def test_encoding_follows_its_definition(
-    encode: object, shape: tuple[int, ...], patch: int, stride: int, pool: int
+    encode: object, taper: float, shape: tuple[int, ...], patch: int, stride: int, pool: int
 ) -> None:
     images = images_of(shape)
     images[0, :, :5] = 255  # flat patches, where contrast is nothing but its constant
     learned = dictionary.learn_dictionary(
         images, n_centroids=13, patch=patch, n_patches=400, epsilon=0.1, passes=1, seed=0
     )
-    layout = {"patch": patch, "stride": stride, "pool": pool, "size": shape[2:]}
+    layout = {"patch": patch, "stride": stride, "pool": pool, "taper": taper, "size": shape[2:]}
     encoder = triangle.make_encoder(learned, **layout, device=torch.device("cpu"))
     found = encode(torch.from_numpy(images), encoder).numpy()  # type: ignore[operator]
-    expected = np.stack([triangle_by_loops(image, learned, patch, stride, pool) for image in images])
+    expected = np.stack([triangle_by_loops(image, learned, patch, stride, pool, taper) for image in images])
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3 * expected.max())
 
 
@@ -218,16 +232,58 @@ def test_patches_come_from_distinct_places_of_their_images() -> None:
     np.testing.assert_array_equal(patches[:, 3] - patches[:, 0], 7)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_the_same_seed_gives_the_same_dictionary(threads: int) -> None:
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_the_same_seed_gives_the_same_dictionary(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     images = images_of((30, 3, 16, 16))
-    settings = {"n_centroids": 40, "patch": 6, "n_patches": 3000, "epsilon": 0.1, "passes": 2}
-    with threadpool_limits(threads, user_api="openmp"):
-        learned = dictionary.learn_dictionary(images, **settings, seed=1)
-        other = dictionary.learn_dictionary(images, **settings, seed=2)
+    settings = {"n_centroids": 40, "patch": 6, "n_patches": 3000, "epsilon": 0.1, "passes": 3}
     reference = dictionary.learn_dictionary(images, **settings, seed=1)
-    np.testing.assert_allclose(learned.centroids, reference.centroids, atol=1e-5)
-    assert np.abs(learned.centroids - other.centroids).max() > 0.1
+    monkeypatch.setattr(dictionary, "default_workers", lambda: workers)
+    monkeypatch.setattr(dictionary, "_BLOCK", 500)
+    again = dictionary.learn_dictionary(images, **settings, seed=1)
+    other = dictionary.learn_dictionary(images, **settings, seed=2)
+    np.testing.assert_allclose(again.centroids, reference.centroids, atol=1e-5)
+    assert np.abs(again.centroids - other.centroids).max() > 0.1
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_centroids_are_the_same_bits_on_any_number_of_workers(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.random.default_rng(0).standard_normal((5000, 27)).astype(np.float32)
+    found = []
+    for number in (1, workers):
+        monkeypatch.setattr(dictionary, "default_workers", lambda number=number: number)
+        found.append(dictionary.cluster(rows, 60, 4, seed=3))
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_no_centroid_is_idle() -> None:
+    random = np.random.default_rng(0)
+    flat = np.zeros(
+        (3000, 12), np.float32
+    )  # as the background of drawings: most patches are one and the same
+    rows = np.concatenate([flat, random.standard_normal((1000, 12)).astype(np.float32)])
+    centroids = dictionary.cluster(rows, 100, 8, seed=0)
+    nearest, squared = dictionary.nearest_centroids(rows, centroids)
+    assert np.bincount(nearest, minlength=100).min() > 0
+    distances = ((rows[:, None].astype(np.float64) - centroids) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(nearest, distances.argmin(axis=1))
+    np.testing.assert_allclose(squared, distances.min(axis=1), atol=1e-4)
+
+
+def test_a_pass_moves_each_centroid_to_the_mean_of_its_rows() -> None:
+    rows = np.random.default_rng(0).standard_normal((400, 5)).astype(np.float32)
+    before, after = (dictionary.cluster(rows, 6, passes, seed=1) for passes in (3, 4))
+    nearest, _ = dictionary.nearest_centroids(rows, before)
+    expected = [rows[nearest == k].mean(axis=0) for k in range(6)]
+    np.testing.assert_allclose(after, expected, atol=1e-5)
+
+
+def test_fewer_distinct_patches_than_centroids_are_told() -> None:
+    rows = np.repeat(np.eye(4, dtype=np.float32), 50, axis=0)
+    with pytest.warns(StraightedgeWarning, match="fewer distinct patches than 9"):
+        centroids = dictionary.cluster(rows, 9, 3, seed=0)
+    assert np.isfinite(centroids).all()
 
 
 @pytest.mark.parametrize(

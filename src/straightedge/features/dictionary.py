@@ -7,18 +7,22 @@ References:
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from straightedge.errors import InputError, warn
 from straightedge.features.base import check_images, read_images
+from straightedge.rows import BlockPool, block_spans, default_workers
 
 CONTRAST = 10.0
 """Added to a patch's variance (pixels in 0–255), so that flat patches are not blown up into noise."""
 _READ = 2000  # sampled images read at a time
+_BLOCK = 2000  # patches compared to all centroids at a time
+_SAME = 1e-4  # of the mean square norm: a patch nearer than this to a centroid is taken for the centroid
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ def learn_dictionary(
         patch: Side of a patch in pixels.
         n_patches: Patches sampled, without repetition, at uniformly random places.
         epsilon: Added to the eigenvalues of the patch covariance before whitening.
-        passes: Passes of mini-batch k-means over the sampled patches.
-        seed: Fixes places and initial centroids.
+        passes: Passes of k-means over the sampled patches.
+        seed: Fixes places, initial centroids and where idle ones go.
 
     Raises:
         InputError: ``patches-too-few`` when the images have fewer patches than centroids.
@@ -114,31 +118,56 @@ def zca(patches: np.ndarray, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cluster(whitened: np.ndarray, n_centroids: int, passes: int, seed: int) -> np.ndarray:
-    """Return (K, D) float32 centroids of mini-batch k-means.
+    """Return (K, D) float32 centroids of Lloyd's k-means.
 
     Numerics:
-        Centroids start near the origin, not on patches: a centroid put on a rare patch of high contrast keeps
-        that patch to itself for good and answers to no other. Mini-batches, not Lloyd's algorithm: each
-        centroid's sum is one thread's, in one order, so the same seed gives the same centroids on any number
-        of cores.
+        Centroids start on patches and every pass moves those that no patch is nearest to. Of 1,600 centroids
+        begun near the origin and moved by five passes of mini-batches over 100,000 CIFAR-10 patches, 111 were
+        nearest to no patch and another 252 to fewer than ten; twelve passes of this over 200,000 patches left
+        none and 93. Distances are products of one thread over fixed blocks and each sum is one thread's, in
+        one order, so the same seed gives the same centroids on any number of cores.
     """
-    from sklearn.cluster import MiniBatchKMeans
-    from sklearn.exceptions import ConvergenceWarning
-
-    beginning = np.random.default_rng(seed).normal(scale=0.1, size=(n_centroids, whitened.shape[1]))
-    means = MiniBatchKMeans(
-        n_centroids,
-        init=beginning.astype(np.float32),
-        n_init=1,
-        batch_size=max(10_000, 4 * n_centroids),
-        max_iter=passes,
-        max_no_improvement=None,
-        reassignment_ratio=0.0,
-        random_state=seed,
-    )
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        centroids = means.fit(whitened).cluster_centers_
-    if any(issubclass(entry.category, ConvergenceWarning) for entry in caught):
+    generator = np.random.default_rng(seed)
+    centroids = whitened[np.sort(generator.choice(len(whitened), n_centroids, replace=False))]
+    mean_square = float(np.square(whitened, dtype=np.float64).sum(axis=1).mean())
+    for _ in range(passes):
+        nearest, squared = nearest_centroids(whitened, centroids)
+        means, idle = _means(whitened, nearest, centroids)
+        away = np.flatnonzero(squared > _SAME * mean_square)
+        moved = generator.choice(away, min(len(idle), len(away)), replace=False)
+        means[idle[: len(moved)]] = whitened[moved]
+        centroids = means
+    if len(idle) > len(moved):
         warn("patches-few-distinct", f"the images have fewer distinct patches than {n_centroids} centroids")
-    return np.ascontiguousarray(centroids, dtype=np.float32)
+    return centroids
+
+
+def nearest_centroids(whitened: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (N,) int64, the centroid nearest to each row, and (N,) float32, the squared distance to it."""
+    rows, toward = torch.from_numpy(whitened), torch.from_numpy(centroids)
+    half = toward.square().sum(dim=1) / 2
+    nearest, squared = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
+
+    def work(spans: Iterator[tuple[int, int]]) -> None:
+        for start, stop in spans:
+            block = rows[start:stop]
+            least, index = torch.addmm(half, block, toward.T, alpha=-1).min(dim=1)
+            nearest[start:stop] = index.numpy()
+            squared[start:stop] = (2 * least + block.square().sum(dim=1)).numpy()
+
+    BlockPool(default_workers()).run(block_spans(len(rows), _BLOCK), work)
+    return nearest, squared
+
+
+def _means(whitened: np.ndarray, nearest: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of each centroid's rows (the centroid itself where it has none), and those without."""
+    from scipy.sparse import csr_matrix
+
+    N, K = len(whitened), len(centroids)
+    counts = np.bincount(nearest, minlength=K)
+    order = np.argsort(nearest, kind="stable")
+    members = csr_matrix((np.ones(N, np.float32), order, np.r_[0, np.cumsum(counts)]), shape=(K, N))
+    means = np.asarray(members @ whitened) / np.maximum(counts, 1)[:, None].astype(np.float32)
+    idle = np.flatnonzero(counts == 0)
+    means[idle] = centroids[idle]
+    return means, idle

@@ -1,8 +1,9 @@
 """`patches`: features learned from the training images alone, without labels and without pretrained weights.
 
 Every 6 × 6 patch is contrast-normalised, ZCA-whitened and compared to K centroids (triangle encoding); the
-answers are summed over four quadrants: 4 K features. By default an image's features are those of the image plus
-those of its mirror image: left and right mean the same, at twice the work and with no feature more.
+answers are summed over 3 × 3 windows that fade into one another: 9 K features. By default an image's features
+are those of the image plus those of its mirror image: left and right mean the same, at twice the work and with
+no feature more.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from straightedge.features.dictionary import Dictionary, learn_dictionary
 from straightedge.features.triangle import Encoder, encode, make_encoder
 from straightedge.rows import BlockPool, block_spans, default_workers
 
-PRESETS: dict[str, dict[str, Any]] = {"small": {"n_centroids": 400, "mirror": False}, "default": {}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "small": {"n_centroids": 400, "pool": 2, "taper": 0.0, "mirror": False},
+    "default": {},
+}
 """Settings by name, as in ``patches:small``."""
 
 
@@ -31,6 +35,7 @@ class Patches:
         patch: Side of a patch in pixels.
         stride: Pixels between patches.
         pool: Regions per side of the pooling grid.
+        taper: How far a region reaches into its neighbours (see `triangle.window_weights`); 0 for not at all.
         n_patches: Training patches that the dictionary is learned from.
         epsilon: Added to the eigenvalues of the patch covariance before whitening.
         passes: Passes of k-means over these patches.
@@ -47,18 +52,19 @@ class Patches:
     """
 
     name: ClassVar[str] = "patches"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     learns: ClassVar[bool] = True
 
     def __init__(
         self,
-        n_centroids: int = 1600,
+        n_centroids: int = 1200,
         patch: int = 6,
         stride: int = 1,
-        pool: int = 2,
-        n_patches: int = 100_000,
+        pool: int = 3,
+        taper: float = 0.6,
+        n_patches: int = 200_000,
         epsilon: float = 0.3,
-        passes: int = 5,
+        passes: int = 10,
         mirror: bool = True,
         seed: int = 0,
         image_shape: tuple[int, ...] | list[int] | None = None,
@@ -75,9 +81,15 @@ class Patches:
                 )
         if not isinstance(epsilon, int | float) or not epsilon > 0 or epsilon == float("inf"):
             raise InputError("extractor-option", f"epsilon is {epsilon!r}", mend="a number above 0 is needed")
+        if not isinstance(taper, int | float) or not (taper == 0 or 0.1 <= taper < float("inf")):
+            raise InputError(
+                "extractor-option", f"taper is {taper!r}", mend="0 or a number from 0.1 is needed"
+            )
         if not isinstance(mirror, bool):
             raise InputError("extractor-option", f"mirror is {mirror!r}", mend="true or false")
-        self._settings: dict[str, Any] = {**whole, "epsilon": float(epsilon), "mirror": mirror}
+        self._settings: dict[str, Any] = {
+            **whole, "taper": float(taper), "epsilon": float(epsilon), "mirror": mirror,
+        }  # fmt: skip
         self._seed = seed
         self._shape = tuple(image_shape) if image_shape else None
         self._device = torch.device(device)
@@ -161,7 +173,7 @@ class Patches:
 
     def _prepare(self, dictionary: Dictionary) -> None:
         assert self._shape is not None
-        layout = {key: self._settings[key] for key in ("patch", "stride", "pool")}
+        layout = {key: self._settings[key] for key in ("patch", "stride", "pool", "taper")}
         size = (self._shape[1], self._shape[2])
         self._dictionary = dictionary
         self._encoder = make_encoder(dictionary, **layout, size=size, device=self._device)

@@ -1,4 +1,4 @@
-"""The triangle encoding of all patches of an image, summed over a grid of regions: one product per block.
+"""The triangle encoding of all patches of an image, summed over a grid of windows: one product per block.
 
 With p a patch of D pixels, m and s its mean and sqrt(variance + 10), M and Z the mean and whitening of the
 normalised patches, c_k a centroid, and x = ((p − m)/s − M) Z the whitened patch,
@@ -7,7 +7,8 @@ normalised patches, c_k a centroid, and x = ((p − m)/s − M) Z the whitened p
 
 Taking the mean out of p is the same as taking it out of the columns of the matrix, so one matrix (D, K + D),
 the columns −2 Z c_k beside Z itself with their means taken out, gives every distance and ‖x‖² from the pixels
-in one product. Then z_k = ‖x − c_k‖, and the feature is max(0, mean_k(z) − z_k), summed over a region's patches.
+in one product. Then z_k = ‖x − c_k‖, and the feature is max(0, mean_k(z) − z_k), summed over a region's patches:
+first over small cells, then over cells with the weights of each region's window (`window_weights`).
 
 Two ways behind one door: a compiled pass over each row while it is in the processor's cache, and plain torch
 for any other device. They are compared to the loops of the definition in the tests.
@@ -35,6 +36,7 @@ _IN_CACHE = (
     600_000  # products in flight per worker on the CPU: measured, half again as fast as four times as many
 )
 _ON_DEVICE = 1 << 26  # products in flight on another device
+_FINE = 2  # cells per side of a region with soft edges
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class Encoder:
         offset: (K + D,) float32.
         n_centroids: K.
         patch, stride: In pixels.
-        row_edges, column_edges: Where regions begin and end on the grid of patch positions.
+        row_edges, column_edges: Where cells begin and end on the grid of patch positions.
+        window: (pool, cells per side) float32, the weight of each cell in each region, per axis.
     """
 
     matrix: Tensor
@@ -56,10 +59,11 @@ class Encoder:
     stride: int
     row_edges: tuple[int, ...]
     column_edges: tuple[int, ...]
+    window: Tensor
 
     @property
-    def n_regions(self) -> int:
-        """Regions of the pooling grid."""
+    def n_cells(self) -> int:
+        """Cells of the pooling grid."""
         return (len(self.row_edges) - 1) * (len(self.column_edges) - 1)
 
     @property
@@ -74,6 +78,7 @@ def make_encoder(
     patch: int,
     stride: int,
     pool: int,
+    taper: float,
     size: tuple[int, int],
     device: torch.device,
 ) -> Encoder:
@@ -87,20 +92,42 @@ def make_encoder(
     matrix -= matrix.mean(dim=0)
     offset = torch.cat([(centroids**2).sum(1) + 2 * mean @ toward, -mean @ whitening])
     rows, columns = ((length - patch) // stride + 1 for length in size)
+    window = window_weights(pool, taper)
     return Encoder(
         matrix.to(device, torch.float32),
         offset.to(device, torch.float32),
         len(centroids),
         patch,
         stride,
-        _edges(rows, pool),
-        _edges(columns, pool),
+        _edges(rows, window.shape[1]),
+        _edges(columns, window.shape[1]),
+        window.to(device),
     )
 
 
-def _edges(positions: int, pool: int) -> tuple[int, ...]:
-    """Cut positions into `pool` parts, the earlier ones larger by one where they cannot be equal."""
-    return tuple(-(-positions * part // pool) for part in range(pool + 1))
+def window_weights(pool: int, taper: float) -> Tensor:
+    """Return (pool, cells) float32: how much each cell along an axis counts in each region.
+
+    Args:
+        pool: Regions per side.
+        taper: Standard deviation of a Gaussian window about a region's middle, in widths of a region, on cells
+            of half a region; 0 for regions that end where the next begins, a cell each.
+
+    Numerics:
+        With 400 centroids on 25,000 CIFAR-10 training images, mirrored ones added, a least-squares classifier
+        was right on 73.2 % of 5,000 others with hard edges (pool 3), on 74.2 % with a taper of 0.4 and on
+        74.9 % with 0.6: an object near an edge counts in both regions, and no pixel decides between them.
+    """
+    if taper == 0:
+        return torch.eye(pool)
+    cells = (torch.arange(_FINE * pool) + 0.5) / _FINE
+    middles = torch.arange(pool) + 0.5
+    return torch.exp(-0.5 * ((cells - middles[:, None]) / taper).square())
+
+
+def _edges(positions: int, parts: int) -> tuple[int, ...]:
+    """Cut positions into parts, as equal as they can be."""
+    return tuple(-(-positions * part // parts) for part in range(parts + 1))
 
 
 def encode(images: Tensor, encoder: Encoder) -> Tensor:
@@ -141,32 +168,41 @@ def encode_portable(images: Tensor, encoder: Encoder) -> Tensor:
     distances = squared.clamp_(min=0).sqrt_()
     active = (distances.mean(dim=1, keepdim=True) - distances).clamp_(min=0)
     grid = active.view(len(images), encoder.row_edges[-1], encoder.column_edges[-1], K)
-    regions = [
+    cells = [
         grid[:, top:bottom, left:right].sum(dim=(1, 2))
-        for top, bottom in zip(encoder.row_edges, encoder.row_edges[1:], strict=False)
-        for left, right in zip(encoder.column_edges, encoder.column_edges[1:], strict=False)
+        for top, bottom in itertools.pairwise(encoder.row_edges)
+        for left, right in itertools.pairwise(encoder.column_edges)
     ]
-    return torch.cat(regions, dim=1)
+    return _windowed(torch.stack(cells, dim=1), encoder)
+
+
+def _windowed(cells: Tensor, encoder: Encoder) -> Tensor:
+    """Return (n, regions · K): sums of the cells (n, cells, K) with the weights of the windows."""
+    n, side, K = len(cells), encoder.window.shape[1], encoder.n_centroids
+    across = encoder.window @ cells.view(n, side, side, K)  # (n, rows of cells, regions across, K)
+    regions = encoder.window @ across.reshape(n, side, -1)
+    return regions.reshape(n, -1)
 
 
 def encode_compiled(images: Tensor, encoder: Encoder) -> Tensor:
     """Encode on the CPU: products in slices of rows, each finished in cache by the compiled pass."""
-    pooled = np.zeros((len(images) * encoder.n_regions, encoder.n_centroids), np.float32)
     width = encoder.matrix.shape[1]
     slice_rows = max(64, _IN_CACHE // width)
     at_once = max(1, slice_rows // encoder.n_positions)
     products = torch.empty(min(slice_rows, at_once * encoder.n_positions), width)
-    for first, block in enumerate(images.split(at_once)):
-        target = pooled[first * at_once * encoder.n_regions :]
+    features = torch.empty(len(images), encoder.window.shape[0] ** 2 * encoder.n_centroids)
+    for block, target in zip(images.split(at_once), features.split(at_once), strict=True):
+        pooled = np.zeros((len(block) * encoder.n_cells, encoder.n_centroids), np.float32)
         columns, contrast = patches_of(block, encoder)
         cells = _cells(len(block), encoder.row_edges, encoder.column_edges)
         for part in _slices(columns.shape[1], slice_rows):
             rows = products[: part.stop - part.start]
             torch.mm(columns[:, part].T, encoder.matrix, out=rows)
             _compiled_pass()(
-                rows.numpy(), contrast[part].numpy(), encoder.offset.numpy(), cells[part], target
+                rows.numpy(), contrast[part].numpy(), encoder.offset.numpy(), cells[part], pooled
             )
-    return torch.from_numpy(pooled.reshape(len(images), -1))
+        target.copy_(_windowed(torch.from_numpy(pooled).view(len(block), encoder.n_cells, -1), encoder))
+    return features
 
 
 def _slices(n: int, most: int) -> list[slice]:
@@ -182,9 +218,9 @@ def _cells(n: int, row_edges: tuple[int, ...], column_edges: tuple[int, ...]) ->
     rows = np.searchsorted(row_edges, np.arange(row_edges[-1]), side="right") - 1
     columns = np.searchsorted(column_edges, np.arange(column_edges[-1]), side="right") - 1
     across = len(column_edges) - 1
-    region = (rows[:, None] * across + columns).ravel()
-    regions = (len(row_edges) - 1) * across
-    return (np.arange(n)[:, None] * regions + region).ravel()
+    cell = (rows[:, None] * across + columns).ravel()
+    cells = (len(row_edges) - 1) * across
+    return (np.arange(n)[:, None] * cells + cell).ravel()
 
 
 @cache
