@@ -24,11 +24,11 @@ from benchmarks.watch import Watch
 from straightedge.fitting import FitSettings
 from straightedge.losses import get_loss
 from straightedge.objective import Objective
-from straightedge.rows import Rows
-from straightedge.selection import cross_validate, default_grid, fit_path, fold_of_rows, mean_square_norm
+from straightedge.selection import cross_validate, fit_path, fold_of_rows
 
 Entry = tuple[str, dict[str, Any]]
 SAMPLED = 4  # values of the path that the single fits are timed at
+PATH_ENDS = (-6, 0)  # decimal logarithms of the path's least and largest reg
 PATH_CAP = 40.0  # longest time of one peer fit of the path, s
 REFERENCE = {
     True: 0.01,
@@ -202,7 +202,7 @@ def path(problem: Problem, options: Options) -> Iterator[Entry]:
 
 
 def _path(problem: Problem, options: Options, tol: float) -> dict[str, Any]:
-    values = default_grid(mean_square_norm(Rows(problem.images), problem.affine), options.path_size)
+    values = np.logspace(*PATH_ENDS, options.path_size)
     options.say(f"path of {options.path_size} values")
     found: list[Any] = []
 

@@ -36,6 +36,17 @@ print(peak() - before, value)
 """
 
 
+PEAK_OF_A_FIT = """
+import sys
+from straightedge.cli.app import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print(int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1]) * 1024)
+"""
+
+
 def saved(folder: Path, X: np.ndarray) -> np.memmap:
     np.save(folder / "X.npy", X)
     mapped = np.load(folder / "X.npy", mmap_mode="r")
@@ -136,3 +147,29 @@ def test_rows_of_several_sources_follow_one_another(tmp_path):
     assert rows.shape == (20, 3) and rows.dtype == np.float32
     for start, stop in ((0, 20), (3, 9), (8, 11), (6, 13), (12, 20), (5, 5)):
         np.testing.assert_array_equal(rows.read(start, stop), X[start:stop])
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+def test_a_run_over_a_file_holds_scores_but_neither_rows_nor_lists(tmp_path):
+    random = np.random.default_rng(0)
+    few, many = 2_000, 200_000
+    X = np.lib.format.open_memmap(tmp_path / "X.npy", mode="w+", dtype=np.float16, shape=(many, 700))
+    for start in range(0, many, 20_000):
+        X[start : start + 20_000] = random.standard_normal((20_000, 700), dtype=np.float32)
+    y = (np.asarray(X[:, :3], dtype=np.float32) @ np.eye(3, dtype=np.float32)).argmax(axis=1)
+    np.save(tmp_path / "y.npy", y)
+    np.save(tmp_path / "X_few.npy", X[:few])
+    np.save(tmp_path / "y_few.npy", y[:few])
+    small = peak_of_a_fit(tmp_path, f"{tmp_path}/X_few.npy,{tmp_path}/y_few.npy")
+    large = peak_of_a_fit(tmp_path, f"{tmp_path}/X.npy,{tmp_path}/y.npy")
+    assert large - small < 0.6 * X.nbytes
+
+
+def peak_of_a_fit(folder: Path, source: str) -> int:
+    words = ["fit", source, "--reg", "1e-2", "--memory", "20MB", "--out", str(folder / "run"), "--overwrite"]
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK_OF_A_FIT, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return int(done.stdout.splitlines()[-1])

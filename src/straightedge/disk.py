@@ -103,6 +103,17 @@ def disk_rows(mapped: np.memmap[Any, Any]) -> DiskRows | None:
     return found if same else None
 
 
+def row_reader(X: np.ndarray) -> Callable[[int, int], np.ndarray]:
+    """Return a function that gives rows ``start:stop`` of an array; those of a map are read from its file.
+
+    The pages of a map that were looked at count as memory of this process for as long as there is room.
+    """
+    file = disk_rows(X) if isinstance(X, np.memmap) else None
+    if file is None:
+        return lambda start, stop: X[start:stop]
+    return lambda start, stop: np.asarray(file.read(start, stop))
+
+
 class JoinedRows:
     """Rows of several arrays or row sources, one after the other: a `RowSource` that copies nothing.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.data.base import Split
-from straightedge.disk import disk_rows
+from straightedge.disk import row_reader
 from straightedge.errors import InputError, warn
 
 LARGEST_HASHED = 2**29
@@ -41,9 +41,10 @@ def repeat_warning(remarks: Sequence[str]) -> None:
 
 def row_hashes(X: np.ndarray, block: int = 4096) -> np.ndarray:
     """Return one 16-byte BLAKE2b digest a row, as (N, 2) uint64."""
-    digests = bytearray()
+    digests, read = bytearray(), row_reader(X)
     for start in range(0, X.shape[0], block):
-        rows = np.ascontiguousarray(X[start : start + block]).reshape(len(X[start : start + block]), -1)
+        part = read(start, min(start + block, X.shape[0]))
+        rows = np.ascontiguousarray(part).reshape(len(part), -1)
         for row in rows.view(np.uint8).reshape(len(rows), -1):
             digests += hashlib.blake2b(row.data, digest_size=16).digest()
     return np.frombuffer(bytes(digests), dtype=np.uint64).reshape(-1, 2)
@@ -115,13 +116,8 @@ def _top(X: Any, sample: int) -> float | None:
     """Return the largest value of some rows if none is negative, else None."""
     if not isinstance(X, np.ndarray) or X.dtype.kind not in "uif" or X.size == 0:
         return None
-    step = max(1, len(X) // sample)
-    file = (
-        disk_rows(X) if isinstance(X, np.memmap) else None
-    )  # the pages of a map count as this process's memory
-    rows = X[::step]
-    if file is not None:
-        rows = np.concatenate([np.asarray(file.read(row, row + 1)) for row in range(0, len(X), step)])
+    read, step = row_reader(X), max(1, len(X) // sample)
+    rows = np.concatenate([read(row, row + 1) for row in range(0, len(X), step)])
     top, bottom = float(np.max(rows)), float(np.min(rows))
     return top if bottom >= 0 and np.isfinite(top) else None
 
@@ -160,8 +156,10 @@ def refuse_not_finite(X: np.ndarray, where: str, block: int = 8192, largest: int
     """Refuse NaN and ±Inf, naming row and column; arrays beyond `largest` bytes are left to the fit."""
     if X.dtype.kind != "f" or X.nbytes > largest:
         return
+    read = row_reader(X)
     for start in range(0, X.shape[0], block):
-        rows = X[start : start + block].reshape(len(X[start : start + block]), -1)
+        part = read(start, min(start + block, X.shape[0]))
+        rows = part.reshape(len(part), -1)
         bad = ~np.isfinite(rows)
         if bad.any():
             row, column = (int(place[0]) for place in np.nonzero(bad))

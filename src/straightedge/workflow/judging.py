@@ -113,7 +113,7 @@ def hardest_rows(
 
 
 def _suspects(scores: np.ndarray, train: Split, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    ranking = suspects(scores, train.y)
+    ranking = suspects(scores, train.y).head(max(SHOWN, int(SUSPECT_SHARE * len(scores))))
     return [
         {
             "name": _name(train, int(row)),

@@ -42,7 +42,6 @@ from straightedge.workflow.choosing import (
 from straightedge.workflow.judging import (
     HARDEST_COLUMNS,
     SHOWN,
-    SUSPECT_SHARE,
     Judged,
     hardest_rows,
     judge_splits,
@@ -338,8 +337,7 @@ def _metrics(problem: Problem, fitted: Fitted, judged: Judged, notes: list[str])
             "chosen_reg": fitted.choice.reg,
             "path_seconds": fitted.choice.path.seconds,
         }
-    share = max(SHOWN, int(SUSPECT_SHARE * len(problem.y)))
-    out["suspects"] = judged.suspects[: min(SHOWN, share)]
+    out["suspects"] = judged.suspects[:SHOWN]
     out["hardest"] = list(hardest_rows(judged, problem.classes, SHOWN))
     out["notes"] = notes
     return out
@@ -362,8 +360,7 @@ def _write(
         folded = [(reg, *problem.affine.fold(W.t())) for reg, W in fitted.path_points]
         run.save_path([(reg, weight.float(), bias.float()) for reg, weight, bias in folded])
     if judged.suspects:
-        shown = judged.suspects[: max(SHOWN, int(SUSPECT_SHARE * len(problem.y)))]
-        run.write_csv("suspects.csv", list(shown[0]), shown)
+        run.write_csv("suspects.csv", list(judged.suspects[0]), judged.suspects)
     run.write_csv("hardest.csv", HARDEST_COLUMNS, hardest_rows(judged, problem.classes))
     if images.image_shape is not None and images is problem.dataset:
         run.write_bytes(
