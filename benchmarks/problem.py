@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -131,7 +132,8 @@ def load_problem(source: str, limit: int | None = None) -> Problem:
     images, labels = np.ascontiguousarray(images[:limit]), labels[:limit]
     if images.ndim != 4 or images.dtype != np.uint8 or n_classes < 3:
         raise InputError("bench-data", "benchmarks need uint8 images of three classes or more", source)
-    return Problem(source, images, labels, n_classes, fit_affine(Rows(images), "pixels", images.shape[1:]))
+    affine = fit_affine(Rows(images), "pixels", images.shape[1:])
+    return Problem(Path(source).name, images, labels, n_classes, affine)  # where it lies is nobody's business
 
 
 def _read(source: str) -> tuple[np.ndarray, np.ndarray, int]:
