@@ -61,6 +61,7 @@ CASES = {
     "many blocks": Case(block_rows=16, n=70, dtype="uint8"),
     "row weights over twelve decades": Case(weights="wide"),
     "folds": replace(ODD, weights="folds", block_rows=16, dtype="uint8"),
+    "blocks that belong to no configuration": Case(weights="folds", block_rows=16, dtype="uint8"),
     "scores in the thousands": Case(size=1e3),
     "rows in another order": Case(order=True, dtype="uint8"),
     "pixels of images": Case(dtype="uint8", map="center", n_features=48),

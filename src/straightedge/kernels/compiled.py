@@ -61,7 +61,7 @@ class CompiledProducts:
 
     def take(self) -> Tensor:
         """See `Products.take`."""
-        assert self._sums.size, "nothing has been added"
+        assert not self._fresh, "nothing has been added"
         self._fresh = True
         return torch.from_numpy(self._sums)
 
