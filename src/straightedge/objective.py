@@ -221,7 +221,7 @@ class Objective:
             if gradient:
                 raw[:, :-1] += part.G
                 raw[:, -1] += part.columns
-        count = max(len(part.scalars) for part in parts)
+        count = max(len(part.scalars) for part in parts) or MOST_QUANTITIES  # no row of ours: zeros for all
         assert count <= MOST_QUANTITIES
         return flat, count
 
@@ -394,6 +394,8 @@ class _PassSums:
         """Scores of the block, the score function, and the block's share of X̂ᵀA."""
         objective = self.objective
         row_weights = self._row_weights(start, stop)
+        if self._configs is not None and not len(self._configs):
+            return  # the rows are held out by every configuration that is left
         self.products.load(start, stop)
         S = self.products.scores()
         C = objective.n_classes
