@@ -213,6 +213,7 @@ class AscentFit(OneHinge):
             "alpha": self.alpha,
             "best_weight": self.best_weight,
             "changing": self.changing,
+            "norms": self.norms,
             "numbers": torch.tensor(numbers, dtype=torch.float64),
             "generator": self.generator.get_state(),
         }
@@ -223,7 +224,7 @@ class AscentFit(OneHinge):
         generator = torch.Generator()
         generator.set_state(state["generator"])
         fit = cls(objective, tol, torch.zeros_like(state["alpha"])[:, None], generator)
-        for name in ("W", "alpha", "best_weight", "changing"):
+        for name in ("W", "alpha", "best_weight", "changing", "norms"):
             setattr(fit, name, state[name].clone())
         fit._bound, fit.best_objective, fit.spent, fit.dual, idle, epochs = state["numbers"].tolist()
         fit.idle, fit.epochs = int(idle), int(epochs)
