@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from straightedge.calibration import block_starts
+from straightedge.data.base import Split
 from straightedge.errors import InputError, warn
 from straightedge.image_files import Reading, decoded, files_of
 from straightedge.model import LinearModel
@@ -147,3 +149,25 @@ def predictions_of(model: LinearModel, names: Sequence[str], scores: np.ndarray)
     if model.has_probabilities:
         chances = model.probabilities(scores)[rows, labels].tolist()
     return [Prediction(*fields) for fields in zip(names, labels.tolist(), best, chances, strict=True)]
+
+
+def prediction_rows(model: LinearModel, samples: Split, scores: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Yield the rows of predictions.csv, one at a time: there may be millions.
+
+    Args:
+        model: Whose scores they are.
+        samples: N labelled samples; those without names have their row for one.
+        scores: (N, C).
+    """
+    for start in (starts := block_starts(scores)):
+        rows = range(start, min(start + starts.step, samples.n))
+        names = [str(row) if samples.names is None else str(samples.names[row]) for row in rows]
+        found = predictions_of(model, names, scores[start : start + starts.step])
+        for one, row in zip(found, rows, strict=True):
+            yield {
+                "name": one.name,
+                "label": model.classes[int(samples.y[row])],
+                "predicted": model.classes[one.label],
+                "score": one.score,
+                "probability": one.probability,
+            }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,25 +126,6 @@ def _judge(model: LinearModel, samples: Split, scores: np.ndarray, seed: int) ->
     )
 
 
-def prediction_rows(model: LinearModel, samples: Split, scores: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Yield one row of predictions.csv a sample."""
-    from straightedge.calibration import block_starts
-    from straightedge.prediction import predictions_of
-
-    for start in (starts := block_starts(scores)):
-        rows = range(start, min(start + starts.step, samples.n))
-        names = [str(row) if samples.names is None else samples.names[row] for row in rows]
-        found = predictions_of(model, names, scores[start : start + starts.step])
-        for one, row in zip(found, rows, strict=True):
-            yield {
-                "name": one.name,
-                "label": model.classes[int(samples.y[row])],
-                "predicted": model.classes[one.label],
-                "score": one.score,
-                "probability": one.probability,
-            }
-
-
 def _write(
     model: LinearModel,
     samples: Split,
@@ -155,6 +135,7 @@ def _write(
     predictions: Path | None,
 ) -> None:
     from straightedge import atomic
+    from straightedge.prediction import prediction_rows
     from straightedge.runs.tables import PREDICTION_COLUMNS, write_table
 
     if predictions is not None:

@@ -62,10 +62,8 @@ class PortableProducts:
         self._taken = False
 
     def width(self, n_columns: int) -> int:
-        """See `Products.width`: on the CPU a multiple of 8, at least `NARROWEST`."""
-        if self._buffer.device.type != "cpu":
-            return n_columns
-        return max(NARROWEST, -(-n_columns // 8) * 8)
+        """See `Products.width`."""
+        return blas_width(n_columns, self._buffer.device)
 
     def use(self, weight: Tensor, offset: Tensor) -> None:
         """See `Products.use`."""
@@ -99,6 +97,13 @@ class PortableProducts:
         assert self._pending is not None, "nothing has been added"
         self._taken = True
         return self._pending
+
+
+def blas_width(n_columns: int, device: torch.device) -> int:
+    """Return how many columns a BLAS is fastest with: on the CPU a multiple of 8, at least `NARROWEST`."""
+    if device.type != "cpu":
+        return n_columns
+    return max(NARROWEST, -(-n_columns // 8) * 8)
 
 
 def padded(weight: Tensor, offset: Tensor, width: int) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from straightedge.kernels import NARROWEST
+from straightedge.kernels import blas_width
 from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Objective
 from straightedge.solvers.dual_ascent import disturbance
@@ -162,7 +162,7 @@ class Hessian:
     def times(self, direction: Tensor) -> Tensor:
         """Return the Hessian applied to a direction (C, D + 1)."""
         loss, n_classes = _hinge(self.objective), self.objective.n_classes
-        width = max(NARROWEST, -(-n_classes // 8) * 8) if direction.device.type == "cpu" else n_classes
+        width = blas_width(n_classes, direction.device)
         padded = direction.new_zeros(width, direction.shape[1])
         padded[:n_classes] = direction
         S = self.rows @ padded.t()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from straightedge.calibration import block_starts, fit_temperature, probabilities
+from straightedge.calibration import fit_temperature
 from straightedge.data import Dataset, Split
 from straightedge.evaluation import Ranking, evaluate, hardest, suspects
 from straightedge.model import LinearModel
@@ -126,24 +126,6 @@ def _suspects(scores: np.ndarray, train: Split, classes: tuple[str, ...]) -> lis
     ]
 
 
-def prediction_rows(judged: Judged, model: LinearModel) -> Iterator[dict[str, Any]]:
-    """Yield the rows of predictions.csv for the split that is shown."""
-    for start in (starts := block_starts(judged.scores)):
-        scores = judged.scores[start : start + starts.step]
-        predicted = scores.argmax(axis=1)
-        chances: Any = [None] * len(predicted)
-        if model.has_probabilities:
-            chances = probabilities(scores, judged.temperature or 1.0).max(axis=1)
-        for i, (label, chance) in enumerate(zip(predicted, chances, strict=True)):
-            yield {
-                "name": _name(judged.shown, start + i),
-                "label": model.classes[int(judged.shown.y[start + i])],
-                "predicted": model.classes[int(label)],
-                "score": float(scores[i, label]),
-                "probability": None if chance is None else float(chance),
-            }
-
-
 def path_rows(fitted: Fitted) -> list[dict[str, Any]]:
     """Return the rows of metrics.json's path: each value's proof and validation numbers."""
     if fitted.choice is None:
@@ -179,6 +161,5 @@ __all__ = [
     "hardest_rows",
     "judge_splits",
     "path_rows",
-    "prediction_rows",
     "temperature_of",
 ]

@@ -27,6 +27,7 @@ from straightedge.distributed import (
 )
 from straightedge.errors import InputError, MachineError
 from straightedge.model import LinearModel
+from straightedge.prediction import prediction_rows
 from straightedge.report import collect_assets, save_assets, templates_png, write_report
 from straightedge.rows import is_out_of_memory
 from straightedge.runs import RunFolder
@@ -46,7 +47,6 @@ from straightedge.workflow.judging import (
     hardest_rows,
     judge_splits,
     path_rows,
-    prediction_rows,
     temperature_of,
 )
 from straightedge.workflow.options import FitOptions
@@ -355,7 +355,7 @@ def _write(
     """Write every file; metrics.json is what makes the folder whole, the page is written from the others."""
     run.save_model(model)
     run.write_trace(fitted.trace)
-    run.write_predictions(prediction_rows(judged, model))
+    run.write_predictions(prediction_rows(model, judged.shown, judged.scores))
     if fitted.path_points:
         folded = [(reg, *problem.affine.fold(W.t())) for reg, W in fitted.path_points]
         run.save_path([(reg, weight.float(), bias.float()) for reg, weight, bias in folded])
