@@ -207,3 +207,23 @@ def test_other_errors_are_not_taken_for_want_of_memory():
 
     with pytest.raises(RuntimeError, match="shapes"):
         with_smaller_blocks(512, work)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_subset_has_the_rows_of_its_index(on_disk, ordered):
+    X = values()
+    order = torch.arange(N).flip(0) if ordered else None
+    rows = Rows(Counted(X) if on_disk and not ordered else X, order=order)
+    whole = X[::-1] if ordered else X
+    index = torch.tensor([0, 3, 4, 20, N - 1])
+    part = rows.subset(index)
+    assert part.n_samples == len(index)
+    assert part.n_whole == N
+    buffer = torch.empty(len(index), D, dtype=torch.float64)
+    np.testing.assert_array_equal(part.block(0, len(index), buffer).numpy(), whole[index.numpy()])
+
+
+def test_an_empty_subset_has_no_rows():
+    for rows in (Rows(values()), Rows(Counted(values()))):
+        assert rows.subset(torch.zeros(0, dtype=torch.int64)).n_samples == 0

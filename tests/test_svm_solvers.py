@@ -14,6 +14,8 @@ from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Limits, Loop, Solution, Status, minimize
 from straightedge.solvers.hinge_alm import HingeALM
+from straightedge.solvers.hinge_newton import Hessian, Metric
+from straightedge.solvers.hinge_products import adjoint
 from straightedge.solvers.interior_point import InteriorPoint
 
 SOLVERS = [HingeALM, InteriorPoint]
@@ -225,3 +227,62 @@ def test_interrupt_keeps_the_best_so_far():
     assert solution.status == [Status.INTERRUPTED]
     assert float(solution.objective[0]) <= seen[0]["objective"]
     assert float(solution.gap[0]) < 1
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_hessian_products_are_those_of_the_dense_hessian(loss: type[HingeLoss], on_disk: bool) -> None:
+    X, y = problem(3, n=60, d=5, c=4)
+    rows = Rows(Unread(X.numpy())) if on_disk else Rows(X)
+    weights = torch.linspace(1, 2, len(y), dtype=torch.float64)
+    objective = Objective(rows, y, 4, loss(), [0.01], weights=weights[None], dtype=torch.float64)
+    mu, own = 0.7, weights / weights.sum()
+    generator = torch.Generator().manual_seed(0)
+    W = torch.randn(4, 6, generator=generator, dtype=torch.float64) / 3
+    direction = torch.randn(4, 6, generator=generator, dtype=torch.float64)
+
+    def smoothed_gradient(at: Tensor) -> tuple[Tensor, Tensor]:
+        z = objective.loss.margins(objective.scores(at[None]), y)
+        b = objective.loss.project(z / mu, y)
+        A = objective.loss.to_scores(b.clone(), y)[:, 0]
+        data = torch.cat([X, torch.ones(len(X), 1, dtype=torch.float64)], dim=1)
+        return b, (A * own[:, None]).t() @ data + 2 * 0.01 * at
+
+    b, gradient = smoothed_gradient(W)
+    hessian = Hessian.at(objective, Metric(objective), b, mu, own, complete=True)
+    assert hessian.rest is None
+    step = 1e-7  # short enough that no pair reaches a bound
+    change = (smoothed_gradient(W + step * direction)[1] - gradient) / step
+    torch.testing.assert_close(hessian.times(direction), change, rtol=1e-6, atol=1e-6)
+
+
+class Unread:
+    """A row source: what reads rows from disk looks like this."""
+
+    def __init__(self, X: np.ndarray) -> None:
+        self.X, self.shape, self.dtype = X, X.shape, X.dtype
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return some rows."""
+        return self.X[start:stop]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_dual_steps_solve_the_smoothed_problem(loss: type[HingeLoss]) -> None:
+    X, y = problem(5, n=300, d=6, c=3)
+    solver = HingeALM()
+    solver.start(Objective(Rows(X), y, 3, loss(), [1e-3], dtype=torch.float64), None, 1e-3)
+    for _ in range(6):
+        solver.step()
+    fit = solver.fit
+    assert fit is not None
+    former = fit.b
+
+    def bound(b: Tensor) -> float:
+        V = adjoint(fit.objective, fit.loss.to_scores(b.clone(), y), fit.weights)
+        return float(fit.objective.dual_value(V[None], torch.tensor([fit.sum(b)[0]], dtype=torch.float64))[0])
+
+    fit._solve_dual()
+    best = fit.best_objective
+    assert bound(fit.b) <= best
+    assert best - bound(fit.b) <= max(0.5 * (best - bound(former)), 2 * fit.smoothing)

@@ -154,6 +154,17 @@ class Objective:
         part.reg, part.fold = self.reg[configs], self.fold[configs]
         return part
 
+    def subset(self, index: Tensor) -> Objective:
+        """Return the objective over some of this rank's rows, each of weight 1: its sums are sums, no means.
+
+        Args:
+            index: (n,) int64, rising; may be empty.
+        """
+        part = copy.copy(self)
+        part.rows, part.y = self.rows.subset(index), self.y[index]
+        part.weights, part.n_total, part._cache = None, 1, {}
+        return part
+
     def in_dtype(self, dtype: torch.dtype) -> Objective:
         """Return the same objective with products in another float type; data is shared."""
         other = copy.copy(self)

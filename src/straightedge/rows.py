@@ -26,6 +26,7 @@ Result = TypeVar("Result")
 _NUMPY_DTYPES = {"uint8", "int8", "int16", "int32", "int64", "bool", "float16", "float32", "float64"}
 STOP_REQUESTED = threading.Event()
 """Set by the command's Ctrl-C handler: every pass ends after the block it is in, with KeyboardInterrupt."""
+PICKED = 4096  # rows read together to pick some of them
 LARGEST_VALUE = 1e15  # larger entries have squares and products that leave float32's range
 
 
@@ -56,6 +57,7 @@ class Rows:
         self._first_row = first_row
         self.shape = tuple(int(size) for size in self._source.shape)
         self.n_samples = len(order) if order is not None else self.shape[0]
+        self.n_whole = self.n_samples
         self.n_features = int(np.prod(self.shape[1:]))
         self.dtype_name = str(self._source.dtype).removeprefix("torch.")
         own = self._source.device if isinstance(self._source, Tensor) else torch.device("cpu")
@@ -67,6 +69,31 @@ class Rows:
                 self._source = self._source.to(self.device)
             if self.order is not None:
                 self.order = self.order.to(self.device)
+
+    def subset(self, index: Tensor) -> Rows:
+        """Return the rows of a rising index (n,) int64: seen through it where X is in memory, else a copy."""
+        index = index.to(self.device)
+        if self.in_memory or not len(index):
+            order = index if self.order is None else self.order[index]
+            part = Rows(self._source, device=self.device, order=order)
+        else:
+            part = Rows(self._picked(index.cpu()), device=self.device)
+        part.n_whole = self.n_samples
+        return part
+
+    def _picked(self, index: Tensor) -> Tensor:
+        """Return the raw rows of a rising index, picked out of whole blocks, which are read in order."""
+        picked, filled = torch.empty(0), 0
+        for start, stop in block_spans(self.n_samples, PICKED):
+            inside = index[(index >= start) & (index < stop)]
+            if not len(inside):
+                continue
+            found = self._raw(start, stop)[inside - start]
+            if not filled:
+                picked = found.new_empty(len(index), *found.shape[1:])
+            picked[filled : filled + len(found)] = found
+            filled += len(found)
+        return picked
 
     @property
     def is_float64(self) -> bool:
@@ -101,7 +128,11 @@ class Rows:
     def _raw(self, start: int, stop: int) -> Tensor:
         source = self._source
         if isinstance(source, Tensor):
-            return source[start:stop] if self.order is None else source[self.order[start:stop]]
+            if self.order is None:
+                return source[start:stop]
+            return source.index_select(
+                0, self.order[start:stop]
+            )  # copies whole rows: indexing goes entry by entry
         return self._ahead.block(start, stop)
 
     def _fetched(self, start: int, stop: int) -> Tensor:
@@ -117,7 +148,11 @@ class Rows:
             index = self.order[index.to(self.order.device)]
         target = buffer[: len(index)]
         source = self._source
-        raw = source[index.to(self.device)] if isinstance(source, Tensor) else _tensor(source[index.numpy()])
+        raw = (
+            source.index_select(0, index.to(self.device))
+            if isinstance(source, Tensor)
+            else _tensor(source[index.numpy()])
+        )
         target.view(raw.shape).copy_(raw)
         return target
 

@@ -77,7 +77,7 @@ def worth_compiling(rows: Rows, n_columns: int) -> bool:
     choice = _choice()
     if rows.device.type != "cpu" or choice not in {"auto", "compiled"} or n_columns > WIDE:
         return False
-    return choice == "compiled" or rows.n_samples * rows.n_features * n_columns >= LONG
+    return choice == "compiled" or rows.n_whole * rows.n_features * n_columns >= LONG
 
 
 def _choice() -> str:

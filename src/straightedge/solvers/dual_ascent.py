@@ -25,10 +25,9 @@ from torch import Tensor
 from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Objective
 from straightedge.solvers.hinge_products import adjoint, gather, row_weights, scores
-from straightedge.solvers.one_by_one import DualFit, OneByOne, OneHinge
+from straightedge.solvers.one_by_one import SAFE, DualFit, OneByOne, OneHinge
 
 BLOCK_ROWS = 512
-SAFE = 0.98  # of the tolerance: a gap below this is looked at again with W computed anew
 FULL_EPOCHS = 3  # at the beginning
 SHORT_EPOCHS = 3  # of the rows that still change, between two full ones
 PATIENCE = 50  # epochs without a better gap before the float type is called exhausted

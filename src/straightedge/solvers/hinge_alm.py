@@ -10,6 +10,10 @@ the first term from the smoothing, the second from the distance to the smoothed 
 decides whether to go on with W or to move the centre. The bound is taken over the convex hull of the last few
 dual points, whose V = X̂ᵀA are at hand.
 
+P comes near its optimum long before the dual does: of a residual of V + 2 reg W the bound sees the square over
+4 reg. So before the centre moves b is brought to the solution of the smoothed problem by a few Newton steps of the
+dual (`HingeFit._solve_dual`), which makes the move a whole step of the proximal point method.
+
 Configurations are solved one after another, large reg first, each from the answer of the one before: W and b
 are continuous in reg, and a path costs a few passes a value.
 

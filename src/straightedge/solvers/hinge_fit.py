@@ -12,19 +12,24 @@ from straightedge.solvers.hinge_hull import DualHull
 from straightedge.solvers.hinge_maps import Tangent, margin_change
 from straightedge.solvers.hinge_newton import Hessian, Metric, Model, minimise_on_span, newton_direction
 from straightedge.solvers.hinge_products import adjoint, row_weights, scores
-from straightedge.solvers.one_by_one import OneHinge
+from straightedge.solvers.one_by_one import SAFE, OneHinge
 
 FIRST_MU = 4.0  # margins are of size 1 at W = 0: every pair starts between its bounds
 WARM_MU = 0.5
 MU_FACTOR = 0.5
 LEAST_MU = 2.0**-10
 SETTLED = 0.1  # f within this part of the smoothing's share of the gap: move the centre
+SOLVED = 2.0  # the dual within this many times it: b is near enough to the solution of the smoothed problem
+NEAR = 4.0  # times the tolerance: a smoothing's share from which the dual is solved before the centre moves
+MOST_DUAL_STEPS = 4
 SPAN = 4  # directions of one search
-STUCK = 5  # steps without a better gap before μ is raised
-SHORT, LONG = 0.2, 0.7  # lengths of a Newton step that call for more damping, or less
-LEAST_DAMPING = 0.02
+STUCK = 5  # steps without a better gap before a fine fit raises μ
+DAMPING = 0.6, 0.9, 0.5  # lengths of a Newton step that call for more damping or less, and the least there is
+FINE_DAMPING = 0.2, 0.7, 0.02
 PATIENCE = 100  # steps without a better gap before the float type is called exhausted
-FINE = 1e-4  # gaps below this ask for margins computed anew whenever the centre moves
+FINE = (
+    1e-4  # gaps below this are reached in the primal, with small μ and margins computed anew at each centre
+)
 TENSORS = ("W", "z", "centre", "b", "gradient", "best_weight")
 
 
@@ -84,6 +89,16 @@ class HingeFit(OneHinge):
         """Reg of the configuration."""
         return float(self.objective.reg[0])
 
+    @property
+    def fine(self) -> bool:
+        """Whether the tolerance is one that steps of the dual would not reach."""
+        return self.tol < FINE
+
+    @property
+    def near(self) -> bool:
+        """Whether the smoothing's share of the gap is nearly small enough."""
+        return self.smoothing <= NEAR * self.tol * self.best_objective
+
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that `restored` makes the same fit of."""
         numbers = [
@@ -142,25 +157,29 @@ class HingeFit(OneHinge):
         self.gradient = gradient.to(self.W.dtype)
         self.smoothing = mean - linear
         before = self.gap
-        value = mean + self.reg * float(objective.square_norm(self.W[None])[0])
-        if value < self.best_objective:
-            self.best_objective, self.best_weight = value, self.W.clone()
+        self._take(self.W, mean)
         self.hull.add(self.b, V, conjugate)
         self.idle = 0 if self.gap < 0.999 * before else self.idle + 1
+
+    def _take(self, W: Tensor, mean: float) -> None:
+        """Keep W if, with this mean loss, it is the best so far."""
+        value = mean + self.reg * float(self.objective.square_norm(W[None])[0])
+        if value < self.best_objective:
+            self.best_objective, self.best_weight = value, W.clone()
 
     def advance(self) -> float:
         """Take one Newton step, after moving the centre if it is time to; return the passes it took."""
         cost = 0.0
-        if self.idle >= STUCK and not self.strict:  # the centre ran ahead of W
+        if self.fine and self.idle >= STUCK and not self.strict:  # the centre ran ahead of W
             self.strict = True
             self.mu, self.centre, self.changes = min(self.mu * 8, FIRST_MU), self.hull.b, []
             cost += self._look_again()
         direction, spent = self._direction()
         cost += spent
         if self._settled(direction):
-            if self.smoothing > 2 * self.tol * self.best_objective:
-                self.mu = max(self.mu * MU_FACTOR, LEAST_MU)
-            self.centre = self.b
+            cost += self._move_centre()
+            if self.gap <= SAFE * self.tol:
+                return cost
             cost += self._look_again()
             direction, spent = self._direction()
             cost += spent
@@ -173,17 +192,54 @@ class HingeFit(OneHinge):
 
     def _settled(self, direction: Tensor) -> bool:
         """Tell whether W is near the smoothed optimum while the smoothing is what holds the gap."""
-        if self.smoothing <= 0.5 * self.tol * self.best_objective:
+        small = 0.5 * self.tol * self.best_objective
+        if self.fine and self.smoothing <= small:
             return False
         if self.strict:
             distance = float(self.gradient.square().sum(dtype=torch.float64)) / (4 * self.reg)
             return distance <= SETTLED * self.smoothing
         decrement = -float((self.gradient * direction).sum(dtype=torch.float64))
-        return decrement <= SETTLED * self.smoothing
+        return decrement <= SETTLED * max(self.smoothing, small)
+
+    def _move_centre(self) -> float:
+        """Move the centre to b, once b solves the smoothed problem where that counts; return the passes."""
+        cost = self._solve_dual() if self.near and not self.fine else 0.0
+        if self.smoothing > 2 * self.tol * self.best_objective:
+            self.mu = max(self.mu * MU_FACTOR, LEAST_MU)
+        self.centre = self.b
+        return cost
+
+    def _solve_dual(self) -> float:
+        """Bring b to the solution of the smoothed problem's dual by projected Newton steps; return the passes.
+
+        In the primal the last digits come slowly: a step changes which pairs are between their bounds, and
+        ‖∇f‖²/(4 reg) suffers from each. In the dual these pairs are known by now, and a step only finds that
+        some of them leave: b moves by T J X̂Δ/μ, is cut off at its bounds, and Δ answers to what is left of
+        V + 2 reg W (Bertsekas, "Projected Newton methods", SIAM J. Control Optim. 20, 1982).
+        """
+        objective, loss, y = self.objective, self.loss, self.objective.y
+        W, z, residual, cost = self.W, self.z, self.gradient, 0.0
+        for _ in range(MOST_DUAL_STEPS):
+            hessian = Hessian.at(objective, self.metric, self.b, self.mu, self.weights, complete=True)
+            direction, products = newton_direction(hessian, residual, 0.1)
+            change = margin_change(loss, scores(objective, direction), y)
+            W, z = W + direction, z + change
+            b = self.b + Tangent.at(loss, self.b).apply(change) / self.mu
+            self.b = loss.project(b, y)
+            V = adjoint(objective, loss.to_scores(self.b.clone(), y), self.weights)
+            residual = (V + 2 * self.reg * objective.penalised(W.to(torch.float64))).to(W.dtype)
+            conjugate, mean = self.sum(self.b, loss.support(z)[:, :, None])
+            self.hull.add(self.b, V, conjugate)
+            self._take(W, mean)
+            cost += products * hessian.cost + 1.0
+            distance = float(residual.square().sum(dtype=torch.float64)) / (4 * self.reg)
+            if self.gap <= SAFE * self.tol or distance <= SOLVED * self.smoothing:
+                break
+        return cost
 
     def _look_again(self) -> float:
         cost = 0.5
-        if self.tol < FINE:  # rounding of the running margins would show
+        if self.fine:  # rounding of the running margins would show
             self.z = self.loss.margins(scores(self.objective, self.W), self.objective.y)
             cost += 0.5
         self.look()
@@ -191,11 +247,12 @@ class HingeFit(OneHinge):
 
     def _direction(self) -> tuple[Tensor, float]:
         """Return a Newton direction and the passes it cost."""
-        hessian = Hessian.at(self.objective, self.metric, self.b, self.mu, self.weights, self.damping)
+        last = self.fine and self.near
+        hessian = Hessian.at(
+            self.objective, self.metric, self.b, self.mu, self.weights, damping=self.damping, complete=last
+        )
         self.metric.fit(hessian.curvature, self.reg)
-        near = self.smoothing <= 4 * self.tol * self.best_objective
-        forcing = (0.1 if self.tol >= FINE else 0.01) if near else 0.3
-        direction, products = newton_direction(hessian, self.gradient, forcing)
+        direction, products = newton_direction(hessian, self.gradient, 0.01 if last else 0.3)
         return direction, products * hessian.cost
 
     def _search(self, direction: Tensor) -> float:
@@ -211,10 +268,11 @@ class HingeFit(OneHinge):
 
     def _adapt(self, length: float) -> None:
         """Damp the next Newton step if this one was far too long, less if it was about right."""
-        if length < SHORT:
-            self.damping = max(4 * self.damping, LEAST_DAMPING)
-        elif length > LONG:
-            self.damping = 0.0 if self.damping <= LEAST_DAMPING else self.damping / 4
+        short, long, least = FINE_DAMPING if self.fine else DAMPING
+        if length < short:
+            self.damping = max(4 * self.damping, least)
+        elif length > long:
+            self.damping = 0.0 if self.damping <= least else self.damping / 4
 
     def _model(self) -> Model:
         """Return f along the span as a function of its coordinates: its gradient and Hessian."""

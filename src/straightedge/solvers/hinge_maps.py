@@ -52,7 +52,7 @@ class Tangent:
         count = torch.where(bound, mask.sum(dim=2, keepdim=True), 0.0)
         return cls(torch.where(bound & (count == 1), 0.0, mask), count.clamp_min_(0.0))
 
-    def select(self, index: Tensor) -> Tangent:
+    def select(self, index: Tensor | slice) -> Tangent:
         """Return the tangent of some rows."""
         return Tangent(self.mask[index], None if self.free is None else self.free[index])
 

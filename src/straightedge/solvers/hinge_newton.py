@@ -20,18 +20,16 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from straightedge.kernels import blas_width
 from straightedge.losses.hinge import HingeLoss
-from straightedge.objective import Objective
+from straightedge.objective import Block, Objective
 from straightedge.solvers.dual_ascent import disturbance
 from straightedge.solvers.hinge_maps import Tangent, margin_change
-from straightedge.solvers.hinge_products import gather
 from straightedge.solvers.whitening import (
     FLOAT32_ABOVE,
     LARGEST_DENSE,
@@ -45,7 +43,7 @@ from straightedge.solvers.whitening import (
 SAMPLE_ROWS = 10_000  # rows of the second moment
 FEW_SAMPLE_ROWS = 4_000  # where reg outweighs all but the largest eigenvalues
 MILD = 0.5  # ρ up to which it does
-SHARE_BYTES = 2**27  # memory of the gathered rows, at most
+SHARE_BYTES = 2**27  # memory of rows copied from disk, at most
 LEAST_SHARE = 4_096  # rows below which none are left out
 SHARE = 5  # at most one row in five, where there are many
 DRIFT = 4.0  # factor by which κ or reg may leave the factor's before it is made anew
@@ -69,7 +67,6 @@ class Metric:
         self.free_bias = objective.bias == "free"
         self.made_for: tuple[float, float] = (0.0, 0.0)
         self._factor = self.moment
-        self._scratch = torch.empty(0)
 
     def fit(self, kappa: float, reg: float) -> None:
         """Make the factor for (κ, reg), unless the one there is near enough."""
@@ -85,14 +82,6 @@ class Metric:
         else:
             self._factor = 1 / (kappa * self.moment + ridge).clamp_min(torch.finfo(ridge.dtype).tiny)
         self.made_for = (kappa, reg)
-
-    def scratch(self, n: int, objective: Objective) -> Tensor:
-        """Return (n, D + 1) memory for gathered rows, the same each time: fresh pages cost more than the copy."""
-        if len(self._scratch) < n or self._scratch.dtype != objective.dtype:
-            self._scratch = torch.empty(
-                n, objective.rows.n_features + 1, dtype=objective.dtype, device=objective.device
-            )
-        return self._scratch[:n]
 
     def solve(self, G: Tensor) -> Tensor:
         """Return M⁻¹ applied to each row of G (C, D + 1)."""
@@ -111,66 +100,81 @@ class Hessian:
     """The generalised Hessian of the smoothed objective, over a share of the rows that have curvature.
 
     Attributes:
-        rows: (n, D + 1) mapped rows of the share.
+        objective: The one configuration.
+        metric: Gives Σ.
+        part: The share's rows.
         tangent: T of these rows.
         weights: (n, 1, 1) row weights over μ.
-        y: (n,) labels of the share.
-        rest: (C, 1) curvature per class that the share leaves out; Σ stands for its rows.
+        rest: (C, 1) curvature per class that the share leaves out; Σ stands for its rows. None: it is all.
         cost: Passes one product costs.
         curvature: Mean over classes of the whole curvature: the κ of the metric.
     """
 
     objective: Objective
     metric: Metric
-    rows: Tensor
+    part: Objective
     tangent: Tangent
     weights: Tensor
-    y: Tensor
-    rest: Tensor
+    rest: Tensor | None
     cost: float
     curvature: float
 
     @classmethod
     def at(
-        cls, objective: Objective, metric: Metric, b: Tensor, mu: float, weights: Tensor, damping: float
+        cls,
+        objective: Objective,
+        metric: Metric,
+        b: Tensor,
+        mu: float,
+        weights: Tensor,
+        *,
+        damping: float = 0.0,
+        complete: bool = False,
     ) -> Hessian:
         """Return the Hessian at b (N, 1, C) = project(c + z/μ) with row weights (N,).
 
-        Curvature appears where a step brings a row between its bounds; ``damping`` is the part of the present
-        curvature that is added for that, in the shape of Σ.
+        Args:
+            objective: One configuration.
+            metric: Gives Σ.
+            b: (N, 1, C).
+            mu: μ.
+            weights: (N,) row weights.
+            damping: Curvature appears where a step brings a row between its bounds; this part of the present
+                curvature is added for that, in the shape of Σ.
+            complete: Leave no row out that fits into memory.
         """
         loss = _hinge(objective)
         tangent = Tangent.at(loss, b)
-        moving = tangent.moving_rows()
         total = _class_curvature(objective, tangent.mask, weights / mu)
-        share = _share(moving, objective)
+        share = _share(tangent.moving_rows(), objective, complete)
         part = tangent.select(share)
         seen = _class_curvature(objective, part.mask, weights[share] / mu, share)
         rest = ((total - seen) * (1 - 1 / objective.n_classes)).clamp_min(0.0) + damping * total.mean()
         return cls(
             objective,
             metric,
-            gather(objective, share, metric.scratch(len(share), objective)),
+            objective.subset(share),
             part,
             (weights[share] / mu).to(b.dtype)[:, None, None],
-            objective.y[share],
-            rest.to(b.dtype)[:, None],
+            rest.to(b.dtype)[:, None] if bool((rest > 1e-6 * total.mean()).any()) else None,
             _share_of_all(share, objective),
             float(total.mean()),
         )
 
     def times(self, direction: Tensor) -> Tensor:
         """Return the Hessian applied to a direction (C, D + 1)."""
-        loss, n_classes = _hinge(self.objective), self.objective.n_classes
-        width = blas_width(n_classes, direction.device)
-        padded = direction.new_zeros(width, direction.shape[1])
-        padded[:n_classes] = direction
-        S = self.rows @ padded.t()
-        z = margin_change(loss, S[:, None, :n_classes], self.y)
-        A = loss.to_scores(self.tangent.apply(z) * self.weights, self.y)
-        S[:, :n_classes] = A[:, 0]
-        product = self.objective.communicator.all_reduce((S.t() @ self.rows)[:n_classes])
-        product += self.rest * self.metric.times_moment(direction)
+        loss = _hinge(self.objective)
+
+        def bend(S: Tensor, block: Block) -> Sequence[Tensor]:
+            rows = slice(block.start, block.stop)
+            y = self.part.y[rows]
+            z = self.tangent.select(rows).apply(margin_change(loss, S, y)).mul_(self.weights[rows])
+            loss.to_scores(z, y)
+            return ()
+
+        product = self.part.sweep(direction[None], bend)[1][0].to(direction.dtype)
+        if self.rest is not None:
+            product += self.rest * self.metric.times_moment(direction)
         return product + 2 * float(self.objective.reg[0]) * self.objective.penalised(direction)
 
 
@@ -195,10 +199,12 @@ def _share_of_all(share: Tensor, objective: Objective) -> float:
     return float(objective.communicator.all_reduce(count)) / objective.n_total
 
 
-def _share(moving: Tensor, objective: Objective) -> Tensor:
+def _share(moving: Tensor, objective: Objective, complete: bool) -> Tensor:
     """Return an even share of the rows that have curvature, or all of them where they are few."""
-    fitting = max(256, SHARE_BYTES // (4 * objective.rows.n_features))
-    most = min(fitting, max(LEAST_SHARE, objective.rows.n_samples // SHARE))
+    rows = objective.rows
+    most = len(moving) if complete else max(LEAST_SHARE, rows.n_samples // SHARE)
+    if not rows.in_memory:  # the share is a copy
+        most = min(most, max(256, SHARE_BYTES // (4 * rows.n_features)))
     if len(moving) <= most:
         return moving
     places = torch.arange(most, device=moving.device) * len(moving) // most

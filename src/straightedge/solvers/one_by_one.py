@@ -16,6 +16,7 @@ from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Block, Objective
 from straightedge.solvers.base import Progress
 
+SAFE = 0.98  # of the tolerance: a gap below this is proven again, in float64
 ROUNDING = 2e-6  # of P: what sums of float32 products may be off by
 
 
