@@ -253,7 +253,7 @@ def test_hessian_products_are_those_of_the_dense_hessian(loss: type[HingeLoss], 
     assert hessian.rest is None
     step = 1e-7  # short enough that no pair reaches a bound
     change = (smoothed_gradient(W + step * direction)[1] - gradient) / step
-    torch.testing.assert_close(hessian.times(direction), change, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(hessian.times(direction, direction), change, rtol=1e-6, atol=1e-6)
 
 
 class Unread:
@@ -271,7 +271,7 @@ class Unread:
 def test_dual_steps_solve_the_smoothed_problem(loss: type[HingeLoss]) -> None:
     X, y = problem(5, n=300, d=6, c=3)
     solver = HingeALM()
-    solver.start(Objective(Rows(X), y, 3, loss(), [1e-3], dtype=torch.float64), None, 1e-3)
+    solver.start(Objective(Rows(X), y, 3, loss(), [1e-3], dtype=torch.float64), None, torch.tensor([1e-3]))
     for _ in range(6):
         solver.step()
     fit = solver.fit

@@ -217,15 +217,26 @@ def solve(
     objective: Objective,
     settings: FitSettings,
     *,
+    tol: Sequence[float] | None = None,
     W: Tensor | None = None,
     callbacks: Sequence[Callback] = (),
     checkpoint: Callable[[Loop], None] | None = None,
     resume: dict[str, Tensor] | None = None,
 ) -> Solution:
-    """Choose the solver and minimise every configuration; see `solvers.base.minimize`."""
+    """Choose the solver and minimise every configuration; see `solvers.base.minimize`.
+
+    Args:
+        objective: K configurations.
+        settings: Gap, limits, solver.
+        tol: (K,) a gap for each configuration; the one of the settings for all when None.
+        W: See `solvers.base.minimize`; and the rest.
+        callbacks: Called with each trace row.
+        checkpoint: Called after each step.
+        resume: A saved state.
+    """
     settings = settings.checked()
     solver = choose_solver(settings.solver, objective, seed=settings.seed)
-    limits = Limits(settings.tol, settings.max_passes, settings.max_seconds)
+    limits = Limits(settings.tol if tol is None else tol, settings.max_passes, settings.max_seconds)
     return minimize(objective, solver, limits, W=W, callbacks=callbacks, checkpoint=checkpoint, resume=resume)
 
 

@@ -60,6 +60,7 @@ def solve_path(
     settings: FitSettings,
     *,
     memory: float = math.inf,
+    tol: Sequence[float] | None = None,
     callbacks: Sequence[Callback] = (),
     W: Tensor | None = None,
     solve: Solve = solve,
@@ -71,6 +72,7 @@ def solve_path(
         reg: K values.
         settings: Gap, limits, solver.
         memory: Bytes the solver's vectors may take.
+        tol: (K,) a gap for each value; the one of the settings for all when None.
         callbacks: Called with each trace row.
         W: (K, C, D + 1) start, or None.
         solve: What solves one group.
@@ -82,7 +84,9 @@ def solve_path(
     parts = []
     for group in groups:
         start = None if W is None else W[group]
-        parts.append(solve(objective_of([reg[k] for k in group]), settings, W=start, callbacks=callbacks))
+        own = {} if tol is None else {"tol": [tol[k] for k in group]}
+        part = objective_of([reg[k] for k in group])
+        parts.append(solve(part, settings, W=start, callbacks=callbacks, **own))
     place = torch.tensor([k for group in groups for k in group]).argsort()
     return joined(parts, place)
 
@@ -119,7 +123,7 @@ def fit_path(
     reg: Sequence[float] | None = None,
     *,
     loss: str = "softmax",
-    tol: float = 1e-3,
+    tol: float | Sequence[float] = 1e-3,
     preprocess: str = "none",
     bias: str = "penalized",
     sample_weight: Any = None,
@@ -135,7 +139,8 @@ def fit_path(
         y: (N,) labels.
         reg: K values > 0; by default 16, log-spaced around the data's scale.
         loss: Name of the loss.
-        tol: Relative gap to certify for each.
+        tol: Relative gap to certify: one for all, or (K,) one for each value, such as a looser one where reg is
+            so small that the last digits cost more than the rest of the path.
         preprocess: See `moments.fit_affine`.
         bias: "penalized" or "free".
         sample_weight: (N,) ≥ 0, or None.
@@ -148,20 +153,31 @@ def fit_path(
         A `Path`: reg, coefficients on raw rows, objective, dual, gap and status of each.
 
     Raises:
-        InputError: See `LinearClassifier.fit`.
+        InputError: See `LinearClassifier.fit`; ``tol-invalid`` where there are not as many as values of reg.
     """
-    asked = FitSettings(loss=loss, tol=tol, bias=bias, device=device, **settings).checked()
+    tols = [tol] if isinstance(tol, (int, float)) else list(tol)
+    for one in tols:
+        FitSettings(tol=one).checked()
+    asked = FitSettings(
+        loss=loss, tol=min(tols, default=1e-3), bias=bias, device=device, **settings
+    ).checked()
     rows = Rows(checked_input(X), device=device)
     classes, labels = encoded_labels(y)
     shape = tuple(X.shape[1:]) if getattr(X, "ndim", 2) == 4 else None
     affine = fit_affine(rows, preprocess, shape)
     values = checked_reg(reg) if reg is not None else default_grid(mean_square_norm(rows, affine))
+    if len(tols) == 1:
+        tols *= len(values)
+    if len(tols) != len(values):
+        told = f"there are {len(tols)} values of tol for {len(values)} of reg"
+        raise InputError("tol-invalid", told, mend="give one for all, or one for each value")
     weights = row_weights(labels, len(classes), sample_weight)
     solution = solve_path(
         lambda part: build_objective(rows, labels, len(classes), part, asked, affine=affine, weights=weights),
         values,
         asked,
         memory=memory,
+        tol=tols,
         callbacks=callbacks,
     )
     return Path(values, classes, solution, affine)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from straightedge.errors import InputError
 from straightedge.objective import Objective
 from straightedge.solvers.base import Solver
-from straightedge.solvers.dual_ascent import DualAscent, disturbance, suits_dual_ascent
+from straightedge.solvers.dual_ascent import DualAscent, is_mild, suits_dual_ascent
 from straightedge.solvers.hinge_alm import HingeALM
+from straightedge.solvers.hinge_path import HingePath
 from straightedge.solvers.interior_point import InteriorPoint, suits_interior_point
 from straightedge.solvers.lbfgs import WhitenedLBFGS
 
@@ -16,10 +17,11 @@ SOLVERS: dict[str, Callable[..., Solver]] = {
     "lbfgs": WhitenedLBFGS,
     "hinge_alm": HingeALM,
     "dual_ascent": DualAscent,
+    "hinge_path": HingePath,
     "interior_point": InteriorPoint,
 }
+SEEDED = ("dual_ascent", "hinge_path")
 LEAST_ENTRIES = 10_000_000  # of X: below, loading the compiled loop takes longer than the fit
-LARGEST_DISTURBANCE = 0.6  # ρ times the cores, up to which dual ascent, which uses two, is the faster one
 
 __all__ = ["SOLVERS", "choose_solver"]
 
@@ -29,7 +31,7 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
 
     Args:
         name: "auto" (L-BFGS for smooth losses; for the hinges the interior point where the problem is small, dual
-            ascent where ρ is, else the augmented Lagrangian) or a name.
+            ascent where ρ is, else the augmented Lagrangian; both along a path that needs both) or a name.
         objective: What it will solve.
         seed: For solvers that draw samples.
 
@@ -47,7 +49,7 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
     obstacle = _obstacle(name, objective)
     if obstacle:
         raise InputError("solver-does-not-fit", obstacle, mend="use solver='auto'")
-    return DualAscent(seed) if name == "dual_ascent" else SOLVERS[name]()
+    return SOLVERS[name](seed) if name in SEEDED else SOLVERS[name]()
 
 
 def _fastest(objective: Objective) -> str:
@@ -57,11 +59,12 @@ def _fastest(objective: Objective) -> str:
     if suits_interior_point(objective):
         return "interior_point"
     entries = objective.rows.n_samples * objective.rows.n_features
-    single = objective.n_configs == 1 and entries >= LEAST_ENTRIES
-    if not single or not suits_dual_ascent(objective):
+    if entries < LEAST_ENTRIES:
         return "hinge_alm"
-    mild = disturbance(objective) * max(2, objective.pool.workers) <= LARGEST_DISTURBANCE
-    return "dual_ascent" if mild else "hinge_alm"
+    mildest = objective.select(objective.reg.argmax()[None].cpu())
+    if not is_mild(mildest):
+        return "hinge_alm"
+    return "dual_ascent" if is_mild(objective) else "hinge_path"
 
 
 def _obstacle(name: str, objective: Objective) -> str:
@@ -71,10 +74,8 @@ def _obstacle(name: str, objective: Objective) -> str:
         return f"lbfgs needs a smooth loss, and {loss} has kinks"
     if name == "hinge_alm" and objective.loss.smooth:
         return f"hinge_alm is for losses with kinks, and {loss} is smooth"
-    if name == "dual_ascent" and not suits_dual_ascent(objective):
-        return (
-            "dual_ascent is for svm, a penalised bias, reg > 0 and rows in the CPU's memory, in one process"
-        )
+    if name in SEEDED and not suits_dual_ascent(objective):
+        return f"{name} is for svm, a penalised bias, reg > 0 and rows in the CPU's memory, in one process"
     if name == "interior_point" and not suits_interior_point(objective):
         return f"interior_point is for small problems with kinks (loss {loss}), in one process"
     return ""

@@ -95,8 +95,8 @@ class Solver(Protocol):
     own_certificate: bool
     refines: bool
 
-    def start(self, objective: Objective, W: Tensor | None, tol: float) -> Progress:
-        """Begin at W (K, C, D + 1), or at a point of the solver's choice."""
+    def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
+        """Begin at W (K, C, D + 1), or at a point of the solver's choice; tol (K,) are the gaps asked for."""
         ...
 
     def step(self) -> Progress:
@@ -115,7 +115,7 @@ class Solver(Protocol):
         """Return what a later `restore` needs to go on from here to the same bits."""
         ...
 
-    def restore(self, objective: Objective, state: dict[str, Tensor], tol: float) -> Progress:
+    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
         """Go on from a `state`."""
         ...
 
@@ -159,12 +159,12 @@ class Limits:
     """When to stop short of the gap.
 
     Attributes:
-        tol: Relative gap asked for.
+        tol: Relative gap asked for; one for all, or (K,) one for each configuration.
         max_passes: Passes over the data for one configuration.
         max_seconds: Wall time, s.
     """
 
-    tol: float = 1e-4
+    tol: float | Sequence[float] = 1e-4
     max_passes: float = 1000
     max_seconds: float = float("inf")
 
@@ -228,6 +228,7 @@ class Loop:
         K, C, width = objective.shape
         self.objective, self.solver, self.limits, self.callbacks = objective, solver, limits, callbacks
         self.active = torch.arange(K)
+        self.tol = torch.as_tensor(limits.tol, dtype=torch.float64).expand(K)
         self.W = torch.zeros(K, C, width, dtype=torch.float64)
         self.best_objective = torch.full((K,), torch.inf, dtype=torch.float64)
         self.best_dual = torch.full((K,), -torch.inf, dtype=torch.float64)
@@ -249,7 +250,7 @@ class Loop:
 
     def start(self, W: Tensor | None) -> None:
         """Take the solver's first point."""
-        self._guarded(lambda: self.solver.start(self.objective, W, self.limits.tol))
+        self._guarded(lambda: self.solver.start(self.objective, W, self.tol))
 
     def step(self) -> None:
         """Let the solver take a step, and let configurations leave that are done."""
@@ -309,7 +310,7 @@ class Loop:
     def _leave(self, exhausted: Tensor) -> None:
         """Let configurations go that look done, and settle them when none is left (at once, if they must)."""
         active, limits = self.active, self.limits
-        claimed = self.gap[active] <= limits.tol
+        claimed = self.gap[active] <= self.tol[active]
         late = self.n_passes[active] >= limits.max_passes
         out_of_time = torch.full_like(late, self._out_of_time())
         leaving = claimed | exhausted | late | out_of_time
@@ -338,7 +339,7 @@ class Loop:
         self._prove_at_best(indices)
         if self.interrupted:
             return
-        certified = self.gap[indices] <= self.limits.tol
+        certified = self.gap[indices] <= self.tol[indices]
         again = []
         for k, is_certified in zip(indices.tolist(), certified.tolist(), strict=True):
             if is_certified:
@@ -350,7 +351,7 @@ class Loop:
             self.active = torch.tensor(again)
             self.objective = self.objective.in_dtype(torch.float64)
             part, W = self.objective.select(self.active), self.W[self.active]
-            self._guarded(lambda: self.solver.start(part, W, self.limits.tol))
+            self._guarded(lambda: self.solver.start(part, W, self.tol[self.active]))
 
     def _out_of_time(self) -> bool:
         """Return whether the time is up on any rank; take notice of Ctrl-C on any rank."""
@@ -397,7 +398,7 @@ class Loop:
             for k in [*self.active.tolist(), *self.waiting.nonzero().flatten().tolist()]:
                 self.status[k] = Status.INTERRUPTED
         message = [
-            status.explain(float(gap[k]), self.limits.tol, float(self.n_passes[k]))
+            status.explain(float(gap[k]), float(self.tol[k]), float(self.n_passes[k]))
             for k, status in enumerate(self.status)
         ]
         return Solution(
@@ -449,7 +450,7 @@ class Loop:
         if self.active.numel():
             part = self.objective.select(self.active)
             own = {key.removeprefix("solver."): v for key, v in state.items() if key.startswith("solver.")}
-            progress = self.solver.restore(part, own, self.limits.tol)
+            progress = self.solver.restore(part, own, self.tol[self.active])
             try:  # a Ctrl-C in the midst of a proof left configurations that have only that before them
                 self._leave(progress.exhausted)
             except KeyboardInterrupt:

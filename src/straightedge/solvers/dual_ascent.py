@@ -25,11 +25,12 @@ from torch import Tensor
 from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Objective
 from straightedge.solvers.hinge_products import adjoint, gather, row_weights, scores
-from straightedge.solvers.one_by_one import SAFE, DualFit, OneByOne, OneHinge
+from straightedge.solvers.one_by_one import SAFE, Answer, OneByOne, OneHinge
 
 BLOCK_ROWS = 512
 FULL_EPOCHS = 3  # at the beginning
 SHORT_EPOCHS = 3  # of the rows that still change, between two full ones
+LARGEST_DISTURBANCE = 0.6  # ρ times the cores, up to which dual ascent, which uses two, is the faster one
 PATIENCE = 50  # epochs without a better gap before the float type is called exhausted
 
 
@@ -46,20 +47,25 @@ class DualAscent(OneByOne):
         super().__init__()
         self.seed = seed
 
-    def first_fit(self, part: Objective, W: Tensor, last: DualFit | None) -> AscentFit:
+    def first_fit(self, part: Objective, W: Tensor, last: Answer | None) -> AscentFit:
         """See `OneByOne.first_fit`; half a pass from the last configuration's b, a whole one from W alone."""
-        loss = part.loss
-        assert isinstance(loss, HingeLoss)
-        b = torch.zeros(len(part.y), 1, part.n_classes, dtype=part.dtype)
-        if last is not None:
-            b = last.b.to(part.dtype)
-        elif bool((W != 0).any()):
-            b = loss.project(2 * loss.margins(scores(part, W), part.y), part.y)
-        return AscentFit(part, self.tol, b, torch.Generator().manual_seed(self.seed))
+        return first_ascent(part, self.tol, W, last, self.seed)
 
     def restored_fit(self, part: Objective, state: dict[str, Tensor]) -> AscentFit:
         """See `OneByOne.restored_fit`."""
         return AscentFit.restored(part, self.tol, state)
+
+
+def first_ascent(part: Objective, tol: float, W: Tensor, last: Answer | None, seed: int) -> AscentFit:
+    """Return a fit that starts from the last configuration's b if there is one, else from W (C, D + 1)."""
+    loss = part.loss
+    assert isinstance(loss, HingeLoss)
+    b = torch.zeros(len(part.y), 1, part.n_classes, dtype=part.dtype)
+    if last is not None:
+        b = last.b.to(part.dtype)
+    elif bool((W != 0).any()):
+        b = loss.project(2 * loss.margins(scores(part, W), part.y), part.y)
+    return AscentFit(part, tol, b, torch.Generator().manual_seed(seed))
 
 
 class AscentFit(OneHinge):
@@ -252,6 +258,13 @@ def suits_dual_ascent(objective: Objective) -> bool:
         and objective.rows.in_memory
         and bool((objective.reg > 0).all())
     )
+
+
+def is_mild(objective: Objective) -> bool:
+    """Return whether dual ascent suits, and is the faster one: rows hardly disturb one another."""
+    if not suits_dual_ascent(objective):
+        return False
+    return disturbance(objective) * max(2, objective.pool.workers) <= LARGEST_DISTURBANCE
 
 
 def disturbance(objective: Objective, sample: int = 512) -> float:

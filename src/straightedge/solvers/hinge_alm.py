@@ -31,11 +31,14 @@ from torch import Tensor
 from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Objective
 from straightedge.solvers.base import Progress
-from straightedge.solvers.hinge_fit import FIRST_MU, WARM_MU, HingeFit
+from straightedge.solvers.hinge_fit import DAMPING, FIRST_MU, WARM_MU, HingeFit
 from straightedge.solvers.hinge_hull import DualHull
+from straightedge.solvers.hinge_maps import margin_change
 from straightedge.solvers.hinge_newton import Metric
 from straightedge.solvers.hinge_products import row_weights, scores
-from straightedge.solvers.one_by_one import DualFit, OneByOne
+from straightedge.solvers.one_by_one import Answer, DualFit, OneByOne
+
+ONWARD = 0.5  # of the last change of b along a path that the next one starts with
 
 
 class HingeALM(OneByOne):
@@ -53,15 +56,20 @@ class HingeALM(OneByOne):
             self.metric = Metric(objective)
         return self.metric
 
-    def first_fit(self, part: Objective, W: Tensor, last: DualFit | None) -> HingeFit:
+    def first_fit(self, part: Objective, W: Tensor, last: Answer | None) -> DualFit:
         """See `OneByOne.first_fit`; half a pass, or a whole one where W is not 0."""
         loss = part.loss
         assert isinstance(loss, HingeLoss)
         centre = torch.zeros(len(part.y), 1, part.n_classes, dtype=part.dtype, device=part.device)
         warm = bool((W != 0).any())
         S = scores(part, W) if warm else torch.zeros_like(centre)
+        changes = []
         if last is not None:
             centre = last.b.to(part.dtype)
+            if self._goes_on(part):
+                step, further = self._last_change(part.dtype)
+                changes.append((step, margin_change(loss, scores(part, step), part.y)))
+                centre = loss.project(centre + ONWARD * further, part.y)
         fit = HingeFit(
             objective=part,
             metric=self._metric(part),
@@ -72,23 +80,46 @@ class HingeALM(OneByOne):
             centre=centre,
             mu=WARM_MU if warm else FIRST_MU,
             hull=DualHull(part),
+            changes=changes,
+            damping=DAMPING[2] if warm else 0.0,
+            spent=0.5 + 0.5 * warm + 0.5 * len(changes),
         )
         fit.look()
         return fit
 
+    def _goes_on(self, part: Objective) -> bool:
+        """Tell whether the last two configurations lead to this one: reg falls, in one fold."""
+        fold, reg = int(part.fold[0]), float(part.reg[0])
+        falling = [answer.reg for answer in self.answers if answer.fold == fold]
+        return len(falling) == 2 and falling[0] > falling[1] > reg
+
+    def _last_change(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return how W (C, D + 1) and b (N, 1, C) moved from the last configuration but one to the last."""
+        earlier, last = self.answers
+        return last.W.to(dtype) - earlier.W.to(dtype), last.b.to(dtype) - earlier.b.to(dtype)
+
     def state(self) -> dict[str, Tensor]:
         """See `Solver.state`."""
-        made_for = (0.0, 0.0) if self.metric is None else self.metric.made_for
-        return super().state() | {"metric": torch.tensor([made_for], dtype=torch.float64)}
+        state = super().state()
+        if self.metric is None:
+            return state
+        numbers = [*self.metric.made_for, float(self.metric.products)]
+        state["metric"] = torch.tensor(numbers, dtype=torch.float64)
+        return state if self.metric.index is None else state | {"metric.index": self.metric.index}
 
-    def restored_fit(self, part: Objective, state: dict[str, Tensor]) -> HingeFit:
+    def restored_fit(self, part: Objective, state: dict[str, Tensor]) -> DualFit:
         """See `OneByOne.restored_fit`."""
         return HingeFit.restored(part, self._metric(part), self.tol, state)
 
-    def restore(self, objective: Objective, state: dict[str, Tensor], tol: float) -> Progress:
+    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
         """See `Solver.restore`. Σ and its factor are computed anew: they depend on the data alone."""
         progress = super().restore(objective, state, tol)
-        kappa, reg = state["metric"][0].tolist()
-        if reg > 0:
-            self._metric(objective).fit(kappa, reg)
+        if "metric" in state:
+            kappa, reg, products = state["metric"].tolist()
+            metric = self._metric(objective)
+            if "metric.index" in state:
+                metric.renew(objective, state["metric.index"].clone())
+            metric.products = int(products)
+            if reg > 0:
+                metric.fit(kappa, reg)
         return progress

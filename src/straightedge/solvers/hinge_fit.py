@@ -16,20 +16,24 @@ from straightedge.solvers.one_by_one import SAFE, OneHinge
 
 FIRST_MU = 4.0  # margins are of size 1 at W = 0: every pair starts between its bounds
 WARM_MU = 0.5
-MU_FACTOR = 0.5
+MU_FACTOR = 0.3
+SLOW_MU_FACTOR = 0.5
 LEAST_MU = 2.0**-10
 SETTLED = 0.1  # f within this part of the smoothing's share of the gap: move the centre
-SOLVED = 2.0  # the dual within this many times it: b is near enough to the solution of the smoothed problem
-NEAR = 4.0  # times the tolerance: a smoothing's share from which the dual is solved before the centre moves
+SOLVED = 0.5  # the dual within this many times it: b is near enough to the solution of the smoothed problem
+NEAR = 1.0  # times the tolerance: a smoothing's share up to which the dual is solved before the centre moves
 MOST_DUAL_STEPS = 4
+FORCING = 0.3, 0.2  # residuals of the first such step, whose b is cut off most, and of the others
 SPAN = 4  # directions of one search
 STUCK = 5  # steps without a better gap before a fine fit raises μ
 DAMPING = 0.6, 0.9, 0.5  # lengths of a Newton step that call for more damping or less, and the least there is
 FINE_DAMPING = 0.2, 0.7, 0.02
+FLAT = 1e-6  # of the most curvature there can be along a direction: the least a search reckons with
 PATIENCE = 100  # steps without a better gap before the float type is called exhausted
 FINE = (
     1e-4  # gaps below this are reached in the primal, with small μ and margins computed anew at each centre
 )
+COARSE = 1e-3  # gaps above this are reached with fewer and larger steps of μ
 TENSORS = ("W", "z", "centre", "b", "gradient", "best_weight")
 
 
@@ -48,6 +52,7 @@ class HingeFit(OneHinge):
         mu: μ.
         hull: Dual points, and the best bound from them.
         changes: Last few directions with the margins' change along them: (C, D + 1) and (N, 1, C).
+        spent: Passes that the start took, to be told with the first step.
     """
 
     objective: Objective
@@ -68,6 +73,7 @@ class HingeFit(OneHinge):
     idle: int = 0
     damping: float = 0.0
     strict: bool = False
+    spent: float = 0.0
 
     @property
     def bound(self) -> float:
@@ -108,6 +114,7 @@ class HingeFit(OneHinge):
             float(self.idle),
             self.damping,
             float(self.strict),
+            self.spent,
         ]
         own = {name: getattr(self, name) for name in TENSORS}
         own["numbers"] = torch.tensor(numbers, dtype=torch.float64)
@@ -119,7 +126,7 @@ class HingeFit(OneHinge):
     def restored(cls, objective: Objective, metric: Metric, tol: float, state: dict[str, Tensor]) -> HingeFit:
         """Return the fit whose `state` this is."""
         own = {name: state[name] for name in TENSORS}
-        mu, smoothing, best, idle, damping, strict = state["numbers"].tolist()
+        mu, smoothing, best, idle, damping, strict, spent = state["numbers"].tolist()
         hull = DualHull.restored(objective, {k[5:]: v for k, v in state.items() if k.startswith("hull.")})
         count = sum(1 for name in state if name.startswith("direction."))
         changes = [(state[f"direction.{i}"], state[f"change.{i}"]) for i in range(count)]
@@ -137,7 +144,7 @@ class HingeFit(OneHinge):
         )
         fit.b, fit.gradient, fit.best_weight = own["b"], own["gradient"], own["best_weight"]
         fit.smoothing, fit.best_objective, fit.idle, fit.damping = smoothing, best, int(idle), damping
-        fit.strict = bool(strict)
+        fit.strict, fit.spent = bool(strict), spent
         return fit
 
     def sum(self, *arrays: Tensor) -> list[float]:
@@ -169,7 +176,7 @@ class HingeFit(OneHinge):
 
     def advance(self) -> float:
         """Take one Newton step, after moving the centre if it is time to; return the passes it took."""
-        cost = 0.0
+        cost, self.spent = self.spent, 0.0
         if self.fine and self.idle >= STUCK and not self.strict:  # the centre ran ahead of W
             self.strict = True
             self.mu, self.centre, self.changes = min(self.mu * 8, FIRST_MU), self.hull.b, []
@@ -205,7 +212,7 @@ class HingeFit(OneHinge):
         """Move the centre to b, once b solves the smoothed problem where that counts; return the passes."""
         cost = self._solve_dual() if self.near and not self.fine else 0.0
         if self.smoothing > 2 * self.tol * self.best_objective:
-            self.mu = max(self.mu * MU_FACTOR, LEAST_MU)
+            self.mu = max(self.mu * (MU_FACTOR if self.tol >= COARSE else SLOW_MU_FACTOR), LEAST_MU)
         self.centre = self.b
         return cost
 
@@ -218,10 +225,15 @@ class HingeFit(OneHinge):
         V + 2 reg W (Bertsekas, "Projected Newton methods", SIAM J. Control Optim. 20, 1982).
         """
         objective, loss, y = self.objective, self.loss, self.objective.y
-        W, z, residual, cost = self.W, self.z, self.gradient, 0.0
-        for _ in range(MOST_DUAL_STEPS):
-            hessian = Hessian.at(objective, self.metric, self.b, self.mu, self.weights, complete=True)
-            direction, products = newton_direction(hessian, residual, 0.1)
+        metric, W, z, residual, cost = self.metric, self.W, self.z, self.gradient, 0.0
+        for step in range(MOST_DUAL_STEPS):
+            hessian = Hessian.at(objective, metric, self.b, self.mu, self.weights, complete=True)
+            if metric.outworn(hessian):
+                metric.renew(objective, hessian.index)
+                cost += hessian.cost / 2
+            metric.fit(hessian.curvature, self.reg)
+            direction, products = newton_direction(hessian, residual, FORCING[min(step, 1)])
+            metric.products += products
             change = margin_change(loss, scores(objective, direction), y)
             W, z = W + direction, z + change
             b = self.b + Tangent.at(loss, self.b).apply(change) / self.mu
@@ -286,6 +298,10 @@ class HingeFit(OneHinge):
         flat = stacked.flatten(1)
         weights = self.weights.to(z.dtype)[:, None, None]
         sum_ranks = objective.communicator.all_reduce
+        most = torch.stack([(self.weights @ d.square().sum(dim=(1, 2)).to(torch.float64)) for d in stacked])
+        least = torch.diag(
+            FLAT * sum_ranks(most).cpu() / self.mu
+        )  # a free bias moves where nothing is curved
 
         def model(tau: Tensor) -> tuple[Tensor, Tensor]:
             moved = torch.addmv(z.flatten(), flat.t(), tau.to(flat)).view_as(z)
@@ -295,6 +311,6 @@ class HingeFit(OneHinge):
             curvature = ((bent @ flat.t()) / self.mu).to(torch.float64)
             sums = sum_ranks(torch.cat([slopes, curvature.flatten()])).cpu()
             slopes, curvature = sums[: len(tau)], sums[len(tau) :].view(len(tau), -1)
-            return slopes + linear + quadratic @ tau, curvature + quadratic
+            return slopes + linear + quadratic @ tau, curvature + quadratic + least
 
         return model

@@ -41,6 +41,7 @@ from straightedge.solvers.whitening import (
 )
 
 SAMPLE_ROWS = 10_000  # rows of the second moment
+ALL_ROWS = 1 << 62
 FEW_SAMPLE_ROWS = 4_000  # where reg outweighs all but the largest eigenvalues
 MILD = 0.5  # ρ up to which it does
 SHARE_BYTES = 2**27  # memory of rows copied from disk, at most
@@ -48,13 +49,24 @@ LEAST_SHARE = 4_096  # rows below which none are left out
 SHARE = 5  # at most one row in five, where there are many
 DRIFT = 4.0  # factor by which κ or reg may leave the factor's before it is made anew
 LONGEST_CG = 60
+FLAT = 1e-9  # of the metric's curvature: less is none, as where a free bias moves and no pair is between its bounds
+RENEWAL = 1.0  # of a second moment's cost that products with the Hessian may take before it is made anew
+NEW_ROWS = 0.6  # of the rows: more that Σ has not seen, and it is made anew a second time
 
 
 class Metric:
     """M⁻¹ for M = κΣ + 2 reg I: Σ once, a factor whenever κ or reg have drifted.
 
+    Σ is of a sample of all rows at first. Where the products with the Hessian have come to cost as much as another
+    Σ would, it is made anew from the rows that have curvature, which are no fair sample: along a path or in a hard
+    problem a third to a half of the iterations are saved for the rest of the way.
+
     Args:
         objective: Gives the rows; Σ is from a sample of them.
+
+    Attributes:
+        index: Rows (n,) of this rank that Σ is of; None: of a sample of all.
+        products: Products with the Hessian since Σ was made.
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -67,6 +79,27 @@ class Metric:
         self.free_bias = objective.bias == "free"
         self.made_for: tuple[float, float] = (0.0, 0.0)
         self._factor = self.moment
+        self.index: Tensor | None = None
+        self.products = 0
+
+    def renew(self, objective: Objective, index: Tensor) -> None:
+        """Make Σ anew from these rows (n,) of this rank."""
+        rough = objective.in_dtype(self.moment.dtype).subset(index)
+        self.moment = second_moment(rough, ALL_ROWS)
+        self.index, self.products, self.made_for = index, 0, (0.0, 0.0)
+
+    def outworn(self, hessian: Hessian) -> bool:
+        """Return whether another Σ, of the rows of a Hessian, is worth its cost by now."""
+        width, n_rows = len(self.moment), hessian.cost * hessian.objective.n_total
+        products = (
+            self.products * 4 * hessian.objective.n_classes
+        )  # and Σ: D numbers for each number of a row
+        if not self.dense or n_rows < 2 * width or products < RENEWAL * width:
+            return False
+        if self.index is None:
+            return True
+        new = torch.tensor([float((~torch.isin(hessian.index, self.index)).sum())], dtype=torch.float64)
+        return float(hessian.objective.communicator.all_reduce(new)) >= NEW_ROWS * n_rows
 
     def fit(self, kappa: float, reg: float) -> None:
         """Make the factor for (κ, reg), unless the one there is near enough."""
@@ -74,9 +107,7 @@ class Metric:
         old_kappa, old_reg = self.made_for
         if old_kappa / DRIFT <= kappa <= old_kappa * DRIFT and old_reg / DRIFT <= reg <= old_reg * DRIFT:
             return
-        ridge = torch.full((len(self.moment),), 2 * reg, dtype=self.moment.dtype, device=self.moment.device)
-        if self.free_bias:
-            ridge[-1] = 0.0
+        ridge = self._ridge(reg)
         if self.dense:
             self._factor = _inverse_factor(_with_ridge(self.moment * kappa, ridge))
         else:
@@ -89,10 +120,17 @@ class Metric:
             return _applied(self._factor, G.to(self._factor.dtype)).to(G.dtype)
         return (G * self._factor).to(G.dtype)
 
-    def times_moment(self, direction: Tensor) -> Tensor:
-        """Return Σ applied to each row of a direction (C, D + 1)."""
-        rough = direction.to(self.moment.dtype)
-        return (rough @ self.moment if self.dense else rough * self.moment).to(direction.dtype)
+    def _ridge(self, reg: float) -> Tensor:
+        """Return (D + 1,) the diagonal of 2 reg I, without an unpenalised bias."""
+        ridge = torch.full((len(self.moment),), 2 * reg, dtype=self.moment.dtype, device=self.moment.device)
+        if self.free_bias:
+            ridge[-1] = 0.0
+        return ridge
+
+    def times_moment(self, direction: Tensor, image: Tensor) -> Tensor:
+        """Return Σ applied to each row of a direction (C, D + 1), from its image M Δ: without a product."""
+        kappa, reg = self.made_for
+        return (image - direction * self._ridge(reg).to(direction.dtype)) / kappa
 
 
 @dataclass
@@ -103,6 +141,7 @@ class Hessian:
         objective: The one configuration.
         metric: Gives Σ.
         part: The share's rows.
+        index: (n,) which rows of this rank they are.
         tangent: T of these rows.
         weights: (n, 1, 1) row weights over μ.
         rest: (C, 1) curvature per class that the share leaves out; Σ stands for its rows. None: it is all.
@@ -113,6 +152,7 @@ class Hessian:
     objective: Objective
     metric: Metric
     part: Objective
+    index: Tensor
     tangent: Tangent
     weights: Tensor
     rest: Tensor | None
@@ -154,6 +194,7 @@ class Hessian:
             objective,
             metric,
             objective.subset(share),
+            share,
             part,
             (weights[share] / mu).to(b.dtype)[:, None, None],
             rest.to(b.dtype)[:, None] if bool((rest > 1e-6 * total.mean()).any()) else None,
@@ -161,8 +202,8 @@ class Hessian:
             float(total.mean()),
         )
 
-    def times(self, direction: Tensor) -> Tensor:
-        """Return the Hessian applied to a direction (C, D + 1)."""
+    def times(self, direction: Tensor, image: Tensor) -> Tensor:
+        """Return the Hessian applied to a direction (C, D + 1) whose image M Δ by the metric is known."""
         loss = _hinge(self.objective)
 
         def bend(S: Tensor, block: Block) -> Sequence[Tensor]:
@@ -174,7 +215,7 @@ class Hessian:
 
         product = self.part.sweep(direction[None], bend)[1][0].to(direction.dtype)
         if self.rest is not None:
-            product += self.rest * self.metric.times_moment(direction)
+            product += self.rest * self.metric.times_moment(direction, image)
         return product + 2 * float(self.objective.reg[0]) * self.objective.penalised(direction)
 
 
@@ -218,25 +259,29 @@ def newton_direction(hessian: Hessian, gradient: Tensor, forcing: float) -> tupl
         hessian: H, positive semidefinite.
         gradient: (C, D + 1) ∇f.
         forcing: Residual, relative to ∇f, at which to stop.
+
+    Numerics:
+        The image M p of a direction p follows the same recurrence as p, from residuals; so Σp costs no product.
     """
     solution = torch.zeros_like(gradient)
     residual = -gradient
     whitened = hessian.metric.solve(residual)
-    direction = whitened.clone()
+    direction, image = whitened.clone(), residual.clone()
     energy = _inner(residual, whitened)
     goal = forcing * float(residual.norm())
     for iteration in range(1, LONGEST_CG + 1):
-        image = hessian.times(direction)
-        curvature = _inner(direction, image)
-        if not curvature > 0 or not energy > 0:
+        product = hessian.times(direction, image)
+        curvature = _inner(direction, product)
+        if not curvature > FLAT * _inner(direction, image) or not energy > 0:
             return solution if iteration > 1 else whitened, iteration
         solution += direction * (energy / curvature)
-        residual -= image * (energy / curvature)
+        residual -= product * (energy / curvature)
         if float(residual.norm()) <= goal:
             break
         whitened = hessian.metric.solve(residual)
         fresh = _inner(residual, whitened)
         direction = whitened + direction * (fresh / energy)
+        image = residual + image * (fresh / energy)
         energy = fresh
     return solution, iteration
 

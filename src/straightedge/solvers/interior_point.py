@@ -26,7 +26,7 @@ from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHin
 from straightedge.objective import Objective
 from straightedge.solvers.hinge_maps import margin_change
 from straightedge.solvers.hinge_products import gather, row_weights
-from straightedge.solvers.one_by_one import DualFit, OneByOne, OneHinge
+from straightedge.solvers.one_by_one import Answer, OneByOne, OneHinge
 
 INWARD = 0.995  # of the way to the nearest bound
 PATIENCE = 8  # steps without a better gap: rounding has the last word
@@ -40,7 +40,7 @@ class InteriorPoint(OneByOne):
 
     name = "interior_point"
 
-    def first_fit(self, part: Objective, W: Tensor, last: DualFit | None) -> InteriorFit:
+    def first_fit(self, part: Objective, W: Tensor, last: Answer | None) -> InteriorFit:
         """See `OneByOne.first_fit`. Every configuration starts in the middle: a path ends at corners."""
         return InteriorFit(part)
 

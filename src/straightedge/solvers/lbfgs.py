@@ -49,7 +49,7 @@ class WhitenedLBFGS:
         self.sample_rows = sample_rows
         self.metric: Whitening | None = None
 
-    def start(self, objective: Objective, W: Tensor | None, tol: float) -> Progress:
+    def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. Starts at W = 0 by default, where P is known: log C for softmax."""
         self._prepare(objective)
         first = torch.zeros(objective.shape) if W is None else W
@@ -202,7 +202,7 @@ class WhitenedLBFGS:
             }
         return own
 
-    def restore(self, objective: Objective, state: dict[str, Tensor], tol: float) -> Progress:
+    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
         """See `Solver.restore`; the metric is computed again, in its own float type, to the same bits."""
         kind = torch.float64 if bool(state["metric_double"]) else torch.float32
         self._set_metric(objective.in_dtype(kind), state["centres"].clone())

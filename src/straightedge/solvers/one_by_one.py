@@ -7,7 +7,8 @@ the next one's, and a path costs a few passes a value. Folds are taken one after
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -85,7 +86,38 @@ class OneHinge:
         return (self.best_objective - self.bound) / max(self.best_objective, 1e-300)
 
 
-Fit = TypeVar("Fit", bound=DualFit)
+@dataclass(frozen=True)
+class Answer:
+    """What a configuration leaves to the next ones.
+
+    Attributes:
+        fold: Row of the weights it used.
+        reg: Its reg.
+        W: (C, D + 1) the best point.
+        b: (N, 1, C) the dual variables of the best bound.
+    """
+
+    fold: int
+    reg: float
+    W: Tensor
+    b: Tensor
+
+    @classmethod
+    def of(cls, fit: DualFit) -> Answer:
+        """Return what a fit has come to."""
+        part = fit.objective
+        return cls(int(part.fold[0]), float(part.reg[0]), fit.best_weight, fit.dual_point)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that `restored` makes the same answer of."""
+        numbers = torch.tensor([self.fold, self.reg], dtype=torch.float64)
+        return {"numbers": numbers, "W": self.W, "b": self.b}
+
+    @classmethod
+    def restored(cls, state: dict[str, Tensor]) -> Answer:
+        """Return the answer whose `state` this is."""
+        fold, reg = state["numbers"].tolist()
+        return cls(int(fold), reg, state["W"].clone(), state["b"].clone())
 
 
 class OneByOne:
@@ -94,6 +126,8 @@ class OneByOne:
     Attributes:
         own_certificate: True: the bound rests on the dual variables.
         refines: True: float64 goes further than float32.
+        fit: The configuration that is being worked on, if any.
+        answers: Of the last two that were worked on, the latest last.
     """
 
     name = "one_by_one"
@@ -102,18 +136,23 @@ class OneByOne:
 
     def __init__(self) -> None:
         self.fit: DualFit | None = None
-        self.last: DualFit | None = None
+        self.answers: list[Answer] = []
         self.current = -1
 
-    def first_fit(self, part: Objective, W: Tensor, last: DualFit | None) -> DualFit:
+    @property
+    def tol(self) -> float:
+        """The gap asked for of the configuration that is being worked on."""
+        return float(self.tols[max(0, self.current)])
+
+    def first_fit(self, part: Objective, W: Tensor, last: Answer | None) -> DualFit:
         """Return a fit of one configuration that starts at W (C, D + 1), with the last one's b if any."""
         raise NotImplementedError
 
-    def start(self, objective: Objective, W: Tensor | None, tol: float) -> Progress:
+    def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. At W = 0, the default, value and bound are known without a pass."""
-        self.last = self.last if self.fit is None else self.fit
-        self.objective, self.tol = objective, tol
-        self.fit, self.current = None, -1
+        self._put_away()
+        self.objective, self.tols = objective, tol
+        self.answers = [answer for answer in self.answers if len(answer.b) == len(objective.y)]
         first = torch.zeros(objective.shape) if W is None else W
         self.W = first.to(objective.device, objective.dtype, copy=True)
         self._value = _objective_at_zero(objective)
@@ -151,9 +190,7 @@ class OneByOne:
         )
         self.current = order[0]
         part = objective.select(torch.tensor([self.current]))
-        last = self.last
-        if last is not None and len(last.b) != len(part.y):
-            last = None
+        last = self.answers[-1] if self.answers else None
         W = self.W[self.current]
         if last is not None and not bool((W != 0).any()):
             W = last.W.to(part.dtype)
@@ -164,11 +201,17 @@ class OneByOne:
         """See `Solver.keep`. The configuration that left starts the next one."""
         kept = positions.tolist()
         self.objective = self.objective.select(positions)
+        self.tols = self.tols[positions]
         self.W, self._value, self._bound = self.W[positions], self._value[positions], self._bound[positions]
         if self.current in kept:
             self.current = kept.index(self.current)
-        elif self.fit is not None:
-            self.last, self.fit, self.current = self.fit, None, -1
+        else:
+            self._put_away()
+
+    def _put_away(self) -> None:
+        if self.fit is not None:
+            self.answers = [*self.answers[-1:], Answer.of(self.fit)]
+        self.fit, self.current = None, -1
 
     def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `Solver.certify`: one pass in float64 at the best W, with the best dual point for the bound."""
@@ -188,27 +231,31 @@ class OneByOne:
         """See `Solver.state`."""
         state = {"W": self.W, "value": self._value, "bound": self._bound}
         state["current"] = torch.tensor(self.current)
-        for name, fit in (("fit", self.fit), ("last", self.last)):
-            if fit is not None:
-                state |= {f"{name}.{key}": value for key, value in fit.state().items()}
+        if self.fit is not None:
+            state |= {f"fit.{key}": value for key, value in self.fit.state().items()}
+        for i, answer in enumerate(self.answers):
+            state |= {f"answer.{i}.{key}": value for key, value in answer.state().items()}
         return state
 
     def restored_fit(self, part: Objective, state: dict[str, Tensor]) -> DualFit:
         """Return the fit whose `state` this is."""
         raise NotImplementedError
 
-    def restore(self, objective: Objective, state: dict[str, Tensor], tol: float) -> Progress:
+    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
         """See `Solver.restore`."""
-        self.objective, self.tol = objective, tol
+        self.objective, self.tols = objective, tol
         self.W, self._value, self._bound = (state[name].clone() for name in ("W", "value", "bound"))
         self.current = int(state["current"])
-        part = objective.select(torch.tensor([max(0, self.current)]))
-        found = {}
-        for name in ("fit", "last"):
-            own = {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")}
-            found[name] = self.restored_fit(part, own) if own else None
-        self.fit, self.last = found["fit"], found["last"]
+        own = _under("fit.", state)
+        if own:
+            self.fit = self.restored_fit(objective.select(torch.tensor([self.current])), own)
+        found = [_under(f"answer.{i}.", state) for i in range(2)]
+        self.answers = [Answer.restored(own) for own in found if own]
         return self._progress(torch.zeros(objective.n_configs, dtype=torch.float64))
+
+
+def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def proven(objective: Objective, W: Tensor, b: Tensor) -> tuple[float, float]:

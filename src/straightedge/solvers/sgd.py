@@ -71,7 +71,7 @@ class MinibatchSGD:
         self.batch_size, self.asked_epochs = batch_size, epochs
         self.momentum, self.schedule, self.seed = momentum, schedule, seed
 
-    def start(self, objective: Objective, W: Tensor | None, tol: float) -> Progress:
+    def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. Starts at small random weights, as the course does, unless W is given."""
         self._prepare(objective)
         generator = torch.Generator().manual_seed(self.seed)
@@ -231,7 +231,7 @@ class MinibatchSGD:
             "epoch": torch.tensor([self.epoch]),
         }
 
-    def restore(self, objective: Objective, state: dict[str, Tensor], tol: float) -> Progress:
+    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
         """See `Solver.restore`."""
         self.rates = state["rates"].clone()
         self._prepare(objective)
