@@ -44,6 +44,25 @@ def test_a_path_is_its_single_fits(loss, bias):
         assert (scores.argmax(axis=1) == alone.predict(X)).mean() > 0.98
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_each_value_of_a_path_has_its_own_tolerance(loss):
+    needs_solver(loss)
+    tols = [1e-6, 1e-2, 1e-4]
+    path = fit_path(X, y, REGS, loss=loss, tol=tols, max_passes=3000)
+    for gap, tol, message in zip(path.solution.gap.tolist(), tols, path.solution.message, strict=True):
+        assert gap <= tol
+        assert message.endswith(f"≤ {tol:.0e}")
+    tight = fit_path(X, y, REGS, loss=loss, tol=min(tols), max_passes=3000)
+    assert float(path.solution.n_passes.sum()) <= float(tight.solution.n_passes.sum())
+
+
+@pytest.mark.parametrize("tol", [[1e-3, 1e-3], [], [1e-3, 0.0, 1e-3], [1e-3, math.nan, 1e-3]])
+def test_tolerances_of_a_path_are_checked(tol):
+    with pytest.raises(InputError) as refusal:
+        fit_path(X, y, REGS, tol=tol)
+    assert refusal.value.code == "tol-invalid"
+
+
 def test_groups_of_a_path_that_does_not_fit_into_memory():
     settings = {"tol": 1e-8, "max_passes": 3000}
     whole = fit_path(X, y, [1e-2, 1.0, 1e-1], **settings)

@@ -17,6 +17,7 @@ from straightedge.solvers.hinge_alm import HingeALM
 from straightedge.solvers.hinge_newton import Hessian, Metric
 from straightedge.solvers.hinge_products import adjoint
 from straightedge.solvers.interior_point import InteriorPoint
+from straightedge.solvers.one_by_one import Answer
 
 SOLVERS = [HingeALM, InteriorPoint]
 LOSSES = [HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss]
@@ -254,6 +255,67 @@ def test_hessian_products_are_those_of_the_dense_hessian(loss: type[HingeLoss], 
     step = 1e-7  # short enough that no pair reaches a bound
     change = (smoothed_gradient(W + step * direction)[1] - gradient) / step
     torch.testing.assert_close(hessian.times(direction, direction), change, rtol=1e-6, atol=1e-6)
+
+
+def test_images_by_the_metric_stand_for_products_with_the_moment() -> None:
+    X, y = problem(3, n=60, d=5, c=4)
+    for bias in ("penalized", "free"):
+        metric = Metric(Objective(Rows(X), y, 4, HingeLoss(), [0.01], dtype=torch.float64, bias=bias))
+        metric.fit(0.3, 0.01)
+        image = torch.randn(4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        direction = metric.solve(image)
+        torch.testing.assert_close(metric.times_moment(direction, image), direction @ metric.moment)
+
+
+def test_the_metric_is_made_anew_from_the_rows_with_curvature_once_products_have_cost_as_much() -> None:
+    X, y = problem(3, n=600, d=5, c=4)
+    objective = Objective(Rows(X), y, 4, HingeLoss(), [0.01], dtype=torch.float64)
+    metric, own = Metric(objective), torch.full((600,), 1 / 600, dtype=torch.float64)
+    b = torch.full((600, 1, 4), 0.5, dtype=torch.float64)
+    b[300:] = 0.0
+    hessian = Hessian.at(objective, metric, b, 1.0, own, complete=True)
+    assert len(hessian.index) == 300
+    assert not metric.outworn(hessian)
+    metric.products = 1000
+    assert metric.outworn(hessian)
+    metric.renew(objective, hessian.index)
+    data = torch.cat([X[:300], torch.ones(300, 1, dtype=torch.float64)], dim=1)
+    torch.testing.assert_close(metric.moment, data.t() @ data / 300)
+    metric.products = 1000
+    assert not metric.outworn(hessian)  # it has seen these rows
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("seed", [3, 4, 5, 6])
+def test_a_free_bias_moves_where_no_pair_is_between_its_bounds(loss, seed, monkeypatch):
+    monkeypatch.setattr("straightedge.solvers.hinge_fit.FIRST_MU", 1.2)
+    X, y = problem(seed)
+    for tol in (1e-2, 1e-3):
+        solution = fitted(X, y, loss(), [1.0], tol, bias="free")
+        assert solution.status == [Status.CERTIFIED]
+        assert float(solution.n_passes[0]) < 100
+
+
+def test_a_path_goes_on_only_where_reg_falls_in_one_fold() -> None:
+    X, y = problem(5, n=60)
+    whole = torch.ones(2, 60, dtype=torch.float64) / 60
+    objective = Objective(
+        Rows(X), y, 3, HingeLoss(), [1.0, 0.1, 0.01, 1.0], weights=whole, fold=torch.tensor([0, 0, 0, 1])
+    )
+    parts = [objective.select(torch.tensor([k])) for k in range(4)]
+    solver = HingeALM()
+
+    def goes_on(earlier: int, last: int, now: int) -> bool:
+        solver.answers = [
+            Answer(int(p.fold[0]), float(p.reg[0]), torch.empty(0), torch.empty(0))
+            for p in (parts[earlier], parts[last])
+        ]
+        return solver._goes_on(parts[now])
+
+    assert goes_on(0, 1, 2)
+    assert not goes_on(0, 1, 1)  # again, in float64
+    assert not goes_on(0, 2, 1)
+    assert not goes_on(1, 2, 3)
 
 
 class Unread:

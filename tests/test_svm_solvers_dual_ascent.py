@@ -16,6 +16,7 @@ from straightedge.solvers.base import Limits, Status, minimize
 from straightedge.solvers.dual_ascent import DualAscent, disturbance
 from straightedge.solvers.dual_kernel import common_shift
 from straightedge.solvers.hinge_alm import HingeALM
+from straightedge.solvers.hinge_path import HingePath
 
 
 def problem(seed: int = 0, n: int = 300, d: int = 12, c: int = 4) -> tuple[Tensor, Tensor]:
@@ -94,6 +95,38 @@ def test_warm_start_along_a_path():
     assert float(path.n_passes[1]) <= float(alone.n_passes[0])
 
 
+@pytest.mark.parametrize(
+    ("solver", "regs"), [(HingePath, [3.0, 2.0, 1e-2, 5e-3, 2e-3]), (DualAscent, [3.0, 2.0])]
+)
+def test_a_path_goes_on_from_any_step_to_the_same_bits(solver, regs):
+    X, y = problem(3)
+    objective = objective_of(X.float() / 2, y, regs)
+    states: list[dict[str, Tensor]] = []
+    whole = minimize(
+        objective,
+        solver(seed=4),
+        Limits([1e-4] * len(regs)),
+        checkpoint=lambda loop: states.append({k: v.clone() for k, v in loop.state().items()}),
+    )
+    assert whole.status == [Status.CERTIFIED] * len(regs)
+    for state in states:
+        resumed = minimize(objective, solver(seed=4), Limits([1e-4] * len(regs)), resume=state)
+        assert torch.equal(whole.W, resumed.W)
+        assert torch.equal(whole.n_passes, resumed.n_passes)
+
+
+def test_a_path_takes_each_value_by_the_faster_solver():
+    X, y = problem(3)
+    objective = objective_of(X.float() / 2, y, [3.0, 1e-3])
+    solver, kinds = HingePath(), []
+    path = minimize(
+        objective, solver, Limits(1e-4), callbacks=[lambda row: kinds.append(type(solver.fit).__name__)]
+    )
+    assert "AscentFit" in kinds and kinds[-1] == "HingeFit"
+    other = minimize(objective, HingeALM(), Limits(1e-4))
+    torch.testing.assert_close(path.objective, other.objective, rtol=2e-4, atol=0)
+
+
 def test_chosen_where_rows_hardly_disturb_one_another():
     X = torch.randint(0, 255, (4000, 3000), dtype=torch.uint8)
     y = torch.arange(4000) % 3
@@ -105,6 +138,8 @@ def test_chosen_where_rows_hardly_disturb_one_another():
     assert choose_solver("auto", little).name == "dual_ascent"
     assert choose_solver("auto", much).name == "hinge_alm"
     assert choose_solver("auto", few).name != "dual_ascent"
+    path = objective_of(X, y, [10.0, 1e-3], affine=affine, dtype=torch.float32)
+    assert choose_solver("auto", path).name == "hinge_path"
 
 
 @pytest.mark.parametrize(("loss", "bias"), [(HingeLoss(), "free"), (CrammerSingerLoss(), "penalized")])
