@@ -79,7 +79,7 @@ wheel: $(VENV)/.dev
 # The tests on the built wheel in an environment of its own, away from the source tree.
 test-wheel: wheel
 	rm -rf build/wheel-venv && $(PYTHON) -m venv --system-site-packages build/wheel-venv
-	echo "import site; site.addsitedir('$(CURDIR)/$(VENV)/lib/'+__import__('os').listdir('$(CURDIR)/$(VENV)/lib')[0]+'/site-packages')" \
+	echo "import site; site.addsitedir('$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")')" \
 	  > build/wheel-venv/lib/$$(ls build/wheel-venv/lib | head -1)/site-packages/zz_parent.pth
 	build/wheel-venv/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --force-reinstall dist/*.whl
 	cd build && OMP_NUM_THREADS=1 STRAIGHTEDGE_WHEEL=1 wheel-venv/bin/python -P -m pytest -p no:cacheprovider -c ../pyproject.toml --rootdir .. ../tests/test_wheel.py
