@@ -22,6 +22,7 @@ LEAST_MU = 2.0**-10
 SETTLED = 0.1  # f within this part of the smoothing's share of the gap: move the centre
 SOLVED = 0.5  # the dual within this many times it: b is near enough to the solution of the smoothed problem
 NEAR = 1.0  # times the tolerance: a smoothing's share up to which the dual is solved before the centre moves
+FINE_NEAR = 4.0  # and from which a fine fit leaves no row out
 MOST_DUAL_STEPS = 4
 FORCING = 0.3, 0.2  # residuals of the first such step, whose b is cut off most, and of the others
 SPAN = 4  # directions of one search
@@ -103,7 +104,7 @@ class HingeFit(OneHinge):
     @property
     def near(self) -> bool:
         """Whether the smoothing's share of the gap is nearly small enough."""
-        return self.smoothing <= NEAR * self.tol * self.best_objective
+        return self.smoothing <= (FINE_NEAR if self.fine else NEAR) * self.tol * self.best_objective
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that `restored` makes the same fit of."""
