@@ -56,7 +56,9 @@ def test_each_value_of_a_path_has_its_own_tolerance(loss):
     assert float(path.solution.n_passes.sum()) <= float(tight.solution.n_passes.sum())
 
 
-@pytest.mark.parametrize("tol", [[1e-3, 1e-3], [], [1e-3, 0.0, 1e-3], [1e-3, math.nan, 1e-3]])
+@pytest.mark.parametrize(
+    "tol", [[1e-3, 1e-3], [], [1e-3, 0.0, 1e-3], [1e-3, math.nan, 1e-3], None, "x", np.array(0.0)]
+)
 def test_tolerances_of_a_path_are_checked(tol):
     with pytest.raises(InputError) as refusal:
         fit_path(X, y, REGS, tol=tol)

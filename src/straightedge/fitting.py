@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,12 @@ def _positive(name: str, value: float) -> None:
         )
 
 
+def one_or_many(values: Any) -> list[Any]:
+    """Return a list of values, of one where only one is given, whatever it is."""
+    one = not isinstance(values, Iterable) or isinstance(values, str) or getattr(values, "ndim", 1) == 0
+    return [values] if one else list(values)
+
+
 def checked_reg(reg: Any, *, exact: bool = True) -> list[float]:
     """Return values of reg as floats.
 
@@ -73,9 +79,8 @@ def checked_reg(reg: Any, *, exact: bool = True) -> list[float]:
         InputError: ``reg-invalid`` for negative, NaN, infinite or not a number; ``reg-zero`` for 0 where a
             certificate is asked for.
     """
-    values: list[Any] = [reg] if isinstance(reg, (int, float, str, np.number)) or reg is None else list(reg)
     out: list[float] = []
-    for value in values:
+    for value in one_or_many(reg):
         try:
             number = float(value)
         except (TypeError, ValueError):

@@ -26,7 +26,7 @@ from straightedge.distributed import Communicator, guarded_sum, local, row_range
 from straightedge.errors import InputError, warn
 from straightedge.estimators import LinearClassifier, checked_input, encoded_labels
 from straightedge.evaluation import evaluate
-from straightedge.fitting import FitSettings, build_objective, checked_reg, row_weights, solve
+from straightedge.fitting import FitSettings, build_objective, checked_reg, one_or_many, row_weights, solve
 from straightedge.moments import fit_affine
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
@@ -155,7 +155,7 @@ def fit_path(
     Raises:
         InputError: See `LinearClassifier.fit`; ``tol-invalid`` where there are not as many as values of reg.
     """
-    tols = [tol] if isinstance(tol, (int, float)) else list(tol)
+    tols = one_or_many(tol)
     for one in tols:
         FitSettings(tol=one).checked()
     asked = FitSettings(

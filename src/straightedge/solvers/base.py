@@ -219,6 +219,11 @@ def _threads_for(objective: Objective) -> Iterator[None]:
         torch.set_num_threads(former)
 
 
+def state_under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the part of a state whose names begin with a prefix, by the rest of the name."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
 class Loop:
     """The state of `minimize`: best bounds so far, who is still being worked on, the clock."""
 
@@ -449,7 +454,7 @@ class Loop:
             self.objective = self.objective.in_dtype(torch.float64)
         if self.active.numel():
             part = self.objective.select(self.active)
-            own = {key.removeprefix("solver."): v for key, v in state.items() if key.startswith("solver.")}
+            own = state_under("solver.", state)
             progress = self.solver.restore(part, own, self.tol[self.active])
             try:  # a Ctrl-C in the midst of a proof left configurations that have only that before them
                 self._leave(progress.exhausted)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from straightedge.objective import Objective
+from straightedge.solvers.base import state_under
 from straightedge.solvers.hinge_hull import DualHull
 from straightedge.solvers.hinge_maps import Tangent, margin_change
 from straightedge.solvers.hinge_newton import Hessian, Metric, Model, minimise_on_span, newton_direction
@@ -128,7 +129,7 @@ class HingeFit(OneHinge):
         """Return the fit whose `state` this is."""
         own = {name: state[name] for name in TENSORS}
         mu, smoothing, best, idle, damping, strict, spent = state["numbers"].tolist()
-        hull = DualHull.restored(objective, {k[5:]: v for k, v in state.items() if k.startswith("hull.")})
+        hull = DualHull.restored(objective, state_under("hull.", state))
         count = sum(1 for name in state if name.startswith("direction."))
         changes = [(state[f"direction.{i}"], state[f"change.{i}"]) for i in range(count)]
         fit = cls(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Block, Objective
-from straightedge.solvers.base import Progress
+from straightedge.solvers.base import Progress, state_under
 
 SAFE = 0.98  # of the tolerance: a gap below this is proven again, in float64
 ROUNDING = 2e-6  # of P: what sums of float32 products may be off by
@@ -246,16 +246,12 @@ class OneByOne:
         self.objective, self.tols = objective, tol
         self.W, self._value, self._bound = (state[name].clone() for name in ("W", "value", "bound"))
         self.current = int(state["current"])
-        own = _under("fit.", state)
+        own = state_under("fit.", state)
         if own:
             self.fit = self.restored_fit(objective.select(torch.tensor([self.current])), own)
-        found = [_under(f"answer.{i}.", state) for i in range(2)]
+        found = [state_under(f"answer.{i}.", state) for i in range(2)]
         self.answers = [Answer.restored(own) for own in found if own]
         return self._progress(torch.zeros(objective.n_configs, dtype=torch.float64))
-
-
-def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def proven(objective: Objective, W: Tensor, b: Tensor) -> tuple[float, float]:
