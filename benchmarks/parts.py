@@ -29,6 +29,10 @@ from straightedge.selection import cross_validate, fit_path, fold_of_rows
 Entry = tuple[str, dict[str, Any]]
 SAMPLED = 4  # values of the path that the single fits are timed at
 PATH_ENDS = (-6, 0)  # decimal logarithms of the path's least and largest reg
+COARSER_BELOW, COARSER = (
+    1e-5,
+    10,
+)  # reg of the path of the SVM below which its gap is this many times as coarse
 PATH_CAP = 40.0  # longest time of one peer fit of the path, s
 REFERENCE = {
     True: 0.01,
@@ -188,7 +192,7 @@ def path(problem: Problem, options: Options) -> Iterator[Entry]:
     """A path of values of reg in one run, against single fits: our own and scikit-learn's."""
     tol = options.tol or 1e-3
     warm_up(problem, "softmax")
-    whole = _path(problem, options, tol)
+    whole = _path(problem, options, "softmax", tol)
     places = np.linspace(0, options.path_size - 1, SAMPLED).round().astype(int)
     entry: dict[str, Any] = conditions(problem.table) | whole | {"tol": tol}
     entry["singles"] = [_single(problem, options, whole["reg"][place], tol) for place in places]
@@ -201,13 +205,33 @@ def path(problem: Problem, options: Options) -> Iterator[Entry]:
     yield "path", entry
 
 
-def _path(problem: Problem, options: Options, tol: float) -> dict[str, Any]:
+def svm_path(problem: Problem, options: Options) -> Iterator[Entry]:
+    """The same path of the SVM, its least values of reg to a coarser gap, against our own single fits of each."""
+    tol = options.tol or 1e-3
+    warm_up(problem, "svm")
     values = np.logspace(*PATH_ENDS, options.path_size)
-    options.say(f"path of {options.path_size} values")
+    tols = [tol * (COARSER if reg < COARSER_BELOW else 1) for reg in values]
+    entry: dict[str, Any] = conditions(problem.table) | _path(problem, options, "svm", tols) | {"tol": tol}
+    entry["tols"] = tols
+    entry["singles"] = []
+    for reg, own in zip(values, tols, strict=True):
+        options.say(f"single fit at reg {reg:g}")
+        entry["singles"].append({"reg": float(reg), "straightedge-uint8": fit_once(problem, "svm", reg, own)})
+    found = [single["straightedge-uint8"] for single in entry["singles"]]
+    entry["seconds_single_fits straightedge-uint8"] = sum(one["seconds"] for one in found)
+    entry["all_reached straightedge-uint8"] = all(one["status"] == "reached" for one in found)
+    yield "svm_path", entry | {"yardstick_after": conditions(problem.table)["yardstick"]}
+
+
+def _path(problem: Problem, options: Options, loss: str, tol: float | list[float]) -> dict[str, Any]:
+    values = np.logspace(*PATH_ENDS, options.path_size)
+    options.say(f"{loss} path of {options.path_size} values")
     found: list[Any] = []
 
     def work() -> None:
-        found.append(fit_path(problem.images, problem.labels, values, preprocess="pixels", tol=tol))
+        found.append(
+            fit_path(problem.images, problem.labels, values, loss=loss, preprocess="pixels", tol=tol)
+        )
 
     seconds = timed(work)
     solution = found[0].solution
@@ -234,7 +258,7 @@ def folds(problem: Problem, options: Options) -> Iterator[Entry]:
     """Folds of a path of values, all in the same passes, against the path alone."""
     tol = options.tol or 1e-3
     warm_up(problem, "softmax")
-    alone = _path(problem, options, tol)
+    alone = _path(problem, options, "softmax", tol)
     options.say(f"{options.folds} folds of {options.path_size} values")
     y, settings = problem.labels, FitSettings(tol=tol)
     fold = fold_of_rows(y, options.folds)
@@ -276,6 +300,7 @@ PARTS: dict[str, Callable[[Problem, Options], Iterator[Entry]]] = {
     "softmax": softmax,
     "svm": svm,
     "path": path,
+    "svm_path": svm_path,
     "folds": folds,
     "memory": memory,
 }

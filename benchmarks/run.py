@@ -67,7 +67,10 @@ def _begun(problem: Problem, out: Path) -> dict[str, Any]:
         raise InputError(
             "bench-other-results", "the file holds results of other data or of another machine", str(out)
         )
-    return fresh | {"entries": former["entries"]}
+    known = (
+        former["versions"] | fresh["versions"]
+    )  # of peers that are no longer installed, as their entries had them
+    return fresh | {"entries": former["entries"], "versions": known}
 
 
 def write_all(results: dict[str, Any], out: Path) -> None:

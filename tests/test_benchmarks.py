@@ -72,7 +72,7 @@ def test_peer_reaches_the_gap_of_our_objective(problem: Problem, peer: peers.Pee
 
 
 def test_a_peer_without_time_is_reported_with_its_gap(problem: Problem) -> None:
-    seen = Watch(Judge(problem, "softmax", 1e-4), 1e-12, cap=0.02)
+    seen = Watch(Judge(problem, "softmax", 1e-4), 1e-12, cap=1e-6)
     entry = peers.run_peer(peers.PEERS[0], problem, 1e-4, seen)
     assert entry["status"] == "cap"
     assert entry["gap"] > 1e-12
@@ -114,7 +114,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
 def test_every_part_gives_an_entry(results: tuple[dict, Path]) -> None:
     keys = list(results[0]["entries"])
     races = ["softmax reg=0.1", "svm reg=0.1", "crammer_singer reg=0.1"]
-    assert keys == ["pass K=1", "pass K=4", *races, "path", "folds", "memory"]
+    assert keys == ["pass K=1", "pass K=4", *races, "path", "svm_path", "folds", "memory"]
 
 
 @pytest.mark.long
@@ -138,6 +138,18 @@ def test_the_race_holds_all_solvers_to_one_objective(results: tuple[dict, Path])
 
 
 @pytest.mark.long
+@pytest.mark.long
+def test_the_path_of_the_svm_is_held_to_the_gaps_of_its_single_fits(results: tuple[dict, Path]) -> None:
+    entry = results[0]["entries"]["svm_path"]
+    assert entry["tols"] == [0.5, 5e-2, 5e-2, 5e-2]  # at 1e-6, 1e-4, 1e-2 and 1
+    assert [single["reg"] for single in entry["singles"]] == pytest.approx(entry["reg"])
+    fits = [single["straightedge-uint8"] for single in entry["singles"]]
+    for gaps in (entry["gaps"], [fit["gap"] for fit in fits]):
+        assert all(gap <= tol for gap, tol in zip(gaps, entry["tols"], strict=True))
+    total = sum(fit["seconds"] for fit in fits)
+    assert entry["seconds_single_fits straightedge-uint8"] == pytest.approx(total)
+
+
 def test_the_page_has_a_section_for_every_part(results: tuple[dict, Path]) -> None:
     page = results[1].with_suffix(".md").read_text(encoding="utf-8")
     for title, _, _ in table.SECTIONS:
@@ -161,6 +173,15 @@ def test_the_chart_draws_every_solver(results: tuple[dict, Path]) -> None:
 def test_results_of_other_data_are_not_mixed(results: tuple[dict, Path]) -> None:
     with pytest.raises(ValueError, match="other data"):
         run("digits", ("memory",), Options(), results[1], limit=100)
+
+
+@pytest.mark.long
+def test_versions_of_peers_no_longer_installed_are_kept(tmp_path: Path) -> None:
+    out = tmp_path / "kept.json"
+    first = run("digits", ("memory",), Options(), out, limit=120)
+    first["versions"]["a peer"] = "1.0"
+    out.write_text(json.dumps(first), encoding="utf-8")
+    assert run("digits", ("memory",), Options(), out, limit=120)["versions"]["a peer"] == "1.0"
 
 
 def test_unknown_part_is_named() -> None:
