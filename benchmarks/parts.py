@@ -29,10 +29,8 @@ from straightedge.selection import cross_validate, fit_path, fold_of_rows
 Entry = tuple[str, dict[str, Any]]
 SAMPLED = 4  # values of the path that the single fits are timed at
 PATH_ENDS = (-6, 0)  # decimal logarithms of the path's least and largest reg
-COARSER_BELOW, COARSER = (
-    1e-5,
-    10,
-)  # reg of the path of the SVM below which its gap is this many times as coarse
+COARSER = 10  # times the gap on the path of the SVM below
+COARSER_BELOW = 1e-5  # this reg
 PATH_CAP = 40.0  # longest time of one peer fit of the path, s
 REFERENCE = {
     True: 0.01,

@@ -67,9 +67,8 @@ def _begun(problem: Problem, out: Path) -> dict[str, Any]:
         raise InputError(
             "bench-other-results", "the file holds results of other data or of another machine", str(out)
         )
-    known = (
-        former["versions"] | fresh["versions"]
-    )  # of peers that are no longer installed, as their entries had them
+    # entries of peers that are no longer installed stay, and so do their versions
+    known = former["versions"] | fresh["versions"]
     return fresh | {"entries": former["entries"], "versions": known}
 
 
