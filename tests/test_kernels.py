@@ -15,7 +15,7 @@ import torch
 
 from kernel_cases import CASES, TOLERANCE, Case, fits, kernels, measured, measured_adjoint, problem
 from straightedge.errors import InputError, StraightedgeWarning
-from straightedge.kernels import PortableProducts, door, products_for
+from straightedge.kernels import PortableProducts, door, gram_applied, products_for
 from straightedge.kernels.splitting import KINDS, TOP, column_scale, split_weight
 from straightedge.losses import LOSSES
 from straightedge.preprocess import AffineMap
@@ -121,6 +121,38 @@ def test_compiled_loops_in_float64_are_those_of_torch_to_rounding() -> None:
         found = objective.evaluate(W)
     torch.testing.assert_close(found.gradient, expected.gradient, rtol=1e-12, atol=1e-13)
     torch.testing.assert_close(found.objective, expected.objective, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize(("size", "columns"), [(1024, 10), (1025, 1), (1031, 7)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_factor_is_applied_by_compiled_loops_as_by_torch(
+    size: int, columns: int, dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(size)
+    R = torch.randn(size, size, generator=generator, dtype=dtype).tril()
+    G = torch.randn(size, columns, generator=generator, dtype=dtype).t()  # as it lies it is no block of rows
+    truth = G.to(torch.float64) @ R.to(torch.float64).t() @ R.to(torch.float64)
+    error = {}
+    for choice in ("compiled", "portable"):
+        with kernels(choice):
+            found = gram_applied(R, G)
+        assert found.dtype == dtype
+        error[choice] = float((found - truth).abs().max() / truth.abs().max())
+    assert (
+        error["compiled"] <= error["portable"] + size**0.5 * torch.finfo(dtype).eps
+    )  # as of so many roundings
+
+
+def test_wide_or_small_products_with_a_factor_stay_with_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(R: torch.Tensor, G: torch.Tensor) -> torch.Tensor:
+        raise AssertionError
+
+    monkeypatch.setattr("straightedge.kernels.compiled.compiled_gram", refuse)
+    for size, columns in ((1024, 160), (100, 10)):
+        R, G = torch.eye(size), torch.randn(columns, size)
+        torch.testing.assert_close(gram_applied(R, G), G)
+    with pytest.raises(AssertionError):
+        gram_applied(torch.eye(1024), torch.randn(10, 1024))
 
 
 def test_the_hinges_product_and_a_fit_by_compiled_loops() -> None:

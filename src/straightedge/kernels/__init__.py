@@ -7,13 +7,20 @@ Who calls need not know which: all keep the contract of `Products`. Triton (fuse
 from __future__ import annotations
 
 from straightedge.kernels.base import PortableProducts, Products, blas_width
-from straightedge.kernels.door import default_block_rows, products_for, value_and_gradient, worth_compiling
+from straightedge.kernels.door import (
+    default_block_rows,
+    gram_applied,
+    products_for,
+    value_and_gradient,
+    worth_compiling,
+)
 
 __all__ = [
     "PortableProducts",
     "Products",
     "blas_width",
     "default_block_rows",
+    "gram_applied",
     "products_for",
     "value_and_gradient",
     "worth_compiling",

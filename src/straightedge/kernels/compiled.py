@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from straightedge.kernels.base import padded
-from straightedge.kernels.cpu_kernels import add_rows, hinge_rows, score_rows, softmax_rows
+from straightedge.kernels.cpu_kernels import add_gram, add_rows, hinge_rows, score_rows, softmax_rows
 from straightedge.losses.base import largest_loss
 from straightedge.rows import Rows
 
@@ -64,6 +64,13 @@ class CompiledProducts:
         assert not self._fresh, "nothing has been added"
         self._fresh = True
         return torch.from_numpy(self._sums)
+
+
+def compiled_gram(R: Tensor, G: Tensor) -> Tensor:
+    """Return G RᵀR (M, D) for a lower triangular R (D, D)."""
+    out = torch.zeros_like(G, memory_format=torch.contiguous_format)
+    add_gram(R.numpy(), G.contiguous().numpy(), out.numpy())
+    return out
 
 
 def compiled_loss(name: str, S: Tensor, y: Tensor) -> Tensor:

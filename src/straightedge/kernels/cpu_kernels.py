@@ -124,6 +124,30 @@ def add_rows(X: np.ndarray, A: np.ndarray, G: np.ndarray) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
+def add_gram(R: np.ndarray, G: np.ndarray, out: np.ndarray) -> None:
+    """Add G RᵀR to ``out``: each row of R is read once, and its zeros are not.
+
+    Args:
+        R: (D, D), zero above the diagonal.
+        G: (M, D).
+        out: (M, D).
+    """
+    width, M = len(R), len(G)
+    for i in range(0, width - width % 4, 4):
+        stop = i + 4
+        x = R[i, :stop], R[i + 1, :stop], R[i + 2, :stop], R[i + 3, :stop]
+        for j in range(0, M - M % 2, 2):
+            left, right = _dots(x, (G[j, :stop], G[j + 1, :stop]))
+            _add_four(x, left, right, out[j, :stop], out[j + 1, :stop])
+        for j in range(M - M % 2, M):
+            for r in range(4):
+                _add_one(x[r], _dot(x[r], G[j, :stop]), out[j, :stop])
+    for i in range(width - width % 4, width):
+        for j in range(M):
+            _add_one(R[i], _dot(R[i], G[j]), out[j])
+
+
+@numba.njit(nogil=True, cache=True)
 def softmax_rows(S: np.ndarray, y: np.ndarray, limit: float, values: np.ndarray) -> None:
     """Cross-entropy of (row, configuration) into ``values``, and p − e_y over the scores.
 

@@ -28,6 +28,8 @@ CHOICES = ("auto", "portable", "compiled", "fused")
 COMPILED_KINDS = {"uint8", "float32", "float64"}
 LONG = 10**9  # multiplications of half a pass from which loops repay the second that Numba takes to load
 WIDE = 48  # columns beyond which a BLAS is faster
+LONG_FACTOR = 1024  # rows of a triangular factor from which they do
+PANEL_ROWS = 384  # of a factor applied together: they stay in cache between the two products
 WIDEST_SPREAD = 2.0**16  # of features' scales: beyond, a column's smallest weights leave float16's range
 DEVICE_BLOCK_ROWS = 16384
 LARGEST_SCORES = 2**28  # entries of a block of scores, 1 GiB
@@ -78,6 +80,26 @@ def worth_compiling(rows: Rows, n_columns: int) -> bool:
     if rows.device.type != "cpu" or choice not in {"auto", "compiled"} or n_columns > WIDE:
         return False
     return choice == "compiled" or rows.n_whole * rows.n_features * n_columns >= LONG
+
+
+def gram_applied(R: Tensor, G: Tensor) -> Tensor:
+    """Return G RᵀR (M, D) for a contiguous, lower triangular R (D, D), by compiled loops where they are faster.
+
+    Args:
+        R: Float32 or float64.
+        G: (M, D) of the same type.
+    """
+    narrow = len(G) <= WIDE and _choice() in {"auto", "compiled"}
+    if R.device.type == "cpu" and narrow and len(R) >= LONG_FACTOR and R.is_contiguous():
+        from straightedge.kernels.compiled import compiled_gram
+
+        return compiled_gram(R, G)
+    out = torch.zeros_like(G)
+    for start in range(0, len(R), PANEL_ROWS):  # each panel is read once, and half of R is zeros
+        panel = R[start : start + PANEL_ROWS, : start + PANEL_ROWS]
+        width = panel.shape[1]
+        out[:, :width].addmm_(G[:, :width] @ panel.t(), panel)
+    return out
 
 
 def _choice() -> str:

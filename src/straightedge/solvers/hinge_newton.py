@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from straightedge.kernels import gram_applied
 from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Block, Objective
 from straightedge.solvers.dual_ascent import disturbance
@@ -33,7 +34,6 @@ from straightedge.solvers.hinge_maps import Tangent, margin_change
 from straightedge.solvers.whitening import (
     FLOAT32_ABOVE,
     LARGEST_DENSE,
-    _applied,
     _diagonal_moment,
     _inverse_factor,
     _with_ridge,
@@ -117,7 +117,7 @@ class Metric:
     def solve(self, G: Tensor) -> Tensor:
         """Return M⁻¹ applied to each row of G (C, D + 1)."""
         if self.dense:
-            return _applied(self._factor, G.to(self._factor.dtype)).to(G.dtype)
+            return gram_applied(self._factor, G.to(self._factor.dtype)).to(G.dtype)
         return (G * self._factor).to(G.dtype)
 
     def _ridge(self, reg: float) -> Tensor:

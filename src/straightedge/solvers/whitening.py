@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from straightedge.distributed import guarded_sum
+from straightedge.kernels import gram_applied
 from straightedge.objective import Objective
 from straightedge.rows import block_spans
 
@@ -28,7 +29,6 @@ FLOAT32_ABOVE = 2_000_000  # entries of X
 RUN = 64  # rows read together
 GRAM_ROWS = 1024  # rows of one product of the Gram matrix
 SMALLEST_HALF = 256  # triangular matrices up to this size are inverted by one solve
-PANEL_ROWS = 384  # rows of the factor applied together: they stay in cache between the two products
 PANELS = 6  # column panels of its lower triangle: 1/2 + 1/12 of the work of the square
 
 
@@ -137,7 +137,7 @@ class Whitening:
         for reg, factor in self._factors.items():
             members = (self.centres == reg).to(G.device)
             part = G[members].to(factor.dtype)
-            whitened = _applied(factor, part.flatten(0, 1)) if self.dense else part * factor
+            whitened = gram_applied(factor, part.flatten(0, 1)) if self.dense else part * factor
             out[members] = whitened.view_as(part).to(G.dtype)
         return out
 
@@ -194,16 +194,6 @@ def _triangular_inverse(L: Tensor) -> Tensor:
     out[:half, :half] = _triangular_inverse(L[:half, :half])
     out[half:, half:] = _triangular_inverse(L[half:, half:])
     out[half:, :half] = -(out[half:, half:] @ (L[half:, :half] @ out[:half, :half]))
-    return out
-
-
-def _applied(R: Tensor, G: Tensor) -> Tensor:
-    """Return G RᵀR (n, D) for a lower triangular R, panel by panel: each is read once, and half of R is zeros."""
-    out = torch.zeros_like(G)
-    for start in range(0, len(R), PANEL_ROWS):
-        panel = R[start : start + PANEL_ROWS, : start + PANEL_ROWS]
-        width = panel.shape[1]
-        out[:, :width].addmm_(G[:, :width] @ panel.t(), panel)
     return out
 
 
