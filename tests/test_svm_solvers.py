@@ -14,7 +14,7 @@ from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Limits, Loop, Solution, Status, minimize
 from straightedge.solvers.hinge_alm import HingeALM
-from straightedge.solvers.hinge_newton import Hessian, Metric
+from straightedge.solvers.hinge_newton import Hessian, Metric, least_residual, newton_direction
 from straightedge.solvers.hinge_products import adjoint
 from straightedge.solvers.interior_point import InteriorPoint
 from straightedge.solvers.one_by_one import Answer
@@ -257,6 +257,48 @@ def test_hessian_products_are_those_of_the_dense_hessian(loss: type[HingeLoss], 
     torch.testing.assert_close(hessian.times(direction, direction), change, rtol=1e-6, atol=1e-6)
 
 
+def test_least_residuals_are_those_of_the_whole_space_and_ahead_of_conjugate_gradients() -> None:
+    X, y = problem(3, n=200, d=8, c=4)
+    X = X * torch.logspace(0, -3, 8, dtype=torch.float64)
+    objective = Objective(Rows(X), y, 4, HingeLoss(), [1e-4], dtype=torch.float64)
+    metric, own = Metric(objective), torch.full((200,), 1 / 200, dtype=torch.float64)
+    b = torch.full((200, 1, 4), 0.5, dtype=torch.float64)
+    hessian = Hessian.at(objective, metric, b, 0.1, own, complete=True)
+    gradient = torch.randn(4, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    hessian.metric.fit(hessian.curvature, 1e-4)
+    for forcing in (0.3, 0.1, 1e-6):
+        residual, spent = {}, {}
+        for method in (newton_direction, least_residual):
+            solution, spent[method] = method(hessian, gradient, forcing)
+            residual[method] = hessian.times(solution, solution) + gradient
+            assert float(residual[method].norm()) <= forcing * float(gradient.norm()) * (1 + 1e-6)
+        assert spent[least_residual] <= spent[newton_direction]
+
+
+def test_few_remembered_directions_still_lower_the_residual(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = problem(3, n=200, d=8, c=4)
+    objective = Objective(Rows(X), y, 4, HingeLoss(), [1e-2], dtype=torch.float64)
+    metric, own = Metric(objective), torch.full((200,), 1 / 200, dtype=torch.float64)
+    b = torch.full((200, 1, 4), 0.5, dtype=torch.float64)
+    hessian = Hessian.at(objective, metric, b, 0.1, own, complete=True)
+    metric.fit(hessian.curvature, 1e-2)
+    gradient = torch.randn(4, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    monkeypatch.setattr("straightedge.solvers.hinge_newton.REMEMBERED_BYTES", 1)
+    solution, _ = least_residual(hessian, gradient, 1e-2)
+    assert float((hessian.times(solution, solution) + gradient).norm()) <= 1e-2 * float(gradient.norm())
+
+
+def test_a_renewed_metric_has_a_new_blunt_one() -> None:
+    X, y = problem(3, n=60, d=5, c=4)
+    objective = Objective(Rows(X), y, 4, HingeLoss(), [0.01], dtype=torch.float64)
+    metric = Metric(objective)
+    metric.blunt.fit(0.3, 0.01)
+    assert metric.blunt is metric.blunt and metric.blunt.made_for == (0.3, 0.01)
+    assert metric.made_for == (0.0, 0.0)
+    metric.renew(objective, torch.arange(30))
+    assert metric.blunt.made_for == (0.0, 0.0) and metric.blunt.moment is metric.moment
+
+
 def test_images_by_the_metric_stand_for_products_with_the_moment() -> None:
     X, y = problem(3, n=60, d=5, c=4)
     for bias in ("penalized", "free"):
@@ -265,6 +307,20 @@ def test_images_by_the_metric_stand_for_products_with_the_moment() -> None:
         image = torch.randn(4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         direction = metric.solve(image)
         torch.testing.assert_close(metric.times_moment(direction, image), direction @ metric.moment)
+
+
+def test_a_factor_serves_while_what_reg_adds_is_near_to_what_it_was_made_with() -> None:
+    X, y = problem(3, n=60, d=5, c=4)
+    metric = Metric(Objective(Rows(X), y, 4, HingeLoss(), [0.01], dtype=torch.float64))
+    metric.fit(0.4, 0.01)
+    for kappa, reg in ((4.0, 0.1), (0.4, 0.0013), (0.4, 0.039)):  # in any scale; too large does less harm
+        metric.fit(kappa, reg)
+        assert metric.made_for == (0.4, 0.01)
+    for kappa, reg in ((0.4, 0.001), (0.4, 0.05), (0.04, 0.01)):
+        metric.fit(0.4, 0.01)
+        metric.fit(kappa, reg)
+        assert metric.made_for == (kappa, reg)
+        metric.made_for = (0.0, 0.0)
 
 
 def test_the_metric_is_made_anew_from_the_rows_with_curvature_once_products_have_cost_as_much() -> None:

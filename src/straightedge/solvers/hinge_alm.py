@@ -12,7 +12,7 @@ dual points, whose V = X̂ᵀA are at hand.
 
 P comes near its optimum long before the dual does: of a residual of V + 2 reg W the bound sees the square over
 4 reg. So before the centre moves b is brought to the solution of the smoothed problem by a few Newton steps of the
-dual (`HingeFit._solve_dual`), which makes the move a whole step of the proximal point method.
+dual (`HingeFit._solve_dual`), of least residual, which makes the move a whole step of the proximal point method.
 
 Configurations are solved one after another, large reg first, each from the answer of the one before: W and b
 are continuous in reg, and a path costs a few passes a value.
@@ -103,7 +103,7 @@ class HingeALM(OneByOne):
         state = super().state()
         if self.metric is None:
             return state
-        numbers = [*self.metric.made_for, float(self.metric.products)]
+        numbers = [*self.metric.made_for, *self.metric.blunt.made_for, float(self.metric.products)]
         state["metric"] = torch.tensor(numbers, dtype=torch.float64)
         return state if self.metric.index is None else state | {"metric.index": self.metric.index}
 
@@ -115,11 +115,13 @@ class HingeALM(OneByOne):
         """See `Solver.restore`. Σ and its factor are computed anew: they depend on the data alone."""
         progress = super().restore(objective, state, tol)
         if "metric" in state:
-            kappa, reg, products = state["metric"].tolist()
+            kappa, reg, blunt_kappa, blunt_reg, products = state["metric"].tolist()
             metric = self._metric(objective)
             if "metric.index" in state:
                 metric.renew(objective, state["metric.index"].clone())
             metric.products = int(products)
-            if reg > 0:
+            if kappa > 0:
                 metric.fit(kappa, reg)
+            if blunt_kappa > 0:
+                metric.blunt.fit(blunt_kappa, blunt_reg)
         return progress

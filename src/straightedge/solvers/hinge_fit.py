@@ -11,7 +11,14 @@ from straightedge.objective import Objective
 from straightedge.solvers.base import state_under
 from straightedge.solvers.hinge_hull import DualHull
 from straightedge.solvers.hinge_maps import Tangent, margin_change
-from straightedge.solvers.hinge_newton import Hessian, Metric, Model, minimise_on_span, newton_direction
+from straightedge.solvers.hinge_newton import (
+    Hessian,
+    Metric,
+    Model,
+    least_residual,
+    minimise_on_span,
+    newton_direction,
+)
 from straightedge.solvers.hinge_products import adjoint, row_weights, scores
 from straightedge.solvers.one_by_one import SAFE, OneHinge
 
@@ -25,6 +32,7 @@ SOLVED = 0.5  # the dual within this many times it: b is near enough to the solu
 NEAR = 1.0  # times the tolerance: a smoothing's share up to which the dual is solved before the centre moves
 FINE_NEAR = 4.0  # and from which a fine fit leaves no row out
 MOST_DUAL_STEPS = 4
+BLUNT = 50.0  # times as much of I in the metric of such steps: the longest ones take half the iterations
 FORCING = 0.3, 0.2  # residuals of the first such step, whose b is cut off most, and of the others
 SPAN = 4  # directions of one search
 STUCK = 5  # steps without a better gap before a fine fit raises μ
@@ -233,8 +241,9 @@ class HingeFit(OneHinge):
             if metric.outworn(hessian):
                 metric.renew(objective, hessian.index)
                 cost += hessian.cost / 2
-            metric.fit(hessian.curvature, self.reg)
-            direction, products = newton_direction(hessian, residual, FORCING[min(step, 1)])
+            hessian.metric = metric.blunt
+            hessian.metric.fit(hessian.curvature / BLUNT, self.reg)
+            direction, products = least_residual(hessian, residual, FORCING[min(step, 1)])
             metric.products += products
             change = margin_change(loss, scores(objective, direction), y)
             W, z = W + direction, z + change

@@ -1,4 +1,4 @@
-"""Semismooth Newton directions for a smoothed hinge, and the search along a few of them at once.
+"""Semismooth Newton directions for a smoothed hinge and its dual, and the search along a few of them at once.
 
 The smoothed objective is f(W) = Σ_i w_i φ(z_i) + reg ‖W‖² with φ(z) = max over b in B of ⟨b, z⟩ − μ/2 ‖b − c‖²,
 so ∇φ = b = project(c + z/μ) and its generalised Hessian is T/μ, T the projection's derivative: rows with
@@ -20,6 +20,7 @@ References:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -47,8 +48,9 @@ MILD = 0.5  # ρ up to which it does
 SHARE_BYTES = 2**27  # memory of rows copied from disk, at most
 LEAST_SHARE = 4_096  # rows below which none are left out
 SHARE = 5  # at most one row in five, where there are many
-DRIFT = 4.0  # factor by which κ or reg may leave the factor's before it is made anew
+DRIFT = 4.0, 8.0  # times that a factor's reg/κ may be too small, or too large, before it is made anew
 LONGEST_CG = 60
+REMEMBERED_BYTES = 2**28  # of directions and their images; fewer are kept where C·D is large
 FLAT = 1e-9  # of the metric's curvature: less is none, as where a free bias moves and no pair is between its bounds
 RENEWAL = 1.0  # of a second moment's cost that products with the Hessian may take before it is made anew
 NEW_ROWS = 0.6  # of the rows: more that Σ has not seen, and it is made anew a second time
@@ -81,12 +83,21 @@ class Metric:
         self._factor = self.moment
         self.index: Tensor | None = None
         self.products = 0
+        self._blunt: Metric | None = None
 
     def renew(self, objective: Objective, index: Tensor) -> None:
         """Make Σ anew from these rows (n,) of this rank."""
         rough = objective.in_dtype(self.moment.dtype).subset(index)
         self.moment = second_moment(rough, ALL_ROWS)
         self.index, self.products, self.made_for = index, 0, (0.0, 0.0)
+
+    @property
+    def blunt(self) -> Metric:
+        """The same metric with more of I in it, which serves small residuals better than small errors."""
+        if self._blunt is None or self._blunt.moment is not self.moment:
+            self._blunt = copy.copy(self)
+            self._blunt.made_for = (0.0, 0.0)
+        return self._blunt
 
     def outworn(self, hessian: Hessian) -> bool:
         """Return whether another Σ, of the rows of a Hessian, is worth its cost by now."""
@@ -104,8 +115,7 @@ class Metric:
     def fit(self, kappa: float, reg: float) -> None:
         """Make the factor for (κ, reg), unless the one there is near enough."""
         kappa = max(kappa, 1e-3)
-        old_kappa, old_reg = self.made_for
-        if old_kappa / DRIFT <= kappa <= old_kappa * DRIFT and old_reg / DRIFT <= reg <= old_reg * DRIFT:
+        if self._serves(reg / kappa):
             return
         ridge = self._ridge(reg)
         if self.dense:
@@ -113,6 +123,12 @@ class Metric:
         else:
             self._factor = 1 / (kappa * self.moment + ridge).clamp_min(torch.finfo(ridge.dtype).tiny)
         self.made_for = (kappa, reg)
+
+    def _serves(self, ratio: float) -> bool:
+        """Tell whether the factor is near enough to that of reg/κ: its scale is of no matter."""
+        kappa, reg = self.made_for
+        smaller, larger = DRIFT
+        return kappa > 0 and ratio / smaller <= reg / kappa <= ratio * larger
 
     def solve(self, G: Tensor) -> Tensor:
         """Return M⁻¹ applied to each row of G (C, D + 1)."""
@@ -284,6 +300,47 @@ def newton_direction(hessian: Hessian, gradient: Tensor, forcing: float) -> tupl
         image = residual + image * (fresh / energy)
         energy = fresh
     return solution, iteration
+
+
+def least_residual(hessian: Hessian, gradient: Tensor, forcing: float) -> tuple[Tensor, int]:
+    """Return an x whose residual ‖H x + ∇f‖ is the least in a growing space, and the iterations.
+
+    Conjugate gradients make the error small in the norm of H, and leave residuals in directions of large curvature.
+    A lower bound sees just those: it is off by ‖V + 2 reg W‖²/(4 reg). So here each direction, preconditioned as
+    there, is made orthogonal to the former ones in its image by H (generalised conjugate residuals).
+
+    Args:
+        hessian: H.
+        gradient: (C, D + 1) ∇f.
+        forcing: Residual, relative to ∇f, at which to stop.
+
+    References:
+        Eisenstat, Elman and Schultz, "Variational iterative methods for nonsymmetric systems of linear equations",
+        SIAM J. Numer. Anal. 20, 1983.
+    """
+    solution, residual = torch.zeros_like(gradient), -gradient
+    directions: list[Tensor] = []
+    images: list[Tensor] = []
+    goal = forcing * float(residual.norm())
+    room = max(1, REMEMBERED_BYTES // (2 * gradient.numel() * gradient.element_size()))
+    spent = 0
+    while spent < LONGEST_CG:
+        spent += 1
+        direction = hessian.metric.solve(residual)
+        image = hessian.times(direction, residual)
+        for former, seen in zip(directions, images, strict=True):
+            share = _inner(image, seen)
+            direction, image = direction - share * former, image - share * seen
+        size = float(image.norm())
+        if not size > 0:
+            break
+        directions, images = [*directions, direction / size][-room:], [*images, image / size][-room:]
+        length = _inner(residual, images[-1])
+        solution += length * directions[-1]
+        residual = residual - length * images[-1]
+        if float(residual.norm()) <= goal:
+            break
+    return solution, spent
 
 
 def _inner(a: Tensor, b: Tensor) -> float:
