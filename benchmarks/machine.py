@@ -88,7 +88,7 @@ def yardstick(table: np.ndarray) -> dict[str, object]:
     W = torch.ones(table.shape[1], YARDSTICK_COLUMNS)
     _ = X[:1024] @ W
     seconds = median(timed(lambda: X @ W) for _ in range(3))
-    return {"shape": [*table.shape, YARDSTICK_COLUMNS], "ms": round(1000 * seconds, 2)}
+    return {"shape": [*table.shape, YARDSTICK_COLUMNS], "ms": float(f"{1000 * seconds:.4g}")}
 
 
 def conditions(table: np.ndarray) -> dict[str, object]:
