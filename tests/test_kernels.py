@@ -138,9 +138,8 @@ def test_a_factor_is_applied_by_compiled_loops_as_by_torch(
             found = gram_applied(R, G)
         assert found.dtype == dtype
         error[choice] = float((found - truth).abs().max() / truth.abs().max())
-    assert (
-        error["compiled"] <= error["portable"] + size**0.5 * torch.finfo(dtype).eps
-    )  # as of so many roundings
+    roundings = size**0.5 * torch.finfo(dtype).eps
+    assert error["compiled"] <= error["portable"] + roundings
 
 
 def test_wide_or_small_products_with_a_factor_stay_with_torch(monkeypatch: pytest.MonkeyPatch) -> None:
