@@ -257,15 +257,20 @@ def test_hessian_products_are_those_of_the_dense_hessian(loss: type[HingeLoss], 
     torch.testing.assert_close(hessian.times(direction, direction), change, rtol=1e-6, atol=1e-6)
 
 
-def test_least_residuals_are_those_of_the_whole_space_and_ahead_of_conjugate_gradients() -> None:
+def newton_system(reg: float, decades: float) -> tuple[Hessian, Tensor]:
+    """Return a Hessian whose metric is fitted, of features over so many decades, and a gradient."""
     X, y = problem(3, n=200, d=8, c=4)
-    X = X * torch.logspace(0, -3, 8, dtype=torch.float64)
-    objective = Objective(Rows(X), y, 4, HingeLoss(), [1e-4], dtype=torch.float64)
-    metric, own = Metric(objective), torch.full((200,), 1 / 200, dtype=torch.float64)
+    X = X * torch.logspace(0, -decades, 8, dtype=torch.float64)
+    objective = Objective(Rows(X), y, 4, HingeLoss(), [reg], dtype=torch.float64)
+    own = torch.full((200,), 1 / 200, dtype=torch.float64)
     b = torch.full((200, 1, 4), 0.5, dtype=torch.float64)
-    hessian = Hessian.at(objective, metric, b, 0.1, own, complete=True)
-    gradient = torch.randn(4, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    hessian.metric.fit(hessian.curvature, 1e-4)
+    hessian = Hessian.at(objective, Metric(objective), b, 0.1, own, complete=True)
+    hessian.metric.fit(hessian.curvature, reg)
+    return hessian, torch.randn(4, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def test_least_residuals_are_those_of_the_whole_space_and_ahead_of_conjugate_gradients() -> None:
+    hessian, gradient = newton_system(1e-4, decades=3)
     for forcing in (0.3, 0.1, 1e-6):
         residual, spent = {}, {}
         for method in (newton_direction, least_residual):
@@ -276,13 +281,7 @@ def test_least_residuals_are_those_of_the_whole_space_and_ahead_of_conjugate_gra
 
 
 def test_few_remembered_directions_still_lower_the_residual(monkeypatch: pytest.MonkeyPatch) -> None:
-    X, y = problem(3, n=200, d=8, c=4)
-    objective = Objective(Rows(X), y, 4, HingeLoss(), [1e-2], dtype=torch.float64)
-    metric, own = Metric(objective), torch.full((200,), 1 / 200, dtype=torch.float64)
-    b = torch.full((200, 1, 4), 0.5, dtype=torch.float64)
-    hessian = Hessian.at(objective, metric, b, 0.1, own, complete=True)
-    metric.fit(hessian.curvature, 1e-2)
-    gradient = torch.randn(4, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    hessian, gradient = newton_system(1e-2, decades=0)
     monkeypatch.setattr("straightedge.solvers.hinge_newton.REMEMBERED_BYTES", 1)
     solution, _ = least_residual(hessian, gradient, 1e-2)
     assert float((hessian.times(solution, solution) + gradient).norm()) <= 1e-2 * float(gradient.norm())

@@ -76,10 +76,9 @@ def worth_compiling(rows: Rows, n_columns: int) -> bool:
         rows: X.
         n_columns: M = K·C.
     """
-    choice = _choice()
-    if rows.device.type != "cpu" or choice not in {"auto", "compiled"} or n_columns > WIDE:
+    if not _loops_apply(rows.device, n_columns):
         return False
-    return choice == "compiled" or rows.n_whole * rows.n_features * n_columns >= LONG
+    return _choice() == "compiled" or rows.n_whole * rows.n_features * n_columns >= LONG
 
 
 def gram_applied(R: Tensor, G: Tensor) -> Tensor:
@@ -89,8 +88,7 @@ def gram_applied(R: Tensor, G: Tensor) -> Tensor:
         R: Float32 or float64.
         G: (M, D) of the same type.
     """
-    narrow = len(G) <= WIDE and _choice() in {"auto", "compiled"}
-    if R.device.type == "cpu" and narrow and len(R) >= LONG_FACTOR and R.is_contiguous():
+    if len(R) >= LONG_FACTOR and R.is_contiguous() and _loops_apply(R.device, len(G)):
         from straightedge.kernels.compiled import compiled_gram
 
         return compiled_gram(R, G)
@@ -100,6 +98,11 @@ def gram_applied(R: Tensor, G: Tensor) -> Tensor:
         width = panel.shape[1]
         out[:, :width].addmm_(G[:, :width] @ panel.t(), panel)
     return out
+
+
+def _loops_apply(device: torch.device, n_columns: int) -> bool:
+    """Return whether compiled loops may do a product of so many columns at all."""
+    return device.type == "cpu" and _choice() in {"auto", "compiled"} and n_columns <= WIDE
 
 
 def _choice() -> str:

@@ -89,12 +89,12 @@ class Metric:
         """Make Σ anew from these rows (n,) of this rank."""
         rough = objective.in_dtype(self.moment.dtype).subset(index)
         self.moment = second_moment(rough, ALL_ROWS)
-        self.index, self.products, self.made_for = index, 0, (0.0, 0.0)
+        self.index, self.products, self.made_for, self._blunt = index, 0, (0.0, 0.0), None
 
     @property
     def blunt(self) -> Metric:
-        """The same metric with more of I in it, which serves small residuals better than small errors."""
-        if self._blunt is None or self._blunt.moment is not self.moment:
+        """A metric of the same Σ with a factor of its own, to be made with more of I: see `least_residual`."""
+        if self._blunt is None:
             self._blunt = copy.copy(self)
             self._blunt.made_for = (0.0, 0.0)
         return self._blunt
@@ -307,7 +307,8 @@ def least_residual(hessian: Hessian, gradient: Tensor, forcing: float) -> tuple[
 
     Conjugate gradients make the error small in the norm of H, and leave residuals in directions of large curvature.
     A lower bound sees just those: it is off by ‖V + 2 reg W‖²/(4 reg). So here each direction, preconditioned as
-    there, is made orthogonal to the former ones in its image by H (generalised conjugate residuals).
+    there, is made orthogonal to the former ones in its image by H (generalised conjugate residuals). A metric with
+    more of I in it than M has serves these better.
 
     Args:
         hessian: H.
