@@ -4,7 +4,7 @@ The dual in α_i = b_i w_i/(2 reg), 0 ≤ α ≤ w_i/(2 reg), with W = −Σ_i x
 row's variables in turn and keeps W in step. Where ρ = mean ‖x̂‖²/(2 reg N) is small one row hardly disturbs
 another, and a handful of epochs do; where it is large, `hinge_alm` is faster by far.
 
-Rows are visited in a random order, drawn anew for each epoch. After the first epochs three out of four leave out
+Rows are visited in a random order, drawn anew for each epoch. After the first epochs two out of three leave out
 the rows whose variables did not change at their last visit: most have all of them at a bound, to stay. One worker
 converts the next rows while the compiled loop works on the present ones.
 
@@ -28,8 +28,8 @@ from straightedge.solvers.hinge_products import adjoint, gather, row_weights, sc
 from straightedge.solvers.one_by_one import SAFE, Answer, OneByOne, OneHinge
 
 BLOCK_ROWS = 512
-FULL_EPOCHS = 3  # at the beginning
-SHORT_EPOCHS = 3  # of the rows that still change, between two full ones
+FULL_EPOCHS = 2  # at the beginning
+SHORT_EPOCHS = 2  # of the rows that still change, between two full ones
 LARGEST_DISTURBANCE = 0.6  # ρ times the cores, up to which dual ascent, which uses two, is the faster one
 PATIENCE = 50  # epochs without a better gap before the float type is called exhausted
 

@@ -13,6 +13,7 @@ import numba
 import numpy as np
 
 LONGEST_SEARCH = 60
+ROUNDINGS = 1e-14  # of the largest sum there can be: what the search stops at
 
 
 @numba.njit(nogil=True, cache=True)
@@ -30,6 +31,7 @@ def common_shift(v: np.ndarray, label: int, cap: float, guess: float) -> Any:
         kinks, so a step that leaves the bracket is replaced by its middle.
     """
     low, high = 0.0, cap * (v.shape[0] - 1)
+    close = ROUNDINGS * high
     gamma = min(max(guess, low), high)
     for _ in range(LONGEST_SEARCH):
         total, between = 0.0, 0
@@ -42,7 +44,7 @@ def common_shift(v: np.ndarray, label: int, cap: float, guess: float) -> Any:
                     total += rest
                     between += 1
         excess = gamma - total
-        if abs(excess) <= 1e-15 * cap:
+        if abs(excess) <= close:
             break
         if excess > 0:
             high = gamma
