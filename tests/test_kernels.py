@@ -19,7 +19,7 @@ from straightedge.kernels import PortableProducts, door, gram_applied, products_
 from straightedge.kernels.splitting import KINDS, TOP, column_scale, split_weight
 from straightedge.losses import LOSSES
 from straightedge.preprocess import AffineMap
-from straightedge.rows import Rows
+from straightedge.rows import BlockPool, Rows
 
 HERE = Path(__file__).parent
 EVERY_PRODUCT = [f"{dtype}:{columns}" for dtype in KINDS for columns in (10, 160, 1000)]
@@ -123,10 +123,10 @@ def test_compiled_loops_in_float64_are_those_of_torch_to_rounding() -> None:
     torch.testing.assert_close(found.objective, expected.objective, rtol=1e-13, atol=0)
 
 
-@pytest.mark.parametrize(("size", "columns"), [(1024, 10), (1025, 1), (1031, 7)])
+@pytest.mark.parametrize(("size", "columns", "workers"), [(1024, 10, 1), (1025, 1, 2), (1031, 7, 3)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_factor_is_applied_by_compiled_loops_as_by_torch(
-    size: int, columns: int, dtype: torch.dtype
+    size: int, columns: int, workers: int, dtype: torch.dtype
 ) -> None:
     generator = torch.Generator().manual_seed(size)
     R = torch.randn(size, size, generator=generator, dtype=dtype).tril()
@@ -135,7 +135,7 @@ def test_a_factor_is_applied_by_compiled_loops_as_by_torch(
     error = {}
     for choice in ("compiled", "portable"):
         with kernels(choice):
-            found = gram_applied(R, G)
+            found = gram_applied(R, G, BlockPool(workers))
         assert found.dtype == dtype
         error[choice] = float((found - truth).abs().max() / truth.abs().max())
     roundings = size**0.5 * torch.finfo(dtype).eps
@@ -143,15 +143,15 @@ def test_a_factor_is_applied_by_compiled_loops_as_by_torch(
 
 
 def test_wide_or_small_products_with_a_factor_stay_with_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(R: torch.Tensor, G: torch.Tensor) -> torch.Tensor:
+    def refuse(R: torch.Tensor, G: torch.Tensor, pool: BlockPool) -> torch.Tensor:
         raise AssertionError
 
     monkeypatch.setattr("straightedge.kernels.compiled.compiled_gram", refuse)
     for size, columns in ((1024, 160), (100, 10)):
         R, G = torch.eye(size), torch.randn(columns, size)
-        torch.testing.assert_close(gram_applied(R, G), G)
+        torch.testing.assert_close(gram_applied(R, G, BlockPool(1)), G)
     with pytest.raises(AssertionError):
-        gram_applied(torch.eye(1024), torch.randn(10, 1024))
+        gram_applied(torch.eye(1024), torch.randn(10, 1024), BlockPool(1))
 
 
 def test_the_hinges_product_and_a_fit_by_compiled_loops() -> None:

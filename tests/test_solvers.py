@@ -12,11 +12,14 @@ from sklearn.datasets import load_digits
 from linear_problems import needs_solver, random_problem
 from straightedge.errors import InputError
 from straightedge.fitting import FitSettings, build_objective, checked_reg, solve
-from straightedge.losses import LOSSES
+from straightedge.losses import LOSSES, SoftmaxLoss
+from straightedge.losses.hinge import HingeLoss
 from straightedge.moments import fit_affine
-from straightedge.rows import Rows
-from straightedge.solvers import SOLVERS, choose_solver
+from straightedge.objective import Objective
+from straightedge.rows import BlockPool, Rows
+from straightedge.solvers import SOLVERS, choose_solver, whitening
 from straightedge.solvers.base import Limits, Loop, Status, minimize, relative_gap
+from straightedge.solvers.hinge_alm import HingeALM
 from straightedge.solvers.lbfgs import WhitenedLBFGS
 from straightedge.solvers.sgd import SCHEDULES, MinibatchSGD
 
@@ -341,3 +344,47 @@ def test_sgd_refuses_folds_by_name():
     with pytest.raises(InputError, match="folds") as caught:
         minimize(objective, MinibatchSGD(0.1), Limits())
     assert caught.value.code == "solver-does-not-fit"
+
+
+@pytest.mark.parametrize("size", [1, 2, 300])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_inverse_factor_is_the_same_by_lapack_and_by_torch(size: int, dtype: torch.dtype) -> None:
+    A = torch.randn(size, size + 5, generator=torch.Generator().manual_seed(size), dtype=dtype)
+    M = A @ A.t() + torch.eye(size, dtype=dtype)
+    kept = M.clone()
+    by_torch = whitening._torch_inverse(M)
+    found = whitening._inverse_factor(M)
+    assert torch.equal(M, kept)
+    assert torch.equal(found, found.tril())
+    assert found.is_contiguous()
+    torch.testing.assert_close(found, by_torch)
+
+
+def test_a_matrix_that_has_no_factor_gets_a_larger_diagonal() -> None:
+    M = torch.ones(3, 3, dtype=torch.float64) - 1e-9 * torch.eye(3, dtype=torch.float64)
+    assert whitening._lapack_inverse(M) is None
+    assert whitening._torch_inverse(M) is None
+    assert bool(whitening._inverse_factor(M).isfinite().all())
+
+
+def test_torch_has_its_threads_again_after_a_pass_and_after_a_fit_that_wanted_one() -> None:
+    former = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        pool = BlockPool(2)
+        assert pool.run([(0, 1), (1, 2)], lambda share: torch.get_num_threads()) == [1, 1]
+        assert torch.get_num_threads() == 3
+        with pytest.raises(ZeroDivisionError):
+            pool.run([(0, 1)], lambda share: 1 // 0)
+        assert torch.get_num_threads() == 3
+        seen = []
+        X, y = torch.randn(40, 600, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 2
+        for loss, solver in ((SoftmaxLoss(), WhitenedLBFGS()), (HingeLoss(), HingeALM())):
+            objective = Objective(Rows(X), y, 2, loss, [0.1])
+            minimize(
+                objective, solver, Limits(1e-2), callbacks=[lambda row: seen.append(torch.get_num_threads())]
+            )
+            assert seen[-1] == (1 if solver.one_thread else 3)
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(former)

@@ -188,7 +188,6 @@ class Objective:
             sums (m, K) float64: the weighted sums of the m per-row quantities, and V (K, C, D + 1) float64 =
             Σ_i w_i x̂_i a_iᵀ, zeros if ``gradient`` is False. Both over all ranks.
         """
-        K, C, width = self.shape
         counts: list[int] = []
 
         def own_sums() -> Tensor:
@@ -199,21 +198,38 @@ class Objective:
             counts.append(n_quantities)
             return flat
 
-        size = MOST_QUANTITIES * K + K * C * width
-        like = torch.empty(size, dtype=torch.float64, device=self.device)
-        flat = guarded_sum(self.communicator, own_sums, like, witness=W)
+        scalars, V = self.summed(own_sums, W)
+        return scalars[: counts[-1]].cpu(), V
+
+    def no_sums(self) -> Tensor:
+        """Return zeros laid out as what `summed` adds up: quantities (4, K), then XᵀA and 1ᵀA (K·C, D + 1)."""
+        K, C, width = self.shape
+        return torch.zeros(MOST_QUANTITIES * K + K * C * width, dtype=torch.float64, device=self.device)
+
+    def summed(self, own_sums: Callable[[], Tensor], W: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sums over all ranks of what ``own_sums`` gives for raw rows: quantities (4, K), and V.
+
+        Args:
+            own_sums: This rank's, laid out like `no_sums`.
+            W: (K, C, D + 1), the same on every rank.
+        """
+        flat = guarded_sum(self.communicator, own_sums, self.no_sums(), witness=W)
         if self.weights is None:
             flat /= self.n_total
-        scalars, raw = self._sums_of(flat)
+        scalars, raw = self.sums_of(flat)
         shift, scale = self._map
         body = scale * (raw[:, :-1] - shift * raw[:, -1:])  # the chain rule of the fold
-        return scalars[: counts[-1]].cpu(), torch.cat([body, raw[:, -1:]], dim=1).view(K, C, width)
+        return scalars, torch.cat([body, raw[:, -1:]], dim=1).view(self.shape)
+
+    def folded(self, W: Tensor) -> tuple[Tensor, Tensor]:
+        """Return W (K, C, D + 1) with the map folded in, for raw rows: weight (K·C, D) and offset (K·C,)."""
+        return _folded(W, self._map, self.dtype, self.device)
 
     def _own_sums(
         self, W: Tensor, score_function: ScoreFunction, gradient: bool, block_rows: int
     ) -> tuple[Tensor, int]:
         """Return this rank's sums, laid out for one all-reduce, and the number of quantities."""
-        folded = _folded(W, self._map, self.dtype, self.device)
+        folded = self.folded(W)
         spans = block_spans(self.rows.n_samples, block_rows, self._fold_edges())
 
         def work(share: Iterator[tuple[int, int]]) -> _PassSums:
@@ -223,9 +239,8 @@ class Objective:
             return sums.close()
 
         parts = self.pool.run(spans, work)
-        K, C, width = self.shape
-        flat = torch.zeros(MOST_QUANTITIES * K + K * C * width, dtype=torch.float64, device=self.device)
-        scalars, raw = self._sums_of(flat)
+        flat = self.no_sums()
+        scalars, raw = self.sums_of(flat)
         for part in parts:  # in the order of the workers: the same bits every time
             for row, value in zip(scalars, part.scalars, strict=False):
                 row += value
@@ -236,7 +251,7 @@ class Objective:
         assert count <= MOST_QUANTITIES
         return flat, count
 
-    def _sums_of(self, flat: Tensor) -> tuple[Tensor, Tensor]:
+    def sums_of(self, flat: Tensor) -> tuple[Tensor, Tensor]:
         """Return the views of a pass's sums: quantities (m, K) and XᵀA, 1ᵀA as (K·C, D + 1)."""
         K, C, width = self.shape
         split = MOST_QUANTITIES * K

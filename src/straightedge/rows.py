@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -286,6 +287,21 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use this many threads for a while.
+
+    A team that has done its share waits for the next by spinning, some milliseconds long, and takes the core from
+    the workers of a pass: what lies between passes is better done by one thread, unless it is long.
+    """
+    former = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(former)
+
+
 class BlockPool:
     """Worker threads that share the blocks of a pass, each running single-threaded matrix products.
 
@@ -314,15 +330,16 @@ class BlockPool:
             for t in range(self.workers)
         ]
         self._stop.clear()
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         futures: list[Future[Result]] = []
         try:
-            if self.workers == 1 or len(spans) == 1:  # handing one share over costs more than a small pass
-                results = [self._guarded(spans, work)]
-            else:
-                futures = [self._executor.submit(self._guarded, share, work) for share in shares]
-                results = [future.result() for future in futures]
+            with torch_threads(1):
+                if (
+                    self.workers == 1 or len(spans) == 1
+                ):  # handing one share over costs more than a small pass
+                    results = [self._guarded(spans, work)]
+                else:
+                    futures = [self._executor.submit(self._guarded, share, work) for share in shares]
+                    results = [future.result() for future in futures]
             if self._stopped():
                 raise KeyboardInterrupt
             return results
@@ -330,8 +347,6 @@ class BlockPool:
             self._stop.set()  # the other workers leave after the block they are in
             wait(futures)  # they may write to buffers of the caller: nobody may still be at it afterwards
             raise
-        finally:
-            torch.set_num_threads(threads)
 
     def _guarded(
         self, share: list[tuple[int, int]], work: Callable[[Iterator[tuple[int, int]]], Result]

@@ -10,6 +10,7 @@ from straightedge.kernels.base import PortableProducts, Products, blas_width
 from straightedge.kernels.door import (
     default_block_rows,
     gram_applied,
+    pair_loops,
     products_for,
     value_and_gradient,
     worth_compiling,
@@ -21,6 +22,7 @@ __all__ = [
     "blas_width",
     "default_block_rows",
     "gram_applied",
+    "pair_loops",
     "products_for",
     "value_and_gradient",
     "worth_compiling",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,7 +12,7 @@ from torch import Tensor
 from straightedge.kernels.base import padded
 from straightedge.kernels.cpu_kernels import add_gram, add_rows, hinge_rows, score_rows, softmax_rows
 from straightedge.losses.base import largest_loss
-from straightedge.rows import Rows
+from straightedge.rows import BlockPool, Rows
 
 
 class CompiledProducts:
@@ -66,11 +69,21 @@ class CompiledProducts:
         return torch.from_numpy(self._sums)
 
 
-def compiled_gram(R: Tensor, G: Tensor) -> Tensor:
-    """Return G RᵀR (M, D) for a lower triangular R (D, D)."""
-    out = torch.zeros_like(G, memory_format=torch.contiguous_format)
-    add_gram(R.numpy(), G.contiguous().numpy(), out.numpy())
-    return out
+def compiled_gram(R: Tensor, G: Tensor, pool: BlockPool) -> Tensor:
+    """Return G RᵀR (M, D) for a lower triangular R (D, D); each worker reads as many of its entries."""
+    lower, columns = R.numpy(), G.contiguous().numpy()
+    edges = [int(len(R) * (t / pool.workers) ** 0.5) for t in range(pool.workers + 1)]
+
+    def work(share: Iterator[tuple[int, int]]) -> np.ndarray:
+        out = np.zeros_like(columns)
+        for start, stop in share:
+            add_gram(lower, columns, out, start, stop)
+        return out
+
+    total, *others = pool.run(list(pairwise(edges)), work)
+    for part in others:
+        total += part
+    return torch.from_numpy(total)
 
 
 def compiled_loss(name: str, S: Tensor, y: Tensor) -> Tensor:

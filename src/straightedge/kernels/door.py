@@ -9,6 +9,7 @@ kernels run in the interpreter: that is how they are tested).
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
 
@@ -21,7 +22,7 @@ from straightedge.kernels.splitting import KINDS
 from straightedge.losses import Loss, SoftmaxLoss, SquaredHingeLoss
 from straightedge.losses.hinge import HingeLoss
 from straightedge.preprocess import AffineMap
-from straightedge.rows import Rows
+from straightedge.rows import BlockPool, Rows
 
 SWITCH = "STRAIGHTEDGE_KERNELS"
 CHOICES = ("auto", "portable", "compiled", "fused")
@@ -81,23 +82,31 @@ def worth_compiling(rows: Rows, n_columns: int) -> bool:
     return _choice() == "compiled" or rows.n_whole * rows.n_features * n_columns >= LONG
 
 
-def gram_applied(R: Tensor, G: Tensor) -> Tensor:
+def gram_applied(R: Tensor, G: Tensor, pool: BlockPool) -> Tensor:
     """Return G RᵀR (M, D) for a contiguous, lower triangular R (D, D), by compiled loops where they are faster.
 
     Args:
         R: Float32 or float64.
         G: (M, D) of the same type.
+        pool: The workers of compiled loops.
     """
     if len(R) >= LONG_FACTOR and R.is_contiguous() and _loops_apply(R.device, len(G)):
         from straightedge.kernels.compiled import compiled_gram
 
-        return compiled_gram(R, G)
+        return compiled_gram(R, G, pool)
     out = torch.zeros_like(G)
     for start in range(0, len(R), PANEL_ROWS):  # each panel is read once, and half of R is zeros
         panel = R[start : start + PANEL_ROWS, : start + PANEL_ROWS]
         width = panel.shape[1]
         out[:, :width].addmm_(G[:, :width] @ panel.t(), panel)
     return out
+
+
+def pair_loops() -> Callable[..., None]:
+    """Return the compiled loop over pairs, `cpu_kernels.visit_pairs`; for where `worth_compiling` says so."""
+    from straightedge.kernels.cpu_kernels import visit_pairs
+
+    return visit_pairs
 
 
 def _loops_apply(device: torch.device, n_columns: int) -> bool:

@@ -8,8 +8,8 @@ and at the end proves the answer in float64. "Certified" is said here and nowher
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from straightedge.objective import Objective
-from straightedge.rows import STOP_REQUESTED
+from straightedge.rows import STOP_REQUESTED, torch_threads
 
 SMALL_PROBLEM = 200_000  # entries of W
 NOISE = 1e-15  # relative changes of P below this are rounding
@@ -89,11 +89,13 @@ class Solver(Protocol):
         own_certificate: True if the lower bound rests on state of the solver (dual variables), which
             `certify` must use before the configuration leaves; False if `Objective.evaluate(W)` proves it.
         refines: Whether a configuration exhausted in float32 is worth going on with in float64.
+        one_thread: Whether what it does between passes is better done by one thread; see `rows.torch_threads`.
     """
 
     name: str
     own_certificate: bool
     refines: bool
+    one_thread: bool
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """Begin at W (K, C, D + 1), or at a point of the solver's choice; tol (K,) are the gaps asked for."""
@@ -194,7 +196,7 @@ def minimize(
         The solution; never raises for want of convergence: the status says it.
     """
     loop = Loop(objective, solver, limits, callbacks)
-    with _threads_for(objective):
+    with _threads_for(objective, solver):
         if resume is not None:
             loop.restore(resume)
         else:
@@ -206,17 +208,11 @@ def minimize(
     return loop.finish()
 
 
-@contextmanager
-def _threads_for(objective: Objective) -> Iterator[None]:
+def _threads_for(objective: Objective, solver: Solver) -> AbstractContextManager[None]:
     """Give small problems one thread: a team's start costs more than their products."""
-    former = torch.get_num_threads()
     K, C, width = objective.shape
-    if K * C * width < SMALL_PROBLEM and width < 512:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(former)
+    small = K * C * width < SMALL_PROBLEM and width < 512
+    return torch_threads(1) if small or solver.one_thread else nullcontext()
 
 
 def state_under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

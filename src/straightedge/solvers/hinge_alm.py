@@ -31,7 +31,15 @@ from torch import Tensor
 from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Objective
 from straightedge.solvers.base import Progress
-from straightedge.solvers.hinge_fit import DAMPING, FIRST_MU, WARM_MU, HingeFit
+from straightedge.solvers.hinge_fit import (
+    DAMPING,
+    FINE,
+    FIRST_MU,
+    RESIDUAL,
+    WARM_MU,
+    WARM_RESIDUAL,
+    HingeFit,
+)
 from straightedge.solvers.hinge_hull import DualHull
 from straightedge.solvers.hinge_maps import margin_change
 from straightedge.solvers.hinge_newton import Metric
@@ -45,6 +53,7 @@ class HingeALM(OneByOne):
     """The augmented Lagrangian for every hinge with a projection: `svm`, `crammer_singer`, `one_vs_rest`."""
 
     name = "hinge_alm"
+    one_thread = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,35 +66,50 @@ class HingeALM(OneByOne):
         return self.metric
 
     def first_fit(self, part: Objective, W: Tensor, last: Answer | None) -> DualFit:
-        """See `OneByOne.first_fit`; half a pass, or a whole one where W is not 0."""
+        """See `OneByOne.first_fit`; half a pass to a pass and a half."""
         loss = part.loss
         assert isinstance(loss, HingeLoss)
-        centre = torch.zeros(len(part.y), 1, part.n_classes, dtype=part.dtype, device=part.device)
         warm = bool((W != 0).any())
-        S = scores(part, W) if warm else torch.zeros_like(centre)
-        changes = []
+        z, spent = self._margins(part, W, last)
+        centre, changes = torch.zeros_like(z), []
         if last is not None:
             centre = last.b.to(part.dtype)
             if self._goes_on(part):
-                step, further = self._last_change(part.dtype)
-                changes.append((step, margin_change(loss, scores(part, step), part.y)))
+                step, margins, further, cost = self._last_change(part)
+                changes.append((step, margins))
                 centre = loss.project(centre + ONWARD * further, part.y)
+                spent += cost
         fit = HingeFit(
             objective=part,
             metric=self._metric(part),
             tol=self.tol,
             weights=row_weights(part),
             W=W.clone(),
-            z=loss.margins(S, part.y),
+            z=z,
             centre=centre,
             mu=WARM_MU if warm else FIRST_MU,
             hull=DualHull(part),
             changes=changes,
             damping=DAMPING[2] if warm else 0.0,
-            spent=0.5 + 0.5 * warm + 0.5 * len(changes),
+            residual=WARM_RESIDUAL if last is not None else RESIDUAL,
+            spent=0.5 + spent,
         )
         fit.look()
         return fit
+
+    def _margins(self, part: Objective, W: Tensor, last: Answer | None) -> tuple[Tensor, float]:
+        """Return the margins (N, 1, C) at W, and the passes it took: none at 0, or at the last answer's W."""
+        assert isinstance(part.loss, HingeLoss)
+        if last is not None and self._serve(last.z, part) and torch.equal(W, last.W):
+            return last.z, 0.0
+        if bool((W != 0).any()):
+            return part.loss.margins(scores(part, W), part.y), 0.5
+        S = torch.zeros(len(part.y), 1, part.n_classes, dtype=part.dtype, device=part.device)
+        return part.loss.margins(S, part.y), 0.0
+
+    def _serve(self, z: Tensor, part: Objective) -> bool:
+        """Tell whether margins that an answer left are exact enough: W was only followed."""
+        return len(z) > 0 and z.dtype == part.dtype and self.tol >= FINE
 
     def _goes_on(self, part: Objective) -> bool:
         """Tell whether the last two configurations lead to this one: reg falls, in one fold."""
@@ -93,10 +117,19 @@ class HingeALM(OneByOne):
         falling = [answer.reg for answer in self.answers if answer.fold == fold]
         return len(falling) == 2 and falling[0] > falling[1] > reg
 
-    def _last_change(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Return how W (C, D + 1) and b (N, 1, C) moved from the last configuration but one to the last."""
+    def _last_change(self, part: Objective) -> tuple[Tensor, Tensor, Tensor, float]:
+        """Return what changed from the last configuration but one to the last, and the passes it took.
+
+        W (C, D + 1), its margins (N, 1, C) and b (N, 1, C).
+        """
+        assert isinstance(part.loss, HingeLoss)
         earlier, last = self.answers
-        return last.W.to(dtype) - earlier.W.to(dtype), last.b.to(dtype) - earlier.b.to(dtype)
+        step, further = (
+            a.to(part.dtype) - b.to(part.dtype) for a, b in ((last.W, earlier.W), (last.b, earlier.b))
+        )
+        if self._serve(earlier.z, part) and self._serve(last.z, part):
+            return step, last.z - earlier.z, further, 0.0
+        return step, margin_change(part.loss, scores(part, step), part.y), further, 0.5
 
     def state(self) -> dict[str, Tensor]:
         """See `Solver.state`."""

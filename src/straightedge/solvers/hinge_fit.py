@@ -19,6 +19,7 @@ from straightedge.solvers.hinge_newton import (
     minimise_on_span,
     newton_direction,
 )
+from straightedge.solvers.hinge_pairs import adjoint_of_change
 from straightedge.solvers.hinge_products import adjoint, row_weights, scores
 from straightedge.solvers.one_by_one import SAFE, OneHinge
 
@@ -31,10 +32,12 @@ SETTLED = 0.1  # f within this part of the smoothing's share of the gap: move th
 SOLVED = 0.5  # the dual within this many times it: b is near enough to the solution of the smoothed problem
 NEAR = 1.0  # times the tolerance: a smoothing's share up to which the dual is solved before the centre moves
 FINE_NEAR = 4.0  # and from which a fine fit leaves no row out
-MOST_DUAL_STEPS = 4
+MOST_DUAL_STEPS = 6
 BLUNT = 50.0  # times as much of I in the metric of such steps: the longest ones take half the iterations
+RESIDUAL, WARM_RESIDUAL, FINE_RESIDUAL = 0.3, 0.4, 0.01  # of ∇f that a Newton step of the primal may leave
 FORCING = 0.3, 0.2  # residuals of the first such step, whose b is cut off most, and of the others
 SPAN = 4  # directions of one search
+SHRINK = 4.0  # times the tolerance: a smoothing's share from which μ falls as the centre moves
 STUCK = 5  # steps without a better gap before a fine fit raises μ
 DAMPING = 0.6, 0.9, 0.5  # lengths of a Newton step that call for more damping or less, and the least there is
 FINE_DAMPING = 0.2, 0.7, 0.02
@@ -44,7 +47,8 @@ FINE = (
     1e-4  # gaps below this are reached in the primal, with small μ and margins computed anew at each centre
 )
 COARSE = 1e-3  # gaps above this are reached with fewer and larger steps of μ
-TENSORS = ("W", "z", "centre", "b", "gradient", "best_weight")
+MOST_CHANGES = 16  # of V before it is summed anew
+TENSORS = ("W", "z", "centre", "b", "V", "gradient", "best_weight", "best_margins")
 
 
 @dataclass
@@ -62,6 +66,11 @@ class HingeFit(OneHinge):
         mu: μ.
         hull: Dual points, and the best bound from them.
         changes: Last few directions with the margins' change along them: (C, D + 1) and (N, 1, C).
+        b: (N, 1, C) dual variables.
+        V: (C, D + 1) float64 Σ w x̂ (Jᵀb)ᵀ.
+        damping: See `Hessian.at`.
+        residual: Of ∇f that a Newton step may leave: more where the start is near, and steps soon change b.
+        v_changes: Since it was summed over all rows.
         spent: Passes that the start took, to be told with the first step.
     """
 
@@ -76,12 +85,16 @@ class HingeFit(OneHinge):
     hull: DualHull
     changes: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     b: Tensor = field(default_factory=lambda: torch.empty(0))
+    V: Tensor = field(default_factory=lambda: torch.empty(0))
+    v_changes: int = 0
     gradient: Tensor = field(default_factory=lambda: torch.empty(0))
     smoothing: float = float("inf")
     best_objective: float = float("inf")
     best_weight: Tensor = field(default_factory=lambda: torch.empty(0))
+    best_margins: Tensor = field(default_factory=lambda: torch.empty(0))
     idle: int = 0
     damping: float = 0.0
+    residual: float = RESIDUAL
     strict: bool = False
     spent: float = 0.0
 
@@ -125,6 +138,8 @@ class HingeFit(OneHinge):
             self.damping,
             float(self.strict),
             self.spent,
+            float(self.v_changes),
+            self.residual,
         ]
         own = {name: getattr(self, name) for name in TENSORS}
         own["numbers"] = torch.tensor(numbers, dtype=torch.float64)
@@ -136,7 +151,7 @@ class HingeFit(OneHinge):
     def restored(cls, objective: Objective, metric: Metric, tol: float, state: dict[str, Tensor]) -> HingeFit:
         """Return the fit whose `state` this is."""
         own = {name: state[name] for name in TENSORS}
-        mu, smoothing, best, idle, damping, strict, spent = state["numbers"].tolist()
+        mu, smoothing, best, idle, damping, strict, spent, v_changes, residual = state["numbers"].tolist()
         hull = DualHull.restored(objective, state_under("hull.", state))
         count = sum(1 for name in state if name.startswith("direction."))
         changes = [(state[f"direction.{i}"], state[f"change.{i}"]) for i in range(count)]
@@ -152,9 +167,11 @@ class HingeFit(OneHinge):
             hull,
             changes,
         )
-        fit.b, fit.gradient, fit.best_weight = own["b"], own["gradient"], own["best_weight"]
+        fit.b, fit.gradient = own["b"], own["gradient"]
+        fit.best_weight, fit.best_margins = own["best_weight"], own["best_margins"]
         fit.smoothing, fit.best_objective, fit.idle, fit.damping = smoothing, best, int(idle), damping
-        fit.strict, fit.spent = bool(strict), spent
+        fit.residual = residual
+        fit.V, fit.strict, fit.spent, fit.v_changes = own["V"], bool(strict), spent, int(v_changes)
         return fit
 
     def sum(self, *arrays: Tensor) -> list[float]:
@@ -166,23 +183,36 @@ class HingeFit(OneHinge):
         """Take bounds, b and ∇f at W; half a pass."""
         objective, loss = self.objective, self.loss
         z = self.z
-        self.b = loss.project(self.centre + z / self.mu, objective.y)
+        V = self._take_dual(loss.project(self.centre + z / self.mu, objective.y))
         linear, conjugate = self.sum(self.b * z, self.b)
         mean = self.sum(loss.support(z)[:, :, None])[0]
-        V = adjoint(objective, loss.to_scores(self.b.clone(), objective.y), self.weights)
         gradient = V + 2 * self.reg * objective.penalised(self.W.to(torch.float64))
         self.gradient = gradient.to(self.W.dtype)
         self.smoothing = mean - linear
         before = self.gap
-        self._take(self.W, mean)
+        self._take(self.W, z, mean)
         self.hull.add(self.b, V, conjugate)
         self.idle = 0 if self.gap < 0.999 * before else self.idle + 1
 
-    def _take(self, W: Tensor, mean: float) -> None:
-        """Keep W if, with this mean loss, it is the best so far."""
+    def _take_dual(self, b: Tensor) -> Tensor:
+        """Go on with other dual variables (N, 1, C); return their V. Most of them have not changed."""
+        objective, change = self.objective, None
+        if len(self.V) > 0 and self.v_changes < MOST_CHANGES:
+            change = adjoint_of_change(objective, self.b, b, self.weights)
+        if change is None:
+            self.V = adjoint(objective, self.loss.to_scores(b.clone(), objective.y), self.weights)
+            self.v_changes = 0
+        else:
+            self.V = self.V + change
+            self.v_changes += 1
+        self.b = b
+        return self.V
+
+    def _take(self, W: Tensor, z: Tensor, mean: float) -> None:
+        """Keep W and its margins if, with this mean loss, it is the best so far."""
         value = mean + self.reg * float(self.objective.square_norm(W[None])[0])
         if value < self.best_objective:
-            self.best_objective, self.best_weight = value, W.clone()
+            self.best_objective, self.best_weight, self.best_margins = value, W.clone(), z
 
     def advance(self) -> float:
         """Take one Newton step, after moving the centre if it is time to; return the passes it took."""
@@ -221,7 +251,7 @@ class HingeFit(OneHinge):
     def _move_centre(self) -> float:
         """Move the centre to b, once b solves the smoothed problem where that counts; return the passes."""
         cost = self._solve_dual() if self.near and not self.fine else 0.0
-        if self.smoothing > 2 * self.tol * self.best_objective:
+        if self.smoothing > SHRINK * self.tol * self.best_objective:
             self.mu = max(self.mu * (MU_FACTOR if self.tol >= COARSE else SLOW_MU_FACTOR), LEAST_MU)
         self.centre = self.b
         return cost
@@ -248,12 +278,11 @@ class HingeFit(OneHinge):
             change = margin_change(loss, scores(objective, direction), y)
             W, z = W + direction, z + change
             b = self.b + Tangent.at(loss, self.b).apply(change) / self.mu
-            self.b = loss.project(b, y)
-            V = adjoint(objective, loss.to_scores(self.b.clone(), y), self.weights)
+            V = self._take_dual(loss.project(b, y))
             residual = (V + 2 * self.reg * objective.penalised(W.to(torch.float64))).to(W.dtype)
             conjugate, mean = self.sum(self.b, loss.support(z)[:, :, None])
             self.hull.add(self.b, V, conjugate)
-            self._take(W, mean)
+            self._take(W, z, mean)
             cost += products * hessian.cost + 1.0
             distance = float(residual.square().sum(dtype=torch.float64)) / (4 * self.reg)
             if self.gap <= SAFE * self.tol or distance <= SOLVED * self.smoothing:
@@ -275,7 +304,9 @@ class HingeFit(OneHinge):
             self.objective, self.metric, self.b, self.mu, self.weights, damping=self.damping, complete=last
         )
         self.metric.fit(hessian.curvature, self.reg)
-        direction, products = newton_direction(hessian, self.gradient, 0.01 if last else 0.3)
+        direction, products = newton_direction(
+            hessian, self.gradient, FINE_RESIDUAL if last else self.residual
+        )
         return direction, products * hessian.cost
 
     def _search(self, direction: Tensor) -> float:

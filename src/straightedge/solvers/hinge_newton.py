@@ -32,6 +32,7 @@ from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Block, Objective
 from straightedge.solvers.dual_ascent import disturbance
 from straightedge.solvers.hinge_maps import Tangent, margin_change
+from straightedge.solvers.hinge_pairs import Pairs
 from straightedge.solvers.whitening import (
     FLOAT32_ABOVE,
     LARGEST_DENSE,
@@ -48,11 +49,12 @@ MILD = 0.5  # ρ up to which it does
 SHARE_BYTES = 2**27  # memory of rows copied from disk, at most
 LEAST_SHARE = 4_096  # rows below which none are left out
 SHARE = 5  # at most one row in five, where there are many
-DRIFT = 4.0, 8.0  # times that a factor's reg/κ may be too small, or too large, before it is made anew
+DRIFT = 6.0, 12.0  # times that a factor's reg/κ may be too small, or too large, before it is made anew
 LONGEST_CG = 60
 REMEMBERED_BYTES = 2**28  # of directions and their images; fewer are kept where C·D is large
 FLAT = 1e-9  # of the metric's curvature: less is none, as where a free bias moves and no pair is between its bounds
-RENEWAL = 1.0  # of a second moment's cost that products with the Hessian may take before it is made anew
+RENEWAL = 1.5  # of a second moment's cost that products with the Hessian may take before it is made anew
+RENEWED_ROWS = 12_000  # of them, evenly spread, that it is then made of
 NEW_ROWS = 0.6  # of the rows: more that Σ has not seen, and it is made anew a second time
 
 
@@ -79,6 +81,7 @@ class Metric:
         sample = FEW_SAMPLE_ROWS if disturbance(rough) <= MILD else SAMPLE_ROWS
         self.moment = second_moment(rough, sample) if self.dense else _diagonal_moment(rough)
         self.free_bias = objective.bias == "free"
+        self.pool = objective.pool
         self.made_for: tuple[float, float] = (0.0, 0.0)
         self._factor = self.moment
         self.index: Tensor | None = None
@@ -87,7 +90,7 @@ class Metric:
 
     def renew(self, objective: Objective, index: Tensor) -> None:
         """Make Σ anew from these rows (n,) of this rank."""
-        rough = objective.in_dtype(self.moment.dtype).subset(index)
+        rough = objective.in_dtype(self.moment.dtype).subset(_spread_over(index, RENEWED_ROWS))
         self.moment = second_moment(rough, ALL_ROWS)
         self.index, self.products, self.made_for, self._blunt = index, 0, (0.0, 0.0), None
 
@@ -133,7 +136,7 @@ class Metric:
     def solve(self, G: Tensor) -> Tensor:
         """Return M⁻¹ applied to each row of G (C, D + 1)."""
         if self.dense:
-            return gram_applied(self._factor, G.to(self._factor.dtype)).to(G.dtype)
+            return gram_applied(self._factor, G.to(self._factor.dtype), self.pool).to(G.dtype)
         return (G * self._factor).to(G.dtype)
 
     def _ridge(self, reg: float) -> Tensor:
@@ -163,6 +166,7 @@ class Hessian:
         rest: (C, 1) curvature per class that the share leaves out; Σ stands for its rows. None: it is all.
         cost: Passes one product costs.
         curvature: Mean over classes of the whole curvature: the κ of the metric.
+        pairs: The share's margins that move, where products go over them; None: whole rows.
     """
 
     objective: Objective
@@ -174,6 +178,7 @@ class Hessian:
     rest: Tensor | None
     cost: float
     curvature: float
+    pairs: Pairs | None
 
     @classmethod
     def at(
@@ -206,21 +211,30 @@ class Hessian:
         part = tangent.select(share)
         seen = _class_curvature(objective, part.mask, weights[share] / mu, share)
         rest = ((total - seen) * (1 - 1 / objective.n_classes)).clamp_min(0.0) + damping * total.mean()
+        seen_rows = objective.subset(share)
         return cls(
             objective,
             metric,
-            objective.subset(share),
+            seen_rows,
             share,
             part,
             (weights[share] / mu).to(b.dtype)[:, None, None],
             rest.to(b.dtype)[:, None] if bool((rest > 1e-6 * total.mean()).any()) else None,
             _share_of_all(share, objective),
             float(total.mean()),
+            Pairs.of(seen_rows, part.mask),
         )
 
     def times(self, direction: Tensor, image: Tensor) -> Tensor:
         """Return the Hessian applied to a direction (C, D + 1) whose image M Δ by the metric is known."""
-        loss = _hinge(self.objective)
+        product = self._seen(direction).to(direction.dtype)
+        if self.rest is not None:
+            product += self.rest * self.metric.times_moment(direction, image)
+        return product + 2 * float(self.objective.reg[0]) * self.objective.penalised(direction)
+
+    def _seen(self, direction: Tensor) -> Tensor:
+        """Return X̂ᵀJᵀTJX̂Δ/μ (C, D + 1) float64 over the share's rows."""
+        loss, pairs = _hinge(self.objective), self.pairs
 
         def bend(S: Tensor, block: Block) -> Sequence[Tensor]:
             rows = slice(block.start, block.stop)
@@ -229,10 +243,12 @@ class Hessian:
             loss.to_scores(z, y)
             return ()
 
-        product = self.part.sweep(direction[None], bend)[1][0].to(direction.dtype)
-        if self.rest is not None:
-            product += self.rest * self.metric.times_moment(direction, image)
-        return product + 2 * float(self.objective.reg[0]) * self.objective.penalised(direction)
+        if pairs is None:
+            return self.part.sweep(direction[None], bend)[1][0]
+        if self.tangent.free is None:
+            return pairs.curve(direction, self.weights[pairs.row, 0, 0])
+        z = self.tangent.apply(pairs.spread(pairs.margins(direction))).mul_(self.weights)
+        return pairs.adjoint(pairs.select(z))
 
 
 def _hinge(objective: Objective) -> HingeLoss:
@@ -246,7 +262,7 @@ def _class_curvature(
     """Return (C,) float64 over all ranks: the diagonal of Σ_i w_i JᵀTJ, class by class."""
     y = objective.y if index is None else objective.y[index]
     touched = _hinge(objective).to_scores(mask.clone(), y).abs_()
-    sums = (touched[:, 0].to(torch.float64) * weights[:, None]).sum(dim=0)
+    sums = weights @ touched[:, 0].to(torch.float64)
     return objective.communicator.all_reduce(sums)
 
 
@@ -262,10 +278,14 @@ def _share(moving: Tensor, objective: Objective, complete: bool) -> Tensor:
     most = len(moving) if complete else max(LEAST_SHARE, rows.n_samples // SHARE)
     if not rows.in_memory:  # the share is a copy
         most = min(most, max(256, SHARE_BYTES // (4 * rows.n_features)))
-    if len(moving) <= most:
-        return moving
-    places = torch.arange(most, device=moving.device) * len(moving) // most
-    return moving[places]
+    return _spread_over(moving, most)
+
+
+def _spread_over(index: Tensor, most: int) -> Tensor:
+    """Return at most so many entries of an index (n,), evenly spread over it."""
+    if len(index) <= most:
+        return index
+    return index[torch.arange(most, device=index.device) * len(index) // most]
 
 
 def newton_direction(hessian: Hessian, gradient: Tensor, forcing: float) -> tuple[Tensor, int]:

@@ -43,6 +43,7 @@ class WhitenedLBFGS:
     name = "lbfgs"
     own_certificate = False
     refines = True
+    one_thread = False
 
     def __init__(self, memory: int = MEMORY, sample_rows: int = SAMPLE_ROWS) -> None:
         self.memory = memory

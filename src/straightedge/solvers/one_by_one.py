@@ -30,6 +30,7 @@ class DualFit(Protocol):
         b: (N, 1, C) the present dual variables.
         best_objective: P of ``best_weight``, the best so far.
         best_weight: (C, D + 1).
+        best_margins: (N, 1, C) z there, empty where they are not at hand.
         bound: The best lower bound so far.
         dual_point: (N, 1, C) the dual variables it belongs to.
         exhausted: Whether steps have stopped helping.
@@ -39,6 +40,7 @@ class DualFit(Protocol):
     W: Tensor
     best_objective: float
     best_weight: Tensor
+    best_margins: Tensor
 
     @property
     def b(self) -> Tensor: ...  # noqa: D102
@@ -66,6 +68,7 @@ class OneHinge:
 
     objective: Objective
     best_objective: float
+    best_margins: Tensor = torch.empty(0)
 
     @property
     def loss(self) -> HingeLoss:
@@ -95,29 +98,31 @@ class Answer:
         reg: Its reg.
         W: (C, D + 1) the best point.
         b: (N, 1, C) the dual variables of the best bound.
+        z: (N, 1, C) margins at W; may be empty.
     """
 
     fold: int
     reg: float
     W: Tensor
     b: Tensor
+    z: Tensor
 
     @classmethod
     def of(cls, fit: DualFit) -> Answer:
         """Return what a fit has come to."""
         part = fit.objective
-        return cls(int(part.fold[0]), float(part.reg[0]), fit.best_weight, fit.dual_point)
+        return cls(int(part.fold[0]), float(part.reg[0]), fit.best_weight, fit.dual_point, fit.best_margins)
 
     def state(self) -> dict[str, Tensor]:
         """Return the tensors that `restored` makes the same answer of."""
         numbers = torch.tensor([self.fold, self.reg], dtype=torch.float64)
-        return {"numbers": numbers, "W": self.W, "b": self.b}
+        return {"numbers": numbers, "W": self.W, "b": self.b, "z": self.z}
 
     @classmethod
     def restored(cls, state: dict[str, Tensor]) -> Answer:
         """Return the answer whose `state` this is."""
         fold, reg = state["numbers"].tolist()
-        return cls(int(fold), reg, state["W"].clone(), state["b"].clone())
+        return cls(int(fold), reg, *(state[name].clone() for name in ("W", "b", "z")))
 
 
 class OneByOne:
@@ -126,6 +131,7 @@ class OneByOne:
     Attributes:
         own_certificate: True: the bound rests on the dual variables.
         refines: True: float64 goes further than float32.
+        one_thread: False: most methods do as much between passes as in them.
         fit: The configuration that is being worked on, if any.
         answers: Of the last two that were worked on, the latest last.
     """
@@ -133,6 +139,7 @@ class OneByOne:
     name = "one_by_one"
     own_certificate = True
     refines = True
+    one_thread = False
 
     def __init__(self) -> None:
         self.fit: DualFit | None = None

@@ -45,6 +45,7 @@ class MinibatchSGD:
     name = "sgd"
     own_certificate = False
     refines = False
+    one_thread = False
 
     def __init__(
         self,

@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 
 from straightedge.distributed import guarded_sum
@@ -115,6 +117,7 @@ class Whitening:
         centres: Tensor | None = None,
     ) -> None:
         self.centres = _decades(objective.reg) if centres is None else centres
+        self.pool = objective.pool
         width = objective.rows.n_features + 1
         self.dense = width <= LARGEST_DENSE
         self._factors: dict[float, Tensor] = {}
@@ -137,7 +140,7 @@ class Whitening:
         for reg, factor in self._factors.items():
             members = (self.centres == reg).to(G.device)
             part = G[members].to(factor.dtype)
-            whitened = gram_applied(factor, part.flatten(0, 1)) if self.dense else part * factor
+            whitened = gram_applied(factor, part.flatten(0, 1), self.pool) if self.dense else part * factor
             out[members] = whitened.view_as(part).to(G.dtype)
         return out
 
@@ -171,12 +174,29 @@ def _inverse_factor(M: Tensor) -> Tensor:
 
     Applying R twice is two plain products; a triangular solve with ten right-hand sides is slower.
     """
+    invert = _lapack_inverse if M.device.type == "cpu" else _torch_inverse
     for attempt in range(6):
-        factor, info = torch.linalg.cholesky_ex(M)
-        if int(info) == 0:
-            return _triangular_inverse(factor)
+        factor = invert(M)
+        if factor is not None:
+            return factor
         M.diagonal().add_(float(M.diagonal().mean()) * 10.0 ** (attempt - 6))
     raise FloatingPointError("the second-moment matrix has no Cholesky factor")
+
+
+def _lapack_inverse(M: Tensor) -> Tensor | None:
+    """Return L⁻¹ of M = L Lᵀ, None where M has no L; SciPy's LAPACK takes half of the time of torch's."""
+    decompose, invert = get_lapack_funcs(("potrf", "trtri"), dtype=np.dtype(str(M.dtype)[6:]))
+    upper, info = decompose(M.numpy().T, lower=0, clean=1)  # LAPACK has columns first: all is transposed
+    if info != 0:
+        return None
+    inverse, _ = invert(upper, lower=0, overwrite_c=1)
+    return torch.from_numpy(inverse.T)
+
+
+def _torch_inverse(M: Tensor) -> Tensor | None:
+    """Return L⁻¹ of M = L Lᵀ, None where M has no L."""
+    factor, info = torch.linalg.cholesky_ex(M)
+    return _triangular_inverse(factor) if int(info) == 0 else None
 
 
 def _triangular_inverse(L: Tensor) -> Tensor:
