@@ -1,6 +1,6 @@
 """Products over the few margins that move: as those over whole rows, to rounding, and used only where they pay."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -73,6 +73,31 @@ def test_products_with_the_hessian_are_those_over_whole_rows(loss: type[HingeLos
     found, by_pairs = product(whole.in_dtype(torch.float32))
     assert by_pairs
     torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-6 * float(exact.abs().max()))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_ranks_by_pairs_and_by_rows_add_up_alike(
+    loss: type[HingeLoss], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each rank decides for itself: what is summed over them has the same layout, and the same witness."""
+    whole, seen = objective(loss), []
+    direction, summed = torch.ones(5, 20, dtype=torch.float64), Objective.summed
+
+    def spied(part: Objective, own_sums: Callable[[], Tensor], W: Tensor) -> tuple[Tensor, Tensor]:
+        seen.append((own_sums().shape, W.clone()))
+        return summed(part, own_sums, W)
+
+    metric = Metric(whole)
+    for choice in ("portable", "compiled"):
+        with kernels(choice):
+            hessian = Hessian.at(whole, metric, few(whole, 2), 0.1, row_weights(whole), complete=True)
+            assert (hessian.pairs is None) == (choice == "portable")
+            with monkeypatch.context() as patch:
+                patch.setattr(Objective, "summed", spied)
+                hessian.times(direction, direction)
+    (rows, first), (pairs, second) = seen
+    assert rows == pairs
+    assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

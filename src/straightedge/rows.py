@@ -333,9 +333,7 @@ class BlockPool:
         futures: list[Future[Result]] = []
         try:
             with torch_threads(1):
-                if (
-                    self.workers == 1 or len(spans) == 1
-                ):  # handing one share over costs more than a small pass
+                if self.workers == 1 or len(spans) == 1:  # handing one share over costs more than it gains
                     results = [self._guarded(spans, work)]
                 else:
                     futures = [self._executor.submit(self._guarded, share, work) for share in shares]

@@ -248,7 +248,7 @@ class Hessian:
         if self.tangent.free is None:
             return pairs.curve(direction, self.weights[pairs.row, 0, 0])
         z = self.tangent.apply(pairs.spread(pairs.margins(direction))).mul_(self.weights)
-        return pairs.adjoint(pairs.select(z))
+        return pairs.adjoint(pairs.select(z), direction)
 
 
 def _hinge(objective: Objective) -> HingeLoss:

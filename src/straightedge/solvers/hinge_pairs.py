@@ -21,9 +21,7 @@ from straightedge.losses.hinge import OneVsRestHingeLoss
 from straightedge.objective import Objective
 from straightedge.rows import block_spans
 
-PAIR_COLUMNS = (
-    2.5  # columns of a dense product that cost as much as a pair: its loops share each number loaded
-)
+PAIR_COLUMNS = 2.5  # columns of a dense product, whose loops share more, that cost as much as a pair
 DIFFERENCE_PAIRS = 8  # pairs that cost as much as to begin with another difference
 SPAN_PAIRS = 1024  # pairs that a worker takes at a time
 
@@ -96,12 +94,21 @@ class Pairs:
         self._visit(direction, t, read=True, write=False)
         return t
 
-    def adjoint(self, t: Tensor) -> Tensor:
-        """Return Σ t x̂ (Jᵀe)ᵀ (C, D + 1) float64 over the pairs of all ranks, for t (P,)."""
-        nothing = torch.zeros(self.objective.shape[1:], dtype=self.objective.dtype)
-        return self.objective.summed(lambda: self._visit(nothing, t, read=False, write=True), nothing[None])[
-            1
-        ][0]
+    def adjoint(self, t: Tensor, direction: Tensor | None = None) -> Tensor:
+        """Return Σ t x̂ (Jᵀe)ᵀ (C, D + 1) float64 over the pairs of all ranks, for t (P,).
+
+        Args:
+            t: (P,).
+            direction: (C, D + 1) what t comes from, where other ranks may go over whole rows: all must agree on it.
+        """
+        if direction is None:
+            direction = torch.zeros(self.objective.shape[1:], dtype=self.objective.dtype)
+        W = direction
+
+        def own_sums() -> Tensor:
+            return self._visit(W, t, read=False, write=True)
+
+        return self.objective.summed(own_sums, W[None])[1][0]
 
     def curve(self, direction: Tensor, weights: Tensor) -> Tensor:
         """Return `adjoint` of the weights (P,) times `margins`; each row is read once."""
