@@ -14,6 +14,7 @@ from benchmarks.machine import timed
 from benchmarks.problem import Problem
 from straightedge import LinearClassifier
 from straightedge.kernels.door import SWITCH
+from straightedge.losses import get_loss
 from straightedge.solvers.base import Limits, minimize
 from straightedge.solvers.dual_ascent import DualAscent
 from straightedge.solvers.hinge_alm import HingeALM
@@ -21,7 +22,6 @@ from straightedge.solvers.hinge_pairs import adjoint_of_change
 from straightedge.solvers.hinge_products import row_weights
 
 KINDS = ("uint8", "float32")
-OWN_LOOPS = {"svm": ("auto", "dual_ascent", "hinge_alm"), "crammer_singer": ("auto", "hinge_alm")}
 
 
 def fit_once(
@@ -89,9 +89,8 @@ def warm_up(problem: Problem, loss: str) -> float:
     os.environ[SWITCH] = "compiled"  # few rows would not need its loops
     try:
         for kind in KINDS:
-            for solver in OWN_LOOPS.get(loss, ("auto",)):
-                fit_once(part, loss, 1e-1, 1e-2, kind, solver)
-        if loss in OWN_LOOPS:
+            fit_once(part, loss, 1e-1, 1e-2, kind)
+        if not get_loss(loss).smooth:
             _load_float32(part, loss)
     finally:
         os.environ.pop(SWITCH) if former is None else os.environ.update({SWITCH: former})

@@ -217,13 +217,16 @@ class Objective:
         if self.weights is None:
             flat /= self.n_total
         scalars, raw = self.sums_of(flat)
-        shift, scale = self._map
-        body = scale * (raw[:, :-1] - shift * raw[:, -1:])  # the chain rule of the fold
-        return scalars, torch.cat([body, raw[:, -1:]], dim=1).view(self.shape)
+        return scalars, self.unfolded(raw).view(self.shape)
 
     def folded(self, W: Tensor) -> tuple[Tensor, Tensor]:
         """Return W (K, C, D + 1) with the map folded in, for raw rows: weight (K·C, D) and offset (K·C,)."""
         return _folded(W, self._map, self.dtype, self.device)
+
+    def unfolded(self, raw: Tensor) -> Tensor:
+        """Return XᵀA and 1ᵀA (M, D + 1) float64 of raw rows as those of mapped ones: the chain rule of the fold."""
+        shift, scale = self._map
+        return torch.cat([scale * (raw[:, :-1] - shift * raw[:, -1:]), raw[:, -1:]], dim=1)
 
     def _own_sums(
         self, W: Tensor, score_function: ScoreFunction, gradient: bool, block_rows: int

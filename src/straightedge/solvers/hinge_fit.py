@@ -167,11 +167,10 @@ class HingeFit(OneHinge):
             hull,
             changes,
         )
-        fit.b, fit.gradient = own["b"], own["gradient"]
-        fit.best_weight, fit.best_margins = own["best_weight"], own["best_margins"]
+        for name in TENSORS:
+            setattr(fit, name, own[name])
         fit.smoothing, fit.best_objective, fit.idle, fit.damping = smoothing, best, int(idle), damping
-        fit.residual = residual
-        fit.V, fit.strict, fit.spent, fit.v_changes = own["V"], bool(strict), spent, int(v_changes)
+        fit.strict, fit.spent, fit.v_changes, fit.residual = bool(strict), spent, int(v_changes), residual
         return fit
 
     def sum(self, *arrays: Tensor) -> list[float]:

@@ -94,21 +94,18 @@ class Pairs:
         self._visit(direction, t, read=True, write=False)
         return t
 
-    def adjoint(self, t: Tensor, direction: Tensor | None = None) -> Tensor:
-        """Return Σ t x̂ (Jᵀe)ᵀ (C, D + 1) float64 over the pairs of all ranks, for t (P,).
+    def adjoint(self, t: Tensor, direction: Tensor) -> Tensor:
+        """Return Σ t x̂ (Jᵀe)ᵀ (C, D + 1) float64 over the pairs of all ranks.
 
         Args:
             t: (P,).
-            direction: (C, D + 1) what t comes from, where other ranks may go over whole rows: all must agree on it.
+            direction: (C, D + 1) what t comes from: ranks must agree on it, those that go over whole rows too.
         """
-        if direction is None:
-            direction = torch.zeros(self.objective.shape[1:], dtype=self.objective.dtype)
-        W = direction
 
         def own_sums() -> Tensor:
-            return self._visit(W, t, read=False, write=True)
+            return self._visit(direction, t, read=False, write=True)
 
-        return self.objective.summed(own_sums, W[None])[1][0]
+        return self.objective.summed(own_sums, direction[None])[1][0]
 
     def curve(self, direction: Tensor, weights: Tensor) -> Tensor:
         """Return `adjoint` of the weights (P,) times `margins`; each row is read once."""
@@ -167,4 +164,4 @@ def adjoint_of_change(objective: Objective, before: Tensor, after: Tensor, weigh
     if float(objective.communicator.all_reduce(none)) > 0 or pairs is None:
         return None
     steps = pairs.select(after[rows].to(torch.float64) - before[rows]) * weights[rows[pairs.row]]
-    return pairs.adjoint(steps.to(objective.dtype))
+    return pairs.adjoint(steps.to(objective.dtype), torch.zeros(objective.shape[1:], dtype=objective.dtype))

@@ -50,10 +50,7 @@ def adjoint(objective: Objective, A: Tensor, weights: Tensor) -> Tensor:
     total = parts[0]
     for part in parts[1:]:  # in the order of the workers: the same bits every time
         total += part
-    total = objective.communicator.all_reduce(total[:C])
-    shift, scale = objective.affine.shift.to(total), objective.affine.scale.to(total)
-    body = scale * (total[:, :-1] - shift * total[:, -1:])
-    return torch.cat([body, total[:, -1:]], dim=1)
+    return objective.unfolded(objective.communicator.all_reduce(total[:C]))
 
 
 def _adjoint_share(
