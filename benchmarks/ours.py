@@ -83,7 +83,7 @@ def warm_up(problem: Problem, loss: str) -> float:
     few = slice(
         None, None, max(1, len(problem.labels) // (60 * problem.n_classes))
     )  # rows may lie class by class
-    images, labels = np.ascontiguousarray(problem.images[few]), problem.labels[few]
+    images, labels = (np.ascontiguousarray(array[few]) for array in (problem.images, problem.labels))
     part = Problem(problem.name, images, labels, problem.n_classes, problem.affine)
     former = os.environ.get(SWITCH)
     os.environ[SWITCH] = "compiled"  # few rows would not need its loops

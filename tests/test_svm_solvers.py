@@ -14,6 +14,7 @@ from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Limits, Loop, Solution, Status, minimize
 from straightedge.solvers.hinge_alm import HingeALM
+from straightedge.solvers.hinge_fit import HingeFit
 from straightedge.solvers.hinge_newton import Hessian, Metric, least_residual, newton_direction
 from straightedge.solvers.hinge_products import adjoint
 from straightedge.solvers.interior_point import InteriorPoint
@@ -403,3 +404,39 @@ def test_dual_steps_solve_the_smoothed_problem(loss: type[HingeLoss]) -> None:
     best = fit.best_objective
     assert bound(fit.b) <= best
     assert best - bound(fit.b) <= max(0.5 * (best - bound(former)), 2 * fit.smoothing)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_dual_step_moves_the_same_rows_from_those_that_can_move_and_from_all(loss: type[HingeLoss]) -> None:
+    X, y = problem(5, n=300, d=6, c=3)
+    solver = HingeALM()
+    solver.start(Objective(Rows(X), y, 3, loss(), [1e-3], dtype=torch.float64), None, torch.tensor([1e-3]))
+    for _ in range(4):
+        solver.step()
+    fit = solver.fit
+    assert isinstance(fit, HingeFit)
+    hessian = Hessian.at(fit.objective, fit.metric, fit.b, fit.mu, fit.weights, complete=True)
+    assert hessian.rest is None and 0 < len(hessian.index) < 300
+    direction = torch.randn(3, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64) / 5
+    few = fit._moved(hessian, direction)
+    hessian.rest = torch.zeros(3, 1)
+    every = fit._moved(hessian, direction)
+    assert not torch.equal(few, fit.b)
+    torch.testing.assert_close(few, every, rtol=1e-12, atol=1e-14)
+
+
+def test_a_path_takes_the_metric_from_the_rows_that_move_at_the_answer_before() -> None:
+    X, y = problem(3, n=600, d=5, c=4)
+    part = Objective(Rows(X), y, 4, HingeLoss(), [0.01], dtype=torch.float64)
+    b = torch.ones(600, 1, 4, dtype=torch.float64)
+    b[::3] = 0.5
+    data = torch.cat([X, torch.ones(600, 1, dtype=torch.float64)], dim=1)
+    empty, W = torch.empty(0), torch.zeros(4, 6)
+    metric = HingeALM()._metric(part, Answer(0, 0.1, W, b, empty))
+    assert metric.index is not None and metric.index.tolist() == list(range(0, 600, 3))
+    torch.testing.assert_close(metric.moment, data[::3].t() @ data[::3] / 200)
+    b[30:] = 1.0  # ten rows of six features: too few
+    for last in (None, Answer(0, 0.1, W, b, empty)):
+        metric = HingeALM()._metric(part, last)
+        assert metric.index is None
+        torch.testing.assert_close(metric.moment, data.t() @ data / 600)

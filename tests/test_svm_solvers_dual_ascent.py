@@ -13,8 +13,8 @@ from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Limits, Status, minimize
-from straightedge.solvers.dual_ascent import DualAscent, disturbance
-from straightedge.solvers.dual_kernel import common_shift
+from straightedge.solvers.dual_ascent import AscentFit, DualAscent, disturbance
+from straightedge.solvers.dual_kernel import ascend, common_shift
 from straightedge.solvers.hinge_alm import HingeALM
 from straightedge.solvers.hinge_path import HingePath
 
@@ -84,6 +84,33 @@ def test_same_seed_gives_the_same_bits_and_a_resumed_run_too():
     for state in states:
         resumed = minimize(objective, DualAscent(seed=4), Limits(1e-4), resume=state)
         assert torch.equal(whole.W, resumed.W)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tol"), [(torch.float32, 1e-3), (torch.float32, 1e-5), (torch.float64, 1e-3)]
+)
+def test_the_value_is_looked_at_once_the_bound_hardly_rises(dtype, tol, monkeypatch):
+    X, y = problem(2, n=600)
+    looks, bounds = [], AscentFit._bounds
+
+    def look(fit: AscentFit) -> tuple[float, float]:
+        looks.append(fit.epochs)
+        return bounds(fit)
+
+    monkeypatch.setattr(AscentFit, "_bounds", look)
+    fit = minimize(objective_of(X.to(dtype) / 5, y, [0.1]), DualAscent(), Limits(tol))
+    assert fit.status == [Status.CERTIFIED] and float(fit.gap[0]) <= tol
+    assert looks[0] > 1 and len(set(looks)) < looks[-1]
+    assert (len(looks) > len(set(looks))) == (tol == 1e-5)  # W anew, where rounding would count
+
+
+def test_strided_labels_are_no_other_loop():
+    X, y = problem(2, n=600)
+    both = torch.stack([y, y], dim=1)
+    assert not both[:, 0].is_contiguous()
+    strided = minimize(objective_of(X, both[:, 0], [1.0]), DualAscent(), Limits(1e-3))
+    assert torch.equal(strided.W, minimize(objective_of(X, y, [1.0]), DualAscent(), Limits(1e-3)).W)
+    assert all(signature[2].layout == "C" for signature in ascend.signatures)
 
 
 def test_warm_start_along_a_path():

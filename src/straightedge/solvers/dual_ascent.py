@@ -31,6 +31,7 @@ BLOCK_ROWS = 512
 FULL_EPOCHS = 2  # at the beginning
 SHORT_EPOCHS = 2  # of the rows that still change, between two full ones
 LARGEST_DISTURBANCE = 0.6  # ρ times the cores, up to which dual ascent, which uses two, is the faster one
+DRIFT = 5e-6  # of P: what the rounding of the epochs' updates of W may have done to the bounds
 PATIENCE = 50  # epochs without a better gap before the float type is called exhausted
 
 
@@ -133,7 +134,7 @@ class AscentFit(OneHinge):
             return cost
         cost += 0.5
         value, bound = self._bounds()
-        if value - bound <= SAFE * self.tol * value:  # without the rounding of the epoch's updates of W
+        if value - bound <= SAFE * self.tol * value and (1 - SAFE) * self.tol < DRIFT:
             cost += 0.5 + self._renew()
             value, bound = self._bounds()
         if value < self.best_objective:
@@ -143,13 +144,15 @@ class AscentFit(OneHinge):
         return cost
 
     def _worth_a_look(self) -> bool:
-        """Tell whether to spend half a pass on P: at epochs 1, 2, 4, 8 …, and once D hardly rises.
+        """Tell whether to spend half a pass on P: once D hardly rises, and at epochs 4, 8, 16 and so on.
 
         D costs nothing. While one epoch raises it by more than the gap asked for, the next ones will raise it too.
         """
         former, self.dual = self.dual, self._dual_value()
         rise = self.dual - former
-        return self.epochs & (self.epochs - 1) == 0 or rise <= self.tol * abs(self.dual)
+        return (self.epochs >= 4 and self.epochs & (self.epochs - 1) == 0) or rise <= self.tol * abs(
+            self.dual
+        )
 
     def _dual_value(self) -> float:
         penalty = self.reg * float(self.W.to(torch.float64).square().sum())
@@ -179,7 +182,8 @@ class AscentFit(OneHinge):
         fresh = not len(self.norms)
         if fresh:
             self.norms = torch.zeros(len(self.alpha), dtype=torch.float64)
-        labels, alpha, W = self.objective.y.numpy(), self.alpha.numpy(), self.W.numpy()
+        labels = self.objective.y.contiguous().numpy()  # strided ones would have the loop compiled again
+        alpha, W = self.alpha.numpy(), self.W.numpy()
         norms, caps = self.norms.numpy(), self.caps.numpy()
         for index, rows in self._blocks(order):
             if fresh:

@@ -13,6 +13,7 @@ dual points, whose V = X̂ᵀA are at hand.
 P comes near its optimum long before the dual does: of a residual of V + 2 reg W the bound sees the square over
 4 reg. So before the centre moves b is brought to the solution of the smoothed problem by a few Newton steps of the
 dual (`HingeFit._solve_dual`), of least residual, which makes the move a whole step of the proximal point method.
+They go over the rows that can move alone; the margins of the others are computed once they are done.
 
 Configurations are solved one after another, large reg first, each from the answer of the one before: W and b
 are continuous in reg, and a path costs a few passes a value.
@@ -41,8 +42,8 @@ from straightedge.solvers.hinge_fit import (
     HingeFit,
 )
 from straightedge.solvers.hinge_hull import DualHull
-from straightedge.solvers.hinge_maps import margin_change
-from straightedge.solvers.hinge_newton import Metric
+from straightedge.solvers.hinge_maps import Tangent, margin_change
+from straightedge.solvers.hinge_newton import LEAST_OF_MOMENT, Metric
 from straightedge.solvers.hinge_products import row_weights, scores
 from straightedge.solvers.one_by_one import Answer, DualFit, OneByOne
 
@@ -59,11 +60,20 @@ class HingeALM(OneByOne):
         super().__init__()
         self.metric: Metric | None = None
 
-    def _metric(self, objective: Objective) -> Metric:
-        """Return the metric of these rows, made once for every configuration."""
+    def _metric(self, part: Objective, last: Answer | None) -> Metric:
+        """Return the metric of all configurations, made at the first of them: of the rows that move, if known."""
         if self.metric is None:
-            self.metric = Metric(objective)
+            index = None if last is None else self._moving_rows(part, last)
+            self.metric = Metric(part, index)
         return self.metric
+
+    def _moving_rows(self, part: Objective, last: Answer) -> Tensor | None:
+        """Return the indices (n,) of this rank's rows that can move at an answer, None if they are few in all."""
+        assert isinstance(part.loss, HingeLoss)
+        index = Tangent.at(part.loss, last.b.to(part.dtype)).moving_rows()
+        count = torch.tensor([len(index)], dtype=torch.float64)
+        enough = float(part.communicator.all_reduce(count)) >= LEAST_OF_MOMENT * (part.rows.n_features + 1)
+        return index if enough else None
 
     def first_fit(self, part: Objective, W: Tensor, last: Answer | None) -> DualFit:
         """See `OneByOne.first_fit`; half a pass to a pass and a half."""
@@ -81,7 +91,7 @@ class HingeALM(OneByOne):
                 spent += cost
         fit = HingeFit(
             objective=part,
-            metric=self._metric(part),
+            metric=self._metric(part, last),
             tol=self.tol,
             weights=row_weights(part),
             W=W.clone(),
@@ -136,25 +146,24 @@ class HingeALM(OneByOne):
         state = super().state()
         if self.metric is None:
             return state
-        numbers = [*self.metric.made_for, *self.metric.blunt.made_for, float(self.metric.products)]
+        metric = self.metric
+        numbers = [*metric.made_for, *metric.blunt.made_for, float(metric.products), float(metric.sample)]
         state["metric"] = torch.tensor(numbers, dtype=torch.float64)
-        return state if self.metric.index is None else state | {"metric.index": self.metric.index}
+        return state if metric.index is None else state | {"metric.index": metric.index}
 
     def restored_fit(self, part: Objective, state: dict[str, Tensor]) -> DualFit:
         """See `OneByOne.restored_fit`."""
-        return HingeFit.restored(part, self._metric(part), self.tol, state)
+        return HingeFit.restored(part, self._metric(part, None), self.tol, state)
 
     def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
         """See `Solver.restore`. Σ and its factor are computed anew: they depend on the data alone."""
-        progress = super().restore(objective, state, tol)
         if "metric" in state:
-            kappa, reg, blunt_kappa, blunt_reg, products = state["metric"].tolist()
-            metric = self._metric(objective)
-            if "metric.index" in state:
-                metric.renew(objective, state["metric.index"].clone())
+            kappa, reg, blunt_kappa, blunt_reg, products, sample = state["metric"].tolist()
+            index = state["metric.index"].clone() if "metric.index" in state else None
+            metric = self.metric = Metric(objective, index, int(sample))
             metric.products = int(products)
             if kappa > 0:
                 metric.fit(kappa, reg)
             if blunt_kappa > 0:
                 metric.blunt.fit(blunt_kappa, blunt_reg)
-        return progress
+        return super().restore(objective, state, tol)

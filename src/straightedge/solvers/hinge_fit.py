@@ -263,8 +263,8 @@ class HingeFit(OneHinge):
         some of them leave: b moves by T J X̂Δ/μ, is cut off at its bounds, and Δ answers to what is left of
         V + 2 reg W (Bertsekas, "Projected Newton methods", SIAM J. Control Optim. 20, 1982).
         """
-        objective, loss, y = self.objective, self.loss, self.objective.y
-        metric, W, z, residual, cost = self.metric, self.W, self.z, self.gradient, 0.0
+        objective, metric, residual = self.objective, self.metric, self.gradient
+        W, cost, goal = self.W, 0.5, SAFE * self.tol * self.best_objective
         for step in range(MOST_DUAL_STEPS):
             hessian = Hessian.at(objective, metric, self.b, self.mu, self.weights, complete=True)
             if metric.outworn(hessian):
@@ -274,19 +274,27 @@ class HingeFit(OneHinge):
             hessian.metric.fit(hessian.curvature / BLUNT, self.reg)
             direction, products = least_residual(hessian, residual, FORCING[min(step, 1)])
             metric.products += products
-            change = margin_change(loss, scores(objective, direction), y)
-            W, z = W + direction, z + change
-            b = self.b + Tangent.at(loss, self.b).apply(change) / self.mu
-            V = self._take_dual(loss.project(b, y))
+            W = W + direction
+            V = self._take_dual(self._moved(hessian, direction))
             residual = (V + 2 * self.reg * objective.penalised(W.to(torch.float64))).to(W.dtype)
-            conjugate, mean = self.sum(self.b, loss.support(z)[:, :, None])
-            self.hull.add(self.b, V, conjugate)
-            self._take(W, z, mean)
-            cost += products * hessian.cost + 1.0
+            self.hull.add(self.b, V, self.sum(self.b)[0])
+            cost += products * hessian.cost + (hessian.cost if hessian.rest is None else 1.0)
             distance = float(residual.square().sum(dtype=torch.float64)) / (4 * self.reg)
-            if self.gap <= SAFE * self.tol or distance <= SOLVED * self.smoothing:
+            if self.gap <= SAFE * self.tol or distance <= max(SOLVED * self.smoothing, goal - self.smoothing):
                 break
+        z = self.loss.margins(scores(objective, W), objective.y)
+        self._take(W, z, self.sum(self.loss.support(z)[:, :, None])[0])
         return cost
+
+    def _moved(self, hessian: Hessian, direction: Tensor) -> Tensor:
+        """Return b (N, 1, C) moved along a direction (C, D + 1) by T J X̂Δ/μ, and cut off at its bounds."""
+        loss, y = self.loss, self.objective.y
+        if hessian.rest is None:  # all rows that move are at hand
+            b, rows = self.b.clone(), hessian.index
+            b[rows] = loss.project(b[rows] + hessian.moves(direction) / self.mu, y[rows])
+            return b
+        change = margin_change(loss, scores(self.objective, direction), y)
+        return loss.project(self.b + Tangent.at(loss, self.b).apply(change) / self.mu, y)
 
     def _look_again(self) -> float:
         cost = 0.5

@@ -34,11 +34,11 @@ from straightedge.solvers.dual_ascent import disturbance
 from straightedge.solvers.hinge_maps import Tangent, margin_change
 from straightedge.solvers.hinge_pairs import Pairs
 from straightedge.solvers.whitening import (
-    FLOAT32_ABOVE,
     LARGEST_DENSE,
     _diagonal_moment,
     _inverse_factor,
     _with_ridge,
+    in_rough_dtype,
     second_moment,
 )
 
@@ -55,44 +55,52 @@ REMEMBERED_BYTES = 2**28  # of directions and their images; fewer are kept where
 FLAT = 1e-9  # of the metric's curvature: less is none, as where a free bias moves and no pair is between its bounds
 RENEWAL = 1.5  # of a second moment's cost that products with the Hessian may take before it is made anew
 RENEWED_ROWS = 12_000  # of them, evenly spread, that it is then made of
-NEW_ROWS = 0.6  # of the rows: more that Σ has not seen, and it is made anew a second time
+LEAST_OF_MOMENT = 2  # rows that a second moment is made of, for each feature
+NEW_ROWS = 0.8  # of the rows: more that Σ has not seen, and it is made anew a second time
 
 
 class Metric:
     """M⁻¹ for M = κΣ + 2 reg I: Σ once, a factor whenever κ or reg have drifted.
 
-    Σ is of a sample of all rows at first. Where the products with the Hessian have come to cost as much as another
-    Σ would, it is made anew from the rows that have curvature, which are no fair sample: along a path or in a hard
-    problem a third to a half of the iterations are saved for the rest of the way.
+    Σ is of the rows that have curvature, where they are known, as on a path from the answer before; else of a
+    sample of all rows, which is not the same: with it a hard problem takes half as many iterations again. So where
+    the products with the Hessian have come to cost as much as another Σ would, it is made anew.
 
     Args:
-        objective: Gives the rows; Σ is from a sample of them.
+        objective: Gives the rows.
+        index: Rows (n,) of this rank that Σ is of; None for a sample of all.
+        sample: So many rows; by default as many as reg calls for.
 
     Attributes:
+        sample: As above.
         index: Rows (n,) of this rank that Σ is of; None: of a sample of all.
         products: Products with the Hessian since Σ was made.
     """
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Objective, index: Tensor | None = None, sample: int | None = None) -> None:
         self.dense = objective.rows.n_features + 1 <= LARGEST_DENSE
-        rough = objective  # of large data float32 will do: the metric decides the pace, not the answer
-        if objective.n_total * (objective.rows.n_features + 1) > FLOAT32_ABOVE:
-            rough = objective.in_dtype(torch.float32)
-        sample = FEW_SAMPLE_ROWS if disturbance(rough) <= MILD else SAMPLE_ROWS
-        self.moment = second_moment(rough, sample) if self.dense else _diagonal_moment(rough)
         self.free_bias = objective.bias == "free"
         self.pool = objective.pool
-        self.made_for: tuple[float, float] = (0.0, 0.0)
-        self._factor = self.moment
-        self.index: Tensor | None = None
-        self.products = 0
         self._blunt: Metric | None = None
+        if sample is None:
+            sample = FEW_SAMPLE_ROWS if disturbance(objective) <= MILD else SAMPLE_ROWS
+        self.sample = sample
+        if index is not None and self.dense:
+            self.renew(objective, index)
+        else:
+            rough = in_rough_dtype(objective)
+            self._take(second_moment(rough, sample) if self.dense else _diagonal_moment(rough), None)
+
+    def _take(self, moment: Tensor, index: Tensor | None) -> None:
+        """Go on with another Σ, of the rows of this rank that have these indices."""
+        self.moment = self._factor = moment
+        self.index, self.products, self._blunt = index, 0, None
+        self.made_for: tuple[float, float] = (0.0, 0.0)
 
     def renew(self, objective: Objective, index: Tensor) -> None:
         """Make Σ anew from these rows (n,) of this rank."""
-        rough = objective.in_dtype(self.moment.dtype).subset(_spread_over(index, RENEWED_ROWS))
-        self.moment = second_moment(rough, ALL_ROWS)
-        self.index, self.products, self.made_for, self._blunt = index, 0, (0.0, 0.0), None
+        part = in_rough_dtype(objective).subset(_spread_over(index, RENEWED_ROWS))
+        self._take(second_moment(part, ALL_ROWS), index)
 
     @property
     def blunt(self) -> Metric:
@@ -108,7 +116,7 @@ class Metric:
         products = (
             self.products * 4 * hessian.objective.n_classes
         )  # and Σ: D numbers for each number of a row
-        if not self.dense or n_rows < 2 * width or products < RENEWAL * width:
+        if not self.dense or n_rows < LEAST_OF_MOMENT * width or products < RENEWAL * width:
             return False
         if self.index is None:
             return True
@@ -232,6 +240,13 @@ class Hessian:
             product += self.rest * self.metric.times_moment(direction, image)
         return product + 2 * float(self.objective.reg[0]) * self.objective.penalised(direction)
 
+    def moves(self, direction: Tensor) -> Tensor:
+        """Return T J X̂Δ (n, 1, C) of the share's rows along a direction (C, D + 1)."""
+        if self.pairs is not None:
+            return self.tangent.apply(self.pairs.spread(self.pairs.margins(direction)))
+        change = margin_change(_hinge(self.objective), self.part.scores(direction[None]), self.part.y)
+        return self.tangent.apply(change)
+
     def _seen(self, direction: Tensor) -> Tensor:
         """Return X̂ᵀJᵀTJX̂Δ/μ (C, D + 1) float64 over the share's rows."""
         loss, pairs = _hinge(self.objective), self.pairs
@@ -247,7 +262,7 @@ class Hessian:
             return self.part.sweep(direction[None], bend)[1][0]
         if self.tangent.free is None:
             return pairs.curve(direction, self.weights[pairs.row, 0, 0])
-        z = self.tangent.apply(pairs.spread(pairs.margins(direction))).mul_(self.weights)
+        z = self.moves(direction).mul_(self.weights)
         return pairs.adjoint(pairs.select(z), direction)
 
 

@@ -34,6 +34,13 @@ SMALLEST_HALF = 256  # triangular matrices up to this size are inverted by one s
 PANELS = 6  # column panels of its lower triangle: 1/2 + 1/12 of the work of the square
 
 
+def in_rough_dtype(objective: Objective) -> Objective:
+    """Return the objective in float32 where data are large: a metric decides the pace, not the answer."""
+    if objective.n_total * (objective.rows.n_features + 1) > FLOAT32_ABOVE:
+        return objective.in_dtype(torch.float32)
+    return objective
+
+
 def second_moment(objective: Objective, sample_rows: int = SAMPLE_ROWS) -> Tensor:
     """Return X̂ᵀX̂/n (D + 1, D + 1) of a sample of n rows, in the objective's float type.
 
@@ -121,9 +128,7 @@ class Whitening:
         width = objective.rows.n_features + 1
         self.dense = width <= LARGEST_DENSE
         self._factors: dict[float, Tensor] = {}
-        rough = objective  # of large data float32 will do: the metric decides the pace, not the answer
-        if objective.n_total * width > FLOAT32_ABOVE:
-            rough = objective.in_dtype(torch.float32)
+        rough = in_rough_dtype(objective)
         moment = second_moment(rough, sample_rows) if self.dense else _diagonal_moment(rough)
         for reg in sorted(set(self.centres.tolist())):
             ridge = torch.full((width,), 2 * reg, dtype=moment.dtype, device=moment.device)
