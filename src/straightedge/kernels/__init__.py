@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from straightedge.kernels.base import PortableProducts, Products, blas_width
 from straightedge.kernels.door import (
+    bending_loop,
     default_block_rows,
     gram_applied,
     pair_loops,
@@ -19,6 +20,7 @@ from straightedge.kernels.door import (
 __all__ = [
     "PortableProducts",
     "Products",
+    "bending_loop",
     "blas_width",
     "default_block_rows",
     "gram_applied",

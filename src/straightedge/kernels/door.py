@@ -109,6 +109,13 @@ def pair_loops() -> Callable[..., None]:
     return visit_pairs
 
 
+def bending_loop() -> Callable[..., None]:
+    """Return the compiled loop over margins, `cpu_kernels.bend_entries`; for where `worth_compiling` says so."""
+    from straightedge.kernels.cpu_kernels import bend_entries
+
+    return bend_entries
+
+
 def _loops_apply(device: torch.device, n_columns: int) -> bool:
     """Return whether compiled loops may do a product of so many columns at all."""
     return device.type == "cpu" and _choice() in {"auto", "compiled"} and n_columns <= WIDE

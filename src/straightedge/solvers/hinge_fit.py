@@ -14,13 +14,12 @@ from straightedge.solvers.hinge_maps import Tangent, margin_change
 from straightedge.solvers.hinge_newton import (
     Hessian,
     Metric,
-    Model,
     least_residual,
-    minimise_on_span,
     newton_direction,
 )
 from straightedge.solvers.hinge_pairs import adjoint_of_change
 from straightedge.solvers.hinge_products import adjoint, row_weights, scores
+from straightedge.solvers.hinge_span import SPAN, Span
 from straightedge.solvers.one_by_one import SAFE, OneHinge
 
 FIRST_MU = 4.0  # margins are of size 1 at W = 0: every pair starts between its bounds
@@ -29,19 +28,17 @@ MU_FACTOR = 0.3
 SLOW_MU_FACTOR = 0.5
 LEAST_MU = 2.0**-10
 SETTLED = 0.1  # f within this part of the smoothing's share of the gap: move the centre
-SOLVED = 0.5  # the dual within this many times it: b is near enough to the solution of the smoothed problem
+SOLVED = 1.0  # the dual within so many times it: b is near enough to the solution of the smoothed problem
 NEAR = 1.0  # times the tolerance: a smoothing's share up to which the dual is solved before the centre moves
 FINE_NEAR = 4.0  # and from which a fine fit leaves no row out
 MOST_DUAL_STEPS = 6
 BLUNT = 50.0  # times as much of I in the metric of such steps: the longest ones take half the iterations
 RESIDUAL, WARM_RESIDUAL, FINE_RESIDUAL = 0.3, 0.4, 0.01  # of ∇f that a Newton step of the primal may leave
 FORCING = 0.3, 0.2  # residuals of the first such step, whose b is cut off most, and of the others
-SPAN = 4  # directions of one search
 SHRINK = 4.0  # times the tolerance: a smoothing's share from which μ falls as the centre moves
 STUCK = 5  # steps without a better gap before a fine fit raises μ
 DAMPING = 0.6, 0.9, 0.5  # lengths of a Newton step that call for more damping or less, and the least there is
 FINE_DAMPING = 0.2, 0.7, 0.02
-FLAT = 1e-6  # of the most curvature there can be along a direction: the least a search reckons with
 PATIENCE = 100  # steps without a better gap before the float type is called exhausted
 FINE = (
     1e-4  # gaps below this are reached in the primal, with small μ and margins computed anew at each centre
@@ -320,7 +317,9 @@ class HingeFit(OneHinge):
         """Find the best point of the span of the direction and the last steps; it becomes the last step."""
         dz = margin_change(self.loss, scores(self.objective, direction), self.objective.y)
         self.changes = [*self.changes[-(SPAN - 1) :], (direction, dz)]
-        tau = minimise_on_span(self._model(), len(self.changes))
+        tau = Span(
+            self.objective, self.weights, self.W, self.z, self.centre, self.mu, self.changes
+        ).minimiser()
         step = sum(float(t) * x for t, (x, _) in zip(tau, self.changes, strict=True))
         change = sum(float(t) * d for t, (_, d) in zip(tau, self.changes, strict=True))
         assert isinstance(step, Tensor) and isinstance(change, Tensor)
@@ -334,32 +333,3 @@ class HingeFit(OneHinge):
             self.damping = max(4 * self.damping, least)
         elif length > long:
             self.damping = 0.0 if self.damping <= least else self.damping / 4
-
-    def _model(self) -> Model:
-        """Return f along the span as a function of its coordinates: its gradient and Hessian."""
-        objective, loss, y = self.objective, self.loss, self.objective.y
-        z = self.z
-        penalised = [objective.penalised(x.to(torch.float64)).flatten() for x, _ in self.changes]
-        X = torch.stack(penalised)
-        quadratic = (2 * self.reg * X @ X.t()).cpu()
-        linear = (2 * self.reg * X @ objective.penalised(self.W.to(torch.float64)).flatten()).cpu()
-        stacked = torch.stack([d for _, d in self.changes])  # (m, N, 1, C)
-        flat = stacked.flatten(1)
-        weights = self.weights.to(z.dtype)[:, None, None]
-        sum_ranks = objective.communicator.all_reduce
-        most = torch.stack([(self.weights @ d.square().sum(dim=(1, 2)).to(torch.float64)) for d in stacked])
-        least = torch.diag(
-            FLAT * sum_ranks(most).cpu() / self.mu
-        )  # a free bias moves where nothing is curved
-
-        def model(tau: Tensor) -> tuple[Tensor, Tensor]:
-            moved = torch.addmv(z.flatten(), flat.t(), tau.to(flat)).view_as(z)
-            b = loss.project(self.centre + moved / self.mu, y)
-            bent = Tangent.at(loss, b).apply(stacked * weights).flatten(1)
-            slopes = (flat @ (b * weights).flatten()).to(torch.float64)
-            curvature = ((bent @ flat.t()) / self.mu).to(torch.float64)
-            sums = sum_ranks(torch.cat([slopes, curvature.flatten()])).cpu()
-            slopes, curvature = sums[: len(tau)], sums[len(tau) :].view(len(tau), -1)
-            return slopes + linear + quadratic @ tau, curvature + quadratic + least
-
-        return model

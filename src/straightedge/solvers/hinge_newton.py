@@ -1,4 +1,4 @@
-"""Semismooth Newton directions for a smoothed hinge and its dual, and the search along a few of them at once.
+"""Semismooth Newton directions for a smoothed hinge and its dual.
 
 The smoothed objective is f(W) = Σ_i w_i φ(z_i) + reg ‖W‖² with φ(z) = max over b in B of ⟨b, z⟩ − μ/2 ‖b − c‖²,
 so ∇φ = b = project(c + z/μ) and its generalised Hessian is T/μ, T the projection's derivative: rows with
@@ -8,20 +8,18 @@ nothing between its bounds have no curvature at all. Three savings make a Newton
 * what the share leaves out is represented by the second moment Σ of the data, which costs no rows at all;
 * conjugate gradients are preconditioned by the Cholesky factor of κΣ + 2 reg I.
 
-The step is then the best point of the span of the new direction and the last few: along cached changes of the
-margins the objective is a piecewise quadratic of a handful of variables, whose minimum costs no pass.
+How far to go along them `hinge_span` finds.
 
 References:
     Li, Sun and Toh, "A highly efficient semismooth Newton augmented Lagrangian method for solving Lasso
     problems", SIAM J. Optim. 28, 2018. Byrd, Chin, Neveitt and Nocedal, "On the use of stochastic Hessian
-    information in optimization methods for machine learning", SIAM J. Optim. 21, 2011. Narkiss and Zibulevsky,
-    "Sequential subspace optimization method for large-scale unconstrained problems", Technion, 2005.
+    information in optimization methods for machine learning", SIAM J. Optim. 21, 2011.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -381,42 +379,3 @@ def least_residual(hessian: Hessian, gradient: Tensor, forcing: float) -> tuple[
 
 def _inner(a: Tensor, b: Tensor) -> float:
     return float((a * b).sum(dtype=torch.float64))
-
-
-Model = Callable[[Tensor], tuple[Tensor, Tensor]]
-
-
-def minimise_on_span(model: Model, size: int, steps: int = 12) -> Tensor:
-    """Return the minimiser of a convex piecewise quadratic of a few variables, by safeguarded Newton.
-
-    Args:
-        model: Gives gradient (m,) and generalised Hessian (m, m) in float64 at a point (m,).
-        size: m.
-        steps: Most Newton steps.
-
-    Numerics:
-        A step is judged by the slope at its end, which convexity makes sufficient: near the minimum the slope
-        has digits left where differences of values have none.
-    """
-    point = torch.zeros(size, dtype=torch.float64)
-    gradient, hessian = model(point)
-    first = 0.0
-    for _ in range(steps):
-        scale = hessian.diagonal().clamp_min(1e-300).rsqrt()  # directions may differ by orders of magnitude
-        scaled = scale[:, None] * hessian * scale + 1e-10 * torch.eye(size, dtype=torch.float64)
-        step = -scale * torch.linalg.solve(scaled, scale * gradient)
-        slope = float(gradient @ step)
-        first = min(first, slope)
-        if not slope < 1e-3 * first:
-            break
-        length = 1.0
-        for _ in range(20):
-            trial = model(point + length * step)
-            if float(trial[0] @ step) <= 0.3 * -slope:
-                break
-            length /= 2
-        else:
-            break
-        point = point + length * step
-        gradient, hessian = trial
-    return point

@@ -1,0 +1,158 @@
+"""The search along a few directions at once: the best point of the span of a new direction and the last few.
+
+Along cached changes of the margins the smoothed objective is a piecewise quadratic of a handful of variables, whose
+minimum costs no pass. Its gradient and Hessian are sums over all margins; a compiled loop reads each of them once.
+
+References:
+    Narkiss and Zibulevsky, "Sequential subspace optimization method for large-scale unconstrained problems",
+    Technion, 2005.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from straightedge.kernels import bending_loop, worth_compiling
+from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss
+from straightedge.objective import Objective
+from straightedge.solvers.hinge_maps import Tangent
+
+SPAN = 4  # directions of one search; the compiled loop is written for so many
+FLAT = 1e-6  # of the most curvature there can be along a direction: the least a search reckons with
+
+Model = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass
+class Span:
+    """A smoothed hinge at W and along a few directions.
+
+    Attributes:
+        objective: The one configuration.
+        weights: (N,) row weights.
+        W: (C, D + 1).
+        z: (N, 1, C) margins at W.
+        centre: (N, 1, C) c.
+        mu: μ.
+        changes: Up to `SPAN` directions (C, D + 1) with the margins' changes (N, 1, C) along them.
+    """
+
+    objective: Objective
+    weights: Tensor
+    W: Tensor
+    z: Tensor
+    centre: Tensor
+    mu: float
+    changes: list[tuple[Tensor, Tensor]]
+
+    @property
+    def _loss(self) -> HingeLoss:
+        assert isinstance(self.objective.loss, HingeLoss)
+        return self.objective.loss
+
+    def minimiser(self) -> Tensor:
+        """Return the coordinates (m,) float64 of the best point of the span."""
+        return minimise_on_span(self.model(), len(self.changes))
+
+    def model(self) -> Model:
+        """Return f as a function of the coordinates (m,): its gradient (m,) and generalised Hessian (m, m)."""
+        objective, m = self.objective, len(self.changes)
+        reg, sum_ranks = float(objective.reg[0]), objective.communicator.all_reduce
+        X = torch.stack([objective.penalised(x.to(torch.float64)).flatten() for x, _ in self.changes])
+        quadratic = (2 * reg * X @ X.t()).cpu()
+        linear = (2 * reg * X @ objective.penalised(self.W.to(torch.float64)).flatten()).cpu()
+        most = torch.stack(
+            [self.weights @ d.square().sum(dim=(1, 2)).to(torch.float64) for _, d in self.changes]
+        )
+        least = torch.diag(
+            FLAT * sum_ranks(most).cpu() / self.mu
+        )  # a free bias moves where nothing is curved
+        own_sums = self._looped_sums() if self._loop_serves() else self._dense_sums()
+
+        def model(tau: Tensor) -> tuple[Tensor, Tensor]:
+            slopes, curvature = own_sums(tau)
+            sums = sum_ranks(torch.cat([slopes, curvature.flatten()])).cpu()
+            slopes, curvature = sums[:m], sums[m:].view(m, m)
+            return slopes + linear + quadratic @ tau, curvature + quadratic + least
+
+        return model
+
+    def _loop_serves(self) -> bool:
+        """Tell whether b is found entry by entry, and many enough are to be found for a compiled loop."""
+        box = not isinstance(self._loss, CrammerSingerLoss)
+        return box and worth_compiling(self.objective.rows, self.objective.n_classes)
+
+    def _dense_sums(self) -> Model:
+        """Return this rank's Σ w b d_k (m,) and Σ w d_k T d_l/μ (m, m) as a function of the coordinates."""
+        loss, z, y = self._loss, self.z, self.objective.y
+        stacked = torch.stack([d for _, d in self.changes])  # (m, N, 1, C)
+        flat = stacked.flatten(1)
+        weights = self.weights.to(z.dtype)[:, None, None]
+
+        def sums(tau: Tensor) -> tuple[Tensor, Tensor]:
+            moved = torch.addmv(z.flatten(), flat.t(), tau.to(flat)).view_as(z)
+            b = loss.project(self.centre + moved / self.mu, y)
+            bent = Tangent.at(loss, b).apply(stacked * weights).flatten(1)
+            slopes = (flat @ (b * weights).flatten()).to(torch.float64)
+            return slopes, ((bent @ flat.t()) / self.mu).to(torch.float64)
+
+        return sums
+
+    def _looped_sums(self) -> Model:
+        """Return the same, by a compiled loop; an entry of the right class never leaves 0 where it has no part."""
+        loop, m = bending_loop(), len(self.changes)
+        z, centre, *d = (
+            array.contiguous().numpy().reshape(-1)
+            for array in (self.z, self.centre.to(self.z.dtype), *(d for _, d in self.changes))
+        )
+        columns = tuple((d * SPAN)[:SPAN])  # some twice, where there are fewer; their coordinates are 0
+        weights = self.weights.to(self.z.dtype).numpy().repeat(self.z.shape[2])
+
+        def sums(tau: Tensor) -> tuple[Tensor, Tensor]:
+            slopes, curvature = np.zeros(SPAN), np.zeros((SPAN, SPAN))
+            at = tuple([*tau.tolist(), *[0.0] * SPAN][:SPAN])
+            loop(z, centre, weights, columns, at, self.mu, slopes, curvature)
+            return torch.from_numpy(slopes[:m]), torch.from_numpy(curvature[:m, :m])
+
+        return sums
+
+
+def minimise_on_span(model: Model, size: int, steps: int = 12) -> Tensor:
+    """Return the minimiser of a convex piecewise quadratic of a few variables, by safeguarded Newton.
+
+    Args:
+        model: Gives gradient (m,) and generalised Hessian (m, m) in float64 at a point (m,).
+        size: m.
+        steps: Most Newton steps.
+
+    Numerics:
+        A step is judged by the slope at its end, which convexity makes sufficient: near the minimum the slope
+        has digits left where differences of values have none.
+    """
+    point = torch.zeros(size, dtype=torch.float64)
+    gradient, hessian = model(point)
+    first = 0.0
+    for _ in range(steps):
+        scale = hessian.diagonal().clamp_min(1e-300).rsqrt()  # directions may differ by orders of magnitude
+        scaled = scale[:, None] * hessian * scale + 1e-10 * torch.eye(size, dtype=torch.float64)
+        step = -scale * torch.linalg.solve(scaled, scale * gradient)
+        slope = float(gradient @ step)
+        first = min(first, slope)
+        if not slope < 1e-3 * first:
+            break
+        length = 1.0
+        for _ in range(20):
+            trial = model(point + length * step)
+            if float(trial[0] @ step) <= 0.3 * -slope:
+                break
+            length /= 2
+        else:
+            break
+        point = point + length * step
+        gradient, hessian = trial
+    return point
