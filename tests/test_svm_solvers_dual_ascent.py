@@ -100,8 +100,19 @@ def test_the_value_is_looked_at_once_the_bound_hardly_rises(dtype, tol, monkeypa
     monkeypatch.setattr(AscentFit, "_bounds", look)
     fit = minimize(objective_of(X.to(dtype) / 5, y, [0.1]), DualAscent(), Limits(tol))
     assert fit.status == [Status.CERTIFIED] and float(fit.gap[0]) <= tol
-    assert looks[0] > 1 and len(set(looks)) < looks[-1]
+    assert looks[0] == 1 and len(set(looks)) < looks[-1]  # the first, from W = 0, is
     assert (len(looks) > len(set(looks))) == (tol == 1e-5)  # W anew, where rounding would count
+    looks.clear()
+    regs = [0.1, 0.08]
+    path = minimize(objective_of(X.to(dtype) / 5, y, regs), DualAscent(), Limits(tol))
+    assert path.status == [Status.CERTIFIED] * 2 and looks.count(1) == 1  # no first one from an answer
+
+
+def test_a_fit_stopped_after_an_epoch_has_the_W_of_that_epoch():
+    X, y = problem(2, n=600)
+    fit = minimize(objective_of(X / 5, y, [0.1]), DualAscent(), Limits(1e-9, max_passes=1))
+    assert fit.status == [Status.MAX_PASSES]
+    assert float(fit.gap[0]) < 0.5 and float(fit.objective[0]) < 3.0  # P(0) is C − 1
 
 
 def test_strided_labels_are_no_other_loop():

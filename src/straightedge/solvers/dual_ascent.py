@@ -90,9 +90,9 @@ class AscentFit(OneHinge):
         self._bound = -float("inf")
         self.best_objective = float("inf")
         self.idle = self.epochs = 0
-        self.dual = 0.0
         self.W = torch.zeros(objective.shape[1:], dtype=objective.dtype)
         self.spent = self._renew()
+        self.dual = self._dual_value()
         self.best_weight = self.W
 
     @property
@@ -147,12 +147,11 @@ class AscentFit(OneHinge):
         """Tell whether to spend half a pass on P: once D hardly rises, and at epochs 4, 8, 16 and so on.
 
         D costs nothing. While one epoch raises it by more than the gap asked for, the next ones will raise it too.
+        From W = 0 the first epoch is looked at, too: whoever stops the fit early gets more than that.
         """
         former, self.dual = self.dual, self._dual_value()
-        rise = self.dual - former
-        return (self.epochs >= 4 and self.epochs & (self.epochs - 1) == 0) or rise <= self.tol * abs(
-            self.dual
-        )
+        slow = self.dual - former <= self.tol * abs(self.dual)
+        return slow or former <= 0 or (self.epochs >= 4 and self.epochs & (self.epochs - 1) == 0)
 
     def _dual_value(self) -> float:
         penalty = self.reg * float(self.W.to(torch.float64).square().sum())
