@@ -73,9 +73,9 @@ class PeakOf(threading.Thread):
 def fit_command(
     X_path: Path, y_path: Path, folder: Path, reg: float, tol: float, memory: str
 ) -> dict[str, Any]:
-    """Run ``straightedge fit`` and return its answer, seconds and peak memory."""
-    words = ["fit", f"{X_path},{y_path}", "--reg", str(reg), "--tol", str(tol), "--memory", memory]
-    words += ["--out", str(folder / "run"), "--overwrite"]
+    """Run ``straightedge fit`` in the folder of the files and return its answer, seconds and peak memory."""
+    words = ["fit", f"{X_path.name},{y_path.name}", "--reg", str(reg), "--tol", str(tol), "--memory", memory]
+    words += ["--out", "run", "--overwrite"]
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "straightedge", *words], cwd=folder)
     peak = PeakOf(process.pid)
