@@ -385,15 +385,21 @@ class Unread:
         return self.X[start:stop]
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_dual_steps_solve_the_smoothed_problem(loss: type[HingeLoss]) -> None:
+def on_its_way(loss: type[HingeLoss], steps: int) -> HingeFit:
+    """A fit of the augmented Lagrangian after a few steps."""
     X, y = problem(5, n=300, d=6, c=3)
     solver = HingeALM()
     solver.start(Objective(Rows(X), y, 3, loss(), [1e-3], dtype=torch.float64), None, torch.tensor([1e-3]))
-    for _ in range(6):
+    for _ in range(steps):
         solver.step()
-    fit = solver.fit
-    assert fit is not None
+    assert isinstance(solver.fit, HingeFit)
+    return solver.fit
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_dual_steps_solve_the_smoothed_problem(loss: type[HingeLoss]) -> None:
+    fit = on_its_way(loss, steps=6)
+    y = fit.objective.y
     former = fit.b
 
     def bound(b: Tensor) -> float:
@@ -408,13 +414,7 @@ def test_dual_steps_solve_the_smoothed_problem(loss: type[HingeLoss]) -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_dual_step_moves_the_same_rows_from_those_that_can_move_and_from_all(loss: type[HingeLoss]) -> None:
-    X, y = problem(5, n=300, d=6, c=3)
-    solver = HingeALM()
-    solver.start(Objective(Rows(X), y, 3, loss(), [1e-3], dtype=torch.float64), None, torch.tensor([1e-3]))
-    for _ in range(4):
-        solver.step()
-    fit = solver.fit
-    assert isinstance(fit, HingeFit)
+    fit = on_its_way(loss, steps=4)
     hessian = Hessian.at(fit.objective, fit.metric, fit.b, fit.mu, fit.weights, complete=True)
     assert hessian.rest is None and 0 < len(hessian.index) < 300
     direction = torch.randn(3, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64) / 5

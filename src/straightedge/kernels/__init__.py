@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from straightedge.kernels.base import PortableProducts, Products, blas_width
 from straightedge.kernels.door import (
-    bending_loop,
+    cpu_loops,
     default_block_rows,
     gram_applied,
-    pair_loops,
     products_for,
     value_and_gradient,
     worth_compiling,
@@ -20,11 +19,10 @@ from straightedge.kernels.door import (
 __all__ = [
     "PortableProducts",
     "Products",
-    "bending_loop",
     "blas_width",
+    "cpu_loops",
     "default_block_rows",
     "gram_applied",
-    "pair_loops",
     "products_for",
     "value_and_gradient",
     "worth_compiling",

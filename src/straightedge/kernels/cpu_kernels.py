@@ -316,7 +316,7 @@ def bend_entries(
         tau: Four numbers.
         mu: μ.
         slopes: (4,) float64, added to.
-        curvature: (4, 4) float64, added to.
+        curvature: (4, 4) float64, symmetric, added to.
     """
     d0, d1, d2, d3 = d
     kind = z.dtype.type
@@ -331,10 +331,8 @@ def bend_entries(
         for k in range(4):
             slopes[k] += s[k]
             for m in range(k, 4):
-                sum_ = h[place] / mu
-                curvature[k, m] += sum_
-                if m > k:
-                    curvature[m, k] += sum_
+                curvature[k, m] += h[place] / mu
+                curvature[m, k] = curvature[k, m]
                 place += 1
 
 

@@ -9,9 +9,9 @@ kernels run in the interpreter: that is how they are tested).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -102,18 +102,11 @@ def gram_applied(R: Tensor, G: Tensor, pool: BlockPool) -> Tensor:
     return out
 
 
-def pair_loops() -> Callable[..., None]:
-    """Return the compiled loop over pairs, `cpu_kernels.visit_pairs`; for where `worth_compiling` says so."""
-    from straightedge.kernels.cpu_kernels import visit_pairs
+def cpu_loops() -> ModuleType:
+    """Return the module of compiled loops, `cpu_kernels`; for where `worth_compiling` says so."""
+    from straightedge.kernels import cpu_kernels
 
-    return visit_pairs
-
-
-def bending_loop() -> Callable[..., None]:
-    """Return the compiled loop over margins, `cpu_kernels.bend_entries`; for where `worth_compiling` says so."""
-    from straightedge.kernels.cpu_kernels import bend_entries
-
-    return bend_entries
+    return cpu_kernels
 
 
 def _loops_apply(device: torch.device, n_columns: int) -> bool:

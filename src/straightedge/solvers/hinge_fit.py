@@ -182,13 +182,20 @@ class HingeFit(OneHinge):
         V = self._take_dual(loss.project(self.centre + z / self.mu, objective.y))
         linear, conjugate = self.sum(self.b * z, self.b)
         mean = self.sum(loss.support(z)[:, :, None])[0]
-        gradient = V + 2 * self.reg * objective.penalised(self.W.to(torch.float64))
-        self.gradient = gradient.to(self.W.dtype)
+        self.gradient = self._gradient_at(self.W, V)
         self.smoothing = mean - linear
         before = self.gap
         self._take(self.W, z, mean)
         self.hull.add(self.b, V, conjugate)
         self.idle = 0 if self.gap < 0.999 * before else self.idle + 1
+
+    def _gradient_at(self, W: Tensor, V: Tensor) -> Tensor:
+        """Return V + 2 reg W (C, D + 1), which is ∇f where V is of b at W, in the type of W."""
+        return (V + 2 * self.reg * self.objective.penalised(W.to(torch.float64))).to(W.dtype)
+
+    def _distance(self, gradient: Tensor) -> float:
+        """Return ‖V + 2 reg W‖²/(4 reg): what a lower bound is off by, beside the smoothing."""
+        return float(gradient.square().sum(dtype=torch.float64)) / (4 * self.reg)
 
     def _take_dual(self, b: Tensor) -> Tensor:
         """Go on with other dual variables (N, 1, C); return their V. Most of them have not changed."""
@@ -239,8 +246,7 @@ class HingeFit(OneHinge):
         if self.fine and self.smoothing <= small:
             return False
         if self.strict:
-            distance = float(self.gradient.square().sum(dtype=torch.float64)) / (4 * self.reg)
-            return distance <= SETTLED * self.smoothing
+            return self._distance(self.gradient) <= SETTLED * self.smoothing
         decrement = -float((self.gradient * direction).sum(dtype=torch.float64))
         return decrement <= SETTLED * max(self.smoothing, small)
 
@@ -273,10 +279,10 @@ class HingeFit(OneHinge):
             metric.products += products
             W = W + direction
             V = self._take_dual(self._moved(hessian, direction))
-            residual = (V + 2 * self.reg * objective.penalised(W.to(torch.float64))).to(W.dtype)
+            residual = self._gradient_at(W, V)
             self.hull.add(self.b, V, self.sum(self.b)[0])
             cost += products * hessian.cost + (hessian.cost if hessian.rest is None else 1.0)
-            distance = float(residual.square().sum(dtype=torch.float64)) / (4 * self.reg)
+            distance = self._distance(residual)
             if self.gap <= SAFE * self.tol or distance <= max(SOLVED * self.smoothing, goal - self.smoothing):
                 break
         z = self.loss.margins(scores(objective, W), objective.y)
@@ -286,12 +292,15 @@ class HingeFit(OneHinge):
     def _moved(self, hessian: Hessian, direction: Tensor) -> Tensor:
         """Return b (N, 1, C) moved along a direction (C, D + 1) by T J X̂Δ/μ, and cut off at its bounds."""
         loss, y = self.loss, self.objective.y
+        rows: Tensor | slice = slice(None)
         if hessian.rest is None:  # all rows that move are at hand
-            b, rows = self.b.clone(), hessian.index
-            b[rows] = loss.project(b[rows] + hessian.moves(direction) / self.mu, y[rows])
-            return b
-        change = margin_change(loss, scores(self.objective, direction), y)
-        return loss.project(self.b + Tangent.at(loss, self.b).apply(change) / self.mu, y)
+            rows, change = hessian.index, hessian.moves(direction)
+        else:
+            change = margin_change(loss, scores(self.objective, direction), y)
+            Tangent.at(loss, self.b).apply(change)
+        b = self.b.clone()
+        b[rows] = loss.project(b[rows] + change / self.mu, y[rows])
+        return b
 
     def _look_again(self) -> float:
         cost = 0.5

@@ -70,7 +70,7 @@ class Metric:
         sample: So many rows; by default as many as reg calls for.
 
     Attributes:
-        sample: As above.
+        sample: As above; 0 where Σ was of given rows from the beginning.
         index: Rows (n,) of this rank that Σ is of; None: of a sample of all.
         products: Products with the Hessian since Σ was made.
     """
@@ -79,21 +79,21 @@ class Metric:
         self.dense = objective.rows.n_features + 1 <= LARGEST_DENSE
         self.free_bias = objective.bias == "free"
         self.pool = objective.pool
-        self._blunt: Metric | None = None
-        if sample is None:
-            sample = FEW_SAMPLE_ROWS if disturbance(objective) <= MILD else SAMPLE_ROWS
-        self.sample = sample
+        self.sample = sample or 0
         if index is not None and self.dense:
             self.renew(objective, index)
-        else:
-            rough = in_rough_dtype(objective)
-            self._take(second_moment(rough, sample) if self.dense else _diagonal_moment(rough), None)
+            return
+        if sample is None:
+            self.sample = FEW_SAMPLE_ROWS if disturbance(objective) <= MILD else SAMPLE_ROWS
+        rough = in_rough_dtype(objective)
+        self._take(second_moment(rough, self.sample) if self.dense else _diagonal_moment(rough), None)
 
     def _take(self, moment: Tensor, index: Tensor | None) -> None:
         """Go on with another Σ, of the rows of this rank that have these indices."""
         self.moment = self._factor = moment
-        self.index, self.products, self._blunt = index, 0, None
+        self.index, self.products = index, 0
         self.made_for: tuple[float, float] = (0.0, 0.0)
+        self._blunt: Metric | None = None
 
     def renew(self, objective: Objective, index: Tensor) -> None:
         """Make Σ anew from these rows (n,) of this rank."""

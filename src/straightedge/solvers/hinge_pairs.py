@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from straightedge.kernels import pair_loops, worth_compiling
+from straightedge.kernels import cpu_loops, worth_compiling
 from straightedge.losses.hinge import OneVsRestHingeLoss
 from straightedge.objective import Objective
 from straightedge.rows import block_spans
@@ -119,7 +119,7 @@ class Pairs:
         """Go over the pairs on all workers; return the sums for `Objective.summed`."""
         objective = self.objective
         weight, offset = (a.contiguous().numpy() for a in objective.folded(direction[None]))
-        loops, values = pair_loops(), t.numpy()
+        loops, values = cpu_loops().visit_pairs, t.numpy()
 
         def work(share: Iterator[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
             G, sums = np.zeros(weight.shape), np.zeros(len(weight))

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from straightedge.kernels import bending_loop, worth_compiling
+from straightedge.kernels import cpu_loops, worth_compiling
 from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss
 from straightedge.objective import Objective
 from straightedge.solvers.hinge_maps import Tangent
@@ -69,9 +69,8 @@ class Span:
         most = torch.stack(
             [self.weights @ d.square().sum(dim=(1, 2)).to(torch.float64) for _, d in self.changes]
         )
-        least = torch.diag(
-            FLAT * sum_ranks(most).cpu() / self.mu
-        )  # a free bias moves where nothing is curved
+        # a free bias moves where nothing is curved
+        least = torch.diag(FLAT * sum_ranks(most).cpu() / self.mu)
         own_sums = self._looped_sums() if self._loop_serves() else self._dense_sums()
 
         def model(tau: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,10 +104,10 @@ class Span:
 
     def _looped_sums(self) -> Model:
         """Return the same, by a compiled loop; an entry of the right class never leaves 0 where it has no part."""
-        loop, m = bending_loop(), len(self.changes)
+        loop, m = cpu_loops().bend_entries, len(self.changes)
         z, centre, *d = (
             array.contiguous().numpy().reshape(-1)
-            for array in (self.z, self.centre.to(self.z.dtype), *(d for _, d in self.changes))
+            for array in (self.z, self.centre, *(d for _, d in self.changes))
         )
         columns = tuple((d * SPAN)[:SPAN])  # some twice, where there are fewer; their coordinates are 0
         weights = self.weights.to(self.z.dtype).numpy().repeat(self.z.shape[2])
