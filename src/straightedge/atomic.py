@@ -14,6 +14,7 @@ import ctypes
 import errno
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,8 @@ from straightedge.errors import InputError, MachineError, StraightedgeError
 
 TEMPORARY_SUFFIX = ".tmp"
 _BUFFER_BYTES = 1 << 20
+_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What `errors.visible` escapes and JSON does not by itself."""
 
 
 class Disk:
@@ -175,8 +178,12 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """Return `value` as strict JSON text, NumPy and torch numbers and arrays as plain ones."""
-    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    """Return `value` as strict JSON text, NumPy and torch numbers and arrays as plain ones.
+
+    Characters that would steer a terminal are escaped, as JSON may escape any character of a text.
+    """
+    text = json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _plain(value: Any) -> Any:

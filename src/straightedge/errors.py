@@ -8,7 +8,27 @@ machine's.
 
 from __future__ import annotations
 
+import re
 import warnings
+
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)  # control characters, line separators, bidirectional controls, bytes of a name that are not UTF-8
+
+
+def visible(text: object) -> str:
+    r"""Return text that can be shown on a terminal: what would move its cursor, colour or order is escaped.
+
+    File and class names come from other people. A carriage return in one overwrites the line, an escape
+    sequence sets the terminal's title, a right-to-left override shows ``gpj.exe`` as ``exe.jpg``.
+
+    Args:
+        text: Anything; its `str` is taken.
+
+    Returns:
+        One line, in which ``ESC`` stands as ``\x1b``.
+    """
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), str(text))
 
 
 class StraightedgeError(Exception):
@@ -36,7 +56,7 @@ class StraightedgeError(Exception):
             parts.append(f"at: {self.where}")
         if self.mend:
             parts.append(self.mend)
-        return " · ".join(parts) + f" [{self.code}]"
+        return visible(" · ".join(parts)) + f" [{self.code}]"
 
     def to_dict(self) -> dict[str, str | None]:
         """Return the error as the JSON object that ``--json`` prints."""
@@ -74,7 +94,7 @@ class StraightedgeWarning(UserWarning):
     def __init__(self, code: str, what: str) -> None:
         self.code = code
         self.what = what
-        super().__init__(f"{what} [{code}]")
+        super().__init__(f"{visible(what)} [{code}]")
 
 
 def warn(code: str, what: str) -> None:

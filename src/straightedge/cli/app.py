@@ -52,26 +52,28 @@ def _register() -> None:
 
 def print_error(error: Exception, *, as_json: bool) -> int:
     """Print an error as the user sees it and return the exit status."""
-    from straightedge.errors import StraightedgeError  # here, not above: one import less for --help
+    from straightedge.errors import StraightedgeError, visible  # here, not above: one import less for --help
 
     assert isinstance(error, StraightedgeError)
     if as_json:
         print(json.dumps({"error": error.to_dict()}))
-    lines = [f"error: {error.what}  [{error.code}]"]
-    lines += [f"  where: {error.where}"] if error.where else []
-    lines += [f"  mend:  {error.mend}"] if error.mend else []
+    lines = [f"error: {visible(error.what)}  [{error.code}]"]
+    lines += [f"  where: {visible(error.where)}"] if error.where else []
+    lines += [f"  mend:  {visible(error.mend)}"] if error.mend else []
     print("\n".join(lines), file=sys.stderr)
     return error.exit_status
 
 
 def _print_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Print a warning as the user reads it: no file, no line of code."""
-    print(f"warning: {message}", file=sys.stderr)
+    from straightedge.errors import visible
+
+    print(f"warning: {visible(message)}", file=sys.stderr)
 
 
 def main() -> None:
     """Run the command line; errors end in one message and an exit status, never in a traceback."""
-    from straightedge.errors import StraightedgeError
+    from straightedge.errors import StraightedgeError, visible
 
     _register()
     warnings.showwarning = _print_warning
@@ -87,6 +89,6 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("STRAIGHTEDGE_DEBUG"):
             raise
-        print(f"error: {type(error).__name__}: {error}  [internal]", file=sys.stderr)
+        print(f"error: {type(error).__name__}: {visible(error)}  [internal]", file=sys.stderr)
         print("  mend:  this is a mistake of straightedge; STRAIGHTEDGE_DEBUG=1 shows where", file=sys.stderr)
         sys.exit(1)

@@ -140,6 +140,8 @@ def _show(rows: list[dict[str, Any]], tested: PairedTest) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from straightedge.errors import visible
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("run", "loss", "reg", "accuracy", "95 % interval", "right alone"):
         table.add_column(title, overflow="fold")
@@ -147,8 +149,8 @@ def _show(rows: list[dict[str, Any]], tested: PairedTest) -> None:
         reg = "" if row["reg"] is None else f"{row['reg']:.4g}"
         low, high = row["interval"]
         cells = (
-            escape(row["run"]),
-            row["loss"] or "",
+            escape(visible(row["run"])),
+            visible(row["loss"] or ""),
             reg,
             f"{row['accuracy']:.4f}",
             f"{low:.4f} – {high:.4f}",

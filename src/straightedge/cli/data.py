@@ -46,12 +46,13 @@ def fetch(
 ) -> None:
     """Download a named data set, resuming where it broke off, and check its SHA-256."""
     from straightedge.data.named import fetch_all
+    from straightedge.errors import visible
 
     paths = [str(path) for path in fetch_all(name, root)]
     if as_json:
         print(json.dumps({"name": name, "files": paths}))
         return
-    print("\n".join(paths) if paths else f"{name} needs no download")
+    print("\n".join(map(visible, paths)) if paths else f"{name} needs no download")
 
 
 def _describe(name: str, root: Path | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from straightedge.errors import InputError, warn
+from straightedge.errors import InputError, visible, warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,9 +147,10 @@ def _write(
 def _print(result: dict[str, Any], notes: list[str]) -> None:
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{result['source']}, {result['split']}: {result['n']} samples", box=box.SIMPLE)
+    table = Table(title=escape(visible(_title(result))), box=box.SIMPLE)
     for heading in ("measure", "value", "95 % interval"):
         table.add_column(heading, justify="left" if heading == "measure" else "right")
     table.add_row("accuracy", f"{result['accuracy']:.4f}", _interval(result["interval"]))
@@ -160,7 +161,11 @@ def _print(result: dict[str, Any], notes: list[str]) -> None:
     console = Console()
     console.print(table)
     for note in notes:
-        console.print(note, markup=False)
+        console.print(visible(note), markup=False)
+
+
+def _title(result: dict[str, Any]) -> str:
+    return f"{result['source']}, {result['split']}: {result['n']:,} samples"
 
 
 def _add(table: Any, name: str, measure: dict[str, Any] | None) -> None:

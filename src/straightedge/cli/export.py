@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from straightedge.errors import InputError, warn
+from straightedge.errors import InputError, visible, warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,6 +104,6 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
 
         print(to_json(result))
         return
-    print(f"same as the model on {result['n_checked']} rows ({result['checked_on']})")
+    print(f"same as the model on {result['n_checked']} rows ({visible(result['checked_on'])})")
     for name, size in result.get("files", {}).items():
-        print(f"{Path(result['folder']) / name}  {size:,} bytes")
+        print(f"{visible(Path(result['folder']) / name)}  {size:,} bytes")

@@ -100,8 +100,10 @@ def _parts(dataset: Dataset) -> dict[str, Part]:
 def _tell(rows: dict[str, int], n_features: int, files: list[Path], as_json: bool) -> None:
     import json
 
+    from straightedge.errors import visible
+
     if as_json:
         print(json.dumps({"rows": rows, "n_features": n_features, "files": [str(path) for path in files]}))
         return
     counts = ", ".join(f"{n:,} {name}" for name, n in rows.items())
-    print(f"{n_features:,} features of {counts} images: {', '.join(str(path) for path in files)}")
+    print(f"{n_features:,} features of {counts} images: {', '.join(visible(path) for path in files)}")

@@ -207,28 +207,47 @@ def run(options: FitOptions, as_json: bool) -> None:
                 result = run_fit(options, callbacks=(screen.row,), say=screen.say)
         except Stopped as stopped:
             if speaks:
-                print_stopped(stopped.solution, options.out)
+                print_stopped(stopped.solution, options.out, options.features)
             raise typer.Exit(130) from None
         if speaks:
             print_result(result, as_json)
 
 
 def resumed(options: FitOptions, folder: Path) -> FitOptions:
-    """Return the options an interrupted run was started with, from its config.json."""
+    """Return the options an interrupted run was started with, from its config.json.
+
+    What these name is not the user's word: a module among them is imported only if the user names it as well.
+    """
     from dataclasses import replace
 
     from straightedge.runs import RunFolder
-    from straightedge.workflow import FitOptions as Options
 
     with RunFolder.resume(folder) as interrupted:
         config = interrupted.config
         interrupted.abandon()
-    before: dict[str, Any] = dict(config["options"])
-    before["max_seconds"] = float("inf") if before.get("max_seconds") is None else before["max_seconds"]
-    same = Options(**before, out=str(folder), command=config["command"])
+    same = _options_of(config, folder)
+    same = replace(same, features_trusted=options.features is not None and options.features == same.features)
     if options.source is not None and options.source != same.source:
         same = replace(same, source=options.source)
     return replace(same, resume=True, progress=options.progress, checkpoint_every=options.checkpoint_every)
+
+
+def _options_of(config: dict[str, Any], folder: Path) -> FitOptions:
+    """Return the options in a run's config.json, which anybody may have written."""
+    from straightedge.errors import InputError
+    from straightedge.workflow import FitOptions as Options
+
+    try:
+        before: dict[str, Any] = dict(config["options"])
+        before["max_seconds"] = float("inf") if before.get("max_seconds") is None else before["max_seconds"]
+        return Options(**before | {"out": str(folder), "command": list(config["command"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            "run-damaged",
+            f"config.json does not say how the run was started ({error})",
+            str(folder),
+            "start again with --overwrite",
+        ) from error
 
 
 def _out(source: str | None, loss: str, out: Path | None, resume: Path | None) -> str:

@@ -26,6 +26,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from straightedge.errors import visible
+
 SAME_SIGNAL = 3.0  # seconds within which a second signal is the first one again
 
 
@@ -143,9 +145,9 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
     console = Console()
     console.print(_table(result))
     for note in result.get("notes", []):
-        console.print(f"note: {note}", style="yellow", markup=False)
-    console.print(f"run:    {result['run']}", markup=False, soft_wrap=True)
-    console.print(f"report: {result['report']}", markup=False, soft_wrap=True)
+        console.print(f"note: {visible(note)}", style="yellow", markup=False)
+    console.print(f"run:    {visible(result['run'])}", markup=False, soft_wrap=True)
+    console.print(f"report: {visible(result['report'])}", markup=False, soft_wrap=True)
 
 
 def _table(result: dict[str, Any]) -> Table:
@@ -170,7 +172,7 @@ def _table(result: dict[str, Any]) -> Table:
     return table
 
 
-def print_stopped(solution: Any, out: str) -> None:
+def print_stopped(solution: Any, out: str, features: str | None = None) -> None:
     """Say where an interrupted run stands and how to go on."""
     gap = float(solution.gap.max())
     print(f"stopped: best W so far has gap {gap:.1e}, not certified", file=sys.stderr)
@@ -178,4 +180,5 @@ def print_stopped(solution: Any, out: str) -> None:
     from straightedge.runs.publish import neighbour
 
     if (neighbour(Path(os.path.realpath(out)), "partial") / CHECKPOINT_FILE).exists():
-        print(f"go on with: straightedge fit --resume {out}", file=sys.stderr)
+        named = f" --features {features}" if features and features.startswith("module:") else ""
+        print(visible(f"go on with: straightedge fit --resume {out}{named}"), file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from straightedge.errors import InputError
+from straightedge.errors import InputError, visible
 
 if TYPE_CHECKING:
     from straightedge.image_files import Reading
@@ -35,7 +35,8 @@ def command(
     """Classify images, folders of images, archives and arrays with a fitted model.
 
     Writes name, class, score and, for softmax and calibrated models, the probability of the class. The
-    features that the run was trained on are made again from the images.
+    features that the run was trained on are made again from the images. Names with control characters are
+    printed with escapes; --out and --json have them as they are.
     """
     from straightedge.model import load
     from straightedge.prediction import predict_paths
@@ -105,7 +106,7 @@ def _tell(reading: Reading) -> None:
     if reading.ignored:
         print(f"{reading.ignored} files that are no images ignored", file=sys.stderr)
     for name in reading.skipped:
-        print(f"skipped: {name}", file=sys.stderr)
+        print(f"skipped: {visible(name)}", file=sys.stderr)
 
 
 def _print_json(rows: list[dict[str, Any]], reading: Reading) -> None:
@@ -118,8 +119,9 @@ def _print_json(rows: list[dict[str, Any]], reading: Reading) -> None:
 def _print_csv(rows: list[dict[str, Any]]) -> None:
     from straightedge.runs.tables import write_rows
 
+    shown = (row | {"name": visible(row["name"]), "class": visible(row["class"])} for row in rows)
     try:
-        write_rows(sys.stdout, COLUMNS, rows)
+        write_rows(sys.stdout, COLUMNS, shown)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

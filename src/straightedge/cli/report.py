@@ -16,10 +16,11 @@ def command(
 ) -> None:
     """Write report.html of a run folder again, from its files alone."""
     from straightedge.atomic import to_json
+    from straightedge.errors import visible
     from straightedge.report import write_report
 
     page = write_report(run)
     if json_output:
         print(to_json({"report": str(page), "bytes": page.stat().st_size}))
     else:
-        print(page)
+        print(visible(page))

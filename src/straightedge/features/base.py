@@ -83,11 +83,13 @@ EXTRACTORS: dict[str, str] = {
 """Name to ``module:class``, imported when it is asked for (some need extras)."""
 
 
-def build_extractor(spec: str, **options: Any) -> Extractor:
+def build_extractor(spec: str, *, trusted: bool = True, **options: Any) -> Extractor:
     """Return the extractor that a spec describes, not fitted yet.
 
     Args:
         spec: ``name[:argument][,option=value...]``, see the module's text.
+        trusted: Whether the user wrote the spec; False where it was read from a file, whose word is not enough
+            to import the code that it names.
         **options: Settings by name; they win over those in the spec.
 
     Raises:
@@ -102,7 +104,10 @@ def build_extractor(spec: str, **options: Any) -> Extractor:
         settings = {**parse(argument), **settings}
     elif argument:
         raise InputError("extractor-option", f"{name} takes no argument, found {argument!r}", spec)
-    return _construct(make, name, settings, spec)
+    extractor = _construct(make, name, settings, spec)
+    if trusted and hasattr(extractor, "trust"):
+        extractor.trust()
+    return extractor
 
 
 def has_option(spec: str, option: str) -> bool:

@@ -4,13 +4,15 @@ The attribute is a `torch.nn.Module`, or a class or function that returns one wh
 arguments. It gets (n, channels, height, width) float32 images in 0–1, in evaluation mode and without gradients,
 does its own normalisation, and returns (n, F).
 
-Naming a module runs its code. A user who writes ``module:…`` asks for that; a run folder from somewhere else does
-not, so restoring a run imports nothing unless its name is in the environment variable ``STRAIGHTEDGE_TRUST``.
+Naming a module runs its code. A user who writes ``module:…`` asks for that; a file from somewhere else does not. So
+nothing is imported whose name was read from a run, be it finished or interrupted, unless the user has written that
+name too, on this command line or in the environment variable ``STRAIGHTEDGE_TRUST``.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,14 +64,17 @@ class UserModule(FrozenNetwork):
 
     @staticmethod
     def parse(argument: str) -> dict[str, Any]:
-        """Return the target of ``module:package.module:attribute``, which the user thereby trusts."""
+        """Return the target of ``module:package.module:attribute``."""
         module, colon, attribute = argument.partition(":")
         if not (module and colon and attribute):
             raise InputError(
                 "module-import", f"{argument!r} names no attribute", mend="module:package.module:attribute"
             )
-        _trusted.add(argument)
         return {"target": argument}
+
+    def trust(self) -> None:
+        """Take the user's word for the code of the target."""
+        _trusted.add(self._target)
 
     def config(self) -> dict[str, Any]:
         """Return every setting."""
@@ -125,5 +130,5 @@ def _check_trust(target: str) -> None:
     raise InputError(
         "module-untrusted",
         f"this run's features come from the Python code {target}, which would be imported and run",
-        mend=f"if you trust the run and that code: {TRUST}={target} straightedge …",
+        mend=f"if you trust the run and that code: {TRUST}={shlex.quote(target)} straightedge …",
     )

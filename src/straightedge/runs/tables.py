@@ -1,9 +1,10 @@
-"""The tables and tensors of a run: CSV by the csv module, the path's weights in one file."""
+"""The tables and tensors of a run: the one writer of CSV, and the path's weights in one file."""
 
 from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ from straightedge.tensorfile import read_tensors, write_tensors
 TRACE_COLUMNS = ("iteration", "n_passes", "seconds", "reg", "objective", "dual", "gap", "solver")
 PREDICTION_COLUMNS = ("name", "label", "predicted", "score", "probability")
 _PATH_VERSION = 1
+_QUOTED = re.compile('[",\x00-\x1f\x7f-\x9f\u2028\u2029]')
+"""A cell with one of these is quoted: separators, quotes, and all that some reader takes for a line's end."""
+_FORMULA = re.compile("[=+@\\-\\t\\r\\n\uff1d\uff0b\uff20\uff0d]")
+"""First characters by which a spreadsheet takes a text for a formula, the full-width ones of Japanese included."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Any]) -> None:
@@ -33,18 +39,32 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Any]) -> None
 
 
 def write_rows(file: Any, columns: Sequence[str], rows: Iterable[Any]) -> None:
-    """Write rows as CSV to anything with a ``write`` method that takes text."""
-    table = csv.writer(file, lineterminator="\n")
-    table.writerow(columns)
+    """Write rows as CSV to anything with a ``write`` method that takes text.
+
+    Texts come from file and class names, which other people choose. Control characters are quoted, so that no
+    name begins a row. A text that a spreadsheet would take for a formula gets an apostrophe before it; a text
+    that is a number, such as the class ``-1``, stays as it is.
+    """
+    file.write(_line(columns))
     for row in rows:
         get = row.get if isinstance(row, Mapping) else lambda name, row=row: getattr(row, name, None)
-        table.writerow([_cell(get(name)) for name in columns])
+        file.write(_line([get(name) for name in columns]))
 
 
-def _cell(value: Any) -> Any:
+def _line(values: Iterable[Any]) -> str:
+    return ",".join(_cell(value) for value in values) + "\n"
+
+
+def _cell(value: Any) -> str:
+    """Return a value as a cell: None and NaN are empty, numbers plain, texts quoted where they need it."""
     value = value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
     value = value.item() if isinstance(value, Tensor) else value
-    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    text = str(value)
+    if isinstance(value, str) and _FORMULA.match(text) and not _NUMBER.fullmatch(text):
+        text = f"'{text}"
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

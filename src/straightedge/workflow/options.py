@@ -37,6 +37,8 @@ class FitOptions:
         protocol: Name of a published protocol, which fixes the above.
         features: Extractor of the images ("patches", "hog", ...), or None.
         weights: File with an extractor's weights.
+        features_trusted: Whether the user wrote `features`; False where it was read from a run's files, whose
+            word is not enough to import code.
         size, root, skip_bad, labels, column, background, cache: See `load_dataset`.
         search: With sgd: a grid of learning rates and regs.
         learning_rate, epochs, batch_size, momentum, schedule: Of sgd.
@@ -69,6 +71,7 @@ class FitOptions:
     protocol: str | None = None
     features: str | None = None
     weights: str | None = None
+    features_trusted: bool = True
     size: str | None = None
     root: str | None = None
     skip_bad: bool = False
@@ -175,6 +178,7 @@ class FitOptions:
             "memory",
             "cache",
             "root",
+            "features_trusted",
         }
         return {key: value for key, value in asdict(self).items() if key not in free}
 

@@ -175,7 +175,9 @@ def _read(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
     from straightedge.features.cache import extract_dataset
 
     device = options.device if has_option(options.features, "device") else None
-    extractor = build_extractor(options.features, weights=options.weights, device=device)
+    extractor = build_extractor(
+        options.features, trusted=options.features_trusted, weights=options.weights, device=device
+    )
     dataset = extract_dataset(images, extractor, progress=options.progress, seed=options.seed)
     return images, dataset, extractor
 
@@ -236,7 +238,8 @@ def versions() -> dict[str, str]:
 
 
 def _config(options: FitOptions, dataset: Dataset) -> dict[str, Any]:
-    asked = asdict(options)
+    apart = {"command", "out", "features_trusted"}  # what a resumed run says anew
+    asked = {key: value for key, value in asdict(options).items() if key not in apart}
     settings = options.settings()
     return {
         "command": options.command or sys.argv,
@@ -263,7 +266,9 @@ def _config(options: FitOptions, dataset: Dataset) -> dict[str, Any]:
             "n_test": dataset.test.n if dataset.test else None,
         },
         "features": dataset.features,
-        "options": {key: value for key, value in asked.items() if key not in {"command", "out"}},
+        "options": {
+            key: value for key, value in asked.items() if key not in {"command", "out", "features_trusted"}
+        },
     }
 
 
