@@ -558,7 +558,7 @@ def _(do: Commands) -> None:
     do.refused_fit("npy-objects", "X.npy", source=f"{do.path / 'X.npy'},{do.path / 'y.npy'}")
 
 
-@item('pickles: never opened, the CIFAR-10 "python" batches included (read its binary release)')
+@item('pickles: never unpickled, the CIFAR-10 "python" batches included (plain values in them are read)')
 def _(do: Commands) -> None:
     import pickle
 

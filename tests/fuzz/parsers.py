@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import pickle
 import tarfile
 import tempfile
 import warnings
@@ -61,6 +62,11 @@ def read_npz(data: bytes) -> None:
     load_dataset(written("x.npz", data), progress=False)
 
 
+def read_pickle(data: bytes) -> None:
+    """Plain values in a pickle."""
+    load_dataset(written("x.pkl", data), progress=False)
+
+
 def read_model(data: bytes) -> None:
     """A model file."""
     model = load(written("x.safetensors", data))
@@ -101,6 +107,7 @@ PARSERS: dict[str, Callable[[bytes], None]] = {
     "zip": read_zip,
     "tar": read_tar,
     "npz": read_npz,
+    "pickle": read_pickle,
     "model": read_model,
     "run": read_run,
     "arguments": read_arguments,
@@ -129,6 +136,7 @@ def seeds(name: str) -> list[bytes]:
         "zip": _zip(),
         "tar": _tar(),
         "npz": _npz(),
+        "pickle": _pickle(),
         "model": _model(),
         "run": b'{"loss": "softmax", "reg": 0.1}\niteration,objective\n1,2\n',
         "arguments": b"--reg 0.1 --path --tol 1e-3 --size 8x8 --loss svm --regs 1,2 --memory 2GB",
@@ -167,6 +175,11 @@ def _npz() -> bytes:
     stream = io.BytesIO()
     np.savez(stream, X=np.eye(4, 3, dtype=np.float32), y=np.array([0, 1, 0, 1]))
     return stream.getvalue()
+
+
+def _pickle() -> bytes:
+    X = np.arange(12, dtype=np.float32).reshape(4, 3)
+    return pickle.dumps({"X": X, "y": ["a", "b", "a", "b"], "ids": [1, 2.5, None, True, (b"x", 2**40)]}, 2)
 
 
 def _model() -> bytes:

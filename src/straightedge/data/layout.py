@@ -85,9 +85,9 @@ def _refuse_pickles(listing: Listing, where: str) -> None:
     if any(item.path.name == "data_batch_1" for item in listing.items):
         raise InputError(
             "pickle-refused",
-            "these are the pickled batches of CIFAR-10; opening a pickle can run any program",
+            "these are the pickled batches of CIFAR-10 among other files",
             where,
-            "use the binary release: straightedge data fetch cifar10",
+            "name the folder that holds data_batch_1 itself, or cifar-10-python.tar.gz",
         )
 
 

@@ -39,10 +39,15 @@ SUFFIXES = {
     ".svm": "svmlight",
     ".svmlight": "svmlight",
     ".libsvm": "svmlight",
+    ".pkl": "pickles",
+    ".pickle": "pickles",
+    ".p": "pickles",
 }
 """Files by their ending: ending -> module."""
 
-PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".p", ".bin.pkl")
+PICKLES = (".pt", ".pth", ".joblib", ".bin.pkl")
+"""Endings of pickles that hold more than plain values; `pickles` reads the plain ones without unpickling."""
+CIFAR_PICKLES = ("cifar-10-python", "cifar-100-python")
 
 
 def load_dataset(
@@ -63,7 +68,8 @@ def load_dataset(
     Args:
         source: ``digits``, ``cifar10``, ``mnist``, ``fashion-mnist``; a folder, ``.zip`` or ``.tar[.gz]``
             of class folders with or without ``train/ val/ test/``; ``.npz``; ``X.npy,y.npy``; Parquet, Arrow
-            or Feather files or a folder of them; tar shards; svmlight.
+            or Feather files or a folder of them; tar shards; svmlight; pickles of plain arrays and CIFAR's
+            ``python`` batches (read without unpickling).
         size: Pixels that every image is resized to: one number, a pair, or text such as ``32`` or ``24x32``.
         root: Folder that holds, or receives, the files of a named source.
         skip_bad: Go on without images that cannot be decoded, and list them in the notes.
@@ -145,6 +151,8 @@ def _file_reader(path: Path) -> str:
         )
     if name.startswith("cifar-10-binary"):
         return "cifar10"
+    if name.startswith(CIFAR_PICKLES):
+        return "pickles.cifar"
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         if name.endswith(suffix):
             return "shards" if suffix.startswith(".tar") and _is_shard(path) else SUFFIXES[suffix]
@@ -166,6 +174,8 @@ def _by_content(path: Path) -> str:
         return "folders"
     if head.startswith((b"PAR1", b"ARROW1")):
         return "columns"
+    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
+        return "pickles"
     raise InputError(
         "source-kind",
         "the file is of no kind that can be read",
@@ -186,6 +196,8 @@ def _folder_reader(path: Path) -> str:
     names = {entry.name for entry in os.scandir(path)}
     if "data_batch_1.bin" in names:
         return "cifar10"
+    if "data_batch_1" in names or ({"train", "test", "meta"} <= names and (path / "meta").is_file()):
+        return "pickles.cifar"
     if any(name.startswith("train-images-idx3-ubyte") for name in names):
         return "idx"
     return "folders"

@@ -1,0 +1,8 @@
+"""Pickles of plain values, read without unpickling: nothing that a file names is ever imported or called."""
+
+from __future__ import annotations
+
+from straightedge.data.pickles.machine import read_plain
+from straightedge.data.pickles.source import load
+
+__all__ = ["load", "read_plain"]
