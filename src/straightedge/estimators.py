@@ -19,6 +19,8 @@ from sklearn.utils.validation import (
 from torch import Tensor
 
 from straightedge.calibration import log_softmax
+from straightedge.data.cells import as_table
+from straightedge.data.label_values import refuse_missing
 from straightedge.errors import InputError, warn
 from straightedge.fitting import FitSettings, build_objective, checked_reg, row_weights, solve
 from straightedge.moments import affine_from, moments
@@ -321,7 +323,7 @@ def checked_input(X: Any) -> Any:
             "x-sparse", "X is sparse, and dense rows are needed", mend="X.toarray() makes a sparse X dense"
         )
     if not isinstance(X, (Tensor, np.ndarray)) and not hasattr(X, "read"):
-        X = np.asarray(X)
+        X = as_table(X)
     shape = tuple(X.shape)
     if len(shape) == 3 or len(shape) > 4:
         raise InputError(
@@ -341,6 +343,7 @@ def encoded_labels(y: Any) -> tuple[np.ndarray, Tensor]:
         raise InputError("labels-missing", "this estimator requires y to be passed, but the target y is None")
     array = y.detach().cpu().numpy() if isinstance(y, Tensor) else y
     array = column_or_1d(array, warn=True)
+    refuse_missing(array, "y")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(
             "labels-not-finite",

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from straightedge.data.cells import as_numbers
 from straightedge.disk import ReadAhead, disk_rows
 from straightedge.errors import InputError, InputTypeError, MachineError
 
@@ -243,16 +244,13 @@ def _castable(array: np.ndarray) -> np.ndarray:
         )
     if array.dtype.kind in "ui":
         return array.astype(np.int64)
-    try:
-        if array.dtype.kind in "mM":
-            raise TypeError("dates and durations have no scale of their own")
-        return array.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    if array.dtype.kind in "mM":
         raise InputTypeError(
             "x-dtype",
-            f"X has dtype {array.dtype} and cannot be read as numbers: {error}",
-            mend="give an array of uint8, float16, float32 or float64",
-        ) from error
+            f"X has dtype {array.dtype}: dates and durations have no scale of their own",
+            mend="give numbers, such as days since a day",
+        )
+    return as_numbers(array)
 
 
 def check_shape(shape: tuple[int, ...]) -> None:

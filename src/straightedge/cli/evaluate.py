@@ -53,6 +53,7 @@ def command(
     reading = reading_for(model, run, size, background, skip_bad)
     options: dict[str, Any] = {"size": reading.size, "background": reading.background, "skip_bad": skip_bad}
     options |= {"root": root, "labels": labels, "column": column, "progress": not as_json}
+    options |= {"n_features": model.n_features}
     dataset = load_dataset(source, classes=model.classes, **options)
     name, samples = _choose(dataset, split)
     _warn_if_seen(run, dataset, name)

@@ -76,15 +76,28 @@ def read_label_file(path: Path) -> Any:
     """
     if path.suffix.lower() == ".npy" or not path.is_file() or is_npy(path):
         return read_npy(path)
+    return plain_labels(_lines(path))
+
+
+def _lines(path: Path) -> list[str]:
+    r"""Return the lines of a UTF-8 text file, which end in \n or \r\n alone; a byte-order mark is no text.
+
+    Raises:
+        InputError: ``labels-file``.
+    """
     try:
-        return plain_labels([line.strip() for line in path.read_text(encoding="utf-8").splitlines()])
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            "labels-file",
-            f"the file is no text: {error}",
-            str(path),
-            "give a .npy or a text file, one label a line",
-        ) from None
+        raise _no_label_text(path, f"the file is no UTF-8 text: {error}") from None
+    lines = [line.removesuffix("\r").strip(" \t") for line in text.removesuffix("\n").split("\n")]
+    if any("\r" in line for line in lines):
+        raise _no_label_text(path, "lines end in a carriage return alone")
+    return lines
+
+
+def _no_label_text(path: Path, what: str) -> InputError:
+    mend = "give a .npy or a UTF-8 text file, one label a line"
+    return InputError("labels-file", what, str(path), mend)
 
 
 def _load_described(name: str, path: Path, options: Mapping[str, Any]) -> Dataset:

@@ -22,8 +22,8 @@ from straightedge.atomic import TEMPORARY_SUFFIX, disk, temporary_name, to_json
 from straightedge.data.npy import NpyRows
 from straightedge.errors import warn
 
-VERSION = 1
-"""Raised when decoding or the files change, so that old entries are not read."""
+VERSION = 2
+"""Raised when decoding, the meaning of folders or the files change, so that old entries are not read."""
 
 
 Entry = tuple[dict[str, np.ndarray], dict[str, Any]]

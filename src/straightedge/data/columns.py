@@ -19,7 +19,7 @@ from straightedge.data import fingerprint
 from straightedge.data.assemble import SPLITS, Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.checks import checked_rows
-from straightedge.data.layout import ALIASES
+from straightedge.data.split_names import split_of_word
 from straightedge.data.table_plan import Plan, decode_rows, is_number, make_plan
 from straightedge.data.tables import Table, TableRows, arrow
 from straightedge.errors import InputError
@@ -95,9 +95,9 @@ def split_files(path: Path) -> tuple[dict[str, list[Path]], list[str]]:
 def split_of(path: Path) -> str | None:
     """Return the split that a relative path belongs to, by its folders, else by the first word of its name."""
     for part in path.parts[:-1]:
-        if part.lower() in ALIASES:
-            return ALIASES[part.lower()]
-    return ALIASES.get(re.split(r"[-_.]", path.name.lower())[0])
+        if split := split_of_word(part):
+            return split
+    return split_of_word(re.split(r"[-_.]", path.name)[0])
 
 
 def _part(tables: Sequence[Table], plan: Plan, split: str) -> Part:
@@ -134,7 +134,7 @@ def _by_split_column(tables: Sequence[Table], plan: Plan, whole: Part) -> dict[s
     starts = [0, *(np.flatnonzero(words[1:] != words[:-1]) + 1).tolist(), len(words)]
     parts: dict[str, Part] = {}
     for start, stop in pairwise(starts):
-        split = ALIASES.get(str(words[start]).lower())
+        split = split_of_word(str(words[start]))
         if split is None or split in parts:
             raise InputError(
                 "split-scattered",

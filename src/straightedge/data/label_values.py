@@ -9,6 +9,8 @@ import numpy as np
 
 from straightedge.errors import InputError
 
+MARK = "\ufeff"
+"""The byte-order mark that some programs put before a text: never a part of a label."""
 MISSING_NAMED = 5
 """How many class names a message lists before it only counts."""
 
@@ -16,10 +18,10 @@ MISSING_NAMED = 5
 def label_text(label: Any) -> str:
     """Return the name of one class as text: bytes are UTF-8, whole floats lose their ``.0``."""
     if isinstance(label, bytes):
-        return label.decode("utf-8", "surrogateescape")
+        return label.decode("utf-8", "surrogateescape").removeprefix(MARK)
     if isinstance(label, float | np.floating) and float(label).is_integer():
         return str(int(label))
-    return str(label)
+    return str(label).removeprefix(MARK)
 
 
 def as_array(y: Any) -> np.ndarray:
@@ -75,16 +77,16 @@ def plain_values(y: np.ndarray, where: str) -> np.ndarray:
     if y.dtype.kind == "S":
         return np.array([label_text(bytes(value)) for value in y])
     if y.dtype.kind in "UT":
-        return y.astype(str)
+        text = y.astype(str)
+        marked = np.strings.startswith(text, MARK)
+        return np.array([label_text(value) for value in text]) if marked.any() else text
     raise InputError(
         "labels-kind", f"labels are of type {y.dtype}", where, "give whole numbers or text, one a sample"
     )
 
 
 def _from_objects(y: np.ndarray, where: str) -> np.ndarray:
-    missing = np.array([value is None or is_nan(value) for value in y], dtype=bool)
-    if missing.any():
-        raise at_row("labels-missing", "is missing", missing, y, where)
+    refuse_missing(y, where)
     if all(isinstance(value, str | bytes) for value in y):
         return np.array([label_text(value) for value in y])
     if all(isinstance(value, bool | np.bool_) for value in y):
@@ -99,9 +101,22 @@ def _from_objects(y: np.ndarray, where: str) -> np.ndarray:
     )
 
 
+def refuse_missing(y: Any, where: str) -> None:
+    """Refuse labels of objects with a missing one among them.
+
+    Raises:
+        InputError: ``labels-missing``, with the first row and the count.
+    """
+    if getattr(y.dtype, "kind", "") != "O":
+        return
+    missing = np.array([is_missing(value) for value in y], dtype=bool)
+    if missing.any():
+        raise at_row("labels-missing", "is missing", missing, y, where)
+
+
 def plain_labels(labels: Sequence[Any]) -> list[Any]:
     """Return labels as whole numbers if all of them are, else as text."""
-    texts = [str(label) for label in labels]
+    texts = [label_text(label) for label in labels]
     if all(text.removeprefix("-").isascii() and text.removeprefix("-").isdigit() for text in texts):
         return [int(text) for text in texts]
     return texts
@@ -110,6 +125,11 @@ def plain_labels(labels: Sequence[Any]) -> list[Any]:
 def is_nan(value: Any) -> bool:
     """Whether a value is the float NaN, whatever its type."""
     return isinstance(value, float | np.floating) and bool(np.isnan(value))
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN, or pandas' NA or NaT, which are equal to nothing and no numbers."""
+    return value is None or is_nan(value) or type(value).__name__ in {"NAType", "NaTType"}
 
 
 def _ints(y: np.ndarray, where: str) -> np.ndarray:

@@ -7,21 +7,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from straightedge.data.checks import counted
+from straightedge.data.label_values import listed
 from straightedge.data.labels import classes_differ
 from straightedge.data.listing import Item, Listing, printable
+from straightedge.data.split_names import WORDS, split_folders, split_of_word
 from straightedge.errors import InputError
-
-ALIASES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
-"""Folder names, lower case -> split."""
 
 
 @dataclass(frozen=True)
@@ -41,44 +31,48 @@ class Layout:
     notes: tuple[str, ...]
 
 
+Prefixes = dict[str, tuple[str, ...]]
+"""Split -> the folders that every class folder of it lies in."""
+
+
 def arrange(listing: Listing, where: str) -> Layout:
     """Find splits and classes in the paths of a listing.
 
-    A common folder above everything is stepped over. The first folder is the split if one is called train,
-    else all is training data; the next folder is the class, and folders below it belong to it.
+    A common folder above everything is stepped over. The first folder is the split where there are folders of
+    splits (see `split_names`), else all is training data; the next folder is the class, and folders below it
+    belong to it.
 
     Raises:
-        InputError: ``no-class-folders``, ``split-twice``, ``classes-differ``, ``no-images``,
+        InputError: ``no-class-folders``, ``class-level``, ``split-twice``, ``classes-differ``, ``no-images``,
             ``pickle-refused``.
     """
     _refuse_pickles(listing, where)
-    depth = _common_depth(listing)
-    splits, other = _split_folders(listing, depth, where)
-    notes = _notes(listing)
-    if splits:
-        depth += 1
-        notes += [f"{counted(other, 'file')} outside train, validation and test ignored"] if other else []
-    names = splits or {"train": None}
-    folders = {split: _class_folders(listing.folders, depth, folder) for split, folder in names.items()}
-    empty = [split for split in folders if split != "train" and not folders[split]]
-    for split in empty:
-        del folders[split], names[split]
+    above = _common_folders(listing)
+    prefixes = _split_prefixes(listing, above, where)
+    folders = {split: _inside(listing.folders, prefix) for split, prefix in prefixes.items()}
+    for split in [split for split in folders if split != "train" and not folders[split]]:
+        del folders[split], prefixes[split]
+    _check_level(listing, prefixes["train"], folders["train"], where)
     _check_classes(folders, where)
-    items = {split: _under(listing.items, depth, folder) for split, folder in names.items()}
-    loose = sum(len(item.path.parts) == depth + 1 for item in listing.items)
-    notes += [f"{counted(loose, 'file')} in no class folder ignored"] if loose else []
-    return _labelled(folders["train"], items, depth, notes, where)
+    items = {split: _items_in(listing.items, prefix) for split, prefix in prefixes.items()}
+    notes = [*_notes(listing), *_left_out(listing, items, prefixes), *_read_as(prefixes)]
+    labels = {split: [item.path.parts[len(prefixes[split])] for item in items[split]] for split in items}
+    return _labelled(folders["train"], items, labels, notes, where)
 
 
 def _labelled(
-    classes: Sequence[str], items: dict[str, list[Item]], depth: int, notes: list[str], where: str
+    classes: Sequence[str],
+    items: dict[str, list[Item]],
+    labels: dict[str, list[str]],
+    notes: Sequence[str],
+    where: str,
 ) -> Layout:
     index = {name: position for position, name in enumerate(classes)}
-    labels = {split: [index[item.path.parts[depth]] for item in files] for split, files in items.items()}
+    codes = {split: [index[name] for name in names] for split, names in labels.items()}
     used = {split: files for split, files in items.items() if files}
     if "train" not in used:
         raise InputError("no-images", "there is no file in any class folder", where, "put images in them")
-    return Layout(tuple(printable(name) for name in classes), used, labels, tuple(notes))
+    return Layout(tuple(printable(name) for name in classes), used, codes, tuple(notes))
 
 
 def _refuse_pickles(listing: Listing, where: str) -> None:
@@ -98,51 +92,61 @@ def _notes(listing: Listing) -> list[str]:
     )
 
 
-def _common_depth(listing: Listing) -> int:
-    """Count the folders above everything, as long as a class folder remains below."""
+def _left_out(listing: Listing, items: dict[str, list[Item]], prefixes: Prefixes) -> list[str]:
+    """Count the files that lie beside the folders of the splits, and those beside the folders of classes."""
+    loose = sum(item.path.parts[:-1] in prefixes.values() for item in listing.items)
+    outside = len(listing.items) - sum(len(files) for files in items.values()) - loose
+    notes = [f"{counted(outside, 'file')} outside train, validation and test ignored"] if outside else []
+    return notes + ([f"{counted(loose, 'file')} in no class folder ignored"] if loose else [])
+
+
+def _read_as(prefixes: Prefixes) -> list[str]:
+    """Say which folders were taken for splits, where their names have words of their own."""
+    named = {split: "/".join(prefix[-1:]) for split, prefix in prefixes.items()}
+    if len(prefixes) == 1 or all(name.lower() in WORDS for name in named.values()):
+        return []
+    return ["folders read as splits: " + ", ".join(f"{name} as {split}" for split, name in named.items())]
+
+
+def _common_folders(listing: Listing) -> tuple[str, ...]:
+    """Return the folders above everything, as long as a class folder remains below."""
     paths = [item.path.parts for item in listing.items]
     depth = 0
     while paths and all(len(parts) > depth + 2 and parts[depth] == paths[0][depth] for parts in paths):
         depth += 1
-    return depth
+    return paths[0][:depth] if paths else ()
 
 
-def _split_folders(listing: Listing, depth: int, where: str) -> tuple[dict[str, str | None], int]:
-    """Return split -> folder name when one is called train, and the number of files in other folders."""
-    found: dict[str, str | None] = {}
-    for name in sorted({folder.parts[depth] for folder in listing.folders if len(folder.parts) > depth}):
-        split = ALIASES.get(name.lower())
-        if split in found:
-            raise InputError(
-                "split-twice", f"the folders {found[split]!r} and {name!r} are both the {split} split", where
-            )
-        if split is not None:
-            found[split] = name
-    if "train" not in found:
-        return {}, 0
-    if not _is_split(listing.folders, depth, found["train"]):
-        if all(
-            folder.parts[depth].lower() in ALIASES for folder in listing.folders if len(folder.parts) > depth
-        ):
+def _split_prefixes(listing: Listing, above: tuple[str, ...], where: str) -> Prefixes:
+    """Return the folder of each split, or the one folder of everything as that of ``train``."""
+    names = _inside(listing.folders, above)
+    found = split_folders(names, where)
+    if not found:
+        return {"train": above}
+    if not _inside(listing.folders, (*above, found["train"])):
+        if set(found.values()) == set(names):
             raise _no_classes(f"{where}/{found['train']}")
-        return {}, 0  # a class that is called train, among others
-    return found, sum(item.path.parts[depth] not in found.values() for item in listing.items)
+        return {"train": above}  # a class that is called train, among others
+    return {split: _doubled(listing, (*above, name), split) for split, name in found.items()}
 
 
-def _is_split(folders: Iterable[PurePosixPath], depth: int, name: str | None) -> bool:
-    return any(len(folder.parts) > depth + 1 and folder.parts[depth] == name for folder in folders)
+def _doubled(listing: Listing, prefix: tuple[str, ...], split: str) -> tuple[str, ...]:
+    """Step into ``train/train``: a folder of a split whose only folder has the split's name again."""
+    inside = _inside(listing.folders, prefix)
+    again = len(inside) == 1 and (inside[0] == prefix[-1] or split_of_word(inside[0]) == split)
+    return (*prefix, inside[0]) if again and _inside(listing.folders, (*prefix, inside[0])) else prefix
 
 
-def _class_folders(folders: Iterable[PurePosixPath], depth: int, split: str | None) -> list[str]:
-    inside = [
-        f.parts for f in folders if len(f.parts) > depth and (split is None or f.parts[depth - 1] == split)
-    ]
-    return sorted({parts[depth] for parts in inside})
+def _inside(folders: Iterable[PurePosixPath], prefix: tuple[str, ...]) -> list[str]:
+    """Return the names of the folders that lie in one, sorted."""
+    depth = len(prefix)
+    return sorted({f.parts[depth] for f in folders if len(f.parts) > depth and f.parts[:depth] == prefix})
 
 
-def _under(items: Iterable[Item], depth: int, split: str | None) -> list[Item]:
-    deep = [item for item in items if len(item.path.parts) > depth + 1]
-    return [item for item in deep if split is None or item.path.parts[depth - 1] == split]
+def _items_in(items: Iterable[Item], prefix: tuple[str, ...]) -> list[Item]:
+    """Return the files in class folders below a prefix."""
+    depth = len(prefix)
+    return [item for item in items if len(item.path.parts) > depth + 1 and item.path.parts[:depth] == prefix]
 
 
 def _no_classes(where: str) -> InputError:
@@ -154,12 +158,46 @@ def _no_classes(where: str) -> InputError:
     )
 
 
+def _check_level(listing: Listing, prefix: tuple[str, ...], names: Sequence[str], where: str) -> None:
+    """Refuse "classes" of which two hold folders of the same names: the classes are those folders.
+
+    Raises:
+        InputError: ``class-level``.
+    """
+    first: dict[str, str] = {}
+    for name in names:
+        inside = _inside(listing.folders, (*prefix, name))
+        for other in {first[folder] for folder in inside if folder in first}:
+            shared = [folder for folder in inside if first.get(folder) == other]
+            if len(shared) > 1:
+                raise _wrong_level(other, name, shared, "/".join([where, *prefix]))
+        first |= {folder: name for folder in inside if folder not in first}
+
+
+def _wrong_level(one: str, other: str, shared: Sequence[str], where: str) -> InputError:
+    if all(split_of_word(folder) for folder in shared):
+        mend = f"put the splits above the classes: {shared[0]}/{one}, {shared[0]}/{other}"
+    else:
+        mend = f"give the level that was meant, such as {where}/{one}; splits are folders train and test"
+    return InputError(
+        "class-level",
+        f"the folders {one!r} and {other!r} would be classes, but both hold folders {listed(shared)}",
+        where,
+        mend,
+    )
+
+
 def _check_classes(folders: dict[str, list[str]], where: str) -> None:
     train = folders["train"]
     if not train:
         raise _no_classes(where)
     for split, names in folders.items():
         if set(names) != set(train):
-            raise classes_differ(
-                sorted(set(names) - set(train)), sorted(set(train) - set(names)), f"{where}/{split}"
-            )
+            missing = sorted(set(train) - set(names))
+            error = classes_differ(sorted(set(names) - set(train)), missing, f"{where}/{split}")
+            if missing:
+                mend = (
+                    f"if {split} has no images of {missing[0]!r}, make an empty folder {split}/{missing[0]}"
+                )
+                raise InputError(error.code, error.what, error.where, mend)
+            raise error

@@ -104,7 +104,7 @@ def parse_label(ending: str, content: bytes, wanted: str | None, where: str) -> 
         InputError: ``shard-label``.
     """
     try:
-        text = content.decode("utf-8").strip()
+        text = content.decode("utf-8-sig").strip()
         if ending != "json":
             return text
         value = json.loads(text)

@@ -45,6 +45,8 @@ SUFFIXES = {
 }
 """Files by their ending: ending -> module."""
 
+TARS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+"""Endings of archives that may be shards, which their first members tell."""
 PICKLES = (".pt", ".pth", ".joblib", ".bin.pkl")
 """Endings of pickles that hold more than plain values; `pickles` reads the plain ones without unpickling."""
 CIFAR_PICKLES = ("cifar-10-python", "cifar-100-python")
@@ -155,7 +157,7 @@ def _file_reader(path: Path) -> str:
         return "pickles.cifar"
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         if name.endswith(suffix):
-            return "shards" if suffix.startswith(".tar") and _is_shard(path) else SUFFIXES[suffix]
+            return "shards" if suffix in TARS and _is_shard(path) else SUFFIXES[suffix]
     return _by_content(path)
 
 

@@ -14,7 +14,8 @@ from straightedge.data import fingerprint
 from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.checks import checked_rows
-from straightedge.errors import InputError
+from straightedge.data.label_values import listed
+from straightedge.errors import InputError, warn
 
 LARGEST_DENSE = 2**32
 """Bytes of the dense float32 copy beyond which a file is refused."""
@@ -23,6 +24,10 @@ LARGEST_DENSE = 2**32
 def load(source: str, **options: Any) -> Dataset:
     """Read an svmlight file, and its ``.t`` test file if there is one.
 
+    Args:
+        source: The file.
+        **options: Those of `load_dataset`; ``n_features`` is the width of the rows that a trained model takes.
+
     Raises:
         InputError: ``svmlight-broken``, ``svmlight-too-large`` and the codes of `checked_rows` and `assemble`.
     """
@@ -30,6 +35,8 @@ def load(source: str, **options: Any) -> Dataset:
     test = train.with_name(train.name + ".t")
     paths = [train, test] if test.is_file() else [train]
     found = _read(paths)
+    if (width := options.get("n_features")) is not None:
+        found = [(_of_width(X, int(width), path), y) for path, (X, y) in zip(paths, found, strict=True)]
     parts = {
         name: Part(_dense(X, path), y)
         for name, path, (X, y) in zip(("train", "test"), paths, found, strict=False)
@@ -49,6 +56,24 @@ def _read(paths: list[Path]) -> list[tuple[Any, np.ndarray]]:
             "svmlight-broken", f"the file cannot be read: {error}", where, "lines are: label index:value …"
         ) from None
     return list(zip(found[::2], found[1::2], strict=True))
+
+
+def _of_width(X: Any, width: int, path: Path) -> Any:
+    """Return sparse rows with a trained model's number of features.
+
+    Features beyond it were 0 in every training row, so that the model has no weight for them: they are left out,
+    with a warning that names them.
+    """
+    if X.shape[1] > width:
+        beyond = np.unique(X.indices[X.indices >= width]) + 1
+        warn(
+            "features-ignored",
+            f"{path}: features {listed([str(index) for index in beyond])} are left out: "
+            f"the model was trained on features 1 to {width}",
+        )
+    rows = X.copy()
+    rows.resize(X.shape[0], width)
+    return rows
 
 
 def _dense(X: Any, path: Path) -> np.ndarray:

@@ -1,0 +1,91 @@
+"""Which names mean a split: ``train``, ``Testing``, ``training_set``, ``seg_train``, ``trainImages``, ``val2017``.
+
+A plain name is a split by itself. A name with words of its own (``seg_train``) is one only where another name has
+the same words and another split (``seg_test``): a class may well be called ``bullet_train``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from straightedge.errors import InputError
+
+WORDS = {
+    "train": "train",
+    "training": "train",
+    "trn": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+    "tst": "test",
+}
+"""Words, lower case -> split."""
+FILLERS = {
+    "",
+    "set",
+    "data",
+    "dataset",
+    "split",
+    "folder",
+    "images",
+    "image",
+    "imgs",
+    "img",
+    "samples",
+    "pictures",
+}
+"""Words that say nothing about which split or class a folder is."""
+
+
+def split_of_word(name: str) -> str | None:
+    """Return the split that a name means by itself: one word of `WORDS`, perhaps with `FILLERS`."""
+    found = _parsed(name)
+    return found[0] if found is not None and not found[1] else None
+
+
+def split_folders(names: Iterable[str], where: str) -> dict[str, str]:
+    """Return split -> name, among names that lie beside each other.
+
+    Args:
+        names: Names of folders or files.
+        where: What they lie in, for messages.
+
+    Returns:
+        The splits, with ``train`` among them, or {} where no names are splits.
+
+    Raises:
+        InputError: ``split-twice``.
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for name in sorted(names):
+        split, rest = _parsed(name) or (None, "")
+        if split is None:
+            continue
+        group = groups.setdefault(rest, {})
+        if split in group:
+            raise InputError(
+                "split-twice", f"the folders {group[split]!r} and {name!r} are both the {split} split", where
+            )
+        group[split] = name
+    usable = [g for rest, g in groups.items() if "train" in g and (not rest or len(g) > 1)]
+    return max(usable, key=len, default={})
+
+
+def _parsed(name: str) -> tuple[str, str] | None:
+    """Return the split and the words of its own that a name has, or None where it names no split or two."""
+    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_]+", name)]
+    splits = [WORDS.get(_bare(word)) for word in words]
+    if sum(split is not None for split in splits) != 1:
+        return None
+    position = next(place for place, split in enumerate(splits) if split is not None)
+    own = [word for word in words[:position] + words[position + 1 :] if word not in FILLERS]
+    return str(splits[position]), " ".join(own)
+
+
+def _bare(word: str) -> str:
+    """Return a word without ``set`` at its end, as in ``trainset``."""
+    return word.removesuffix("set") if word != "set" else word
