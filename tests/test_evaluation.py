@@ -10,7 +10,13 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from straightedge.calibration import fit_temperature, log_softmax, probabilities, reliability
+from straightedge.calibration import (
+    find_temperature,
+    fit_temperature,
+    log_softmax,
+    probabilities,
+    reliability,
+)
 from straightedge.errors import InputError, StraightedgeWarning
 from straightedge.evaluation import (
     accuracy,
@@ -165,10 +171,51 @@ def test_temperature_is_the_minimum_of_the_loss(judged):
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_temperature_without_a_minimum_warns(sign):
+def test_temperature_without_a_minimum_is_one_and_says_so(sign):
     scores = np.eye(4)[np.arange(40) % 4] * sign
-    with pytest.warns(StraightedgeWarning, match="temperature-at-bound"):
-        assert np.isfinite(fit_temperature(scores, np.arange(40) % 4))
+    with pytest.warns(StraightedgeWarning, match="temperature-not-fitted"):
+        assert fit_temperature(scores, np.arange(40) % 4) == 1
+
+
+@pytest.mark.parametrize("n_wrong", range(13))
+def test_a_temperature_needs_ten_mistakes(n_wrong):
+    scores = np.random.default_rng(0).normal(size=(300, 3)) + 4 * np.eye(3)[np.arange(300) % 3]
+    y = scores.argmax(axis=1)
+    y[:n_wrong] = (y[:n_wrong] + 1) % 3
+    found = find_temperature(scores, y)
+    assert (found.value is not None) == (n_wrong >= 10)
+    assert bool(found.refusal) == (n_wrong < 10)
+    if n_wrong < 10:
+        assert f"{n_wrong} of 300 held-out answers are wrong" in found.refusal
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_temperature_of_ten_mistakes_is_near_the_true_one(seed):
+    rng = np.random.default_rng(seed)
+    scores = 5 * rng.normal(size=(4000, 2))
+    y = (probabilities(scores).cumsum(1) < rng.random((4000, 1))).sum(1)
+    wrong = scores.argmax(axis=1) != y
+    rows = slice(0, int(np.flatnonzero(wrong.cumsum() == 10)[0]) + 1)  # as many samples as have ten mistakes
+    found = find_temperature(7 * scores[rows], y[rows]).value
+    assert found is not None
+    assert 0.5 < found / 7 < 2
+
+
+@pytest.mark.parametrize("loss_of_scores", [1, -1], ids=["noise", "worse than noise"])
+def test_a_temperature_of_scores_that_say_nothing_is_inside_its_bounds_or_refused(loss_of_scores):
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(200, 4)) + loss_of_scores * 0.2 * np.eye(4)[np.arange(200) % 4] - 0.2
+    found = find_temperature(scores, np.arange(200) % 4)
+    assert found.value is None or found.value < 1e3 / 2  # BETA_RANGE ends at 1000 spreads, here above 2
+
+
+def test_labels_that_are_likeliest_are_no_suspects():
+    scores = np.array([[3.0, 1, 0], [0, 2, 1], [0, 1, 1], [5, 5, 5]])
+    assert suspects(scores, [0, 1, 2, 1]).index.tolist() == []  # equal scores accuse nobody
+    ranked = suspects(scores, [1, 1, 0, 2])
+    assert ranked.index.tolist() == [0, 2]
+    assert ranked.suggested.tolist() == [0, 1]
+    assert (ranked.score >= 0.5).all()
 
 
 def test_reliability_bins_hold_their_edges():
@@ -214,7 +261,8 @@ def test_suspects_finds_flipped_digits(seed, margins):
     model = LogisticRegression(C=0.1, max_iter=200, tol=1e-3)
     scores = cross_val_predict(model, X / 16, given, cv=3, method="decision_function")
     ranked = suspects(scores * (17 if margins else 1), given)
-    assert sorted(ranked.index) == list(range(len(y)))
+    assert sorted(ranked.index) == np.flatnonzero(scores.argmax(axis=1) != given).tolist()
+    assert (ranked.score >= 0.5).all()
     first = ranked.head(count)
     found = np.isin(first.index, flipped)
     assert found.mean() >= 5 * 0.02  # chance finds 2 %

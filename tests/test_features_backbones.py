@@ -248,7 +248,6 @@ def test_a_timm_that_cannot_be_imported_is_told_apart(
     assert caught.value.code == "timm-broken"
 
 
-@pytest.mark.filterwarnings("ignore:.*temperature-at-bound")  # a fit that is all right has none
 def test_timm_from_a_folder_of_images_to_the_class_of_a_photo(
     timm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

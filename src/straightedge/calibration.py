@@ -25,6 +25,24 @@ FLOOR = -1e300
 BETA_RANGE = (1e-3, 1e2)
 """1/T is looked for between these, in units of 1 / (mean spread of a row of scores)."""
 
+LEAST_MISTAKES = 10
+"""Wrong answers that a temperature needs. Drawn from models whose T is 1 (two and ten classes, 60 to 600 samples):
+with 10 to 12 mistakes, 95 % of the fitted T lie within 0.57 and 1.64; with 1 or 2 half of them are below 0.65,
+and with none T is 0, whatever is true."""
+
+
+@dataclass(frozen=True)
+class TemperatureFit:
+    """What held-out scores say of a temperature.
+
+    Attributes:
+        value: T > 0; None where the samples do not tell one, and T = 1 stands.
+        refusal: Why there is none, as a sentence; empty where there is one.
+    """
+
+    value: float | None
+    refusal: str = ""
+
 
 @dataclass(frozen=True)
 class Bin:
@@ -115,6 +133,15 @@ def probabilities(scores: Any, temperature: float = 1.0) -> np.ndarray:
 
 
 def fit_temperature(scores: Any, y: Any) -> float:
+    """Return T of `find_temperature`, or 1 with a warning (``temperature-not-fitted``) where there is none."""
+    found = find_temperature(scores, y)
+    if found.value is None:
+        warn("temperature-not-fitted", f"T = 1: {found.refusal}")
+        return 1.0
+    return found.value
+
+
+def find_temperature(scores: Any, y: Any) -> TemperatureFit:
     """Find the temperature whose probabilities explain the labels best.
 
     Args:
@@ -122,12 +149,13 @@ def fit_temperature(scores: Any, y: Any) -> float:
         y: (N,) int64 labels.
 
     Returns:
-        T > 0 with the least mean negative log likelihood of softmax(scores / T).
+        T > 0 with the least mean negative log likelihood of softmax(scores / T), or the reason why there is none:
+        fewer than `LEAST_MISTAKES` wrong answers, or a likelihood that rises up to an end of `BETA_RANGE`.
 
     Numerics:
         The loss is convex in β = 1/T: its derivative, mean(Σ p_j s_j − s_y), rises with β, so its root is
-        bracketed and found by Newton steps in log β that fall back to bisection. Where there is no root
-        (every sample right, or scores worse than chance) β stops at `BETA_RANGE` with a warning.
+        bracketed and found by Newton steps in log β that fall back to bisection. There is no root where every
+        sample is right (β → ∞: the model would be sure of everything) or scores are no better than chance (β → 0).
 
     Raises:
         InputError: ``scores-shape``, ``scores-length``, ``scores-not-finite``, ``labels-out-of-range``.
@@ -139,15 +167,20 @@ def fit_temperature(scores: Any, y: Any) -> float:
     scale = float(np.abs(array).max()) or 1.0
     if not np.isfinite(scale):
         raise InputError("scores-not-finite", "a score is NaN or infinite")
+    n_wrong = int((array.argmax(axis=1) != labels).sum())
+    if n_wrong < LEAST_MISTAKES:
+        return TemperatureFit(
+            None,
+            f"{n_wrong} of {len(labels):,} held-out answers are wrong, a temperature needs {LEAST_MISTAKES}",
+        )
     spread = max(float((array.max(axis=1) / scale - array.min(axis=1) / scale).mean()), 1e-30)
     edges = [math.log(edge / spread) for edge in BETA_RANGE]
     log_beta = _root(lambda beta: _slope(array, labels, beta, scale), *edges)
     if log_beta in edges:
-        warn(
-            "temperature-at-bound",
-            "no temperature fits these labels best (all right, or none): probabilities are not calibrated",
+        return TemperatureFit(
+            None, f"no temperature fits the {len(labels):,} held-out answers, {n_wrong:,} of them wrong"
         )
-    return scale * math.exp(-log_beta)
+    return TemperatureFit(scale * math.exp(-log_beta))
 
 
 def _root(slope_at: Callable[[float], tuple[float, float]], low: float, high: float) -> float:

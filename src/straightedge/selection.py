@@ -21,7 +21,7 @@ import torch
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from torch import Tensor
 
-from straightedge.calibration import fit_temperature
+from straightedge.calibration import find_temperature
 from straightedge.distributed import Communicator, guarded_sum, local, row_range
 from straightedge.errors import InputError, warn
 from straightedge.estimators import LinearClassifier, checked_input, encoded_labels
@@ -357,7 +357,7 @@ def judge(
     out = []
     for k, value in enumerate(reg):
         own = scores[:, k].cpu().numpy()
-        temperature = None if softmax else fit_temperature(own, y)
+        temperature = None if softmax else find_temperature(own, y).value
         metrics = evaluate(own, y, names, temperature=temperature)
         out.append(Scored(value, metrics, *_value_and_error(metrics, settings.metric, len(y))))
     return out

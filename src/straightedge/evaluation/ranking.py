@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.calibration import as_scores, fit_temperature
+from straightedge.calibration import as_scores, find_temperature
 from straightedge.evaluation.outcomes import outcomes
 
 
@@ -30,20 +30,22 @@ class Ranking:
         return Ranking(self.index[:count], self.suggested[:count], self.score[:count])
 
 
-def suspects(out_of_fold_scores: Any, y: Any) -> Ranking:
+def suspects(out_of_fold_scores: Any, y: Any, *, temperature: float | None = None) -> Ranking:
     """Rank training samples by how likely their label is wrong.
 
     Args:
         out_of_fold_scores: (N, C), each row from a model that was not trained on that sample; from one that
             was, the mistakes are learned and hide. Softmax scores or SVM margins.
         y: (N,) given labels.
+        temperature: T of the probabilities; None fits one on these scores, where they tell one.
 
     Returns:
-        All samples, the most suspicious first; `suggested` is the best class other than the given one.
+        The samples whose label the scores find less likely than another class, the most suspicious first;
+        `suggested` is the likeliest class. A label that is the likeliest itself is no suspect, whatever its rank.
 
     Numerics:
-        The score is self-confidence at a temperature fitted on these very scores. If labels are flipped at
-        random with any one rate, the odds that a label is wrong are proportional to (1 − p)/p with p the
+        The score is self-confidence at a temperature fitted on these very scores, at least ½. If labels are
+        flipped at random with any one rate, the odds that a label is wrong are proportional to (1 − p)/p with p the
         probability of the given label, so no other order finds more of them if p is right. With 2 % of labels
         flipped, the first 2 % hold flipped ones 44 times as often as chance on digits and 7.6 times on 5,000
         images of CIFAR-10 (mean of eight draws; the margin p − max p_j finds 44 and 5.0 times, the margin of
@@ -54,10 +56,11 @@ def suspects(out_of_fold_scores: Any, y: Any) -> Ranking:
         "Model-agnostic label quality scoring to detect real-world label errors", 2022.
     """
     scores = as_scores(out_of_fold_scores)
-    happened = outcomes(scores, y, fit_temperature(scores, y))
-    others = np.array(scores, dtype=np.float64)
-    others[np.arange(len(others)), happened.y] = -np.inf
-    return _ranked(happened.loss, others.argmax(axis=1))
+    happened = outcomes(scores, y, temperature or find_temperature(scores, y).value or 1.0)
+    mine = scores[np.arange(len(scores)), happened.y]
+    doubted = np.flatnonzero(mine < scores.max(axis=1))
+    ranked = _ranked(happened.loss[doubted], happened.predicted[doubted])
+    return Ranking(doubted[ranked.index], ranked.suggested, ranked.score)
 
 
 def hardest(scores: Any, y: Any, *, temperature: float | None = None) -> Ranking:

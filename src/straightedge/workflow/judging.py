@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from straightedge.calibration import fit_temperature
+from straightedge.calibration import TemperatureFit, find_temperature
 from straightedge.data import Dataset, Split
 from straightedge.evaluation import Ranking, evaluate, hardest, suspects
 from straightedge.model import LinearModel
@@ -33,6 +33,7 @@ class Judged:
         suspects: Rows of the list, the most suspicious first.
         hardest: All samples of the split that is shown, the hardest first.
         temperature: T of softmax(scores/T), or None.
+        has_probabilities: Whether scores give any: softmax, or any loss with a temperature.
     """
 
     splits: dict[str, dict[str, Any]]
@@ -42,16 +43,31 @@ class Judged:
     suspects: list[dict[str, Any]] = field(default_factory=list)
     hardest: Ranking | None = None
     temperature: float | None = None
+    has_probabilities: bool = True
 
 
-def temperature_of(fitted: Fitted, loss: str) -> float | None:
-    """Return T fitted on samples the scoring model had not seen, or None where there are none."""
-    scores, labels = fitted.held_out_scores, fitted.held_out_labels
-    if scores is None:
-        scores, labels = fitted.out_of_fold, None
-    if scores is None or labels is None or len(np.unique(labels)) < 2:
-        return None
-    return fit_temperature(scores, labels)
+def temperature_of(fitted: Fitted, y: np.ndarray) -> TemperatureFit:
+    """Find T on samples the scoring model had not seen.
+
+    Args:
+        fitted: Its held-out scores are taken; where they tell no T, those out of fold, which are of more samples.
+        y: (N_train,) labels of the training rows.
+    """
+    found = TemperatureFit(None, "no samples were held out to fit a temperature on")
+    for scores, labels in ((fitted.held_out_scores, fitted.held_out_labels), (fitted.out_of_fold, y)):
+        if found.value is None and scores is not None and labels is not None and len(labels):
+            found = find_temperature(scores, labels)
+    return found
+
+
+def temperature_note(found: TemperatureFit, loss: str) -> list[str]:
+    """Return what a reader must know of probabilities without a fitted temperature."""
+    if found.value is not None:
+        return []
+    meaning = (
+        "probabilities are the model's own, T = 1" if loss == "softmax" else "scores give no probabilities"
+    )
+    return [f"{meaning}: {found.refusal}"]
 
 
 def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: Dataset) -> Judged:
@@ -60,7 +76,7 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
     temperature = model.temperature
     settings: dict[str, Any] = {
         "temperature": temperature,
-        "probabilities": loss == "softmax" or temperature is not None,
+        "probabilities": model.has_probabilities,
     }
     train_scores = problem.scores(fitted.W[None], problem.X)[:, 0].numpy()
     seen = slice(None) if fitted.trained_on is None else fitted.trained_on
@@ -74,10 +90,17 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
         shown, shown_name = dataset.test.open("evaluation of the final model"), "test"
         scores = _scores(problem, model, shown.X)
         splits["test"] = evaluate(scores, shown.y, classes, **settings)
-    judged = Judged(splits, shown, shown_name, scores, temperature=temperature)
+    judged = Judged(
+        splits,
+        shown,
+        shown_name,
+        scores,
+        temperature=temperature,
+        has_probabilities=model.has_probabilities,
+    )
     judged.hardest = hardest(scores, shown.y, temperature=temperature)
     if fitted.out_of_fold is not None:
-        judged.suspects = _suspects(fitted.out_of_fold, dataset.train, classes)
+        judged.suspects = _suspects(fitted.out_of_fold, dataset.train, classes, loss)
     return judged
 
 
@@ -99,28 +122,47 @@ def _name(split: Split, row: int) -> str:
 def hardest_rows(
     judged: Judged, classes: tuple[str, ...], most: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of hardest.csv, one at a time: there may be millions."""
+    """Yield the rows of hardest.csv, one at a time: there may be millions.
+
+    Args:
+        judged: What was measured.
+        classes: Class names.
+        most: As many at most, of those in doubt alone: answered wrong, or right with a probability below ½ for
+            the label. None is all samples.
+    """
     assert judged.hardest is not None
-    ranking = judged.hardest if most is None else judged.hardest.head(most)
+    ranking = judged.hardest if most is None else _in_doubt(judged).head(most)
     for row, predicted, score in zip(ranking.index, ranking.suggested, ranking.score, strict=True):
         yield {
             "name": _name(judged.shown, int(row)),
             "index": int(row),
             "label": classes[int(judged.shown.y[row])],
             "predicted": classes[int(predicted)],
-            "probability": 1.0 - float(score),
+            "probability": 1.0 - float(score) if judged.has_probabilities else None,
         }
 
 
-def _suspects(scores: np.ndarray, train: Split, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    ranking = suspects(scores, train.y).head(max(SHOWN, int(SUSPECT_SHARE * len(scores))))
+def _in_doubt(judged: Judged) -> Ranking:
+    assert judged.hardest is not None
+    ranking = judged.hardest
+    doubted = ranking.suggested != judged.shown.y[ranking.index]
+    if judged.has_probabilities:
+        doubted |= ranking.score > 0.5
+    return Ranking(ranking.index[doubted], ranking.suggested[doubted], ranking.score[doubted])
+
+
+def _suspects(scores: np.ndarray, train: Split, classes: tuple[str, ...], loss: str) -> list[dict[str, Any]]:
+    temperature = find_temperature(scores, train.y).value
+    ranking = suspects(scores, train.y, temperature=temperature)
+    ranking = ranking.head(max(SHOWN, int(SUSPECT_SHARE * len(scores))))
+    tells = loss == "softmax" or temperature is not None  # else the order is known, and no probability
     return [
         {
             "name": _name(train, int(row)),
             "index": int(row),
             "label": classes[int(train.y[row])],
             "suggested": classes[int(other)],
-            "score": float(score),
+            "score": float(score) if tells else None,
         }
         for row, other, score in zip(ranking.index, ranking.suggested, ranking.score, strict=True)
     ]
@@ -161,5 +203,6 @@ __all__ = [
     "hardest_rows",
     "judge_splits",
     "path_rows",
+    "temperature_note",
     "temperature_of",
 ]

@@ -47,6 +47,7 @@ from straightedge.workflow.judging import (
     hardest_rows,
     judge_splits,
     path_rows,
+    temperature_note,
     temperature_of,
 )
 from straightedge.workflow.options import FitOptions
@@ -125,10 +126,14 @@ def _run_fit(
         if _wants_suspects(problem, fitted, options):
             say("ranking suspects")
             fitted.out_of_fold = out_of_fold_scores(problem, fitted, stages)
-        model = _model(problem, fitted, dataset, images, extractor)
+        if fitted.held_out_labels is None and fitted.out_of_fold is not None:
+            fitted.held_out_scores, fitted.held_out_labels = fitted.out_of_fold, problem.y
+        temperature = temperature_of(fitted, problem.y)
+        model = _model(problem, fitted, dataset, images, extractor, temperature.value)
         say("judging")
         judged = judge_splits(problem, fitted, model, dataset)
         notes += dataset.notes + (fitted.choice.notes if fitted.choice else [])
+        notes += temperature_note(temperature, problem.settings.loss)
         metrics = _metrics(problem, fitted, judged, notes)
         together(communicator, lambda: refuse_changed(files, options.source, options.labels))
         say("writing")
@@ -288,12 +293,15 @@ def _wants_suspects(problem: Problem, fitted: Fitted, options: FitOptions) -> bo
 
 
 def _model(
-    problem: Problem, fitted: Fitted, dataset: Dataset, images: Dataset, extractor: Any
+    problem: Problem,
+    fitted: Fitted,
+    dataset: Dataset,
+    images: Dataset,
+    extractor: Any,
+    temperature: float | None,
 ) -> LinearModel:
     solution, k = fitted.solution, fitted.index
     shape = images.image_shape if images.image_shape is not None else (problem.affine.n_features,)
-    if fitted.held_out_labels is None and fitted.out_of_fold is not None:
-        fitted.held_out_scores, fitted.held_out_labels = fitted.out_of_fold, problem.y
     return LinearModel.from_fit(
         fitted.W.t(),
         problem.affine,
@@ -309,7 +317,7 @@ def _model(
         input_dtype="uint8" if str(images.train.X.dtype).endswith("uint8") else "float32",
         features=dataset.features,
         extractor_state=extractor.state() if extractor is not None else None,
-        temperature=temperature_of(fitted, problem.settings.loss),
+        temperature=temperature,
         versions=versions(),
     )
 

@@ -1,0 +1,117 @@
+"""What a run says of itself: temperatures that held-out mistakes carry, suspects, the hardest, the headline."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bad_inputs import Commands
+from straightedge.model import load
+
+
+@pytest.fixture
+def commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
+    monkeypatch.setenv("COLUMNS", "200")
+    return Commands(tmp_path, capsys, monkeypatch)
+
+
+def blobs(n: int, distance: float, seed: int, n_classes: int = 2, n_features: int = 3) -> Any:
+    """Gaussian blobs of n rows a class along the axes."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.arange(n_classes), n)
+    return rng.normal(size=(len(y), n_features)) + distance * np.eye(n_classes, n_features)[y], y
+
+
+def saved(folder: Path, distance: float, *, n: int = 100, n_test: int = 30, **more: Any) -> Path:
+    X, y = blobs(n, distance, 0, **more)
+    arrays = {"X_train": X, "y_train": y}
+    if n_test:
+        arrays["X_test"], arrays["y_test"] = blobs(n_test, distance, 1, **more)
+    np.savez(folder / "data.npz", **arrays)
+    return folder / "data.npz"
+
+
+def fitted(commands: Commands, source: Path, *words: object) -> dict[str, Any]:
+    """Fit, and return what metrics.json says."""
+    ended = commands.run("fit", source, "--out", "run", "--overwrite", *words)
+    assert ended.status == 0, ended.err
+    return dict(json.loads((commands.path / "run" / "metrics.json").read_text("utf-8"))) | {"shown": ended}
+
+
+def page(commands: Commands) -> str:
+    """Return the text of the run's page without its scripts and marks."""
+    html = (commands.path / "run" / "report.html").read_text("utf-8")
+    body = re.sub(r"<(script|style).*?</\1>", " ", html, flags=re.S)
+    return " ".join(re.sub(r"<[^>]+>", " ", body).replace("&nbsp;", " ").replace("\xa0", " ").split())
+
+
+@pytest.mark.parametrize("loss", ["softmax", "svm"])
+@pytest.mark.parametrize("words", [["--path"], ["--reg", "0.01"]])
+def test_classes_far_apart_get_no_temperature_no_suspects_and_nothing_in_doubt(
+    commands: Commands, loss: str, words: list[str]
+) -> None:
+    metrics = fitted(commands, saved(commands.path, 14.0), "--loss", loss, *words)
+    assert metrics["test"]["accuracy"] == 1
+    model = load(commands.path / "run")
+    assert model.temperature is None
+    assert metrics["test"]["temperature"] is None
+    assert metrics["suspects"] == []
+    assert metrics["hardest"] == []
+    assert not (commands.path / "run" / "suspects.csv").exists()
+    assert "held-out answers are wrong, a temperature needs 10" in " ".join(metrics["notes"])
+    assert "a temperature needs 10" in metrics["shown"].out
+    assert "in doubt" not in page(commands)
+    if loss == "softmax":  # a T at its bound gave 0.9999999929 here
+        middle = model.probabilities(model.scores(np.array([[7.0, 7.0, 0.0]]))).max()
+        assert 0.5 <= middle < 0.9
+        low, high = metrics["test"]["log_loss"]["interval"]
+        assert 0 < low < high
+    else:
+        assert metrics["test"]["log_loss"] is None
+
+
+def test_overlapping_classes_get_a_temperature_and_suspects_that_are_doubted(commands: Commands) -> None:
+    metrics = fitted(commands, saved(commands.path, 2.0), "--loss", "svm", "--path")
+    model = load(commands.path / "run")
+    assert model.temperature is not None
+    assert 0.01 < model.temperature < 100
+    assert not [note for note in metrics["notes"] if "temperature" in note]
+    assert metrics["suspects"]
+    for suspect in metrics["suspects"]:
+        assert suspect["score"] >= 0.5
+        assert suspect["label"] != suspect["suggested"]
+    assert metrics["hardest"]
+    for entry in metrics["hardest"]:
+        assert entry["label"] != entry["predicted"] or entry["probability"] < 0.5
+    with (commands.path / "run" / "hardest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == metrics["test"]["n"]  # the file has all, in the same order
+    assert float(rows[0]["probability"]) == pytest.approx(metrics["hardest"][0]["probability"])
+
+
+def test_an_svm_without_a_temperature_says_no_numbers_of_probability(commands: Commands) -> None:
+    source = saved(commands.path, 3.2)  # some mistakes, too few for a temperature
+    metrics = fitted(commands, source, "--loss", "svm", "--reg", "0.01")
+    assert load(commands.path / "run").temperature is None
+    wrong = [row["score"] for row in metrics["suspects"]] + [row["probability"] for row in metrics["hardest"]]
+    assert wrong
+    assert set(wrong) == {None}
+    assert "scores give no probabilities" in metrics["shown"].out
+
+
+def test_a_temperature_is_never_at_its_bound_on_noise(commands: Commands) -> None:
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(120, 200)), rng.integers(0, 2, 120)
+    np.savez(commands.path / "noise.npz", X_train=X, y_train=y)
+    for loss in ("softmax", "svm"):
+        fitted(commands, commands.path / "noise.npz", "--loss", loss, "--path")
+        model = load(commands.path / "run")
+        scores = np.asarray(model.scores(X.astype(np.float32)))
+        spread = float((scores.max(axis=1) - scores.min(axis=1)).mean())
+        assert model.temperature is None or 0.02 < model.temperature / spread < 500
