@@ -98,7 +98,7 @@ BAD = [
     pytest.param({"X": X[:, :0], "y": y}, "rows-shape", ["(30, 0)"], id="no features"),
     pytest.param({"X": X.astype(str), "y": y}, "rows-kind", ["<U"], id="text X"),
     pytest.param({"X": X, "y": y[:-1]}, "labels-length", ["29 labels", "30 samples"], id="len(y) ≠ N"),
-    pytest.param({"a": X, "b": y}, "npz-keys", ["'a'", "X_train"], id="no rows with labels"),
+    pytest.param({"a": X, "b": y, "c": y}, "npz-keys", ["'a'", "X_train"], id="no rows with labels"),
     pytest.param({"X_test": X, "y_test": y}, "npz-keys", [], id="no training split"),
     pytest.param({"X": X[:0], "y": y[:0]}, "labels-empty", [], id="empty set"),
 ]

@@ -471,7 +471,7 @@ def test_source_that_is_not_there_suggests_a_name():
 
 @pytest.mark.parametrize("name", ["a.pkl", "a.pt", "a.joblib"])
 def test_pickles_are_never_opened(tmp_path, name):
-    (tmp_path / name).write_bytes(b"\x80\x04.")
+    (tmp_path / name).write_bytes(b"\x80\x04cos\nsystem\n(X\x01\x00\x00\x00xtR.")
     with pytest.raises(InputError, match="pickle-refused"):
         load_dataset(tmp_path / name)
 

@@ -16,19 +16,12 @@ from straightedge.data import fingerprint
 from straightedge.data.assemble import SPLITS, Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.checks import checked_rows
+from straightedge.data.dumps.naming import class_names, find_parts
+from straightedge.data.dumps.readers import READERS
 from straightedge.data.label_values import plain_labels
 from straightedge.data.npz import is_npy, read_npy, read_npz
 from straightedge.data.write import sidecar
 from straightedge.errors import InputError
-
-ROWS = ("x", "features", "data", "images", "embeddings")
-LABELS = ("y", "labels", "target", "targets", "label")
-SPLIT_WORDS = {
-    "train": ("train", "tr"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "te"),
-}
-CLASS_KEYS = ("classes", "class_names", "target_names")
 
 
 def load(source: str, **options: Any) -> Dataset:
@@ -76,6 +69,10 @@ def read_label_file(path: Path) -> Any:
     """
     if path.suffix.lower() == ".npy" or not path.is_file() or is_npy(path):
         return read_npy(path)
+    if path.suffix.lower() in READERS:
+        from straightedge.data.dumps.source import read_labels
+
+        return read_labels(path)
     return plain_labels(_lines(path))
 
 
@@ -146,16 +143,20 @@ def read_description(path: Path) -> dict[str, Any]:
 
 def _load_npz(name: str, path: Path, options: Mapping[str, Any]) -> Dataset:
     members = read_npz(path)
+    labels = options.get("labels")
+    if options.get("column") is not None or labels is not None:
+        from straightedge.data import dumps
+
+        return dumps.load(name, **options)
     parts = find_parts(members, str(path))
     parts = {key: Part(checked_rows(part.X, f"{path} ({key})"), part.y) for key, part in parts.items()}
-    classes = next((members[key].tolist() for key in CLASS_KEYS if key in members), None)
     return assemble(
         name,
         parts,
         fingerprint=fingerprint.of_file(path),
-        classes=classes,
+        classes=class_names(members),
         declared=options.get("classes"),
-        image_shape=image_shape(parts["train"].X) if "train" in parts else None,
+        image_shape=image_shape(parts["train"].X),
         features=_extractor(members),
     )
 
@@ -167,30 +168,6 @@ def _extractor(members: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
     except (KeyError, ValueError, TypeError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def find_parts(members: Mapping[str, np.ndarray], where: str) -> dict[str, Part]:
-    """Pair rows with labels: ``X, y`` or ``X_train, y_train, X_val, y_val, X_test, y_test`` and their kin."""
-    lower = {key.lower(): key for key in members}
-    parts: dict[str, Part] = {}
-    for split, words in SPLIT_WORDS.items():
-        endings = [f"_{word}" for word in words] + ([""] if split == "train" else [])
-        rows = _first(lower, ROWS, endings)
-        labels = _first(lower, LABELS, endings)
-        if rows is not None and labels is not None:
-            parts[split] = Part(members[rows], members[labels])
-    if "train" not in parts:
-        raise InputError(
-            "npz-keys",
-            f"no rows with labels among the arrays {sorted(members)}",
-            where,
-            "name them X and y, or X_train, y_train and X_test, y_test",
-        )
-    return parts
-
-
-def _first(lower: Mapping[str, str], stems: tuple[str, ...], endings: list[str]) -> str | None:
-    return next((lower[stem + end] for end in endings for stem in stems if stem + end in lower), None)
 
 
 def image_shape(X: Any) -> tuple[int, int, int] | None:

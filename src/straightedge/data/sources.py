@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from straightedge.data.base import Dataset
+from straightedge.data.dumps.readers import READERS, reader_by_content
 from straightedge.errors import InputError
 
 NAMED = {
@@ -39,17 +40,21 @@ SUFFIXES = {
     ".svm": "svmlight",
     ".svmlight": "svmlight",
     ".libsvm": "svmlight",
-    ".pkl": "pickles",
-    ".pickle": "pickles",
-    ".p": "pickles",
+    **dict.fromkeys(
+        (".pkl", ".pickle", ".p", ".mat", ".h5", ".hdf5", ".pt", ".pth", ".safetensors"), "dumps"
+    ),
 }
 """Files by their ending: ending -> module."""
 
 TARS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 """Endings of archives that may be shards, which their first members tell."""
-PICKLES = (".pt", ".pth", ".joblib", ".bin.pkl")
+PICKLES = (".joblib", ".bin.pkl")
 """Endings of pickles that hold more than plain values; `pickles` reads the plain ones without unpickling."""
 CIFAR_PICKLES = ("cifar-10-python", "cifar-100-python")
+
+
+DUMPS = tuple(ending for ending in READERS if not ending.startswith(".np"))
+"""Endings of the dumps whose pairs ``X.pt,y.pt`` are read by `dumps`."""
 
 
 def load_dataset(
@@ -130,7 +135,8 @@ def reader(source: str) -> Callable[..., Dataset]:
     if source in NAMED:
         return _module_load(NAMED[source])
     if "," in source and not os.path.exists(source):
-        return _module_load("arrays")
+        rows = source.split(",", 1)[0].strip().lower()
+        return _module_load("dumps" if rows.endswith(DUMPS) else "arrays")
     path = Path(source)
     if not path.exists():
         raise _missing(source)
@@ -176,8 +182,8 @@ def _by_content(path: Path) -> str:
         return "folders"
     if head.startswith((b"PAR1", b"ARROW1")):
         return "columns"
-    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
-        return "pickles"
+    if reader_by_content(head) is not None:
+        return "dumps"
     raise InputError(
         "source-kind",
         "the file is of no kind that can be read",
@@ -202,7 +208,9 @@ def _folder_reader(path: Path) -> str:
         return "pickles.cifar"
     if any(name.startswith("train-images-idx3-ubyte") for name in names):
         return "idx"
-    return "folders"
+    from straightedge.data.dumps.source import is_folder_of_dumps
+
+    return "dumps" if is_folder_of_dumps(path) else "folders"
 
 
 def _missing(source: str) -> InputError:

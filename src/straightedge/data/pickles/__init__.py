@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from straightedge.data.pickles.machine import read_plain
-from straightedge.data.pickles.source import load
 
-__all__ = ["load", "read_plain"]
+__all__ = ["read_plain"]

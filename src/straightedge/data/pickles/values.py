@@ -72,8 +72,9 @@ def members(value: Any, budget: int) -> dict[str, Any]:
     if isinstance(value, tuple | list) and len(value) == 2 and as_rows(value[0], budget) is not None:
         value = {"X": value[0], "y": value[1]}
     if not isinstance(value, Mapping):
-        rows = as_rows(value, budget)
-        return {} if rows is None else {"X": rows}
+        rows, labels = as_rows(value, budget), as_labels(value)
+        named = {"X": rows, "y": labels if rows is None else None}
+        return {name: item for name, item in named.items() if item is not None}
     found: dict[str, Any] = {}
     for key, item in value.items():
         found |= _member(str(key), item, budget)

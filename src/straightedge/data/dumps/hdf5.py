@@ -1,0 +1,80 @@
+"""Arrays in HDF5 files, in groups or not; nothing outside the file is ever opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from straightedge.errors import InputError, MissingExtraError
+
+LARGEST_RATIO, RATIO_FROM = 250, 2**28
+"""An array above `RATIO_FROM` bytes that grows more than this from what is stored is a bomb."""
+DEEPEST = 8
+"""Groups within groups that are looked into."""
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the arrays of an HDF5 file by name; those in groups as ``group/name``.
+
+    Raises:
+        InputError: ``hdf5-broken``; ``hdf5-refused`` for arrays that lie in another file or unfold too far.
+        MissingExtraError: h5py is not installed.
+    """
+    h5py = library()
+    try:
+        with h5py.File(path, "r") as file:
+            return {name: array_of(item, f"{path}, {name}") for name, item in datasets(file, h5py)}
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            "hdf5-broken", f"the file cannot be read: {error}", str(path), "save it again"
+        ) from None
+
+
+def library() -> Any:
+    """Return the package h5py; raise `MissingExtraError` where it is not installed."""
+    try:
+        import h5py
+    except ImportError:
+        raise MissingExtraError("h5py", "formats", "reading HDF5") from None
+    return h5py
+
+
+def datasets(group: Any, h5py: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Go over the arrays of a group and of the groups in it, hard links alone: others may lead elsewhere."""
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            continue
+        item = group[name]
+        if isinstance(item, h5py.Dataset):
+            yield prefix + name, item
+        elif depth < DEEPEST and not name.startswith("#"):
+            yield from datasets(item, h5py, f"{prefix}{name}/", depth + 1)
+
+
+def array_of(item: Any, where: str) -> Any:
+    """Return one array; text as a list.
+
+    Raises:
+        InputError: ``hdf5-refused``.
+    """
+    if item.external or item.is_virtual:
+        raise _refused("the array lies in other files", where)
+    stored = item.id.get_storage_size()
+    if item.nbytes > RATIO_FROM and item.nbytes > LARGEST_RATIO * stored:
+        raise _refused(f"{item.nbytes} bytes are claimed and {stored} stored", where)
+    if item.dtype.kind == "O":
+        return [
+            entry.decode("utf-8", "replace") if isinstance(entry, bytes) else entry
+            for entry in np.ravel(item[()])
+        ]
+    array: np.ndarray = item[()]
+    return np.asarray(array)
+
+
+def _refused(what: str, where: str) -> InputError:
+    return InputError("hdf5-refused", what, where, "save the arrays themselves into one file")

@@ -1,0 +1,165 @@
+"""Which of several named arrays are rows, which are labels, and of which split: by name, else by shape."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from straightedge.data.assemble import Part
+from straightedge.errors import InputError
+
+ROWS = (
+    *(
+        "x",
+        "features",
+        "data",
+        "images",
+        "embeddings",
+        "feature",
+        "feats",
+        "feat",
+        "fea",
+        "image",
+        "embedding",
+    ),
+    *("vectors", "activations", "representations", "samples", "inputs"),
+)
+LABELS = ("y", "labels", "target", "targets", "label", "gnd", "fine_labels", "ground_truth")
+SPLIT_OF = {
+    **dict.fromkeys(("train", "training", "tr"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "te"), "test"),
+}
+CLASS_KEYS = ("classes", "class_names", "target_names", "label_names", "list_classes")
+SPLITS = ("train", "validation", "test")
+MOST_NAMED = 12
+"""Arrays that a message lists before it only counts."""
+_WORDS = "|".join(sorted(SPLIT_OF, key=len, reverse=True))
+_GLUED = re.compile(rf"^(?:([xy])({_WORDS})|({_WORDS})([xy]))$")
+
+
+def role(name: str) -> tuple[str, str, int] | None:
+    """Return (split, "rows" or "labels", rank of the name) of an array, or None for a name that says neither.
+
+    ``X``, ``X_train``, ``train_images``, ``trainX``, ``ytr``, ``train_set_x``, ``test/labels`` and their kin are
+    known; the rank is 0 for the first choice among several names.
+    """
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    words = [word for word in re.split(r"[^a-z0-9]+", spaced) if word and word != "set"]
+    glued = _GLUED.match(words[0]) if len(words) == 1 else None
+    if glued:
+        words = [word for word in glued.groups() if word]
+    splits = [SPLIT_OF[word] for word in words if word in SPLIT_OF]
+    rest = "_".join(word for word in words if word not in SPLIT_OF)
+    if len(splits) > 1 or (rest not in ROWS and rest not in LABELS):
+        return None
+    kind, names = ("rows", ROWS) if rest in ROWS else ("labels", LABELS)
+    return (splits[0] if splits else "train"), kind, names.index(rest) + (0 if splits else len(names))
+
+
+def find_parts(members: Mapping[str, Any], where: str, code: str = "npz-keys") -> dict[str, Part]:
+    """Pair rows with labels, by their names, else by their shapes where only one pairing is possible.
+
+    Args:
+        members: Named arrays and lists.
+        where: File for messages.
+        code: Code of the error.
+
+    Raises:
+        InputError: ``code``, with the names and shapes of what was found.
+    """
+    best: dict[tuple[str, str], tuple[int, str]] = {}
+    for name in members:
+        found = role(name)
+        if found is not None:
+            split, kind, rank = found
+            best[split, kind] = min(best.get((split, kind), (rank, name)), (rank, name))
+    parts = {
+        split: Part(members[best[split, "rows"][1]], members[best[split, "labels"][1]])
+        for split in SPLITS
+        if (split, "rows") in best and (split, "labels") in best
+    }
+    if not parts:
+        parts = by_shape(members)
+    if "train" not in parts:
+        raise InputError(
+            code,
+            f"no rows with labels among the arrays {listing(members)}",
+            where,
+            "say which: --column ROWS --labels LABELS; or name them X and y, or X_train, y_train and so on",
+        )
+    return parts
+
+
+def by_shape(members: Mapping[str, Any]) -> dict[str, Part]:
+    """Return rows and labels where one array alone is a table and one alone has an entry for each of its rows."""
+    tables = [value for value in members.values() if is_table(value)]
+    if len(tables) != 1:
+        return {}
+    columns = [value for value in members.values() if is_column(value, len(tables[0]))]
+    return {"train": Part(tables[0], column(columns[0]))} if len(columns) == 1 else {}
+
+
+def is_table(value: Any) -> bool:
+    """Whether a value is rows of several numbers."""
+    return (
+        isinstance(value, np.ndarray)
+        and value.ndim >= 2
+        and value.dtype.kind in "biuf"
+        and min(value.shape) > 1
+    )
+
+
+def is_column(value: Any, length: int) -> bool:
+    """Whether a value is one entry for each of so many rows: (N,), (N, 1) or (1, N)."""
+    if isinstance(value, list):
+        return len(value) == length
+    return isinstance(value, np.ndarray) and value.size == length == max(value.shape, default=0)
+
+
+def column(value: Any) -> Any:
+    """Return labels as (N,), also where they are a row (1, N) as programs that count by columns write them."""
+    row = isinstance(value, np.ndarray) and value.ndim == 2 and value.shape[0] == 1
+    return value.reshape(-1) if row else value
+
+
+def only_rows(members: Mapping[str, Any], where: str, asked: str | None = None) -> np.ndarray:
+    """Return the rows asked for by name, those that bear the name of rows, or the only table there is.
+
+    Raises:
+        InputError: ``dump-contents``, with the names and shapes of what was found.
+    """
+    tables = {name: value for name, value in members.items() if is_table(value) or name == asked}
+    named = [name for name in tables if (role(name) or ("", "", 0))[1] == "rows"]
+    chosen = asked if asked in tables else next(iter(named if len(named) == 1 else tables), None)
+    if chosen is None or (asked is None and len(named) != 1 and len(tables) != 1):
+        raise InputError(
+            "dump-contents",
+            f"which of the arrays {listing(members)} holds the rows?",
+            where,
+            "name it: --column NAME",
+        )
+    return np.asarray(tables[chosen])
+
+
+def class_names(members: Mapping[str, Any]) -> list[Any] | None:
+    """Return the class names that a dump brings along, or None."""
+    found = next((members[key] for key in CLASS_KEYS if key in members), None)
+    return None if found is None else list(np.asarray(found).reshape(-1).tolist())
+
+
+def listing(members: Mapping[str, Any]) -> str:
+    """Return the names and shapes of arrays, the first ones and a count."""
+    shown = [f"{name!r}: {described(value)}" for name, value in sorted(members.items())[:MOST_NAMED]]
+    more = len(members) - MOST_NAMED
+    return "{" + ", ".join(shown) + (f", and {more} more" if more > 0 else "") + "}"
+
+
+def described(value: Any) -> str:
+    """Return the shape and type of an array, the length of a list."""
+    if isinstance(value, np.ndarray):
+        return f"{value.shape} {value.dtype}"
+    return f"list of {len(value)}" if isinstance(value, list | tuple) else type(value).__name__

@@ -1,0 +1,31 @@
+"""Arrays in a pickle of plain values, which is read without unpickling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from straightedge.data.pickles.machine import read_plain
+from straightedge.data.pickles.values import described, members
+from straightedge.errors import InputError
+
+BUDGET = 16
+"""Bytes of an array made from a list, as a multiple of the file's: a small number takes 2 there and 8 here."""
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the arrays and lists of a pickle by name.
+
+    Raises:
+        InputError: ``pickle-refused``, ``pickle-broken``; ``dump-contents`` where there is no array.
+    """
+    value = read_plain(path)
+    found = members(value, BUDGET * path.stat().st_size + 2**20)
+    if not found:
+        raise InputError(
+            "dump-contents",
+            f"the pickle holds {described(value)}: there are no rows in it",
+            str(path),
+            "save X and y with numpy.savez",
+        )
+    return found

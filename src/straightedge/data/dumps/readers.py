@@ -1,0 +1,66 @@
+"""The registry of dumps: which module reads a file, by its ending or by its first bytes."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from straightedge.errors import InputError
+
+READERS = {
+    ".npz": "numpy_file",
+    ".npy": "numpy_file",
+    ".pkl": "pickle_file",
+    ".pickle": "pickle_file",
+    ".p": "pickle_file",
+    ".mat": "matlab",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".pt": "torch_file",
+    ".pth": "torch_file",
+    ".safetensors": "safetensors_file",
+}
+"""Ending -> module of this package."""
+HDF5 = b"\x89HDF\r\n\x1a\n"
+MATLAB_5 = b"MATLAB 5.0"
+MATLAB_7 = b"MATLAB 7.3"
+
+
+def reader_by_content(head: bytes) -> str | None:
+    """Return the ending whose reader fits the first bytes of a file, or None."""
+    if head.startswith(HDF5):
+        return ".h5"
+    if head.startswith((MATLAB_5, MATLAB_7)):
+        return ".mat"
+    return ".pkl" if head[:1] == b"\x80" and head[1:2] <= b"\x05" else None
+
+
+def read_members(path: Path) -> dict[str, Any]:
+    """Return the named arrays and lists of a dump.
+
+    Args:
+        path: The file; its ending, or else its content, says what it is.
+
+    Returns:
+        Arrays and lists of plain values by name; the only one of a file that gives no name is called ``""``.
+
+    Raises:
+        InputError: ``file-missing``, ``source-kind`` and the codes of the reader.
+    """
+    if not path.is_file():
+        raise InputError("file-missing", "there is no such file", str(path))
+    ending = path.suffix.lower()
+    if ending not in READERS:
+        with path.open("rb") as file:
+            ending = reader_by_content(file.read(16)) or ending
+    if ending not in READERS:
+        raise InputError(
+            "source-kind",
+            "the file is no dump of arrays",
+            str(path),
+            f"readable: {', '.join(sorted(READERS))}",
+        )
+    module = import_module(f"straightedge.data.dumps.{READERS[ending]}")
+    members: dict[str, Any] = module.read(path)
+    return members

@@ -1,0 +1,125 @@
+"""From dumps to a data set: one file with names, two files ``X,y``, or a folder of such files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from straightedge.data import fingerprint
+from straightedge.data.assemble import Part, assemble
+from straightedge.data.base import Dataset
+from straightedge.data.checks import checked_rows
+from straightedge.data.dumps.naming import class_names, column, find_parts, is_table, only_rows, role
+from straightedge.data.dumps.readers import READERS, read_members
+from straightedge.errors import InputError
+
+
+def load(source: str, **options: Any) -> Dataset:
+    """Read a dump of features: one file, ``X.pt,y.pt``, or a folder of ``X_train.npy``, ``y_train.npy`` and so on.
+
+    Args:
+        source: File, pair of files or folder.
+        **options: ``column`` names the array of rows, ``labels`` that of labels or a file of labels.
+
+    Raises:
+        InputError: ``dump-contents``, ``dump-labels-missing``, ``npz-keys`` and the codes of the readers, of
+            `assemble` and of `checked_rows`.
+    """
+    if "," in source and not Path(source).exists():
+        files = [Path(part.strip()) for part in source.split(",", 1)]
+        return _assembled(source, {"train": _pair(files[0], files[1], options)}, {}, files, options)
+    path = Path(source)
+    if path.is_dir():
+        files = folder_files(path)
+        members = {name: value for file in files for name, value in _under_stem(file).items()}
+        return _assembled(source, find_parts(members, source, "dump-contents"), members, files, options)
+    members = read_members(path)
+    labels = options.get("labels")
+    if labels is not None and str(labels) not in members:
+        files = [path, Path(labels)]
+        return _assembled(source, {"train": _pair(path, files[1], options)}, members, files, options)
+    return _assembled(source, _named(members, source, options), members, [path], options)
+
+
+def _named(members: Mapping[str, Any], source: str, options: Mapping[str, Any]) -> dict[str, Part]:
+    """Return rows and labels of one file: as asked by name, or as the names and shapes say."""
+    labels, asked = options.get("labels"), options.get("column")
+    if labels is not None:
+        return {"train": Part(only_rows(members, source, asked), column(members[str(labels)]))}
+    if sum(map(is_table, members.values())) == 1 and len(members) == 1:
+        raise InputError(
+            "dump-labels-missing",
+            "the file holds rows and no labels",
+            source,
+            "give them in a second file: --labels y.npy (or a text file, one label a line)",
+        )
+    return find_parts(members, source, "dump-contents")
+
+
+def _pair(rows: Path, labels: Path, options: Mapping[str, Any]) -> Part:
+    from straightedge.data.arrays import read_label_file
+
+    return Part(only_rows(read_members(rows), str(rows), options.get("column")), read_label_file(labels))
+
+
+def read_labels(path: Path) -> Any:
+    """Return the labels that a dump holds: those that bear the name, or the only column there is.
+
+    Raises:
+        InputError: ``dump-contents``.
+    """
+    members = {name: column(value) for name, value in read_members(path).items()}
+    named = [name for name in members if (role(name) or ("", "", 0))[1] == "labels"]
+    single = [name for name, value in members.items() if not is_table(value)]
+    for names in (named, single):
+        if len(names) == 1:
+            return members[names[0]]
+    raise InputError("dump-contents", f"which of {sorted(members)} are the labels?", str(path), "name one y")
+
+
+def folder_files(path: Path) -> list[Path]:
+    """Return the dumps in a folder whose names say what they hold, sorted."""
+    files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in READERS and file.is_file()]
+    return [file for file in files if role(file.stem) is not None]
+
+
+def is_folder_of_dumps(path: Path) -> bool:
+    """Whether a folder holds files of training rows and of training labels, by their names."""
+    roles = [role(file.stem) for file in folder_files(path)]
+    kinds = {kind for split, kind, _ in filter(None, roles) if split == "train"}
+    return kinds == {"rows", "labels"}
+
+
+def _under_stem(file: Path) -> dict[str, Any]:
+    """Return the only array of a file under the file's own name."""
+    members = read_members(file)
+    if len(members) != 1:
+        raise InputError(
+            "dump-contents",
+            f"the file holds {sorted(members)}",
+            str(file),
+            "one array a file in a folder of them",
+        )
+    return {file.stem: column(next(iter(members.values())))}
+
+
+def _assembled(
+    source: str,
+    parts: Mapping[str, Part],
+    members: Mapping[str, Any],
+    files: list[Path],
+    options: Mapping[str, Any],
+) -> Dataset:
+    checked = {
+        key: Part(checked_rows(part.X, f"{source} ({key})"), column(part.y)) for key, part in parts.items()
+    }
+    X = checked["train"].X
+    return assemble(
+        source,
+        checked,
+        fingerprint=fingerprint.of_files(files),
+        classes=class_names(members),
+        declared=options.get("classes"),
+        image_shape=tuple(X.shape[1:]) if len(X.shape) == 4 else None,
+    )

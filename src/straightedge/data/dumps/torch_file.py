@@ -1,0 +1,86 @@
+"""Tensors that `torch.save` wrote, alone or in dictionaries and lists, by torch's own reader of weights alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from straightedge.data.dumps.pickle_file import BUDGET
+from straightedge.data.pickles.values import described, members
+from straightedge.errors import InputError
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the tensors and lists of a ``.pt`` or ``.pth`` file by name.
+
+    Only tensors, numbers, text, lists and dictionaries are taken (``weights_only``).
+
+    Raises:
+        InputError: ``pickle-refused`` for whatever else is in it, ``torch-refused`` for tensors of other forms,
+            ``dump-contents`` where there is no table of numbers.
+    """
+    value = plain(_loaded(path), str(path))
+    found = members(value, BUDGET * path.stat().st_size + 2**20)
+    if not found:
+        raise InputError(
+            "dump-contents",
+            f"the file holds {described(value)}: there are no rows in it",
+            str(path),
+            'save a dictionary: torch.save({"X": features, "y": labels}, path)',
+        )
+    return found
+
+
+def _loaded(path: Path) -> Any:
+    import torch
+
+    try:
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError:  # the form that torch wrote before 1.6 cannot be mapped
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises errors of many kinds on bytes that are none of its own
+        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise InputError(
+            "pickle-refused",
+            f"torch's reader of weights refuses the file: {first}",
+            str(path),
+            'save tensors alone: torch.save({"X": features, "y": labels}, path)',
+        ) from None
+
+
+def plain(value: Any, where: str) -> Any:
+    """Return the value with NumPy arrays in the place of tensors.
+
+    Raises:
+        InputError: ``torch-refused`` for a tensor that names the same numbers again and again.
+    """
+    if hasattr(value, "detach"):
+        return array_of(value, where)
+    if isinstance(value, dict):
+        return {str(key): plain(item, where) for key, item in value.items()}
+    if isinstance(value, list | tuple) and value and hasattr(value[0], "detach"):
+        return [plain(item, where) for item in value]
+    return list(value) if isinstance(value, list | tuple) else value
+
+
+def array_of(tensor: Any, where: str) -> Any:
+    """Return a tensor as an array; half formats that NumPy lacks become float32."""
+    import torch
+
+    if tensor.layout != torch.strided:
+        raise InputError(
+            "torch-refused",
+            f"a tensor is of layout {tensor.layout}",
+            where,
+            "save it dense: tensor.to_dense()",
+        )
+    if tensor.numel() > tensor.untyped_storage().nbytes() // max(1, tensor.element_size()):
+        raise InputError(
+            "torch-refused",
+            "a tensor unfolds to more numbers than are stored",
+            where,
+            "save tensor.contiguous()",
+        )
+    tensor = tensor.detach()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
