@@ -143,8 +143,8 @@ def test_fits_by_pairs_come_to_the_same_optimum(loss: type[HingeLoss], bias: str
 
 def test_a_path_by_pairs_is_resumed_from_any_step_to_the_same_bits() -> None:
     whole = objective(HingeLoss)
-    whole.reg, whole.fold = (
-        torch.tensor([0.1, 0.03, 0.01], dtype=torch.float64),
+    whole.penalty, whole.fold = (
+        whole.penalty.at(torch.tensor([0.1, 0.03, 0.01]).double()),
         torch.zeros(3, dtype=torch.int64),
     )
 

@@ -67,7 +67,7 @@ def test_the_minimiser_has_no_slope_and_no_point_nearby_is_better(
         W = case.W + sum(float(t) * x for t, (x, _) in zip(tau, case.changes, strict=True))
         b = own.project(case.centre + z / case.mu, part.y)
         inner = (b * z - case.mu / 2 * (b - case.centre) ** 2).sum(dim=(1, 2))
-        return float(case.weights @ inner) + 0.05 * float(part.square_norm(W[None])[0])
+        return float(case.weights @ inner) + float(part.penalty.value(W[None])[0])
 
     zero = torch.zeros(SPAN, dtype=torch.float64)
     with kernels(which):

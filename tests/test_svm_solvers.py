@@ -10,6 +10,7 @@ from torch import Tensor
 from straightedge.errors import InputError
 from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHingeLoss
 from straightedge.objective import Objective
+from straightedge.penalties import PenaltyTerm
 from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Limits, Loop, Solution, Status, minimize
@@ -266,7 +267,7 @@ def newton_system(reg: float, decades: float) -> tuple[Hessian, Tensor]:
     own = torch.full((200,), 1 / 200, dtype=torch.float64)
     b = torch.full((200, 1, 4), 0.5, dtype=torch.float64)
     hessian = Hessian.at(objective, Metric(objective), b, 0.1, own, complete=True)
-    hessian.metric.fit(hessian.curvature, reg)
+    hessian.metric.fit(hessian.curvature, objective.penalty)
     return hessian, torch.randn(4, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
@@ -292,7 +293,7 @@ def test_a_renewed_metric_has_a_new_blunt_one() -> None:
     X, y = problem(3, n=60, d=5, c=4)
     objective = Objective(Rows(X), y, 4, HingeLoss(), [0.01], dtype=torch.float64)
     metric = Metric(objective)
-    metric.blunt.fit(0.3, 0.01)
+    metric.blunt.fit(0.3, objective.penalty)
     assert metric.blunt is metric.blunt and metric.blunt.made_for == (0.3, 0.01)
     assert metric.made_for == (0.0, 0.0)
     metric.renew(objective, torch.arange(30))
@@ -302,8 +303,9 @@ def test_a_renewed_metric_has_a_new_blunt_one() -> None:
 def test_images_by_the_metric_stand_for_products_with_the_moment() -> None:
     X, y = problem(3, n=60, d=5, c=4)
     for bias in ("penalized", "free"):
-        metric = Metric(Objective(Rows(X), y, 4, HingeLoss(), [0.01], dtype=torch.float64, bias=bias))
-        metric.fit(0.3, 0.01)
+        objective = Objective(Rows(X), y, 4, HingeLoss(), [0.01], dtype=torch.float64, bias=bias)
+        metric = Metric(objective)
+        metric.fit(0.3, objective.penalty)
         image = torch.randn(4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         direction = metric.solve(image)
         torch.testing.assert_close(metric.times_moment(direction, image), direction @ metric.moment)
@@ -311,14 +313,19 @@ def test_images_by_the_metric_stand_for_products_with_the_moment() -> None:
 
 def test_a_factor_serves_while_what_reg_adds_is_near_to_what_it_was_made_with() -> None:
     X, y = problem(3, n=60, d=5, c=4)
-    metric = Metric(Objective(Rows(X), y, 4, HingeLoss(), [0.01], dtype=torch.float64))
-    metric.fit(0.4, 0.01)
+    objective = Objective(Rows(X), y, 4, HingeLoss(), [0.01], dtype=torch.float64)
+    metric = Metric(objective)
+
+    def ridge(reg: float) -> PenaltyTerm:
+        return objective.penalty.at(torch.tensor([reg], dtype=torch.float64))
+
+    metric.fit(0.4, ridge(0.01))
     for kappa, reg in ((4.0, 0.1), (0.4, 0.00085), (0.4, 0.059)):  # in any scale; too large does less harm
-        metric.fit(kappa, reg)
+        metric.fit(kappa, ridge(reg))
         assert metric.made_for == (0.4, 0.01)
     for kappa, reg in ((0.4, 0.0008), (0.4, 0.061), (0.04, 0.01)):
-        metric.fit(0.4, 0.01)
-        metric.fit(kappa, reg)
+        metric.fit(0.4, ridge(0.01))
+        metric.fit(kappa, ridge(reg))
         assert metric.made_for == (kappa, reg)
         metric.made_for = (0.0, 0.0)
 

@@ -15,6 +15,7 @@ from straightedge.distributed import Communicator
 from straightedge.errors import InputError
 from straightedge.losses import get_loss
 from straightedge.objective import Objective
+from straightedge.penalties import Penalty
 from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
@@ -34,6 +35,7 @@ class FitSettings:
         max_passes: Passes over the data for one configuration.
         max_seconds: Wall time, s.
         bias: "penalized" or "free".
+        penalty: A member of `straightedge.penalties`, which then says how the bias is treated; None is the ridge.
         solver: "auto" or a solver's name.
         device: Where products run; None means where X is.
         seed: For solvers that draw samples.
@@ -45,6 +47,7 @@ class FitSettings:
     max_passes: float = 1000
     max_seconds: float = math.inf
     bias: str = "penalized"
+    penalty: Penalty | None = None
     solver: str = "auto"
     device: str | None = None
     seed: int = 0
@@ -211,6 +214,7 @@ def build_objective(
         weights=weights,
         fold=fold,
         bias=settings.bias,
+        penalty=settings.penalty,
         communicator=communicator,
         workers=settings.workers,
     )

@@ -1,4 +1,4 @@
-"""P(W) = mean loss + reg ‖W‖², for K configurations, in one pass over blocks of rows.
+"""P(W) = mean loss + reg R(W), for K configurations, in one pass over blocks of rows.
 
 A configuration is a column group of one wide matrix product: its own W, its own reg, its own row weights (a
 fold is a set of row weights, and so is a class weight). X is read once for all of them. One pass computes,
@@ -8,7 +8,9 @@ block by block while the block is in cache,
 
 and from the three sums the value, the gradient and a lower bound on the optimum:
 
-    P = mean ℓ + reg ‖W‖²,   ∇P = V + 2 reg W,   D = −mean ℓ*(a) − ‖V‖²/(4 reg) ≤ min P ≤ P.
+    P = mean ℓ + reg R(W),   ∇P = V + reg ∇R(W),   D = −mean ℓ*(a) − (reg R)*(−V) ≤ min P ≤ P.
+
+For the ridge R is ‖W‖², ∇P is V + 2 reg W and (reg R)*(−V) is ‖V‖²/(4 reg); see `straightedge.penalties`.
 
 X̂ = (X − shift) · scale with a constant 1 appended is never built: the map is folded into W before the pass and
 into V after it (`preprocess.AffineMap`).
@@ -28,9 +30,9 @@ import torch
 from torch import Tensor
 
 from straightedge.distributed import Communicator, guarded_sum, local
-from straightedge.errors import InputError
 from straightedge.kernels import default_block_rows, products_for, value_and_gradient, worth_compiling
 from straightedge.losses import Loss
+from straightedge.penalties import Penalty, PenaltyTerm, Ridge
 from straightedge.preprocess import AffineMap
 from straightedge.rows import BlockPool, Rows, block_spans, default_workers, with_smaller_blocks
 
@@ -90,7 +92,8 @@ class Objective:
         weights: Row weights (N,), or (F, N) of which configuration k uses row ``fold[k]``; each row ≥ 0, scaled
             here to sum to 1 over all ranks. None weighs every row 1/N.
         fold: (K,) int64, the row of ``weights`` each configuration uses.
-        bias: "penalized" (the bias row is part of ‖W‖²) or "free".
+        bias: "penalized" (the bias row is part of ‖W‖²) or "free"; for the ridge.
+        penalty: R, a member of `straightedge.penalties`; by default the ridge ‖W‖².
         communicator: Sums over ranks; each rank holds its own rows.
         dtype: float32 or float64, the type of the products; sums over blocks are float64 in either.
         block_rows: Rows of a block; chosen by the width of W when None.
@@ -113,6 +116,7 @@ class Objective:
         weights: Tensor | None = None,
         fold: Tensor | None = None,
         bias: str = "penalized",
+        penalty: Penalty | None = None,
         communicator: Communicator | None = None,
         dtype: torch.dtype = torch.float32,
         block_rows: int | None = None,
@@ -123,11 +127,12 @@ class Objective:
         self.y = y.to(self.device)
         self.n_classes = n_classes
         self.loss = loss
-        self.reg = torch.as_tensor(list(reg), dtype=torch.float64)
+        penalty = penalty or Ridge(bias)
+        penalty.check(rows.n_features)
+        self.penalty = PenaltyTerm(penalty, torch.as_tensor(list(reg), dtype=torch.float64))
         self.affine = affine or AffineMap.identity(rows.n_features)
         double: dict[str, Any] = {"dtype": torch.float64, "device": self.device}
         self._map = (self.affine.shift.to(**double), self.affine.scale.to(**double))
-        self.bias = _checked_bias(bias)
         self.communicator = communicator or local()
         self.dtype = dtype
         self.block_rows = block_rows
@@ -135,13 +140,23 @@ class Objective:
         self.pool = BlockPool(cores, patient=self.communicator.size > 1)
         self.n_total = int(self._sum(torch.tensor([float(rows.n_samples)], dtype=torch.float64))[0])
         self.weights = self._normalised(weights)
-        self.fold = fold if fold is not None else torch.zeros(len(self.reg), dtype=torch.int64)
+        self.fold = fold if fold is not None else torch.zeros(self.n_configs, dtype=torch.int64)
         self._cache: dict[str, Tensor] = {}
 
     @property
     def n_configs(self) -> int:
         """Number of configurations K."""
-        return len(self.reg)
+        return len(self.penalty.reg)
+
+    @property
+    def reg(self) -> Tensor:
+        """(K,) float64 on the CPU: the strength of each configuration's penalty."""
+        return self.penalty.reg
+
+    @property
+    def bias(self) -> str:
+        """Whether the bias is "penalized" or "free"."""
+        return self.penalty.penalty.bias
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -151,7 +166,7 @@ class Objective:
     def select(self, configs: Tensor) -> Objective:
         """Return the same objective for some of the configurations (K',) int64; data is shared."""
         part = copy.copy(self)
-        part.reg, part.fold = self.reg[configs], self.fold[configs]
+        part.penalty, part.fold = self.penalty.select(configs), self.fold[configs]
         return part
 
     def subset(self, index: Tensor) -> Objective:
@@ -281,37 +296,23 @@ class Objective:
         return self.evaluation(W, sums[0], V)
 
     def evaluation(self, W: Tensor, mean_loss: Tensor, V: Tensor) -> Evaluation:
-        """Assemble value, gradient and dual from a pass's sums, by −ℓ*(a) = ℓ − ⟨s, a⟩.
-
-        With a penalised bias P − D = ‖V + 2 reg W‖²/(4 reg) = ‖∇P‖²/(4 reg) identically.
-        """
+        """Assemble value, gradient and dual from a pass's sums, by −ℓ*(a) = ℓ − ⟨s, a⟩."""
         W64 = W.to(torch.float64)
-        objective = mean_loss + self.reg * self.square_norm(W64)
-        gradient = V + 2 * self.reg.to(V.device)[:, None, None] * self.penalised(W64)
+        objective = mean_loss + self.penalty.value(W64)
+        gradient = V + self.penalty.gradient(W64)
         conjugate = mean_loss - (W64 * V).sum(dim=(1, 2)).cpu()
         dual = self.dual_value(V, conjugate)
         gap = (objective - dual).clamp_min(0)
-        if self.bias == "penalized":
-            natural = gradient.square().sum(dim=(1, 2)).cpu() / (4 * self.reg)
-            gap = torch.minimum(natural, torch.where(gap > 1e-12 * objective, gap, natural))
+        natural = self.penalty.natural_gap(gradient)
+        fine = torch.where(gap > 1e-12 * objective, gap, natural)
+        gap = torch.where(natural.isfinite(), torch.minimum(natural, fine), gap)
         return Evaluation(objective, gradient, dual, V, gap)
-
-    def penalised(self, W: Tensor) -> Tensor:
-        """Return W with the part the regulariser does not see set to 0."""
-        if self.bias == "penalized":
-            return W
-        return torch.cat([W[..., :-1], torch.zeros_like(W[..., -1:])], dim=-1)
-
-    def square_norm(self, W: Tensor) -> Tensor:
-        """Return (K,) float64 on the CPU: ‖W_k‖² over what is penalised."""
-        return self.penalised(W).to(torch.float64).square().sum(dim=(1, 2)).cpu()
 
     def dual_value(self, V: Tensor, conjugate: Tensor) -> Tensor:
         """Return a lower bound on min P from a dual point's sums.
 
-        For t in [0, 1], tA is a dual point too, and by concavity D(tA) ≥ t c − t²‖V‖²/(4 reg) with c the mean
-        of −ℓ*; the best t is min(1, 2 reg c/‖V‖²). A free bias asks for Σ_i w_i a_i = 0 as well, reached by
-        mixing with the loss's `dual_reference`.
+        For t in [0, 1], tA is a dual point too, and the penalty knows the best t. A free bias asks for
+        Σ_i w_i a_i = 0 as well, reached by mixing with the loss's `dual_reference`.
 
         Args:
             V: (K, C, D + 1) float64, Σ w_i x̂_i a_iᵀ.
@@ -320,12 +321,9 @@ class Objective:
         Returns:
             (K,) float64 on the CPU.
         """
-        if self.bias == "free":
+        if self.penalty.free_bias:
             V, conjugate = self._repaired(V, conjugate)
-        norm = V.square().sum(dim=(1, 2)).cpu()
-        t = (2 * self.reg * conjugate / norm.clamp_min(1e-300)).clamp(0, 1)
-        value = t * conjugate - t.square() * norm / (4 * self.reg)
-        return torch.where(self.reg > 0, value, -torch.inf)
+        return self.penalty.best_bound(V, conjugate)
 
     def _repaired(self, V: Tensor, conjugate: Tensor) -> tuple[Tensor, Tensor]:
         sums = self.class_sums()[self.fold]  # (K, C, D + 1)
@@ -334,7 +332,7 @@ class Objective:
         other = reference.rows.to(V.device).transpose(1, 2) @ sums.to(V.device)
         mixed = (1 - theta) * V + theta * other
         conjugate = (1 - reference.theta) * conjugate + reference.theta * reference.conjugate
-        return self.penalised(mixed), conjugate
+        return self.penalty.without_bias(mixed), conjugate
 
     # ---------------------------------------------------------------- facts about the data
 
@@ -343,7 +341,8 @@ class Objective:
         if "class_sums" not in self._cache:
             n_folds = 1 if self.weights is None else self.weights.shape[0]
             whole = self.in_dtype(torch.float64)  # a proof rests on them, whatever the products' type
-            whole.reg, whole.fold = torch.ones(n_folds, dtype=torch.float64), torch.arange(n_folds)
+            whole.penalty = self.penalty.at(torch.ones(n_folds))
+            whole.fold = torch.arange(n_folds)
 
             def one_hot(S: Tensor, block: Block) -> Sequence[Tensor]:
                 index = self.y[block.start : block.stop].view(-1, 1, 1).expand(-1, S.shape[1], 1)
@@ -520,9 +519,3 @@ def _folded(
     weight = flat[:, :-1] * scale
     offset = flat[:, -1] - weight @ shift
     return weight.to(dtype), offset.to(dtype)
-
-
-def _checked_bias(bias: str) -> str:
-    if bias not in {"penalized", "free"}:
-        raise InputError("bias-unknown", f"bias is {bias!r}", mend='one of: "penalized", "free"')
-    return bias

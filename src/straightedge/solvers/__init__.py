@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 from straightedge.errors import InputError
 from straightedge.objective import Objective
 from straightedge.solvers.base import Solver
-from straightedge.solvers.dual_ascent import DualAscent, is_mild, suits_dual_ascent
+from straightedge.solvers.dual_ascent import DualAscent, is_mild
 from straightedge.solvers.hinge_alm import HingeALM
 from straightedge.solvers.hinge_path import HingePath
-from straightedge.solvers.interior_point import InteriorPoint, suits_interior_point
+from straightedge.solvers.interior_point import InteriorPoint
 from straightedge.solvers.lbfgs import WhitenedLBFGS
 
-SOLVERS: dict[str, Callable[..., Solver]] = {
+SOLVERS: dict[str, Any] = {
     "lbfgs": WhitenedLBFGS,
     "hinge_alm": HingeALM,
     "dual_ascent": DualAscent,
     "hinge_path": HingePath,
     "interior_point": InteriorPoint,
 }
-SEEDED = ("dual_ascent", "hinge_path")
 LEAST_ENTRIES = 10_000_000  # of X: below, loading the compiled loop takes longer than the fit
 
 __all__ = ["SOLVERS", "choose_solver"]
@@ -46,36 +45,24 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
             f"there is no solver called {name!r}",
             mend=f"one of: auto, {', '.join(SOLVERS)}",
         )
-    obstacle = _obstacle(name, objective)
+    kind = SOLVERS[name]
+    obstacle = kind.supports(objective)
     if obstacle:
-        raise InputError("solver-does-not-fit", obstacle, mend="use solver='auto'")
-    return SOLVERS[name](seed) if name in SEEDED else SOLVERS[name]()
+        raise InputError("solver-does-not-fit", f"{name} {obstacle}", mend="use solver='auto'")
+    solver: Solver = kind(seed=seed) if kind.seeded else kind()
+    return solver
 
 
 def _fastest(objective: Objective) -> str:
     """Return the solver for an objective; dual ascent pays where rows are many and hardly disturb one another."""
     if objective.loss.smooth:
         return "lbfgs"
-    if suits_interior_point(objective):
+    if InteriorPoint.supports(objective) is None:
         return "interior_point"
     entries = objective.rows.n_samples * objective.rows.n_features
     if entries < LEAST_ENTRIES:
         return "hinge_alm"
-    mildest = objective.select(objective.reg.argmax()[None].cpu())
+    mildest = objective.select(objective.penalty.curvature.argmax()[None])
     if not is_mild(mildest):
         return "hinge_alm"
     return "dual_ascent" if is_mild(objective) else "hinge_path"
-
-
-def _obstacle(name: str, objective: Objective) -> str:
-    """Return why a solver cannot solve an objective, or nothing."""
-    loss = objective.loss.name
-    if name == "lbfgs" and not objective.loss.smooth:
-        return f"lbfgs needs a smooth loss, and {loss} has kinks"
-    if name == "hinge_alm" and objective.loss.smooth:
-        return f"hinge_alm is for losses with kinks, and {loss} is smooth"
-    if name in SEEDED and not suits_dual_ascent(objective):
-        return f"{name} is for svm, a penalised bias, reg > 0 and rows in the CPU's memory, in one process"
-    if name == "interior_point" and not suits_interior_point(objective):
-        return f"interior_point is for small problems with kinks (loss {loss}), in one process"
-    return ""

@@ -90,12 +90,19 @@ class Solver(Protocol):
             `certify` must use before the configuration leaves; False if `Objective.evaluate(W)` proves it.
         refines: Whether a configuration exhausted in float32 is worth going on with in float64.
         one_thread: Whether what it does between passes is better done by one thread; see `rows.torch_threads`.
+        seeded: Whether it draws samples, and is made with a ``seed``.
     """
 
     name: str
     own_certificate: bool
     refines: bool
     one_thread: bool
+    seeded: bool
+
+    @classmethod
+    def supports(cls, objective: Objective) -> str | None:
+        """Return why it cannot solve an objective, as words to follow its name ("needs …"), or None."""
+        ...
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """Begin at W (K, C, D + 1), or at a point of the solver's choice; tol (K,) are the gaps asked for."""
@@ -148,6 +155,11 @@ class Solution:
     n_passes: Tensor
     seconds: float
     trace: list[TraceRow] = field(default_factory=list)
+
+
+def missing(*needs: tuple[bool, str]) -> str | None:
+    """Return "needs …" with the first of the (is there, what it is) needs that is not there, None if all are."""
+    return next((f"needs {what}" for there, what in needs if not there), None)
 
 
 def relative_gap(objective: Tensor, dual: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Objective
+from straightedge.solvers.base import missing
 from straightedge.solvers.hinge_products import adjoint, gather, row_weights, scores
 from straightedge.solvers.one_by_one import SAFE, Answer, OneByOne, OneHinge
 
@@ -43,6 +44,12 @@ class DualAscent(OneByOne):
     """
 
     name = "dual_ascent"
+    seeded = True
+
+    @classmethod
+    def supports(cls, objective: Objective) -> str | None:
+        """See `Solver.supports`."""
+        return needs_of_dual_ascent(objective)
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
@@ -81,9 +88,10 @@ class AscentFit(OneHinge):
 
     def __init__(self, objective: Objective, tol: float, b: Tensor, generator: torch.Generator) -> None:
         self.objective, self.tol, self.generator = objective, tol, generator
-        self.reg = float(objective.reg[0])
+        self.penalty = objective.penalty
+        self.stiffness = float(self.penalty.curvature[0])
         self.weights = row_weights(objective)
-        self.caps = self.weights / (2 * self.reg)  # K, one a row
+        self.caps = self.weights / self.stiffness
         self.alpha = (b[:, 0].to(torch.float64) * self.caps[:, None]).to(objective.dtype)
         self.norms = torch.zeros(0, dtype=torch.float64)
         self.changing = torch.ones(len(self.alpha), dtype=torch.bool)
@@ -122,7 +130,8 @@ class AscentFit(OneHinge):
             self.W = torch.zeros(self.objective.shape[1:], dtype=self.objective.dtype)
             return 0.0
         A = self.loss.to_scores(self.b, self.objective.y)
-        self.W = (adjoint(self.objective, A, self.weights) / (-2 * self.reg)).to(self.objective.dtype)
+        V = adjoint(self.objective, A, self.weights)
+        self.W = self.penalty.minimiser(V[None])[0].to(self.objective.dtype)
         return 0.5
 
     def advance(self) -> float:
@@ -154,14 +163,14 @@ class AscentFit(OneHinge):
         return slow or former <= 0 or (self.epochs >= 4 and self.epochs & (self.epochs - 1) == 0)
 
     def _dual_value(self) -> float:
-        penalty = self.reg * float(self.W.to(torch.float64).square().sum())
-        return 2 * self.reg * float(self.alpha.sum(dtype=torch.float64)) - penalty
+        gain = self.stiffness * float(self.alpha.sum(dtype=torch.float64))
+        return gain - float(self.penalty.value(self.W[None])[0])
 
     def _bounds(self) -> tuple[float, float]:
         """Return P and D at W, which is −V/(2 reg) of the dual variables; half a pass."""
         z = self.loss.margins(scores(self.objective, self.W), self.objective.y)
         mean = float((self.loss.support(z)[:, 0].to(torch.float64) * self.weights).sum())
-        return mean + self.reg * float(self.W.to(torch.float64).square().sum()), self._dual_value()
+        return mean + float(self.penalty.value(self.W[None])[0]), self._dual_value()
 
     def _order(self) -> Tensor:
         """Return the rows of this epoch in the order of their visits."""
@@ -251,21 +260,20 @@ def _mapped_rows(objective: Objective, index: Tensor, out: Tensor) -> Tensor:
     return out
 
 
-def suits_dual_ascent(objective: Objective) -> bool:
-    """Return whether dual coordinate ascent can solve this objective at all."""
-    return (
-        objective.loss.name == "svm"
-        and objective.bias == "penalized"
-        and objective.device.type == "cpu"
-        and objective.communicator.size == 1
-        and objective.rows.in_memory
-        and bool((objective.reg > 0).all())
+def needs_of_dual_ascent(objective: Objective) -> str | None:
+    """Return what is missing for dual coordinate ascent to solve this objective, or None."""
+    return missing(
+        (objective.loss.name == "svm", f"the loss svm, and this is {objective.loss.name}"),
+        (objective.penalty.uniform, "a ridge with a penalised bias"),
+        (bool(objective.penalty.bounds_below.all()), "reg > 0"),
+        (objective.device.type == "cpu" and objective.rows.in_memory, "rows in the CPU's memory"),
+        (objective.communicator.size == 1, "one process"),
     )
 
 
 def is_mild(objective: Objective) -> bool:
     """Return whether dual ascent suits, and is the faster one: rows hardly disturb one another."""
-    if not suits_dual_ascent(objective):
+    if DualAscent.supports(objective) is not None:
         return False
     return disturbance(objective) * max(2, objective.pool.workers) <= LARGEST_DISTURBANCE
 
@@ -281,4 +289,4 @@ def disturbance(objective: Objective, sample: int = 512) -> float:
     shape = len(index), objective.rows.n_features + 1
     rows = torch.empty(shape, dtype=objective.dtype, device=objective.device)
     mean = float(gather(objective, index, rows).square().sum(dim=1, dtype=torch.float64).mean())
-    return mean / (2 * max(float(objective.reg.min()), 1e-300) * objective.n_total)
+    return mean / (max(float(objective.penalty.curvature.min()), 1e-300) * objective.n_total)

@@ -158,12 +158,12 @@ class HingeALM(OneByOne):
     def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
         """See `Solver.restore`. Σ and its factor are computed anew: they depend on the data alone."""
         if "metric" in state:
-            kappa, reg, blunt_kappa, blunt_reg, products, sample = state["metric"].tolist()
+            kappa, reg, blunt_kappa, blunt_reg, products, sample = state["metric"]
             index = state["metric.index"].clone() if "metric.index" in state else None
             metric = self.metric = Metric(objective, index, int(sample))
             metric.products = int(products)
             if kappa > 0:
-                metric.fit(kappa, reg)
+                metric.fit(float(kappa), objective.penalty.at(reg[None]))
             if blunt_kappa > 0:
-                metric.blunt.fit(blunt_kappa, blunt_reg)
+                metric.blunt.fit(float(blunt_kappa), objective.penalty.at(blunt_reg[None]))
         return super().restore(objective, state, tol)

@@ -111,11 +111,6 @@ class HingeFit(OneHinge):
         return self.idle >= PATIENCE
 
     @property
-    def reg(self) -> float:
-        """Reg of the configuration."""
-        return float(self.objective.reg[0])
-
-    @property
     def fine(self) -> bool:
         """Whether the tolerance is one that steps of the dual would not reach."""
         return self.tol < FINE
@@ -191,11 +186,11 @@ class HingeFit(OneHinge):
 
     def _gradient_at(self, W: Tensor, V: Tensor) -> Tensor:
         """Return V + 2 reg W (C, D + 1), which is ∇f where V is of b at W, in the type of W."""
-        return (V + 2 * self.reg * self.objective.penalised(W.to(torch.float64))).to(W.dtype)
+        return (V + self.objective.penalty.gradient(W[None].to(torch.float64))[0]).to(W.dtype)
 
     def _distance(self, gradient: Tensor) -> float:
         """Return ‖V + 2 reg W‖²/(4 reg): what a lower bound is off by, beside the smoothing."""
-        return float(gradient.square().sum(dtype=torch.float64)) / (4 * self.reg)
+        return float(self.objective.penalty.distance(gradient[None])[0])
 
     def _take_dual(self, b: Tensor) -> Tensor:
         """Go on with other dual variables (N, 1, C); return their V. Most of them have not changed."""
@@ -213,7 +208,7 @@ class HingeFit(OneHinge):
 
     def _take(self, W: Tensor, z: Tensor, mean: float) -> None:
         """Keep W and its margins if, with this mean loss, it is the best so far."""
-        value = mean + self.reg * float(self.objective.square_norm(W[None])[0])
+        value = mean + float(self.objective.penalty.value(W[None])[0])
         if value < self.best_objective:
             self.best_objective, self.best_weight, self.best_margins = value, W.clone(), z
 
@@ -274,7 +269,7 @@ class HingeFit(OneHinge):
                 metric.renew(objective, hessian.index)
                 cost += hessian.cost / 2
             hessian.metric = metric.blunt
-            hessian.metric.fit(hessian.curvature / BLUNT, self.reg)
+            hessian.metric.fit(hessian.curvature / BLUNT, objective.penalty)
             direction, products = least_residual(hessian, residual, FORCING[min(step, 1)])
             metric.products += products
             W = W + direction
@@ -316,7 +311,7 @@ class HingeFit(OneHinge):
         hessian = Hessian.at(
             self.objective, self.metric, self.b, self.mu, self.weights, damping=self.damping, complete=last
         )
-        self.metric.fit(hessian.curvature, self.reg)
+        self.metric.fit(hessian.curvature, self.objective.penalty)
         direction, products = newton_direction(
             hessian, self.gradient, FINE_RESIDUAL if last else self.residual
         )

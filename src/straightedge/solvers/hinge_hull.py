@@ -80,10 +80,10 @@ class DualHull:
         return mixed
 
     def _best_shares(self) -> np.ndarray:
-        """Return shares ≥ 0 that sum to 1 and maximise Σ t c − ‖Σ t V‖²/(4 reg)."""
-        flat = torch.stack([self.objective.penalised(v).flatten() for v in self._V])
-        reg = max(float(self.objective.reg[0]), 1e-300)
-        quadratic = (flat @ flat.t()).cpu().numpy() / (4 * reg)
+        """Return shares ≥ 0 that sum to 1 and maximise Σ t c − R*(−Σ t V), R the quadratic penalty."""
+        V = self.objective.penalty.without_bias(torch.stack(self._V))
+        images = torch.cat([self.objective.penalty.minimiser(v[None]) for v in V])
+        quadratic = (-images.flatten(1) @ V.flatten(1).t()).cpu().numpy() / 2
         linear = np.array(self._conjugates)
         alone = linear - quadratic.diagonal()
         start = np.zeros(len(linear))

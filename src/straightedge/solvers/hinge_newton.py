@@ -28,6 +28,7 @@ from torch import Tensor
 from straightedge.kernels import gram_applied
 from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Block, Objective
+from straightedge.penalties import PenaltyTerm
 from straightedge.solvers.dual_ascent import disturbance
 from straightedge.solvers.hinge_maps import Tangent, margin_change
 from straightedge.solvers.hinge_pairs import Pairs
@@ -58,7 +59,7 @@ NEW_ROWS = 0.8  # of the rows: more that Σ has not seen, and it is made anew a 
 
 
 class Metric:
-    """M⁻¹ for M = κΣ + 2 reg I: Σ once, a factor whenever κ or reg have drifted.
+    """M⁻¹ for M = κΣ + R with R the penalty's Hessian: Σ once, a factor whenever κ or reg have drifted.
 
     Σ is of the rows that have curvature, where they are known, as on a path from the answer before; else of a
     sample of all rows, which is not the same: with it a hard problem takes half as many iterations again. So where
@@ -77,7 +78,7 @@ class Metric:
 
     def __init__(self, objective: Objective, index: Tensor | None = None, sample: int | None = None) -> None:
         self.dense = objective.rows.n_features + 1 <= LARGEST_DENSE
-        self.free_bias = objective.bias == "free"
+        self.penalty = objective.penalty
         self.pool = objective.pool
         self.sample = sample or 0
         if index is not None and self.dense:
@@ -121,23 +122,23 @@ class Metric:
         new = torch.tensor([float((~torch.isin(hessian.index, self.index)).sum())], dtype=torch.float64)
         return float(hessian.objective.communicator.all_reduce(new)) >= NEW_ROWS * n_rows
 
-    def fit(self, kappa: float, reg: float) -> None:
-        """Make the factor for (κ, reg), unless the one there is near enough."""
+    def fit(self, kappa: float, penalty: PenaltyTerm) -> None:
+        """Make the factor for κ and a penalty of one configuration, unless the one there is near enough."""
         kappa = max(kappa, 1e-3)
-        if self._serves(reg / kappa):
+        if self._serves(float(penalty.curvature[0]) / kappa):
             return
-        ridge = self._ridge(reg)
+        self.penalty = penalty
+        ridge = penalty.ridge(self.moment[0] if self.dense else self.moment)
         if self.dense:
             self._factor = _inverse_factor(_with_ridge(self.moment * kappa, ridge))
         else:
             self._factor = 1 / (kappa * self.moment + ridge).clamp_min(torch.finfo(ridge.dtype).tiny)
-        self.made_for = (kappa, reg)
+        self.made_for = (kappa, float(penalty.reg[0]))
 
     def _serves(self, ratio: float) -> bool:
-        """Tell whether the factor is near enough to that of reg/κ: its scale is of no matter."""
-        kappa, reg = self.made_for
-        smaller, larger = DRIFT
-        return kappa > 0 and ratio / smaller <= reg / kappa <= ratio * larger
+        """Tell whether the factor is near enough to that of curvature/κ: its scale is of no matter."""
+        kappa, smaller, larger = self.made_for[0], *DRIFT
+        return kappa > 0 and ratio / smaller <= float(self.penalty.curvature[0]) / kappa <= ratio * larger
 
     def solve(self, G: Tensor) -> Tensor:
         """Return M⁻¹ applied to each row of G (C, D + 1)."""
@@ -145,17 +146,9 @@ class Metric:
             return gram_applied(self._factor, G.to(self._factor.dtype), self.pool).to(G.dtype)
         return (G * self._factor).to(G.dtype)
 
-    def _ridge(self, reg: float) -> Tensor:
-        """Return (D + 1,) the diagonal of 2 reg I, without an unpenalised bias."""
-        ridge = torch.full((len(self.moment),), 2 * reg, dtype=self.moment.dtype, device=self.moment.device)
-        if self.free_bias:
-            ridge[-1] = 0.0
-        return ridge
-
     def times_moment(self, direction: Tensor, image: Tensor) -> Tensor:
         """Return Σ applied to each row of a direction (C, D + 1), from its image M Δ: without a product."""
-        kappa, reg = self.made_for
-        return (image - direction * self._ridge(reg).to(direction.dtype)) / kappa
+        return (image - self.penalty.times_hessian(direction[None])[0]) / self.made_for[0]
 
 
 @dataclass
@@ -236,7 +229,7 @@ class Hessian:
         product = self._seen(direction).to(direction.dtype)
         if self.rest is not None:
             product += self.rest * self.metric.times_moment(direction, image)
-        return product + 2 * float(self.objective.reg[0]) * self.objective.penalised(direction)
+        return product + self.objective.penalty.times_hessian(direction[None])[0]
 
     def moves(self, direction: Tensor) -> Tensor:
         """Return T J X̂Δ (n, 1, C) of the share's rows along a direction (C, D + 1)."""

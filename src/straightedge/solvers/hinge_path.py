@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from straightedge.objective import Objective
-from straightedge.solvers.dual_ascent import AscentFit, first_ascent, is_mild
+from straightedge.solvers.dual_ascent import AscentFit, first_ascent, is_mild, needs_of_dual_ascent
 from straightedge.solvers.hinge_alm import HingeALM
 from straightedge.solvers.one_by_one import Answer, DualFit
 
@@ -22,6 +22,12 @@ class HingePath(HingeALM):
     """
 
     name = "hinge_path"
+    seeded = True
+
+    @classmethod
+    def supports(cls, objective: Objective) -> str | None:
+        """See `Solver.supports`."""
+        return needs_of_dual_ascent(objective)
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()

@@ -62,10 +62,11 @@ class Span:
     def model(self) -> Model:
         """Return f as a function of the coordinates (m,): its gradient (m,) and generalised Hessian (m, m)."""
         objective, m = self.objective, len(self.changes)
-        reg, sum_ranks = float(objective.reg[0]), objective.communicator.all_reduce
-        X = torch.stack([objective.penalised(x.to(torch.float64)).flatten() for x, _ in self.changes])
-        quadratic = (2 * reg * X @ X.t()).cpu()
-        linear = (2 * reg * X @ objective.penalised(self.W.to(torch.float64)).flatten()).cpu()
+        sum_ranks = objective.communicator.all_reduce
+        directions = torch.stack([x.to(torch.float64) for x, _ in self.changes])
+        images = torch.stack([objective.penalty.times_hessian(x[None])[0] for x in directions]).flatten(1)
+        quadratic = (images @ directions.flatten(1).t()).cpu()
+        linear = (images @ self.W.to(torch.float64).flatten()).cpu()
         most = torch.stack(
             [self.weights @ d.square().sum(dim=(1, 2)).to(torch.float64) for _, d in self.changes]
         )

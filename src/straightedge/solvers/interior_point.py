@@ -22,8 +22,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHingeLoss
+from straightedge.losses.hinge import CrammerSingerLoss, OneVsRestHingeLoss
 from straightedge.objective import Objective
+from straightedge.solvers.base import missing
 from straightedge.solvers.hinge_maps import margin_change
 from straightedge.solvers.hinge_products import gather, row_weights
 from straightedge.solvers.one_by_one import Answer, OneByOne, OneHinge
@@ -39,6 +40,15 @@ class InteriorPoint(OneByOne):
     """The interior-point method for `svm`, `crammer_singer` and `one_vs_rest`, in one process."""
 
     name = "interior_point"
+
+    @classmethod
+    def supports(cls, objective: Objective) -> str | None:
+        """See `Solver.supports`."""
+        return super().supports(objective) or missing(
+            (objective.communicator.size == 1, "one process"),
+            (_is_small(objective), f"few rows and features; this loss is {objective.loss.name}"),
+            (bool(objective.penalty.bounds_below.all()), "reg > 0"),
+        )
 
     def first_fit(self, part: Objective, W: Tensor, last: Answer | None) -> InteriorFit:
         """See `OneByOne.first_fit`. Every configuration starts in the middle: a path ends at corners."""
@@ -74,7 +84,7 @@ class InteriorFit(OneHinge):
             torch.arange(n, device=device),
             torch.empty(n, objective.rows.n_features + 1, dtype=torch.float64, device=device),
         )
-        self.reg = float(objective.reg[0])
+        self.penalty = objective.penalty
         self.weights = row_weights(objective)[:, None]
         self.W = torch.zeros(objective.shape[1:], dtype=torch.float64, device=device)
         self.margins_used = self._used()
@@ -185,9 +195,9 @@ class InteriorFit(OneHinge):
         flat = H.permute(0, 2, 1, 3).reshape(C * width, C * width)
         if self.shared:
             flat -= self._shared_part(p)
-        penalty = self.objective.penalised(torch.full_like(self.W, 2 * self.reg)).flatten()
-        scale = float(flat.diagonal().mean()) + 2 * self.reg
-        flat.diagonal().add_(penalty + 1e-14 * scale)
+        ridge = self.penalty.ridge(self.W[0]).repeat(C)
+        scale = float(flat.diagonal().mean()) + float(self.penalty.curvature[0])
+        flat.diagonal().add_(ridge + 1e-14 * scale)
         factor, info = torch.linalg.cholesky_ex(flat)
         while int(info):
             flat.diagonal().add_(1e-12 * scale)
@@ -214,7 +224,7 @@ class InteriorFit(OneHinge):
     def _solve(self, factor: tuple[Tensor, Tensor], low: Tensor, high: Tensor) -> Step:
         """Return the step on which the products b u and (what b lacks) ξ change by ``low`` and ``high``."""
         H, p = factor
-        residual = 2 * self.reg * self.objective.penalised(self.W) + self._adjoint(self.inside)
+        residual = self.penalty.gradient(self.W[None])[0] + self._adjoint(self.inside)
         constant = self._db(p, torch.zeros_like(self.inside), low, high)[0]
         right = -(residual + self._adjoint(constant))
         dW = torch.cholesky_solve(right.flatten()[:, None], H).view_as(self.W)
@@ -252,7 +262,7 @@ class InteriorFit(OneHinge):
         before = (self.best_objective, self._bound)
         z = self._margins()
         mean = float((self.loss.support(z[:, None]) * self.weights).sum())
-        value = mean + self.reg * float(self.objective.square_norm(self.W[None])[0])
+        value = mean + float(self.penalty.value(self.W[None])[0])
         if value < self.best_objective:
             self.best_objective, self.best_weight = value, self.W
         conjugate = (self.inside * self.weights).sum()[None].cpu()
@@ -286,17 +296,13 @@ class InteriorFit(OneHinge):
         return fit
 
 
-def suits_interior_point(objective: Objective) -> bool:
-    """Return whether the problem is small enough to form H, and in one process."""
+def _is_small(objective: Objective) -> bool:
+    """Tell whether H can be formed: by its size, the rows' and the operations it takes."""
     _, C, width = objective.shape
     n = objective.rows.n_samples
     outer = C * C if isinstance(objective.loss, CrammerSingerLoss) else C
     return (
-        isinstance(objective.loss, HingeLoss)
-        and not objective.loss.smooth
-        and objective.communicator.size == 1
-        and C * width <= MOST_UNKNOWNS
+        C * width <= MOST_UNKNOWNS
         and n * width <= MOST_ENTRIES
         and 2.0 * n * outer * width * width <= MOST_WORK
-        and bool((objective.reg > 0).all())
     )

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from straightedge.objective import Evaluation, Objective
-from straightedge.solvers.base import Progress
+from straightedge.solvers.base import Progress, missing
 from straightedge.solvers.whitening import SAMPLE_ROWS, Whitening
 
 ARMIJO = 1e-4
@@ -44,11 +44,21 @@ class WhitenedLBFGS:
     own_certificate = False
     refines = True
     one_thread = False
+    seeded = False
 
     def __init__(self, memory: int = MEMORY, sample_rows: int = SAMPLE_ROWS) -> None:
         self.memory = memory
         self.sample_rows = sample_rows
         self.metric: Whitening | None = None
+
+    @classmethod
+    def supports(cls, objective: Objective) -> str | None:
+        """See `Solver.supports`."""
+        loss, penalty = objective.loss, objective.penalty.penalty
+        return missing(
+            (loss.smooth, f"a smooth loss, and {loss.name} has kinks"),
+            (penalty.smooth, f"a smooth penalty, and {penalty.name} has kinks"),
+        )
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. Starts at W = 0 by default, where P is known: log C for softmax."""

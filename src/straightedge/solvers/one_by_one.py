@@ -15,7 +15,7 @@ from torch import Tensor
 
 from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Block, Objective
-from straightedge.solvers.base import Progress, state_under
+from straightedge.solvers.base import Progress, missing, state_under
 
 SAFE = 0.98  # of the tolerance: a gap below this is proven again, in float64
 ROUNDING = 2e-6  # of P: what sums of float32 products may be off by
@@ -140,6 +140,19 @@ class OneByOne:
     own_certificate = True
     refines = True
     one_thread = False
+    seeded = False
+
+    @classmethod
+    def supports(cls, objective: Objective) -> str | None:
+        """See `Solver.supports`."""
+        loss, penalty = objective.loss, objective.penalty
+        return missing(
+            (
+                isinstance(loss, HingeLoss) and not loss.smooth,
+                f"a piecewise-linear loss, and {loss.name} is not",
+            ),
+            (penalty.quadratic, f"a quadratic penalty, and {penalty.penalty.name} is not"),
+        )
 
     def __init__(self) -> None:
         self.fit: DualFit | None = None
@@ -192,10 +205,8 @@ class OneByOne:
     def _begin(self) -> DualFit:
         """Take up the next configuration: the largest reg of the first fold that is left."""
         objective = self.objective
-        order = sorted(
-            range(objective.n_configs), key=lambda k: (int(objective.fold[k]), -float(objective.reg[k]))
-        )
-        self.current = order[0]
+        fold, reg = objective.fold.tolist(), objective.reg.tolist()
+        self.current = max((k for k in range(len(fold)) if fold[k] == min(fold)), key=reg.__getitem__)
         part = objective.select(torch.tensor([self.current]))
         last = self.answers[-1] if self.answers else None
         W = self.W[self.current]
@@ -281,7 +292,7 @@ def proven(objective: Objective, W: Tensor, b: Tensor) -> tuple[float, float]:
         return value, conjugate
 
     sums, V = objective.sweep(W[None], score_function)
-    value = sums[0] + objective.reg * objective.square_norm(W[None])
+    value = sums[0] + objective.penalty.value(W[None])
     return float(value[0]), float(objective.dual_value(V, sums[1])[0])
 
 

@@ -21,7 +21,7 @@ from straightedge.distributed import guarded_sum
 from straightedge.errors import InputError
 from straightedge.objective import Objective
 from straightedge.rows import STOP_REQUESTED
-from straightedge.solvers.base import Progress
+from straightedge.solvers.base import Progress, missing
 
 FEWEST_EPOCHS, FEWEST_BATCHES = 8, 2000  # of a run whose length was not asked for
 MOST_EVALUATIONS = 25
@@ -29,7 +29,7 @@ SCHEDULES = ("constant", "cosine", "linear")
 
 
 class MinibatchSGD:
-    """W ← W − η (X̂_bᵀA_b/n + 2 reg W) on random batches, for K configurations.
+    """W ← W − η (X̂_bᵀA_b/n + reg ∇R(W)) on random batches, for K configurations.
 
     Args:
         learning_rate: η > 0, one value or one for each configuration. None picks 0.1 divided by the mean
@@ -46,6 +46,7 @@ class MinibatchSGD:
     own_certificate = False
     refines = False
     one_thread = False
+    seeded = True
 
     def __init__(
         self,
@@ -72,6 +73,16 @@ class MinibatchSGD:
         self.batch_size, self.asked_epochs = batch_size, epochs
         self.momentum, self.schedule, self.seed = momentum, schedule, seed
 
+    @classmethod
+    def supports(cls, objective: Objective) -> str | None:
+        """See `Solver.supports`."""
+        folds = objective.weights is not None and objective.weights.shape[0] > 1
+        penalty = objective.penalty.penalty
+        return missing(
+            (not folds, "the same batches for all heads: no folds"),
+            (penalty.smooth, f"a smooth penalty, and {penalty.name} has kinks"),
+        )
+
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. Starts at small random weights, as the course does, unless W is given."""
         self._prepare(objective)
@@ -83,16 +94,15 @@ class MinibatchSGD:
         return self._evaluate()
 
     def _prepare(self, objective: Objective) -> None:
-        if objective.weights is not None and objective.weights.shape[0] > 1:
-            raise InputError(
-                "solver-does-not-fit",
-                "sgd draws the same batches for all heads: no folds",
-                mend="solver='auto'",
-            )
+        obstacle = self.supports(objective)
+        if obstacle:
+            raise InputError("solver-does-not-fit", f"sgd {obstacle}", mend="solver='auto'")
         self.objective = objective
         enough = -(-FEWEST_BATCHES * self.batch_size // objective.n_total)
         self.epochs = self.asked_epochs or max(FEWEST_EPOCHS, enough)
-        K = objective.n_configs
+        K, _, width = objective.shape
+        zeros = torch.zeros(K, 1, width, dtype=objective.dtype, device=objective.device)
+        self._hessian = objective.penalty.hessian_diagonal(zeros)
         if not len(self.rates):
             self.rates = torch.full((K,), self._natural_rate(), dtype=torch.float64)
         elif len(self.rates) == 1:
@@ -159,24 +169,29 @@ class MinibatchSGD:
         return 1 - done if self.schedule == "linear" else 1.0
 
     def _update(self, index: Tensor, buffer: Tensor, decay: float) -> None:
-        """W ← W + v, v ← momentum v − η (X̂_bᵀA_b/n + 2 reg W), for every head at its own η."""
+        """W ← W + v, v ← momentum v − η (X̂_bᵀA_b/n + reg ∇R(W)), for every head at its own η."""
         objective = self.objective
         K, C, width = objective.shape
         rates = decay * self.rates
-        shrink = (1 - 2 * rates * objective.reg).to(self.W)[:, None, None]
         if objective.communicator.size > 1:
-            self._update_together(index, buffer, rates.to(self.W), shrink)
+            self._update_together(index, buffer, rates)
             return
         A, rows = self._score_gradient(index, buffer, rates)
         if self.momentum:
-            self.velocity.mul_(self.momentum).sub_((1 - shrink) * objective.penalised(self.W))
+            self.velocity.mul_(self.momentum).sub_(self._decrease(rates))
             self.velocity.view(K * C, width).addmm_(A.t(), rows)
             self.W += self.velocity
-        else:  # W ← (1 − 2 η reg) W − η X̂ᵀA/n, in two sweeps over W
-            (self.W if objective.bias == "penalized" else self.W[..., :-1]).mul_(shrink)
+        elif objective.penalty.quadratic:  # W ← (1 − η H) W − η X̂ᵀA/n, in two sweeps over W
+            self.W.mul_(1 - rates.to(self.W)[:, None, None] * self._hessian)
             self.W.view(K * C, width).addmm_(A.t(), rows)
+        else:
+            self.W.sub_(self._decrease(rates)).view(K * C, width).addmm_(A.t(), rows)
 
-    def _update_together(self, index: Tensor, buffer: Tensor, rates: Tensor, shrink: Tensor) -> None:
+    def _decrease(self, rates: Tensor) -> Tensor:
+        """Return η times the penalty's gradient."""
+        return rates.to(self.W)[:, None, None] * self.objective.penalty.gradient(self.W)
+
+    def _update_together(self, index: Tensor, buffer: Tensor, rates: Tensor) -> None:
         """Do as `_update` with a batch that every rank has drawn its part of."""
         shape = self.objective.shape
 
@@ -185,7 +200,7 @@ class MinibatchSGD:
             return (A.t() @ rows).view(shape)
 
         change = self._mean(own, shape)
-        self.velocity.mul_(self.momentum).sub_((1 - shrink) * self.objective.penalised(self.W)).add_(change)
+        self.velocity.mul_(self.momentum).sub_(self._decrease(rates)).add_(change)
         self.W += self.velocity
 
     def _score_gradient(self, index: Tensor, buffer: Tensor, rates: Tensor) -> tuple[Tensor, Tensor]:
@@ -218,6 +233,7 @@ class MinibatchSGD:
         self.objective = self.objective.select(positions)
         device = positions.to(self.W.device)
         self.W, self.velocity, self.rates = self.W[device], self.velocity[device], self.rates[positions]
+        self._hessian = self._hessian[device]
 
     def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `Solver.certify`; the loop evaluates W itself, since `own_certificate` is False."""

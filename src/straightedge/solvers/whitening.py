@@ -125,19 +125,16 @@ class Whitening:
     ) -> None:
         self.centres = _decades(objective.reg) if centres is None else centres
         self.pool = objective.pool
-        width = objective.rows.n_features + 1
-        self.dense = width <= LARGEST_DENSE
+        self.dense = objective.rows.n_features + 1 <= LARGEST_DENSE
         self._factors: dict[float, Tensor] = {}
         rough = in_rough_dtype(objective)
-        moment = second_moment(rough, sample_rows) if self.dense else _diagonal_moment(rough)
+        moment = second_moment(rough, sample_rows) if self.dense else _diagonal_moment(rough)[None]
         for reg in sorted(set(self.centres.tolist())):
-            ridge = torch.full((width,), 2 * reg, dtype=moment.dtype, device=moment.device)
-            if objective.bias == "free":
-                ridge[-1] = 0.0
+            ridge = objective.penalty.at(torch.tensor([reg], dtype=torch.float64)).ridge(moment[0])
             if self.dense:
                 self._factors[reg] = _inverse_factor(_with_ridge(moment * kappa, ridge))
             else:
-                self._factors[reg] = 1 / (kappa * moment + ridge).clamp_min(torch.finfo(moment.dtype).tiny)
+                self._factors[reg] = 1 / (kappa * moment[0] + ridge).clamp_min(torch.finfo(moment.dtype).tiny)
 
     def solve(self, G: Tensor) -> Tensor:
         """Return M⁻¹ applied to each row of G (K, C, D + 1)."""
@@ -156,13 +153,13 @@ class Whitening:
         self._factors = {reg: factor for reg, factor in self._factors.items() if reg in used}
 
 
-def _decades(reg: Tensor) -> Tensor:
-    """Return for each reg (K,) the geometric mean of its group: neighbours within `SHARED_DECADE`."""
-    centres = torch.empty_like(reg)
+def _decades(strength: Tensor) -> Tensor:
+    """Return for each strength (K,) the geometric mean of its group: neighbours within `SHARED_DECADE`."""
+    centres = torch.empty_like(strength)
     group: list[int] = []
-    for k in [*reg.argsort().tolist(), -1]:
-        if k < 0 or (group and float(reg[k]) > SHARED_DECADE * float(reg[group[0]]) * (1 + 1e-9)):
-            centres[group] = reg[group].clamp_min(1e-300).log().mean().exp()
+    for k in [*strength.argsort().tolist(), -1]:
+        if k < 0 or (group and float(strength[k] / strength[group[0]]) > SHARED_DECADE * (1 + 1e-9)):
+            centres[group] = strength[group].clamp_min(1e-300).log().mean().exp()
             group = []
         group.append(k)
     return centres
