@@ -60,7 +60,7 @@ def test_every_solver_certifies_every_loss_it_fits_or_says_what_is_missing(name,
 
 def test_an_unknown_solver_is_refused():
     with pytest.raises(InputError, match="lbfgs") as caught:
-        choose_solver("newton", digits([0.1]))
+        choose_solver("simplex", digits([0.1]))
     assert caught.value.code == "solver-unknown"
 
 
@@ -172,7 +172,7 @@ def test_ctrl_c_in_a_block_returns_within_it(block):
             return super().block(start, stop, buffer)
 
     X, y = load_digits(return_X_y=True)
-    settings = FitSettings(workers=1, tol=1e-7)
+    settings = FitSettings(workers=1, tol=1e-7, solver="lbfgs")  # newton reads the rows once
     objective = build_objective(Pressed(X), torch.as_tensor(y), 10, [1.0], settings)
     objective.block_rows = 256
     found = solve(objective, settings)
@@ -194,7 +194,7 @@ def test_ctrl_c_in_a_block_returns_within_it(block):
     ],
 )
 def test_messages_can_be_read(limit, status, words):
-    found = solve(digits([1.0]), FitSettings(**{"tol": 1e-8, "workers": 1, **limit}))
+    found = solve(digits([1.0]), FitSettings(**{"tol": 1e-8, "workers": 1, "solver": "lbfgs", **limit}))
     assert found.status == [status]
     assert re.search(words, found.message[0]), found.message
     assert (status is Status.CERTIFIED) == found.message[0].startswith("certified")

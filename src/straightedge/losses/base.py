@@ -21,6 +21,8 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from straightedge.losses.second_order import SecondOrder
+
 
 def largest_loss(dtype: torch.dtype) -> float:
     """Return the value at which a loss is cut off: beyond every sensible score, and sums of 1e8 stay finite."""
@@ -48,12 +50,14 @@ class Loss(Protocol):
     Attributes:
         name: The word for it on the command line and in files.
         smooth: Whether the gradient is Lipschitz, so that a quasi-Newton method converges on it.
+        second_order: What Newton's method asks of it; None where it does not say.
         curvature: An upper estimate κ of the mean curvature of ℓ along one score; the whitening metric is
             κ XᵀX/N + 2 reg I.
     """
 
     name: ClassVar[str]
     smooth: ClassVar[bool]
+    second_order: ClassVar[SecondOrder | None]
 
     def curvature(self, n_classes: int) -> float:
         """Return κ for ``n_classes`` classes."""

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from straightedge.losses.base import DualReference, largest_loss
+from straightedge.losses.second_order import SecondOrder, SquaredHingeSecondOrder
 
 
 def _index(S: Tensor, y: Tensor) -> Tensor:
@@ -36,6 +37,7 @@ class HingeLoss:
 
     name: ClassVar[str] = "svm"
     smooth: ClassVar[bool] = False
+    second_order: ClassVar[SecondOrder | None] = None
 
     def curvature(self, n_classes: int) -> float:
         """Return 1: the curvature of the hinge smoothed at μ = 1; solvers divide by their own μ."""
@@ -173,6 +175,7 @@ class SquaredHingeLoss(HingeLoss):
 
     name: ClassVar[str] = "squared_hinge"
     smooth: ClassVar[bool] = True
+    second_order: ClassVar[SecondOrder | None] = SquaredHingeSecondOrder()
 
     def curvature(self, n_classes: int) -> float:
         """Return 2: the second derivative of z² where the margin is positive."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from straightedge.losses.base import DualReference, largest_loss
+from straightedge.losses.second_order import SecondOrder, SoftmaxSecondOrder
 
 
 class SoftmaxLoss:
@@ -24,6 +25,7 @@ class SoftmaxLoss:
 
     name: ClassVar[str] = "softmax"
     smooth: ClassVar[bool] = True
+    second_order: ClassVar[SecondOrder | None] = SoftmaxSecondOrder()
 
     def curvature(self, n_classes: int) -> float:
         """Return 1/C: p(1 − p) of a row that is undecided, less for every other."""

@@ -12,8 +12,10 @@ from straightedge.solvers.hinge_alm import HingeALM
 from straightedge.solvers.hinge_path import HingePath
 from straightedge.solvers.interior_point import InteriorPoint
 from straightedge.solvers.lbfgs import WhitenedLBFGS
+from straightedge.solvers.newton import Newton, suits_newton
 
 SOLVERS: dict[str, Any] = {
+    "newton": Newton,
     "lbfgs": WhitenedLBFGS,
     "hinge_alm": HingeALM,
     "dual_ascent": DualAscent,
@@ -29,8 +31,9 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
     """Return a fresh solver for an objective.
 
     Args:
-        name: "auto" (L-BFGS for smooth losses; for the hinges the interior point where the problem is small, dual
-            ascent where ρ is, else the augmented Lagrangian; both along a path that needs both) or a name.
+        name: "auto" (for smooth losses Newton where a step takes little work, else L-BFGS; for the hinges the
+            interior point where the problem is small, dual ascent where ρ is, else the augmented Lagrangian; both
+            along a path that needs both) or a name.
         objective: What it will solve.
         seed: For solvers that draw samples.
 
@@ -56,7 +59,7 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
 def _fastest(objective: Objective) -> str:
     """Return the solver for an objective; dual ascent pays where rows are many and hardly disturb one another."""
     if objective.loss.smooth:
-        return "lbfgs"
+        return "newton" if suits_newton(objective) else "lbfgs"
     if InteriorPoint.supports(objective) is None:
         return "interior_point"
     entries = objective.rows.n_samples * objective.rows.n_features

@@ -1,0 +1,131 @@
+"""Newton's direction by preconditioned conjugate gradients, products in float32: for many unknowns.
+
+The preconditioner is one weighted Gram for all classes, Xᵀ diag(w_i b_i) X + diag(h) with b_i the mean curvature
+of a row over its classes. It serves until products have cost as much as another would.
+
+References:
+    Dembo, Eisenstat and Steihaug, "Inexact Newton methods", SIAM J. Numer. Anal. 19, 1982 (forcing terms).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import lapack
+
+from straightedge.solvers.newton.problem import Point, SmoothProblem
+
+
+@dataclass
+class GramPreconditioner:
+    """M = Xᵀ diag(w b) X + diag(h) at a point, factored in float32 after scaling to unit diagonal.
+
+    Attributes:
+        W: (C, D) where the curvature was taken.
+        factor: (D, D) float32 Cholesky factor.
+        scale: (D,) float32, 1/√diagonal.
+    """
+
+    W: np.ndarray
+    factor: np.ndarray
+    scale: np.ndarray
+
+    def solve(self, R: np.ndarray) -> np.ndarray:
+        """Return M⁻¹ r for each row of R (c, D), float64."""
+        right = np.asfortranarray((R * self.scale).T, dtype=np.float32)
+        solution, _ = lapack.spotrs(self.factor, right, lower=True, overwrite_b=True)
+        found: np.ndarray = solution.T.astype(np.float64) * self.scale
+        return found
+
+
+def gram_preconditioner(problem: SmoothProblem, point: Point) -> GramPreconditioner:
+    """Return the preconditioner at a point."""
+    root = np.sqrt(problem.weights * point.terms.mean_diagonal()).astype(np.float32)
+    bent = problem.table.single * root[:, None]
+    gram = bent.T @ bent
+    own = problem.ridge
+    diagonal = gram.diagonal().astype(np.float64) + own
+    scale = 1 / np.sqrt(np.maximum(diagonal, 1e-30))
+    gram *= (scale[:, None] * scale).astype(np.float32)
+    ridge = np.maximum(own * scale * scale, 1e-6)  # float32 keeps no smaller eigenvalue of a unit diagonal
+    gram.flat[:: len(gram) + 1] = 1.0 + np.where(ridge > 1e-6, 0.0, 1e-6)
+    return GramPreconditioner(point.W, _factor(gram), scale)
+
+
+def _factor(matrix: np.ndarray) -> np.ndarray:
+    """Return the lower Cholesky factor (float32) of a matrix with unit diagonal, raised until it has one."""
+    ridge = 1e-6
+    while True:
+        factor, failed = lapack.spotrf(matrix.T, lower=True, clean=False)
+        if not failed:
+            found: np.ndarray = factor
+            return found
+        matrix.flat[:: len(matrix) + 1] += ridge
+        ridge *= 10
+
+
+def cg_direction(
+    problem: SmoothProblem,
+    point: Point,
+    preconditioner: GramPreconditioner,
+    goal: float,
+    most: int,
+    *,
+    double: bool = False,
+) -> tuple[np.ndarray, int]:
+    """Return a direction (C, D) and the number of products with H it took.
+
+    Args:
+        problem: The problem.
+        point: Where the step starts.
+        preconditioner: Made there or at an earlier point.
+        goal: The direction is good when what is left of the gradient is worth at most this gap.
+        most: Products after which it is good enough.
+        double: Products in float64.
+    """
+    # classes stay as they are where they are many: the basis would cost as much as a product
+    Q, product = _basis(problem), _product(problem, point, double)
+    residual = -(Q.T @ point.gradient)
+    direction = np.zeros_like(residual)
+    natural = preconditioner.solve(residual)
+    search, strength = natural, float(np.vdot(residual, natural))
+    n_products = 0
+    while True:
+        problem.check()
+        n_products += 1
+        bent = product(search)
+        length = strength / float(np.vdot(search, bent))
+        direction += length * search
+        residual -= length * bent
+        if problem.gap_of(residual) <= goal or n_products >= most:
+            return problem.centred(
+                Q @ direction
+            ), n_products  # rounding in float32 leaves the space of the optimum
+        natural = preconditioner.solve(residual)
+        former, strength = strength, float(np.vdot(residual, natural))
+        search = natural + (strength / former) * search
+
+
+def _basis(problem: SmoothProblem) -> np.ndarray:
+    C = len(problem.basis)
+    return problem.basis if C == 2 else np.eye(C)
+
+
+def _product(problem: SmoothProblem, point: Point, double: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function U ↦ H U for (c, D) float64, with products of rows in float32 or float64."""
+    X, terms = (problem.table.double, point.terms) if double else (problem.table.single, point.terms.single())
+    weights, Q = problem.weights.astype(X.dtype), _basis(problem).astype(X.dtype)
+    own = problem.ridge
+    plain = Q.shape[0] == Q.shape[1]
+
+    def product(U: np.ndarray) -> np.ndarray:
+        narrow = U.astype(X.dtype)
+        bent = terms.product((narrow if plain else Q @ narrow) @ X.T)
+        bent *= weights
+        back = bent @ X
+        found: np.ndarray = (back if plain else Q.T @ back).astype(np.float64) + own * U
+        return found
+
+    return product

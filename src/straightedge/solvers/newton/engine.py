@@ -1,0 +1,112 @@
+"""Newton's method for one configuration: a step from a point to a better one, by the direction that is cheaper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from straightedge.solvers.newton.conjugate import GramPreconditioner, cg_direction, gram_preconditioner
+from straightedge.solvers.newton.exact import exact_direction
+from straightedge.solvers.newton.linesearch import step_length
+from straightedge.solvers.newton.problem import Point, SmoothProblem
+from straightedge.solvers.newton.work import CHEAP, Size
+
+FORCING = 0.1  # CG leaves this share of the gradient: each step then gains two digits of the gap
+FORCING_FAR = 0.2  # the same where the gap is over FAR of P
+FAR = 1e-2
+SHARE_OF_GOAL = 0.3  # of the gap asked for, that CG may leave
+MOST_PRODUCTS = 300  # of conjugate gradients in one step; what they leave is the next step's
+PATIENCE = 2  # an exact solution takes about ten Hessians: conjugate gradients that are slow lose little
+LARGEST_HESSIAN = 3000  # unknowns: 72 MB
+STILL = 1e-14  # relative decrease of P below which a step has gained nothing
+LONGEST_WAIT = 3  # steps that gain nothing before float64 has no more to give
+SHARPEST = 8  # steps that a cheap problem may take beyond the gap asked for
+
+
+@dataclass
+class Engine:
+    """The state of one configuration.
+
+    Attributes:
+        problem: What is minimised.
+        size: Its size.
+        tol: Relative gap asked for.
+        point: Where it is: the best point so far.
+        waited: Steps in a row that gained nothing.
+        spent: Work on products since the preconditioner was made.
+        all_spent: Work on products so far.
+        double: Whether products are float64's, since float32's no longer lead to a smaller gradient.
+        preconditioner: Of conjugate gradients; None before the first step.
+    """
+
+    problem: SmoothProblem
+    size: Size
+    tol: float
+    point: Point
+    waited: int = 0
+    spent: float = 0.0
+    all_spent: float = 0.0
+    double: bool = False
+    preconditioner: GramPreconditioner | None = field(default=None)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether float64 has no more to give."""
+        return self.waited >= LONGEST_WAIT
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the whole Hessian is cheaper than conjugate gradients, or they have cost PATIENCE Hessians."""
+        fits = self.size.c * self.size.D <= LARGEST_HESSIAN
+        return fits and (
+            self.size.exact <= self.size.conjugate or self.all_spent > PATIENCE * self.size.exact
+        )
+
+    def step(self) -> float:
+        """Take a step, and cheap ones beyond the gap asked for; return the passes over the rows they took."""
+        passes = self._step()
+        if self.is_exact and self.size.exact <= CHEAP:
+            for _ in range(SHARPEST):
+                if self.exhausted or not self._is_done():
+                    break
+                passes += self._step()
+        return passes
+
+    def _is_done(self) -> bool:
+        return self.point.gap <= self.tol * self.point.value
+
+    def _step(self) -> float:
+        direction, passes = self._direction()
+        length = step_length(self.problem, self.point, direction)
+        self._take(self.problem.at(self.point.W + length * direction))
+        return passes + 2.0  # the Hessian's reading, the search's product, and value and gradient
+
+    def _direction(self) -> tuple[np.ndarray, float]:
+        if self.is_exact:
+            return exact_direction(self.problem, self.point), 0.0
+        if self.preconditioner is None or self.spent > self.size.gram:
+            self.preconditioner, self.spent = gram_preconditioner(self.problem, self.point), 0.0
+        direction, n = cg_direction(
+            self.problem, self.point, self.preconditioner, self._goal(), MOST_PRODUCTS, double=self.double
+        )
+        self.spent += n * self.size.product
+        self.all_spent += n * self.size.product
+        return direction, float(n)
+
+    def _goal(self) -> float:
+        """Return the gap that conjugate gradients may leave."""
+        value, gap = self.point.value, self.point.gap
+        forcing = FORCING_FAR if gap > FAR * value else FORCING
+        return min(max(SHARE_OF_GOAL * self.tol * value, forcing**2 * gap), gap / 4)
+
+    def _take(self, new: Point) -> None:
+        """Go to a new point where it is better: lower, or as low with a smaller gradient."""
+        old = self.point
+        fall, noise = old.value - new.value, STILL * abs(old.value)
+        flatter = new.gap < old.gap
+        gains = fall > noise or new.gap < 0.5 * old.gap
+        self.waited = 0 if gains else self.waited + 1
+        self.double |= new.gap > old.gap / 2 and new.gap < FAR * abs(new.value)
+        if fall > noise or (fall >= -noise and flatter):
+            self.point = new

@@ -1,0 +1,51 @@
+"""Exact search along a direction: scores move on a line, so that no trial reads the rows again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from straightedge.solvers.newton.problem import Point, SmoothProblem
+
+FLAT = 0.1  # the search ends where the slope is this share of its start: Newton's quadratic convergence survives it
+LONGEST = 12  # trials; each halves the bracket at worst
+
+
+def step_length(problem: SmoothProblem, point: Point, direction: np.ndarray) -> float:
+    """Return t with |φ′(t)| ≤ FLAT |φ′(0)|, φ(t) = P(W + t d), by Newton's method inside a bracket.
+
+    Args:
+        problem: The problem.
+        point: Where the search starts.
+        direction: (C, D), a direction of descent.
+    """
+    moves = problem.scores(direction)
+    own = _penalty_slopes(problem, point, direction)
+    slope0 = abs(float(np.vdot(point.gradient, direction)))
+    t, low, high = 1.0, 0.0, np.inf
+    for _ in range(LONGEST):
+        terms = problem.loss.at(point.S + t * moves, problem.y)
+        slope = _weighted(problem, terms.gradient, moves) + own[0] + t * own[1]
+        if abs(slope) <= FLAT * slope0:
+            break
+        bend = _weighted(problem, terms.product(moves), moves) + own[1]
+        low, high = (low, t) if slope > 0 else (t, high)
+        t = _inside(t - slope / bend if bend > 0 else np.nan, low, high)
+    return t
+
+
+def _penalty_slopes(problem: SmoothProblem, point: Point, direction: np.ndarray) -> tuple[float, float]:
+    """Return the penalty's slope at t = 0 and its second derivative along the direction."""
+    seen = problem.ridge * direction
+    return float(np.vdot(seen, point.W)), float(np.vdot(seen, direction))
+
+
+def _weighted(problem: SmoothProblem, A: np.ndarray, T: np.ndarray) -> float:
+    """Return Σ w_i ⟨a_i, t_i⟩ for columns a_i, t_i."""
+    return float(np.einsum("jn,jn->n", A, T) @ problem.weights)
+
+
+def _inside(guess: float, low: float, high: float) -> float:
+    """Return Newton's guess where it lies in the bracket and not far out, else a point that halves or doubles."""
+    if low < guess < high and guess < 4 * max(low, 1.0):
+        return guess
+    return (low + high) / 2 if np.isfinite(high) else 2 * max(low, 0.5)

@@ -1,0 +1,136 @@
+"""A smooth problem on arrays: P(W) = Σ w_i ℓ(W x_i, y_i) + ½ Σ h_d W_cd², and all that one point of it says.
+
+Nothing here knows where rows came from: X is a float64 table with its constant column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from straightedge.losses.second_order import RowTerms, SecondOrder
+
+
+def contrasts(n_classes: int) -> np.ndarray:
+    """Return an orthonormal basis (C, C − 1) of the vectors whose entries sum to 0 (Helmert's).
+
+    A loss that does not see a number added to all scores has its optimum in this space, where ‖QU‖ = ‖U‖: two
+    classes become one column, and the Hessian loses the direction along which only the penalty bends.
+    """
+    basis = np.zeros((n_classes, n_classes - 1))
+    for j in range(1, n_classes):
+        basis[:j, j - 1] = -1.0
+        basis[j, j - 1] = j
+    normed: np.ndarray = basis / np.sqrt((basis * basis).sum(axis=0))
+    return normed
+
+
+@dataclass
+class Table:
+    """Mapped rows, with their float32 copy made when it is first asked for.
+
+    Attributes:
+        double: (N, D) float64, the constant column among the columns.
+    """
+
+    double: np.ndarray
+
+    @cached_property
+    def single(self) -> np.ndarray:
+        """The same in float32, for products whose rounding does not matter."""
+        return self.double.astype(np.float32)
+
+
+@dataclass
+class SmoothProblem:
+    """One configuration's problem.
+
+    Attributes:
+        table: N mapped rows of D columns.
+        y: (N,) int64 labels in [0, C).
+        weights: (N,) float64 ≥ 0, sum 1.
+        ridge: (D,) float64, the penalty's Hessian h: 2 reg for a plain ridge, 0 for a free bias.
+        loss: The loss to second order.
+        basis: (C, c) float64, the basis Q of the space that holds the optimum's classes: contrasts, or I.
+        check: Called between products; raises KeyboardInterrupt where the user asked to stop.
+    """
+
+    table: Table
+    y: np.ndarray
+    weights: np.ndarray
+    ridge: np.ndarray
+    loss: SecondOrder
+    basis: np.ndarray
+    check: Callable[[], None] = lambda: None
+
+    def scores(self, W: np.ndarray) -> np.ndarray:
+        """Return W xᵢ for every row, (C, N), for W (C, D)."""
+        found: np.ndarray = W @ self.table.double.T
+        return found
+
+    def at(self, W: np.ndarray) -> Point:
+        """Return all that is known at W (C, D), from scores computed afresh."""
+        S = self.scores(W)
+        terms = self.loss.at(S, self.y)
+        V = (terms.gradient * self.weights) @ self.table.double
+        pull = self.ridge * W
+        mean_loss = float(self.weights @ terms.value)
+        value = mean_loss + float(np.vdot(pull, W)) / 2
+        return Point(W, S, terms, mean_loss, value, V, V + pull, self.gap_of(V + pull))
+
+    @cached_property
+    def measure(self) -> np.ndarray:
+        """The ridge, with a free bias counted as if it were penalised: what a gradient there costs a bound."""
+        return np.where(self.ridge > 0, self.ridge, self.ridge.max())
+
+    def gap_of(self, residual: np.ndarray) -> float:
+        """Return ½ Σ r²/h for a gradient or a residual r (c, D): by how much P can be above its minimum."""
+        return float((residual * residual / self.measure).sum()) / 2
+
+    def centred(self, W: np.ndarray) -> np.ndarray:
+        """Return W (C, D) without what the loss does not see: nothing is lost, and the penalty is less."""
+        return W - W.mean(axis=0) if self.basis.shape[1] < len(self.basis) else W
+
+    def zero(self) -> np.ndarray:
+        """Return W = 0 (C, D)."""
+        return np.zeros((len(self.basis), self.table.double.shape[1]))
+
+
+@dataclass
+class Point:
+    """What is known at a W.
+
+    Attributes:
+        W: (C, D).
+        S: (C, N), its scores.
+        terms: The loss of each row and its derivatives.
+        mean_loss: Σ w_i ℓ_i.
+        value: P(W).
+        V: (C, D), Σ w_i a_i x_iᵀ: the data's part of the gradient.
+        gradient: (C, D), ∇P(W).
+        gap: ½ Σ ∇P²/h: P(W) − min P is no larger where every column is penalised.
+    """
+
+    W: np.ndarray
+    S: np.ndarray
+    terms: RowTerms
+    mean_loss: float
+    value: float
+    V: np.ndarray
+    gradient: np.ndarray
+    gap: float
+
+    def bound(self, ridge: np.ndarray) -> float:
+        """Return a lower bound on min P where every column is penalised; see `Objective.dual_value`.
+
+        The dual point tA has the best t in [0, 1]: t = 1 is P minus the gap, t = 0 is the bound 0 of every loss.
+        """
+        if self.gap < self.value / 2:
+            return self.value - self.gap
+        conjugate = self.mean_loss - float(np.vdot(self.W, self.V))
+        quadratic = float((self.V * self.V / ridge).sum()) / 2
+        t = min(1.0, max(0.0, conjugate / max(2 * quadratic, 1e-300)))
+        return t * conjugate - t * t * quadratic

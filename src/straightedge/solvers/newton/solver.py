@@ -1,0 +1,235 @@
+"""Newton's method behind the protocol of solvers: configurations one after another, each from the one before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from straightedge.objective import Objective
+from straightedge.rows import STOP_REQUESTED, Rows, block_spans, with_smaller_blocks
+from straightedge.solvers.base import Progress, missing
+from straightedge.solvers.newton.conjugate import gram_preconditioner
+from straightedge.solvers.newton.engine import Engine
+from straightedge.solvers.newton.problem import Point, SmoothProblem, Table, contrasts
+from straightedge.solvers.newton.work import Size
+
+BLOCK_BYTES = 4_000_000  # of rows read at once: they are in cache when they are copied
+LARGEST_TABLE = 20_000_000  # entries of X: 12 bytes each, in float64 and float32, are 240 MB
+LONGEST_STEP = 1.5e9  # operations of a Newton step above which L-BFGS, a pass a step, was faster
+
+
+class Newton:
+    """Exact Newton, or Newton by conjugate gradients: whichever step takes less work.
+
+    Bounds are float64's from the start: every gradient is computed from W itself, in float64.
+    """
+
+    name = "newton"
+    own_certificate = True
+    refines = True
+    one_thread = True
+    seeded = False
+
+    @classmethod
+    def supports(cls, objective: Objective) -> str | None:
+        """See `Solver.supports`."""
+        loss, penalty, rows = objective.loss, objective.penalty, objective.rows
+        second_order = getattr(loss, "second_order", None)
+        return missing(
+            (second_order is not None, f"a smooth loss that states its curvature, and {loss.name} does not"),
+            (penalty.quadratic, f"a quadratic penalty, and {penalty.penalty.name} is not"),
+            (bool(penalty.bounds_below.all()), "reg > 0"),
+            (objective.device.type == "cpu" and rows.in_memory, "rows in the CPU's memory"),
+            (objective.communicator.size == 1, "one process"),
+            (rows.n_samples * rows.n_features <= LARGEST_TABLE, f"at most {LARGEST_TABLE:,} entries of X"),
+        )
+
+    def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
+        """See `Solver.start`."""
+        self._prepare(objective)
+        first = None if W is None else W.detach().to("cpu", torch.float64).numpy()
+        self.engines = [self._engine(k, first, float(tol[k])) for k in range(objective.n_configs)]
+        self.last: Engine | None = None
+        self.chained = W is None  # whether a configuration starts from the answer of another
+        self.begun = self._next()
+        return self._progress(np.ones(len(self.engines)))
+
+    def _prepare(self, objective: Objective) -> None:
+        self.objective = objective
+        self.table = Table(mapped_table(objective))
+        self.y = objective.y.numpy()
+        loss = objective.loss.second_order
+        assert loss is not None
+        self.loss = loss
+        self.size = size_of(objective)
+
+    def _engine(self, k: int, W: np.ndarray | None, tol: float) -> Engine:
+        problem = self._problem(k)
+        first = problem.zero() if W is None else problem.centred(W[k])
+        return Engine(problem, self.size, tol, problem.at(first))
+
+    def _problem(self, k: int) -> SmoothProblem:
+        objective, size = self.objective, self.size
+        basis = contrasts(size.C) if size.c < size.C else np.eye(size.C)
+        part = objective.select(torch.tensor([k]))
+        ridge = part.penalty.ridge(torch.zeros(size.D, dtype=torch.float64)).numpy()
+        weights = row_weights(objective, k)
+        return SmoothProblem(self.table, self.y, weights, ridge, self.loss, basis, _check)
+
+    def _next(self) -> int:
+        """Return the configuration to work on: of the largest reg, whose answer is found soonest."""
+        return max(range(len(self.engines)), key=lambda k: float(self.objective.reg[k]))
+
+    def step(self) -> Progress:
+        """See `Solver.step`."""
+        passes = np.zeros(len(self.engines))
+        passes[self.begun] = self.engines[self.begun].step()
+        return self._progress(passes)
+
+    def keep(self, positions: Tensor) -> None:
+        """See `Solver.keep`."""
+        left = positions.tolist()
+        if self.begun in left:
+            self.begun = left.index(self.begun)
+            self.engines = [self.engines[k] for k in left]
+        else:
+            self.last = self.engines[self.begun]
+            self.engines = [self.engines[k] for k in left]
+            self.begun = self._next()
+            self._chain()
+        self.objective = self.objective.select(positions)
+
+    def _chain(self) -> None:
+        """Start the next configuration from the last one's answer where that is the better start."""
+        engine = self.engines[self.begun]
+        if not self.chained or self.last is None:
+            return
+        point = engine.problem.at(self.last.point.W)
+        if point.value < engine.point.value:
+            engine.point = point
+
+    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Solver.certify`; points are float64's from W itself already."""
+        chosen = [self.engines[k] for k in positions.tolist()]
+        bounds = [self._bounds(k, self.engines[k].point) for k in positions.tolist()]
+        W = torch.from_numpy(np.stack([engine.point.W for engine in chosen]))
+        return W, _numbers(bound[0] for bound in bounds), _numbers(bound[1] for bound in bounds)
+
+    def _bounds(self, k: int, point: Point) -> tuple[float, float, float]:
+        """Return P, a lower bound, and the gap between them at a point of configuration k."""
+        if not self.objective.penalty.free_bias:
+            return point.value, point.bound(self.engines[k].problem.ridge), point.gap
+        part = self.objective.select(torch.tensor([k]))
+        W, V = (torch.from_numpy(values)[None] for values in (point.W, point.V))
+        found = part.evaluation(W, _numbers([point.mean_loss]), V)
+        return point.value, float(found.dual[0]), float(found.gap[0])
+
+    def _progress(self, passes: np.ndarray) -> Progress:
+        points = [engine.point for engine in self.engines]
+        bounds = [self._bounds(k, point) for k, point in enumerate(points)]
+        value, dual, gap = (_numbers(numbers) for numbers in zip(*bounds, strict=True))
+        exhausted = torch.tensor([engine.exhausted for engine in self.engines])
+        W = torch.from_numpy(np.stack([point.W for point in points]))
+        return Progress(W, value, dual, torch.from_numpy(passes), exhausted, gap)
+
+    def state(self) -> dict[str, Tensor]:
+        """See `Solver.state`."""
+        own = {
+            "W": np.stack([engine.point.W for engine in self.engines]),
+            "metric": np.stack([_metric_at(engine) for engine in self.engines]),
+            "counts": np.array([[getattr(engine, name) for name in _COUNTS] for engine in self.engines]),
+            "begun": np.array([self.begun, self.chained]),
+        }
+        if self.last is not None:
+            own["last"] = self.last.point.W
+        return {name: torch.from_numpy(np.array(values, dtype=np.float64)) for name, values in own.items()}
+
+    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
+        """See `Solver.restore`; points and preconditioners are computed again, from W, to the same bits."""
+        self._prepare(objective)
+        kept = {name: value.numpy().copy() for name, value in state.items()}
+        self.engines = [self._engine(k, None, float(tol[k])) for k in range(objective.n_configs)]
+        for engine, W in zip(self.engines, kept["W"], strict=True):
+            engine.point = engine.problem.at(W)
+        for engine, metric, counts in zip(self.engines, kept["metric"], kept["counts"], strict=True):
+            for name, value in zip(_COUNTS, counts.tolist(), strict=True):
+                setattr(engine, name, type(getattr(engine, name))(value))
+            if not np.isnan(metric[0, 0]):
+                engine.preconditioner = gram_preconditioner(engine.problem, engine.problem.at(metric))
+        self.begun, self.chained = int(kept["begun"][0]), bool(kept["begun"][1])
+        self.last = self._finished(kept["last"]) if "last" in kept else None
+        return self._progress(np.zeros(len(self.engines)))
+
+    def _finished(self, W: np.ndarray) -> Engine:
+        first = self.engines[0]
+        return replace(first, point=first.problem.at(W))
+
+
+_COUNTS = ("waited", "spent", "all_spent", "double")
+
+
+def _metric_at(engine: Engine) -> np.ndarray:
+    """Return where the preconditioner was made, NaN where there is none."""
+    made = engine.preconditioner
+    return np.full_like(engine.point.W, np.nan) if made is None else made.W
+
+
+def _numbers(values: Any) -> Tensor:
+    return torch.tensor(list(values), dtype=torch.float64)
+
+
+def _check() -> None:
+    if STOP_REQUESTED.is_set():
+        raise KeyboardInterrupt
+
+
+# -------------------------------------------------------------------- from an objective to arrays
+
+
+def mapped_table(objective: Objective) -> np.ndarray:
+    """Return X̂ (N, D + 1) float64 of the objective's rows, the constant last."""
+    rows, affine = objective.rows, objective.affine
+    D = rows.n_features
+    table = np.empty((rows.n_samples, D + 1))
+    table[:, D] = 1.0
+    first = min(rows.n_samples, max(512, BLOCK_BYTES // (8 * D)))
+    with_smaller_blocks(first, lambda size: _read(rows, table, size))
+    if not affine.is_identity:
+        table[:, :D] -= affine.shift.numpy()
+        table[:, :D] *= affine.scale.numpy()
+    return table
+
+
+def _read(rows: Rows, table: np.ndarray, block_rows: int) -> None:
+    """Fill the table's features, a block of rows after another."""
+    buffer = torch.empty(min(block_rows, rows.n_samples), rows.n_features, dtype=torch.float64)
+    for start, stop in block_spans(rows.n_samples, block_rows):
+        table[start:stop, :-1] = rows.block(start, stop, buffer).numpy()
+
+
+def row_weights(objective: Objective, k: int) -> np.ndarray:
+    """Return the weights (N,) of configuration k's rows, of sum 1."""
+    if objective.weights is None:
+        return np.full(objective.rows.n_samples, 1.0 / objective.n_total)
+    weights: np.ndarray = objective.weights[objective.fold[k]].numpy()
+    return weights
+
+
+def size_of(objective: Objective) -> Size:
+    """Return the size of an objective's problem."""
+    _, C, D = objective.shape
+    loss = objective.loss.second_order
+    free = C - 1 if loss is not None and loss.shift_invariant else C
+    return Size(objective.rows.n_samples, D, C, free)
+
+
+def suits_newton(objective: Objective) -> bool:
+    """Return whether auto takes newton for a smooth loss: it fits, and a step of it takes little work."""
+    if Newton.supports(objective):
+        return False
+    size = size_of(objective)
+    return min(size.exact, size.conjugate) <= LONGEST_STEP

@@ -1,0 +1,254 @@
+"""Newton for smooth losses: the same optimum as independent references at every shape, and bounds that hold."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize as scipy_minimize
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.linear_model import LogisticRegression
+
+from straightedge import LinearClassifier, SoftmaxClassifier
+from straightedge.errors import InputError
+from straightedge.fitting import FitSettings, build_objective, solve
+from straightedge.losses import SoftmaxLoss, SquaredHingeLoss
+from straightedge.losses.second_order import pairs
+from straightedge.objective import Objective
+from straightedge.rows import Rows
+from straightedge.solvers.base import Limits, Loop, Status
+from straightedge.solvers.newton import Newton
+from straightedge.solvers.newton.problem import contrasts
+
+LOSSES = {"softmax": SoftmaxLoss(), "squared_hinge": SquaredHingeLoss()}
+SHAPES = {
+    "small": (60, 4, 3),
+    "two classes": (80, 6, 2),
+    "middle": (300, 40, 8),
+    "many classes": (200, 10, 25),
+    "one feature": (40, 1, 3),
+    "wide": (30, 200, 3),
+    "square": (50, 49, 2),
+}
+
+
+def table(shape, seed=0, scale=0.0):
+    N, D, C = SHAPES[shape]
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(N, D)) * np.logspace(0, scale, D)
+    y = (X[:, : min(D, 3)] @ rng.normal(size=(min(D, 3), C)) + rng.gumbel(size=(N, C))).argmax(1)
+    y[:C] = np.arange(C)
+    return X, y
+
+
+def objective_of(X, y, reg, loss="softmax", **settings):
+    asked = FitSettings(loss=loss, workers=1, **{k: v for k, v in settings.items() if k == "bias"})
+    others = {k: v for k, v in settings.items() if k != "bias"}
+    return build_objective(Rows(X), torch.as_tensor(y), int(y.max()) + 1, reg, asked, **others)
+
+
+def reference(X, y, reg, loss, bias="penalized", weights=None):
+    """The value at the optimum by SciPy's trust-region Newton, from the plain formulas."""
+    N, C = len(X), int(y.max()) + 1
+    F = np.hstack([X, np.ones((N, 1))])
+    w = np.full(N, 1 / N) if weights is None else weights / weights.sum()
+    seen = np.ones((F.shape[1], 1))
+    seen[-1] = bias == "penalized"
+
+    def value_and_gradient(flat):
+        W = flat.reshape(F.shape[1], C)
+        S = F @ W
+        if loss == "softmax":
+            E = np.exp(S - S.max(1, keepdims=True))
+            P = E / E.sum(1, keepdims=True)
+            value = -np.log(P[np.arange(N), y])
+            A = P - np.eye(C)[y]
+        else:
+            Z = np.maximum(0, 1 + S - S[np.arange(N), y][:, None])
+            Z[np.arange(N), y] = 0
+            value = (Z**2).sum(1)
+            A = 2 * Z
+            A[np.arange(N), y] = -A.sum(1)
+        G = F.T @ (w[:, None] * A) + 2 * reg * seen * W
+        return w @ value + reg * (seen * W**2).sum(), G.ravel()
+
+    found = scipy_minimize(
+        value_and_gradient,
+        np.zeros(F.shape[1] * C),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 20000, "maxfun": 40000, "ftol": 1e-16, "gtol": 1e-11, "maxcor": 50},
+    )
+    return found.fun, found.x.reshape(F.shape[1], C)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("bias", ["penalized", "free"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_optimum_is_that_of_an_independent_minimiser(shape, bias, loss):
+    X, y = table(shape)
+    found = solve(
+        objective_of(X, y, [1e-2], loss, bias=bias), FitSettings(tol=1e-9, loss=loss, solver="newton")
+    )
+    value, W = reference(X, y, 1e-2, loss, bias)
+    assert found.status == [Status.CERTIFIED], found.message
+    assert math.isclose(float(found.objective[0]), value, rel_tol=2e-9)
+    assert float(found.dual[0]) <= value * (1 + 1e-12)
+    W = W - W.mean(axis=1, keepdims=True)
+    ours = found.W[0].numpy().T
+    np.testing.assert_allclose(ours - ours.mean(axis=1, keepdims=True), W, atol=2e-3 * np.abs(W).max())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_row_weights_count_like_repetitions(loss):
+    X, y = table("small")
+    times = np.random.default_rng(1).integers(0, 4, len(X))
+    settings = FitSettings(tol=1e-12, loss=loss, solver="newton")
+    weighed = solve(objective_of(X, y, [1e-3], loss, weights=torch.as_tensor(times)), settings)
+    repeated = solve(objective_of(np.repeat(X, times, 0), np.repeat(y, times), [1e-3], loss), settings)
+    torch.testing.assert_close(weighed.W, repeated.W, rtol=0, atol=1e-5)
+    assert weighed.status == repeated.status == [Status.CERTIFIED]
+
+
+@pytest.mark.parametrize("reg", [1e-1, 1e-4, 1e-8])
+@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer, load_digits])
+def test_raw_tables_are_certified_at_every_reg(load, reg):
+    """Columns from 1e-3 to 1e3, classes that separate, reg down to 1e-8."""
+    X, y = load(return_X_y=True)
+    C, N = int(y.max()) + 1, len(y)
+    ours = SoftmaxClassifier(reg=reg, tol=1e-9).fit(X, y)
+    assert ours.status_ == "certified" and ours.gap_ <= 1e-9
+    F = np.hstack([X, np.ones((N, 1))])
+    S = F @ ours.W_
+    E = np.exp(S - S.max(1, keepdims=True))
+    A = E / E.sum(1, keepdims=True) - np.eye(C)[y]
+    gradient = F.T @ A / N + 2 * reg * ours.W_
+    assert (gradient**2).sum() / (4 * reg) <= 2e-9 * ours.objective_, "the certificate is not true"
+
+
+def test_scikit_learn_finds_the_same_coefficients():
+    X, y = load_iris(return_X_y=True)
+    ours = SoftmaxClassifier(reg=1e-2, bias="free").fit(X, y)
+    theirs = LogisticRegression(C=1 / (2 * 1e-2 * len(y)), tol=1e-12, solver="newton-cholesky").fit(X, y)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("shape", ["small", "middle"])
+def test_a_path_and_folds_are_each_problem_alone(shape, loss):
+    X, y = table(shape)
+    reg = [1e-1, 1e-4, 1e-2, 1e-3]
+    rng = np.random.default_rng(2)
+    weights = torch.as_tensor(rng.integers(0, 2, (2, len(X))), dtype=torch.float64)
+    fold = torch.tensor([0, 1, 1, 0])
+    settings = FitSettings(tol=1e-10, loss=loss, solver="newton")
+    together = solve(objective_of(X, y, reg, loss, weights=weights, fold=fold), settings)
+    for k, value in enumerate(reg):
+        alone = solve(objective_of(X, y, [value], loss, weights=weights[fold[k]]), settings)
+        assert together.status[k] == alone.status[0] == Status.CERTIFIED
+        assert math.isclose(float(together.objective[k]), float(alone.objective[0]), rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("shape", ["small", "middle"])
+@pytest.mark.parametrize("after", [1, 2, 4])
+def test_newton_goes_on_from_a_state_to_the_same_bits(shape, after):
+    X, y = table(shape)
+
+    def make():
+        return Loop(objective_of(X, y, [1e-2, 1e-5, 1e-3]), Newton(), Limits(tol=1e-10))
+
+    whole, saved = make(), None
+    whole.start(None)
+    while whole.active.numel():
+        if whole.iteration == after:
+            saved = whole.state()
+        whole.step()
+    assert saved is not None, "it ended before it was interrupted"
+    resumed = make()
+    resumed.restore(saved)
+    while resumed.active.numel():
+        resumed.step()
+    for part in ("W", "objective", "dual", "gap", "n_passes"):
+        assert torch.equal(getattr(whole.finish(), part), getattr(resumed.finish(), part)), part
+
+
+@pytest.mark.parametrize("bias", ["penalized", "free"])
+def test_bounds_hold_at_every_step(bias):
+    X, y = table("middle")
+    best = solve(objective_of(X, y, [1e-3], bias=bias), FitSettings(tol=1e-11, solver="newton"))
+    optimum = float(best.objective[0])
+    assert len(best.trace) > 3
+    for row in best.trace:
+        assert row["dual"] <= optimum * (1 + 1e-12) and row["objective"] >= optimum * (1 - 1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("n_classes", [2, 3, 7])
+def test_curvature_is_the_derivative_of_the_score_gradient(loss, n_classes):
+    rng = np.random.default_rng(3)
+    S, y = rng.normal(size=(n_classes, 20)), rng.integers(0, n_classes, 20)
+    T, h = rng.normal(size=(n_classes, 20)), 1e-6
+    rule = LOSSES[loss].second_order
+    found = rule.at(S, y)
+    moved = (rule.at(S + h * T, y).gradient - rule.at(S - h * T, y).gradient) / (2 * h)
+    np.testing.assert_allclose(found.product(T), moved, atol=1e-6)
+    Q = contrasts(n_classes)
+    entries = found.entries(Q)
+    for index, (a, b) in enumerate(zip(*pairs(n_classes - 1), strict=True)):
+        column = np.repeat(Q[:, b : b + 1], 20, axis=1)
+        np.testing.assert_allclose(entries[index], Q[:, a] @ found.product(column), atol=1e-12)
+    diagonal = np.stack([found.product(np.eye(n_classes)[:, [j]] * np.ones(20))[j] for j in range(n_classes)])
+    np.testing.assert_allclose(found.mean_diagonal(), diagonal.mean(axis=0), atol=1e-12)
+    torch_loss = LOSSES[loss]
+    A = torch.as_tensor(S.T[:, None].copy())
+    value = torch_loss.value_and_gradient(A, torch.as_tensor(y))
+    np.testing.assert_allclose(found.value, value[:, 0], atol=1e-12)
+    np.testing.assert_allclose(found.gradient, A[:, 0].T, atol=1e-12)
+
+
+def test_contrasts_are_an_orthonormal_basis_of_what_sums_to_nothing():
+    Q = contrasts(6)
+    np.testing.assert_allclose(Q.T @ Q, np.eye(5), atol=1e-14)
+    np.testing.assert_allclose(Q.sum(axis=0), 0, atol=1e-14)
+
+
+def test_newton_says_what_it_lacks():
+    X, y = table("small")
+    with pytest.raises(InputError, match="smooth") as caught:
+        solve(objective_of(X, y, [1e-2], "svm"), FitSettings(loss="svm", solver="newton"))
+    assert caught.value.code == "solver-does-not-fit"
+
+
+@pytest.mark.parametrize("loss", ["softmax", "squared_hinge"])
+def test_small_problems_are_taken_to_the_limit_of_float64(loss):
+    """The gap asked for is 1e-4; digits beyond it cost little there."""
+    X, y = load_iris(return_X_y=True)
+    assert LinearClassifier(loss, reg=1e-2).fit(X, y).gap_ < 1e-20
+
+
+def test_uint8_rows_with_a_map_are_those_of_the_mapped_table():
+    X, y = load_digits(return_X_y=True)
+    raw = SoftmaxClassifier(reg=1e-2, tol=1e-10, preprocess="standardize", solver="newton").fit(
+        X.astype("uint8"), y
+    )
+    spread = X.std(axis=0)
+    Z = (X - X.mean(axis=0)) / np.where(spread > 0, spread, np.inf)
+    plain = SoftmaxClassifier(reg=1e-2, tol=1e-10, solver="newton").fit(Z, y)
+    assert math.isclose(raw.objective_, plain.objective_, rel_tol=1e-6)  # moments are float32's
+    assert isinstance(raw.decision_function(X), np.ndarray)
+
+
+def test_the_same_input_gives_the_same_bits():
+    X, y = load_digits(return_X_y=True)
+    first, second = (SoftmaxClassifier(reg=1e-4).fit(X, y).W_ for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_reg_of_every_configuration_keeps_its_own_objective():
+    X, y = table("two classes")
+    objective = objective_of(X, y, [1e-1, 1e-3])
+    assert isinstance(objective, Objective)
+    found = solve(objective, FitSettings(tol=1e-10))
+    for k, reg in enumerate([1e-1, 1e-3]):
+        assert math.isclose(float(found.objective[k]), reference(X, y, reg, "softmax")[0], rel_tol=1e-9)
