@@ -13,6 +13,7 @@ from PIL import Image
 from report_fixture import digits_run
 from straightedge.data.base import Split
 from straightedge.errors import InputError
+from straightedge.evaluation import evaluate
 from straightedge.report import collect_assets, load_assets, save_assets, templates_png, words
 from straightedge.report.pictures import data_uri, within
 from straightedge.report.templates import has_templates, template_pixels, template_strips
@@ -234,8 +235,14 @@ def test_objective_and_dual_have_digits_to_tell_them_apart() -> None:
     assert words.bounds(2.0, None) == ("2.00000", "–")
 
 
-def test_wilson_interval_agrees_with_the_published_example() -> None:
-    low, high = words.wilson(81 / 263, 263) or (0, 0)  # Newcombe 1998, table I, method 3
-    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
-    assert words.wilson(1.0, 40) == pytest.approx((0.9124, 1.0), abs=1e-4)
-    assert words.wilson(0.5, 0) is None
+@pytest.mark.parametrize(("right", "n"), [(3, 3), (0, 5), (81, 263), (40, 40)])
+def test_the_page_and_metrics_json_give_one_interval(right: int, n: int) -> None:
+    scores = np.eye(2)[(np.arange(n) < right).astype(int)]
+    interval = evaluate(scores, np.ones(n, np.int64), ("a", "b"))["interval"]
+    assert words.interval_of_share(right / n, n) == pytest.approx(interval, abs=1e-12)
+
+
+def test_three_right_of_three_are_at_least_two_fifths() -> None:
+    assert words.interval_of_share(1.0, 3) == pytest.approx((0.025 ** (1 / 4), 1.0))  # Beta(4, 1), 0.398
+    assert words.interval_of_share(0.5, 0) is None
+    assert words.interval_of_share(None, 3) is None

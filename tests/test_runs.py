@@ -45,7 +45,7 @@ def test_a_run_is_read_back_and_leaves_nothing_beside_it(tmp_path: Path) -> None
     assert run.read_trace()[0]["objective"] == "2.5"
     assert run.read_trace()[0]["gap"] == ""
     assert run.read_predictions()[0] == {
-        "name": 'a "b", c.png', "label": "a", "predicted": "b", "score": "2.5", "probability": "",
+        "name": 'a "b", c.png', "label": "a", "predicted": "b", "score": "2.5", "probability": "", "split": "",
     }  # fmt: skip
     reg, weight, bias = run.load_path()[0]
     assert (reg, weight.shape, bias.tolist()) == (2.5, (3, 2), [0, 0])

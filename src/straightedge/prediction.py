@@ -151,13 +151,16 @@ def predictions_of(model: LinearModel, names: Sequence[str], scores: np.ndarray)
     return [Prediction(*fields) for fields in zip(names, labels.tolist(), best, chances, strict=True)]
 
 
-def prediction_rows(model: LinearModel, samples: Split, scores: np.ndarray) -> Iterator[dict[str, Any]]:
+def prediction_rows(
+    model: LinearModel, samples: Split, scores: np.ndarray, split: str
+) -> Iterator[dict[str, Any]]:
     """Yield the rows of predictions.csv, one at a time: there may be millions.
 
     Args:
         model: Whose scores they are.
         samples: N labelled samples; those without names have their row for one.
         scores: (N, C).
+        split: What the samples were to the model, such as ``test`` or ``out of fold``.
     """
     for start in (starts := block_starts(scores)):
         rows = range(start, min(start + starts.step, samples.n))
@@ -170,4 +173,5 @@ def prediction_rows(model: LinearModel, samples: Split, scores: np.ndarray) -> I
                 "predicted": model.classes[one.label],
                 "score": one.score,
                 "probability": one.probability,
+                "split": split,
             }

@@ -13,7 +13,10 @@ import typer
 if TYPE_CHECKING:
     from straightedge.evaluation import PairedTest
 
-COLUMNS = ("name", "label", "predicted")
+COLUMNS = ("name", "label", "predicted", "split")
+UNSEEN = ("test", "evaluated", "held out")
+"""Splits of predictions.csv that a run was neither fitted to nor chosen by."""
+FOLDS = "out of fold"
 NAMED = 3
 """How many image names an error lists."""
 
@@ -24,11 +27,13 @@ class Predictions:
 
     Attributes:
         path: The file.
+        splits: What the answered samples were to the run.
         labels: Image -> label; images of one name are told apart by their count, images without a name by row.
         correct: Image -> whether the prediction is the label.
     """
 
     path: Path
+    splits: frozenset[str]
     labels: dict[tuple[str, int], str]
     correct: dict[tuple[str, int], bool]
 
@@ -39,18 +44,53 @@ def command(
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result alone, as JSON.")] = False,
 ) -> None:
-    """Compare two runs on the same images: accuracies, their difference, an exact McNemar test."""
-    from straightedge.evaluation import paired_test
+    """Compare two runs on the same images: accuracies, their difference, an exact McNemar test.
 
+    Only answers to samples that neither run was fitted to or chosen by are compared, those of a test split or
+    of a file that both evaluate; where there are none, the answers of folds to samples left out of them.
+    """
     one, other = read_predictions(first), read_predictions(second)
-    check_same_images(one, other)
-    images = list(one.labels)
-    tested = paired_test([one.correct[i] for i in images], [other.correct[i] for i in images], seed=seed)
+    tested = compared(one, other, seed)
+    splits = sorted(one.splits | other.splits)
     rows = [_describe(path, hits, tested.n) for path, hits in _hits(first, second, tested)]
     if as_json:
-        print(json.dumps({"runs": rows, **asdict(tested)}))
+        print(json.dumps({"runs": rows, "splits": splits, **asdict(tested)}))
     else:
-        _show(rows, tested)
+        _show(rows, tested, splits)
+
+
+def compared(one: Predictions, other: Predictions, seed: int = 0) -> PairedTest:
+    """Test two runs on the images that both answered.
+
+    Raises:
+        InputError: ``compare-fitted``, ``compare-different-images``.
+    """
+    from straightedge.evaluation import paired_test
+
+    for predictions in (one, other):
+        check_unseen(predictions)
+    check_same_images(one, other)
+    images = list(one.labels)
+    return paired_test([one.correct[i] for i in images], [other.correct[i] for i in images], seed=seed)
+
+
+def check_unseen(predictions: Predictions) -> None:
+    """Refuse answers to samples that a run was fitted to or chosen by: of these the worse run may have more right.
+
+    Raises:
+        InputError: ``compare-fitted``.
+    """
+    from straightedge.errors import InputError
+
+    seen = sorted(predictions.splits - {*UNSEEN, FOLDS})
+    if seen:
+        raise InputError(
+            "compare-fitted",
+            f"the answers are to samples that the run was fitted to or chosen by (split {', '.join(seen)})",
+            str(predictions.path),
+            "judge both runs on samples that neither has seen, `straightedge evaluate RUN SOURCE --predictions "
+            "FILE.csv`, and compare the two files; or fit both with --folds, or without --no-suspects",
+        )
 
 
 def read_predictions(run: Path) -> Predictions:
@@ -67,12 +107,16 @@ def read_predictions(run: Path) -> Predictions:
 
     path = run if run.is_file() else run / "predictions.csv"
     seen: Counter[str] = Counter()
-    found = Predictions(path, {}, {})
-    for number, row in enumerate(read_table(path), start=2):
-        name, label, predicted = (row.get(column) for column in COLUMNS)
-        if name is None or not label or not predicted:
+    table = read_table(path)
+    found = Predictions(path, frozenset(row.get("split") or "" for row in table), {}, {})
+    for number, row in enumerate(table, start=2):
+        name, label, predicted, split = (row.get(column) for column in COLUMNS)
+        if name is None or not label or not predicted or not split:
             raise InputError(
-                "predictions-columns", f"no {' or '.join(COLUMNS)} in a line", f"{path}, line {number}"
+                "predictions-columns",
+                f"no {' or '.join(COLUMNS)} in a line",
+                f"{path}, line {number}",
+                "write the file again: straightedge evaluate RUN SOURCE --predictions FILE.csv",
             )
         image = (name, seen[name])
         seen[name] += 1
@@ -134,7 +178,7 @@ def _describe(run: Path, hits: int, n: int) -> dict[str, Any]:
     }
 
 
-def _show(rows: list[dict[str, Any]], tested: PairedTest) -> None:
+def _show(rows: list[dict[str, Any]], tested: PairedTest, splits: list[str]) -> None:
     from rich import box
     from rich.console import Console
     from rich.markup import escape
@@ -161,3 +205,6 @@ def _show(rows: list[dict[str, Any]], tested: PairedTest) -> None:
     low, high = tested.interval
     console.print(f"difference {tested.difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}")
     console.print(f"p = {tested.p_value:.3g}, exact McNemar on the {tested.n:,} images both judged")
+    console.print(f"answers compared: {' and '.join(splits)}")
+    if FOLDS in splits:
+        console.print("(by classifiers of the folds that left the sample out, at the reg of the run)")

@@ -37,7 +37,7 @@ def command(
     seed: Annotated[int, typer.Option(help="seed of the bootstrap intervals")] = 0,
     out: Annotated[Path | None, typer.Option(help="write the result to this JSON file")] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="write name, label, predicted, score, probability to this CSV file")
+        Path | None, typer.Option(help="write every answer to this CSV file; compare reads it")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the result alone, as JSON")] = False,
 ) -> None:
@@ -56,10 +56,13 @@ def command(
     options |= {"n_features": model.n_features}
     dataset = load_dataset(source, classes=model.classes, **options)
     name, samples = _choose(dataset, split)
-    _warn_if_seen(run, dataset, name)
+    own = _is_own(run, dataset)
+    if own and name == "train":
+        warn("evaluated-on-train", "these are the samples the model was trained on: new ones will do worse")
     scores = model.scores(fit_rows(model, samples.X, source))
-    result = _judge(model, samples, scores, seed) | {"source": source, "split": name, "model": str(run)}
-    _write(model, samples, scores, result, out, predictions)
+    told = {"source": source, "split": name if own or _is_divided(dataset) else None, "model": str(run)}
+    result = _judge(model, samples, scores, seed) | told
+    _write((model, samples, scores, name if own else "evaluated"), result, out, predictions)
     if as_json:
         from straightedge.atomic import to_json
 
@@ -85,13 +88,17 @@ def _choose(dataset: Dataset, split: str | None) -> tuple[str, Split]:
     return name, chosen
 
 
-def _warn_if_seen(run: Path, dataset: Dataset, split: str) -> None:
-    """Say so when the numbers are about samples that the model was trained on."""
+def _is_own(run: Path, dataset: Dataset) -> bool:
+    """Whether these are the data that the model was made from, so that their splits are the model's."""
     from straightedge.cli.predict import run_config
 
-    trained_on = run_config(run).get("dataset") or {}
-    if split == "train" and dataset.fingerprint and trained_on.get("fingerprint") == dataset.fingerprint:
-        warn("evaluated-on-train", "these are the samples the model was trained on: new ones will do worse")
+    made_from = run_config(run).get("dataset") or {}
+    return bool(dataset.fingerprint) and made_from.get("fingerprint") == dataset.fingerprint
+
+
+def _is_divided(dataset: Dataset) -> bool:
+    """Whether a source has splits; one that has none calls all of it its training split."""
+    return dataset.test is not None or dataset.validation is not None
 
 
 def fit_rows(model: LinearModel, X: Any, where: str) -> Any:
@@ -128,9 +135,7 @@ def _judge(model: LinearModel, samples: Split, scores: np.ndarray, seed: int) ->
 
 
 def _write(
-    model: LinearModel,
-    samples: Split,
-    scores: np.ndarray,
+    answers: tuple[LinearModel, Split, np.ndarray, str],
     result: dict[str, Any],
     out: Path | None,
     predictions: Path | None,
@@ -140,7 +145,7 @@ def _write(
     from straightedge.runs.tables import PREDICTION_COLUMNS, write_table
 
     if predictions is not None:
-        write_table(predictions, PREDICTION_COLUMNS, prediction_rows(model, samples, scores))
+        write_table(predictions, PREDICTION_COLUMNS, prediction_rows(*answers))
     if out is not None:
         atomic.write_json(out, result)
 
@@ -166,7 +171,9 @@ def _print(result: dict[str, Any], notes: list[str]) -> None:
 
 
 def _title(result: dict[str, Any]) -> str:
-    return f"{result['source']}, {result['split']}: {result['n']:,} samples"
+    """Name the samples as their owner does: the source, and its split where it has splits."""
+    split = f", {result['split']}" if result["split"] else ""
+    return f"{result['source']}{split}: {result['n']:,} samples"
 
 
 def _add(table: Any, name: str, measure: dict[str, Any] | None) -> None:

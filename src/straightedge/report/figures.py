@@ -17,7 +17,7 @@ from straightedge.report.vega import (
     x_axis,
     y_axis,
 )
-from straightedge.report.words import finite, is_certified, reg_text, scientific, wilson
+from straightedge.report.words import finite, interval_of_share, is_certified, reg_text, scientific
 
 
 def bounds_figure(stage: list[dict[str, float | None]]) -> Spec | None:
@@ -222,7 +222,7 @@ def reliability_figure(bins: list[dict[str, Any]]) -> Spec | None:
 
 def _reliability_row(entry: dict[str, Any]) -> Spec | None:
     confidence, accuracy, n = (finite(entry.get(name)) for name in ("confidence", "accuracy", "n"))
-    ends = wilson(accuracy, n)
+    ends = interval_of_share(accuracy, n)
     if confidence is None or accuracy is None or ends is None:
         return None
     return {"confidence": confidence, "accuracy": accuracy, "n": n, "low": ends[0], "high": ends[1]}

@@ -126,7 +126,7 @@ def _pairs(matrix: list[list[int]], classes: list[str]) -> list[Section]:
     pairs = []
     for place, other in places:
         total = sum(matrix[place])
-        ends = words.percent_interval(words.wilson(wrong[place, other] / total, total))
+        ends = words.percent_interval(words.interval_of_share(wrong[place, other] / total, total))
         pairs.append(
             _cell(matrix, place, other, total, classes)
             | {"from": classes[place], "to": classes[other], "total": words.count(total)}

@@ -38,14 +38,14 @@ def _cell(judged: dict[str, Any], key: str, share: bool) -> tuple[str, str]:
 
 
 def per_class(run: Run) -> list[Section]:
-    """Precision and recall of each class with 95 % Wilson intervals, the weakest recall first."""
+    """Precision and recall of each class with 95 % intervals, the weakest recall first."""
     _, judged = run.judged
     confusion = judged.get("confusion") or []
     columns = [sum(int(row[place]) for row in confusion) for place in range(len(confusion))]
     table = []
     for place, entry in enumerate(judged.get("per_class") or []):
         n_predicted = columns[place] if place < len(columns) else None
-        recall = words.wilson(entry.get("recall"), entry.get("n"))
+        recall = words.interval_of_share(entry.get("recall"), entry.get("n"))
         table.append(
             {
                 "name": words.class_name(entry.get("class"), run.classes),
@@ -54,7 +54,7 @@ def per_class(run: Run) -> list[Section]:
                 "recall_interval": words.percent_interval(recall),
                 "precision": words.percent(entry.get("precision")),
                 "precision_interval": words.percent_interval(
-                    words.wilson(entry.get("precision"), n_predicted)
+                    words.interval_of_share(entry.get("precision"), n_predicted)
                 ),
                 "f1": words.percent(entry.get("f1")),
                 "bar": None if recall is None else [round(100 * end, 2) for end in recall],
@@ -74,7 +74,7 @@ def reliability(run: Run) -> Section | None:
         return None
     rows = []
     for entry in bins:
-        ends = words.wilson(entry.get("accuracy"), entry.get("n"))
+        ends = words.interval_of_share(entry.get("accuracy"), entry.get("n"))
         if ends is not None:
             shares = words.percent(entry.get("confidence")), words.percent(entry.get("accuracy"))
             rows.append((*shares, words.percent_interval(ends), words.count(entry.get("n"))))

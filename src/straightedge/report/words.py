@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from straightedge.evaluation import share_interval
+
 NOTHING = "–"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -117,19 +119,20 @@ def certificate(gap: Any, tol: Any) -> str:
     return f"not certified: gap {scientific(gap)}, {scientific(tol)} was asked"
 
 
-def wilson(share: Any, n: Any) -> tuple[float, float] | None:
-    """Return the 95 % Wilson score interval of a share seen in `n` cases.
+def interval_of_share(share: Any, n: Any) -> tuple[float, float] | None:
+    """Return the 95 % interval of a share seen in `n` cases, the one that metrics.json has too.
 
-    References:
-        E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+    Args:
+        share: In [0, 1].
+        n: Number of cases.
+
+    Returns:
+        `evaluation.share_interval` of them; None where there is no share or no case.
     """
     seen, total = finite(share), finite(n)
     if seen is None or total is None or total <= 0:
         return None
-    z2 = 1.959964**2
-    centre = (seen + z2 / (2 * total)) / (1 + z2 / total)
-    half = math.sqrt(z2 * (seen * (1 - seen) / total + z2 / (4 * total**2))) / (1 + z2 / total)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return share_interval(seen * total, total)
 
 
 def class_name(value: Any, classes: list[str]) -> str:

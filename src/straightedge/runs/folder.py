@@ -169,7 +169,7 @@ class RunFolder(RunFiles):
         self.write_csv("trace.csv", TRACE_COLUMNS, rows)
 
     def write_predictions(self, rows: Iterable[Any]) -> None:
-        """Write predictions.csv from mappings or objects: name, label, predicted, score, probability."""
+        """Write predictions.csv from mappings or objects with the columns of `PREDICTION_COLUMNS`."""
         self.write_csv("predictions.csv", PREDICTION_COLUMNS, rows)
 
     def write_csv(self, name: str, columns: Sequence[str], rows: Iterable[Any]) -> None:

@@ -17,7 +17,7 @@ from straightedge.errors import InputError
 from straightedge.tensorfile import read_tensors, write_tensors
 
 TRACE_COLUMNS = ("iteration", "n_passes", "seconds", "reg", "objective", "dual", "gap", "solver")
-PREDICTION_COLUMNS = ("name", "label", "predicted", "score", "probability")
+PREDICTION_COLUMNS = ("name", "label", "predicted", "score", "probability", "split")
 _PATH_VERSION = 1
 _QUOTED = re.compile('[",\x00-\x1f\x7f-\x9f\u2028\u2029]')
 """A cell with one of these is quoted: separators, quotes, and all that some reader takes for a line's end."""

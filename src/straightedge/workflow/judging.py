@@ -29,7 +29,8 @@ class Judged:
         splits: Name to the numbers of `evaluation.evaluate`.
         test: The opened test split, or None.
         scores: (N, C) of the split that is shown in detail.
-        shown: The split that predictions.csv and the confusion pictures are of, with its name.
+        shown: The split that hardest.csv and the pictures are of, with its name.
+        answers: What predictions.csv has: samples, their scores, and what they were to the model.
         suspects: Rows of the list, the most suspicious first.
         hardest: All samples of the split that is shown, the hardest first.
         temperature: T of softmax(scores/T), or None.
@@ -44,6 +45,7 @@ class Judged:
     hardest: Ranking | None = None
     temperature: float | None = None
     has_probabilities: bool = True
+    answers: tuple[Split, np.ndarray, str] | None = None
 
 
 def temperature_of(fitted: Fitted, y: np.ndarray) -> TemperatureFit:
@@ -98,10 +100,22 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
         temperature=temperature,
         has_probabilities=model.has_probabilities,
     )
+    judged.answers = _answers(judged, fitted, dataset)
     judged.hardest = hardest(scores, shown.y, temperature=temperature)
     if fitted.out_of_fold is not None:
         judged.suspects = _suspects(fitted.out_of_fold, dataset.train, classes, loss)
     return judged
+
+
+def _answers(judged: Judged, fitted: Fitted, dataset: Dataset) -> tuple[Split, np.ndarray, str]:
+    """Return the answers that say most of the model: to samples it has not seen, wherever there are any."""
+    if judged.shown_name == "test":
+        return judged.shown, judged.scores, "test"
+    if dataset.validation is not None and fitted.choice is None and fitted.held_out_scores is not None:
+        return dataset.validation, fitted.held_out_scores, "held out"
+    if fitted.out_of_fold is not None:
+        return dataset.train, fitted.out_of_fold, "out of fold"
+    return judged.shown, judged.scores, "train"
 
 
 def _scores(problem: Problem, model: LinearModel, X: Any) -> np.ndarray:

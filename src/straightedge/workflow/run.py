@@ -368,7 +368,8 @@ def _write(
     """Write every file; metrics.json is what makes the folder whole, the page is written from the others."""
     run.save_model(model)
     run.write_trace(fitted.trace)
-    run.write_predictions(prediction_rows(model, judged.shown, judged.scores))
+    assert judged.answers is not None
+    run.write_predictions(prediction_rows(model, *judged.answers))
     if fitted.path_points:
         folded = [(reg, *problem.affine.fold(W.t())) for reg, W in fitted.path_points]
         run.save_path([(reg, weight.float(), bias.float()) for reg, weight, bias in folded])
