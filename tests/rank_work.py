@@ -93,12 +93,14 @@ def fits(communicator):
 
 def selection(communicator):
     """Folds, default scale of reg, SGD: what a run does beside plain fits."""
-    from straightedge.selection import cross_validate, fold_of_rows, mean_square_norm
+    from straightedge.moments import affine_from, moments
+    from straightedge.selection import cross_validate, fold_of_rows
 
     X, y = problem()
     start, stop = row_range(N, communicator.rank, communicator.size)
     rows = Rows(X[start:stop])
-    affine = fit_affine(rows, "standardize", None, communicator)
+    facts = moments(rows, communicator)
+    affine = affine_from(facts, "standardize")
     settings = FitSettings(tol=1e-10)
     scores, solution = cross_validate(
         X, y, C, [1e-1, 1e-2], settings, fold=fold_of_rows(y, 3), affine=affine, communicator=communicator
@@ -108,7 +110,7 @@ def selection(communicator):
     )
     sgd = minimize(objective, MinibatchSGD(0.05, batch_size=40, epochs=6), Limits())
     return {
-        "scale": mean_square_norm(rows, affine, communicator=communicator),
+        "scale": facts.mean_square_norm(affine),
         "scores": scores.flatten().tolist(),
         "status": [status.value for status in solution.status],
         "sgd": [float(sgd.objective[0]), sgd.W.numpy().tobytes().hex()],

@@ -228,6 +228,7 @@ def test_gaps_of_nothing_are_infinite_not_nan():
         pytest.param(math.nan, "reg-invalid", id="reg NaN"),
         pytest.param(math.inf, "reg-invalid", id="reg infinite"),
         pytest.param("strong", "reg-invalid", id="reg text"),
+        pytest.param("0.1", "reg-invalid", id="reg a number as text"),
         pytest.param(None, "reg-invalid", id="reg None"),
         pytest.param(True, "reg-invalid", id="reg True"),
         pytest.param([], "reg-invalid", id="no reg"),
@@ -238,7 +239,7 @@ def test_reg_is_checked(reg, code):
     with pytest.raises(InputError) as caught:
         checked_reg(reg)
     assert caught.value.code == code
-    assert checked_reg([0.0, "1e-3", np.float32(2)], exact=False) == [0.0, 1e-3, 2.0]
+    assert checked_reg([0.0, 1e-3, np.float32(2)], exact=False) == [0.0, 1e-3, 2.0]
 
 
 @pytest.mark.parametrize(

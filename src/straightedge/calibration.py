@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.errors import InputError, warn
+from straightedge.row_weights import sample_size
 
 BLOCK_VALUES = 262_144
 """Scores turned into float64 at a time: they stay in the cache, and millions of rows need no second copy."""
@@ -51,14 +52,14 @@ class Bin:
     Attributes:
         low: Lower edge of the confidence, in [0, 1].
         high: Upper edge.
-        n: Samples whose confidence falls between them.
+        n: Samples whose confidence falls between them, or the sum of their weights.
         confidence: Their mean confidence; None where there are none.
         accuracy: The share of them that is right; None where there are none.
     """
 
     low: float
     high: float
-    n: int
+    n: float
     confidence: float | None
     accuracy: float | None
 
@@ -132,21 +133,22 @@ def probabilities(scores: Any, temperature: float = 1.0) -> np.ndarray:
     return np.asarray(np.exp(log_softmax(as_scores(scores), temperature)))
 
 
-def fit_temperature(scores: Any, y: Any) -> float:
+def fit_temperature(scores: Any, y: Any, weights: np.ndarray | None = None) -> float:
     """Return T of `find_temperature`, or 1 with a warning (``temperature-not-fitted``) where there is none."""
-    found = find_temperature(scores, y)
+    found = find_temperature(scores, y, weights)
     if found.value is None:
         warn("temperature-not-fitted", f"T = 1: {found.refusal}")
         return 1.0
     return found.value
 
 
-def find_temperature(scores: Any, y: Any) -> TemperatureFit:
+def find_temperature(scores: Any, y: Any, weights: np.ndarray | None = None) -> TemperatureFit:
     """Find the temperature whose probabilities explain the labels best.
 
     Args:
         scores: (N, C) scores of samples the model was *not* trained on (validation, or out of fold).
         y: (N,) int64 labels.
+        weights: (N,) ≥ 0, how often each sample counts; None counts each once.
 
     Returns:
         T > 0 with the least mean negative log likelihood of softmax(scores / T), or the reason why there is none:
@@ -164,23 +166,36 @@ def find_temperature(scores: Any, y: Any) -> TemperatureFit:
         Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
     """
     array, labels = checked(scores, y)
+    if weights is not None:
+        kept = weights > 0
+        array, labels, weights = array[kept], labels[kept], weights[kept]
     scale = float(np.abs(array).max()) or 1.0
     if not np.isfinite(scale):
         raise InputError("scores-not-finite", "a score is NaN or infinite")
-    n_wrong = int((array.argmax(axis=1) != labels).sum())
+    n, n_wrong = _counts(array.argmax(axis=1) != labels, weights)
     if n_wrong < LEAST_MISTAKES:
         return TemperatureFit(
             None,
-            f"{n_wrong} of {len(labels):,} held-out answers are wrong, a temperature needs {LEAST_MISTAKES}",
+            f"{n_wrong:.0f} of {n:,.0f} held-out answers are wrong, a temperature needs {LEAST_MISTAKES}",
         )
-    spread = max(float((array.max(axis=1) / scale - array.min(axis=1) / scale).mean()), 1e-30)
+    shares = None if weights is None else weights / weights.sum()
+    spreads = array.max(axis=1) / scale - array.min(axis=1) / scale
+    spread = max(float(np.average(spreads, weights=weights)), 1e-30)
     edges = [math.log(edge / spread) for edge in BETA_RANGE]
-    log_beta = _root(lambda beta: _slope(array, labels, beta, scale), *edges)
+    log_beta = _root(lambda beta: _slope(array, labels, beta, scale, shares), *edges)
     if log_beta in edges:
         return TemperatureFit(
-            None, f"no temperature fits the {len(labels):,} held-out answers, {n_wrong:,} of them wrong"
+            None, f"no temperature fits the {n:,.0f} held-out answers, {n_wrong:,.0f} of them wrong"
         )
     return TemperatureFit(scale * math.exp(-log_beta))
+
+
+def _counts(wrong: np.ndarray, weights: np.ndarray | None) -> tuple[float, float]:
+    """Return how many samples there are and how many of them are wrong, as far as weights tell."""
+    if weights is None:
+        return len(wrong), int(wrong.sum())
+    n = sample_size(weights)
+    return n, n * float(np.average(wrong, weights=weights))
 
 
 def _root(slope_at: Callable[[float], tuple[float, float]], low: float, high: float) -> float:
@@ -205,8 +220,13 @@ def _root(slope_at: Callable[[float], tuple[float, float]], low: float, high: fl
     return log_beta
 
 
-def _slope(scores: np.ndarray, y: np.ndarray, beta: float, scale: float) -> tuple[float, float]:
-    """Return the first and second derivative in β of the mean loss of softmax(β scores / scale)."""
+def _slope(
+    scores: np.ndarray, y: np.ndarray, beta: float, scale: float, shares: np.ndarray | None
+) -> tuple[float, float]:
+    """Return the first and second derivative in β of the mean loss of softmax(β scores / scale).
+
+    Shares (N,), where there are any, add up to 1.
+    """
     first = second = 0.0
     starts = block_starts(scores)
     for start in starts:
@@ -215,9 +235,10 @@ def _slope(scores: np.ndarray, y: np.ndarray, beta: float, scale: float) -> tupl
         block = block - block.max(axis=1, keepdims=True)
         likely = np.exp(log_softmax(block, 1 / beta))
         mean = (likely * block).sum(axis=1)
-        first += float((mean - block[np.arange(len(block)), y[rows]]).sum())
-        second += float((likely * (block - mean[:, None]) ** 2).sum())
-    return first / len(y), second / len(y)
+        share = 1 / len(y) if shares is None else shares[rows]
+        first += float(((mean - block[np.arange(len(block)), y[rows]]) * share).sum())
+        second += float(((likely * (block - mean[:, None]) ** 2).sum(axis=1) * share).sum())
+    return first, second
 
 
 def bin_of(confidence: np.ndarray, n_bins: int) -> np.ndarray:
@@ -225,29 +246,35 @@ def bin_of(confidence: np.ndarray, n_bins: int) -> np.ndarray:
     return np.asarray(np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1))
 
 
-def reliability(confidence: np.ndarray, correct: np.ndarray, n_bins: int = 15) -> list[Bin]:
+def reliability(
+    confidence: np.ndarray, correct: np.ndarray, n_bins: int = 15, weights: np.ndarray | None = None
+) -> list[Bin]:
     """Compare what the model says with what happens.
 
     Args:
         confidence: (N,) probability of the predicted class.
         correct: (N,) bool, whether the prediction is right.
         n_bins: Equal bins of confidence.
+        weights: (N,) > 0, how often each sample counts; None counts each once.
 
     Returns:
         Every bin, the empty ones too.
     """
     where = bin_of(confidence, n_bins)
-    counts = np.bincount(where, minlength=n_bins)
-    said = np.bincount(where, confidence, n_bins)
-    right = np.bincount(where, correct, n_bins)
+    own = 1 if weights is None else weights
+    counts = np.bincount(where, weights, n_bins).tolist()
+    said = np.bincount(where, confidence * own, n_bins)
+    right = np.bincount(where, correct * own, n_bins)
     return [
-        Bin(i / n_bins, (i + 1) / n_bins, int(n), said[i] / n if n else None, right[i] / n if n else None)
+        Bin(i / n_bins, (i + 1) / n_bins, n, said[i] / n if n else None, right[i] / n if n else None)
         for i, n in enumerate(counts)
     ]
 
 
-def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, n_bins: int = 15) -> float:
-    """Return the mean over samples of |accuracy − confidence| of their bin, in [0, 1].
+def expected_calibration_error(
+    confidence: np.ndarray, correct: np.ndarray, n_bins: int = 15, weights: np.ndarray | None = None
+) -> float:
+    """Return the mean over samples (by weight) of |accuracy − confidence| of their bin, in [0, 1].
 
     Numerics:
         A plug-in estimate: noise in each bin can only add to it, so it is above 0 for a perfect model.
@@ -255,5 +282,6 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, n_bi
     References:
         Naeini, Cooper, Hauskrecht, AAAI 2015; Guo et al., ICML 2017, equation 3.
     """
-    residual = np.bincount(bin_of(confidence, n_bins), correct - confidence, n_bins)
-    return float(np.abs(residual).sum() / len(confidence))
+    off = correct - confidence if weights is None else (correct - confidence) * weights
+    residual = np.bincount(bin_of(confidence, n_bins), off, n_bins)
+    return float(np.abs(residual).sum() / (len(confidence) if weights is None else weights.sum()))

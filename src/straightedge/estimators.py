@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +23,15 @@ from straightedge.calibration import log_softmax
 from straightedge.data.cells import as_table
 from straightedge.data.label_values import refuse_missing
 from straightedge.errors import InputError, warn
-from straightedge.fitting import FitSettings, build_objective, checked_reg, row_weights, solve
+from straightedge.fitting import (
+    FitSettings,
+    build_objective,
+    checked_sample_weight,
+    one_reg,
+    row_weights,
+    seed_of,
+    solve,
+)
 from straightedge.moments import affine_from, moments
 from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows, check_shape
@@ -43,13 +52,15 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         tol: Relative duality gap (P − D)/P to certify.
         max_passes: Passes over the data before giving up; then `status_` says so and a warning is issued.
         bias: "penalized": the constant's weights are part of ‖W‖², as in the notes; "free": they are not.
-        class_weight: None, "balanced" or {class: weight ≥ 0}.
+        class_weight: None, "balanced" or {class: weight ≥ 0}, with names that are classes of y; it multiplies
+            sample_weight, and "balanced" counts rows by it.
         preprocess: "none", "center", "standardize", or for images "channel" and "pixels": folded into the
             coefficients, never applied to a copy of X.
         solver: "auto" or a name of `straightedge.solvers.SOLVERS`.
         warm_start: Start from the last W where shapes agree.
         device: Where products run ("cpu", "cuda"); None means where X is.
-        random_state: Seed for solvers that draw samples.
+        random_state: Seed for solvers that draw samples: an int, a NumPy integer, RandomState or Generator; None
+            is 0, so that the same input gives the same fit.
         verbose: 1 prints each trace row.
         callbacks: Functions called with each trace row (a dict) of the fit.
 
@@ -87,7 +98,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         solver: str = "auto",
         warm_start: bool = False,
         device: str | None = None,
-        random_state: int | None = None,
+        random_state: Any = None,
         verbose: int = 0,
         callbacks: Sequence[Callback] | None = None,
     ) -> None:
@@ -106,7 +117,6 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         self.callbacks = callbacks
 
     def _settings(self) -> FitSettings:
-        seed = self.random_state if isinstance(self.random_state, int) else 0
         return FitSettings(
             loss=self._loss_name,
             tol=self.tol,
@@ -114,7 +124,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             bias=self.bias,
             solver=self.solver,
             device=self.device,
-            seed=seed,
+            seed=seed_of(self.random_state),
         ).checked()
 
     @property
@@ -127,36 +137,35 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         Args:
             X: (N, D) array or tensor, uint8 to float64, or images (N, C, H, W).
             y: (N,) labels of any kind that NumPy sorts.
-            sample_weight: (N,) ≥ 0, or None.
+            sample_weight: (N,) ≥ 0, or None. A row of weight w counts as w rows, in the loss and in what
+                `preprocess` fits; a row of weight 0 changes nothing, its class included.
 
         Returns:
             self. Ctrl-C ends the fit within a block, with the best W so far and its gap.
         """
         settings = self._settings()
-        reg = checked_reg(self.reg)[:1]
-        rows = self._rows(X, reset=True)
-        classes, labels = encoded_labels(y)
-        weights = row_weights(labels, len(classes), sample_weight, self.class_weight, classes.tolist())
-        self._drop_unweighted(weights, labels)
-        shape = X.shape[1:] if getattr(X, "ndim", 2) == 4 else None
-        affine = self._fitted_affine(rows, shape)
-        objective = build_objective(rows, labels, len(classes), reg, settings, affine=affine, weights=weights)
+        reg = one_reg(self.reg)
+        data = self._training_set(X, y, sample_weight)
+        affine = self._fitted_affine(data)
+        objective = build_objective(
+            data.rows, data.labels, len(data.classes), [reg], settings, affine=affine, weights=data.weights
+        )
         start = self._warm_start(objective.shape)
-        self.classes_ = classes
+        self.classes_ = data.classes
         self._finish(solve(objective, settings, W=start, callbacks=self._callbacks()), affine)
         return self
 
-    def _fitted_affine(self, rows: Rows, image_shape: tuple[int, ...] | None) -> AffineMap:
-        """Fit the map, and remember the range of the training values."""
-        facts = moments(rows)
-        self.value_range_ = (facts.smallest, facts.largest)
-        return affine_from(facts, self.preprocess, image_shape)
+    def _training_set(self, X: Any, y: Any, sample_weight: Any) -> TrainingSet:
+        self._rows(X, reset=True)
+        return training_set(X, y, sample_weight, self.class_weight, device=self.device)
 
-    @staticmethod
-    def _drop_unweighted(weights: Tensor | None, labels: Tensor) -> None:
-        """Refuse weights that leave a single class."""
-        if weights is not None and len(labels[weights > 0].unique()) < 2:
-            raise InputError("labels-single-class", "only one class has samples of positive weight")
+    def _fitted_affine(self, data: TrainingSet) -> AffineMap:
+        """Fit the map, and remember the range of the training values."""
+        facts = moments(data.rows, weights=data.weights)
+        self.value_range_ = (facts.smallest, facts.largest)
+        affine = affine_from(facts, self.preprocess, data.image_shape)
+        self._scale = facts.mean_square_norm(affine)
+        return affine
 
     def _callbacks(self) -> list[Callback]:
         own: list[Callback] = [_print_row] if self.verbose else []
@@ -190,6 +199,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         self.n_iter_ = max(1, len(solution.trace))
         self.trace_ = solution.trace
         warn_not_certified(solution)
+        if not self.coef_.any():
+            cause = "optimum" if affine.scale.any() else "features"
+            warn_constant(self.classes_.tolist()[int(self.W_[-1].argmax())], cause)
 
     def decision_function(self, X: Any) -> Any:
         """Return scores (N, C), or (N,) for two classes: the second class's score minus the first's."""
@@ -256,7 +268,7 @@ class SoftmaxClassifier(LinearClassifier):
         solver: str = "auto",
         warm_start: bool = False,
         device: str | None = None,
-        random_state: int | None = None,
+        random_state: Any = None,
         verbose: int = 0,
         callbacks: Sequence[Callback] | None = None,
     ) -> None:
@@ -291,7 +303,7 @@ class SVMClassifier(LinearClassifier):
         solver: str = "auto",
         warm_start: bool = False,
         device: str | None = None,
-        random_state: int | None = None,
+        random_state: Any = None,
         verbose: int = 0,
         callbacks: Sequence[Callback] | None = None,
     ) -> None:
@@ -359,6 +371,94 @@ def encoded_labels(y: Any) -> tuple[np.ndarray, Tensor]:
             mend="a classifier needs two classes or more",
         )
     return classes, torch.from_numpy(index.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Rows to fit, without those of weight 0 where X is in memory.
+
+    Attributes:
+        X: (N, ...) the rows as they came, as an array, tensor or row source.
+        rows: The same, read by block.
+        labels: (N,) int64 indices into `classes`.
+        classes: (C,) the labels that occur in rows of positive sample weight, sorted.
+        weights: (N,) float64, sample times class weights; None when all rows count the same.
+        sample_weight: (N,) float64, what a row counts when answers are judged; None for once each.
+    """
+
+    X: Any
+    rows: Rows
+    labels: Tensor
+    classes: np.ndarray
+    weights: Tensor | None
+    sample_weight: Tensor | None
+
+    @property
+    def image_shape(self) -> tuple[int, ...] | None:
+        """(channels, height, width) where rows are images."""
+        return tuple(self.X.shape[1:]) if len(self.X.shape) == 4 else None
+
+
+def training_set(
+    X: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, *, device: Any = None
+) -> TrainingSet:
+    """Return what a fit is made of, as its rows count.
+
+    Args:
+        X: See `LinearClassifier.fit`; and the rest.
+        y: (N,) labels.
+        sample_weight: (N,) ≥ 0, or None.
+        class_weight: See `row_weights`.
+        device: Where products run.
+
+    Raises:
+        InputError: See `LinearClassifier.fit`; ``x-not-finite`` for rows of weight 0 as well.
+    """
+    X = checked_input(X)
+    classes, labels = encoded_labels(y)
+    refuse_other_length(int(X.shape[0]), len(labels))
+    own = None if sample_weight is None else checked_sample_weight(sample_weight, len(labels))
+    weights = row_weights(labels, len(classes), own, class_weight, classes.tolist())
+    if weights is None or bool((weights > 0).all()):
+        return TrainingSet(X, Rows(X, device=device), labels, classes, _unequal(weights), own)
+    if len(labels[weights > 0].unique()) < 2:
+        raise InputError("labels-single-class", "only one class has samples of positive weight")
+    if own is not None:
+        classes, labels = _classes_that_count(classes, labels, own)
+    rows = Rows(X, device=device)
+    if isinstance(X, np.memmap) or not rows.in_memory:  # a copy would be read into memory
+        return TrainingSet(X, rows, labels, classes, weights, own)
+    rows.check_finite()
+    kept = weights > 0
+    X = X[kept.to(X.device)] if isinstance(X, Tensor) else X[kept.numpy()]
+    own = None if own is None else own[kept]
+    return TrainingSet(X, Rows(X, device=device), labels[kept], classes, _unequal(weights[kept]), own)
+
+
+def _unequal(weights: Tensor | None) -> Tensor | None:
+    """Return None for weights that are all the same: a mean over rows knows only their ratios."""
+    return None if weights is None or bool((weights == weights[0]).all()) else weights
+
+
+def _classes_that_count(classes: np.ndarray, labels: Tensor, weights: Tensor) -> tuple[np.ndarray, Tensor]:
+    """Return the classes of rows of positive weight, and the labels as indices into them (others: 0)."""
+    counts = torch.bincount(labels, weights, minlength=len(classes)) > 0
+    if bool(counts.all()):
+        return classes, labels
+    left_out = classes[~counts.numpy()].tolist()
+    warn("class-without-weight", f"classes whose rows all have weight 0 are left out: {left_out[:5]}")
+    place = (counts.cumsum(0) - 1).clamp_min(0)
+    return classes[counts.numpy()], torch.where(counts[labels], place[labels], 0)
+
+
+def refuse_other_length(n_rows: int, n_labels: int) -> None:
+    """Raise `InputError` ``labels-length`` unless there is a label for each row."""
+    if n_rows != n_labels:
+        raise InputError(
+            "labels-length",
+            f"X has {n_rows} rows and y has {n_labels} labels: inconsistent numbers of samples",
+            mend="give one label for each row",
+        )
 
 
 def _flat_view(X: Any) -> Any:
@@ -430,6 +530,19 @@ def warn_not_certified(solution: Solution) -> None:
     for status, message in zip(solution.status, solution.message, strict=True):
         if status.value != "certified":
             warnings.warn(message, ConvergenceWarning, stacklevel=4)
+
+
+CONSTANT = {
+    "optimum": "reg is so large, or the features so small, that W = 0 is an optimum to the gap asked for: give a "
+    "smaller reg, or preprocess='standardize'",
+    "features": "every feature is constant in the training rows",
+}
+"""Why the coefficient of every feature is 0."""
+
+
+def warn_constant(answer: Any, cause: str) -> None:
+    """Warn of a classifier that gives every row the same class, for a cause among `CONSTANT`."""
+    warn("constant-prediction", f"every row is given the class {answer!r}: {CONSTANT[cause]}")
 
 
 __all__ = ["LinearClassifier", "SVMClassifier", "SoftmaxClassifier"]

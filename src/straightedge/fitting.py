@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,8 +13,10 @@ from straightedge.distributed import Communicator
 from straightedge.errors import InputError
 from straightedge.losses import get_loss
 from straightedge.objective import Objective
+from straightedge.parameters import check_positive, checked_reg, one_or_many, one_reg, seed_of
 from straightedge.penalties import Penalty
 from straightedge.preprocess import AffineMap
+from straightedge.row_weights import checked_sample_weight, row_weights
 from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Callback, Limits, Loop, Solution, minimize
@@ -54,123 +54,16 @@ class FitSettings:
     workers: int | None = None
 
     def checked(self) -> FitSettings:
-        """Return self; raise `InputError` on values that make no sense."""
+        """Return the same settings in plain floats; raise `InputError` on values that make no sense."""
         get_loss(self.loss)
-        _positive("tol", self.tol)
-        _positive("max_passes", self.max_passes)
-        _positive("max_seconds", self.max_seconds)
-        return self
-
-
-def _positive(name: str, value: float) -> None:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
-        raise InputError(
-            f"{name.replace('_', '-')}-invalid", f"{name} is {value!r}", mend="give a number above 0"
+        for name in ("tol", "max_passes", "max_seconds"):
+            check_positive(name, getattr(self, name))
+        return replace(
+            self,
+            tol=float(self.tol),
+            max_passes=float(self.max_passes),
+            max_seconds=float(self.max_seconds),
         )
-
-
-def one_or_many(values: Any) -> list[Any]:
-    """Return a list of values, of one where only one is given, whatever it is."""
-    one = not isinstance(values, Iterable) or isinstance(values, str) or getattr(values, "ndim", 1) == 0
-    return [values] if one else list(values)
-
-
-def checked_reg(reg: Any, *, exact: bool = True) -> list[float]:
-    """Return values of reg as floats.
-
-    Raises:
-        InputError: ``reg-invalid`` for negative, NaN, infinite or not a number; ``reg-zero`` for 0 where a
-            certificate is asked for.
-    """
-    out: list[float] = []
-    for value in one_or_many(reg):
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not 0 <= number < math.inf or isinstance(value, bool):
-            raise InputError("reg-invalid", f"reg is {value!r}", mend="give a number ≥ 0, such as 1e-4")
-        if number == 0 and exact:
-            raise InputError(
-                "reg-zero",
-                "reg is 0: nothing bounds W, so on separable data there is no minimiser and never a certificate",
-                mend="give a small positive reg, such as 1e-8; minibatch SGD (fit --solver sgd) takes reg 0",
-            )
-        out.append(number)
-    if not out:
-        raise InputError("reg-invalid", "the list of reg is empty", mend="give at least one value")
-    return out
-
-
-def row_weights(
-    y: Tensor, n_classes: int, sample_weight: Any = None, class_weight: Any = None, names: Sequence[Any] = ()
-) -> Tensor | None:
-    """Return the weight of each row (N,) float64, or None when all are the same.
-
-    Args:
-        y: (N,) labels.
-        n_classes: C.
-        sample_weight: (N,) ≥ 0 with a positive sum, or None.
-        class_weight: None, "balanced" (N/(C n_c)), or a mapping from class name to a weight ≥ 0.
-        names: Class names, for the mapping.
-
-    Raises:
-        InputError: ``sample-weight-invalid`` with the first bad row, or ``class-weight-invalid``.
-    """
-    weights = None if sample_weight is None else _sample_weights(sample_weight, len(y))
-    if class_weight is None:
-        return weights
-    factors = _class_factors(y, n_classes, class_weight, names)[y.cpu()]
-    return factors if weights is None else weights * factors
-
-
-def _sample_weights(sample_weight: Any, n: int) -> Tensor:
-    try:
-        weights = torch.as_tensor(np.asarray(sample_weight), dtype=torch.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError("sample-weight-invalid", "sample weights are not numbers") from error
-    if weights.ndim == 0:
-        weights = weights.expand(n).clone()
-    if weights.shape != (n,):
-        raise InputError(
-            "sample-weight-invalid",
-            f"sample_weight.shape == {tuple(weights.shape)}, expected ({n},)!",
-        )
-    bad = (~(weights >= 0) | weights.isinf()).nonzero().flatten()
-    if len(bad):
-        row = int(bad[0])
-        raise InputError(
-            "sample-weight-invalid",
-            f"sample weight {float(weights[row])} is not a number ≥ 0",
-            f"row {row}",
-            f"{len(bad)} of {n} weights are negative, NaN or infinite",
-        )
-    if float(weights.sum()) == 0:
-        raise InputError(
-            "sample-weight-invalid", "all sample weights are zero", mend="give at least one above 0"
-        )
-    return weights
-
-
-def _class_factors(y: Tensor, n_classes: int, class_weight: Any, names: Sequence[Any]) -> Tensor:
-    if isinstance(class_weight, str) and class_weight == "balanced":
-        counts = torch.bincount(y.cpu(), minlength=n_classes).to(torch.float64)
-        return len(y) / (n_classes * counts.clamp_min(1))
-    if not isinstance(class_weight, Mapping):
-        raise InputError(
-            "class-weight-invalid", f"class_weight is {class_weight!r}", mend='None, "balanced" or a dict'
-        )
-    try:
-        factors = torch.tensor([float(class_weight.get(name, 1.0)) for name in names], dtype=torch.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            "class-weight-invalid", f"class_weight is {class_weight!r}", mend="weights must be numbers ≥ 0"
-        ) from error
-    if not bool(((factors >= 0) & factors.isfinite()).all()):
-        raise InputError(
-            "class-weight-invalid", f"class_weight is {class_weight!r}", mend="weights must be ≥ 0"
-        )
-    return factors
 
 
 def working_dtype(rows: Rows, tol: float, n_total: int | None = None) -> torch.dtype:
@@ -253,7 +146,11 @@ __all__ = [
     "FitSettings",
     "build_objective",
     "checked_reg",
+    "checked_sample_weight",
+    "one_or_many",
+    "one_reg",
     "row_weights",
+    "seed_of",
     "solve",
     "working_dtype",
 ]

@@ -28,11 +28,11 @@ class Moments:
     """Sums over rows, enough for every kind of map.
 
     Attributes:
-        count: Number of rows.
+        count: Number of rows; the sum of their weights where they have weights.
         mean: (D,) float64.
         variance: (D,) float64, divided by the count.
-        largest: The largest absolute entry.
-        smallest: The smallest entry.
+        largest: The largest absolute entry of rows of positive weight.
+        smallest: The smallest entry of rows of positive weight.
     """
 
     count: float
@@ -41,9 +41,19 @@ class Moments:
     largest: float
     smallest: float
 
+    def mean_square_norm(self, affine: AffineMap) -> float:
+        """Return the mean of ‖x̂‖² + 1 over the rows, behind a map: reg is compared with it."""
+        spread = self.variance + (self.mean - affine.shift).square()
+        return float((affine.scale.square() * spread).sum()) + 1.0
 
-def moments(rows: Rows, communicator: Communicator | None = None) -> Moments:
+
+def moments(rows: Rows, communicator: Communicator | None = None, weights: Tensor | None = None) -> Moments:
     """Return the moments of the rows, over all ranks.
+
+    Args:
+        rows: This rank's rows.
+        communicator: Sums over ranks.
+        weights: (N,) ≥ 0, this rank's row weights: a row of weight w is w rows. None counts each row once.
 
     Numerics:
         Sums are taken about the mean of the first block and in float64, so that a feature with a large mean
@@ -61,7 +71,8 @@ def moments(rows: Rows, communicator: Communicator | None = None) -> Moments:
     # rounded to float32, so that it is the same number in either float type
     centre = centre.to(torch.float32).to(torch.float64)
     sums, largest = together(
-        communicator, lambda: with_smaller_blocks(BLOCK_ROWS, lambda size: _own_sums(rows, centre, size))
+        communicator,
+        lambda: with_smaller_blocks(BLOCK_ROWS, lambda size: _own_sums(rows, centre, size, weights)),
     )
     sums = communicator.all_reduce(sums)
     largest = communicator.all_reduce_max(largest)
@@ -71,16 +82,17 @@ def moments(rows: Rows, communicator: Communicator | None = None) -> Moments:
     return Moments(n, (centre + offset).cpu(), variance, float(largest[0]), -float(largest[1]))
 
 
-def _own_sums(rows: Rows, centre: Tensor, block_rows: int) -> tuple[Tensor, Tensor]:
-    """Return (3, D) sums of x − c, its square and 1 over these rows, and the largest |x|."""
+def _own_sums(rows: Rows, centre: Tensor, block_rows: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return (3, D) weighted sums of x − c, its square and 1 over these rows, and the largest |x| and −x."""
     pool = BlockPool(default_workers() if rows.device.type == "cpu" else 1)
     spans = block_spans(rows.n_samples, block_rows)
-    parts = pool.run(spans, lambda share: _sums(rows, centre, share, block_rows))
+    parts = pool.run(spans, lambda share: _sums(rows, centre, share, block_rows, weights))
     sums = torch.stack([part[0] for part in parts]).sum(dim=0)
     largest = torch.stack([part[1] for part in parts]).amax(dim=0)
     if not bool(sums.isfinite().all()) or float(largest[0]) > 1e15:
         rows.check_finite()
-    count = torch.full_like(sums[:1, :1], rows.n_samples).expand(1, sums.shape[1])
+    total = rows.n_samples if weights is None else float(weights.sum())
+    count = torch.full_like(sums[:1, :1], total).expand(1, sums.shape[1])
     return torch.cat([sums, count]), largest
 
 
@@ -92,7 +104,11 @@ def _first_mean(rows: Rows, block_rows: int) -> Tensor:
 
 
 def _sums(
-    rows: Rows, centre: Tensor, share: Iterator[tuple[int, int]], block_rows: int
+    rows: Rows,
+    centre: Tensor,
+    share: Iterator[tuple[int, int]],
+    block_rows: int,
+    weights: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Return (2, D) sums of x − c and its square, and the largest |x| and −x, over the share."""
     dtype = torch.float64 if rows.is_float64 else torch.float32
@@ -103,13 +119,26 @@ def _sums(
     shift = centre.to(dtype)
     for start, stop in share:
         block = rows.block(start, stop, buffer)
-        low, high = block.aminmax()
-        extremes = torch.stack([torch.maximum(low.abs(), high.abs()), -low])
-        largest = torch.maximum(largest, extremes.to(torch.float64))
+        own = None if weights is None else weights[start:stop].to(block)
+        largest = torch.maximum(largest, _extremes(block, own))
         difference = torch.sub(block, shift, out=shifted[: stop - start])
-        total[0] += difference.sum(dim=0)
-        total[1] += difference.square_().sum(dim=0)
+        total[0] += _weighted_sum(difference, own)
+        total[1] += _weighted_sum(difference.square_(), own)
     return total, largest
+
+
+def _weighted_sum(block: Tensor, weights: Tensor | None) -> Tensor:
+    """Return Σ w_i x_i (D,) over a block's rows; not-a-number times 0 stays what it is, and is found."""
+    return block.sum(dim=0) if weights is None else weights @ block
+
+
+def _extremes(block: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the largest |x| and the largest −x (2,) float64 over the rows of positive weight."""
+    counted = block if weights is None or bool((weights > 0).all()) else block[weights > 0]
+    if not len(counted):
+        return torch.tensor([0.0, -torch.inf], dtype=torch.float64, device=block.device)
+    low, high = counted.aminmax()
+    return torch.stack([torch.maximum(low.abs(), high.abs()), -low]).to(torch.float64)
 
 
 def fit_affine(
@@ -117,6 +146,7 @@ def fit_affine(
     kind: str = "auto",
     image_shape: tuple[int, ...] | None = None,
     communicator: Communicator | None = None,
+    weights: Tensor | None = None,
 ) -> AffineMap:
     """Fit the map from raw rows to the classifier's, on these rows alone.
 
@@ -127,11 +157,12 @@ def fit_affine(
             deviations 1, constant features switched off); "auto" is "pixels" for images, "standardize" otherwise.
         image_shape: (channels, height, width) where rows are images.
         communicator: Sums over ranks.
+        weights: (N,) row weights, as in `moments`.
 
     Raises:
         InputError: ``preprocess-unknown``, or ``preprocess-needs-images``.
     """
-    return affine_from(moments(rows, communicator), kind, image_shape)
+    return affine_from(moments(rows, communicator, weights), kind, image_shape)
 
 
 def affine_from(facts: Moments, kind: str, image_shape: tuple[int, ...] | None = None) -> AffineMap:

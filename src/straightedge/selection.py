@@ -22,12 +22,12 @@ from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from torch import Tensor
 
 from straightedge.calibration import find_temperature
-from straightedge.distributed import Communicator, guarded_sum, local, row_range
+from straightedge.distributed import Communicator, local, row_range
 from straightedge.errors import InputError, warn
-from straightedge.estimators import LinearClassifier, checked_input, encoded_labels
+from straightedge.estimators import LinearClassifier, training_set
 from straightedge.evaluation import evaluate
-from straightedge.fitting import FitSettings, build_objective, checked_reg, one_or_many, row_weights, solve
-from straightedge.moments import fit_affine
+from straightedge.fitting import FitSettings, build_objective, checked_reg, one_or_many, solve
+from straightedge.moments import affine_from, moments
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
@@ -127,6 +127,7 @@ def fit_path(
     preprocess: str = "none",
     bias: str = "penalized",
     sample_weight: Any = None,
+    class_weight: Any = None,
     memory: float = math.inf,
     device: str | None = None,
     callbacks: Sequence[Callback] = (),
@@ -143,7 +144,8 @@ def fit_path(
             so small that the last digits cost more than the rest of the path.
         preprocess: See `moments.fit_affine`.
         bias: "penalized" or "free".
-        sample_weight: (N,) ≥ 0, or None.
+        sample_weight: (N,) ≥ 0, or None; a row of weight w counts as w rows.
+        class_weight: As in `LinearClassifier`.
         memory: Bytes the solver's vectors may take; more values of reg than fit go in groups.
         device: Where products run; None means where X is.
         callbacks: Called with each trace row.
@@ -161,47 +163,26 @@ def fit_path(
     asked = FitSettings(
         loss=loss, tol=min(tols, default=1e-3), bias=bias, device=device, **settings
     ).checked()
-    rows = Rows(checked_input(X), device=device)
-    classes, labels = encoded_labels(y)
-    shape = tuple(X.shape[1:]) if getattr(X, "ndim", 2) == 4 else None
-    affine = fit_affine(rows, preprocess, shape)
-    values = checked_reg(reg) if reg is not None else default_grid(mean_square_norm(rows, affine))
+    data = training_set(X, y, sample_weight, class_weight, device=device)
+    facts = moments(data.rows, weights=data.weights)
+    affine = affine_from(facts, preprocess, data.image_shape)
+    values = checked_reg(reg) if reg is not None else default_grid(facts.mean_square_norm(affine))
     if len(tols) == 1:
         tols *= len(values)
     if len(tols) != len(values):
         told = f"there are {len(tols)} values of tol for {len(values)} of reg"
         raise InputError("tol-invalid", told, mend="give one for all, or one for each value")
-    weights = row_weights(labels, len(classes), sample_weight)
     solution = solve_path(
-        lambda part: build_objective(rows, labels, len(classes), part, asked, affine=affine, weights=weights),
+        lambda part: build_objective(
+            data.rows, data.labels, len(data.classes), part, asked, affine=affine, weights=data.weights
+        ),
         values,
         asked,
         memory=memory,
         tol=tols,
         callbacks=callbacks,
     )
-    return Path(values, classes, solution, affine)
-
-
-def mean_square_norm(
-    rows: Rows, affine: AffineMap, sample: int = 4096, communicator: Communicator | None = None
-) -> float:
-    """Return the mean of ‖x̂‖² + 1 over evenly spaced rows, the same ones however many ranks hold them."""
-    communicator = communicator or local()
-    counts = communicator.gather_rows(torch.tensor([rows.n_samples])).tolist()
-    first, n_total = sum(counts[: communicator.rank]), sum(counts)
-    count = min(sample, n_total)
-    spaced = sorted({n_total * i // count for i in range(count)})
-    starts = [i - first for i in spaced if first <= i < first + rows.n_samples]
-    buffer = torch.empty(1, rows.n_features, dtype=torch.float64, device=rows.device)
-    shift, scale = affine.shift.to(rows.device), affine.scale.to(rows.device)
-
-    def own_sum() -> Tensor:
-        squares = (((rows.block(i, i + 1, buffer) - shift) * scale).square().sum() for i in starts)
-        return torch.tensor([sum(map(float, squares))], dtype=torch.float64)
-
-    total = guarded_sum(communicator, own_sum, torch.empty(1, dtype=torch.float64))
-    return float(total) / len(spaced) + 1.0
+    return Path(values, data.classes, solution, affine)
 
 
 @dataclass(frozen=True)
@@ -272,6 +253,15 @@ def fold_of_rows(y: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
     out = np.empty(len(y), dtype=np.int64)
     for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(y)), y)):
         out[held_out] = fold
+    return out
+
+
+def folds_that_count(y: np.ndarray, weights: Tensor | None, folds: int, seed: int = 0) -> np.ndarray:
+    """Return `fold_of_rows` of the rows of positive weight; the others, which count nowhere, are in fold 0."""
+    if weights is None or bool((weights > 0).all()):
+        return fold_of_rows(y, folds, seed)
+    out, kept = np.zeros(len(y), dtype=np.int64), (weights > 0).numpy()
+    out[kept] = fold_of_rows(y[kept], folds, seed)
     return out
 
 
@@ -349,21 +339,27 @@ class Choice:
 
 
 def judge(
-    scores: Tensor, y: np.ndarray, reg: Sequence[float], settings: SelectionSettings, softmax: bool
+    scores: Tensor,
+    y: np.ndarray,
+    reg: Sequence[float],
+    settings: SelectionSettings,
+    softmax: bool,
+    weights: Tensor | None = None,
 ) -> list[Scored]:
-    """Judge K configurations by their scores (N, K, C) on samples they have not seen."""
+    """Judge K configurations by their scores (N, K, C) on samples they have not seen, by weight."""
     n_classes = scores.shape[2]
     names = [str(c) for c in range(n_classes)]
+    counts = None if weights is None else weights.numpy()
     out = []
     for k, value in enumerate(reg):
         own = scores[:, k].cpu().numpy()
-        temperature = None if softmax else find_temperature(own, y).value
-        metrics = evaluate(own, y, names, temperature=temperature)
-        out.append(Scored(value, metrics, *_value_and_error(metrics, settings.metric, len(y))))
+        temperature = None if softmax else find_temperature(own, y, counts).value
+        metrics = evaluate(own, y, names, temperature=temperature, weights=counts)
+        out.append(Scored(value, metrics, *_value_and_error(metrics, settings.metric, metrics["n"])))
     return out
 
 
-def _value_and_error(metrics: dict[str, Any], metric: str, n: int) -> tuple[float, float]:
+def _value_and_error(metrics: dict[str, Any], metric: str, n: float) -> tuple[float, float]:
     if metric == "accuracy":
         share = metrics["accuracy"]
         return share, math.sqrt(max(share * (1 - share), 0.25 / n) / n)
@@ -493,16 +489,16 @@ class LinearClassifierCV(LinearClassifier):
         tol: Relative gap, for the folds and the refit.
         max_passes: As in `LinearClassifier`.
         bias: As in `LinearClassifier`.
+        class_weight: As in `LinearClassifier`.
         preprocess: As in `LinearClassifier`.
         solver: As in `LinearClassifier`.
         device: As in `LinearClassifier`.
-        random_state: Seed of the folds.
+        random_state: Seed of the folds, of the kinds that `LinearClassifier` takes.
 
     Attributes:
         reg_: The chosen value.
         regs_: The values tried.
         scores_: The metric of each.
-        reg: Ignored by `fit`, there for `LinearClassifier`'s sake.
     """
 
     def __init__(
@@ -516,10 +512,11 @@ class LinearClassifierCV(LinearClassifier):
         tol: float = 1e-3,
         max_passes: float = 1000,
         bias: str = "penalized",
+        class_weight: Any = None,
         preprocess: str = "none",
         solver: str = "auto",
         device: str | None = None,
-        random_state: int | None = None,
+        random_state: Any = None,
     ) -> None:
         self.loss = loss
         self.regs = regs
@@ -529,48 +526,47 @@ class LinearClassifierCV(LinearClassifier):
         self.tol = tol
         self.max_passes = max_passes
         self.bias = bias
+        self.class_weight = class_weight
         self.preprocess = preprocess
         self.solver = solver
         self.device = device
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Choose reg by cross-validation and fit it on all rows; see `LinearClassifier.fit`."""
+        """Choose reg by cross-validation and fit it on all rows; see `LinearClassifier.fit`.
+
+        Rows count by sample_weight in the fits and where answers are judged; class_weight is for the fits alone.
+        """
         settings = self._settings()
-        seed = self.random_state if isinstance(self.random_state, int) else 0
         selection = SelectionSettings(
-            self.scoring, self.cv, one_standard_error=self.one_standard_error, seed=seed
-        )
-        rows = self._rows(X, reset=True)
-        classes, labels = encoded_labels(y)
-        weights = row_weights(labels, len(classes), sample_weight)
-        self._drop_unweighted(weights, labels)
-        affine = self._fitted_affine(rows, tuple(X.shape[1:]) if getattr(X, "ndim", 2) == 4 else None)
-        values = (
-            checked_reg(self.regs) if self.regs is not None else default_grid(mean_square_norm(rows, affine))
-        )
+            self.scoring, self.cv, one_standard_error=self.one_standard_error, seed=settings.seed
+        ).checked()
+        data = self._training_set(X, y, sample_weight)
+        affine = self._fitted_affine(data)
+        values = checked_reg(self.regs) if self.regs is not None else default_grid(self._scale)
         path = solve_path(
             lambda part: build_objective(
-                rows, labels, len(classes), part, settings, affine=affine, weights=weights
+                data.rows, data.labels, len(data.classes), part, settings, affine=affine, weights=data.weights
             ),
             values,
             settings,
         )
+        labels = data.labels.numpy()
         scores, _ = cross_validate(
-            X,
-            labels.numpy(),
-            len(classes),
+            data.X,
+            labels,
+            len(data.classes),
             values,
             settings,
-            fold=fold_of_rows(labels.numpy(), self.cv, seed),
+            fold=folds_that_count(labels, data.weights, self.cv, settings.seed),
             affine=affine,
             W=path.W,
-            row_weight=weights,
+            row_weight=data.weights,
         )
-        scored = judge(scores, labels.numpy(), values, selection.checked(), self.loss == "softmax")
+        scored = judge(scores, labels, values, selection, self.loss == "softmax", data.sample_weight)
         index = choose(scored, selection)
         self.reg_, self.regs_ = values[index], values
         self.scores_ = np.array([s.value for s in scored])
-        self.classes_ = classes
+        self.classes_ = data.classes
         self._finish(joined([path], torch.tensor([index])), affine)
         return self

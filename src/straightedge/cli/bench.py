@@ -77,7 +77,16 @@ def _numbers(text: str | None) -> tuple[float, ...] | None:
     from straightedge.fitting import checked_reg
 
     words = _words(text)
-    return None if words is None else tuple(checked_reg(words))
+    return None if words is None else tuple(checked_reg([_number(word) for word in words]))
+
+
+def _number(word: str) -> float:
+    from straightedge.errors import InputError
+
+    try:
+        return float(word)
+    except ValueError:
+        raise InputError("reg-invalid", f"reg is {word!r}", mend="give numbers ≥ 0, such as 1e-4") from None
 
 
 def _say(quiet: bool) -> Any:

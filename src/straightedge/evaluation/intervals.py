@@ -10,6 +10,9 @@ kind that holds what it promises; coverage is checked exactly or by simulation i
 * Calibration error: bootstrap of the cells of the diagram, less the bias of the estimate; from 0 where
   calibration may be perfect.
 
+Of samples with weights, n is Σw where weights are whole numbers, which are numbers of copies, and the effective
+sample size (Σw)²/Σw² where they are not.
+
 References:
     Rubin, "The Bayesian Bootstrap", Annals of Statistics 1981; Efron and Tibshirani, "An Introduction to the
     Bootstrap", 1993, chapters 12 and 13; Brown, Cai, DasGupta, "Interval Estimation for a Binomial
@@ -21,6 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from straightedge.calibration import bin_of, expected_calibration_error
+from straightedge.row_weights import sample_size
 
 LEVEL = 0.95
 REPLICATES = 2_000
@@ -76,11 +80,14 @@ def balanced_interval(totals: np.ndarray, right: np.ndarray) -> Interval:
     return share_interval(middle * n, n)
 
 
-def mean_interval(values: np.ndarray, seed: int = 0, replicates: int = REPLICATES) -> Interval | None:
+def mean_interval(
+    values: np.ndarray, seed: int = 0, replicates: int = REPLICATES, weights: np.ndarray | None = None
+) -> Interval | None:
     """Return the interval of a mean of non-negative losses.
 
     Args:
         values: (N,) losses, up to 1e300.
+        weights: (N,) > 0, how often each counts; None counts each once.
         seed: Seed of the resampling.
         replicates: Number of resampled sets.
 
@@ -90,12 +97,16 @@ def mean_interval(values: np.ndarray, seed: int = 0, replicates: int = REPLICATE
     Numerics:
         Bootstrap-t: the shape of t = (m* − m)/se* is resampled, the standard error comes from all samples.
         With many samples, means of random blocks of ⌊N/1000⌋ are resampled: their t has the same skewness to
-        leading order.
+        leading order. Of weighted samples, m + w(v − m)/w̄ is resampled: it has the mean m and, to leading order,
+        the standard error of the weighted mean.
     """
     if len(values) < 2:
         return None
     scale = float(np.abs(values).max()) or 1.0  # squares of 1e300 would overflow
     scaled = values / scale
+    if weights is not None:
+        centre = float(np.average(scaled, weights=weights))
+        scaled = centre + weights / weights.mean() * (scaled - centre)
     middle, error = float(scaled.mean()), float(scaled.std(ddof=1)) / np.sqrt(len(values))
     rng = np.random.default_rng(seed)
     shape = _studentised(_blocks(scaled, rng), rng, replicates)
@@ -124,7 +135,12 @@ def _studentised(values: np.ndarray, rng: np.random.Generator, replicates: int) 
 
 
 def calibration_interval(
-    confidence: np.ndarray, correct: np.ndarray, n_bins: int = 15, seed: int = 0, replicates: int = REPLICATES
+    confidence: np.ndarray,
+    correct: np.ndarray,
+    n_bins: int = 15,
+    seed: int = 0,
+    replicates: int = REPLICATES,
+    weights: np.ndarray | None = None,
 ) -> Interval:
     """Return the interval of the expected calibration error.
 
@@ -134,6 +150,7 @@ def calibration_interval(
         n_bins: Bins of the diagram.
         seed: Seed of the resampling.
         replicates: Number of resampled sets.
+        weights: (N,) > 0, how often each counts; None counts each once.
 
     Numerics:
         Resampling adds noise to an estimate that noise already made larger. The lower end is the basic one,
@@ -142,17 +159,20 @@ def calibration_interval(
         upper end takes nothing away: e + 1.96 standard deviations, or the basic one if that is higher. In
         simulations with 200 to 10,000 samples the two cover in 93–98 %.
     """
-    n, where = len(confidence), bin_of(confidence, n_bins)
+    where = bin_of(confidence, n_bins)
     cell = where * 2 + correct
-    counts = np.bincount(cell, minlength=2 * n_bins)
-    residual = np.bincount(cell, correct - confidence, 2 * n_bins) / np.maximum(counts, 1)
+    n = len(confidence) if weights is None else max(1, round(sample_size(weights)))
+    own = np.ones(len(cell)) if weights is None else weights / weights.mean()
+    shares = np.bincount(cell, own, 2 * n_bins) / len(cell)
+    residual = np.bincount(cell, (correct - confidence) * own, 2 * n_bins) / len(cell)
+    residual = np.divide(residual, shares, out=residual, where=shares > 0)
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(n, counts / n, replicates) * residual
+    drawn = rng.multinomial(n, shares / shares.sum(), replicates) * residual
     errors = np.abs(drawn.reshape(replicates, n_bins, 2).sum(axis=2)).sum(axis=1) / n
-    seen = expected_calibration_error(confidence, correct, n_bins)
+    seen = expected_calibration_error(confidence, correct, n_bins, weights)
     least, most = np.quantile(errors, TAILS)
     # residuals of a perfect model: their variance in a bin is Σ confidence (1 − confidence)
-    noise = np.sqrt(np.bincount(where, confidence * (1 - confidence), n_bins))
+    noise = np.sqrt(np.bincount(where, own * confidence * (1 - confidence), n_bins) * n / len(cell))
     perfect = np.abs(rng.standard_normal((replicates, n_bins)) * noise).sum(axis=1) / n
     low = 0.0 if seen <= np.quantile(perfect, TAILS[1]) else max(0.0, min(2 * seen - most, seen))
     high = max(2 * seen - least, seen + 1.96 * float(errors.std()))

@@ -8,49 +8,65 @@ from typing import Any
 import numpy as np
 
 from straightedge.evaluation.outcomes import Outcomes, outcomes
+from straightedge.row_weights import is_whole
 
 
-def accuracy(scores: Any, y: Any) -> float:
-    """Return the share of samples whose largest score is at their label."""
-    return float(outcomes(scores, y).correct.mean())
+def accuracy(scores: Any, y: Any, weights: Any = None) -> float:
+    """Return the share of samples, by weight, whose largest score is at their label."""
+    happened = outcomes(scores, y, weights=weights)
+    return happened.share(happened.correct)
 
 
-def top_k_accuracy(scores: Any, y: Any, k: int = 5) -> float:
-    """Return the share of samples whose label is among their k largest scores."""
-    return float((outcomes(scores, y).rank < k).mean())
+def top_k_accuracy(scores: Any, y: Any, k: int = 5, weights: Any = None) -> float:
+    """Return the share of samples, by weight, whose label is among their k largest scores."""
+    happened = outcomes(scores, y, weights=weights)
+    return happened.share(happened.rank < k)
 
 
-def balanced_accuracy(scores: Any, y: Any) -> float:
-    """Return the mean over the classes that occur of the share of their samples that is right."""
-    return mean_recall(outcomes(scores, y))
+def balanced_accuracy(scores: Any, y: Any, weights: Any = None) -> float:
+    """Return the mean over the classes that occur of the share of their samples, by weight, that is right."""
+    return mean_recall(outcomes(scores, y, weights=weights))
 
 
-def log_loss(scores: Any, y: Any, temperature: float = 1.0) -> float:
-    """Return the mean −log probability of the right class under softmax(scores / T), in nats."""
-    return mean(outcomes(scores, y, temperature).loss)
+def log_loss(scores: Any, y: Any, temperature: float = 1.0, weights: Any = None) -> float:
+    """Return the mean −log probability, by weight, of the right class under softmax(scores / T), in nats."""
+    happened = outcomes(scores, y, temperature, weights)
+    return mean(happened.loss, happened.weights)
 
 
-def confusion(scores: Any, y: Any) -> np.ndarray:
-    """Return (C, C) int64 counts: row = label, column = prediction."""
-    return confusion_of(outcomes(scores, y))
+def confusion(scores: Any, y: Any, weights: Any = None) -> np.ndarray:
+    """Return (C, C) counts, int64 or sums of weights: row = label, column = prediction."""
+    return confusion_of(outcomes(scores, y, weights=weights))
 
 
-def mean(values: np.ndarray) -> float:
-    """Return the mean of (N,) values up to 1e300 without overflow in the sum."""
-    return float((values / len(values)).sum())
+def mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return the mean of (N,) values up to 1e300, by weight, without overflow in the sum."""
+    shares = 1 / len(values) if weights is None else weights / weights.sum()
+    return float((values * shares).sum())
 
 
 def confusion_of(happened: Outcomes) -> np.ndarray:
-    """Return (C, C) int64 counts: row = label, column = prediction."""
+    """Return (C, C) counts, int64 or sums of weights: row = label, column = prediction."""
     cells = happened.y * happened.n_classes + happened.predicted
-    counts = np.bincount(cells, minlength=happened.n_classes**2)
+    counts = np.bincount(cells, happened.weights, happened.n_classes**2)
     return counts.reshape(happened.n_classes, happened.n_classes)
 
 
 def class_counts(happened: Outcomes) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many samples each class has, and how many of them are right: (C,), (C,)."""
-    size = happened.n_classes
-    return np.bincount(happened.y, minlength=size), np.bincount(happened.y[happened.correct], minlength=size)
+    """Return how many samples each class has, and how many of them are right: (C,), (C,).
+
+    Numerics:
+        Of weighted samples, the size of a class is its `sample_size`, of which the share by weight is right.
+    """
+    y, size, weights = happened.y, happened.n_classes, happened.weights
+    if weights is None:
+        return np.bincount(y, minlength=size), np.bincount(y[happened.correct], minlength=size)
+    whole = is_whole(weights)
+    sums = np.maximum(np.bincount(y, weights, size), 1e-300)
+    sizes = (
+        np.bincount(y, weights, size) if whole else sums**2 / np.bincount(y, weights**2, size).clip(1e-300)
+    )
+    return sizes, sizes * np.bincount(y, weights * happened.correct, size) / sums
 
 
 def mean_recall(happened: Outcomes) -> float:
@@ -63,7 +79,7 @@ def per_class(table: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]
     """Return n, precision, recall and F1 of every class.
 
     Args:
-        table: (C, C) confusion counts, row = label.
+        table: (C, C) confusion counts or sums of weights, row = label.
         classes: Their names.
 
     Returns:
@@ -73,7 +89,7 @@ def per_class(table: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]
     return [
         {
             "class": name,
-            "n": int(actual[i]),
+            "n": actual[i].item(),
             "precision": _share(right[i], told[i]),
             "recall": _share(right[i], actual[i]),
             # 2 / (1/precision + 1/recall), which is 0 and not undefined where one of them is

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from straightedge.calibration import block_starts, checked, log_softmax
 from straightedge.errors import InputError
+from straightedge.row_weights import checked_sample_weight, is_whole, sample_size
+
+MOST_COPIES = 20_000_000
+"""Samples that whole weights may stand for and still be counted one by one, which takes 41 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Outcomes:
         loss: (N,) float64, −log probability of the right class, in nats.
         confidence: (N,) float64, probability of the predicted class.
         n_classes: C.
+        weights: (N,) float64 > 0, how often each counts; None counts each once.
     """
 
     y: np.ndarray
@@ -30,11 +35,28 @@ class Outcomes:
     loss: np.ndarray
     confidence: np.ndarray
     n_classes: int
+    weights: np.ndarray | None = None
 
     @property
-    def n(self) -> int:
-        """Number of samples."""
-        return len(self.y)
+    def n(self) -> float:
+        """Number of samples; of weighted ones, the number that an interval may count on (`sample_size`)."""
+        return len(self.y) if self.weights is None else sample_size(self.weights)
+
+    def share(self, found: np.ndarray) -> float:
+        """Return the share of samples, by weight, for which ``found`` (N,) bool is true."""
+        return float(np.average(found, weights=self.weights))
+
+    def counted(self, weights: np.ndarray) -> Outcomes:
+        """Return the outcomes of samples that count by weights (N,): copies of each where weights are whole."""
+        kept = weights > 0
+        columns = {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"n_classes", "weights"}
+        }
+        weights = weights[kept]
+        if is_whole(weights) and weights.sum() <= MOST_COPIES:
+            copies = weights.astype(np.int64)
+            return replace(self, **{name: column[kept].repeat(copies) for name, column in columns.items()})
+        return replace(self, **{name: column[kept] for name, column in columns.items()}, weights=weights)
 
     @property
     def correct(self) -> np.ndarray:
@@ -42,23 +64,28 @@ class Outcomes:
         return np.asarray(self.rank == 0)
 
 
-def outcomes(scores: Any, y: Any, temperature: float = 1.0) -> Outcomes:
+def outcomes(scores: Any, y: Any, temperature: float = 1.0, weights: Any = None) -> Outcomes:
     """Reduce scores to what happened to each sample.
 
     Args:
         scores: (N, C) scores, NumPy or torch.
         y: (N,) labels in 0…C−1.
         temperature: T of the probabilities softmax(scores / T).
+        weights: (N,) ≥ 0, how often each sample counts; None counts each once.
 
     Raises:
-        InputError: ``scores-shape``, ``scores-length``, ``scores-not-finite``, ``labels-out-of-range``.
+        InputError: ``scores-shape``, ``scores-length``, ``scores-not-finite``, ``labels-out-of-range``,
+            ``sample-weight-invalid``.
     """
     array, labels = checked(scores, y)
     starts = block_starts(array)
     ranges = [(start, slice(start, start + starts.step)) for start in starts]
     blocks = [_of_block(array[rows], labels[rows], temperature, start) for start, rows in ranges]
     predicted, rank, loss, confidence = (np.concatenate(column) for column in zip(*blocks, strict=True))
-    return Outcomes(labels, predicted, rank, loss, confidence, array.shape[1])
+    happened = Outcomes(labels, predicted, rank, loss, confidence, array.shape[1])
+    if weights is None:
+        return happened
+    return happened.counted(checked_sample_weight(weights, len(labels)).numpy())
 
 
 def _of_block(scores: np.ndarray, y: np.ndarray, temperature: float, start: int) -> tuple[np.ndarray, ...]:

@@ -16,6 +16,7 @@ from straightedge.evaluation.intervals import (
 )
 from straightedge.evaluation.metrics import class_counts, confusion_of, mean, mean_recall, per_class
 from straightedge.evaluation.outcomes import Outcomes, outcomes
+from straightedge.row_weights import is_whole
 
 
 def evaluate(
@@ -26,6 +27,7 @@ def evaluate(
     temperature: float | None = None,
     probabilities: bool = True,
     seed: int = 0,
+    weights: Any = None,
 ) -> dict[str, Any]:
     """Judge the scores of one split.
 
@@ -37,27 +39,31 @@ def evaluate(
         probabilities: Whether the scores give probabilities at all; False for an SVM without a fitted
             temperature, whose log loss and calibration are then None.
         seed: Seed of the bootstrap.
+        weights: (N,) ≥ 0, how often each sample counts, or None for once each. A sample of weight w counts as w
+            samples in every number; one of weight 0 in none.
 
     Returns:
         A dictionary JSON can hold: ``n``, ``accuracy`` with its ``interval``; ``balanced_accuracy``,
         ``top_k``, ``log_loss`` (nats) and ``ece`` as ``{"value", "interval"}``; ``per_class``, ``confusion``
-        (row = label), ``reliability`` and ``temperature``. Intervals are 95 % bootstrap intervals.
+        (row = label), ``reliability`` and ``temperature``. Intervals are 95 % bootstrap intervals. Of weighted
+        samples ``n`` is what intervals count on, and ``weighted`` says what it is: Σw or (Σw)²/Σw².
 
     Raises:
         InputError: ``scores-shape``, ``scores-length``, ``scores-not-finite``, ``labels-out-of-range``,
-            ``scores-classes``.
+            ``scores-classes``, ``sample-weight-invalid``.
     """
-    happened = outcomes(scores, y, temperature or 1.0)
+    happened = outcomes(scores, y, temperature or 1.0, weights)
     if len(classes) != happened.n_classes:
         raise InputError(
             "scores-classes", f"{happened.n_classes} columns of scores, {len(classes)} class names"
         )
     table = confusion_of(happened)
-    right = int(happened.correct.sum())
+    right = happened.share(happened.correct)
     return {
         "n": happened.n,
-        "accuracy": right / happened.n,
-        "interval": list(share_interval(right, happened.n)),
+        **({} if weights is None else {"weighted": meaning_of_n(happened)}),
+        "accuracy": right,
+        "interval": list(share_interval(right * happened.n, happened.n)),
         "balanced_accuracy": {
             "value": mean_recall(happened),
             "interval": list(balanced_interval(*class_counts(happened))),
@@ -70,23 +76,30 @@ def evaluate(
     }
 
 
+def meaning_of_n(happened: Outcomes) -> str:
+    """Return what `n` is of samples with weights."""
+    if happened.weights is None or is_whole(happened.weights):
+        return "n is the sum of the weights, which are numbers of copies"
+    return "n is the effective sample size (Σw)²/Σw²"
+
+
 def _top_k(happened: Outcomes) -> dict[str, Any]:
     """Top 5, or all classes but one where there are no more than five."""
     k = 5 if happened.n_classes > 5 else happened.n_classes - 1
-    among = int((happened.rank < k).sum())
-    return {"k": k, "value": among / happened.n, "interval": list(share_interval(among, happened.n))}
+    among = happened.share(happened.rank < k)
+    return {"k": k, "value": among, "interval": list(share_interval(among * happened.n, happened.n))}
 
 
 def _of_probabilities(happened: Outcomes | None, seed: int) -> dict[str, Any]:
     if happened is None:
         return {"log_loss": None, "ece": None, "reliability": None}
-    said, right = happened.confidence, happened.correct
-    around = mean_interval(happened.loss, seed)
+    said, right, weights = happened.confidence, happened.correct, happened.weights
+    around = mean_interval(happened.loss, seed, weights=weights)
     return {
-        "log_loss": {"value": mean(happened.loss), "interval": list(around) if around else None},
+        "log_loss": {"value": mean(happened.loss, weights), "interval": list(around) if around else None},
         "ece": {
-            "value": expected_calibration_error(said, right),
-            "interval": list(calibration_interval(said, right, seed=seed)),
+            "value": expected_calibration_error(said, right, weights=weights),
+            "interval": list(calibration_interval(said, right, seed=seed, weights=weights)),
         },
-        "reliability": [asdict(bin_) for bin_ in reliability(said, right)],
+        "reliability": [asdict(bin_) for bin_ in reliability(said, right, weights=weights)],
     }

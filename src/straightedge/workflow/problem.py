@@ -22,10 +22,9 @@ from straightedge.distributed import (
 )
 from straightedge.errors import InputError
 from straightedge.fitting import FitSettings, build_objective
-from straightedge.moments import fit_affine
+from straightedge.moments import affine_from, moments
 from straightedge.objective import Objective
 from straightedge.rows import Rows
-from straightedge.selection import mean_square_norm
 from straightedge.workflow.options import FitOptions
 
 
@@ -56,8 +55,9 @@ class Problem:
         self.classes = dataset.classes
         self.device = own_device(options.device)
         rows = self._own_part()
-        self.affine = fit_affine(rows, options.preprocess, dataset.image_shape, self.communicator)
-        self.scale = mean_square_norm(rows, self.affine, communicator=self.communicator)
+        facts = moments(rows, self.communicator)
+        self.affine = affine_from(facts, options.preprocess, dataset.image_shape)
+        self.scale = facts.mean_square_norm(self.affine)
         self.in_memory = rows.in_memory or isinstance(self.X, np.ndarray)
 
     def _held(self, X: Any) -> Any:
