@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from straightedge.course.checks import check_arguments
+from straightedge.course.kinds import same_kind
 
 
+@same_kind
 def softmax_loss_naive(W: Tensor, X: Tensor, y: Tensor, reg: float) -> tuple[Tensor, Tensor]:
     """Return softmax loss and gradient with loops: the part "Softmax" of the notes, cases ① and ②.
 
@@ -21,7 +23,7 @@ def softmax_loss_naive(W: Tensor, X: Tensor, y: Tensor, reg: float) -> tuple[Ten
         reg: Weight of the penalty reg · ΣW², 0 or more.
 
     Returns:
-        The loss in nats (a tensor without dimensions) and its gradient dW (D, C).
+        The loss in nats (one number) and its gradient dW (D, C), tensors for tensors and arrays for arrays.
 
     Numerics:
         max(f) is subtracted first, which changes nothing in the quotient and keeps every exponential at 1 or
@@ -48,6 +50,7 @@ def softmax_loss_naive(W: Tensor, X: Tensor, y: Tensor, reg: float) -> tuple[Ten
     return loss, dW
 
 
+@same_kind
 def softmax_loss_vectorized(W: Tensor, X: Tensor, y: Tensor, reg: float) -> tuple[Tensor, Tensor]:
     """Return softmax loss and gradient without loops: the end of the part "Softmax", Xᵀ(P − Y).
 
@@ -58,7 +61,7 @@ def softmax_loss_vectorized(W: Tensor, X: Tensor, y: Tensor, reg: float) -> tupl
         reg: Weight of the penalty reg · ΣW², 0 or more.
 
     Returns:
-        The loss in nats (a tensor without dimensions) and its gradient dW (D, C).
+        The loss in nats (one number) and its gradient dW (D, C), tensors for tensors and arrays for arrays.
 
     Numerics:
         The maximum of each row is subtracted first, as in `softmax_loss_naive`.

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from straightedge.course.checks import check_arguments
+from straightedge.course.kinds import same_kind
 
 
+@same_kind
 def svm_loss_naive(W: Tensor, X: Tensor, y: Tensor, reg: float) -> tuple[Tensor, Tensor]:
     """Return SVM loss and gradient with loops: items ③ to ⑦ of the notes, and the two lines below them.
 
@@ -21,7 +23,7 @@ def svm_loss_naive(W: Tensor, X: Tensor, y: Tensor, reg: float) -> tuple[Tensor,
         reg: Weight of the penalty reg · ΣW², 0 or more.
 
     Returns:
-        The loss (a tensor without dimensions) and its gradient dW (D, C).
+        The loss (one number) and its gradient dW (D, C), tensors for tensors and arrays for arrays.
 
     Numerics:
         At a tie, a margin of exactly 0, the gradient counts nothing: 0 is one of the subgradients there.
@@ -46,6 +48,7 @@ def svm_loss_naive(W: Tensor, X: Tensor, y: Tensor, reg: float) -> tuple[Tensor,
     return loss, dW
 
 
+@same_kind
 def svm_loss_vectorized(W: Tensor, X: Tensor, y: Tensor, reg: float) -> tuple[Tensor, Tensor]:
     """Return SVM loss and gradient without loops: the second item ④ of the notes (SVM_loss without `for`).
 
@@ -56,7 +59,7 @@ def svm_loss_vectorized(W: Tensor, X: Tensor, y: Tensor, reg: float) -> tuple[Te
         reg: Weight of the penalty reg · ΣW², 0 or more.
 
     Returns:
-        The loss (a tensor without dimensions) and its gradient dW (D, C).
+        The loss (one number) and its gradient dW (D, C), tensors for tensors and arrays for arrays.
 
     Numerics:
         At a tie, a margin of exactly 0, the mask is 0, as in `svm_loss_naive`.
