@@ -38,6 +38,12 @@ LOOPS = {
         max(0.0, 1 - s if j == label else 1 + s) for j, s in enumerate(scores)
     ),
     "squared_hinge": lambda scores, label: sum(max(0.0, m) ** 2 for m in margins_loop(scores, label)),
+    "one_vs_rest_logistic": lambda scores, label: sum(
+        float(np.logaddexp(0.0, -s if j == label else s)) for j, s in enumerate(scores)
+    ),
+    "one_vs_rest_squared_hinge": lambda scores, label: sum(
+        max(0.0, 1 - s if j == label else 1 + s) ** 2 for j, s in enumerate(scores)
+    ),
 }
 
 
@@ -59,18 +65,27 @@ def _at_most_one(value, limit=1 + 1e-9):
     return value
 
 
-def _signed(a, label):
+def _signed(a, label, limit=1 + 1e-9):
     b = a.copy()
     b[label] *= -1
-    assert b.min() >= -1e-12 and b.max() <= 1 + 1e-9, "not in the domain of the conjugate"
-    return b.sum()
+    assert b.min() >= -1e-12 and b.max() <= limit, "not in the domain of the conjugate"
+    return b
+
+
+def _entropies(a, label):
+    p = _signed(a, label)  # 1 − p for the right class: the entropy of two is the same
+    return -sum(q * math.log(q) for pair in zip(p, 1 - p, strict=True) for q in pair if q > 0)
 
 
 CONJUGATES = {  # −ℓ*(a), by hand; asserts that a is in its domain
     "softmax": entropy,
     "svm": lambda a, label: sum(_at_most_one(b) for b in _flow(a, label)),
     "crammer_singer": lambda a, label: _at_most_one(_flow(a, label).sum()),
-    "one_vs_rest": _signed,
+    "one_vs_rest": lambda a, label: float(_signed(a, label).sum()),
+    "one_vs_rest_logistic": _entropies,
+    "one_vs_rest_squared_hinge": lambda a, label: float(
+        np.sum(_signed(a, label, np.inf) - _signed(a, label, np.inf) ** 2 / 4)
+    ),
     "squared_hinge": lambda a, label: float(np.sum(_flow(a, label) - _flow(a, label) ** 2 / 4)),
 }
 

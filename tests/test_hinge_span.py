@@ -8,7 +8,6 @@ from kernel_cases import kernels
 from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHingeLoss
 from straightedge.objective import Objective
 from straightedge.rows import Rows
-from straightedge.solvers.hinge_maps import margin_change
 from straightedge.solvers.hinge_products import row_weights, scores
 from straightedge.solvers.hinge_span import SPAN, Span
 
@@ -27,7 +26,7 @@ def span(
     part = Objective(Rows(X), y, n_classes, loss(), [0.05], weights=weights, bias=bias, dtype=dtype)
     W, *steps = (torch.randn(n_classes, d + 1, generator=generator, dtype=dtype) / 3 for _ in range(size + 1))
     assert isinstance(part.loss, HingeLoss)
-    changes = [(x, margin_change(part.loss, scores(part, x), y)) for x in steps]
+    changes = [(x, part.loss.margin_change(scores(part, x), y)) for x in steps]
     centre = part.loss.project(torch.rand(n, 1, n_classes, generator=generator, dtype=dtype), y)
     z = part.loss.margins(scores(part, W), y)
     return Span(part, row_weights(part), W, z, centre, 0.4, changes)

@@ -12,11 +12,11 @@ from linear_problems import CONJUGATES, LOOPS
 from straightedge import course
 from straightedge.errors import InputError
 from straightedge.gradcheck import check_gradient
-from straightedge.losses import LOSSES, HingeLoss, get_loss
+from straightedge.losses import LOSSES, HingeLoss, PiecewiseLinearLoss, get_loss, is_probabilistic
 
 ALL = pytest.mark.parametrize("name", LOSSES)
-HINGES = pytest.mark.parametrize("name", [n for n, loss in LOSSES.items() if not loss.smooth])
-SHIFTS_CANCEL = pytest.mark.parametrize("name", [n for n in LOSSES if n != "one_vs_rest"])
+HINGES = pytest.mark.parametrize("name", [n for n, loss in LOSSES.items() if loss.piecewise_linear])
+SHIFTS_CANCEL = pytest.mark.parametrize("name", [n for n, loss in LOSSES.items() if loss.shift_invariant])
 few = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**31)
 
@@ -186,13 +186,44 @@ def test_projection_is_the_nearest_point_of_the_dual_set(name, seed):
     b = loss.project(S.clone(), y)
     other = loss.project(scores_and_labels(seed + 7, n=5, n_classes=S.shape[2])[0], y)
     apart = (S - b) * (other - b)
-    if name != "one_vs_rest":
+    if not loss.own_margin:
         wrong = torch.ones_like(S, dtype=torch.bool).scatter_(2, y.view(-1, 1, 1), False)
         apart = apart * wrong  # the right class's entry of b is 0 whatever was there
     assert float(apart.sum(dim=2).max()) <= 1e-10
     a = loss.to_scores(b.clone(), y)
     for row, label in zip(a[:, 0].numpy(), y.tolist(), strict=True):
         CONJUGATES[name](row, label)  # asserts the domain
+
+
+@HINGES
+def test_conjugates_of_dual_variables_are_those_by_hand(name):
+    loss = LOSSES[name]
+    S, y = scores_and_labels(5, n=9, n_classes=4)
+    b = loss.project(S.clone(), y)
+    A = loss.to_scores(b.clone(), y)[:, 0].numpy()
+    expected = [CONJUGATES[name](row, label) for row, label in zip(A, y.tolist(), strict=True)]
+    for found in (loss.neg_conjugate(b, y), PiecewiseLinearLoss.neg_conjugate(loss, b, y)):
+        torch.testing.assert_close(
+            found[:, 0], torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=1e-12
+        )
+
+
+@HINGES
+def test_margins_change_by_the_differences_of_scores_that_the_loss_names(name):
+    loss = LOSSES[name]
+    S, y = scores_and_labels(6, n=9, n_classes=4)
+    step = scores_and_labels(7, n=9, n_classes=4)[0]
+    change = loss.margin_change(step.clone(), y)
+    apart = loss.margins(S + step, y) - loss.margins(S.clone(), y)
+    torch.testing.assert_close(change, apart, rtol=1e-12, atol=1e-12)
+    padded = torch.cat([step, torch.zeros(9, 1, 1, dtype=torch.float64)], dim=2)  # column −1: no class
+    for i in range(9):
+        for j in range(4):
+            plus, minus = (int(c) for c in loss.differences(torch.tensor(j), y[i]))
+            if loss.own_margin or j != int(y[i]):
+                assert float(change[i, 0, j]) == pytest.approx(
+                    float(padded[i, 0, plus] - padded[i, 0, minus])
+                )
 
 
 @HINGES
@@ -246,5 +277,20 @@ def test_an_unknown_loss_is_refused_with_those_there_are():
     assert caught.value.code == "loss-unknown"
 
 
-def test_subclasses_of_the_hinge_share_its_contract():
-    assert all(isinstance(LOSSES[name], HingeLoss) for name in LOSSES if name != "softmax")
+def test_losses_say_what_they_are():
+    assert [name for name, loss in LOSSES.items() if not loss.smooth] == [
+        name
+        for name, loss in LOSSES.items()
+        if isinstance(loss, PiecewiseLinearLoss) and loss.piecewise_linear
+    ]
+    assert all(loss.title and loss.phrase and loss.formula for loss in LOSSES.values())
+    assert [name for name in LOSSES if is_probabilistic(name)] == ["softmax"]
+    assert not is_probabilistic("a loss of another version")
+
+
+def test_a_subclass_is_not_given_the_kernel_of_another_function():
+    class Wider(HingeLoss):
+        """Another function."""
+
+    assert HingeLoss.kernel and HingeLoss.row_update
+    assert Wider.kernel is None and Wider.row_update is None

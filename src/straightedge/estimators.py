@@ -32,6 +32,7 @@ from straightedge.fitting import (
     seed_of,
     solve,
 )
+from straightedge.losses import is_probabilistic
 from straightedge.moments import affine_from, moments
 from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows, check_shape
@@ -39,14 +40,14 @@ from straightedge.solvers.base import Callback, Solution
 
 
 def _has_probabilities(estimator: Any) -> bool:
-    return bool(estimator._loss_name == "softmax")
+    return is_probabilistic(estimator._loss_name)
 
 
 class LinearClassifier(ClassifierMixin, BaseEstimator):
     """A linear classifier that minimises mean loss + reg ‖W‖² to a certified relative gap.
 
     Args:
-        loss: "softmax", "svm", "crammer_singer", "one_vs_rest" or "squared_hinge".
+        loss: A name of `straightedge.losses.LOSSES`, such as "softmax", "svm" or "one_vs_rest_logistic".
         reg: Strength of the regulariser reg·ΣW² on the mean loss, > 0. scikit-learn's C is 1/(2 reg N) for
             three classes and more, 1/(reg N) for two.
         tol: Relative duality gap (P − D)/P to certify.

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from straightedge.calibration import probabilities
 from straightedge.errors import InputError
+from straightedge.losses import is_probabilistic
 from straightedge.preprocess import AffineMap
 from straightedge.scoring import as_rows, score_rows
 from straightedge.tensorfile import read_tensors, write_tensors
@@ -169,7 +170,7 @@ class LinearModel:
     @property
     def has_probabilities(self) -> bool:
         """Whether scores mean probabilities: softmax, or any loss with a fitted temperature."""
-        return self.loss == "softmax" or self.temperature is not None
+        return is_probabilistic(self.loss) or self.temperature is not None
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Turn scores into probabilities: softmax(scores / temperature).

@@ -27,6 +27,7 @@ from straightedge.errors import InputError, warn
 from straightedge.estimators import LinearClassifier, training_set
 from straightedge.evaluation import evaluate
 from straightedge.fitting import FitSettings, build_objective, checked_reg, one_or_many, solve
+from straightedge.losses import is_probabilistic
 from straightedge.moments import affine_from, moments
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
@@ -563,7 +564,7 @@ class LinearClassifierCV(LinearClassifier):
             W=path.W,
             row_weight=data.weights,
         )
-        scored = judge(scores, labels, values, selection, self.loss == "softmax", data.sample_weight)
+        scored = judge(scores, labels, values, selection, is_probabilistic(self.loss), data.sample_weight)
         index = choose(scored, selection)
         self.reg_, self.regs_ = values[index], values
         self.scores_ = np.array([s.value for s in scored])

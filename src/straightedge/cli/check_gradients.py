@@ -64,8 +64,7 @@ def _functions(choice: str) -> dict[str, tuple[LossFunction, str | None]]:
             function = f"{name}_loss_{version}"
             notes[function] = (getattr(course, function), name)
     fast: dict[str, tuple[LossFunction, str | None]] = {
-        f"losses.{name}": (with_rows(item), name if name in ("softmax", "svm") else None)
-        for name, item in LOSSES.items()
+        f"losses.{name}": (with_rows(item), name if item.in_notes else None) for name, item in LOSSES.items()
     }
     known = {"all", *LOSSES}
     if choice not in known:

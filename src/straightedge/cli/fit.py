@@ -22,7 +22,11 @@ def command(
     ] = None,
     loss: Annotated[
         str,
-        typer.Option(help="softmax, svm, crammer_singer, one_vs_rest or squared_hinge", rich_help_panel=FIT),
+        typer.Option(
+            help="softmax, svm, crammer_singer, one_vs_rest, squared_hinge, one_vs_rest_logistic, "
+            "one_vs_rest_squared_hinge",
+            rich_help_panel=FIT,
+        ),
     ] = "softmax",
     reg: Annotated[
         float | None,

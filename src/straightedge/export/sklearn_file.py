@@ -9,6 +9,7 @@ import numpy as np
 
 from straightedge.errors import MachineError, MissingExtraError
 from straightedge.export.check import agree
+from straightedge.losses import LOSSES
 from straightedge.model import LinearModel
 
 
@@ -19,8 +20,9 @@ def sklearn_estimator(model: LinearModel) -> Any:
         model: The model.
 
     Returns:
-        A LogisticRegression for softmax, else a LinearSVC, for rows (N, D). With two classes scikit-learn
-        keeps one column, the second class's score minus the first's. Probabilities are those at temperature 1.
+        What the loss says: a LogisticRegression for softmax, a LinearSVC for the SVMs, for rows (N, D). With two
+        classes scikit-learn keeps one column, the second class's score minus the first's. Probabilities are those
+        at temperature 1.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
@@ -28,11 +30,13 @@ def sklearn_estimator(model: LinearModel) -> Any:
     weight, bias = model.weight.double().numpy().T, model.bias.double().numpy()
     if len(model.classes) == 2:
         weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
-    estimator = LogisticRegression() if model.loss == "softmax" else LinearSVC()
+    kinds = {"LogisticRegression": LogisticRegression, "LinearSVC": LinearSVC}
+    name = LOSSES[model.loss].sklearn_class if model.loss in LOSSES else "LinearSVC"
+    estimator = kinds[name]()
     estimator.classes_ = np.array(model.classes)
     estimator.coef_, estimator.intercept_ = np.ascontiguousarray(weight), np.ascontiguousarray(bias)
     estimator.n_features_in_ = model.n_features
-    estimator.n_iter_ = np.zeros(1, dtype=np.int32) if model.loss == "softmax" else 0
+    estimator.n_iter_ = 0 if name == "LinearSVC" else np.zeros(1, dtype=np.int32)
     return estimator
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -87,12 +87,23 @@ def compiled_gram(R: Tensor, G: Tensor, pool: BlockPool) -> Tensor:
 
 
 def compiled_loss(name: str, S: Tensor, y: Tensor) -> Tensor:
-    """Overwrite scores S (n, K, C) by A and return the values (n, K) of a loss that has a loop."""
+    """Overwrite scores S (n, K, C) by A and return the values (n, K) of a loss that has a loop, by its word."""
     values = torch.empty(S.shape[:2], dtype=S.dtype)
     limit = largest_loss(S.dtype)
-    if name == "softmax":
-        softmax_rows(S.numpy(), y.numpy(), limit, values.numpy())
-    else:
-        squared = name == "squared_hinge"
-        hinge_rows(S.numpy(), y.numpy(), limit**0.5 if squared else limit, squared, values.numpy())
+    LOOPS[name](S.numpy(), y.numpy(), limit, values.numpy())
     return values
+
+
+def _squared_hinge_rows(S: np.ndarray, y: np.ndarray, limit: float, values: np.ndarray) -> None:
+    hinge_rows(S, y, limit**0.5, True, values)
+
+
+def _hinge_rows(S: np.ndarray, y: np.ndarray, limit: float, values: np.ndarray) -> None:
+    hinge_rows(S, y, limit, False, values)
+
+
+LOOPS: dict[str, Callable[..., None]] = {
+    "softmax": softmax_rows,
+    "svm": _hinge_rows,
+    "squared_hinge": _squared_hinge_rows,
+}

@@ -19,8 +19,7 @@ from torch import Tensor
 from straightedge.errors import InputError, warn
 from straightedge.kernels.base import PortableProducts, Products
 from straightedge.kernels.splitting import KINDS
-from straightedge.losses import Loss, SoftmaxLoss, SquaredHingeLoss
-from straightedge.losses.hinge import HingeLoss
+from straightedge.losses import Loss
 from straightedge.preprocess import AffineMap
 from straightedge.rows import BlockPool, Rows
 
@@ -37,7 +36,6 @@ LARGEST_SCORES = 2**28  # entries of a block of scores, 1 GiB
 LARGEST_COPY = 2**29  # bytes of a block of rows that are gathered, or copied from the host
 MOST_ROWS = 2**17
 MOST_CLASSES = 8192  # of a row that a program of the loss kernels holds
-KERNEL_LOSSES: tuple[type[Loss], ...] = (SoftmaxLoss, HingeLoss, SquaredHingeLoss)
 
 
 def products_for(
@@ -183,15 +181,15 @@ def value_and_gradient(loss: Loss, S: Tensor, y: Tensor, *, compiled: bool = Fal
         y: (n,) labels.
         compiled: What `worth_compiling` says of the pass.
     """
-    if type(loss) not in KERNEL_LOSSES:
+    if loss.kernel is None:
         return loss.value_and_gradient(S, y)
     if compiled:
         from straightedge.kernels.compiled import compiled_loss
 
-        return compiled_loss(loss.name, S, y)
+        return compiled_loss(loss.kernel, S, y)
     fused = S.dtype == torch.float32 and S.shape[2] <= MOST_CLASSES
     if fused and S.stride()[1:] == (S.shape[2], 1) and switched_on(S.device):
         from straightedge.kernels.fused import fused_loss
 
-        return fused_loss(loss.name, S, y)
+        return fused_loss(loss.kernel, S, y)
     return loss.value_and_gradient(S, y)

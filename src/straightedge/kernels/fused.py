@@ -168,6 +168,9 @@ class FusedProducts:
         return {"OPERAND": operand, "PRECISION": "tf32x3", "PARTS": self._kind.n_parts}
 
 
+SQUARED_HINGES = {"svm": False, "squared_hinge": True}  # by a loss's word for its kernel: whether it squares
+
+
 def fused_loss(name: str, S: Tensor, y: Tensor) -> Tensor:
     """Overwrite scores S (n, K, C) float32 by A and return the values (n, K) of a loss that has a kernel."""
     n, n_configs, n_classes = S.shape
@@ -179,11 +182,11 @@ def fused_loss(name: str, S: Tensor, y: Tensor) -> Tensor:
     arguments = (S, y, values, n, n_configs, n_classes, S.stride(0))
     grid = (triton.cdiv(n, rows), n_configs)
     with torch.cuda.device_of(S):
-        if name == "softmax":
-            softmax_kernel[grid](*arguments, limit, **shape)
-        else:
-            squared = name == "squared_hinge"
+        if name in SQUARED_HINGES:
+            squared = SQUARED_HINGES[name]
             hinge_kernel[grid](*arguments, limit**0.5 if squared else limit, **shape, SQUARED=squared)
+        else:
+            softmax_kernel[grid](*arguments, limit, **shape)
     return values
 
 

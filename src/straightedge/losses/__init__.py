@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from straightedge.errors import InputError
 from straightedge.losses.base import DualReference, Loss
 from straightedge.losses.hinge import (
@@ -10,6 +12,8 @@ from straightedge.losses.hinge import (
     OneVsRestHingeLoss,
     SquaredHingeLoss,
 )
+from straightedge.losses.one_vs_rest import OneVsRestLogisticLoss, OneVsRestSquaredHingeLoss
+from straightedge.losses.piecewise import PiecewiseLinearLoss, ProjectionJacobian
 from straightedge.losses.softmax import SoftmaxLoss
 
 __all__ = [
@@ -19,14 +23,28 @@ __all__ = [
     "HingeLoss",
     "Loss",
     "OneVsRestHingeLoss",
+    "OneVsRestLogisticLoss",
+    "OneVsRestSquaredHingeLoss",
+    "PiecewiseLinearLoss",
+    "ProjectionJacobian",
     "SoftmaxLoss",
     "SquaredHingeLoss",
     "get_loss",
+    "is_probabilistic",
+    "piecewise",
 ]
 
 LOSSES: dict[str, Loss] = {
     loss.name: loss
-    for loss in (SoftmaxLoss(), HingeLoss(), CrammerSingerLoss(), OneVsRestHingeLoss(), SquaredHingeLoss())
+    for loss in (
+        SoftmaxLoss(),
+        HingeLoss(),
+        CrammerSingerLoss(),
+        OneVsRestHingeLoss(),
+        SquaredHingeLoss(),
+        OneVsRestLogisticLoss(),
+        OneVsRestSquaredHingeLoss(),
+    )
 }
 
 
@@ -41,3 +59,14 @@ def get_loss(name: str) -> Loss:
             "loss-unknown", f"there is no loss called {name!r}", mend=f"one of: {', '.join(LOSSES)}"
         )
     return LOSSES[name]
+
+
+def is_probabilistic(name: str) -> bool:
+    """Return whether softmax(scores) of a model with this loss are probabilities; False for an unknown name."""
+    return name in LOSSES and LOSSES[name].probabilistic
+
+
+def piecewise(loss: Loss) -> PiecewiseLinearLoss:
+    """Return the loss as one with kinks; for code that has asked it whether it is."""
+    assert loss.piecewise_linear, f"{loss.name} is not piecewise linear"
+    return cast("PiecewiseLinearLoss", loss)

@@ -16,7 +16,7 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -27,6 +27,11 @@ from straightedge.losses.second_order import SecondOrder
 def largest_loss(dtype: torch.dtype) -> float:
     """Return the value at which a loss is cut off: beyond every sensible score, and sums of 1e8 stay finite."""
     return float(torch.finfo(dtype).max) * 1e-8
+
+
+def label_index(S: Tensor, y: Tensor) -> Tensor:
+    """Return the index (n, K, 1) of the right class's column in S (n, K, C), for gather and scatter."""
+    return y.view(-1, 1, 1).expand(-1, S.shape[1], 1)
 
 
 @dataclass(frozen=True)
@@ -45,22 +50,56 @@ class DualReference:
 
 
 class Loss(Protocol):
-    """The contract of a loss; implementations state only what differs.
+    """The contract of a loss; a member inherits from this class and states only what differs.
 
     Attributes:
         name: The word for it on the command line and in files.
+        title: What a page calls a classifier that minimises it.
+        phrase: What a sentence calls it: "the mean … of 50,000 samples".
+        formula: ℓ(s, y) in a line of text.
         smooth: Whether the gradient is Lipschitz, so that a quasi-Newton method converges on it.
-        second_order: What Newton's method asks of it; None where it does not say.
-        curvature: An upper estimate κ of the mean curvature of ℓ along one score; the whitening metric is
-            κ XᵀX/N + 2 reg I.
+        piecewise_linear: Whether it keeps the contract of `piecewise.PiecewiseLinearLoss`.
+        shift_invariant: Whether the same number added to all scores of a row changes nothing.
+        probabilistic: Whether scores are log-odds: softmax(scores) are the model's probabilities.
+        tolerance: The relative gap that is worth asking for where nobody asks for another.
+        learning_rate: How many times the usual first learning rate minibatch SGD can take.
+        sklearn_class: The scikit-learn classifier that an export calls the model.
+        in_notes: Whether the course's notes have it.
+        kernel: The word for its fast kernels, None where there are none. Never inherited: a subclass is another
+            function.
+        row_update: The word for the exact subproblem of one row that dual coordinate ascent solves; or None, and
+            never inherited.
+        second_order: What Newton's method asks of it; None where it does not say, and never inherited.
     """
 
     name: ClassVar[str]
-    smooth: ClassVar[bool]
-    second_order: ClassVar[SecondOrder | None]
+    title: ClassVar[str] = ""
+    phrase: ClassVar[str] = ""
+    formula: ClassVar[str] = ""
+    smooth: ClassVar[bool] = True
+    piecewise_linear: ClassVar[bool] = False
+    shift_invariant: ClassVar[bool] = False
+    probabilistic: ClassVar[bool] = False
+    tolerance: ClassVar[float] = 1e-3
+    learning_rate: ClassVar[float] = 0.3
+    sklearn_class: ClassVar[str] = "LinearSVC"
+    in_notes: ClassVar[bool] = False
+    kernel: ClassVar[str | None] = None
+    row_update: ClassVar[str | None] = None
+    second_order: ClassVar[SecondOrder | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Take back what a subclass must not inherit."""
+        super().__init_subclass__(**kwargs)
+        for name in ("kernel", "row_update", "second_order"):
+            if name not in vars(cls):
+                setattr(cls, name, None)
 
     def curvature(self, n_classes: int) -> float:
-        """Return κ for ``n_classes`` classes."""
+        """Return κ for ``n_classes`` classes: an upper estimate of the mean curvature of ℓ along one score.
+
+        Preconditioners are factors of κ X̂ᵀX̂/N plus the penalty's Hessian.
+        """
         ...
 
     def value_and_gradient(self, S: Tensor, y: Tensor) -> Tensor:
@@ -85,4 +124,4 @@ class Loss(Protocol):
         Raises:
             NotImplementedError: The loss has no certificate when the bias is not penalised.
         """
-        ...
+        raise NotImplementedError(f"{self.name} has no certificate when the bias is free")

@@ -7,8 +7,8 @@
 | `one_vs_rest` | z_j = 1 + s_j for j ≠ y, z_y = 1 − s_y | [0, 1]^C | Σ_j max(0, z_j) |
 
 For b in B the score gradient a(b) is Jᵀb, with J the Jacobian of z, and −ℓ*(a(b)) = Σ b (the constant part
-of the margins): the whole of what a dual method needs to know. `squared_hinge` is Σ_{j≠y} max(0, z_j)²:
-smooth, and solved like softmax.
+of the margins): the whole of what a dual method needs to know; see `piecewise`. The squared hinges are sums of
+max(0, z_j)²: smooth, and solved like softmax.
 """
 
 from __future__ import annotations
@@ -19,59 +19,32 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from straightedge.losses.base import DualReference, largest_loss
+from straightedge.losses.base import DualReference, Loss, label_index, largest_loss
+from straightedge.losses.piecewise import (
+    AgainstTrueClass,
+    OneAgainstRest,
+    PiecewiseLinearLoss,
+    ProjectionJacobian,
+)
 from straightedge.losses.second_order import SecondOrder, SquaredHingeSecondOrder
 
-
-def _index(S: Tensor, y: Tensor) -> Tensor:
-    return y.view(-1, 1, 1).expand(-1, S.shape[1], 1)
+ON_THE_FACE = 1e-5  # Σ b within this of 1 counts as 1: some roundings of float32
 
 
-class HingeLoss:
-    """The multiclass SVM loss of the notes (Weston and Watkins, 1999): Σ_{j≠y} max(0, s_j − s_y + 1).
-
-    Numerics:
-        At a kink (a margin of exactly 0) the subgradient 0 is taken, as in the notes (``margin > 0``). Margins
-        are cut off at `largest_loss`, so that finite scores have a finite loss.
-    """
+class HingeLoss(AgainstTrueClass, PiecewiseLinearLoss):
+    """The multiclass SVM loss of the notes (Weston and Watkins, 1999): Σ_{j≠y} max(0, s_j − s_y + 1)."""
 
     name: ClassVar[str] = "svm"
-    smooth: ClassVar[bool] = False
-    second_order: ClassVar[SecondOrder | None] = None
+    title: ClassVar[str] = "Multiclass SVM"
+    phrase: ClassVar[str] = "multiclass hinge of Weston and Watkins"
+    formula: ClassVar[str] = "Σ_{j≠y} max(0, s_j − s_y + 1)"
+    in_notes: ClassVar[bool] = True
+    kernel: ClassVar[str | None] = "svm"
+    row_update: ClassVar[str | None] = "weston_watkins"
 
-    def curvature(self, n_classes: int) -> float:
-        """Return 1: the curvature of the hinge smoothed at μ = 1; solvers divide by their own μ."""
-        return 1.0
-
-    def margins(self, S: Tensor, y: Tensor) -> Tensor:
-        """Overwrite S (n, K, C) with the margins z, 0 in the column of the right class."""
-        index = _index(S, y)
-        limit = largest_loss(S.dtype)
-        S.sub_(S.gather(2, index)).add_(1.0).clamp_(-limit, limit)
-        return S.scatter_(2, index, 0.0)
-
-    def project(self, b: Tensor, y: Tensor) -> Tensor:
-        """Overwrite b (n, K, C) with its projection on B; the column of the right class becomes 0."""
-        return b.clamp_(0.0, 1.0).scatter_(2, _index(b, y), 0.0)
-
-    def support(self, z: Tensor) -> Tensor:
-        """Return max over b in B of ⟨b, z⟩ (n, K) for margins z, 0 in the right class's column."""
-        return z.clamp_min(0.0).sum(dim=2)
-
-    def to_scores(self, b: Tensor, y: Tensor) -> Tensor:
-        """Overwrite b (n, K, C) with the score gradient a = Jᵀb: a_j = b_j, a_y = −Σ b (the notes' mask)."""
-        return b.scatter_(2, _index(b, y), -b.sum(dim=2, keepdim=True))
-
-    def subgradient(self, z: Tensor) -> Tensor:
-        """Overwrite margins z with the b in B that attains the maximum."""
-        return z.gt_(0.0)
-
-    def value_and_gradient(self, S: Tensor, y: Tensor) -> Tensor:
-        """See `Loss.value_and_gradient`."""
-        z = self.margins(S, y)
-        value = self.support(z)
-        self.to_scores(self.subgradient(z), y)
-        return value
+    def neg_conjugate(self, b: Tensor, y: Tensor) -> Tensor:
+        """Return −ℓ*(Jᵀb) = Σ b (n, K) float64: margins of scores of 0 are 1."""
+        return b.sum(dim=2, dtype=torch.float64)
 
     def dual_reference(self, residual: Tensor, shares: Tensor) -> DualReference:
         """Mix with a flow between classes whose net inflow cancels the residual.
@@ -98,10 +71,15 @@ class CrammerSingerLoss(HingeLoss):
     """max(0, max_{j≠y} (1 + s_j − s_y)): Crammer and Singer (2001), LinearSVC's `crammer_singer`."""
 
     name: ClassVar[str] = "crammer_singer"
+    title: ClassVar[str] = "Crammer–Singer SVM"
+    phrase: ClassVar[str] = "Crammer–Singer hinge"
+    formula: ClassVar[str] = "max(0, max_{j≠y} (1 + s_j − s_y))"
+    in_notes: ClassVar[bool] = False
+    sum_bounded: ClassVar[bool] = True
 
     def project(self, b: Tensor, y: Tensor) -> Tensor:
         """Overwrite b with its projection on {b ≥ 0, Σ b ≤ 1, b_y = 0}: sort and threshold (Held et al. 1974)."""
-        b.scatter_(2, _index(b, y), -torch.inf)
+        b.scatter_(2, label_index(b, y), -torch.inf)
         ordered = b.sort(dim=2, descending=True).values
         # −∞ in the right class's column is last in the order; make it harmless for the running sums
         ordered = torch.where(ordered.isfinite(), ordered, torch.zeros_like(ordered) - 1e30)
@@ -110,6 +88,13 @@ class CrammerSingerLoss(HingeLoss):
         count = (ordered > thresholds).sum(dim=2, keepdim=True).clamp_min(1)
         tau = thresholds.gather(2, count - 1).clamp_min(0.0)
         return b.sub_(tau).clamp_min_(0.0)
+
+    def projection_jacobian(self, b: Tensor) -> ProjectionJacobian:
+        """See `PiecewiseLinearLoss.projection_jacobian`: on the face Σ b = 1 what moves must sum to 0."""
+        mask = (b > 0).to(b.dtype)
+        bound = b.sum(dim=2, keepdim=True) >= 1 - ON_THE_FACE
+        count = torch.where(bound, mask.sum(dim=2, keepdim=True), 0.0)
+        return ProjectionJacobian(torch.where(bound & (count == 1), 0.0, mask), count.clamp_min_(0.0))
 
     def support(self, z: Tensor) -> Tensor:
         """Return the largest margin, at least 0."""
@@ -129,26 +114,14 @@ class CrammerSingerLoss(HingeLoss):
         return DualReference(wide.theta, wide.rows / (n_classes - 1), wide.conjugate / (n_classes - 1))
 
 
-class OneVsRestHingeLoss(HingeLoss):
+class OneVsRestHingeLoss(OneAgainstRest, HingeLoss):
     """Σ_j max(0, 1 − t_j s_j), t_y = 1, t_j = −1 elsewhere: C two-class SVMs, LinearSVC's `ovr` and `hinge`."""
 
     name: ClassVar[str] = "one_vs_rest"
-
-    def margins(self, S: Tensor, y: Tensor) -> Tensor:
-        """Overwrite S with 1 + s_j, and 1 − s_y in the column of the right class."""
-        index = _index(S, y)
-        correct = 1.0 - S.gather(2, index)
-        limit = largest_loss(S.dtype)
-        return S.add_(1.0).scatter_(2, index, correct).clamp_(-limit, limit)
-
-    def project(self, b: Tensor, y: Tensor) -> Tensor:
-        """Overwrite b with its projection on [0, 1]^C."""
-        return b.clamp_(0.0, 1.0)
-
-    def to_scores(self, b: Tensor, y: Tensor) -> Tensor:
-        """Overwrite b with a: a_j = b_j, a_y = −b_y."""
-        index = _index(b, y)
-        return b.scatter_(2, index, -b.gather(2, index))
+    title: ClassVar[str] = "One-versus-rest SVM"
+    phrase: ClassVar[str] = "sum of the hinges of each class against the rest"
+    formula: ClassVar[str] = "max(0, 1 − s_y) + Σ_{j≠y} max(0, 1 + s_j)"
+    in_notes: ClassVar[bool] = False
 
     def dual_reference(self, residual: Tensor, shares: Tensor) -> DualReference:
         """Give each two-class problem its own flow: right and wrong samples of class j in balance.
@@ -170,11 +143,14 @@ class OneVsRestHingeLoss(HingeLoss):
         return DualReference(theta, rows, (others + own).sum(dim=1))
 
 
-class SquaredHingeLoss(HingeLoss):
+class SquaredHingeLoss(AgainstTrueClass, Loss):
     """Σ_{j≠y} max(0, s_j − s_y + 1)²: the notes' margins squared; smooth, its certificate is free."""
 
     name: ClassVar[str] = "squared_hinge"
-    smooth: ClassVar[bool] = True
+    title: ClassVar[str] = "Multiclass SVM, squared hinge"
+    phrase: ClassVar[str] = "squared multiclass hinge"
+    formula: ClassVar[str] = "Σ_{j≠y} max(0, s_j − s_y + 1)²"
+    kernel: ClassVar[str | None] = "squared_hinge"
     second_order: ClassVar[SecondOrder | None] = SquaredHingeSecondOrder()
 
     def curvature(self, n_classes: int) -> float:
@@ -190,7 +166,7 @@ class SquaredHingeLoss(HingeLoss):
 
     def dual_reference(self, residual: Tensor, shares: Tensor) -> DualReference:
         """Take the hinge's flow b; here −ℓ*(a(b)) = Σ (b − b²/4)."""
-        flow = super().dual_reference(residual, shares)
+        flow = HingeLoss().dual_reference(residual, shares)
         b = flow.rows.clamp_min(0.0)
         conjugate = (shares[:, :, None] * (b - b.square() / 4)).sum(dim=(1, 2))
         return DualReference(flow.theta, flow.rows, conjugate)

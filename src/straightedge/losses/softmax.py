@@ -7,11 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from straightedge.losses.base import DualReference, largest_loss
+from straightedge.losses.base import DualReference, Loss, label_index, largest_loss
 from straightedge.losses.second_order import SecondOrder, SoftmaxSecondOrder
 
 
-class SoftmaxLoss:
+class SoftmaxLoss(Loss):
     """Cross-entropy in nats; A = p − e_y with p the softmax of the row.
 
     Numerics:
@@ -24,7 +24,16 @@ class SoftmaxLoss:
     """
 
     name: ClassVar[str] = "softmax"
-    smooth: ClassVar[bool] = True
+    title: ClassVar[str] = "Softmax"
+    phrase: ClassVar[str] = "cross-entropy in nats"
+    formula: ClassVar[str] = "log Σ_j e^{s_j} − s_y"
+    shift_invariant: ClassVar[bool] = True
+    probabilistic: ClassVar[bool] = True
+    tolerance: ClassVar[float] = 1e-4
+    learning_rate: ClassVar[float] = 1.0
+    sklearn_class: ClassVar[str] = "LogisticRegression"
+    in_notes: ClassVar[bool] = True
+    kernel: ClassVar[str | None] = "softmax"
     second_order: ClassVar[SecondOrder | None] = SoftmaxSecondOrder()
 
     def curvature(self, n_classes: int) -> float:
@@ -33,7 +42,7 @@ class SoftmaxLoss:
 
     def value_and_gradient(self, S: Tensor, y: Tensor) -> Tensor:
         """See `Loss.value_and_gradient`."""
-        index = y.view(-1, 1, 1).expand(-1, S.shape[1], 1)
+        index = label_index(S, y)
         maximum = S.amax(dim=2, keepdim=True)
         S.sub_(maximum)
         correct = S.gather(2, index).clamp_min_(-largest_loss(S.dtype))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from straightedge.losses import is_probabilistic
 from straightedge.report import figures, words
 from straightedge.report.run_files import Run
 from straightedge.report.sections import SPLIT_NAMES, Section
@@ -81,7 +82,7 @@ def reliability(run: Run) -> Section | None:
     value, interval = figures.metric_of(judged, "ece")
     return {
         "split": SPLIT_NAMES[split],
-        "svm": run.metrics.get("loss") != "softmax",
+        "svm": not is_probabilistic(str(run.metrics.get("loss"))),
         "temperature": words.fixed(judged.get("temperature"), 3),
         "has_temperature": words.finite(judged.get("temperature")) is not None,
         "ece": words.percent(value),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from straightedge.losses import LOSSES
 from straightedge.report import figures, words
 from straightedge.report.run_files import Run, last_stage
 
-LOSS_NAMES = {"softmax": "Softmax", "svm": "Multiclass SVM"}
 SPLIT_NAMES = {"train": "training", "validation": "validation", "test": "test"}
 METRIC_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "log_loss": "log loss"}
 MAX_TABLE_ROWS = 40
@@ -44,7 +44,7 @@ def heading(run: Run) -> Section:
 def loss_name(run: Run) -> str:
     """The loss as people call it."""
     loss = str(run.metrics.get("loss") or run.config.get("loss") or "linear classifier")
-    return LOSS_NAMES.get(loss, loss.replace("_", " "))
+    return LOSSES[loss].title if loss in LOSSES else loss.replace("_", " ")
 
 
 def asked(run: Run) -> Section:
@@ -55,9 +55,12 @@ def asked(run: Run) -> Section:
     if n_features is None and shape:
         n_features = int(shape[0] * shape[1] * shape[2])
     train = run.metrics.get("train") or {}
+    loss = str(run.metrics.get("loss") or run.config.get("loss"))
     return {
-        "loss": str(run.metrics.get("loss") or run.config.get("loss")),
+        "loss": loss,
         "loss_name": loss_name(run),
+        "loss_phrase": LOSSES[loss].phrase if loss in LOSSES else f"{loss_name(run)} loss",
+        "loss_formula": LOSSES[loss].formula if loss in LOSSES else "",
         "n": words.count(train.get("n") or dataset.get("n_train")),
         "n_classes": words.count(run.metrics.get("n_classes") or len(run.classes)),
         "n_features": words.count(n_features),

@@ -22,12 +22,13 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from straightedge.losses.hinge import HingeLoss
+from straightedge.losses import piecewise
 from straightedge.objective import Objective
 from straightedge.solvers.base import missing
 from straightedge.solvers.hinge_products import adjoint, gather, row_weights, scores
 from straightedge.solvers.one_by_one import SAFE, Answer, OneByOne, OneHinge
 
+ROW_UPDATES = {"weston_watkins"}  # those that `dual_kernel` has
 BLOCK_ROWS = 512
 FULL_EPOCHS = 2  # at the beginning
 SHORT_EPOCHS = 2  # of the rows that still change, between two full ones
@@ -66,8 +67,7 @@ class DualAscent(OneByOne):
 
 def first_ascent(part: Objective, tol: float, W: Tensor, last: Answer | None, seed: int) -> AscentFit:
     """Return a fit that starts from the last configuration's b if there is one, else from W (C, D + 1)."""
-    loss = part.loss
-    assert isinstance(loss, HingeLoss)
+    loss = piecewise(part.loss)
     b = torch.zeros(len(part.y), 1, part.n_classes, dtype=part.dtype)
     if last is not None:
         b = last.b.to(part.dtype)
@@ -263,7 +263,10 @@ def _mapped_rows(objective: Objective, index: Tensor, out: Tensor) -> Tensor:
 def needs_of_dual_ascent(objective: Objective) -> str | None:
     """Return what is missing for dual coordinate ascent to solve this objective, or None."""
     return missing(
-        (objective.loss.name == "svm", f"the loss svm, and this is {objective.loss.name}"),
+        (
+            objective.loss.row_update in ROW_UPDATES,
+            f"exact updates of one row, and {objective.loss.name} has none",
+        ),
         (objective.penalty.uniform, "a ridge with a penalised bias"),
         (bool(objective.penalty.bounds_below.all()), "reg > 0"),
         (objective.device.type == "cpu" and objective.rows.in_memory, "rows in the CPU's memory"),

@@ -29,7 +29,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from straightedge.losses.hinge import HingeLoss
+from straightedge.losses import piecewise
 from straightedge.objective import Objective
 from straightedge.solvers.base import Progress
 from straightedge.solvers.hinge_fit import (
@@ -42,7 +42,6 @@ from straightedge.solvers.hinge_fit import (
     HingeFit,
 )
 from straightedge.solvers.hinge_hull import DualHull
-from straightedge.solvers.hinge_maps import Tangent, margin_change
 from straightedge.solvers.hinge_newton import LEAST_OF_MOMENT, Metric
 from straightedge.solvers.hinge_products import row_weights, scores
 from straightedge.solvers.one_by_one import Answer, DualFit, OneByOne
@@ -69,16 +68,14 @@ class HingeALM(OneByOne):
 
     def _moving_rows(self, part: Objective, last: Answer) -> Tensor | None:
         """Return the indices (n,) of this rank's rows that can move at an answer, None if they are few in all."""
-        assert isinstance(part.loss, HingeLoss)
-        index = Tangent.at(part.loss, last.b.to(part.dtype)).moving_rows()
+        index = piecewise(part.loss).projection_jacobian(last.b.to(part.dtype)).moving_rows()
         count = torch.tensor([len(index)], dtype=torch.float64)
         enough = float(part.communicator.all_reduce(count)) >= LEAST_OF_MOMENT * (part.rows.n_features + 1)
         return index if enough else None
 
     def first_fit(self, part: Objective, W: Tensor, last: Answer | None) -> DualFit:
         """See `OneByOne.first_fit`; half a pass to a pass and a half."""
-        loss = part.loss
-        assert isinstance(loss, HingeLoss)
+        loss = piecewise(part.loss)
         warm = bool((W != 0).any())
         z, spent = self._margins(part, W, last)
         centre, changes = torch.zeros_like(z), []
@@ -109,13 +106,13 @@ class HingeALM(OneByOne):
 
     def _margins(self, part: Objective, W: Tensor, last: Answer | None) -> tuple[Tensor, float]:
         """Return the margins (N, 1, C) at W, and the passes it took: none at 0, or at the last answer's W."""
-        assert isinstance(part.loss, HingeLoss)
+        loss = piecewise(part.loss)
         if last is not None and self._serve(last.z, part) and torch.equal(W, last.W):
             return last.z, 0.0
         if bool((W != 0).any()):
-            return part.loss.margins(scores(part, W), part.y), 0.5
+            return loss.margins(scores(part, W), part.y), 0.5
         S = torch.zeros(len(part.y), 1, part.n_classes, dtype=part.dtype, device=part.device)
-        return part.loss.margins(S, part.y), 0.0
+        return loss.margins(S, part.y), 0.0
 
     def _serve(self, z: Tensor, part: Objective) -> bool:
         """Tell whether margins that an answer left are exact enough: W was only followed."""
@@ -132,14 +129,13 @@ class HingeALM(OneByOne):
 
         W (C, D + 1), its margins (N, 1, C) and b (N, 1, C).
         """
-        assert isinstance(part.loss, HingeLoss)
         earlier, last = self.answers
         step, further = (
             a.to(part.dtype) - b.to(part.dtype) for a, b in ((last.W, earlier.W), (last.b, earlier.b))
         )
         if self._serve(earlier.z, part) and self._serve(last.z, part):
             return step, last.z - earlier.z, further, 0.0
-        return step, margin_change(part.loss, scores(part, step), part.y), further, 0.5
+        return step, piecewise(part.loss).margin_change(scores(part, step), part.y), further, 0.5
 
     def state(self) -> dict[str, Tensor]:
         """See `Solver.state`."""

@@ -10,7 +10,6 @@ from torch import Tensor
 from straightedge.objective import Objective
 from straightedge.solvers.base import state_under
 from straightedge.solvers.hinge_hull import DualHull
-from straightedge.solvers.hinge_maps import Tangent, margin_change
 from straightedge.solvers.hinge_newton import (
     Hessian,
     Metric,
@@ -175,7 +174,7 @@ class HingeFit(OneHinge):
         objective, loss = self.objective, self.loss
         z = self.z
         V = self._take_dual(loss.project(self.centre + z / self.mu, objective.y))
-        linear, conjugate = self.sum(self.b * z, self.b)
+        linear, conjugate = self.sum(self.b * z, self._neg_conjugate())
         mean = self.sum(loss.support(z)[:, :, None])[0]
         self.gradient = self._gradient_at(self.W, V)
         self.smoothing = mean - linear
@@ -183,6 +182,10 @@ class HingeFit(OneHinge):
         self._take(self.W, z, mean)
         self.hull.add(self.b, V, conjugate)
         self.idle = 0 if self.gap < 0.999 * before else self.idle + 1
+
+    def _neg_conjugate(self) -> Tensor:
+        """Return −ℓ* of each row's dual variables, (N, 1, 1)."""
+        return self.loss.neg_conjugate(self.b, self.objective.y)[:, :, None]
 
     def _gradient_at(self, W: Tensor, V: Tensor) -> Tensor:
         """Return V + 2 reg W (C, D + 1), which is ∇f where V is of b at W, in the type of W."""
@@ -275,7 +278,7 @@ class HingeFit(OneHinge):
             W = W + direction
             V = self._take_dual(self._moved(hessian, direction))
             residual = self._gradient_at(W, V)
-            self.hull.add(self.b, V, self.sum(self.b)[0])
+            self.hull.add(self.b, V, self.sum(self._neg_conjugate())[0])
             cost += products * hessian.cost + (hessian.cost if hessian.rest is None else 1.0)
             distance = self._distance(residual)
             if self.gap <= SAFE * self.tol or distance <= max(SOLVED * self.smoothing, goal - self.smoothing):
@@ -291,8 +294,8 @@ class HingeFit(OneHinge):
         if hessian.rest is None:  # all rows that move are at hand
             rows, change = hessian.index, hessian.moves(direction)
         else:
-            change = margin_change(loss, scores(self.objective, direction), y)
-            Tangent.at(loss, self.b).apply(change)
+            change = loss.margin_change(scores(self.objective, direction), y)
+            loss.projection_jacobian(self.b).apply(change)
         b = self.b.clone()
         b[rows] = loss.project(b[rows] + change / self.mu, y[rows])
         return b
@@ -319,7 +322,7 @@ class HingeFit(OneHinge):
 
     def _search(self, direction: Tensor) -> float:
         """Find the best point of the span of the direction and the last steps; it becomes the last step."""
-        dz = margin_change(self.loss, scores(self.objective, direction), self.objective.y)
+        dz = self.loss.margin_change(scores(self.objective, direction), self.objective.y)
         self.changes = [*self.changes[-(SPAN - 1) :], (direction, dz)]
         tau = Span(
             self.objective, self.weights, self.W, self.z, self.centre, self.mu, self.changes

@@ -26,11 +26,10 @@ import torch
 from torch import Tensor
 
 from straightedge.kernels import gram_applied
-from straightedge.losses.hinge import HingeLoss
+from straightedge.losses import PiecewiseLinearLoss, ProjectionJacobian, piecewise
 from straightedge.objective import Block, Objective
 from straightedge.penalties import PenaltyTerm
 from straightedge.solvers.dual_ascent import disturbance
-from straightedge.solvers.hinge_maps import Tangent, margin_change
 from straightedge.solvers.hinge_pairs import Pairs
 from straightedge.solvers.whitening import (
     LARGEST_DENSE,
@@ -160,7 +159,7 @@ class Hessian:
         metric: Gives Σ.
         part: The share's rows.
         index: (n,) which rows of this rank they are.
-        tangent: T of these rows.
+        jacobian: T of these rows.
         weights: (n, 1, 1) row weights over μ.
         rest: (C, 1) curvature per class that the share leaves out; Σ stands for its rows. None: it is all.
         cost: Passes one product costs.
@@ -172,7 +171,7 @@ class Hessian:
     metric: Metric
     part: Objective
     index: Tensor
-    tangent: Tangent
+    jacobian: ProjectionJacobian
     weights: Tensor
     rest: Tensor | None
     cost: float
@@ -203,11 +202,10 @@ class Hessian:
                 curvature is added for that, in the shape of Σ.
             complete: Leave no row out that fits into memory.
         """
-        loss = _hinge(objective)
-        tangent = Tangent.at(loss, b)
-        total = _class_curvature(objective, tangent.mask, weights / mu)
-        share = _share(tangent.moving_rows(), objective, complete)
-        part = tangent.select(share)
+        jacobian = piecewise(objective.loss).projection_jacobian(b)
+        total = _class_curvature(objective, jacobian.mask, weights / mu)
+        share = _share(jacobian.moving_rows(), objective, complete)
+        part = jacobian.select(share)
         seen = _class_curvature(objective, part.mask, weights[share] / mu, share)
         rest = ((total - seen) * (1 - 1 / objective.n_classes)).clamp_min(0.0) + damping * total.mean()
         seen_rows = objective.subset(share)
@@ -224,6 +222,10 @@ class Hessian:
             Pairs.of(seen_rows, part.mask),
         )
 
+    @property
+    def _loss(self) -> PiecewiseLinearLoss:
+        return piecewise(self.objective.loss)
+
     def times(self, direction: Tensor, image: Tensor) -> Tensor:
         """Return the Hessian applied to a direction (C, D + 1) whose image M Δ by the metric is known."""
         product = self._seen(direction).to(direction.dtype)
@@ -234,32 +236,27 @@ class Hessian:
     def moves(self, direction: Tensor) -> Tensor:
         """Return T J X̂Δ (n, 1, C) of the share's rows along a direction (C, D + 1)."""
         if self.pairs is not None:
-            return self.tangent.apply(self.pairs.spread(self.pairs.margins(direction)))
-        change = margin_change(_hinge(self.objective), self.part.scores(direction[None]), self.part.y)
-        return self.tangent.apply(change)
+            return self.jacobian.apply(self.pairs.spread(self.pairs.margins(direction)))
+        change = self._loss.margin_change(self.part.scores(direction[None]), self.part.y)
+        return self.jacobian.apply(change)
 
     def _seen(self, direction: Tensor) -> Tensor:
         """Return X̂ᵀJᵀTJX̂Δ/μ (C, D + 1) float64 over the share's rows."""
-        loss, pairs = _hinge(self.objective), self.pairs
+        loss, pairs = self._loss, self.pairs
 
         def bend(S: Tensor, block: Block) -> Sequence[Tensor]:
             rows = slice(block.start, block.stop)
             y = self.part.y[rows]
-            z = self.tangent.select(rows).apply(margin_change(loss, S, y)).mul_(self.weights[rows])
+            z = self.jacobian.select(rows).apply(loss.margin_change(S, y)).mul_(self.weights[rows])
             loss.to_scores(z, y)
             return ()
 
         if pairs is None:
             return self.part.sweep(direction[None], bend)[1][0]
-        if self.tangent.free is None:
+        if self.jacobian.free is None:
             return pairs.curve(direction, self.weights[pairs.row, 0, 0])
         z = self.moves(direction).mul_(self.weights)
         return pairs.adjoint(pairs.select(z), direction)
-
-
-def _hinge(objective: Objective) -> HingeLoss:
-    assert isinstance(objective.loss, HingeLoss)
-    return objective.loss
 
 
 def _class_curvature(
@@ -267,7 +264,7 @@ def _class_curvature(
 ) -> Tensor:
     """Return (C,) float64 over all ranks: the diagonal of Σ_i w_i JᵀTJ, class by class."""
     y = objective.y if index is None else objective.y[index]
-    touched = _hinge(objective).to_scores(mask.clone(), y).abs_()
+    touched = piecewise(objective.loss).to_scores(mask.clone(), y).abs_()
     sums = weights @ touched[:, 0].to(torch.float64)
     return objective.communicator.all_reduce(sums)
 

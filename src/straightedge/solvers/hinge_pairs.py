@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from straightedge.kernels import cpu_loops, worth_compiling
-from straightedge.losses.hinge import OneVsRestHingeLoss
+from straightedge.losses import piecewise
 from straightedge.objective import Objective
 from straightedge.rows import block_spans
 
@@ -63,11 +63,7 @@ class Pairs:
         if len(row) * PAIR_COLUMNS >= n * C:
             return None
         y = objective.y[row]
-        own = column == y
-        if isinstance(objective.loss, OneVsRestHingeLoss):
-            plus, minus = torch.where(own, -1, column), torch.where(own, y, -1)
-        else:
-            plus, minus = column, y
+        plus, minus = piecewise(objective.loss).differences(column, y)
         key = ((plus + 1) * (C + 1) + minus + 1).numpy()
         order = torch.from_numpy(np.argsort(key.astype(np.int16) if C < 180 else key, kind="stable"))
         n_differences = len(np.unique(key))

@@ -18,9 +18,8 @@ import torch
 from torch import Tensor
 
 from straightedge.kernels import cpu_loops, worth_compiling
-from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss
+from straightedge.losses import PiecewiseLinearLoss, piecewise
 from straightedge.objective import Objective
-from straightedge.solvers.hinge_maps import Tangent
 
 SPAN = 4  # directions of one search; the compiled loop is written for so many
 FLAT = 1e-6  # of the most curvature there can be along a direction: the least a search reckons with
@@ -51,9 +50,8 @@ class Span:
     changes: list[tuple[Tensor, Tensor]]
 
     @property
-    def _loss(self) -> HingeLoss:
-        assert isinstance(self.objective.loss, HingeLoss)
-        return self.objective.loss
+    def _loss(self) -> PiecewiseLinearLoss:
+        return piecewise(self.objective.loss)
 
     def minimiser(self) -> Tensor:
         """Return the coordinates (m,) float64 of the best point of the span."""
@@ -84,8 +82,7 @@ class Span:
 
     def _loop_serves(self) -> bool:
         """Tell whether b is found entry by entry, and many enough are to be found for a compiled loop."""
-        box = not isinstance(self._loss, CrammerSingerLoss)
-        return box and worth_compiling(self.objective.rows, self.objective.n_classes)
+        return not self._loss.sum_bounded and worth_compiling(self.objective.rows, self.objective.n_classes)
 
     def _dense_sums(self) -> Model:
         """Return this rank's Σ w b d_k (m,) and Σ w d_k T d_l/μ (m, m) as a function of the coordinates."""
@@ -97,7 +94,7 @@ class Span:
         def sums(tau: Tensor) -> tuple[Tensor, Tensor]:
             moved = torch.addmv(z.flatten(), flat.t(), tau.to(flat)).view_as(z)
             b = loss.project(self.centre + moved / self.mu, y)
-            bent = Tangent.at(loss, b).apply(stacked * weights).flatten(1)
+            bent = loss.projection_jacobian(b).apply(stacked * weights).flatten(1)
             slopes = (flat @ (b * weights).flatten()).to(torch.float64)
             return slopes, ((bent @ flat.t()) / self.mu).to(torch.float64)
 

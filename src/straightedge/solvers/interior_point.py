@@ -22,10 +22,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from straightedge.losses.hinge import CrammerSingerLoss, OneVsRestHingeLoss
+from straightedge.losses import piecewise
 from straightedge.objective import Objective
 from straightedge.solvers.base import missing
-from straightedge.solvers.hinge_maps import margin_change
 from straightedge.solvers.hinge_products import gather, row_weights
 from straightedge.solvers.one_by_one import Answer, OneByOne, OneHinge
 
@@ -88,7 +87,7 @@ class InteriorFit(OneHinge):
         self.weights = row_weights(objective)[:, None]
         self.W = torch.zeros(objective.shape[1:], dtype=torch.float64, device=device)
         self.margins_used = self._used()
-        self.shared = isinstance(self.loss, CrammerSingerLoss)
+        self.shared = self.loss.sum_bounded
         z = self._margins()
         count = self.margins_used.sum(dim=1, keepdim=True) + 1 if self.shared else 2.0
         self.inside = self.margins_used / count
@@ -145,7 +144,7 @@ class InteriorFit(OneHinge):
     def _used(self) -> Tensor:
         """Return (N, C): 1 where a row has a margin, 0 in the right class's column of `svm`."""
         used = torch.ones(len(self.X), self.W.shape[0], dtype=torch.float64, device=self.X.device)
-        if isinstance(self.loss, OneVsRestHingeLoss):
+        if self.loss.own_margin:
             return used
         return used.scatter_(1, self.objective.y[:, None], 0.0)
 
@@ -154,7 +153,7 @@ class InteriorFit(OneHinge):
 
     def _change(self, step: Tensor) -> Tensor:
         """Return J X̂ dW (N, C)."""
-        return margin_change(self.loss, (self.X @ step.t())[:, None], self.objective.y)[:, 0]
+        return self.loss.margin_change((self.X @ step.t())[:, None], self.objective.y)[:, 0]
 
     def _adjoint(self, b: Tensor) -> Tensor:
         """Return Σ_i w_i (Jᵀb_i) x̂_iᵀ (C, D + 1)."""
@@ -187,11 +186,15 @@ class InteriorFit(OneHinge):
         )
         C, width = self.W.shape
         H = torch.zeros(C, C, width, width, dtype=torch.float64, device=self.X.device)
+        classes = torch.arange(C)
         for label in range(C):
+            plus, minus = self.loss.differences(classes, torch.full_like(classes, label))
             rows = (self.objective.y == label).nonzero().flatten()
             X, weight = self.X[rows], (theta * self.weights)[rows]
             for j in range(C):
-                self._add_pair(H, (X * weight[:, j : j + 1]).t() @ X, label, j)
+                if self.loss.own_margin or j != label:
+                    gram = (X * weight[:, j : j + 1]).t() @ X
+                    _add_outer(H, gram, int(plus[j]), int(minus[j]))
         flat = H.permute(0, 2, 1, 3).reshape(C * width, C * width)
         if self.shared:
             flat -= self._shared_part(p)
@@ -204,15 +207,6 @@ class InteriorFit(OneHinge):
             scale *= 10
             factor, info = torch.linalg.cholesky_ex(flat)
         return factor, p
-
-    def _add_pair(self, H: Tensor, gram: Tensor, label: int, j: int) -> None:
-        """Add the rows of a label for margin j: (e_j − e_label)(e_j − e_label)ᵀ ⊗ gram, or e_j e_jᵀ ⊗ gram."""
-        H[j, j] += gram
-        if isinstance(self.loss, OneVsRestHingeLoss) or j == label:
-            return
-        H[label, label] += gram
-        H[j, label] -= gram
-        H[label, j] -= gram
 
     def _shared_part(self, p: Tensor) -> Tensor:
         """Return what a slack shared by a row's margins takes from H: one outer product a row."""
@@ -265,7 +259,8 @@ class InteriorFit(OneHinge):
         value = mean + float(self.penalty.value(self.W[None])[0])
         if value < self.best_objective:
             self.best_objective, self.best_weight = value, self.W
-        conjugate = (self.inside * self.weights).sum()[None].cpu()
+        gain = self.loss.neg_conjugate(self.inside[:, None], self.objective.y)
+        conjugate = (gain * self.weights).sum()[None].cpu()
         bound = float(self.objective.dual_value(self._adjoint(self.inside)[None], conjugate)[0])
         if bound > self._bound:
             self._bound, self._dual_point = bound, self.b
@@ -296,11 +291,21 @@ class InteriorFit(OneHinge):
         return fit
 
 
+def _add_outer(H: Tensor, gram: Tensor, plus: int, minus: int) -> None:
+    """Add (e_plus − e_minus)(e_plus − e_minus)ᵀ ⊗ gram to H (C, C, D + 1, D + 1); −1 stands for no class."""
+    for one in (plus, minus):
+        if one >= 0:
+            H[one, one] += gram
+    if plus >= 0 and minus >= 0:
+        H[plus, minus] -= gram
+        H[minus, plus] -= gram
+
+
 def _is_small(objective: Objective) -> bool:
     """Tell whether H can be formed: by its size, the rows' and the operations it takes."""
     _, C, width = objective.shape
     n = objective.rows.n_samples
-    outer = C * C if isinstance(objective.loss, CrammerSingerLoss) else C
+    outer = C * C if piecewise(objective.loss).sum_bounded else C
     return (
         C * width <= MOST_UNKNOWNS
         and n * width <= MOST_ENTRIES

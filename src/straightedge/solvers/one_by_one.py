@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from straightedge.losses.hinge import HingeLoss
+from straightedge.losses import PiecewiseLinearLoss, piecewise
 from straightedge.objective import Block, Objective
 from straightedge.solvers.base import Progress, missing, state_under
 
@@ -71,10 +71,9 @@ class OneHinge:
     best_margins: Tensor = torch.empty(0)
 
     @property
-    def loss(self) -> HingeLoss:
-        """The hinge."""
-        assert isinstance(self.objective.loss, HingeLoss)
-        return self.objective.loss
+    def loss(self) -> PiecewiseLinearLoss:
+        """The loss, which has kinks."""
+        return piecewise(self.objective.loss)
 
     @property
     def bound(self) -> float:
@@ -148,7 +147,7 @@ class OneByOne:
         loss, penalty = objective.loss, objective.penalty
         return missing(
             (
-                isinstance(loss, HingeLoss) and not loss.smooth,
+                loss.piecewise_linear,
                 f"a piecewise-linear loss, and {loss.name} is not",
             ),
             (penalty.quadratic, f"a quadratic penalty, and {penalty.penalty.name} is not"),
@@ -280,14 +279,13 @@ def proven(objective: Objective, W: Tensor, b: Tensor) -> tuple[float, float]:
         W: (C, D + 1).
         b: (N, 1, C) dual variables, in B up to rounding.
     """
-    loss = objective.loss
-    assert isinstance(loss, HingeLoss)
+    loss = piecewise(objective.loss)
 
     def score_function(S: Tensor, block: Block) -> Sequence[Tensor]:
         y = objective.y[block.start : block.stop]
         value = loss.support(loss.margins(S, y))
         own = loss.project(b[block.start : block.stop].to(S.dtype, copy=True), y)
-        conjugate = own.sum(dim=2)
+        conjugate = loss.neg_conjugate(own, y)
         S.copy_(loss.to_scores(own, y))
         return value, conjugate
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from straightedge import protocols
 from straightedge.fitting import checked_reg
+from straightedge.losses import get_loss, is_probabilistic
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
 from straightedge.selection import (
@@ -164,7 +165,7 @@ def _choice(
     grid: list[float],
     path: Solution,
 ) -> Choice:
-    softmax = problem.settings.loss == "softmax"
+    softmax = is_probabilistic(problem.settings.loss)
     scored = judge(scores, y, grid, selection, softmax)
     index = choose(scored, selection)
     choice = Choice(index, grid[index], scored, scores[:, index].numpy(), y, path, rule_in_words(selection))
@@ -275,9 +276,7 @@ def fit_search(problem: Problem, stages: Stages) -> Fitted:
     selection = problem.options.selection()
     train, X_validation, held_out, y_validation = _validation(problem, selection)
     regs = problem.options.regs or [float(f"{problem.scale * r:.3g}") for r in SEARCH_REGS]
-    natural = (
-        0.1 * len(problem.classes) / problem.scale * (1.0 if problem.settings.loss == "softmax" else 0.3)
-    )
+    natural = 0.1 * len(problem.classes) / problem.scale * get_loss(problem.settings.loss).learning_rate
     rates = (
         [problem.options.learning_rate]
         if problem.options.learning_rate

@@ -12,6 +12,7 @@ import torch
 from straightedge.calibration import TemperatureFit, find_temperature
 from straightedge.data import Dataset, Split
 from straightedge.evaluation import Ranking, evaluate, hardest, suspects
+from straightedge.losses import is_probabilistic
 from straightedge.model import LinearModel
 from straightedge.workflow.choosing import Fitted
 from straightedge.workflow.problem import Problem, slice_of
@@ -67,7 +68,9 @@ def temperature_note(found: TemperatureFit, loss: str) -> list[str]:
     if found.value is not None:
         return []
     meaning = (
-        "probabilities are the model's own, T = 1" if loss == "softmax" else "scores give no probabilities"
+        "probabilities are the model's own, T = 1"
+        if is_probabilistic(loss)
+        else "scores give no probabilities"
     )
     return [f"{meaning}: {found.refusal}"]
 
@@ -169,7 +172,7 @@ def _suspects(scores: np.ndarray, train: Split, classes: tuple[str, ...], loss: 
     temperature = find_temperature(scores, train.y).value
     ranking = suspects(scores, train.y, temperature=temperature)
     ranking = ranking.head(max(SHOWN, int(SUSPECT_SHARE * len(scores))))
-    tells = loss == "softmax" or temperature is not None  # else the order is known, and no probability
+    tells = is_probabilistic(loss) or temperature is not None  # else the order is known, and no probability
     return [
         {
             "name": _name(train, int(row)),

@@ -10,6 +10,7 @@ import torch
 
 from straightedge.errors import InputError
 from straightedge.fitting import FitSettings
+from straightedge.losses import get_loss
 from straightedge.moments import KINDS
 from straightedge.selection import SelectionSettings
 from straightedge.solvers import SOLVERS
@@ -148,7 +149,8 @@ class FitOptions:
 
     def settings(self) -> FitSettings:
         """Return what the solvers are asked for."""
-        tol = self.tol if self.tol is not None else (1e-3 if self.chooses or self.loss != "softmax" else 1e-4)
+        usual = 1e-3 if self.chooses else get_loss(self.loss).tolerance
+        tol = self.tol if self.tol is not None else usual
         return FitSettings(
             loss=self.loss,
             tol=tol,
