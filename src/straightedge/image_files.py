@@ -34,6 +34,9 @@ class Reading:
         skip_bad: Go on without images that cannot be used.
         skipped: Names and reasons of those.
         ignored: Number of files in folders and archives that are no images.
+        several_frames: Number of images of which the first frame was taken.
+        notes: What differs in tables from those of training.
+        table: How the text of tables is read, as in `load_dataset`.
     """
 
     size: tuple[int, int] | None = None
@@ -42,6 +45,8 @@ class Reading:
     skipped: list[str] = field(default_factory=list)
     ignored: int = 0
     several_frames: int = 0
+    notes: list[str] = field(default_factory=list)
+    table: dict[str, Any] = field(default_factory=dict)
 
 
 def files_of(paths: Iterable[Path]) -> Iterator[ImageFile]:

@@ -50,6 +50,7 @@ class LinearModel:
         bias_mode: ``penalized`` or ``free``.
         input_shape: Shape of one raw sample, such as (3, 32, 32) or (D,); with an extractor, of one image.
         input_dtype: ``uint8`` (pixels 0 to 255) or ``float32``.
+        columns: What a table's columns became, as plain data, or None where rows are no table's.
         features: The extractor's description, or None when rows go to the classifier as they are.
         extractor_state: What the extractor learned, by name.
         temperature: Scores are divided by it before the softmax; None means not calibrated.
@@ -69,6 +70,7 @@ class LinearModel:
     bias_mode: str = "penalized"
     input_shape: tuple[int, ...] = ()
     input_dtype: str = "float32"
+    columns: dict[str, Any] | None = None
     features: dict[str, Any] | None = None
     extractor_state: dict[str, Tensor] | None = None
     temperature: float | None = None
@@ -245,7 +247,17 @@ def load(path: str | os.PathLike[str]) -> LinearModel:
 
 
 def _meta(model: LinearModel) -> dict[str, Any]:
-    names = ("classes", "loss", *_NUMBERS, "status", "bias_mode", "input_shape", "input_dtype", "features")
+    names = (
+        "classes",
+        "loss",
+        *_NUMBERS,
+        "status",
+        "bias_mode",
+        "input_shape",
+        "input_dtype",
+        "columns",
+        "features",
+    )
     meta = {name: getattr(model, name) for name in (*names, "temperature", "versions")}
     return meta | {"affine_kind": model.affine.kind if model.affine else None}
 
@@ -253,6 +265,7 @@ def _meta(model: LinearModel) -> dict[str, Any]:
 def _fields(tensors: dict[str, Tensor], meta: dict[str, Any]) -> dict[str, Any]:
     """Turn what a file holds into the arguments of `LinearModel`."""
     fields = {name: meta[name] for name in ("loss", "status", "bias_mode", "input_dtype", "features")}
+    fields |= {"columns": meta.get("columns")}  # files of earlier versions have none
     fields |= {name: math.nan if meta[name] is None else float(meta[name]) for name in _NUMBERS}
     fields |= {"classes": tuple(str(name) for name in meta["classes"]), "versions": dict(meta["versions"])}
     fields |= {"input_shape": tuple(int(size) for size in meta["input_shape"])}

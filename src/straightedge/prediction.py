@@ -15,6 +15,8 @@ from straightedge.errors import InputError, warn
 from straightedge.image_files import Reading, decoded, files_of
 from straightedge.model import LinearModel
 
+ROW_FORMATS = ("tables.reading", "svmlight")
+"""Readers of `load_dataset` whose files hold rows, beside arrays."""
 _ROW_NAMES = ("x", "x_test", "features", "images", "embeddings", "data")
 
 
@@ -42,7 +44,8 @@ def predict_paths(
 
     Args:
         model: The model.
-        paths: Image files, folders, zip or tar files of images, ``.npy`` or ``.npz`` files of rows.
+        paths: Image files, folders, zip or tar files of images, ``.npy`` or ``.npz`` files of rows, tables and
+            svmlight files as `load_dataset` reads them.
         reading: How images are read; its counts are filled in.
 
     Returns:
@@ -59,10 +62,10 @@ def predict_paths(
     for path in [Path(item) for item in paths]:
         if not path.exists():
             raise InputError("path-missing", "there is no such file or folder", str(path))
-        if _is_array(path):
+        if (scored := _scored_rows(model, path, reading)) is not None:
             found += _predict_images(model, images, reading)  # keeps the order of the paths
             images = []
-            found += _predict_array(model, path)
+            found += predictions_of(model, [f"{path}[{row}]" for row in range(len(scored))], scored)
         else:
             images.append(path)
     found += _predict_images(model, images, reading)
@@ -83,14 +86,51 @@ def _is_array(path: Path) -> bool:
         return file.read(6) == b"\x93NUMPY"
 
 
-def _predict_array(model: LinearModel, path: Path) -> list[Prediction]:
-    X = read_rows(path)
+def _scored_rows(model: LinearModel, path: Path, reading: Reading) -> np.ndarray | None:
+    """Return the scores of rows of an array, a table or svmlight; None where the path holds images."""
+    if _is_array(path):
+        return _scores(model, path, read_rows(path))
+    if _is_rows_file(path, model):
+        return _scores(model, path, _table_rows(model, path, reading))
+    return None
+
+
+def _is_rows_file(path: Path, model: LinearModel) -> bool:
+    """Whether `load_dataset` would read a table, svmlight or a pickle of rows here, and not images."""
+    from straightedge.data.sources import module_of
+    from straightedge.data.tables.opening import is_text_table
+
+    images = len(model.input_shape) == 3 and model.columns is None
+    if images and (path.is_dir() or is_text_table(path.name)):
+        return False
     try:
-        scores = model.scores(X)
+        return module_of(str(path)) in ROW_FORMATS
+    except InputError:  # images of any name are told by their content
+        return False
+
+
+def _table_rows(model: LinearModel, path: Path, reading: Reading) -> Any:
+    """Read rows as `fit` reads them: the columns of a table by name; labels need not be there.
+
+    Raises:
+        InputError: ``column-missing`` and the codes of the readers.
+    """
+    from straightedge.data.sources import load_dataset, module_of
+    from straightedge.data.tables.matching import new_rows
+
+    if path.is_file() and module_of(str(path)) == "svmlight":
+        return load_dataset(path, n_features=model.n_features, classes=None).train.X
+    rows, notes = new_rows(path, model.columns or {}, reading.table)
+    reading.notes += notes
+    return rows
+
+
+def _scores(model: LinearModel, path: Path, X: Any) -> np.ndarray:
+    try:
+        return model.scores(X)
     except InputError as error:
         where = f"{path}, {error.where}" if error.where else str(path)
         raise InputError(error.code, error.what, where, error.mend) from error
-    return predictions_of(model, [f"{path}[{row}]" for row in range(len(scores))], scores)
 
 
 def read_rows(path: Path) -> np.ndarray:

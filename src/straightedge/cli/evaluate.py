@@ -53,7 +53,7 @@ def command(
     reading = reading_for(model, run, size, background, skip_bad)
     options: dict[str, Any] = {"size": reading.size, "background": reading.background, "skip_bad": skip_bad}
     options |= {"root": root, "labels": labels, "column": column, "progress": not as_json}
-    options |= {"n_features": model.n_features}
+    options |= {"n_features": model.n_features, "columns": model.columns}
     dataset = load_dataset(source, classes=model.classes, **options)
     name, samples = _choose(dataset, split)
     own = _is_own(run, dataset)

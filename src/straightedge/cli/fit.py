@@ -11,13 +11,25 @@ if TYPE_CHECKING:
     from straightedge.workflow import FitOptions
 
 DATA, FIT, CHOICE, SGD, RUN = "The data", "The fit", "The choice of reg", "Minibatch SGD", "The run"
+TABLE = "A table"
+TABLE_OPTIONS = (
+    "drop",
+    "keep",
+    "categories",
+    "numeric",
+    "delimiter",
+    "header",
+    "encoding",
+    "decimal",
+    "missing",
+)
 
 
 def command(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="digits, cifar10, mnist, fashion-mnist; folder, zip or tar of class folders; .npz, .npy, .parquet"
+            help="digits, cifar10, mnist, fashion-mnist; folder, zip or tar of class folders; .csv, .parquet, .npy"
         ),
     ] = None,
     loss: Annotated[
@@ -96,10 +108,42 @@ def command(
         str | None, typer.Option(help="resize images: 32, or HEIGHTxWIDTH", rich_help_panel=DATA)
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="labels of an .npy, or a table's label column", rich_help_panel=DATA)
+        str | None,
+        typer.Option(
+            help="labels of an .npy; a table's label column or its position, -1 the last",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     column: Annotated[
         str | None, typer.Option(help="a table's embedding or image column", rich_help_panel=DATA)
+    ] = None,
+    drop: Annotated[
+        str | None, typer.Option(help="columns of a table to leave out: A,B", rich_help_panel=TABLE)
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="columns to use though they look like identifiers", rich_help_panel=TABLE),
+    ] = None,
+    categories: Annotated[
+        str | None, typer.Option(help="columns of numbers that are categories", rich_help_panel=TABLE)
+    ] = None,
+    numeric: Annotated[
+        str | None,
+        typer.Option(help="columns of numbers, in which all else is missing", rich_help_panel=TABLE),
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="one character, tab or blanks", rich_help_panel=TABLE)
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option("--header/--no-header", help="whether the first row has names", rich_help_panel=TABLE),
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="such as utf-8 or cp1252", rich_help_panel=TABLE)
+    ] = None,
+    decimal: Annotated[str | None, typer.Option(help=". or ,", rich_help_panel=TABLE)] = None,
+    missing: Annotated[
+        str | None, typer.Option(help="texts that mean a missing value: ?,NA", rich_help_panel=TABLE)
     ] = None,
     root: Annotated[
         str | None, typer.Option(help="folder with a copy of a named data set", rich_help_panel=DATA)
@@ -179,10 +223,12 @@ def command(
         "memory",
     ):
         given.pop(name)
+    table = {name: given.pop(name) for name in TABLE_OPTIONS}
     options = FitOptions(
         **given
         | {
             "regs": _numbers(regs),
+            "table": {name: value for name, value in table.items() if value is not None},
             "out": _out(source, loss, out, resume),
             "one_standard_error": one_se,
             "validation_size": validation,

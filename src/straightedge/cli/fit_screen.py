@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -25,9 +26,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from straightedge.errors import visible
 
+SHOWN_COLUMNS = 30
+"""Columns of a table that the terminal lists."""
 SAME_SIGNAL = 3.0  # seconds within which a second signal is the first one again
 
 
@@ -143,8 +147,11 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
         print(to_json(result))
         return
     console = Console()
+    if "columns" in result:
+        console.print(visible(result["notes"][0]), markup=False)
+        console.print(_columns(result["columns"]))
     console.print(_table(result))
-    for note in result.get("notes", []):
+    for note in result.get("notes", [])["columns" in result :]:
         console.print(f"note: {visible(note)}", style="yellow", markup=False)
     console.print(f"run:    {visible(result['run'])}", markup=False, soft_wrap=True)
     console.print(f"report: {visible(result['report'])}", markup=False, soft_wrap=True)
@@ -169,6 +176,19 @@ def _table(result: dict[str, Any]) -> Table:
     table.add_row("proof", result["message"])
     table.add_row("objective", f"{result['objective']:.8f} (no W is below {result['dual']:.8f})")
     table.add_row("work", f"{result['n_passes']:.0f} passes, {result['seconds']:.1f} s")
+    return table
+
+
+def _columns(columns: list[dict[str, Any]]) -> Table:
+    """Return what the fit saw of a table: name, kind, missing values and what each column became."""
+    table = Table(box=box.SIMPLE, title="what the fit saw", title_justify="left")
+    for heading in ("column", "kind", "missing", "became"):
+        table.add_column(heading, justify="right" if heading == "missing" else "left")
+    for row in columns[:SHOWN_COLUMNS]:
+        missing = f"{row['missing']:,}" if row["missing"] else ""
+        table.add_row(Text(visible(row["name"])), row["kind"], missing, Text(visible(row["became"])))
+    if len(columns) > SHOWN_COLUMNS:
+        table.add_row(f"and {len(columns) - SHOWN_COLUMNS} more", "", "", "all are in metrics.json")
     return table
 
 

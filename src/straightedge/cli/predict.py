@@ -105,6 +105,8 @@ def _row(model: LinearModel, prediction: Prediction) -> dict[str, Any]:
 def _tell(reading: Reading) -> None:
     if reading.ignored:
         print(f"{reading.ignored} files that are no images ignored", file=sys.stderr)
+    for note in reading.notes:
+        print(visible(f"note: {note}"), file=sys.stderr)
     for name in reading.skipped:
         print(f"skipped: {visible(name)}", file=sys.stderr)
 

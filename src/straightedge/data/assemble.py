@@ -35,6 +35,7 @@ def assemble(
     image_shape: tuple[int, int, int] | None = None,
     notes: Sequence[str] = (),
     features: dict[str, Any] | None = None,
+    columns: dict[str, Any] | None = None,
     repeats: Sequence[str] | None = None,
 ) -> Dataset:
     """Encode labels, align splits by class name, check shapes and ranges, and seal the test split.
@@ -48,6 +49,7 @@ def assemble(
         image_shape: (channels, height, width) for images.
         notes: Remarks of the reader.
         features: What made X, for features written by `straightedge features`.
+        columns: What a table's columns became, as plain data.
         repeats: Remarks of an earlier `repeated_rows` on the same content; None looks for repeated rows now.
 
     Raises:
@@ -71,6 +73,7 @@ def assemble(
         image_shape=image_shape,
         notes=[*notes, *repeats],
         features=features,
+        columns=columns,
     )
 
 

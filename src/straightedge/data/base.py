@@ -92,6 +92,7 @@ class Dataset:
         image_shape: (channels, height, width) where samples are images, else None.
         notes: Remarks for the user: files ignored or converted, with their counts.
         features: Description of the extractor that made X (what prediction needs), else None.
+        columns: What a table's columns became, as plain data (see `tables.encoding`), else None.
     """
 
     name: str
@@ -103,3 +104,4 @@ class Dataset:
     image_shape: tuple[int, int, int] | None = None
     notes: list[str] = field(default_factory=list)
     features: dict[str, Any] | None = None
+    columns: dict[str, Any] | None = None

@@ -1,7 +1,7 @@
 """Labels as people write them, turned into class indices and class names.
 
-Whole numbers keep their order, text is sorted; the name of a class is always text. Where classes are
-declared, text labels are looked up in them and whole numbers are indices into them.
+Numbers keep their order, text that is all numbers too, other text is sorted; the name of a class is always text.
+Where classes are declared, text labels are looked up in them and whole numbers are indices into them.
 """
 
 from __future__ import annotations
@@ -94,10 +94,22 @@ def declared_names(classes: Sequence[Any]) -> tuple[str, ...]:
 def _discover(values: np.ndarray, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Find the classes in the labels: numbers in order, text sorted; −1 and +1 are a sign's two classes."""
     found, codes = np.unique(values, return_inverse=True)
+    order = _as_numbers(found) if found.dtype.kind == "U" else None
+    if order is not None:
+        found, codes = found[order], np.argsort(order)[codes]
     signs = found.dtype.kind == "i" and found.tolist() == [-1, 1]
     if found.dtype.kind == "i" and found[0] < 0 and not signs:
         raise at_row("labels-out-of-range", "is negative", values < 0, values, where)
     return codes.astype(np.int64), tuple(str(label) for label in found)
+
+
+def _as_numbers(names: np.ndarray) -> np.ndarray | None:
+    """Return the order of names that are all numbers, by what they are worth; None where one is no number."""
+    try:
+        worth = names.astype(np.float64)
+    except ValueError:
+        return None
+    return np.argsort(worth, kind="stable") if bool(np.isfinite(worth).all()) else None
 
 
 def _look_up(values: np.ndarray, names: tuple[str, ...], where: str) -> np.ndarray:

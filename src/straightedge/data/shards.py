@@ -17,13 +17,13 @@ from typing import Any
 from straightedge.data import fingerprint
 from straightedge.data.assemble import SPLITS
 from straightedge.data.base import Dataset
-from straightedge.data.columns import split_of
 from straightedge.data.container import BROKEN, broken_archive
 from straightedge.data.decode_run import IMAGE_ENDINGS
 from straightedge.data.label_values import plain_labels
 from straightedge.data.listing import Item, is_ignored, list_tar, printable
 from straightedge.data.sample_images import Samples, load_samples
-from straightedge.data.table_plan import LABEL_COLUMNS
+from straightedge.data.split_names import split_of
+from straightedge.data.tables.label_column import LABEL_COLUMNS, OTHER_NAMES
 from straightedge.errors import InputError
 
 LABEL_ENDINGS = ("cls", "cls.txt", "label", "txt", "json")
@@ -110,7 +110,7 @@ def parse_label(ending: str, content: bytes, wanted: str | None, where: str) -> 
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError("shard-label", f"the label cannot be read: {error}", where) from None
-    keys = [wanted] if wanted else LABEL_COLUMNS
+    keys = [wanted] if wanted else LABEL_COLUMNS + OTHER_NAMES
     found = next((value[k] for k in keys if k in value), None) if isinstance(value, dict) else value
     if isinstance(found, int | str) and not isinstance(found, bool):
         return found

@@ -14,6 +14,9 @@ from typing import Any
 
 from straightedge.data.base import Dataset
 from straightedge.data.dumps.readers import READERS, reader_by_content
+from straightedge.data.svmlight import looks_like_svmlight
+from straightedge.data.tables.opening import is_text_table
+from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
 from straightedge.errors import InputError
 
 NAMED = {
@@ -33,10 +36,10 @@ SUFFIXES = {
     ".tgz": "folders",
     ".tar.bz2": "folders",
     ".tar.xz": "folders",
-    ".parquet": "columns",
-    ".arrow": "columns",
-    ".feather": "columns",
-    ".ipc": "columns",
+    ".parquet": "tables.reading",
+    ".arrow": "tables.reading",
+    ".feather": "tables.reading",
+    ".ipc": "tables.reading",
     ".svm": "svmlight",
     ".svmlight": "svmlight",
     ".libsvm": "svmlight",
@@ -132,20 +135,25 @@ def _check_size(found: Dataset, size: Any) -> None:
 
 def reader(source: str) -> Callable[..., Dataset]:
     """Return the function that reads a source, chosen by name, then by what is at the path."""
+    load: Callable[..., Dataset] = import_module(f"straightedge.data.{module_of(source)}").load
+    return load
+
+
+def module_of(source: str) -> str:
+    """Return the module below `straightedge.data` that reads a source.
+
+    Raises:
+        InputError: ``source-missing``, ``source-kind``, ``pickle-refused``.
+    """
     if source in NAMED:
-        return _module_load(NAMED[source])
+        return NAMED[source]
     if "," in source and not os.path.exists(source):
         rows = source.split(",", 1)[0].strip().lower()
-        return _module_load("dumps" if rows.endswith(DUMPS) else "arrays")
+        return "dumps" if rows.endswith(DUMPS) else "arrays"
     path = Path(source)
     if not path.exists():
         raise _missing(source)
-    return _module_load(_folder_reader(path) if path.is_dir() else _file_reader(path))
-
-
-def _module_load(module: str) -> Callable[..., Dataset]:
-    load: Callable[..., Dataset] = import_module(f"straightedge.data.{module}").load
-    return load
+    return _folder_reader(path) if path.is_dir() else _file_reader(path)
 
 
 def _file_reader(path: Path) -> str:
@@ -161,6 +169,8 @@ def _file_reader(path: Path) -> str:
         return "cifar10"
     if name.startswith(CIFAR_PICKLES):
         return "pickles.cifar"
+    if is_text_table(name):
+        return "svmlight" if looks_like_svmlight(path) else "tables.reading"
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         if name.endswith(suffix):
             return "shards" if suffix in TARS and _is_shard(path) else SUFFIXES[suffix]
@@ -181,22 +191,24 @@ def _by_content(path: Path) -> str:
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) or head[257:262] == b"ustar":
         return "folders"
     if head.startswith((b"PAR1", b"ARROW1")):
-        return "columns"
+        return "tables.reading"
     if reader_by_content(head) is not None:
         return "dumps"
+    if looks_like_svmlight(path):
+        return "svmlight"
     raise InputError(
         "source-kind",
         "the file is of no kind that can be read",
         str(path),
-        f"readable endings: {', '.join(sorted(SUFFIXES))}",
+        f"readable endings: {', '.join(sorted([*SUFFIXES, *TEXT_ENDINGS]))}",
     )
 
 
 def _folder_reader(path: Path) -> str:
     for ending, module in (
-        (".parquet", "columns"),
-        (".arrow", "columns"),
-        (".feather", "columns"),
+        (".parquet", "tables.reading"),
+        (".arrow", "tables.reading"),
+        (".feather", "tables.reading"),
         (".tar", "shards"),
     ):
         if any(path.glob(f"*{ending}")) or any(path.glob(f"*/*{ending}")):

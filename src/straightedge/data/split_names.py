@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from straightedge.errors import InputError
 
@@ -45,6 +46,14 @@ def split_of_word(name: str) -> str | None:
     """Return the split that a name means by itself: one word of `WORDS`, perhaps with `FILLERS`."""
     found = _parsed(name)
     return found[0] if found is not None and not found[1] else None
+
+
+def split_of(path: Path) -> str | None:
+    """Return the split that a relative path belongs to, by its folders, else by the first word of its name."""
+    for part in path.parts[:-1]:
+        if split := split_of_word(part):
+            return split
+    return split_of_word(re.split(r"[-_.]", path.name, maxsplit=1)[0])
 
 
 def split_folders(names: Iterable[str], where: str) -> dict[str, str]:

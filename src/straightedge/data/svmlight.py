@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,18 @@ from straightedge.errors import InputError, warn
 
 LARGEST_DENSE = 2**32
 """Bytes of the dense float32 copy beyond which a file is refused."""
+
+
+LINE = re.compile(rb"[+-]?[0-9.eE,]+([ \t]+qid:\d+)?([ \t]+\d+:[^ \t]+)+[ \t]*(#.*)?\r?")
+"""A line with features: label index:value …"""
+
+
+def looks_like_svmlight(path: Path) -> bool:
+    """Whether the first line that is no comment is one of an svmlight file."""
+    with path.open("rb") as file:
+        head = file.read(2**16)
+    lines = [line for line in head.split(b"\n") if line.strip() and not line.startswith(b"#")]
+    return bool(lines) and LINE.fullmatch(lines[0]) is not None
 
 
 def load(source: str, **options: Any) -> Dataset:

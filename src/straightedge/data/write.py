@@ -20,7 +20,7 @@ import numpy as np
 from straightedge.atomic import Writer, disk_errors, to_json, write_json, writing
 from straightedge.data.assemble import Part
 from straightedge.data.npy import npy_header_bytes
-from straightedge.data.tables import arrow
+from straightedge.data.tables.files import arrow
 from straightedge.errors import InputError
 
 BLOCK_BYTES = 2**24

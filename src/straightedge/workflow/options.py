@@ -41,6 +41,8 @@ class FitOptions:
         features_trusted: Whether the user wrote `features`; False where it was read from a run's files, whose
             word is not enough to import code.
         size, root, skip_bad, labels, column, background, cache: See `load_dataset`.
+        table: How a table is read: ``drop``, ``keep``, ``categories``, ``numeric``, ``encoding``, ``delimiter``,
+            ``header``, ``decimal``, ``missing`` of `load_dataset`.
         search: With sgd: a grid of learning rates and regs.
         learning_rate, epochs, batch_size, momentum, schedule: Of sgd.
         suspects: Whether training images are ranked by how likely their label is wrong.
@@ -80,6 +82,7 @@ class FitOptions:
     column: str | None = None
     background: str = "white"
     cache: bool = True
+    table: dict[str, Any] = field(default_factory=dict)
     search: bool = False
     learning_rate: float | None = None
     epochs: int | None = None

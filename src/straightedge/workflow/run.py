@@ -16,6 +16,7 @@ import numpy as np
 
 from straightedge import __version__
 from straightedge.data import Dataset, Split, load_dataset
+from straightedge.data.tables.encoding import column_rows
 from straightedge.data.watch import refuse_changed, stamps
 from straightedge.distributed import (
     Communicator,
@@ -173,6 +174,7 @@ def _read(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
         cache=options.cache,
         labels=options.labels,
         column=options.column,
+        **options.table,
     )
     if options.features is None:
         return images, images, None
@@ -315,6 +317,7 @@ def _model(
         bias_mode=problem.settings.bias,
         input_shape=tuple(shape),
         input_dtype="uint8" if str(images.train.X.dtype).endswith("uint8") else "float32",
+        columns=dataset.columns,
         features=dataset.features,
         extractor_state=extractor.state() if extractor is not None else None,
         temperature=temperature,
@@ -353,6 +356,8 @@ def _metrics(problem: Problem, fitted: Fitted, judged: Judged, notes: list[str])
     out["suspects"] = judged.suspects[:SHOWN]
     out["hardest"] = list(hardest_rows(judged, problem.classes, SHOWN))
     out["notes"] = notes
+    if rows := column_rows(problem.dataset.columns):
+        out["columns"] = rows
     return out
 
 

@@ -1,4 +1,4 @@
-"""What the columns of a table mean: which make a row, which is the label, and how a batch becomes rows."""
+"""Tables whose rows are one column: vectors or images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.data.tables import Table, arrow
+from straightedge.data.tables.files import Table, arrow
+from straightedge.data.tables.kinds import is_plain_number
+from straightedge.data.tables.label_column import is_text
 from straightedge.errors import InputError
 
 ROW_COLUMNS = (
@@ -24,24 +26,23 @@ ROW_COLUMNS = (
     "img",
     "pixels",
 )
-LABEL_COLUMNS = ("label", "labels", "y", "target", "class", "class_name", "category", "fine_label")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the columns of a table mean.
+    """Rows that are one column of a table.
 
     Attributes:
-        rows: Columns that make a row: one of lists or images, or several of numbers.
+        column: The column that makes a row: vectors or images.
         label: Column of labels.
-        kind: ``list``, ``numbers`` or ``image``.
+        kind: ``list`` or ``image``.
         shape: Shape of one row (for images: unknown, empty).
         dtype: Type of the decoded entries.
         classes: Names from the schema's metadata, if it has them.
         features: Description of the extractor from the schema's metadata, if it has one.
     """
 
-    rows: tuple[str, ...]
+    column: str
     label: str
     kind: str
     shape: tuple[int, ...]
@@ -50,70 +51,55 @@ class Plan:
     features: dict[str, Any] | None = None
 
 
-def make_plan(tables: Sequence[Table], column: str | None, label: str | None) -> Plan:
-    """Choose the columns by name or by type, and check that all files have the same ones.
+def row_column(schema: Any, wanted: str | None, label: str | None, where: str) -> str | None:
+    """Return the one column of vectors or images that makes the rows, or None where columns of values do.
 
     Raises:
-        InputError: ``table-empty``, ``column-missing``, ``column-kind``, ``columns-differ``.
+        InputError: ``column-missing``; ``column-kind`` for a column of something else.
     """
-    schema, where = tables[0].schema, str(tables[0].path)
-    if sum(table.n_rows for table in tables) == 0:
-        raise InputError("table-empty", "the table has no rows", where)
-    label = _label_column(schema, label, where)
-    rows = _row_columns(schema, column, label, where)
-    for table in tables:
-        if any(
-            name not in table.schema.names or table.schema.field(name).type != schema.field(name).type
-            for name in (*rows, label)
-        ):
-            raise InputError("columns-differ", f"the columns differ from those of {where}", str(table.path))
-    kind, shape, dtype = _row_kind(tables, rows, where)
-    return Plan(
-        rows, label, kind, shape, dtype, _class_names(schema, label), _own_metadata(schema).get("features")
-    )
-
-
-def _label_column(schema: Any, wanted: str | None, where: str) -> str:
-    lower = {name.lower(): name for name in reversed(schema.names)}
-    found = wanted if wanted in schema.names else next((lower[n] for n in LABEL_COLUMNS if n in lower), None)
-    if found is None or (wanted is not None and found != wanted):
-        raise InputError(
-            "column-missing",
-            f"there is no label column{f' {wanted!r}' if wanted else ''} among {schema.names}",
-            where,
-            "name it: --labels COLUMN",
-        )
-    return found
-
-
-def _row_columns(schema: Any, wanted: str | None, label: str, where: str) -> tuple[str, ...]:
     if wanted is not None:
         if wanted not in schema.names:
             raise InputError("column-missing", f"there is no column {wanted!r} among {schema.names}", where)
-        return (wanted,)
-    others = [name for name in schema.names if name != label]
-    vectors = [
-        name for name in others if _is_vector(schema.field(name).type) or _is_image(schema.field(name).type)
-    ]
-    lower = {name.lower(): name for name in reversed(vectors)}
+        kind = schema.field(wanted).type
+        if is_rows(kind):
+            return wanted
+        if not (is_text(kind) or is_plain_number(kind)):
+            what = f"column {wanted!r} holds {kind}, neither vectors nor images"
+            raise InputError("column-kind", what, where)
+        return None
+    found = [name for name in schema.names if name != label and is_rows(schema.field(name).type)]
+    lower = {name.lower(): name for name in reversed(found)}
     named = next((lower[name] for name in ROW_COLUMNS if name in lower), None)
-    if named is not None or len(vectors) == 1:
-        return (named or vectors[0],)
-    numbers = [name for name in others if is_number(schema.field(name).type)]
-    if vectors or not numbers:
-        raise InputError(
-            "column-missing",
-            f"no column of {schema.names} is clearly the features",
-            where,
-            "name it: --column NAME",
-        )
-    return tuple(numbers)
+    if named is None and len(found) > 1:
+        what = f"no column of {schema.names} is clearly the features"
+        raise InputError("column-missing", what, where, "name it: --column NAME")
+    return named or (found[0] if found else None)
 
 
-def is_number(kind: Any) -> bool:
-    """Whether an Arrow type is a number or a boolean."""
-    types = arrow("pyarrow.types")
-    return bool(types.is_floating(kind) or types.is_integer(kind) or types.is_boolean(kind))
+def is_rows(kind: Any) -> bool:
+    """Whether each value of an Arrow type is a row: a vector or an image."""
+    return _is_vector(kind) or _is_image(kind)
+
+
+def make_plan(tables: Sequence[Table], column: str, label: str | None) -> Plan:
+    """Describe rows that are one column of vectors or images, and check that all files have the same.
+
+    Raises:
+        InputError: ``columns-differ``, ``rows-differ`` for vectors without entries.
+    """
+    schema, where = tables[0].schema, str(tables[0].path)
+    for table in tables:
+        if any(
+            name not in table.schema.names or table.schema.field(name).type != schema.field(name).type
+            for name in (column, label)
+            if name is not None
+        ):
+            raise InputError("columns-differ", f"the columns differ from those of {where}", str(table.path))
+    kind, shape, dtype = _row_kind(tables, column)
+    if 0 in shape:
+        raise InputError("rows-differ", f"the vectors of column {column!r} have no entries", where)
+    classes = _class_names(schema, label) if label is not None else None
+    return Plan(column, label or "", kind, shape, dtype, classes, own_metadata(schema).get("features"))
 
 
 def _is_vector(kind: Any) -> bool:
@@ -121,7 +107,7 @@ def _is_vector(kind: Any) -> bool:
     if hasattr(kind, "storage_type"):
         return _is_vector(kind.storage_type)
     listed = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    return bool(listed) and is_number(kind.value_type)
+    return bool(listed) and is_plain_number(kind.value_type)
 
 
 def _is_image(kind: Any) -> bool:
@@ -131,26 +117,22 @@ def _is_image(kind: Any) -> bool:
     return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
-def _row_kind(
-    tables: Sequence[Table], rows: Sequence[str], where: str
-) -> tuple[str, tuple[int, ...], np.dtype[Any]]:
-    kind = tables[0].schema.field(rows[0]).type
-    if len(rows) > 1 or is_number(kind):
-        return "numbers", (len(rows),), np.dtype(np.float64)
+def _row_kind(tables: Sequence[Table], column: str) -> tuple[str, tuple[int, ...], np.dtype[Any]]:
+    kind = tables[0].schema.field(column).type
     if _is_image(kind):
         return "image", (), np.dtype(object)
-    if not _is_vector(kind):
-        raise InputError("column-kind", f"column {rows[0]!r} holds {kind}, neither vectors nor images", where)
     shape = tuple(getattr(kind, "shape", ()))  # Arrow's tensor type knows its shape
     storage = getattr(kind, "storage_type", kind)
-    dtype = _entry_dtype(storage.value_type)
-    return "list", shape or (_width(tables, rows[0], storage),), dtype
+    return "list", shape or (_width(tables, column, storage),), _entry_dtype(storage.value_type)
 
 
 def _entry_dtype(kind: Any) -> np.dtype[Any]:
+    """Return NumPy's type for entries of an Arrow type; Arrow's own answer would ask for pandas."""
     if arrow("pyarrow.types").is_boolean(kind):
         return np.dtype(np.uint8)
-    dtype: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
+    dtype: np.dtype[Any] = np.dtype(
+        {"halffloat": "float16", "float": "float32", "double": "float64"}.get(str(kind), str(kind))
+    )
     return dtype
 
 
@@ -167,7 +149,7 @@ def _width(tables: Sequence[Table], column: str, kind: Any) -> int:
 
 def _class_names(schema: Any, label: str) -> tuple[str, ...] | None:
     """Return class names that a Hugging Face data set, or this package, keeps in the schema's metadata."""
-    own = _own_metadata(schema).get("classes")
+    own = own_metadata(schema).get("classes")
     if own is not None:
         return tuple(own)
     try:
@@ -178,7 +160,8 @@ def _class_names(schema: Any, label: str) -> tuple[str, ...] | None:
     return tuple(names) if isinstance(names, list) else None
 
 
-def _own_metadata(schema: Any) -> dict[str, Any]:
+def own_metadata(schema: Any) -> dict[str, Any]:
+    """Return what this package keeps in a schema's metadata."""
     try:
         found = json.loads((schema.metadata or {})[b"straightedge"])
     except (KeyError, ValueError):
@@ -187,17 +170,10 @@ def _own_metadata(schema: Any) -> dict[str, Any]:
 
 
 def decode_rows(batch: Any, where: str, row: int, *, plan: Plan) -> np.ndarray:
-    """Turn a record batch into rows."""
-    if plan.kind == "numbers":
-        for position, name in enumerate(plan.rows):
-            _refuse_missing(batch.column(position), f"{where}, column {name}", row)
-        columns = [
-            batch.column(position).to_numpy(zero_copy_only=False) for position in range(len(plan.rows))
-        ]
-        return np.stack([column.astype(np.float64) for column in columns], axis=1)
+    """Turn a record batch of one column of vectors into rows."""
     column = batch.column(0)
     column = getattr(column, "storage", column)
-    _refuse_missing(column, f"{where}, column {plan.rows[0]}", row)
+    _refuse_missing(column, f"{where}, column {plan.column}", row)
     width = int(np.prod(plan.shape))
     if not hasattr(column.type, "list_size"):
         lengths = np.diff(column.offsets.to_numpy())

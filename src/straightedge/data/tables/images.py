@@ -11,8 +11,8 @@ import numpy as np
 
 from straightedge.data.base import Dataset
 from straightedge.data.sample_images import Samples, load_samples
-from straightedge.data.table_plan import Plan
-from straightedge.data.tables import Table, TableRows, arrow
+from straightedge.data.tables.files import Table, TableRows, arrow
+from straightedge.data.tables.plan import Plan
 from straightedge.errors import InputError
 
 
@@ -37,13 +37,13 @@ def load(
 
 
 def _samples(source: Path, tables: Sequence[Table], plan: Plan) -> Samples:
-    from straightedge.data.columns import read_labels
+    from straightedge.data.tables.reading import read_labels
 
     n = sum(table.n_rows for table in tables)
-    rows = TableRows(tables, plan.rows, partial(_bytes_of, column=plan.rows[0]), (n,), np.dtype(object))
+    rows = TableRows(tables, [plan.column], partial(_bytes_of, column=plan.column), (n,), np.dtype(object))
     root = source if source.is_dir() else source.parent
     names = [f"{table.path.relative_to(root)}/{row}" for table in tables for row in range(table.n_rows)]
-    sizes = [_mean_size(table, plan.rows[0]) for table in tables for _ in range(table.n_rows)]
+    sizes = [_mean_size(table, plan.column) for table in tables for _ in range(table.n_rows)]
     return Samples(names, sizes, read_labels(tables, plan.label), partial(_read, rows))
 
 

@@ -11,37 +11,36 @@ import bisect
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from straightedge.errors import InputError, MissingExtraError
+from straightedge.errors import InputError
 
 BATCH_BYTES = 2**23
 """Decoded bytes asked for at a time from a Parquet file."""
 
 
 def arrow(name: str = "pyarrow") -> Any:
-    """Return a module of the Arrow package.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    from importlib import import_module
-
-    try:
-        return import_module(name)
-    except ModuleNotFoundError:
-        raise MissingExtraError("pyarrow", "formats", "reading Parquet and Arrow files") from None
+    """Return a module of the Arrow package, imported when it is needed: that takes a tenth of a second."""
+    return import_module(name)
 
 
 class Table:
     """One Parquet or Arrow file: its columns, and its pieces (row groups or record batches) in order.
 
+    Attributes:
+        about: How it was read, in one line, where there was a choice.
+        header: Whether its columns have names of their own.
+
     Raises:
         InputError: ``table-broken``.
     """
+
+    about = ""
+    header = True
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -85,6 +84,35 @@ class Table:
         with table_errors(self.path):
             field = self.schema.field(name)
             return self._arrow.chunked_array(batches, type=field.type)
+
+
+class MemoryTable(Table):
+    """A table held in memory, with the face of a file.
+
+    Args:
+        path: Where it came from.
+        table: The Arrow table.
+        about: How it was read, in one line.
+        header: Whether its columns have names of their own.
+    """
+
+    def __init__(self, path: Path, table: Any, about: str = "", header: bool = True) -> None:
+        self.path, self.about, self.header = path, about, header
+        self._batches = table.combine_chunks().to_batches()
+        self.is_parquet = False
+        self.schema = table.schema
+        self.counts = [batch.num_rows for batch in self._batches]
+        self.n_rows = sum(self.counts)
+        self._arrow = arrow()
+
+    def _batch(self, piece: int) -> Any:
+        return self._batches[piece]
+
+    def blocks(self, piece: int, columns: Sequence[str], batch_rows: int) -> Iterator[Any]:
+        """Yield parts of some columns, at most `batch_rows` rows each."""
+        batch = self._batches[piece].select(list(columns))
+        for start in range(0, batch.num_rows, batch_rows):
+            yield batch.slice(start, batch_rows)
 
 
 class StreamFile:

@@ -1,0 +1,288 @@
+"""Columns of a table as features, and back from plain data: what a model file keeps of a table.
+
+Semantics are those of scikit-learn: numbers as SimpleImputer(strategy="mean", add_indicator=True) gives them,
+categories as OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=…, max_categories=…) does, with a
+missing value for a category of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from straightedge.data.tables.files import arrow
+from straightedge.data.tables.label_column import is_text
+from straightedge.errors import InputError
+
+FEWEST_ROWS = 5
+"""Training rows below which a category counts as "other"."""
+MOST_CATEGORIES = 200
+"""Categories of one column that get a feature of their own, the most frequent ones."""
+MISSING_NAME = "missing"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table and what became of it.
+
+    Attributes:
+        name: Its name.
+        kind: "number", "category" or "left out".
+        why: Why it was left out.
+        missing: Number of training rows without a value.
+        mean: Of the values that are there: what a missing one becomes.
+        low, high: Smallest and largest value of the training rows.
+        indicator: Whether a feature says that the value was missing.
+        categories: Values with a feature of their own; None stands for a missing value.
+        other: Number of rarer values, which share a feature if there are any.
+    """
+
+    name: str
+    kind: str
+    why: str = ""
+    missing: int = 0
+    mean: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    indicator: bool = False
+    categories: tuple[str | None, ...] = ()
+    other: int = 0
+
+    @property
+    def width(self) -> int:
+        """Number of features."""
+        if self.kind == "number":
+            return 1 + self.indicator
+        return len(self.categories) + (self.other > 0) if self.kind == "category" else 0
+
+    def feature_names(self) -> list[str]:
+        """Return what the features are called."""
+        if self.kind == "number":
+            return [self.name, *([f"{self.name} {MISSING_NAME}"] if self.indicator else [])]
+        named = [f"{self.name}={MISSING_NAME if value is None else value}" for value in self.categories]
+        return named + ([f"{self.name}=other"] if self.other else []) if self.kind == "category" else []
+
+    def became(self) -> str:
+        """Return what became of the column, for people."""
+        if self.kind == "left out":
+            return self.why
+        if self.kind == "number":
+            return "number, missing values marked" if self.indicator else "number"
+        rare = f", {self.other} rare ones as other" if self.other else ""
+        return f"{len(self.categories)} categories{rare}"
+
+
+def fit_number(name: str, column: Any, where: str, *, loose: bool = False) -> Column:
+    """Fit the encoding of a column of numbers on its training rows (errors and `loose` as in `as_floats`)."""
+    values = as_floats(_flat(column), where, loose=loose)
+    missing = np.isnan(values)
+    there = values[~missing]
+    mean, low, high = (float(f(there)) if len(there) else 0.0 for f in (np.mean, np.min, np.max))
+    n_missing = int(missing.sum())
+    return Column(name, "number", "", n_missing, mean, low, high, indicator=n_missing > 0)
+
+
+def fit_category(name: str, column: Any) -> Column:
+    """Fit the encoding of a column of categories on its training rows: the frequent ones, sorted as text."""
+    compute = arrow("pyarrow.compute")
+    counted = compute.value_counts(as_text(_flat(column)))
+    pairs = [(pair["values"].as_py(), pair["counts"].as_py()) for pair in counted]
+    missing = sum(count for value, count in pairs if value is None)
+    frequent = sorted((-count, value or "", value) for value, count in pairs if count >= FEWEST_ROWS)
+    kept = [value for _, _, value in frequent[:MOST_CATEGORIES]]
+    kept = kept or [value for value, _ in pairs]
+    order = sorted(kept, key=lambda value: (value is None, value or ""))
+    return Column(name, "category", "", missing, categories=tuple(order), other=len(pairs) - len(order))
+
+
+def as_floats(column: Any, where: str, *, row: int = 0, loose: bool = False) -> np.ndarray:
+    """Return a column as float64, missing values as NaN.
+
+    Args:
+        column: Arrow array of numbers or text.
+        where: File and column, for messages.
+        row: Number of the first row, for messages.
+        loose: Take text that is no number for missing.
+
+    Raises:
+        InputError: ``value-kind`` for text that is no number, ``value-infinite``; both with the row.
+    """
+    pa = arrow()
+    if is_text(column.type):
+        column = _parsed(column, where, row, loose)
+    numbers = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
+    values: np.ndarray = np.asarray(
+        numbers.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64
+    )
+    infinite = np.isinf(values)
+    if infinite.any():
+        at = int(np.argmax(infinite))
+        where = f"{where}, row {row + at}"
+        raise InputError("value-infinite", f"the value is {values[at]}", where, "mend or remove it")
+    return values
+
+
+def _parsed(column: Any, where: str, row: int, loose: bool) -> Any:
+    pa, compute = arrow(), arrow("pyarrow.compute")
+    pattern = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+    good = compute.fill_null(compute.match_substring_regex(column, pattern=pattern), True)
+    at = compute.index(good, False).as_py()
+    if at >= 0 and not loose:
+        what, where = f"{column[at].as_py()!r} is no number", f"{where}, row {row + at}"
+        raise InputError("value-kind", what, where, "the model takes numbers in this column")
+    text = compute.if_else(good, column, pa.scalar(None, column.type))
+    return compute.utf8_trim_whitespace(text).cast(pa.float64())
+
+
+def as_text(column: Any) -> Any:
+    """Return a column as text, whole floats without their point, missing values as nulls."""
+    pa, compute = arrow(), arrow("pyarrow.compute")
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_floating(column.type):
+        column = compute.if_else(compute.is_nan(column), pa.scalar(None, column.type), column)
+        whole = compute.all(compute.equal(compute.floor(column), column)).as_py()
+        column = column.cast(pa.int64()) if whole is not False else column
+    return column.cast(pa.string())
+
+
+@dataclass(frozen=True)
+class TableEncoding:
+    """How the columns of a table become features.
+
+    Attributes:
+        columns: Columns of the training table in its order, the label left out.
+        label: Name of the label column.
+        names: Names of all columns of the training table in its order.
+        header: Whether the columns had names of their own.
+        loose: Columns of numbers in which other text is missing.
+    """
+
+    columns: tuple[Column, ...]
+    label: str
+    names: tuple[str, ...]
+    header: bool = True
+    loose: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> list[Column]:
+        """Columns that give features."""
+        return [column for column in self.columns if column.width]
+
+    @property
+    def width(self) -> int:
+        """Number of features."""
+        return sum(column.width for column in self.columns)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """What the features are called."""
+        return [name for column in self.columns for name in column.feature_names()]
+
+    @cached_property
+    def places(self) -> dict[str, dict[str | None, int]]:
+        """For each column of categories: value -> place among its features."""
+        return {c.name: {v: p for p, v in enumerate(c.categories)} for c in self.used if c.kind == "category"}
+
+    def transform(self, batch: Any, where: str, row: int) -> np.ndarray:
+        """Turn a record batch with the columns of `used` into features.
+
+        Args:
+            batch: Arrow record batch or table.
+            where: File, for messages.
+            row: Number of its first row, for messages.
+
+        Returns:
+            (n, width) float64.
+
+        Raises:
+            InputError: ``value-kind``, ``value-infinite``.
+        """
+        X = np.zeros((batch.num_rows, self.width))
+        first = 0
+        for column in self.used:
+            part = X[:, first : first + column.width]
+            values = batch.column(column.name)
+            self._fill(part, column, values, f"{where}, column {column.name!r}", row)
+            first += column.width
+        return X
+
+    def _fill(self, part: np.ndarray, column: Column, values: Any, where: str, row: int) -> None:
+        if column.kind == "number":
+            numbers = as_floats(_flat(values), where, row=row, loose=column.name in self.loose)
+            missing = np.isnan(numbers)
+            part[:, 0] = np.where(missing, column.mean, numbers)
+            if column.indicator:
+                part[:, 1] = missing
+            return
+        codes = self.codes(column, values)
+        known = codes >= 0
+        part[np.flatnonzero(known), codes[known]] = 1
+
+    def codes(self, column: Column, values: Any, unknown: int | None = None) -> np.ndarray:
+        """Return the feature of each value of a column of categories.
+
+        What has no feature of its own is `unknown`, by default "other" where there is such a feature, else −1.
+        """
+        text = _flat(as_text(_flat(values))).dictionary_encode(null_encoding="encode")
+        other = (len(column.categories) if column.other else -1) if unknown is None else unknown
+        places = self.places[column.name]
+        found = np.array([places.get(value, other) for value in text.dictionary.to_pylist()], dtype=np.int64)
+        return found[text.indices.to_numpy(zero_copy_only=False)] if len(found) else np.zeros(0, np.int64)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data: what a model file keeps."""
+        return {"kind": "table", **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], where: str | None = None) -> TableEncoding:
+        """Rebuild an encoding from plain data.
+
+        Raises:
+            InputError: ``model-columns`` where something is missing or of another kind.
+        """
+        try:
+            columns = tuple(_column(entry) for entry in data["columns"])
+            names, loose = (tuple(str(name) for name in data[key]) for key in ("names", "loose"))
+            return cls(columns, str(data["label"]), names, bool(data["header"]), loose)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"the model's description of columns is broken ({type(error).__name__}: {str(error)[:80]})"
+            raise InputError("model-columns", what, where, "restore the file from a copy") from error
+
+
+def column_rows(description: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Return what became of each column of a table: name, kind, missing values and what it became."""
+    if not description or description.get("kind") != "table":
+        return []
+    columns = TableEncoding.from_dict(description).columns
+    return [{"name": c.name, "kind": c.kind, "missing": c.missing, "became": c.became()} for c in columns]
+
+
+_FIELDS: dict[str, Callable[[Any], Any]] = {
+    "name": str,
+    "kind": str,
+    "why": str,
+    "missing": int,
+    "mean": float,
+    "low": float,
+    "high": float,
+    "indicator": bool,
+    "other": int,
+}
+
+
+def _column(entry: Mapping[str, Any]) -> Column:
+    plain = {name: kind(entry[name]) for name, kind in _FIELDS.items()}
+    values: Sequence[Any] = entry["categories"]
+    if plain["kind"] not in ("number", "category", "left out"):
+        raise ValueError(f"a column of kind {plain['kind']!r}")
+    return Column(**plain, categories=tuple(None if value is None else str(value) for value in values))
+
+
+def _flat(values: Any) -> Any:
+    """Return an Arrow array in one piece."""
+    return values.combine_chunks() if hasattr(values, "combine_chunks") else values

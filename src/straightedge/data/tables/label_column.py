@@ -1,0 +1,114 @@
+"""Which column of a table is the label: named by the user, by its own name, or the only one that can be it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from straightedge.data.tables.files import Table, arrow
+from straightedge.errors import InputError
+
+LABEL_COLUMNS = ("label", "labels", "target", "class", "y", "species", "category", "outcome")
+"""Names of label columns, lower case, in the order in which they are looked for."""
+OTHER_NAMES = ("class_name", "fine_label")
+MOST_CLASSES, ROWS_A_CLASS = 100, 10
+"""A column may be the label unasked if it has at most so many values, and at least so many rows for each."""
+LISTED = 40
+"""Columns that a message lists."""
+
+
+@dataclass(frozen=True)
+class LabelChoice:
+    """A label column and why it is the one.
+
+    Attributes:
+        name: Its name.
+        reason: For people.
+    """
+
+    name: str
+    reason: str
+
+
+def choose_label(tables: Sequence[Table], wanted: str | None, candidates: Sequence[str]) -> LabelChoice:
+    """Choose the label column.
+
+    Args:
+        tables: Files with the same columns.
+        wanted: Name, or position counted from 1 (−1 is the last), or None.
+        candidates: Columns that may be the label.
+
+    Raises:
+        InputError: ``column-missing`` with the columns and their kinds.
+    """
+    names = tables[0].schema.names
+    if wanted is not None:
+        return LabelChoice(_named(tables[0], wanted), "as named")
+    lower = {name.strip().lower(): name for name in reversed(candidates)}
+    named = next((lower[word] for word in LABEL_COLUMNS + OTHER_NAMES if word in lower), None)
+    if named is not None:
+        return LabelChoice(named, "by its name")
+    texts = [name for name in candidates if is_text(tables[0].schema.field(name).type)]
+    if len(texts) == 1 and len(candidates) > 1:
+        return LabelChoice(texts[0], "the only column that is not numeric")
+    ends = [name for name in dict.fromkeys((names[0], names[-1])) if name in candidates]
+    few = [name for name in ends if _has_few_values(tables, name)]
+    if len(few) == 2 and sum(name in texts for name in few) == 1:
+        few = [name for name in few if name in texts]
+    if len(few) == 1 and len(candidates) > 1:
+        place = "first" if few[0] == names[0] else "last"
+        return LabelChoice(few[0], f"the {place} column, which has few distinct values")
+    raise _unknown(tables[0], "which column is the label?")
+
+
+def _named(table: Table, wanted: str) -> str:
+    names: list[str] = table.schema.names
+    if wanted in names:
+        return wanted
+    if re.fullmatch(r"-?\d+", wanted) and table.header:
+        position = int(wanted)
+        if 1 <= position <= len(names) or -len(names) <= position <= -1:
+            return names[position - 1 if position > 0 else position]
+    if re.fullmatch(r"-\d+", wanted) and -len(names) <= int(wanted):
+        return names[int(wanted)]
+    raise _unknown(table, f"there is no label column {wanted!r}")
+
+
+def _unknown(table: Table, what: str) -> InputError:
+    listed = ", ".join(f"{name} ({table.schema.field(name).type})" for name in table.schema.names[:LISTED])
+    more = len(table.schema.names) - LISTED
+    listed += f" and {more} more" if more > 0 else ""
+    return InputError(
+        "column-missing",
+        f"{what} the columns are {listed}",
+        str(table.path),
+        "name it: --labels COLUMN, or its position: --labels -1 is the last",
+    )
+
+
+def _has_few_values(tables: Sequence[Table], name: str) -> bool:
+    n = sum(table.n_rows for table in tables)
+    pa, compute = arrow(), arrow("pyarrow.compute")
+    kind = tables[0].schema.field(name).type
+    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+        return False
+    found = compute.count_distinct(plain_column(tables, name)).as_py()
+    return bool(2 <= found <= min(MOST_CLASSES, max(2, n // ROWS_A_CLASS)))
+
+
+def is_text(kind: Any) -> bool:
+    """Whether an Arrow type is text, or categories that are text."""
+    types = arrow("pyarrow.types")
+    if types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def plain_column(tables: Sequence[Table], name: str) -> Any:
+    """Return one column of all files as one Arrow array without a dictionary."""
+    pa = arrow()
+    columns = [table.column(name) for table in tables]
+    columns = [c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in columns]
+    return pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type)

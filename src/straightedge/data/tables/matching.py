@@ -1,0 +1,132 @@
+"""New tables for a trained model: columns matched by name, and everything said that differs from training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from straightedge.data.label_values import listed
+from straightedge.data.tables.encoding import Column, TableEncoding, as_floats
+from straightedge.data.tables.files import Table, TableRows
+from straightedge.data.tables.label_column import plain_column
+from straightedge.data.tables.opening import open_splits, text_read
+from straightedge.data.tables.plan import decode_rows, make_plan, row_column
+from straightedge.errors import InputError
+
+
+def text_read_for(encoding: TableEncoding, options: Mapping[str, Any]) -> Any:
+    """Return how the text of new tables is read: categories stay text, names are as they were in training."""
+    categories = [column.name for column in encoding.used if column.kind == "category"]
+    how = text_read(options, categories)
+    if how.header is None:
+        how = replace(how, header=encoding.header)
+    return replace(
+        how, names=None if encoding.header else tuple(n for n in encoding.names if n != encoding.label)
+    )
+
+
+def match_columns(tables: Sequence[Table], encoding: TableEncoding) -> list[str]:
+    """Compare the columns of new tables with those of training.
+
+    Returns:
+        Remarks on columns that are new or in another order.
+
+    Raises:
+        InputError: ``column-missing`` with the names of all that are missing.
+    """
+    notes: list[str] = []
+    for table in tables:
+        names = table.schema.names
+        missing = [column.name for column in encoding.used if column.name not in names]
+        if missing:
+            what = f"there is no column {listed(missing)}, which the model was trained on"
+            mend = f"columns here: {', '.join(names[:40])}"
+            raise InputError("column-missing", what, str(table.path), mend)
+        notes += _differences(names, encoding)
+    return list(dict.fromkeys(notes))
+
+
+def _differences(names: Sequence[str], encoding: TableEncoding) -> list[str]:
+    new = [name for name in names if name not in encoding.names]
+    notes = [f"columns that the model does not know are ignored: {listed(new)}"] if new else []
+    wanted = [column.name for column in encoding.used]
+    here = [name for name in names if name in wanted]
+    return notes + (
+        ["columns are in another order than in training: matched by name"] if here != wanted else []
+    )
+
+
+def encoded_rows(tables: Sequence[Table], encoding: TableEncoding, n: int, first: int = 0) -> TableRows:
+    """Return rows of tables as features, read when they are needed."""
+    names = [column.name for column in encoding.used]
+    return TableRows(tables, names, encoding.transform, (n, encoding.width), np.dtype(np.float64), first)
+
+
+def new_rows(
+    path: Path, description: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[TableRows, list[str]]:
+    """Read new rows for a trained model; a label column need not be there.
+
+    Args:
+        path: A table or a folder of tables.
+        description: What the model keeps of its columns.
+        options: How text is read.
+
+    Raises:
+        InputError: ``column-missing``, ``table-empty`` and the codes of the readers.
+    """
+    encoding = TableEncoding.from_dict(description) if description.get("kind") == "table" else None
+    splits, notes = open_splits(path, text_read_for(encoding, options) if encoding else text_read(options))
+    tables = [table for group in splits.values() for table in group]
+    n = sum(table.n_rows for table in tables)
+    if n == 0:
+        raise InputError("table-empty", "the table has no rows", str(path))
+    if encoding is None:
+        return _vectors(tables, description.get("column"), n), notes
+    notes += match_columns(tables, encoding)
+    return encoded_rows(tables, encoding, n), notes + unlike_training(tables, encoding)
+
+
+def _vectors(tables: Sequence[Table], wanted: str | None, n: int) -> TableRows:
+    """Return rows that are one column of vectors."""
+    where = str(tables[0].path)
+    column = row_column(tables[0].schema, wanted, None, where)
+    plan = make_plan(tables, column, None) if column is not None else None
+    if plan is None or plan.kind != "list":
+        what = "the model was not fitted on the columns of a table, and here is no column of vectors"
+        raise InputError("column-missing", what, where, "give rows in the form the model was fitted on")
+    return TableRows(tables, [plan.column], partial(decode_rows, plan=plan), (n, *plan.shape), plan.dtype)
+
+
+def unlike_training(tables: Sequence[Table], encoding: TableEncoding) -> list[str]:
+    """Count values of new tables that training had not: categories, missing values, numbers beyond its range."""
+    notes = []
+    for column in encoding.used:
+        values = plain_column(tables, column.name)
+        where = f"{tables[0].path}, column {column.name!r}"
+        notes += _new_values(column, encoding, values, where)
+    return notes
+
+
+def _new_values(column: Column, encoding: TableEncoding, values: Any, where: str) -> list[str]:
+    if column.kind == "category":
+        codes = encoding.codes(column, values, unknown=-2)
+        count = int((codes == -2).sum())
+        taken = "taken as other" if column.other else "none of its features is set"
+        return (
+            [f"column {column.name!r}: {count} values that training did not have, {taken}"] if count else []
+        )
+    numbers = as_floats(values.combine_chunks(), where, loose=column.name in encoding.loose)
+    beyond = int(((numbers < column.low) | (numbers > column.high)).sum())
+    notes = [f"column {column.name!r}: {beyond} values beyond those of training"] if beyond else []
+    missing = int(np.isnan(numbers).sum())
+    if missing and not column.indicator:
+        notes.append(
+            f"column {column.name!r}: {missing} missing values, which training did not have: the mean"
+        )
+    return notes

@@ -1,0 +1,112 @@
+"""Files and folders of tables, opened by their content: Parquet, Arrow, or text."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from straightedge.data.assemble import SPLITS
+from straightedge.data.split_names import split_of
+from straightedge.data.tables.files import Table
+from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
+from straightedge.data.tables.text_file import PACKED, TextRead, read_text_table
+from straightedge.data.tables.text_format import refuse_repeated
+from straightedge.errors import InputError
+
+ENDINGS = {".parquet", ".arrow", ".feather", ".ipc"}
+"""Endings of the files that a folder of tables is read from."""
+BINARY = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
+"""First bytes of Parquet files, Arrow files and Arrow streams."""
+
+
+def open_table(path: Path, how: TextRead) -> Table:
+    """Open one table by its content.
+
+    Raises:
+        InputError: ``table-broken``, ``columns-repeated``, the codes of `read_text_table`.
+    """
+    with path.open("rb") as file:
+        head = file.read(6)
+    binary = head.startswith(BINARY) or path.suffix.lower() in ENDINGS
+    table = Table(path) if binary else read_text_table(path, how)
+    refuse_repeated(table.schema.names, str(path))
+    return table
+
+
+def text_read(options: Mapping[str, Any], as_text: Collection[str] = ()) -> TextRead:
+    """Return how text is read, as the options say.
+
+    Raises:
+        InputError: ``table-format`` for a delimiter or a decimal mark that is none.
+    """
+    delimiter, decimal, header = (options.get(key) for key in ("delimiter", "decimal", "header"))
+    delimiter = {"tab": "\t", "\\t": "\t", "blank": " ", "blanks": " "}.get(str(delimiter), delimiter)
+    if delimiter is not None and len(delimiter) != 1:
+        what = f"the delimiter is {delimiter!r}"
+        raise InputError(
+            "table-format", what, "--delimiter", "one character, tab, or blanks for runs of blanks"
+        )
+    if decimal not in (None, ".", ","):
+        raise InputError("table-format", f"the decimal mark is {decimal!r}", "--decimal", "give . or ,")
+    missing = options.get("missing")
+    return TextRead(
+        encoding=options.get("encoding"),
+        delimiter=delimiter,
+        header=header,
+        decimal=decimal,
+        missing=None if missing is None else tuple(names_in(missing)),
+        as_text=as_text,
+    )
+
+
+def names_in(given: Any) -> list[str]:
+    """Return names given as a list, or as text with commas."""
+    if given is None:
+        return []
+    return [part.strip() for part in given.split(",")] if isinstance(given, str) else [str(n) for n in given]
+
+
+def open_splits(path: Path, how: TextRead) -> tuple[dict[str, list[Table]], list[str]]:
+    """Open a table or a folder of tables: the tables of each split, and remarks."""
+    files, notes = split_files(path)
+    tables = {split: [open_table(file, how) for file in paths] for split, paths in files.items()}
+    return tables, notes + [table.about for group in tables.values() for table in group if table.about]
+
+
+def split_files(path: Path) -> tuple[dict[str, list[Path]], list[str]]:
+    """Return the files of each split, and remarks.
+
+    Raises:
+        InputError: ``table-empty``: there is no table; ``train-missing``: there are other splits only.
+    """
+    if path.is_file():
+        return {"train": [path]}, []
+    paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+    if not paths:
+        raise InputError("table-empty", "there is no Parquet or Arrow file", str(path))
+    found: dict[str | None, list[Path]] = {}
+    for file in paths:
+        found.setdefault(split_of(file.relative_to(path)), []).append(file)
+    if "train" not in found:
+        if set(found) != {None}:
+            raise InputError(
+                "train-missing", f"there are splits {sorted(map(str, found))} but no train", str(path)
+            )
+        return {"train": paths}, []
+    loose = found.get(None, [])
+    notes = [f"{len(loose)} tables outside train, validation and test ignored"] if loose else []
+    return {split: found[split] for split in SPLITS if split in found}, notes
+
+
+def is_text_table(name: str) -> bool:
+    """Whether a file's name is that of a text table, perhaps packed."""
+    name = name.lower()
+    for ending in PACKED:
+        name = name.removesuffix(ending)
+    return name.endswith(TEXT_ENDINGS)
+
+
+def paths_of(tables: Mapping[str, Sequence[Table]]) -> list[Path]:
+    """Return the files of all splits."""
+    return [table.path for group in tables.values() for table in group]

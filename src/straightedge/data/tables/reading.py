@@ -1,0 +1,282 @@
+"""Tables as data sets: text, Parquet, Arrow and Feather files, and folders of the latter.
+
+Rows are one column of vectors or images, or the columns of numbers and categories together. Splits come from folder
+names, from file names (``train-00000-of-00004.parquet``), or from a column ``split`` whose equal values lie
+together. Rows beyond `IN_MEMORY` bytes stay on disk and are read in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from straightedge.data import fingerprint
+from straightedge.data.assemble import Part, assemble
+from straightedge.data.base import Dataset
+from straightedge.data.checks import checked_rows
+from straightedge.data.label_values import listed
+from straightedge.data.split_names import split_of_word
+from straightedge.data.tables.encoding import TableEncoding
+from straightedge.data.tables.files import Table, TableRows, arrow
+from straightedge.data.tables.fitting import fit_encoding
+from straightedge.data.tables.kinds import Wishes, is_plain_number, pandas_index
+from straightedge.data.tables.label_column import choose_label
+from straightedge.data.tables.matching import encoded_rows, match_columns, text_read_for, unlike_training
+from straightedge.data.tables.opening import names_in, open_splits, paths_of, text_read
+from straightedge.data.tables.plan import Plan, decode_rows, is_rows, make_plan, row_column
+from straightedge.errors import InputError
+
+IN_MEMORY = 2**28
+"""Decoded bytes of a split up to which it is read whole."""
+MOST_VALUES = 200
+"""Distinct numbers of a label from which it is a quantity and no class, if there are few rows for each."""
+
+
+def load(source: str, **options: Any) -> Dataset:
+    """Read a table or a folder of tables.
+
+    Args:
+        source: File or folder.
+        **options: ``labels`` names the label column, ``column`` the embedding or image column; ``drop``, ``keep``,
+            ``categories`` and ``numeric`` say what columns are; ``encoding``, ``delimiter``, ``header``,
+            ``decimal`` and ``missing`` say how text is written; ``columns`` is the encoding of a trained model.
+
+    Raises:
+        InputError: ``table-broken``, ``table-empty``, ``column-missing``, ``column-kind``, ``columns-differ``,
+            ``columns-repeated``, ``rows-missing``, ``rows-differ``, ``split-scattered``, ``labels-regression``
+            and the codes of text tables, `fit_encoding` and `assemble`.
+    """
+    trained = options.get("columns") or {}
+    if trained.get("kind") == "table":
+        return _load_for_model(source, TableEncoding.from_dict(trained), options)
+    found = _open(source, text_read(options, names_in(options.get("categories"))))
+    label = _label(found, options.get("labels"))
+    wanted = options.get("column") or trained.get("column")
+    column = row_column(found.schema, wanted, label, found.where)
+    if column is not None:
+        return _load_vectors(source, found, column, label, options)
+    wishes = Wishes(
+        *(frozenset(names_in(options.get(key))) for key in ("drop", "keep", "categories", "numeric"))
+    )
+    if wanted is not None:
+        others = [name for name in found.schema.names if name not in (wanted, label)]
+        wishes = Wishes(wishes.drop | set(others), wishes.keep | {wanted}, wishes.categories, wishes.numeric)
+    ranges = _ranges(found, label)
+    train = ranges.get("train", (found.tables["train"], 0, 0))
+    rows = slice(train[1], train[1] + train[2]) if ranges else slice(None)
+    ignored = ["split"] if ranges else []
+    encoding, notes = fit_encoding(train[0], label, wishes, found.index, ignored=ignored, rows=rows)
+    found.notes += notes
+    return _encoded(source, found, encoding, label, options)
+
+
+@dataclass
+class Found:
+    """Opened tables: those of each split, remarks, and the columns that are an index of pandas'."""
+
+    tables: dict[str, list[Table]]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def every(self) -> list[Table]:
+        """The tables of all splits, those of training first."""
+        return [table for group in self.tables.values() for table in group]
+
+    @property
+    def schema(self) -> Any:
+        """The columns of the first table."""
+        return self.every[0].schema
+
+    @property
+    def where(self) -> str:
+        """The first file."""
+        return str(self.every[0].path)
+
+    @property
+    def index(self) -> set[str]:
+        """Columns that are the index of a frame."""
+        return pandas_index([table.schema for table in self.every])
+
+    def fingerprint(self, columns: Sequence[str]) -> str:
+        """Hash the files and the columns that are read."""
+        return fingerprint.of_values(
+            content=fingerprint.of_files(paths_of(self.tables)), columns=list(columns)
+        )
+
+
+def _open(source: str, how: Any) -> Found:
+    found = Found(*open_splits(Path(source), how))
+    if sum(table.n_rows for table in found.every) == 0:
+        raise InputError("table-empty", "the table has no rows", found.where)
+    return found
+
+
+def _label(found: Found, wanted: str | None) -> str:
+    """Choose the label column and say which one it is, first of all."""
+    index = found.index
+    candidates = [
+        name
+        for name in found.schema.names
+        if name not in index and name != "split" and not is_rows(found.schema.field(name).type)
+    ]
+    choice = choose_label(found.tables["train"], wanted, candidates)
+    found.notes.insert(0, f"label: column {choice.name!r}, {choice.reason}")
+    return choice.name
+
+
+def _load_vectors(source: str, found: Found, column: str, label: str, options: Mapping[str, Any]) -> Dataset:
+    """Read rows that are one column of vectors or images; other columns are no part of them."""
+    plan = make_plan(found.every, column, label)
+    others = [name for name in found.schema.names if name not in (column, label, "split")]
+    notes = found.notes[1:]  # the label of a table of vectors has no rival
+    notes += [f"left out: {listed(others)} (the rows are column {column!r})"] if others else []
+    key = found.fingerprint([column, label])
+    if plan.kind == "image":
+        from straightedge.data.tables import images
+
+        return images.load(source, found.tables, plan, key, notes, options)
+    decode = partial(decode_rows, plan=plan)
+
+    def rows(tables: Sequence[Table], n: int, first: int) -> TableRows:
+        return TableRows(tables, [plan.column], decode, (n, *plan.shape), plan.dtype, first)
+
+    return assemble(
+        source,
+        _parts(source, found, rows, label),
+        fingerprint=key,
+        classes=plan.classes,
+        declared=options.get("classes"),
+        image_shape=None if len(plan.shape) != 3 else (plan.shape[0], plan.shape[1], plan.shape[2]),
+        notes=notes,
+        features=plan.features,
+        columns={"kind": "vector", "column": column} if plan.features is None else None,
+    )
+
+
+def _load_for_model(source: str, encoding: TableEncoding, options: Mapping[str, Any]) -> Dataset:
+    """Read a table for a trained model: by its columns, whatever their order here."""
+    found = _open(source, text_read_for(encoding, options))
+    wanted = options.get("labels")
+    wanted = encoding.label if wanted is None and encoding.label in found.schema.names else wanted
+    label = _label(found, wanted)
+    found.notes += match_columns(found.every, encoding) + unlike_training(found.every, encoding)
+    return _encoded(source, found, encoding, label, options)
+
+
+def _encoded(
+    source: str, found: Found, encoding: TableEncoding, label: str, options: Mapping[str, Any]
+) -> Dataset:
+    _refuse_other_columns(found.every, [column.name for column in encoding.used], label)
+    return assemble(
+        source,
+        _parts(source, found, partial(_rows_of, encoding), label),
+        fingerprint=found.fingerprint([column.name for column in encoding.used] + [label]),
+        classes=None,
+        declared=options.get("classes"),
+        notes=found.notes,
+        columns=encoding.to_dict(),
+    )
+
+
+def _rows_of(encoding: TableEncoding, tables: Sequence[Table], n: int, first: int) -> TableRows:
+    return encoded_rows(tables, encoding, n, first)
+
+
+def _parts(source: str, found: Found, rows: Any, label: str) -> dict[str, Part]:
+    """Return rows and labels of each split, small ones in memory."""
+    ranges = _ranges(found, label)
+    parts = {}
+    for split, group in found.tables.items():
+        if not ranges:
+            y = read_labels(group, label)
+            _refuse_regression(y, group[0], label)
+            parts[split] = Part(rows(group, len(y), 0), y)
+    for split, (group, first, n) in ranges.items():
+        parts[split] = Part(rows(group, n, first), read_labels(group, label)[first : first + n])
+    return {split: _in_memory(part, f"{source} ({split})") for split, part in parts.items()}
+
+
+def _in_memory(part: Part, where: str) -> Part:
+    """Read a small split whole; a large one stays on disk."""
+    rows: TableRows = part.X
+    if rows.dtype.itemsize * int(np.prod(rows.shape)) > IN_MEMORY:
+        return part
+    return Part(checked_rows(rows.read(0, rows.shape[0]), where), part.y, part.names)
+
+
+def _refuse_other_columns(tables: Sequence[Table], names: Sequence[str], label: str) -> None:
+    """Refuse files of which one lacks a column of the first, or has text where that has numbers."""
+    first = tables[0]
+    for table in tables[1:]:
+        for name in (*names, label):
+            there = name in table.schema.names
+            if not there or _is_text(table, name) != _is_text(first, name):
+                what = f"column {name!r} differs from that of {first.path}"
+                raise InputError("columns-differ", what, str(table.path))
+
+
+def _is_text(table: Table, name: str) -> bool:
+    return not is_plain_number(table.schema.field(name).type)
+
+
+def read_labels(tables: Sequence[Table], column: str) -> np.ndarray:
+    """Return the labels of all rows as written: numbers as numbers, everything else as objects."""
+    parts = []
+    for table in tables:
+        values = table.column(column)
+        if arrow("pyarrow.types").is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
+        plain = values.null_count == 0 and is_plain_number(values.type)
+        parts.append(values.to_numpy() if plain else np.array(values.to_pylist(), dtype=object))
+    return np.concatenate(parts)
+
+
+def _refuse_regression(y: np.ndarray, table: Table, label: str) -> None:
+    """Refuse a label of numbers with hundreds of values."""
+    if y.dtype.kind not in "iuf":
+        return
+    count = len(np.unique(y))
+    if count > MOST_VALUES and count > len(y) / 10:
+        raise InputError(
+            "labels-regression",
+            f"column {label!r} holds {count} different numbers: a quantity, and no classes",
+            str(table.path),
+            "name a column of classes (--labels), or group the numbers into classes first",
+        )
+
+
+def _ranges(found: Found, label: str) -> dict[str, tuple[list[Table], int, int]]:
+    """Cut one table into splits where it has a column ``split`` whose equal values lie together.
+
+    Returns:
+        Split -> its tables, first row and number of rows; {} where there is no such column.
+
+    Raises:
+        InputError: ``split-scattered``.
+    """
+    tables = found.tables["train"]
+    if list(found.tables) != ["train"] or "split" not in tables[0].schema.names or label == "split":
+        return {}
+    words = read_labels(tables, "split")
+    starts = [0, *(np.flatnonzero(words[1:] != words[:-1]) + 1).tolist(), len(words)]
+    ranges: dict[str, tuple[list[Table], int, int]] = {}
+    for start, stop in pairwise(starts):
+        split = split_of_word(str(words[start]))
+        if split is None or split in ranges:
+            raise InputError(
+                "split-scattered",
+                f"the split {words[start]!r} begins again" if split else f"{words[start]!r} is no split",
+                f"{tables[0].path}, row {start}",
+                "sort the rows by split; splits are called train, validation and test",
+            )
+        ranges[split] = (tables, start, stop - start)
+    return ranges
+
+
+__all__ = ["Plan", "load", "read_labels"]

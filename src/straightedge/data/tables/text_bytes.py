@@ -1,0 +1,139 @@
+"""The bytes of a text table: unpacked within limits, turned into UTF-8, their lines made to end in a newline."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import re
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from straightedge.errors import InputError
+
+LARGEST_TEXT = 2**32
+"""Bytes of the largest text table that is read, unpacked: it is held in memory."""
+UNPACKERS: dict[bytes, Callable[[BinaryIO], Any]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+}
+"""First bytes of packed files -> what unpacks them."""
+DAMAGE = (
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+)
+
+
+@dataclass(frozen=True)
+class TextBytes:
+    """A text table as UTF-8.
+
+    Attributes:
+        data: The bytes, without a byte-order mark; lines end in a newline.
+        encoding: What they were written in, for people.
+    """
+
+    data: bytes
+    encoding: str
+
+
+def read_text_bytes(path: Path, encoding: str | None = None) -> TextBytes:
+    """Read, unpack and decode a text table.
+
+    Args:
+        path: The file; gzip, bzip2, xz and a zip of one file are told by their content.
+        encoding: Name of a codec; None finds it.
+
+    Raises:
+        InputError: ``table-broken``, ``table-bomb``, ``table-empty``, ``table-nul``, ``table-encoding``.
+    """
+    try:
+        raw = _unpacked(path)
+    except DAMAGE as error:
+        mend = "write or download it again"
+        raise InputError("table-broken", f"the file cannot be read: {error}", str(path), mend) from None
+    if not raw.strip(b"\xef\xbb\xbf \t\r\n"):
+        raise InputError("table-empty", "the file is empty", str(path), "give a table with a row a sample")
+    found = _decoded(raw, encoding, path)
+    if b"\0" in found.data:
+        line = found.data[: found.data.index(b"\0")].count(b"\n") + 1
+        mend = "the file is damaged, or no text; save it again as UTF-8"
+        raise InputError("table-nul", "there is a NUL byte", f"{path}, line {line}", mend)
+    return TextBytes(_newlines(found.data), found.encoding)
+
+
+def _unpacked(path: Path) -> bytes:
+    with path.open("rb") as file:
+        head = file.read(6)
+        file.seek(0)
+        if head.startswith(b"PK\x03\x04"):
+            return _only_member(path)
+        unpack = next((unpack for magic, unpack in UNPACKERS.items() if head.startswith(magic)), None)
+        return _limited(unpack(file) if unpack else file, path)
+
+
+def _only_member(path: Path) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        names = [info for info in archive.infolist() if not info.is_dir() and "__MACOSX" not in info.filename]
+        if len(names) != 1:
+            what = f"the zip holds {len(names)} files, and a table is one"
+            raise InputError("table-broken", what, str(path), "unpack it and give the table")
+        with archive.open(names[0]) as member:
+            return _limited(member, path)
+
+
+def _limited(file: Any, path: Path) -> bytes:
+    """Read to the end, but not beyond `LARGEST_TEXT` bytes."""
+    data: bytes = file.read(LARGEST_TEXT + 1)
+    if len(data) > LARGEST_TEXT:
+        what = f"the table has more than {LARGEST_TEXT} bytes of text"
+        raise InputError("table-bomb", what, str(path), "save it as Parquet, which is read in parts")
+    return data
+
+
+def _decoded(raw: bytes, encoding: str | None, path: Path) -> TextBytes:
+    if encoding is None and raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    if encoding is not None:
+        return _by_name(raw, encoding, path)
+    _refuse_unmarked(raw, path)
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    try:
+        raw.decode("utf-8")
+        return TextBytes(raw, "UTF-8")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+    text = raw.decode("cp1252", "replace").encode()
+    return TextBytes(text, f"Windows-1252 (line {line} is no UTF-8)")
+
+
+def _by_name(raw: bytes, encoding: str, path: Path) -> TextBytes:
+    try:
+        text = raw.decode(encoding).removeprefix("\ufeff")
+    except (UnicodeError, LookupError) as error:
+        mend = "name the encoding it was written in: --encoding"
+        raise InputError("table-encoding", f"the text cannot be read: {error}", str(path), mend) from None
+    return TextBytes(text.encode("utf-8", "replace"), encoding.upper())
+
+
+def _refuse_unmarked(raw: bytes, path: Path) -> None:
+    """Refuse UTF-16 without a byte-order mark, in which every second byte of plain text is 0."""
+    if raw[:2000].count(0) > len(raw[:2000]) // 4:
+        raise InputError(
+            "table-encoding", "the text looks like UTF-16 without a mark", str(path), "--encoding utf-16-le"
+        )
+
+
+def _newlines(data: bytes) -> bytes:
+    """Let every line end in a newline: of those that end in a carriage return alone, too."""
+    return data if b"\n" in data else re.sub(rb"\r", b"\n", data)

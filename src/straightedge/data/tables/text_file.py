@@ -1,0 +1,148 @@
+"""Text tables (CSV and its kin) as tables in memory: parsed as text by Arrow, then each column by what it holds."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from straightedge.data.tables.files import MemoryTable, arrow
+from straightedge.data.tables.text_bytes import read_text_bytes
+from straightedge.data.tables.text_columns import trimmed, typed_column
+from straightedge.data.tables.text_format import TextFormat, find_format
+from straightedge.errors import InputError
+
+ENDINGS = (".csv", ".tsv", ".tab", ".data", ".txt")
+"""Endings of text tables; each may be followed by one of `PACKED`."""
+PACKED = (".gz", ".bz2", ".xz", ".zip")
+BLOCK_BYTES = 2**24
+
+
+@dataclass(frozen=True)
+class TextRead:
+    """How text tables are read.
+
+    Attributes:
+        encoding, delimiter, header, decimal, missing: What the user says of the format; None finds it.
+        as_text: Columns that stay text though all their values are numbers.
+        names: Names of the columns of a table without a header, where they are known.
+    """
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    decimal: str | None = None
+    missing: tuple[str, ...] | None = None
+    as_text: Collection[str] = ()
+    names: tuple[str, ...] | None = None
+
+
+def read_text_table(path: Path, how: TextRead) -> MemoryTable:
+    """Read a text table.
+
+    Args:
+        path: The file, perhaps packed.
+        how: What is known of its format.
+
+    Raises:
+        InputError: The codes of `read_text_bytes` and `find_format`; ``table-ragged``, ``table-quote``,
+            ``value-infinite``; ``table-empty`` for a header alone.
+    """
+    text = read_text_bytes(path, how.encoding)
+    data = text.data.lstrip(b"\n\r")
+    given = {"delimiter": how.delimiter, "header": how.header, "decimal": how.decimal, "missing": how.missing}
+    form = find_format(data, str(path), **given)
+    _refuse_open_quote(data, form.delimiter, path)
+    columns = _parsed(_spaced(data, form.delimiter), form, path)
+    if columns.num_rows == 0:
+        mend = "give a table with a row a sample"
+        raise InputError("table-empty", "the table has a header and no rows", str(path), mend)
+    names = form.names
+    if how.names is not None and len(how.names) == len(names) and not form.header:
+        names = how.names
+    typed = [_typed(columns.column(place), name, form, how, path) for place, name in enumerate(names)]
+    table = arrow().Table.from_arrays(typed, names=list(names))
+    return MemoryTable(path, table, form.described(text.encoding, columns.num_rows), form.header)
+
+
+def _typed(column: Any, name: str, form: TextFormat, how: TextRead, path: Path) -> Any:
+    text = trimmed(column, form.missing)
+    return text if name in how.as_text else typed_column(text, form, f"{path}, column {name!r}")
+
+
+def _spaced(data: bytes, delimiter: str) -> bytes:
+    """Cut off what a parser does not skip: runs of blanks, and blanks between a delimiter and a quote."""
+    if delimiter == " ":
+        data = re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", data)
+        return re.sub(rb"[ \t]+", b" ", data)
+    mark = re.escape(delimiter.encode())
+    return (
+        re.sub(mark + rb' +"', delimiter.encode() + b'"', data) if re.search(mark + rb' +"', data) else data
+    )
+
+
+def _parsed(data: bytes, form: TextFormat, path: Path) -> Any:
+    """Parse text into columns of text.
+
+    Raises:
+        InputError: ``table-ragged`` with the line and both counts.
+    """
+    pa, reader = arrow(), arrow("pyarrow.csv")
+    positions = [str(place) for place in range(len(form.names))]
+    bad: list[Any] = []
+
+    def refuse(row: Any) -> str:
+        bad.append(row)
+        return "error"
+
+    try:
+        return reader.read_csv(
+            io.BytesIO(data),
+            read_options=reader.ReadOptions(
+                use_threads=False, block_size=BLOCK_BYTES, column_names=positions, skip_rows=int(form.header)
+            ),
+            parse_options=reader.ParseOptions(
+                delimiter=form.delimiter, newlines_in_values=b'"' in data, invalid_row_handler=refuse
+            ),
+            convert_options=reader.ConvertOptions(
+                column_types=dict.fromkeys(positions, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if bad:
+            raise _ragged(bad[0], path) from None
+        if "Empty CSV" in str(error):
+            return pa.table({position: pa.array([], pa.string()) for position in positions})
+        what = f"the text cannot be parsed: {str(error)[:200]}"
+        raise InputError("table-broken", what, str(path), "mend the quotes and delimiters") from None
+
+
+def _ragged(row: Any, path: Path) -> InputError:
+    line = f", line {row.number}" if row.number else ""
+    return InputError(
+        "table-ragged",
+        f"a row has {row.actual_columns} fields, {row.expected_columns} are expected: {row.text[:80]!r}",
+        f"{path}{line}",
+        "give every row the same number of fields; put text with delimiters into quotes",
+    )
+
+
+def _refuse_open_quote(data: bytes, delimiter: str, path: Path) -> None:
+    """Refuse a field whose quote never ends: it would swallow all rows after it.
+
+    Raises:
+        InputError: ``table-quote``, with the line on which the quote begins.
+    """
+    if data.count(b'"') % 2 == 0:
+        return
+    mark = re.escape(delimiter.encode())
+    for field in re.finditer(rb"(?:^|\n|" + mark + rb') *("(?:[^"]|"")*+("|\Z))', data):
+        if not field[2]:
+            line = data[: field.start(1)].count(b"\n") + 1
+            mend = "close it, or double a quote that is part of the text"
+            raise InputError(
+                "table-quote", "a quote begins here and never ends", f"{path}, line {line}", mend
+            )
