@@ -45,6 +45,21 @@ def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pyte
         exec(compile(code, f"{name_of(page)}, block {number}", "exec"), namespace)
 
 
+def test_what_a_reader_of_the_course_sees_runs_when_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks without ``source`` are not shown, so the others may need nothing of theirs."""
+    pytest.importorskip("matplotlib", reason="no matplotlib")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    found = FENCE.finditer("\n" + (DOCS / "course.md").read_text(encoding="utf-8"))
+    seen = [m["code"] for m in found if "source=" in m["info"]]
+    assert len(seen) > 10
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for number, code in enumerate(seen, start=1):
+        exec(compile(code, f"course.md, visible block {number}", "exec"), namespace)
+
+
 def command_lines() -> list[tuple[str, list[str]]]:
     lines = []
     for page in PAGES:
