@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,10 +129,63 @@ def test_probabilities_are_in_the_onnx_file_and_in_the_scikit_learn_estimator(tm
     np.testing.assert_allclose(found, model.predict_proba(X), atol=1e-6)
     export_model(model, "sklearn", tmp_path)
     found = skops.io.load(tmp_path / "model.skops").predict_proba(X.reshape(len(X), -1))
-    np.testing.assert_allclose(found, model.with_temperature(None).predict_proba(X), atol=1e-6)
-    assert "at temperature 1" in (tmp_path / "README.md").read_text()
+    np.testing.assert_allclose(found, model.predict_proba(X), atol=1e-6)
+    assert "its temperature 2.5 is in the weights" in (tmp_path / "README.md").read_text()
     svm = onnxruntime.InferenceSession(onnx_bytes(digits_model("svm")[0], X[:10]))
     assert [output.name for output in svm.get_outputs()] == ["label", "scores"]
+
+
+@pytest.mark.parametrize("loss", ["softmax", "svm"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("temperature", [0.3, 4.0])
+def test_every_artefact_has_the_temperature_that_predict_uses(
+    tmp_path: Path, loss: str, n_classes: int, temperature: float
+) -> None:
+    import skops.io
+    from safetensors.torch import load_file
+
+    model, X = digits_model(loss, n_classes)
+    model = model.with_temperature(temperature)
+    expected, flat = model.predict_proba(X), X.reshape(len(X), -1)
+    export_model(model, "sklearn", tmp_path)
+    estimator = skops.io.load(tmp_path / "model.skops")
+    np.testing.assert_allclose(estimator.predict_proba(flat), expected, atol=1e-5)
+    export_model(model, "torch", tmp_path)
+    state = load_file(tmp_path / "linear.safetensors")
+    scores = torch.from_numpy(flat).float() @ state["weight"].T + state["bias"]
+    np.testing.assert_allclose(scores.softmax(dim=1), expected, atol=3e-5)
+    np.testing.assert_array_equal(scores.argmax(dim=1), model.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (("0", "1", "7"), [0, 1, 7]),
+        (("-1", "0", "1"), [-1, 0, 1]),
+        (("0", "01", "1"), ["0", "01", "1"]),
+        (("1", "2", "three"), ["1", "2", "three"]),
+        (("1.0", "2", "3"), ["1.0", "2", "3"]),
+        (("1", "2", str(2**70)), ["1", "2", str(2**70)]),
+    ],
+)
+def test_whole_numbers_are_numbers_in_the_scikit_learn_estimator(tmp_path: Path, names, labels) -> None:
+    import skops.io
+
+    model, X = digits_model(n_classes=3)
+    export_model(replace(model, classes=names), "sklearn", tmp_path)
+    estimator, flat = skops.io.load(tmp_path / "model.skops"), X.reshape(len(X), -1)
+    assert estimator.classes_.tolist() == labels
+    answers = np.array(labels)[model.predict(X)]
+    assert estimator.score(flat, answers) == 1.0
+
+
+@pytest.mark.parametrize("to", ["torch", "sklearn"])
+def test_other_probabilities_are_noticed(tmp_path: Path, monkeypatch, to: str) -> None:
+    model, _ = digits_model()
+    good = LinearModel.probabilities
+    monkeypatch.setattr(LinearModel, "probabilities", lambda self, scores: good(self, scores * 1.01))
+    with pytest.raises(MachineError, match="export-differs"):
+        export_model(model, to, tmp_path)
 
 
 def test_an_onnx_file_of_cifar_10_size_is_small_and_fast() -> None:
@@ -334,7 +388,8 @@ def test_the_command_writes_into_the_run_and_verifies(tmp_path: Path) -> None:
         assert (tmp_path / "run" / to / name).exists()
         assert "accuracy" in (tmp_path / "run" / to / "README.md").read_text()
     words = [str(tmp_path / "run"), "--verify", str(tmp_path / "run" / "onnx" / "model.onnx")]
-    assert "same as the model on 1000 rows" in CliRunner().invoke(app, words, catch_exceptions=False).stdout
+    said = CliRunner().invoke(app, words, catch_exceptions=False).stdout
+    assert "same as the model on 1000 rows (digits): scores, classes, probabilities" in said
     with pytest.raises(InputError, match="export-format"):
         CliRunner().invoke(app, [str(tmp_path / "run"), "--to", "tflite"], catch_exceptions=False)
     model.save(tmp_path / "m.safetensors")

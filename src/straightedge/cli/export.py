@@ -42,7 +42,11 @@ def command(
 
     model, config = load(run), run_config(run)
     checked, source = _rows(model, config, rows, root)
-    result: dict[str, Any] = {"checked_on": source, "n_checked": len(checked)}
+    result: dict[str, Any] = {
+        "checked_on": source,
+        "n_checked": len(checked),
+        "compared": _compared(model, to),
+    }
     if verify is not None:
         result |= {"file": str(verify), "difference": check_onnx_file(model, verify, checked)}
     else:
@@ -50,6 +54,12 @@ def command(
         files = export_model(model, to, folder, rows=checked, config=config, metrics=_metrics(run))
         result |= {"to": to, "folder": str(folder), "files": files}
     _print(result, as_json)
+
+
+def _compared(model: LinearModel, to: str) -> list[str]:
+    """Return what of the artefact was compared with the model; a torch layer names no classes."""
+    compared = ["scores"] if to == "torch" else ["scores", "classes"]
+    return [*compared, "probabilities"] if model.has_probabilities else compared
 
 
 def _metrics(run: Path) -> dict[str, Any]:
@@ -104,6 +114,9 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
 
         print(to_json(result))
         return
-    print(f"same as the model on {result['n_checked']} rows ({visible(result['checked_on'])})")
+    print(
+        f"same as the model on {result['n_checked']} rows ({visible(result['checked_on'])}): "
+        f"{', '.join(result['compared'])}"
+    )
     for name, size in result.get("files", {}).items():
         print(f"{visible(Path(result['folder']) / name)}  {size:,} bytes")

@@ -87,9 +87,16 @@ def _use(model: LinearModel, to: str) -> str:
         text += (
             f"\n\nThe input is the features of {extractor}, not images; `straightedge features` makes them."
         )
-    if to == "sklearn" and model.temperature not in (None, 1.0):
-        text += "\n\nThe calibration of this model is not in the file: probabilities are at temperature 1."
-    return text
+    return text + _calibration(model, to)
+
+
+def _calibration(model: LinearModel, to: str) -> str:
+    """Return where the artefact keeps the model's temperature."""
+    if not model.has_probabilities or model.temperature in (None, 1.0):
+        return ""
+    where = "in the graph" if to == "onnx" else "in the weights: scores are those of the model divided by it"
+    text = f"\n\nProbabilities are those of the model; its temperature {model.temperature:.6g} is {where}."
+    return text + (" They are the softmax of the scores." if to == "torch" else "")
 
 
 def _objective(model: LinearModel, metrics: dict[str, Any]) -> str:

@@ -12,14 +12,15 @@ from straightedge.model import LinearModel
 TOLERANCE = 1e-5
 
 
-def agree(found: Any, expected: np.ndarray, what: str, rows: Any) -> float:
+def agree(found: Any, expected: np.ndarray, what: str, rows: Any, scale: float = 1.0) -> float:
     """Check an artefact's scores against the model's.
 
     Args:
         found: (n, C) scores of the artefact.
         expected: (n, C) scores of the model.
         what: Name of the artefact.
-        rows: The rows they were made from, for the scale of float32 rounding.
+        rows: The rows they were made from.
+        scale: Size of the numbers that these were made from, such as of the scores behind probabilities.
 
     Returns:
         The largest difference.
@@ -28,12 +29,12 @@ def agree(found: Any, expected: np.ndarray, what: str, rows: Any) -> float:
         MachineError: ``export-differs``; nothing is written then.
 
     Numerics: both sides are float32 sums in some order; `TOLERANCE` is relative to the largest score, and to
-        1 where scores are smaller.
+        ``scale`` where scores are smaller. Probabilities differ by at most half of what scores do.
     """
     found = np.asarray(found, dtype=np.float64)
     if found.shape != expected.shape:
         raise MachineError("export-differs", f"the {what} gives shape {found.shape}, not {expected.shape}")
-    scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+    scale = max(scale, float(np.abs(expected).max(initial=0.0)))
     difference = float(np.abs(found - expected).max(initial=0.0))
     if not difference <= TOLERANCE * scale:
         raise MachineError(
@@ -42,6 +43,11 @@ def agree(found: Any, expected: np.ndarray, what: str, rows: Any) -> float:
             mend="nothing was written; please report this with the run folder",
         )
     return difference
+
+
+def size_of(scores: np.ndarray) -> float:
+    """Return the largest score in size, at least 1."""
+    return max(1.0, float(np.abs(scores).max(initial=0.0)))
 
 
 def random_rows(model: LinearModel, n: int = 1000, seed: int = 0) -> np.ndarray:
@@ -64,6 +70,26 @@ def random_rows(model: LinearModel, n: int = 1000, seed: int = 0) -> np.ndarray:
         scale = model.affine.scale.numpy()
         rows = model.affine.shift.numpy() + rows / np.where(scale == 0, 1, scale)
     return rows.astype(np.float32).reshape(shape)
+
+
+def calibrated(model: LinearModel) -> tuple[np.ndarray, np.ndarray]:
+    """Return weight (D, C) and bias (C,) float64 whose softmax gives the model's probabilities.
+
+    A program that knows a softmax but no temperature gets the temperature in the weights: softmax(s / T) of the
+    scores s is softmax(s') of the scores s' = x @ (weight / T) + bias / T. The classes are the same.
+    """
+    temperature = model.temperature or 1.0
+    return model.weight.double().numpy() / temperature, model.bias.double().numpy() / temperature
+
+
+def class_values(model: LinearModel) -> np.ndarray:
+    """Return the classes (C,) as labels: int64 where every name is a plain whole number, else text."""
+    try:
+        numbers = [int(name) for name in model.classes]
+        whole = all(str(number) == name for number, name in zip(numbers, model.classes, strict=True))
+        return np.array(numbers if whole else model.classes, dtype=np.int64 if whole else None)
+    except (ValueError, OverflowError):
+        return np.array(model.classes)
 
 
 def row_shape(model: LinearModel) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.errors import MachineError, MissingExtraError
-from straightedge.export.check import agree
+from straightedge.export.check import agree, calibrated, class_values, size_of
 from straightedge.losses import LOSSES
 from straightedge.model import LinearModel
 
@@ -20,20 +20,23 @@ def sklearn_estimator(model: LinearModel) -> Any:
         model: The model.
 
     Returns:
-        What the loss says: a LogisticRegression for softmax, a LinearSVC for the SVMs, for rows (N, D). With two
-        classes scikit-learn keeps one column, the second class's score minus the first's. Probabilities are those
-        at temperature 1.
+        A LogisticRegression where scores mean probabilities, else what the loss says, for rows (N, D). With two
+        classes scikit-learn keeps one column, the second class's score minus the first's. The temperature is in the
+        weights, so probabilities are the model's. Classes are whole numbers where all names are, else text.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
-    weight, bias = model.weight.double().numpy().T, model.bias.double().numpy()
+    weight, bias = calibrated(model)
+    weight = weight.T
     if len(model.classes) == 2:
         weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
     kinds = {"LogisticRegression": LogisticRegression, "LinearSVC": LinearSVC}
     name = LOSSES[model.loss].sklearn_class if model.loss in LOSSES else "LinearSVC"
+    if model.has_probabilities:
+        name = "LogisticRegression"  # the one that has predict_proba
     estimator = kinds[name]()
-    estimator.classes_ = np.array(model.classes)
+    estimator.classes_ = class_values(model)
     estimator.coef_, estimator.intercept_ = np.ascontiguousarray(weight), np.ascontiguousarray(bias)
     estimator.n_features_in_ = model.n_features
     estimator.n_iter_ = 0 if name == "LinearSVC" else np.zeros(1, dtype=np.int32)
@@ -58,13 +61,23 @@ def sklearn_bytes(model: LinearModel, rows: np.ndarray) -> bytes:
     data: bytes = skops.dumps(sklearn_estimator(model))
     estimator = skops.loads(data)  # trusts nothing beyond skops' own list
     flat, scores = np.asarray(rows).reshape(len(rows), -1), model.scores(rows)
-    expected = scores[:, 1] - scores[:, 0] if len(model.classes) == 2 else scores
-    agree(estimator.decision_function(flat), expected, "scikit-learn estimator", rows)
+    _check_scores(model, estimator, flat, scores)
     settled = _settled(scores)  # where two classes tie within rounding, either is right
-    names = np.array(model.classes)[scores.argmax(axis=1)]
-    if (estimator.predict(flat) != names)[settled].any():
+    answers, expected = estimator.predict(flat), class_values(model)[scores.argmax(axis=1)]
+    if answers.dtype.kind != expected.dtype.kind or (answers != expected)[settled].any():
         raise MachineError("export-differs", "the scikit-learn estimator gives other classes than the model")
     return data
+
+
+def _check_scores(model: LinearModel, estimator: Any, flat: np.ndarray, scores: np.ndarray) -> None:
+    """Compare scores at the model's temperature and, where there are any, probabilities."""
+    expected = scores.astype(np.float64) / (model.temperature or 1.0)
+    if len(model.classes) == 2:
+        expected = expected[:, 1] - expected[:, 0]
+    agree(estimator.decision_function(flat), expected, "scikit-learn estimator", flat)
+    if model.has_probabilities:
+        what = "scikit-learn estimator's probabilities"
+        agree(estimator.predict_proba(flat), model.probabilities(scores), what, flat, size_of(expected))
 
 
 def _settled(scores: np.ndarray) -> np.ndarray:
