@@ -24,7 +24,9 @@ from benchmarks.watch import Watch
 from straightedge.fitting import FitSettings
 from straightedge.losses import get_loss
 from straightedge.objective import Objective
-from straightedge.selection import cross_validate, fit_path, fold_of_rows
+from straightedge.selection import cross_validate, fit_path
+from straightedge.splits import fold_of_rows
+from straightedge.training import TrainingRows
 
 Entry = tuple[str, dict[str, Any]]
 SAMPLED = 4  # values of the path that the single fits are timed at
@@ -253,18 +255,24 @@ def _single(problem: Problem, options: Options, reg: float, tol: float) -> dict[
 
 
 def folds(problem: Problem, options: Options) -> Iterator[Entry]:
-    """Folds of a path of values, all in the same passes, against the path alone."""
+    """Folds of a path of values, each fitted by itself, against the path alone."""
     tol = options.tol or 1e-3
     warm_up(problem, "softmax")
     alone = _path(problem, options, "softmax", tol)
     options.say(f"{options.folds} folds of {options.path_size} values")
-    y, settings = problem.labels, FitSettings(tol=tol)
-    fold = fold_of_rows(y, options.folds)
+    training = TrainingRows(
+        problem.images,
+        problem.labels,
+        problem.n_classes,
+        FitSettings(tol=tol),
+        problem.affine.kind,
+        tuple(problem.images.shape[1:]),
+    )
+    fold = fold_of_rows(problem.labels, options.folds)
     found: list[Any] = []
 
     def work() -> None:
-        X, C, reg = problem.images, problem.n_classes, alone["reg"]
-        found.append(cross_validate(X, y, C, reg, settings, fold=fold, affine=problem.affine)[1])
+        found.append(cross_validate(training, alone["reg"], fold).solution)
 
     seconds = timed(work)
     entry: dict[str, Any] = {"folds": options.folds, "seconds": seconds, "tol": tol}

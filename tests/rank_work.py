@@ -94,7 +94,9 @@ def fits(communicator):
 def selection(communicator):
     """Folds, default scale of reg, SGD: what a run does beside plain fits."""
     from straightedge.moments import affine_from, moments
-    from straightedge.selection import cross_validate, fold_of_rows
+    from straightedge.selection import cross_validate
+    from straightedge.splits import fold_of_rows
+    from straightedge.training import TrainingRows
 
     X, y = problem()
     start, stop = row_range(N, communicator.rank, communicator.size)
@@ -102,17 +104,16 @@ def selection(communicator):
     facts = moments(rows, communicator)
     affine = affine_from(facts, "standardize")
     settings = FitSettings(tol=1e-10)
-    scores, solution = cross_validate(
-        X, y, C, [1e-1, 1e-2], settings, fold=fold_of_rows(y, 3), affine=affine, communicator=communicator
-    )
+    training = TrainingRows(X, y, C, settings, "standardize", communicator=communicator)
+    found = cross_validate(training, [1e-1, 1e-2], fold_of_rows(y, 3))
     objective = build_objective(
         rows, torch.from_numpy(y[start:stop]), C, [1e-2], settings, affine=affine, communicator=communicator
     )
     sgd = minimize(objective, MinibatchSGD(0.05, batch_size=40, epochs=6), Limits())
     return {
         "scale": facts.mean_square_norm(affine),
-        "scores": scores.flatten().tolist(),
-        "status": [status.value for status in solution.status],
+        "scores": found.scores.flatten().tolist(),
+        "status": [status.value for status in found.solution.status],
         "sgd": [float(sgd.objective[0]), sgd.W.numpy().tobytes().hex()],
     }
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits, load_iris
+from sklearn.model_selection import StratifiedKFold
 
 from linear_problems import needs_solver
 from straightedge import LinearClassifier, LinearClassifierCV, SoftmaxClassifier, fit_path
 from straightedge.errors import InputError, StraightedgeWarning
 from straightedge.fitting import FitSettings
 from straightedge.losses import LOSSES
-from straightedge.preprocess import AffineMap
 from straightedge.selection import (
     METRICS,
     Scored,
@@ -20,11 +20,11 @@ from straightedge.selection import (
     choose,
     cross_validate,
     default_grid,
-    fold_of_rows,
     group_size,
-    hold_out,
     judge,
 )
+from straightedge.splits import NEVER, fold_of_rows, hold_out, undivided
+from straightedge.training import TrainingRows
 
 X, y = load_iris(return_X_y=True)
 REGS = [1.0, 1e-1, 1e-2]
@@ -94,9 +94,8 @@ def test_out_of_fold_scores_are_those_of_explicit_fits_on_the_subsets(loss, bias
     fold = fold_of_rows(y, 3, seed=1)
     settings = FitSettings(loss=loss, bias=bias, tol=1e-9 if loss == "softmax" else 1e-7, max_passes=5000)
     weights = torch.as_tensor(1.0 + np.arange(150) % 2)
-    scores, solution = cross_validate(
-        X, y, 3, REGS[:2], settings, fold=fold, affine=AffineMap.identity(4), row_weight=weights
-    )
+    found = cross_validate(TrainingRows(X, y, 3, settings, weights=weights), REGS[:2], fold)
+    scores, solution = found.scores, found.solution
     assert scores.shape == (150, 2, 3) and all(s.value == "certified" for s in solution.status)
     for f in range(3):
         for k, reg in enumerate(REGS[:2]):
@@ -108,20 +107,6 @@ def test_out_of_fold_scores_are_those_of_explicit_fits_on_the_subsets(loss, bias
             if bias == "free":  # a constant added to every class's bias changes nothing, P included
                 found, expected = (s - s.mean(axis=1, keepdims=True) for s in (found, expected))
             np.testing.assert_allclose(found, expected, atol=2e-3)
-
-
-def test_labels_of_the_fold_held_out_do_not_matter_to_its_scores():
-    fold = fold_of_rows(y, 3)
-    settings = FitSettings(tol=1e-9)
-
-    def run(labels):
-        return cross_validate(X, labels, 3, [0.1], settings, fold=fold, affine=AffineMap.identity(4))[0]
-
-    scores = run(y)
-    for f in range(3):
-        spoiled = y.copy()
-        spoiled[fold == f] = (spoiled[fold == f] + 1) % 3
-        np.testing.assert_allclose(run(spoiled)[fold == f].numpy(), scores[fold == f].numpy(), atol=1e-4)
 
 
 def scored(values, errors=None):
@@ -167,21 +152,42 @@ def test_hold_out_is_stratified_and_a_partition(size, n):
     assert not np.array_equal(hold_out(y, size, seed=4)[1], validation)
 
 
-def test_hold_out_of_classes_with_one_sample():
+def test_hold_out_leaves_every_class_something_to_train_on():
     labels = np.array([0, 1, 2, 3, 3, 3, 3, 3, 3, 3])
     train, validation = hold_out(labels, 0.2)
-    assert len(validation) == 2 and sorted([*train, *validation]) == list(range(10))
+    assert labels[validation].tolist() == [3, 3] and sorted([*train, *validation]) == list(range(10))
+    assert not len(hold_out(np.arange(10), 0.2)[1])  # nothing can be held out
+    assert sorted(hold_out(np.array([0, 0, 1, 1, 2]), 0.99)[1].tolist())[-1] < 4
+    random = np.random.default_rng(0)
+    for seed in range(200):
+        labels = random.integers(0, random.integers(2, 12), random.integers(2, 40))
+        train, validation = hold_out(labels, float(random.uniform(0.01, 0.99)), seed)
+        assert sorted([*train, *validation]) == list(range(len(labels)))
+        assert set(labels[train]) == set(labels)
 
 
-def test_folds_are_stratified():
-    fold = fold_of_rows(y, 5)
+@pytest.mark.parametrize("seed", range(4))
+def test_folds_are_those_of_scikit_learn(seed):
+    fold = fold_of_rows(y, 5, seed)
     assert all(np.bincount(y[fold == f]).tolist() == [10, 10, 10] for f in range(5))
-    with pytest.warns(StraightedgeWarning, match="folds-few-samples"):
-        few = fold_of_rows(np.array([0, 0, 0, 0, 1]), 3)
-    assert sorted(np.bincount(few).tolist()) == [1, 2, 2]
-    for folds in (1, 151):
+    labels = np.random.default_rng(seed).integers(0, 4, 60)
+    expected = np.empty(60)
+    splitter = StratifiedKFold(4, shuffle=True, random_state=seed)
+    for f, (_, held_out) in enumerate(splitter.split(labels, labels)):
+        expected[held_out] = f
+    np.testing.assert_array_equal(fold_of_rows(labels, 4, seed), expected)
+
+
+def test_folds_of_small_classes():
+    labels = np.array([0, 0, 0, 0, 1, 2, 2])
+    few = fold_of_rows(labels, 3)
+    assert few[4] == NEVER and few[5] != few[6] and (np.delete(few, 4) >= 0).all()
+    assert "1 class has one sample, which stays in training: b" in undivided(labels, ["a", "b", "c"])
+    assert undivided(np.array([0, 0, 1, 1]), ["a", "b"]) is None
+    assert "0, 1, 2, 3, 4 and 3 more" in undivided(np.arange(8), range(8))
+    for labels, folds in ((y, 1), (y, 151), (np.arange(9), 2)):
         with pytest.raises(InputError) as caught:
-            fold_of_rows(y, folds)
+            fold_of_rows(labels, folds)
         assert caught.value.code == "folds-invalid"
 
 
@@ -195,25 +201,24 @@ def test_the_default_grid_follows_the_scale_of_the_data():
 
 
 def test_the_cv_estimator_refits_its_choice():
-    found = LinearClassifierCV(regs=[10.0, 1e-2, 1e-1], cv=3, random_state=0, tol=1e-7, max_passes=3000).fit(
-        X, y
-    )
-    assert found.reg_ in (1e-2, 1e-1) and found.regs_ == [10.0, 1e-2, 1e-1]
+    settings = {"regs": [10.0, 1e-2, 1e-1], "cv": 3, "random_state": 0}
+    with pytest.warns(StraightedgeWarning, match="scores still rise there: try smaller values"):
+        found = LinearClassifierCV(**settings, tol=1e-7, max_passes=3000).fit(X, y)
+    assert found.reg_ == 1e-2 and found.regs_ == [10.0, 1e-2, 1e-1]
     assert found.scores_.shape == (3,) and found.scores_.argmax() == found.regs_.index(found.reg_)
     alone = SoftmaxClassifier(found.reg_, tol=1e-7, max_passes=3000).fit(X, y)
     assert math.isclose(found.objective_, alone.objective_, rel_tol=2e-7)
     np.testing.assert_array_equal(found.predict(X), alone.predict(X))
     np.testing.assert_allclose(found.predict_proba(X).sum(axis=1), 1)
-    cautious = LinearClassifierCV(regs=[10.0, 1e-2, 1e-1], cv=3, one_standard_error=True, random_state=0).fit(
-        X, y
-    )
+    with pytest.warns(StraightedgeWarning, match="choice-at-the-edge"):
+        cautious = LinearClassifierCV(**settings, one_standard_error=True).fit(X, y)
     assert cautious.reg_ >= found.reg_
 
 
 def test_the_cv_estimator_of_an_svm_on_torch():
     needs_solver("svm")
-    found = LinearClassifierCV("svm", regs=[1e-1, 1e-2], cv=2, preprocess="standardize").fit(
-        torch.tensor(X), torch.tensor(y)
-    )
+    estimator = LinearClassifierCV("svm", regs=[1e-1, 1e-2], cv=2, preprocess="standardize")
+    with pytest.warns(StraightedgeWarning, match="choice-at-the-edge"):
+        found = estimator.fit(torch.tensor(X), torch.tensor(y))
     assert isinstance(found.predict(torch.tensor(X)), torch.Tensor)
     assert not hasattr(found, "predict_proba")

@@ -67,18 +67,24 @@ class DiskRows:
         if isinstance(index, slice):
             start, stop, step = index.indices(len(self))
             return self.read(start, stop)[::step] if step > 0 else self[np.arange(start, stop, step)]
-        wanted = np.asarray(index)
-        if len(wanted) == 0:
-            return self.read(0, 0)
-        low, high = int(wanted.min()), int(wanted.max()) + 1
-        if high - low <= DENSE * len(wanted):
-            between: np.ndarray = self.read(low, high)[wanted - low]
-            return between
-        order = np.argsort(wanted, kind="stable")
-        runs = np.split(wanted[order], np.flatnonzero(np.diff(wanted[order]) > 1) + 1)
-        found = np.empty((len(wanted), *self.shape[1:]), self.dtype)
-        found[order] = np.concatenate([self.read(int(r[0]), int(r[-1]) + 1)[r - r[0]] for r in runs])
-        return found
+        return rows_at(self, np.asarray(index))
+
+
+def rows_at(source: Any, wanted: np.ndarray) -> np.ndarray:
+    """Return rows of a row source by their positions (n,), in that order, read in rising runs."""
+    if len(wanted) == 0:
+        nothing: np.ndarray = source.read(0, 0)
+        return nothing
+    low, high = int(wanted.min()), int(wanted.max()) + 1
+    if high - low <= DENSE * len(wanted):
+        between: np.ndarray = source.read(low, high)[wanted - low]
+        return between
+    order = np.argsort(wanted, kind="stable")
+    runs = np.split(wanted[order], np.flatnonzero(np.diff(wanted[order]) > 1) + 1)
+    read = np.concatenate([source.read(int(r[0]), int(r[-1]) + 1)[r - r[0]] for r in runs])
+    found = np.empty_like(read)
+    found[order] = read
+    return found
 
 
 def disk_rows(mapped: np.memmap[Any, Any]) -> DiskRows | None:

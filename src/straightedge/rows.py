@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from straightedge.data.cells import as_numbers
-from straightedge.disk import ReadAhead, disk_rows
+from straightedge.disk import ReadAhead, disk_rows, rows_at
 from straightedge.errors import InputError, InputTypeError, MachineError
 
 Result = TypeVar("Result")
@@ -139,9 +139,10 @@ class Rows:
 
     def _fetched(self, start: int, stop: int) -> Tensor:
         """Return rows ``start:stop`` of a source on disk."""
-        if self.order is not None:
-            return _tensor(self._source[self.order[start:stop].numpy()])
         read = getattr(self._source, "read", None)
+        if self.order is not None:
+            wanted = self.order[start:stop].numpy()
+            return _tensor(self._source[wanted] if read is None else rows_at(self._source, wanted))
         return _tensor(self._source[start:stop] if read is None else read(start, stop))
 
     def take(self, index: Tensor, buffer: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""The path, the splits, the choice of reg.
+"""The path, the folds, the choice of reg.
 
-Every value of reg, and every fold, is a configuration of one objective: X is read once for all of them. Nothing
-here takes a test split: the choice is made from training and validation samples alone, and the sealed test split
-is opened by the caller afterwards, for the one final model.
+Every value of reg is a configuration of one objective: X is read once for all of them. A fold is a fit of its own
+training rows, with its own map (`training`). Nothing here takes a test split: the choice is made from training and
+validation samples alone, and the sealed test split is opened by the caller afterwards, for the one final model.
 
 References:
     Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", 2009, section 7.10 (cross-validation
@@ -12,17 +12,16 @@ References:
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from torch import Tensor
 
 from straightedge.calibration import find_temperature
-from straightedge.distributed import Communicator, local, row_range
 from straightedge.errors import InputError, warn
 from straightedge.estimators import LinearClassifier, training_set
 from straightedge.evaluation import evaluate
@@ -31,10 +30,14 @@ from straightedge.losses import is_probabilistic
 from straightedge.moments import affine_from, moments
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
-from straightedge.rows import Rows
-from straightedge.solvers.base import Callback, Solution
+from straightedge.solvers.base import Callback, Solution, Status
+from straightedge.splits import folds_that_count, undivided
+from straightedge.training import TrainingPart, TrainingRows
 
 METRICS = ("accuracy", "balanced_accuracy", "log_loss")
+SAME = 1e-9  # values of a metric nearer than this are equal: rounding tells them apart
+WIDTH = 3.92  # standard errors in a 95 % interval
+LEAST_SECONDS = 1e-3  # time limit of a fold whose turn comes after the time is up: it ends at its start
 VECTORS = 50  # (C, D + 1) vectors a solver keeps for one configuration: L-BFGS pairs, sums of the workers
 DEFAULT_SIZE = 16
 DEFAULT_RANGE = (-7.25, -2.25)  # log10 of reg over the mean square norm of a row: 5.6e-8 to 5.6e-3
@@ -213,59 +216,6 @@ class Path:
         return np.stack([self.affine.fold(W.t())[1].numpy() for W in self.solution.W])
 
 
-# -------------------------------------------------------------------- splits
-
-
-def hold_out(y: np.ndarray, size: float | int = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return (training, validation) row indices, stratified by class where every class has two samples.
-
-    Args:
-        y: (N,) labels.
-        size: A share in (0, 1), or a number of samples.
-        seed: Seed of the shuffle.
-    """
-    counts = np.bincount(y)
-    n_validation = size if isinstance(size, int) and size >= 1 else math.ceil(len(y) * size)
-    rng = np.random.default_rng(seed)
-    if counts[counts > 0].min() >= 2 and n_validation >= len(counts[counts > 0]) <= len(y) - n_validation:
-        splitter = StratifiedShuffleSplit(n_splits=1, test_size=int(n_validation), random_state=seed)
-        train, validation = next(splitter.split(np.zeros(len(y)), y))
-    else:
-        shuffled = rng.permutation(len(y))
-        train, validation = shuffled[n_validation:], shuffled[:n_validation]
-    return np.sort(train), np.sort(validation)
-
-
-def fold_of_rows(y: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
-    """Return the fold (N,) in [0, folds) of each row, stratified by class.
-
-    Raises:
-        InputError: ``folds-invalid`` for fewer than 2 folds or more folds than samples.
-    """
-    if not 2 <= folds <= len(y):
-        raise InputError(
-            "folds-invalid", f"folds is {folds} for {len(y)} samples", mend="2 or more, at most one a sample"
-        )
-    smallest = int(np.bincount(y)[np.bincount(y) > 0].min())
-    if smallest < folds:
-        warn("folds-few-samples", f"a class has {smallest} samples, fewer than the {folds} folds")
-        return np.random.default_rng(seed).permutation(np.arange(len(y)) % folds)
-    splitter = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
-    out = np.empty(len(y), dtype=np.int64)
-    for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(y)), y)):
-        out[held_out] = fold
-    return out
-
-
-def folds_that_count(y: np.ndarray, weights: Tensor | None, folds: int, seed: int = 0) -> np.ndarray:
-    """Return `fold_of_rows` of the rows of positive weight; the others, which count nowhere, are in fold 0."""
-    if weights is None or bool((weights > 0).all()):
-        return fold_of_rows(y, folds, seed)
-    out, kept = np.zeros(len(y), dtype=np.int64), (weights > 0).numpy()
-    out[kept] = fold_of_rows(y[kept], folds, seed)
-    return out
-
-
 # -------------------------------------------------------------------- the choice
 
 
@@ -322,7 +272,7 @@ class Choice:
         reg: The chosen value.
         scored: Every value, judged.
         scores: (N_validation, C) scores of the chosen configuration on the validation samples: out-of-fold
-            scores of all training rows, in row order, where folds were used.
+            scores of the rows that folds hold out, in row order, where folds were used.
         labels: (N_validation,) their labels.
         path: The solutions of the path (trained without the validation samples; on all rows for folds).
         rule: The rule in words.
@@ -365,21 +315,40 @@ def _value_and_error(metrics: dict[str, Any], metric: str, n: float) -> tuple[fl
         share = metrics["accuracy"]
         return share, math.sqrt(max(share * (1 - share), 0.25 / n) / n)
     entry = metrics[metric]
-    interval = entry["interval"] or [entry["value"], entry["value"]]
-    error = (interval[1] - interval[0]) / 3.92
-    return (entry["value"] if metric == "balanced_accuracy" else -entry["value"]), error
+    return (entry["value"] if metric == "balanced_accuracy" else -entry["value"]), _standard_error(entry)
+
+
+def _standard_error(entry: dict[str, Any]) -> float:
+    """Return the standard error that a 95 % interval stands for, 0 where there is none."""
+    low, high = entry["interval"] or (0.0, 0.0)
+    return float(high - low) / WIDTH
 
 
 def choose(scored: Sequence[Scored], settings: SelectionSettings) -> int:
-    """Return the position of the chosen value: the best metric, the larger reg among equals.
+    """Return the position of the chosen value: the best metric; among equals see `_among_equals`.
 
     With the one-standard-error rule: the largest reg within one standard error of the best.
     """
-    best = max(range(len(scored)), key=lambda k: (scored[k].value, scored[k].reg))
-    if not settings.one_standard_error:
-        return best
-    floor = scored[best].value - scored[best].error
-    return max((k for k in range(len(scored)) if scored[k].value >= floor), key=lambda k: scored[k].reg)
+    best = max(scored, key=lambda one: (one.value, one.reg))
+    if settings.one_standard_error:
+        near = [k for k, one in enumerate(scored) if one.value >= best.value - best.error]
+        return max(near, key=lambda k: scored[k].reg)
+    return _among_equals(scored, [k for k, one in enumerate(scored) if best.value - one.value <= SAME])
+
+
+def _among_equals(scored: Sequence[Scored], equals: Sequence[int]) -> int:
+    """Return the largest reg whose log loss is within one standard error of the least among equals.
+
+    Few samples give few different accuracies: a hundred values of reg tie, the largest among them, whose W is
+    nearly 0. The log loss tells those apart.
+    """
+    found = {k: scored[k].metrics.get("log_loss") for k in equals}
+    known = {k: entry for k, entry in found.items() if entry}
+    if len(known) < len(equals):
+        return max(equals, key=lambda k: scored[k].reg)
+    least = min(known.values(), key=lambda entry: entry["value"])
+    ceiling = least["value"] + _standard_error(least) + SAME
+    return max((k for k in equals if known[k]["value"] <= ceiling), key=lambda k: scored[k].reg)
 
 
 def rule_in_words(settings: SelectionSettings) -> str:
@@ -387,99 +356,143 @@ def rule_in_words(settings: SelectionSettings) -> str:
     metric = settings.metric.replace("_", " ")
     if settings.one_standard_error:
         return f"the largest reg within one standard error of the best validation {metric}"
-    return f"the best validation {metric}, the larger reg among equals"
+    if settings.metric == "log_loss":
+        return "the best validation log loss"
+    equals = "the largest reg within one standard error of the least log loss"
+    return f"the best validation {metric}; among equals {equals}"
+
+
+def cautions(
+    scored: Sequence[Scored],
+    index: int,
+    labels: np.ndarray,
+    settings: SelectionSettings,
+    weights: Tensor | None = None,
+) -> dict[str, str]:
+    """Return what a user should know of a choice, a sentence for each code: see `warn`.
+
+    Args:
+        scored: Every value, judged.
+        index: Position of the chosen one.
+        labels: (n,) labels of the samples they were judged on.
+        settings: How it was chosen.
+        weights: (n,) what they count, or None for once each.
+    """
+    counts = np.bincount(labels, None if weights is None else weights.numpy())
+    found = {
+        "choice-at-the-edge": _at_the_end(scored, index),
+        "choice-below-chance": _below_chance(scored[index], counts, settings),
+    }
+    return {code: sentence for code, sentence in found.items() if sentence}
+
+
+def _at_the_end(scored: Sequence[Scored], index: int) -> str | None:
+    order = sorted(range(len(scored)), key=lambda k: scored[k].reg)
+    place = order.index(index)
+    if len(order) < 2 or 0 < place < len(order) - 1:
+        return None
+    neighbour = scored[order[1 if place == 0 else -2]]
+    if scored[index].value <= neighbour.value:
+        return None  # the scores have stopped rising
+    wanted = "smaller" if place == 0 else "larger"
+    return (
+        f"the chosen reg {scored[index].reg:.3g} is at the edge of the values tried, and scores still rise "
+        f"there: try {wanted} values"
+    )
+
+
+def _below_chance(chosen: Scored, counts: np.ndarray, settings: SelectionSettings) -> str | None:
+    """Return what is wrong where a constant answer does better; counts (C,) are of each class's samples."""
+    if settings.metric == "balanced_accuracy":
+        name, reached, constant = "balanced accuracy", chosen.value, 1 / int((counts > 0).sum())
+    else:
+        name, reached, constant = "accuracy", chosen.metrics["accuracy"], float(counts.max() / counts.sum())
+    if reached >= constant:
+        return None
+    return (
+        f"the validation {name} of the chosen reg, {reached:.4f}, is below {constant:.4f}, which always naming "
+        "the largest class gives"
+    )
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """What cross-validation found.
+
+    Attributes:
+        rows: (n,) positions of the rows that a fold holds out, rising.
+        scores: (n, K, C) their scores, each from the fold that has not seen the row.
+        solution: All F·K fits, fold-major.
+    """
+
+    rows: np.ndarray
+    scores: Tensor
+    solution: Solution
+
+    def uncertified(self, reg: Sequence[float], index: int) -> str | None:
+        """Return a sentence that counts the fits that are not certified, or None where all are.
+
+        Args:
+            reg: The K values.
+            index: Position of the chosen one.
+        """
+        status = np.array([one is Status.CERTIFIED for one in self.solution.status]).reshape(-1, len(reg))
+        if status.all():
+            return None
+        gaps = self.solution.gap.reshape(-1, len(reg))
+        own = int((~status[:, index]).sum())
+        rests = f"{own} of the chosen reg's {len(status)}, gap up to {float(gaps[:, index].max()):.1e}"
+        return (
+            f"{int((~status).sum())} of {status.size} fits of folds are not certified, gap up to "
+            f"{float(gaps.max()):.1e} ({rests if own else 'none of the chosen reg'}): their scores are not "
+            "those of the optimum"
+        )
 
 
 def cross_validate(
-    X: Any,
-    y: np.ndarray,
-    n_classes: int,
+    training: TrainingRows,
     reg: Sequence[float],
-    settings: FitSettings,
-    *,
     fold: np.ndarray,
-    affine: AffineMap,
+    *,
     W: Tensor | None = None,
-    row_weight: Tensor | None = None,
     memory: float = math.inf,
     callbacks: Sequence[Callback] = (),
     solve: Solve = solve,
-    communicator: Communicator | None = None,
-) -> tuple[Tensor, Solution]:
-    """Solve every fold and every reg as configurations of one objective.
+) -> OutOfFold:
+    """Fit every fold's training rows by themselves, and score the rows that it holds out.
 
-    A fold is a set of row weights: 0 on the rows it holds out. Rows are seen sorted by fold, so that a block's
-    product leaves out the configurations that do not train on it.
+    A fold's answer is a function of its own training rows alone: its map, start, preconditioner and W. Five folds
+    cost as much as four fits of all rows, each reading X once for all values of reg.
 
     Args:
-        X: The training rows of all ranks, in memory or a memory map; each rank reads its own.
-        y: (N,) labels.
-        n_classes: C.
+        training: The training rows.
         reg: K values.
-        settings: Gap, limits, solver.
-        fold: (N,) the fold that holds each row out.
-        affine: The map (a fold's own mean would differ by parts in a thousand, and X be read once more).
-        W: (K, C, D + 1) start for every fold, such as the path on all rows; or None.
-        row_weight: (N,) weights of the rows, or None.
+        fold: (N,) the fold that holds each row out, or `splits.NEVER`.
+        W: (K, C, D + 1) start of every fold, from a W that has seen none of these rows; by default 0. A fold that
+            stops at once returns it.
         memory: Bytes the solver's vectors may take.
         callbacks: Called with each trace row.
         solve: What solves one group of values.
-        communicator: Who owns which rows.
-
-    Returns:
-        Out-of-fold scores (N, K, C) in row order, and the solution of all F·K configurations, fold-major.
     """
-    n_folds = int(fold.max()) + 1
-    communicator = communicator or local()
-    first, last = row_range(len(y), communicator.rank, communicator.size)
-    order = torch.from_numpy(np.argsort(fold[first:last], kind="stable")) + first
-    sorted_fold = torch.from_numpy(fold)[order]
-    labels = torch.from_numpy(y)[order]
-    rows = Rows(X, device=settings.device, order=order)
-    weights = (sorted_fold[None, :] != torch.arange(n_folds)[:, None]).to(torch.float64)
-    if row_weight is not None:
-        weights *= row_weight[order]
-    size = group_size((1, n_classes, rows.n_features + 1), n_folds * len(reg), memory)
-    per_group = max(1, size // n_folds)
-    scores = torch.empty(last - first, len(reg), n_classes)
-    parts = []
-    for left in range(0, len(reg), per_group):
-        values = list(reg[left : left + per_group])
-        which = torch.arange(n_folds).repeat_interleave(len(values))
-        objective = build_objective(
-            rows,
-            labels,
-            n_classes,
-            values * n_folds,
-            settings,
-            affine=affine,
-            weights=weights,
-            fold=which,
-            communicator=communicator,
+    ends = time.monotonic() + training.settings.max_seconds
+    parts, held, scores = [], [], []
+    for k in range(int(fold.max()) + 1):
+        part = training.part(np.flatnonzero(fold != k))
+        left = max(ends - time.monotonic(), LEAST_SECONDS)
+        settings = replace(training.settings, max_seconds=left)
+        found = solve_path(
+            part.objective, reg, settings, memory=memory, callbacks=callbacks, W=W, solve=solve
         )
-        start = None if W is None else W[left : left + per_group].repeat(n_folds, 1, 1)
-        solution = solve(objective, settings, W=start, callbacks=callbacks)
-        parts.append(solution)
-        for k in range(n_folds):
-            held_out = order[sorted_fold == k]
-            if not len(held_out):
-                continue
-            own = build_objective(
-                Rows(X, device=settings.device, order=held_out),
-                torch.from_numpy(y)[held_out],
-                n_classes,
-                values,
-                settings,
-                affine=affine,
-            )
-            own_W = solution.W[which == k]
-            place = slice(left, left + len(values))
-            scores[held_out - first, place] = own.scores(own_W).to("cpu", torch.float32)
-    return communicator.gather_rows(scores), joined(parts)
+        parts.append(found)
+        held.append(np.flatnonzero(fold == k))
+        scores.append(part.scores(found.W, training.X, held[-1]))
+    rows = np.concatenate(held)
+    order = np.argsort(rows)
+    return OutOfFold(rows[order], torch.cat(scores)[torch.from_numpy(order)], joined(parts))
 
 
 class LinearClassifierCV(LinearClassifier):
-    """`LinearClassifier` that chooses reg by stratified cross-validation, all folds and values in the same passes.
+    """`LinearClassifier` that chooses reg by stratified cross-validation, all values of a fold in the same passes.
 
     Args:
         loss: Name of the loss.
@@ -544,30 +557,38 @@ class LinearClassifierCV(LinearClassifier):
         ).checked()
         data = self._training_set(X, y, sample_weight)
         affine = self._fitted_affine(data)
-        values = checked_reg(self.regs) if self.regs is not None else default_grid(self._scale)
-        path = solve_path(
-            lambda part: build_objective(
-                data.rows, data.labels, len(data.classes), part, settings, affine=affine, weights=data.weights
-            ),
-            values,
-            settings,
-        )
-        labels = data.labels.numpy()
-        scores, _ = cross_validate(
-            data.X,
-            labels,
-            len(data.classes),
-            values,
-            settings,
-            fold=folds_that_count(labels, data.weights, self.cv, settings.seed),
-            affine=affine,
-            W=path.W,
-            row_weight=data.weights,
-        )
-        scored = judge(scores, labels, values, selection, is_probabilistic(self.loss), data.sample_weight)
-        index = choose(scored, selection)
-        self.reg_, self.regs_ = values[index], values
-        self.scores_ = np.array([s.value for s in scored])
+        self.regs_ = checked_reg(self.regs) if self.regs is not None else default_grid(self._scale)
         self.classes_ = data.classes
-        self._finish(joined([path], torch.tensor([index])), affine)
+        training = TrainingRows(
+            data.X,
+            data.labels.numpy(),
+            len(data.classes),
+            settings,
+            self.preprocess,
+            data.image_shape,
+            data.weights,
+            self.device,
+        )
+        self.reg_ = self.regs_[self._chosen(training, selection, data.sample_weight)]
+        final = TrainingPart(training, None, affine).objective([self.reg_])
+        self._finish(solve(final, settings), affine)
         return self
+
+    def _chosen(
+        self, training: TrainingRows, selection: SelectionSettings, sample_weight: Tensor | None
+    ) -> int:
+        """Return the position of the chosen reg, and say what is to be known of it."""
+        y, values = training.y, self.regs_
+        fold = folds_that_count(y, training.weights, self.cv, selection.seed)
+        found = cross_validate(training, values, fold)
+        judged, counts = y[found.rows], None if sample_weight is None else sample_weight[found.rows]
+        scored = judge(found.scores, judged, values, selection, is_probabilistic(self.loss), counts)
+        index = choose(scored, selection)
+        self.scores_ = np.array([one.value for one in scored])
+        said = cautions(scored, index, judged, selection, counts)
+        said["class-of-one"] = undivided(y, self.classes_.tolist()) or ""
+        said["folds-not-certified"] = found.uncertified(values, index) or ""
+        for code, sentence in said.items():
+            if sentence:
+                warn(code, sentence)
+        return index

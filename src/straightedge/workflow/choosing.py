@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,17 +18,18 @@ from straightedge.preprocess import AffineMap
 from straightedge.selection import (
     Choice,
     SelectionSettings,
+    cautions,
     choose,
     cross_validate,
     default_grid,
-    fold_of_rows,
-    hold_out,
     judge,
     rule_in_words,
     solve_path,
 )
 from straightedge.solvers.base import Limits, Solution, Status
 from straightedge.solvers.sgd import MinibatchSGD
+from straightedge.splits import fold_of_rows, hold_out, undivided
+from straightedge.training import TrainingPart
 from straightedge.workflow.problem import Problem
 from straightedge.workflow.stages import Stages
 
@@ -35,10 +37,6 @@ DEFAULT_REG = 5e-5  # of the mean square norm of a row of pixels, whose spectrum
 STANDARD_REG = 5e-4  # of the mean square of a standardised feature: C = 1 at a thousand samples
 SEARCH_RATES = (0.3, 1.0, 3.0, 10.0)  # of the natural learning rate
 SEARCH_REGS = (1e-7, 1e-6, 1e-5, 1e-4)  # of the mean square norm of a row
-FURTHER, MOST_FURTHER = (
-    4,
-    8,
-)  # values tried at once below the default grid, and in all, where its least did best
 SUSPECT_FOLDS = 5
 SUSPECT_TOL = 1e-2  # a ranking does not need more
 
@@ -54,14 +52,15 @@ class Fitted:
         solution: The solution W is a part of, at `index`.
         index: Position in `solution`.
         choice: What was looked at for the choice, if there was one.
-        held_out_scores: (N, C) scores of samples their model had not seen, or None.
+        held_out_scores: (n, C) scores of samples their model had not seen, or None.
         held_out_labels: Their labels.
-        out_of_fold: (N_train, C) out-of-fold scores of all training rows, or None.
-        validation: The validation samples that were not trained on when judged, or None.
-        path_points: (reg, W (C, D + 1)) of every value tried.
+        out_of_fold: (n, C) out-of-fold scores of the training rows that a fold holds out, or None.
+        out_of_fold_rows: (n,) their positions.
+        path_points: (reg, weight (D, C), bias (C,)) of every value tried, on raw rows.
         trace: All trace rows.
         grid: Facts of an SGD search: the heads' learning rates.
         trained_on: Indices of the training rows W was fitted on; None for all.
+        notes: Warnings for the user.
     """
 
     W: Tensor
@@ -73,10 +72,12 @@ class Fitted:
     held_out_scores: np.ndarray | None = None
     held_out_labels: np.ndarray | None = None
     out_of_fold: np.ndarray | None = None
-    path_points: list[tuple[float, Tensor]] = field(default_factory=list)
+    out_of_fold_rows: np.ndarray | None = None
+    path_points: list[tuple[float, Tensor, Tensor]] = field(default_factory=list)
     trace: list[dict[str, Any]] = field(default_factory=list)
     grid: list[dict[str, float]] | None = None
     trained_on: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def _natural_reg(problem: Problem) -> float:
@@ -86,20 +87,31 @@ def _natural_reg(problem: Problem) -> float:
     return float(f"{DEFAULT_REG * problem.scale:.2g}")
 
 
+def _points(grid: Sequence[float], W: Tensor, affine: AffineMap) -> list[tuple[float, Tensor, Tensor]]:
+    """Return every reg with its classifier on raw rows, from W (K, C, D + 1) behind a map."""
+    return [(reg, *affine.fold(one.t())) for reg, one in zip(grid, W, strict=True)]
+
+
 def fit_single(problem: Problem, stages: Stages) -> Fitted:
     """Fit one value of reg on all training samples."""
     options = problem.options
     reg = options.reg if options.reg is not None else _natural_reg(problem)
     checked_reg(reg, exact=options.solver != "sgd")
+    return _fit_value(problem, stages, reg)
+
+
+def _fit_value(problem: Problem, stages: Stages, reg: float) -> Fitted:
+    """Fit this reg on all training samples, and judge it on the data's own validation split, if any."""
+    options, whole = problem.options, problem.whole
     if options.solver == "sgd":
         rate = [options.learning_rate] if options.learning_rate else None
-        solution = _sgd(problem.objective([reg]), problem, rate, stages)
+        solution = _sgd(whole.objective([reg]), problem, rate, stages)
     else:
-        solution = stages.solve(problem.objective([reg]), problem.settings)
-    fitted = Fitted(solution.W[0], problem.affine, reg, solution, 0, trace=list(solution.trace))
-    fitted.path_points = [(reg, solution.W[0])]
+        solution = stages.solve(whole.objective([reg]), problem.settings)
+    fitted = Fitted(solution.W[0], whole.affine, reg, solution, 0, trace=list(solution.trace))
+    fitted.path_points = _points([reg], solution.W, whole.affine)
     if problem.dataset.validation is not None:
-        scores = problem.scores(solution.W, problem.dataset.validation.X)[:, 0].numpy()
+        scores = whole.scores(solution.W, problem.dataset.validation.X)[:, 0].numpy()
         fitted.held_out_scores, fitted.held_out_labels = scores, problem.dataset.validation.y
     return fitted
 
@@ -116,45 +128,68 @@ def grid_of(problem: Problem, n_train: int) -> list[float]:
 
 def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
     """Fit the path, choose reg on samples it has not seen, and fit the choice on all of them."""
-    options = problem.options
-    selection = options.selection()
-    if options.folds is not None:
+    selection = problem.options.selection()
+    if not _can_be_judged(problem):
+        return _fit_unchosen(problem, stages)
+    if problem.options.folds is not None:
         return _chosen_by_folds(problem, stages, selection, memory)
-    train, X_validation, held_out, y_validation = _validation(problem, selection)
-    n_train = len(problem.y) if train is None else len(train)
+    part, X_validation, held_out, y_validation = _validation(problem, selection)
+    n_train = len(problem.y) if part.index is None else len(part.index)
     grid = grid_of(problem, n_train)
-    path = solve_path(
-        lambda part: problem.objective(part, train), grid, problem.settings, memory=memory, solve=stages.solve
-    )
-    scores = problem.scores(path.W, X_validation, held_out)
+    path = solve_path(part.objective, grid, problem.settings, memory=memory, solve=stages.solve)
+    scores = part.scores(path.W, X_validation, held_out)
     choice = _choice(problem, selection, scores, y_validation, grid, path)
-    final, reg = _refit(problem, stages, choice, train, n_train)
+    final, affine, reg = _refit(problem, stages, choice, part)
     return Fitted(
         final.W[0],
-        problem.affine,
+        affine,
         reg,
         final,
         0,
         choice,
         choice.scores,
         y_validation,
-        path_points=list(zip(grid, path.W, strict=True)),
+        path_points=_points(grid, path.W, part.affine),
         trace=path.trace + final.trace,
+        notes=_undivided(problem),
     )
+
+
+def _can_be_judged(problem: Problem) -> bool:
+    """Return whether any sample can be held out, or the data bring a validation split."""
+    return problem.dataset.validation is not None or int(np.bincount(problem.y).max()) > 1
+
+
+def _fit_unchosen(problem: Problem, stages: Stages) -> Fitted:
+    """Fit the value tried that is nearest to the default, where no sample can be held out to choose by."""
+    natural = _natural_reg(problem)
+    reg = min(grid_of(problem, len(problem.y)), key=lambda value: abs(math.log(value / natural)))
+    fitted = _fit_value(problem, stages, reg)
+    fitted.notes.append(
+        f"every class has one training sample, so none could be held out to choose reg by: {reg:.3g} is the "
+        "value tried that is nearest to the default"
+    )
+    return fitted
+
+
+def _undivided(problem: Problem) -> list[str]:
+    """Return the note on classes of one sample, where training samples are held out."""
+    note = None if problem.dataset.validation is not None else undivided(problem.y, problem.classes)
+    return [note] if note else []
 
 
 def _validation(
     problem: Problem, selection: SelectionSettings
-) -> tuple[np.ndarray | None, Any, np.ndarray | None, np.ndarray]:
-    """Return training indices (None for all), where validation rows are, which they are there, their labels."""
+) -> tuple[TrainingPart, Any, np.ndarray | None, np.ndarray]:
+    """Return the rows to train on, where validation rows are, which they are there (None: all), their labels."""
     own = problem.dataset.validation
     if own is not None:
-        return None, own.X, None, own.y
+        return problem.whole, own.X, None, own.y
     size: float | int = selection.validation_size
     if problem.options.protocol is not None:
         size = protocols.protocol(problem.options.protocol).split.size(len(problem.y))
     train, validation = hold_out(problem.y, size, selection.seed)
-    return train, problem.X, validation, problem.y[validation]
+    return problem.training.part(train), problem.X, validation, problem.y[validation]
 
 
 def _choice(
@@ -169,30 +204,34 @@ def _choice(
     scored = judge(scores, y, grid, selection, softmax)
     index = choose(scored, selection)
     choice = Choice(index, grid[index], scored, scores[:, index].numpy(), y, path, rule_in_words(selection))
-    if index in {int(np.argmin(grid)), int(np.argmax(grid))} and len(grid) > 1:
-        choice.notes.append(f"the chosen reg {grid[index]:.3g} is at the edge of the values tried")
+    choice.notes += cautions(scored, index, y, selection).values()
     if path.status[index] is not Status.CERTIFIED:
         choice.notes.append(f"the chosen reg's fit is {path.message[index]}")
+    if open_values := sum(status is not Status.CERTIFIED for status in path.status):
+        choice.notes.append(f"{open_values} of {len(grid)} values of the path are not certified")
     return choice
 
 
 def _refit(
-    problem: Problem, stages: Stages, choice: Choice, train: np.ndarray | None, n_train: int
-) -> tuple[Solution, float]:
-    """Fit the chosen reg on training and validation samples together, starting from the path's W."""
+    problem: Problem, stages: Stages, choice: Choice, part: TrainingPart
+) -> tuple[Solution, AffineMap, float]:
+    """Fit the chosen reg on training and validation samples together, starting from the path's W.
+
+    Returns:
+        The solution, the map it is behind, and its reg.
+    """
     own = problem.dataset.validation
     n_all = len(problem.y) + (own.n if own is not None else 0)
     reg = choice.reg
     if problem.options.protocol is not None:
         protocol = protocols.protocol(problem.options.protocol)
         if not protocol.refit:
-            return problem_solution(choice), reg
+            return problem_solution(choice), part.affine, reg
         reg = protocol.reg(protocol.grid[choice.index], n_all, len(problem.classes))
-    start = choice.path.W[choice.index][None]
-    if own is None:
-        return stages.solve(problem.objective([reg]), problem.settings, W=start), reg
-    objective = problem.objective_with(own.X, own.y, [reg])
-    return stages.solve(objective, problem.settings, W=start), reg
+    start = choice.path.W[choice.index][None]  # behind the part's map, which is nearly the same: a start only
+    whole = problem.whole
+    objective = whole.objective([reg]) if own is None else problem.objective_with(own.X, own.y, [reg])
+    return stages.solve(objective, problem.settings, W=start), whole.affine, reg
 
 
 def problem_solution(choice: Choice) -> Solution:
@@ -214,58 +253,43 @@ def problem_solution(choice: Choice) -> Solution:
 
 def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSettings, memory: float) -> Fitted:
     grid = grid_of(problem, len(problem.y))
-    path = solve_path(problem.objective, grid, problem.settings, memory=memory, solve=stages.solve)
+    whole = problem.whole
+    path = solve_path(whole.objective, grid, problem.settings, memory=memory, solve=stages.solve)
     fold = fold_of_rows(problem.y, selection.folds or SUSPECT_FOLDS, selection.seed)
-    scores, folds = cross_validate(
-        problem.X,
-        problem.y,
-        len(problem.classes),
-        grid,
-        problem.settings,
-        fold=fold,
-        affine=problem.affine,
-        W=path.W,
-        memory=memory,
-        solve=stages.solve,
-        communicator=problem.communicator,
-    )
-    choice = _choice(problem, selection, scores, problem.y, grid, path)
+    found = cross_validate(problem.training, grid, fold, memory=memory, solve=stages.solve)
+    judged = problem.y[found.rows]
+    choice = _choice(problem, selection, found.scores, judged, grid, path)
+    if note := found.uncertified(grid, choice.index):
+        choice.notes.append(note)
     final = problem_solution(choice)
     return Fitted(
         final.W[0],
-        problem.affine,
+        whole.affine,
         choice.reg,
         final,
         0,
         choice,
         choice.scores,
-        problem.y,
+        judged,
         choice.scores,
-        path_points=list(zip(grid, path.W, strict=True)),
-        trace=path.trace + folds.trace,
+        found.rows,
+        path_points=_points(grid, path.W, whole.affine),
+        trace=path.trace + found.solution.trace,
+        notes=_undivided(problem),
     )
 
 
-def out_of_fold_scores(problem: Problem, fitted: Fitted, stages: Stages) -> np.ndarray:
-    """Return out-of-fold scores (N, C) at the fitted reg: five folds in the same passes, from the fitted W."""
-    from dataclasses import replace
-
-    smallest = int(np.bincount(problem.y)[np.bincount(problem.y) > 0].min())
-    folds = max(2, min(SUSPECT_FOLDS, smallest))
+def add_out_of_fold_scores(problem: Problem, fitted: Fitted, stages: Stages) -> None:
+    """Add out-of-fold scores at the fitted reg, from folds that know nothing of the fitted W."""
+    divisible = int((np.bincount(problem.y)[problem.y] > 1).sum())
+    folds = min(SUSPECT_FOLDS, divisible)
     settings = replace(problem.settings, tol=max(SUSPECT_TOL, problem.settings.tol), solver="auto")
-    scores, _ = cross_validate(
-        problem.X,
-        problem.y,
-        len(problem.classes),
-        [fitted.reg],
-        settings,
-        fold=fold_of_rows(problem.y, folds, problem.options.seed),
-        affine=problem.affine,
-        W=fitted.W[None],
-        solve=stages.solve,
-        communicator=problem.communicator,
-    )
-    return scores[:, 0].numpy()
+    training = replace(problem.training, settings=settings)
+    fold = fold_of_rows(problem.y, folds, problem.options.seed)
+    found = cross_validate(training, [fitted.reg], fold, solve=stages.solve)
+    fitted.out_of_fold, fitted.out_of_fold_rows = found.scores[:, 0].numpy(), found.rows
+    notes = [found.uncertified([fitted.reg], 0), *_undivided(problem)]
+    fitted.notes += [note for note in notes if note and note not in fitted.notes]
 
 
 # -------------------------------------------------------------------- SGD
@@ -273,8 +297,10 @@ def out_of_fold_scores(problem: Problem, fitted: Fitted, stages: Stages) -> np.n
 
 def fit_search(problem: Problem, stages: Stages) -> Fitted:
     """Train a grid of (learning rate, reg) heads in the same batches; the best on validation is the model."""
+    if not _can_be_judged(problem):
+        return _fit_unchosen(problem, stages)
     selection = problem.options.selection()
-    train, X_validation, held_out, y_validation = _validation(problem, selection)
+    part, X_validation, held_out, y_validation = _validation(problem, selection)
     regs = problem.options.regs or [float(f"{problem.scale * r:.3g}") for r in SEARCH_REGS]
     natural = 0.1 * len(problem.classes) / problem.scale * get_loss(problem.settings.loss).learning_rate
     rates = (
@@ -283,15 +309,15 @@ def fit_search(problem: Problem, stages: Stages) -> Fitted:
         else [natural * r for r in SEARCH_RATES]
     )
     heads = [(rate, reg) for rate in rates for reg in regs]
-    objective = problem.objective([reg for _, reg in heads], train)
+    objective = part.objective([reg for _, reg in heads])
     solution = _sgd(objective, problem, [rate for rate, _ in heads], stages)
-    scores = problem.scores(solution.W, X_validation, held_out)
+    scores = part.scores(solution.W, X_validation, held_out)
     choice = _choice(problem, selection, scores, y_validation, [reg for _, reg in heads], solution)
     choice.notes = []  # the heads are not at their optima: the table says so
     index = choice.index
     return Fitted(
         solution.W[index],
-        problem.affine,
+        part.affine,
         choice.reg,
         solution,
         index,
@@ -301,7 +327,7 @@ def fit_search(problem: Problem, stages: Stages) -> Fitted:
         path_points=[],
         trace=solution.trace,
         grid=[{"learning_rate": rate, "reg": reg} for rate, reg in heads],
-        trained_on=train,
+        trained_on=part.index,
     )
 
 

@@ -14,8 +14,9 @@ from straightedge.data import Dataset, Split
 from straightedge.evaluation import Ranking, evaluate, hardest, suspects
 from straightedge.losses import is_probabilistic
 from straightedge.model import LinearModel
+from straightedge.training import TrainingPart, gathered, slice_of
 from straightedge.workflow.choosing import Fitted
-from straightedge.workflow.problem import Problem, slice_of
+from straightedge.workflow.problem import Problem
 
 SHOWN = 60  # suspects and hardest images in metrics.json and on the page; the CSV files have all
 SUSPECT_SHARE = 0.02
@@ -57,7 +58,8 @@ def temperature_of(fitted: Fitted, y: np.ndarray) -> TemperatureFit:
         y: (N_train,) labels of the training rows.
     """
     found = TemperatureFit(None, "no samples were held out to fit a temperature on")
-    for scores, labels in ((fitted.held_out_scores, fitted.held_out_labels), (fitted.out_of_fold, y)):
+    folds = None if fitted.out_of_fold_rows is None else y[fitted.out_of_fold_rows]
+    for scores, labels in ((fitted.held_out_scores, fitted.held_out_labels), (fitted.out_of_fold, folds)):
         if found.value is None and scores is not None and labels is not None and len(labels):
             found = find_temperature(scores, labels)
     return found
@@ -83,7 +85,8 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
         "temperature": temperature,
         "probabilities": model.has_probabilities,
     }
-    train_scores = problem.scores(fitted.W[None], problem.X)[:, 0].numpy()
+    final = TrainingPart(problem.training, fitted.trained_on, fitted.affine)
+    train_scores = final.scores(fitted.W[None], problem.X)[:, 0].numpy()
     seen = slice(None) if fitted.trained_on is None else fitted.trained_on
     splits = {"train": evaluate(train_scores[seen], problem.y[seen], classes, **settings)}
     shown, shown_name, scores = dataset.train, "train", train_scores
@@ -105,8 +108,8 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
     )
     judged.answers = _answers(judged, fitted, dataset)
     judged.hardest = hardest(scores, shown.y, temperature=temperature)
-    if fitted.out_of_fold is not None:
-        judged.suspects = _suspects(fitted.out_of_fold, dataset.train, classes, loss)
+    if fitted.out_of_fold is not None and fitted.out_of_fold_rows is not None:
+        judged.suspects = _suspects(fitted.out_of_fold, fitted.out_of_fold_rows, dataset.train, classes, loss)
     return judged
 
 
@@ -116,16 +119,23 @@ def _answers(judged: Judged, fitted: Fitted, dataset: Dataset) -> tuple[Split, n
         return judged.shown, judged.scores, "test"
     if dataset.validation is not None and fitted.choice is None and fitted.held_out_scores is not None:
         return dataset.validation, fitted.held_out_scores, "held out"
-    if fitted.out_of_fold is not None:
-        return dataset.train, fitted.out_of_fold, "out of fold"
+    if fitted.out_of_fold is not None and fitted.out_of_fold_rows is not None:
+        return _rows_of(dataset.train, fitted.out_of_fold_rows), fitted.out_of_fold, "out of fold"
     return judged.shown, judged.scores, "train"
+
+
+def _rows_of(split: Split, rows: np.ndarray) -> Split:
+    """Return labels and names of some of a split's samples, (n,) positions ``rows``; X stays where it is."""
+    names = [_name(split, int(row)) for row in rows]
+    return Split(split.X, split.y[rows], names)
 
 
 def _scores(problem: Problem, model: LinearModel, X: Any) -> np.ndarray:
     """Return the model's scores (N, C) of rows that no rank has read yet: each reads its part."""
     if problem.communicator.size == 1:
         return np.asarray(model.scores(X))
-    parts = problem.gathered(
+    parts = gathered(
+        problem.communicator,
         int(X.shape[0]),
         lambda start, stop: torch.from_numpy(np.asarray(model.scores(slice_of(X, start, stop)))),
     )
@@ -168,9 +178,12 @@ def _in_doubt(judged: Judged) -> Ranking:
     return Ranking(ranking.index[doubted], ranking.suggested[doubted], ranking.score[doubted])
 
 
-def _suspects(scores: np.ndarray, train: Split, classes: tuple[str, ...], loss: str) -> list[dict[str, Any]]:
-    temperature = find_temperature(scores, train.y).value
-    ranking = suspects(scores, train.y, temperature=temperature)
+def _suspects(
+    scores: np.ndarray, rows: np.ndarray, train: Split, classes: tuple[str, ...], loss: str
+) -> list[dict[str, Any]]:
+    """Return the list of suspects among the training rows that a fold holds out, (n,) positions ``rows``."""
+    temperature = find_temperature(scores, train.y[rows]).value
+    ranking = suspects(scores, train.y[rows], temperature=temperature)
     ranking = ranking.head(max(SHOWN, int(SUSPECT_SHARE * len(scores))))
     tells = is_probabilistic(loss) or temperature is not None  # else the order is known, and no probability
     return [
@@ -181,7 +194,7 @@ def _suspects(scores: np.ndarray, train: Split, classes: tuple[str, ...], loss: 
             "suggested": classes[int(other)],
             "score": float(score) if tells else None,
         }
-        for row, other, score in zip(ranking.index, ranking.suggested, ranking.score, strict=True)
+        for row, other, score in zip(rows[ranking.index], ranking.suggested, ranking.score, strict=True)
     ]
 
 

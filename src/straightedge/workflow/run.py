@@ -36,10 +36,10 @@ from straightedge.runs.checkpoint import CHECKPOINT_FILE
 from straightedge.solvers.base import Callback
 from straightedge.workflow.choosing import (
     Fitted,
+    add_out_of_fold_scores,
     fit_chosen,
     fit_search,
     fit_single,
-    out_of_fold_scores,
 )
 from straightedge.workflow.judging import (
     HARDEST_COLUMNS,
@@ -126,14 +126,15 @@ def _run_fit(
         fitted = _fit(problem, stages, options)
         if _wants_suspects(problem, fitted, options):
             say("ranking suspects")
-            fitted.out_of_fold = out_of_fold_scores(problem, fitted, stages)
+            add_out_of_fold_scores(problem, fitted, stages)
         if fitted.held_out_labels is None and fitted.out_of_fold is not None:
-            fitted.held_out_scores, fitted.held_out_labels = fitted.out_of_fold, problem.y
+            fitted.held_out_scores = fitted.out_of_fold
+            fitted.held_out_labels = problem.y[fitted.out_of_fold_rows]
         temperature = temperature_of(fitted, problem.y)
         model = _model(problem, fitted, dataset, images, extractor, temperature.value)
         say("judging")
         judged = judge_splits(problem, fitted, model, dataset)
-        notes += dataset.notes + (fitted.choice.notes if fitted.choice else [])
+        notes += dataset.notes + fitted.notes + (fitted.choice.notes if fitted.choice else [])
         notes += temperature_note(temperature, problem.settings.loss)
         metrics = _metrics(problem, fitted, judged, notes)
         together(communicator, lambda: refuse_changed(files, options.source, options.labels))
@@ -290,8 +291,8 @@ def _fit(problem: Problem, stages: Stages, options: FitOptions) -> Fitted:
 def _wants_suspects(problem: Problem, fitted: Fitted, options: FitOptions) -> bool:
     if not options.suspects or fitted.out_of_fold is not None or options.search:
         return False
-    few = int(np.bincount(problem.y)[np.bincount(problem.y) > 0].min()) < 2
-    return problem.in_memory and len(problem.y) <= SUSPECTS_UP_TO and not few and fitted.reg > 0
+    divisible = int(np.bincount(problem.y).max()) > 1
+    return problem.in_memory and len(problem.y) <= SUSPECTS_UP_TO and divisible and fitted.reg > 0
 
 
 def _model(
@@ -306,7 +307,7 @@ def _model(
     shape = images.image_shape if images.image_shape is not None else (problem.affine.n_features,)
     return LinearModel.from_fit(
         fitted.W.t(),
-        problem.affine,
+        fitted.affine,
         dataset.classes,
         loss=problem.settings.loss,
         reg=fitted.reg,
@@ -376,8 +377,7 @@ def _write(
     assert judged.answers is not None
     run.write_predictions(prediction_rows(model, *judged.answers))
     if fitted.path_points:
-        folded = [(reg, *problem.affine.fold(W.t())) for reg, W in fitted.path_points]
-        run.save_path([(reg, weight.float(), bias.float()) for reg, weight, bias in folded])
+        run.save_path([(reg, weight.float(), bias.float()) for reg, weight, bias in fitted.path_points])
     if judged.suspects:
         run.write_csv("suspects.csv", list(judged.suspects[0]), judged.suspects)
     run.write_csv("hardest.csv", HARDEST_COLUMNS, hardest_rows(judged, problem.classes))

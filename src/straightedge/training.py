@@ -1,0 +1,146 @@
+"""Labelled training rows, and any part of them fitted by itself.
+
+A part has its own affine map, fitted on its own rows, and an objective over those rows alone. What is judged on the
+other rows has seen nothing of them: neither their labels nor their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from straightedge.distributed import Communicator, RowSlice, local, own_rows, row_range, together
+from straightedge.errors import InputError
+from straightedge.fitting import FitSettings, build_objective
+from straightedge.moments import fit_affine
+from straightedge.objective import Objective
+from straightedge.preprocess import AffineMap
+from straightedge.rows import Rows
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """The training rows of all ranks, and how they are to be fitted.
+
+    Attributes:
+        X: (N, ...) rows as they lie: an array, a memory map, a tensor or a row source; the same on every rank.
+        y: (N,) int64 labels in [0, n_classes).
+        n_classes: C.
+        settings: Loss, gap and limits.
+        preprocess: Kind of the affine map; see `moments.fit_affine`.
+        image_shape: (channels, height, width) where rows are images.
+        weights: (N,) float64 ≥ 0, or None.
+        device: Where products run; None means where X is.
+        communicator: Who owns which rows.
+    """
+
+    X: Any
+    y: np.ndarray
+    n_classes: int
+    settings: FitSettings
+    preprocess: str = "none"
+    image_shape: tuple[int, ...] | None = None
+    weights: Tensor | None = None
+    device: torch.device | str | None = None
+    communicator: Communicator = field(default_factory=local)
+
+    def part(self, index: np.ndarray | None = None) -> TrainingPart:
+        """Return some of the rows with the map that these rows alone give.
+
+        Args:
+            index: (n,) int64 positions, rising; None means all rows.
+
+        Raises:
+            InputError: ``ranks-too-many`` where some rank would have no row.
+        """
+        rows, places = self.own(index)
+        weights = None if self.weights is None else self.weights[places]
+        affine = fit_affine(rows, self.preprocess, self.image_shape, self.communicator, weights)
+        return TrainingPart(self, index, affine)
+
+    def own(self, index: np.ndarray | None) -> tuple[Rows, np.ndarray]:
+        """Return this rank's rows of a part, and their positions (n_r,)."""
+        n, communicator = len(self.y) if index is None else len(index), self.communicator
+        if n < communicator.size:
+            raise InputError("ranks-too-many", f"{n} training samples for more ranks than that")
+        start, stop = row_range(n, communicator.rank, communicator.size)
+        if index is None:
+            rows = Rows(own_rows(self.X, communicator), device=self.device, first_row=start)
+            return rows, np.arange(start, stop)
+        places = index[start:stop]
+        return Rows(self.X, device=self.device, order=torch.from_numpy(places)), places
+
+
+@dataclass(frozen=True)
+class TrainingPart:
+    """Some of the training rows and their map.
+
+    Attributes:
+        training: All of them.
+        index: (n,) positions of the part's rows; None for all.
+        affine: Fitted on the part's rows.
+    """
+
+    training: TrainingRows
+    index: np.ndarray | None
+    affine: AffineMap
+
+    def objective(self, reg: Sequence[float]) -> Objective:
+        """Return the objective over the part's rows for K values of reg."""
+        training = self.training
+        rows, places = training.own(self.index)
+        return build_objective(
+            rows,
+            torch.from_numpy(training.y[places]),
+            training.n_classes,
+            reg,
+            training.settings,
+            affine=self.affine,
+            weights=None if training.weights is None else training.weights[places],
+            communicator=training.communicator,
+        )
+
+    def scores(self, W: Tensor, X: Any, index: np.ndarray | None = None) -> Tensor:
+        """Return scores of W behind the part's map, on every rank and on the CPU.
+
+        Args:
+            W: (K, C, D + 1) on rows mapped as the part's.
+            X: Rows, of the part or others.
+            index: (n,) positions in X; None means all of its rows.
+
+        Returns:
+            (n, K, C).
+        """
+        n = int(X.shape[0]) if index is None else len(index)
+
+        def own(start: int, stop: int) -> Tensor:
+            device = self.training.device
+            if index is None:
+                rows = Rows(X if stop - start == n else slice_of(X, start, stop), device=device)
+            else:
+                rows = Rows(X, device=device, order=torch.from_numpy(index[start:stop]))
+            labels = torch.zeros(rows.n_samples, dtype=torch.int64)
+            objective = build_objective(
+                rows, labels, W.shape[1], [1.0] * len(W), self.training.settings, affine=self.affine
+            )
+            return objective.scores(W.to(objective.device)).cpu()
+
+        return gathered(self.training.communicator, n, own)
+
+
+def gathered(communicator: Communicator, n: int, score: Callable[[int, int], Tensor]) -> Tensor:
+    """Return ``score(0, n)``, each rank working on its rows ``start:stop`` of the n alone."""
+    if n < communicator.size:
+        return together(communicator, lambda: score(0, n))
+    start, stop = row_range(n, communicator.rank, communicator.size)
+    return communicator.gather_rows(together(communicator, lambda: score(start, stop)))
+
+
+def slice_of(X: Any, start: int, stop: int) -> Any:
+    """Return rows ``start:stop`` of an array or row source, read when they are needed."""
+    return RowSlice(X, start, stop) if hasattr(X, "read") else X[start:stop]

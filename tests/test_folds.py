@@ -1,0 +1,168 @@
+"""A fold has seen its own training rows alone: what it holds out, labels and values, changes nothing of it."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.svm import LinearSVC
+
+from straightedge import LinearClassifier, LinearClassifierCV
+from straightedge.fitting import FitSettings
+from straightedge.losses import LOSSES
+from straightedge.selection import cross_validate
+from straightedge.splits import fold_of_rows, hold_out
+from straightedge.training import TrainingRows
+from straightedge.workflow import FitOptions, run_fit
+
+REGS = [1.0, 1e-1]
+N, D, C, FOLDS = 40, 7, 3, 2
+
+
+def solvers_of(loss: str) -> list[str]:
+    if LOSSES[loss].smooth:
+        return ["auto", "lbfgs", "newton"]
+    return ["auto", "hinge_alm", "interior_point"] + (["dual_ascent", "hinge_path"] if loss == "svm" else [])
+
+
+CASES = [(loss, solver) for loss in LOSSES for solver in solvers_of(loss)]
+QUICK = [(0.3, False), (0.3, True), (1e-3, False)]  # a tolerance, and whether folds are given a start
+FINE = [(1e-3, True), (1e-6, False), (1e-6, True)]
+ENDINGS = [*QUICK, *(pytest.param(*ending, marks=pytest.mark.long) for ending in FINE)]
+
+
+def data(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows whose features differ in place and size, random labels, and folds."""
+    random = np.random.default_rng(seed)
+    X = (random.normal(size=(N, D)) + random.normal(size=D)) * 10.0 ** random.uniform(-1, 1, D)
+    y = random.integers(0, C, N)
+    return X, y, fold_of_rows(y, FOLDS, seed)
+
+
+@pytest.mark.parametrize(("loss", "solver"), CASES)
+@pytest.mark.parametrize(("tol", "started"), ENDINGS)
+@pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
+def test_what_a_fold_holds_out_changes_neither_its_weights_nor_its_scores(loss, solver, tol, started):
+    X, y, fold = data(1)
+    settings = FitSettings(loss=loss, solver=solver, tol=tol, max_passes=200)
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(len(REGS), C, D + 1, generator=generator, dtype=torch.float64) if started else None
+
+    def folds(rows, labels):
+        found = cross_validate(TrainingRows(rows, labels, C, settings, "standardize"), REGS, fold, W=start)
+        return found.solution.W.unflatten(0, (FOLDS, -1)), found.scores
+
+    W, scores = folds(X, y)
+    held_out = np.flatnonzero(fold == 0)
+    spoiled, permuted = X.copy(), y.copy()
+    permuted[held_out] = np.random.default_rng(2).permutation(y[held_out])
+    spoiled[held_out[:10]] = 100 * X[held_out[:10]] + 7  # a map that has seen these is another one
+    other_W, other_scores = folds(spoiled, permuted)
+    torch.testing.assert_close(other_W[0], W[0], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(other_scores[held_out[10:]], scores[held_out[10:]], rtol=1e-6, atol=1e-6)
+    assert (other_W[1] - W[1]).abs().max() > 1e-4  # the other fold was trained on all of that
+
+
+@pytest.mark.parametrize(("loss", "solver"), CASES)
+def test_each_fold_is_a_separate_fit_of_its_rows(loss, solver):
+    X, y, fold = data(3)
+    settings = FitSettings(loss=loss, solver=solver, tol=1e-3, max_passes=3000)
+    found = cross_validate(TrainingRows(X, y, C, settings, "standardize"), REGS, fold).solution
+    for (f, reg), value, gap in zip(
+        itertools.product(range(FOLDS), REGS), found.objective.tolist(), found.gap.tolist(), strict=True
+    ):
+        alone = LinearClassifier(loss, reg=reg, tol=1e-4, max_passes=3000, preprocess="standardize")
+        alone.fit(X[fold != f], y[fold != f])
+        assert alone.status_ == "certified" and gap <= 1e-3
+        assert abs(value - alone.objective_) <= gap * value + alone.gap_ * alone.objective_
+
+
+@pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
+@pytest.mark.parametrize("loss", ["softmax", "svm"])
+def test_the_held_out_split_is_scored_by_a_fit_of_the_other_rows(loss, tmp_path):
+    random = np.random.default_rng(5)
+    X, y = random.normal(size=(80, 6)), random.integers(0, 2, 80)
+    train, validation = hold_out(y, 0.25, 0)
+    X[validation[0]] = 1e3  # would move a map that has seen it far away
+    np.savez(tmp_path / "rows.npz", X=X, y=y)
+    asked = {"loss": loss, "regs": [0.3, 0.03], "validation_size": 0.25, "tol": 1e-6, "progress": False}
+    metrics = run_fit(FitOptions(str(tmp_path / "rows.npz"), str(tmp_path / "run"), **asked))
+    for row in metrics["path"]:
+        alone = LinearClassifier(loss, reg=row["reg"], preprocess="standardize", tol=1e-6)
+        alone.fit(X[train], y[train])
+        assert row["validation"]["accuracy"] == alone.score(X[validation], y[validation])
+        assert np.isclose(row["objective"], alone.objective_, rtol=3e-6)
+
+
+# -------------------------------------------------------------------- random labels
+
+SHAPES = [pytest.param(120, 200, 2, id="two classes"), pytest.param(90, 150, 4, id="four classes")]
+VALUES = [10.0, 1.0, 0.1, 0.01]
+
+
+def twin(loss: str, reg: float, n: int, n_classes: int):
+    """Return what minimises the same on rows with a constant column: scikit-learn's, else our own alone."""
+    C = 1 / (reg * n) if n_classes == 2 else 1 / (2 * reg * n)
+    if loss == "softmax":
+        return LogisticRegression(C=C, fit_intercept=False, max_iter=5000)
+    several = {"one_vs_rest": "ovr", "crammer_singer": "crammer_singer"}
+    names = {"svm": "hinge", "crammer_singer": "hinge", "squared_hinge": "squared_hinge"}
+    if n_classes == 2 and loss in names:
+        return LinearSVC(C=C, loss=names[loss], fit_intercept=False, max_iter=200_000, tol=1e-5)
+    if loss in several:
+        own = {"C": 1 / (2 * reg * n), "loss": "hinge", "multi_class": several[loss]}
+        return LinearSVC(**own, fit_intercept=False, max_iter=200_000, tol=1e-5)
+    return LinearClassifier(loss, reg=reg, tol=1e-3)
+
+
+def peer_score(loss: str, X: np.ndarray, y: np.ndarray, folds: int) -> float:
+    """Return the best out-of-fold accuracy over the values, each fold fitted by itself."""
+    splits = list(StratifiedKFold(folds, shuffle=True, random_state=0).split(X, y))
+    right = np.zeros(len(VALUES))
+    for k, (train, test) in itertools.product(range(len(VALUES)), splits):
+        peer = twin(loss, VALUES[k], len(train), len(np.unique(y)))
+        own = isinstance(peer, LinearClassifier)  # which appends the constant itself
+        rows = X if own else np.column_stack([X, np.ones(len(X))])
+        right[k] += (peer.fit(rows[train], y[train]).predict(rows[test]) == y[test]).sum()
+    return float(right.max() / len(y))
+
+
+def best_scores(loss: str, shape: tuple[int, int, int], seed: int, folder=None) -> tuple[float, float]:
+    """Return the best score of ours, by the estimator or by the command in ``folder``, and of the peer."""
+    n, width, n_classes = shape
+    random = np.random.default_rng(seed)
+    X, y = random.normal(size=(n, width)), random.integers(0, n_classes, n)
+    peer = peer_score(loss, X, y, 3)
+    if folder is None:
+        return float(LinearClassifierCV(loss, regs=VALUES, cv=3).fit(X, y).scores_.max()), peer
+    np.savez(folder / f"{seed}.npz", X=X, y=y)
+    asked = {"loss": loss, "regs": VALUES, "folds": 3, "preprocess": "none", "progress": False}
+    metrics = run_fit(FitOptions(str(folder / f"{seed}.npz"), str(folder / f"run-{seed}"), **asked))
+    assert metrics["validation"]["kind"] == "out of fold"
+    return metrics["validation"]["accuracy"], peer
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("loss", LOSSES)
+def test_random_labels_are_not_predicted(loss):
+    ours, peer = best_scores(loss, (60, 100, 2), 0)
+    assert abs(ours - peer) <= 0.03 and ours < 0.7
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(("n", "width", "n_classes"), SHAPES)
+@pytest.mark.parametrize("command", [False, True])
+def test_random_labels_score_what_scikit_learn_finds_in_twelve_draws(
+    loss, n, width, n_classes, command, tmp_path
+):
+    folder = tmp_path if command else None
+    shape = (n, width, n_classes)
+    ours, peers = zip(*(best_scores(loss, shape, seed, folder) for seed in range(12)), strict=True)
+    assert abs(np.mean(ours) - np.mean(peers)) <= 0.03
+    assert np.mean(ours) < 1 / n_classes + 0.1
