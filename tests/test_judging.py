@@ -52,7 +52,7 @@ def page(commands: Commands) -> str:
 
 
 @pytest.mark.parametrize("loss", ["softmax", "svm"])
-@pytest.mark.parametrize("words", [["--path"], ["--reg", "0.01"]])
+@pytest.mark.parametrize("words", [["--regs", "1e-3,1e-1"], ["--reg", "0.01"]])
 def test_classes_far_apart_get_no_temperature_no_suspects_and_nothing_in_doubt(
     commands: Commands, loss: str, words: list[str]
 ) -> None:
@@ -110,8 +110,77 @@ def test_a_temperature_is_never_at_its_bound_on_noise(commands: Commands) -> Non
     X, y = rng.normal(size=(120, 200)), rng.integers(0, 2, 120)
     np.savez(commands.path / "noise.npz", X_train=X, y_train=y)
     for loss in ("softmax", "svm"):
-        fitted(commands, commands.path / "noise.npz", "--loss", loss, "--path")
+        fitted(commands, commands.path / "noise.npz", "--loss", loss, "--regs", "1e-2,1")
         model = load(commands.path / "run")
         scores = np.asarray(model.scores(X.astype(np.float32)))
         spread = float((scores.max(axis=1) - scores.min(axis=1)).mean())
         assert model.temperature is None or 0.02 < model.temperature / spread < 500
+
+
+def wide(folder: Path, seed: int = 0) -> Path:
+    """Random labels of many features: every choice among values of reg is luck."""
+    rng = np.random.default_rng(seed)
+    y = (rng.random(120) < 0.25).astype(int)
+    np.savez(folder / "wide.npz", X_train=rng.normal(size=(120, 100)), y_train=y)
+    return folder / "wide.npz"
+
+
+def test_the_headline_stands_beside_what_it_must_be_measured_by(commands: Commands) -> None:
+    X, y = blobs(40, 2.0, 0)
+    keep = np.flatnonzero((y == 0) | (np.arange(len(y)) % 4 == 0))  # 40 and 10
+    np.savez(commands.path / "data.npz", X_train=X[keep], y_train=y[keep], X_test=X[keep], y_test=y[keep])
+    metrics = fitted(commands, commands.path / "data.npz", "--path", "--folds", "3")
+    for said in (metrics["shown"].out.replace("\xa0", " "), page(commands)):
+        assert "largest class 80.0 %" in said
+        balanced = 100 * metrics["test"]["balanced_accuracy"]["value"]
+        assert f"balanced accuracy {balanced:.1f} %" in said
+        assert "best of 16 values of reg on 3 folds" in said
+        assert "16 of 16 certified" in said
+    ended = commands.run("evaluate", "run", "data.npz")
+    assert re.search(r"largest class\s+0\.8000", ended.out)
+    card = commands.run("export", "run", "--to", "torch")
+    assert card.status == 0
+    text = (commands.path / "run" / "torch" / "README.md").read_text("utf-8")
+    assert "chosen among 16 values of reg" in text
+
+
+def test_equal_classes_need_no_balanced_accuracy_beside(commands: Commands) -> None:
+    metrics = fitted(commands, saved(commands.path, 2.0), "--reg", "0.01")
+    shown = metrics["shown"].out.replace("\xa0", " ")
+    assert "largest class 50.0 %" in shown
+    assert "balanced" not in shown
+    assert "best of" not in shown
+
+
+def test_some_of_a_path_at_its_limit_is_never_called_certified_alone(commands: Commands) -> None:
+    X, y = blobs(60, 1.0, 0, n_classes=3, n_features=30)
+    np.savez(commands.path / "data.npz", X_train=X, y_train=y)
+    words = ("--solver", "lbfgs", "--path", "--max-passes", "8", "--no-suspects")
+    metrics = fitted(commands, commands.path / "data.npz", *words)
+    ends = [entry["status"] for entry in metrics["path"]]
+    n_certified = ends.count("certified")
+    assert 0 < n_certified < 16
+    for said in (metrics["shown"].out, page(commands), " ".join(metrics["notes"])):
+        assert (
+            f"{n_certified} of 16 certified, {ends.count('max_passes')} ended at the limit of passes" in said
+        )
+
+
+def test_accuracy_without_held_out_samples_says_that_it_is_of_training(commands: Commands) -> None:
+    metrics = fitted(commands, wide(commands.path), "--reg", "0.01", "--no-suspects")
+    assert "validation" not in metrics
+    assert "no samples were held out" in metrics["shown"].out
+    said = page(commands)
+    assert "These are the samples that the classifier was trained on" in said
+    assert "training accuracy" in said
+
+
+def test_a_choice_below_the_largest_class_is_said(commands: Commands) -> None:
+    for seed in range(4):
+        metrics = fitted(commands, wide(commands.path, seed), "--regs", "1e-3,1e-2", "--folds", "3")
+        counts = [row["n"] for row in metrics["validation"]["per_class"]]
+        below = metrics["validation"]["accuracy"] < max(counts) / sum(counts)
+        said = "below always saying the largest class" in metrics["shown"].out.replace("\n", " ")
+        assert said == below
+        assert "best of 2 values of reg on 3 folds" in metrics["shown"].out
+    assert below

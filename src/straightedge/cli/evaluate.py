@@ -156,10 +156,15 @@ def _print(result: dict[str, Any], notes: list[str]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from straightedge.report import headline
+
     table = Table(title=escape(visible(_title(result))), box=box.SIMPLE)
     for heading in ("measure", "value", "95 % interval"):
         table.add_column(heading, justify="left" if heading == "measure" else "right")
     table.add_row("accuracy", f"{result['accuracy']:.4f}", _interval(result["interval"]))
+    share = headline.largest_class(result)
+    if share is not None:
+        table.add_row("largest class", f"{share:.4f}", "")
     top = f"top {result['top_k']['k']}"
     for name, key in [("balanced accuracy", "balanced_accuracy"), (top, "top_k"), ("log loss", "log_loss")]:
         _add(table, name, result[key])

@@ -158,15 +158,19 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
 
 
 def _table(result: dict[str, Any]) -> Table:
+    from straightedge.report import headline
+
     table = Table(show_header=False, title=f"{result['loss']}, reg {result['reg']:.3g}", title_justify="left")
     table.add_column(style="dim")
     table.add_column()
     for split in ("test", "validation", "train"):
         if split in result:
             low, high = result[split]["interval"]
+            beside = [f"n = {result[split]['n']:,}", *headline.beside(result[split])]
+            beside += filter(None, [headline.best_of(result, split)])
             table.add_row(
                 f"{split} accuracy",
-                f"{result[split]['accuracy']:.4f}  [{low:.4f}, {high:.4f}]  n = {result[split]['n']:,}",
+                f"{result[split]['accuracy']:.4f}  [{low:.4f}, {high:.4f}]  {', '.join(beside)}",
             )
     if "selection" in result:
         table.add_row(
@@ -174,6 +178,8 @@ def _table(result: dict[str, Any]) -> Table:
             f"{result['selection']['rule']} ({result['selection']['splits']}, {len(result['path'])} values)",
         )
     table.add_row("proof", result["message"])
+    if path := headline.of_the_path(result):
+        table.add_row("path", path)
     table.add_row("objective", f"{result['objective']:.8f} (no W is below {result['dual']:.8f})")
     table.add_row("work", f"{result['n_passes']:.0f} passes, {result['seconds']:.1f} s")
     return table

@@ -132,17 +132,13 @@ def _data(config: dict[str, Any]) -> str:
 
 def _numbers(metrics: dict[str, Any]) -> str:
     rows: list[list[str]] = []
+    n_values = len(metrics.get("path") or []) if metrics.get("selection") else 0
     for key, title in _SPLITS.items():
         split = metrics.get(key)
         if isinstance(split, dict) and split.get("accuracy") is not None:
-            rows.append(
-                [
-                    title,
-                    str(split.get("n", "")),
-                    "accuracy",
-                    *_value(split["accuracy"], split.get("interval")),
-                ]
-            )
+            chosen = f" (chosen among {n_values} values of reg)" if key == "validation" and n_values else ""
+            accuracy = _value(split["accuracy"], split.get("interval"))
+            rows.append([title + chosen, str(split.get("n", "")), "accuracy", *accuracy])
             for name in ("balanced_accuracy", "log_loss", "ece"):
                 measure = split.get(name)
                 if isinstance(measure, dict) and measure.get("value") is not None:

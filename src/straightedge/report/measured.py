@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from straightedge.losses import is_probabilistic
-from straightedge.report import figures, words
+from straightedge.report import figures, headline, words
 from straightedge.report.run_files import Run
 from straightedge.report.sections import SPLIT_NAMES, Section
 
@@ -23,12 +23,24 @@ def answer(run: Run) -> Section:
         ("ece", "expected calibration error", True),
     ]
     rows = [(title, [_cell(entry, key, share) for entry in judged]) for key, title, share in shown]
+    rows.insert(1, ("share of the largest class", [_baseline(entry) for entry in judged]))
     return {
-        "splits": [(SPLIT_NAMES[name], words.count(run.metrics[name].get("n"))) for name in splits],
+        "splits": [
+            (
+                SPLIT_NAMES[name],
+                words.count(run.metrics[name].get("n")),
+                headline.best_of(run.metrics, name),
+            )
+            for name in splits
+        ],
         "rows": [row for row in rows if any(value != words.NOTHING for value, _ in row[1])],
         "has_test": "test" in splits,
         "temperature": words.fixed(judged[0].get("temperature"), 3) if judged else words.NOTHING,
     }
+
+
+def _baseline(judged: dict[str, Any]) -> tuple[str, str]:
+    return words.percent(headline.largest_class(judged)), ""
 
 
 def _cell(judged: dict[str, Any], key: str, share: bool) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import shlex
 from typing import Any
 
 from straightedge.losses import LOSSES
-from straightedge.report import figures, words
+from straightedge.report import figures, headline, words
 from straightedge.report.run_files import Run, last_stage
 
 SPLIT_NAMES = {"train": "training", "validation": "validation", "test": "test"}
@@ -31,6 +31,10 @@ def heading(run: Run) -> Section:
         "accuracy": words.percent(judged.get("accuracy")),
         "interval": words.percent_interval(judged.get("interval")),
         "n": words.count(judged.get("n")),
+        "beside": headline.beside(judged),
+        "best_of": headline.best_of(metrics, split),
+        "is_training": split == "train",
+        "path": headline.of_the_path(metrics),
         "certified": words.is_certified(gap, run.tol),
         "gap": words.scientific(gap),
         "has_gap": words.finite(gap) is not None,

@@ -30,6 +30,7 @@ from straightedge.errors import InputError, MachineError
 from straightedge.model import LinearModel
 from straightedge.prediction import prediction_rows
 from straightedge.report import collect_assets, save_assets, templates_png, write_report
+from straightedge.report.headline import remarks
 from straightedge.rows import is_out_of_memory
 from straightedge.runs import RunFolder
 from straightedge.runs.checkpoint import CHECKPOINT_FILE
@@ -356,7 +357,7 @@ def _metrics(problem: Problem, fitted: Fitted, judged: Judged, notes: list[str])
         }
     out["suspects"] = judged.suspects[:SHOWN]
     out["hardest"] = list(hardest_rows(judged, problem.classes, SHOWN))
-    out["notes"] = notes
+    out["notes"] = notes + remarks(out)
     if rows := column_rows(problem.dataset.columns):
         out["columns"] = rows
     return out
