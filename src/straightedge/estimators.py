@@ -355,6 +355,27 @@ def encoded_labels(y: Any) -> tuple[np.ndarray, Tensor]:
     if y is None:
         raise InputError("labels-missing", "this estimator requires y to be passed, but the target y is None")
     array = y.detach().cpu().numpy() if isinstance(y, Tensor) else y
+    if not _plain_labels(array):
+        array = _checked_labels(array)
+    classes, index = np.unique(array, return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(
+            "labels-single-class",
+            f"y has 1 class: {classes.tolist()}",
+            mend="a classifier needs two classes or more",
+        )
+    if _plain_labels(array) and 2 * len(classes) > len(array):
+        check_classification_targets(array)  # warns of labels that look like numbers to be predicted
+    return classes, torch.from_numpy(index.astype(np.int64))
+
+
+def _plain_labels(array: Any) -> bool:
+    """Return whether labels are whole numbers in one row: nothing can be wrong with those."""
+    return isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype.kind in "iub"
+
+
+def _checked_labels(array: Any) -> np.ndarray:
+    """Return labels as (N,), or raise on what cannot be classes."""
     array = column_or_1d(array, warn=True)
     refuse_missing(array, "y")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -364,14 +385,8 @@ def encoded_labels(y: Any) -> tuple[np.ndarray, Tensor]:
             f"row {int(np.argmin(np.isfinite(array)))}",
         )
     check_classification_targets(array)
-    classes, index = np.unique(array, return_inverse=True)
-    if len(classes) < 2:
-        raise InputError(
-            "labels-single-class",
-            f"y has 1 class: {classes.tolist()}",
-            mend="a classifier needs two classes or more",
-        )
-    return classes, torch.from_numpy(index.astype(np.int64))
+    checked: np.ndarray = array
+    return checked
 
 
 @dataclass(frozen=True)
