@@ -21,7 +21,7 @@ from torch import Tensor
 
 from straightedge.calibration import log_softmax
 from straightedge.data.cells import as_table
-from straightedge.data.label_values import refuse_missing
+from straightedge.data.label_values import one_column, refuse_missing
 from straightedge.errors import InputError, warn
 from straightedge.fitting import (
     FitSettings,
@@ -331,6 +331,10 @@ def checked_input(X: Any) -> Any:
     Raises:
         InputError: ``x-sparse``, ``x-shape`` or ``x-dtype``.
     """
+    if isinstance(X, Tensor) and X.layout is not torch.strided:
+        raise InputError(
+            "x-sparse", "X is a sparse tensor, and dense rows are needed", mend="X.to_dense() makes it dense"
+        )
     if hasattr(X, "toarray") and not isinstance(X, np.ndarray):
         raise InputError(
             "x-sparse", "X is sparse, and dense rows are needed", mend="X.toarray() makes a sparse X dense"
@@ -376,6 +380,8 @@ def _plain_labels(array: Any) -> bool:
 
 def _checked_labels(array: Any) -> np.ndarray:
     """Return labels as (N,), or raise on what cannot be classes."""
+    if len(getattr(array, "shape", ())) == 2 and array.shape[1] > 1:
+        one_column(np.asarray(array), None, "y")  # says which kind of table it is
     array = column_or_1d(array, warn=True)
     refuse_missing(array, "y")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -442,7 +448,9 @@ def training_set(
     if own is not None:
         classes, labels = _classes_that_count(classes, labels, own)
     rows = Rows(X, device=device)
-    if isinstance(X, np.memmap) or not rows.in_memory:  # a copy would be read into memory
+    if isinstance(X, np.memmap) or not isinstance(
+        X, (Tensor, np.ndarray)
+    ):  # a copy would be read into memory
         return TrainingSet(X, rows, labels, classes, weights, own)
     rows.check_finite()
     kept = weights > 0
