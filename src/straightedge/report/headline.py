@@ -102,4 +102,4 @@ def remarks(metrics: dict[str, Any]) -> list[str]:
     entries = metrics.get("path") or []
     if any(entry.get("status") not in ("certified", "epochs") for entry in entries):
         said.append(f"of the values of the path, {of_the_path(metrics)}")
-    return said
+    return [note.replace("\u00a0", " ") for note in said]  # they are printed, too
