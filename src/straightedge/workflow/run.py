@@ -34,7 +34,7 @@ from straightedge.report.headline import remarks
 from straightedge.rows import is_out_of_memory, out_of_memory
 from straightedge.runs import RunFolder
 from straightedge.runs.checkpoint import CHECKPOINT_FILE
-from straightedge.solvers.base import Callback
+from straightedge.solvers.base import Callback, Status
 from straightedge.workflow.choosing import (
     Fitted,
     add_out_of_fold_scores,
@@ -131,6 +131,8 @@ def _run_fit(
         say("judging")
         judged = judge_splits(problem, fitted, model, dataset)
         notes += dataset.notes + fitted.notes + (fitted.choice.notes if fitted.choice else [])
+        if dataset.test is None and fitted.held_out_scores is None:
+            notes.append("no samples were held out: the accuracy is that of the samples trained on")
         notes += temperature_note(temperature, problem.settings.loss)
         metrics = _metrics(problem, fitted, judged, notes)
         together(communicator, lambda: refuse_changed(files, options.source, options.labels))
@@ -348,6 +350,8 @@ def _metrics(problem: Problem, fitted: Fitted, judged: Judged, notes: list[str])
             "rule": fitted.choice.rule,
             "splits": splits,
             "chosen_reg": fitted.choice.reg,
+            "n_values": len(fitted.choice.scored),
+            "n_certified": sum(status is Status.CERTIFIED for status in fitted.choice.path.status),
             "path_seconds": fitted.choice.path.seconds,
         }
     out["suspects"] = judged.suspects[:SHOWN]
