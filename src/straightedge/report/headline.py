@@ -63,7 +63,7 @@ def best_of(metrics: dict[str, Any], split: str) -> str:
         return ""
     where = str(chosen.get("splits") or "")
     what = "pairs of learning rate and reg" if "learning_rate" in metrics["path"][0] else "values of reg"
-    first = "chosen among" if "standard error" in str(chosen.get("rule")) else "best of"
+    first = "chosen among" if str(chosen.get("rule")).startswith("the largest reg") else "best of"
     return f"{first} {n} {what} on {where if 'folds' in where else 'validation'}"
 
 

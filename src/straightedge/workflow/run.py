@@ -131,8 +131,6 @@ def _run_fit(
         say("judging")
         judged = judge_splits(problem, fitted, model, dataset)
         notes += dataset.notes + fitted.notes + (fitted.choice.notes if fitted.choice else [])
-        if dataset.test is None and fitted.held_out_scores is None:
-            notes.append("no samples were held out: the accuracy is that of the samples trained on")
         notes += temperature_note(temperature, problem.settings.loss)
         metrics = _metrics(problem, fitted, judged, notes)
         together(communicator, lambda: refuse_changed(files, options.source, options.labels))
