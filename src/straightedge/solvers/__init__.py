@@ -8,6 +8,7 @@ from straightedge.errors import InputError
 from straightedge.objective import Objective
 from straightedge.solvers.base import Solver
 from straightedge.solvers.dual_ascent import DualAscent, is_mild
+from straightedge.solvers.hinge import SemismoothNewton
 from straightedge.solvers.hinge_alm import HingeALM
 from straightedge.solvers.hinge_path import HingePath
 from straightedge.solvers.interior_point import InteriorPoint
@@ -21,6 +22,7 @@ SOLVERS: dict[str, Any] = {
     "dual_ascent": DualAscent,
     "hinge_path": HingePath,
     "interior_point": InteriorPoint,
+    "semismooth_newton": SemismoothNewton,
 }
 LEAST_ENTRIES = 10_000_000  # of X: below, loading the compiled loop takes longer than the fit
 
@@ -32,8 +34,9 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
 
     Args:
         name: "auto" (for smooth losses Newton where a step takes little work, else L-BFGS; for the hinges the
-            interior point where the problem is small, dual ascent where ρ is, else the augmented Lagrangian; both
-            along a path that needs both) or a name.
+            semismooth Newton method where the rows can be gathered, else the interior point where a weighted
+            penalty's problem is small, dual ascent where ρ is small, else the augmented Lagrangian on blocks of
+            rows; both along a path that needs both) or a name.
         objective: What it will solve.
         seed: For solvers that draw samples.
 
@@ -60,6 +63,8 @@ def _fastest(objective: Objective) -> str:
     """Return the solver for an objective; dual ascent pays where rows are many and hardly disturb one another."""
     if objective.loss.smooth:
         return "newton" if suits_newton(objective) else "lbfgs"
+    if SemismoothNewton.supports(objective) is None:
+        return "semismooth_newton"
     if InteriorPoint.supports(objective) is None:
         return "interior_point"
     entries = objective.rows.n_samples * objective.rows.n_features

@@ -22,6 +22,7 @@ from straightedge.rows import STOP_REQUESTED, torch_threads
 
 SMALL_PROBLEM = 200_000  # entries of W
 NOISE = 1e-15  # relative changes of P below this are rounding
+ROUNDING = 1e-11  # relative gaps below this can be what float64's sums of a pass are off by
 FINEST_DIFFERENCE = 1e-12  # relative gaps below this are lost in the difference P − D
 TraceRow = dict[str, Any]
 Callback = Callable[[TraceRow], None]
@@ -53,9 +54,16 @@ class Status(Enum):
             Status.MAX_SECONDS: "stopped at the time limit; larger reg or more seconds",
             Status.INTERRUPTED: "interrupted; this is the best W so far",
             Status.EPOCHS: "sgd has run its epochs; solver='auto' goes to the optimum",
-            Status.STALLED: "no further progress in float64; the problem is at the limit of rounding",
+            Status.STALLED: _stalled(gap, n_passes),
         }
         return f"{more}; {reasons[self]}"
+
+
+def _stalled(gap: float, n_passes: float) -> str:
+    """Say that progress stopped; rounding is named where the gap is as small as roundings are."""
+    if gap <= ROUNDING:
+        return "float64 carries no more digits of this gap; ask for a larger tol"
+    return f"progress stopped after {n_passes:.0f} passes, at this gap; larger reg, or another solver"
 
 
 @dataclass
@@ -292,9 +300,8 @@ class Loop:
         self.best_gap[improved] = own_gap[better]
         self.best_dual[active] = torch.fmax(self.best_dual[active], progress.dual)  # a NaN proves nothing
         spent = torch.as_tensor(progress.n_passes).expand(len(active))
-        gap = self.gap
-        self._record(active if self.iteration == 1 else active[spent > 0], gap)
-        self._leave(progress.exhausted, gap)
+        self._record(active if self.iteration == 1 else active[spent > 0])
+        self._leave(progress.exhausted)
 
     @property
     def gap(self) -> Tensor:
@@ -304,7 +311,8 @@ class Loop:
         fine = torch.where(difference > FINEST_DIFFERENCE, torch.minimum(difference, own), own)
         return torch.where(own.isfinite(), fine, difference)
 
-    def _record(self, active: Tensor, gap: Tensor) -> None:
+    def _record(self, active: Tensor) -> None:
+        gap = self.gap
         for k in active.tolist():
             row: TraceRow = {
                 "iteration": self.iteration,
@@ -320,13 +328,13 @@ class Loop:
             for callback in self.callbacks:
                 callback(row)
 
-    def _leave(self, exhausted: Tensor, gap: Tensor) -> None:
+    def _leave(self, exhausted: Tensor) -> None:
         """Let configurations go that look done, and settle them when none is left (at once, if they must)."""
         active, limits = self.active, self.limits
-        claimed = gap[active] <= self.tol[active]
+        claimed = self.gap[active] <= self.tol[active]
         late = self.n_passes[active] >= limits.max_passes
         out_of_time = torch.full_like(late, self._out_of_time())
-        leaving = (claimed | exhausted).logical_or_(late).logical_or_(out_of_time)
+        leaving = claimed | exhausted | late | out_of_time
         if bool(leaving.any()):
             for position in leaving.nonzero().flatten().tolist():
                 if out_of_time[position]:
@@ -465,7 +473,7 @@ class Loop:
             own = state_under("solver.", state)
             progress = self.solver.restore(part, own, self.tol[self.active])
             try:  # a Ctrl-C in the midst of a proof left configurations that have only that before them
-                self._leave(progress.exhausted, self.gap)
+                self._leave(progress.exhausted)
             except KeyboardInterrupt:
                 self.interrupted = True
         elif bool(self.waiting.any()):

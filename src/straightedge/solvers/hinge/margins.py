@@ -1,0 +1,291 @@
+"""The three hinges on plain arrays: margins, projection on B, and the derivative of that projection.
+
+A hinge is ℓ = max over b in B of ⟨b, z⟩ with margins z = 1 + J s affine in a row's scores s. Here are the maps
+that a second-order method needs of one: J and its adjoint, the projection on B, and, at a projected point, unit
+steps that span the directions in which b can move.
+
+| class | margins of a row | B |
+|---|---|---|
+| `PairMargins` | z_j = 1 + s_j − s_y, one for each wrong class | [0, 1]^C |
+| `SharedMargins` | the same | b ≥ 0, Σ b ≤ 1 |
+| `SignedMargins` | z = 1 − t s, one score and a sign t = ±1 | [0, 1] |
+
+The last one is a problem of two classes: of Weston–Watkins and Crammer–Singer only the difference of the two
+columns of W matters, and one-versus-rest is C such problems.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+ON_THE_FACE = 1e-9  # Σ b within this of 1 counts as 1: the rounding of a projection, with room
+
+
+class Margins(Protocol):
+    """What a hinge is to the solver; S (n, M) are scores, z and b (n, m) margins and dual variables.
+
+    Attributes:
+        n_columns: M, the columns of W.
+        n_margins: m, the margins of a row; that of the right class is 0 where it has none.
+        kind: Which row update of `row_updates` belongs to it.
+    """
+
+    n_columns: int
+    n_margins: int
+    kind: int
+
+    def margins(self, S: Array) -> Array:
+        """Return z (n, m)."""
+        ...
+
+    def change(self, S: Array) -> Array:
+        """Return J S (n, m): the change of the margins for a change of scores."""
+        ...
+
+    def started(self, change: Array) -> Array:
+        """Return z (n, m) from J S: the constant part is added in place."""
+        ...
+
+    def adjoint(self, b: Array) -> Array:
+        """Return Jᵀ b (n, M): the gradient in the scores."""
+        ...
+
+    def from_adjoint(self, A: Array) -> Array:
+        """Return the b (n, m) of which A is the adjoint."""
+        ...
+
+    def value(self, z: Array) -> Array:
+        """Return ℓ (n,)."""
+        ...
+
+    def subgradient(self, z: Array) -> Array:
+        """Return the b in B that attains the maximum."""
+        ...
+
+    def project(self, v: Array) -> Array:
+        """Return the point of B next to v (n, m)."""
+        ...
+
+    def directions(self, b: Array) -> tuple[Indices, Array]:
+        """Return rows (p,) and Jᵀq (p, M) of orthonormal q that span the steps of b which B leaves free."""
+        ...
+
+    def moved_square(self, b: Array, z: Array) -> Array:
+        """Return (n,) ‖T z‖² with T the derivative of the projection at a point projected to b."""
+        ...
+
+
+class PairMargins:
+    """Weston–Watkins: one margin, and one dual variable in [0, 1], for each wrong class.
+
+    Args:
+        y: (n,) labels in [0, n_classes).
+        n_classes: C.
+    """
+
+    kind = 0
+
+    def __init__(self, y: Indices, n_classes: int) -> None:
+        self.y, self.n_columns, self.n_margins = y, n_classes, n_classes
+        self.rows = np.arange(len(y))
+
+    def margins(self, S: Array) -> Array:
+        """See `Margins.margins`."""
+        return self.started(self.change(S))
+
+    def started(self, change: Array) -> Array:
+        """See `Margins.started`."""
+        change += 1.0
+        change[self.rows, self.y] = 0.0
+        return change
+
+    def change(self, S: Array) -> Array:
+        """See `Margins.change`."""
+        difference: Array = S - S[self.rows, self.y][:, None]
+        return difference
+
+    def adjoint(self, b: Array) -> Array:
+        """See `Margins.adjoint`."""
+        A = b.copy()
+        A[self.rows, self.y] = -b.sum(axis=1)
+        return A
+
+    def from_adjoint(self, A: Array) -> Array:
+        """See `Margins.from_adjoint`."""
+        b = A.copy()
+        b[self.rows, self.y] = 0.0
+        return b
+
+    def value(self, z: Array) -> Array:
+        """See `Margins.value`."""
+        total: Array = np.maximum(z, 0.0).sum(axis=1)
+        return total
+
+    def subgradient(self, z: Array) -> Array:
+        """See `Margins.subgradient`."""
+        return (z > 0).astype(np.float64)
+
+    def project(self, v: Array) -> Array:
+        """See `Margins.project`. The entry of the right class is 0 before, and stays so."""
+        return np.clip(v, 0.0, 1.0)
+
+    def directions(self, b: Array) -> tuple[Indices, Array]:
+        """See `Margins.directions`: one unit step for each b strictly between its bounds."""
+        rows, classes = np.nonzero((b > 0) & (b < 1))
+        return rows, self._steps(rows, classes)
+
+    def _steps(self, rows: Indices, classes: Indices) -> Array:
+        """Return Jᵀe = e_class − e_label (p, C)."""
+        E = np.zeros((len(rows), self.n_columns))
+        place = np.arange(len(rows))
+        E[place, classes] = 1.0
+        E[place, self.y[rows]] -= 1.0
+        return E
+
+    def moved_square(self, b: Array, z: Array) -> Array:
+        """See `Margins.moved_square`."""
+        free = (b > 0) & (b < 1)
+        total: Array = np.where(free, z * z, 0.0).sum(axis=1)
+        return total
+
+
+class SharedMargins(PairMargins):
+    """Crammer–Singer: the largest margin counts, so a row's dual variables share one unit."""
+
+    kind = 1
+
+    def value(self, z: Array) -> Array:
+        """See `Margins.value`. The entry of the right class is 0, so the maximum is never below."""
+        largest: Array = z.max(axis=1)
+        return largest
+
+    def subgradient(self, z: Array) -> Array:
+        """See `Margins.subgradient`."""
+        b = np.zeros_like(z)
+        largest = z.argmax(axis=1)
+        b[self.rows, largest] = z[self.rows, largest] > 0
+        return b
+
+    def project(self, v: Array) -> Array:
+        """See `Margins.project`: clip, and where more than one unit remains, lower all by one threshold."""
+        b = np.maximum(v, 0.0)
+        b[self.rows, self.y] = 0.0
+        over = np.flatnonzero(b.sum(axis=1) > 1.0)
+        if len(over):
+            part = v[over]
+            part[np.arange(len(over)), self.y[over]] = -np.inf
+            b[over] = np.maximum(part - _thresholds(part)[:, None], 0.0)
+        return b
+
+    def directions(self, b: Array) -> tuple[Indices, Array]:
+        """See `Margins.directions`: k positive entries have k free steps, or k − 1 of sum 0 where Σ b is 1."""
+        positive, full = b > 0, self._full(b)
+        rows, classes = np.nonzero(positive & ~full[:, None])
+        steps = [self._steps(rows, classes)]
+        owners = [rows]
+        counts = positive.sum(axis=1)
+        for count in np.unique(counts[full & (counts > 1)]):
+            some = np.flatnonzero(full & (counts == count))
+            own = np.nonzero(positive[some])[1].reshape(len(some), count)
+            owners.append(np.repeat(some, count - 1))
+            steps.append(self._sum_free_steps(own))
+        return np.concatenate(owners), np.concatenate(steps)
+
+    def _sum_free_steps(self, classes: Indices) -> Array:
+        """Return an orthonormal basis of the steps of sum 0 for rows with these positive classes (r, k).
+
+        Jᵀq = q there: what such a step takes from one wrong class it gives to others.
+        """
+        rows, count = classes.shape
+        E = np.zeros((rows, count - 1, self.n_columns))
+        for k in range(1, count):  # Helmert's basis: (1, …, 1, −k)/√(k(k + 1))
+            for j in range(k):
+                E[np.arange(rows), k - 1, classes[:, j]] = 1.0 / np.sqrt(k * (k + 1))
+            E[np.arange(rows), k - 1, classes[:, k]] = -k / np.sqrt(k * (k + 1))
+        return E.reshape(-1, self.n_columns)
+
+    def _full(self, b: Array) -> NDArray[np.bool_]:
+        full: NDArray[np.bool_] = b.sum(axis=1) >= 1.0 - ON_THE_FACE
+        return full
+
+    def moved_square(self, b: Array, z: Array) -> Array:
+        """See `Margins.moved_square`."""
+        positive = b > 0
+        own = np.where(positive, z, 0.0)
+        mean = np.where(self._full(b), own.sum(axis=1) / np.maximum(positive.sum(axis=1), 1), 0.0)
+        total: Array = np.where(positive, (z - mean[:, None]) ** 2, 0.0).sum(axis=1)
+        return total
+
+
+class SignedMargins:
+    """Two classes, one column: z = 1 − t s.
+
+    Args:
+        t: (n,) +1 for rows of the class whose scores are to be positive, −1 for the others.
+    """
+
+    kind = 2
+    n_columns = 1
+    n_margins = 1
+
+    def __init__(self, t: Array) -> None:
+        self.t = t[:, None]
+
+    def margins(self, S: Array) -> Array:
+        """See `Margins.margins`."""
+        return self.started(self.change(S))
+
+    def started(self, change: Array) -> Array:
+        """See `Margins.started`."""
+        change += 1.0
+        return change
+
+    def change(self, S: Array) -> Array:
+        """See `Margins.change`."""
+        return -self.t * S
+
+    def adjoint(self, b: Array) -> Array:
+        """See `Margins.adjoint`."""
+        return -self.t * b
+
+    def from_adjoint(self, A: Array) -> Array:
+        """See `Margins.from_adjoint`."""
+        return -self.t * A
+
+    def value(self, z: Array) -> Array:
+        """See `Margins.value`."""
+        own: Array = np.maximum(z[:, 0], 0.0)
+        return own
+
+    def subgradient(self, z: Array) -> Array:
+        """See `Margins.subgradient`."""
+        return (z > 0).astype(np.float64)
+
+    def project(self, v: Array) -> Array:
+        """See `Margins.project`."""
+        return np.clip(v, 0.0, 1.0)
+
+    def directions(self, b: Array) -> tuple[Indices, Array]:
+        """See `Margins.directions`."""
+        rows = np.flatnonzero((b[:, 0] > 0) & (b[:, 0] < 1))
+        return rows, -self.t[rows]
+
+    def moved_square(self, b: Array, z: Array) -> Array:
+        """See `Margins.moved_square`."""
+        own: Array = np.where((b > 0) & (b < 1), z * z, 0.0)[:, 0]
+        return own
+
+
+def _thresholds(v: Array) -> Array:
+    """Return τ (n,) with Σ_j max(v_j − τ, 0) = 1 in each row; entries of −∞ are left out."""
+    ordered = -np.sort(-v, axis=1)
+    finite = np.where(np.isfinite(ordered), ordered, 0.0)
+    candidates = (np.cumsum(finite, axis=1) - 1.0) / np.arange(1, v.shape[1] + 1)
+    count = ((ordered > candidates) & np.isfinite(ordered)).sum(axis=1)
+    threshold: Array = candidates[np.arange(len(v)), count - 1]
+    return threshold

@@ -1,0 +1,272 @@
+"""The Newton step of the augmented Lagrangian: one linear system, in the smallest of three forms.
+
+The smoothed objective has the generalised Hessian H = 2 reg I + Σ_p (w_p/μ) g_p g_pᵀ with g_p = e_p ⊗ x̂_p, over
+the p directions in which dual variables can move (`Margins.directions`). The step solves H dW = −2 reg R, where
+R = W − W(b), and moves a free bias by dβ. With c_p the change of w_p b_p, by the Woodbury identity
+
+    (G/(2 reg) + diag(μ/w)) c − E dβ = −⟨g, R⟩,   Eᵀc = −ρ,   dW = −R − Σ c_p g_p/(2 reg),
+
+G the inner products of the g, E (p, M) the rows e_p and ρ the column sums that a free bias must bring to 0. It
+costs p³/3; the system in W itself costs (M d)³/3; conjugate gradients serve where both are large. Both factored
+systems are scaled to unit diagonal first: columns and weights of six decades leave them well conditioned then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from straightedge.solvers.hinge.margins import Array, Indices
+from straightedge.solvers.hinge.problem import HingeProblem
+from straightedge.solvers.hinge.spaces import FeatureSpace, Point
+
+FIRST_JITTER = 1e-14  # of a unit diagonal, added where rounding leaves it not positive definite
+BIAS_RIDGE = 1e-9  # curvature of a free bias, of Σ w/μ: without free directions it has none
+CG_COST = 600  # products with H that a solution by conjugate gradients is reckoned at
+CG_STEPS = 400
+CG_RESIDUAL = 1e-3  # of the right side, in the norm of the preconditioner
+LARGEST_SYSTEM = 9000  # unknowns of a factored system: 650 MB
+
+
+def newton_step(
+    problem: HingeProblem, b: Array, mu: float, residual: Point, sums: Array
+) -> tuple[Point, Array]:
+    """Return the Newton step dW and the step dβ (M,) of a free bias.
+
+    Args:
+        problem: The problem.
+        b: (n, m) dual variables at the present point.
+        mu: The smoothing, > 0.
+        residual: R = W − W(b).
+        sums: (M,) ρ; used for a free bias alone.
+    """
+    rows, E = problem.margins.directions(b)
+    if not len(rows) and problem.repair is None:
+        return problem.space.combined(np.zeros_like(residual.scores)).plus(residual, -1.0), np.zeros_like(
+            sums
+        )
+    choose = {"woodbury": _by_directions, "direct": _in_features, "cg": _by_conjugate_gradients}
+    form = choose[cheapest_form(problem, len(rows))]
+    return form(problem, rows, E, mu, residual, sums)
+
+
+def step_cost(problem: HingeProblem, n_directions: int) -> float:
+    """Return the operations of a Newton step with this many free directions, by its cheapest form."""
+    return min(_costs(problem, n_directions).values())
+
+
+def cheapest_form(problem: HingeProblem, n_directions: int) -> str:
+    """Return "woodbury", "direct" or "cg": the form of the least operations."""
+    costs = _costs(problem, n_directions)
+    return min(costs, key=lambda form: costs[form])
+
+
+def _costs(problem: HingeProblem, p: int) -> dict[str, float]:
+    n, M, d = len(problem.weights), problem.margins.n_columns, problem.space.dimension
+    space = problem.space
+    featured = isinstance(space, FeatureSpace)
+    gram = float(min(p, n)) ** 2 * d if isinstance(space, FeatureSpace) and not space.keeps_products else 0.0
+    costs = {"woodbury": gram + float(p) ** 2 * (8 + M) + float(p) ** 3 / 3 if p < LARGEST_SYSTEM else np.inf}
+    costs["cg"] = CG_COST * 4.0 * n * M * d + (2.0 * p * d * d if featured else 0.0)
+    if featured and M * d < LARGEST_SYSTEM:
+        costs["direct"] = 2.0 * p * d * d + (float(M) * d) ** 3 / 3
+    return costs
+
+
+def _by_directions(
+    problem: HingeProblem, rows: Indices, E: Array, mu: float, residual: Point, sums: Array
+) -> tuple[Point, Array]:
+    """Solve for c, the Woodbury form."""
+    space, reg = problem.space, problem.reg
+    system = (E @ E.T) * space.gram(rows) / (2 * reg)
+    system.flat[:: len(rows) + 1] += mu / problem.weights[rows]
+    right = -np.einsum("pj,pj->p", E, residual.scores[rows])
+    solve = _scaled_solver(system)
+    if problem.repair is None:
+        c, shift = solve(right), np.zeros_like(sums)
+    else:
+        c, shift = _with_bias(problem, solve, E, right, sums, mu)
+    A = np.zeros_like(residual.scores)
+    np.add.at(A, rows, E * c[:, None])
+    return space.combined(A / (-2 * reg)).plus(residual, -1.0), shift
+
+
+def _with_bias(
+    problem: HingeProblem, solve: Callable[[Array], Array], E: Array, right: Array, sums: Array, mu: float
+) -> tuple[Array, Array]:
+    """Eliminate c from the bordered system: EᵀB⁻¹E dβ = −ρ − EᵀB⁻¹·right, B the system of c alone."""
+    images, first = solve(E), solve(right)
+    schur = E.T @ images
+    ridge = BIAS_RIDGE * max(float(schur.trace()), 1.0 / mu)
+    shift = np.asarray(
+        np.linalg.solve(schur + ridge * np.eye(len(sums)), -sums - E.T @ first), dtype=np.float64
+    )
+    return first + images @ shift, shift
+
+
+def _in_features(
+    problem: HingeProblem, rows: Indices, E: Array, mu: float, residual: Point, sums: Array
+) -> tuple[Point, Array]:
+    """Factor H itself, blocks of columns j, l of W at a time."""
+    assert isinstance(problem.space, FeatureSpace)
+    free = problem.repair is not None
+    X, M = _with_constant(problem.space.X, free), len(sums)
+    width = X.shape[1]
+    H = np.zeros((M, width, M, width))
+    for j in range(M):
+        for k in range(j, M):
+            block = _block(X, rows, E[:, j] * E[:, k] * (problem.weights[rows] / mu))
+            H[j, :, k] = block
+            H[k, :, j] = block.T
+    flat = H.reshape(M * width, M * width)
+    flat.flat[:: M * width + 1] += _ridge(problem, M, width, mu)
+    right = -_gradient(problem, residual, sums)
+    step = _scaled_solver(flat)(right.ravel()).reshape(M, width)
+    return _split(problem, step)
+
+
+def _with_constant(X: Array, free: bool) -> Array:
+    return np.hstack([X, np.ones((len(X), 1))]) if free else X
+
+
+def _block(X: Array, rows: Indices, curvature: Array) -> Array:
+    """Return Σ_p curvature_p x̂ x̂ᵀ over the rows of the directions, of either sign."""
+    per_row = np.bincount(rows, curvature, minlength=len(X))
+    used = np.flatnonzero(per_row)
+    block: Array = (X[used] * per_row[used, None]).T @ X[used]
+    return block
+
+
+def _ridge(problem: HingeProblem, M: int, width: int, mu: float) -> Array:
+    """Return what the penalty adds to H's diagonal; a free bias gets next to nothing."""
+    ridge = np.full((M, width), 2 * problem.reg)
+    if problem.repair is not None:
+        ridge[:, -1] = BIAS_RIDGE / mu
+    return ridge.ravel()
+
+
+def _gradient(problem: HingeProblem, residual: Point, sums: Array) -> Array:
+    """Return the gradient (M, width) of the smoothed objective, a free bias last."""
+    gradient = 2 * problem.reg * residual.coordinates
+    return gradient if problem.repair is None else np.hstack([gradient, sums[:, None]])
+
+
+def _split(problem: HingeProblem, step: Array) -> tuple[Point, Array]:
+    """Return dW and dβ of a step (M, width)."""
+    if problem.repair is None:
+        return problem.space.at(step), np.zeros(len(step))
+    return problem.space.at(np.ascontiguousarray(step[:, :-1])), np.ascontiguousarray(step[:, -1])
+
+
+def _scaled_solver(system: Array) -> Callable[[Array], Array]:
+    """Return a function that solves with a symmetric positive definite system, which is overwritten."""
+    scale = 1.0 / np.sqrt(np.maximum(system.diagonal(), 1e-300))
+    system *= scale
+    system *= scale[:, None]
+    jitter, factor = 0.0, None
+    while factor is None:
+        try:
+            factor = cho_factor(system, lower=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            jitter = max(FIRST_JITTER, 30 * jitter)
+            system.flat[:: len(system) + 1] += jitter
+
+    def solve(right: Array) -> Array:
+        scaled = right * (scale if right.ndim == 1 else scale[:, None])
+        found: Array = cho_solve(factor, scaled, check_finite=False)
+        return found * (scale if right.ndim == 1 else scale[:, None])
+
+    return solve
+
+
+def _by_conjugate_gradients(
+    problem: HingeProblem, rows: Indices, E: Array, mu: float, residual: Point, sums: Array
+) -> tuple[Point, Array]:
+    """Solve for c by conjugate gradients on the system of unit diagonal, or for dW where features are at hand."""
+    if isinstance(problem.space, FeatureSpace):
+        return _features_by_cg(problem, rows, E, mu, residual, sums)
+    n, M = residual.scores.shape
+    own = mu / problem.weights[rows]
+
+    def product(c: Array) -> Array:
+        A = np.zeros((n, M))
+        np.add.at(A, rows, E * c[:, None])
+        image = problem.space.combined(A).scores[rows]
+        image_change: Array = own * c + np.einsum("pj,pj->p", E, image) / (2 * problem.reg)
+        return image_change
+
+    diagonal = own + (E * E).sum(axis=1) * problem.space.norms[rows] / (2 * problem.reg)
+
+    def solve(right: Array) -> Array:
+        if right.ndim == 2:
+            return np.stack([solve(column) for column in right.T], axis=1)
+        return conjugate_gradients(product, lambda r: r / diagonal, right)
+
+    right = -np.einsum("pj,pj->p", E, residual.scores[rows])
+    shift = np.zeros_like(sums)
+    if problem.repair is None:
+        c = solve(right)
+    else:
+        c, shift = _with_bias(problem, solve, E, right, sums, mu)
+    A = np.zeros((n, M))
+    np.add.at(A, rows, E * c[:, None])
+    return problem.space.combined(A / (-2 * problem.reg)).plus(residual, -1.0), shift
+
+
+def _features_by_cg(
+    problem: HingeProblem, rows: Indices, E: Array, mu: float, residual: Point, sums: Array
+) -> tuple[Point, Array]:
+    """Solve H dW = −gradient; the preconditioner has one factored block for each column of W."""
+    assert isinstance(problem.space, FeatureSpace)
+    X, M = _with_constant(problem.space.X, problem.repair is not None), len(sums)
+    width = X.shape[1]
+    own = problem.weights[rows] / mu
+    ridge = _ridge(problem, M, width, mu).reshape(M, width)
+
+    def product(flat: Array) -> Array:
+        step = flat.reshape(M, width)
+        along = np.einsum("pj,pj->p", E, (X @ step.T)[rows]) * own
+        A = np.zeros((len(X), M))
+        np.add.at(A, rows, E * along[:, None])
+        image: Array = (A.T @ X + ridge * step).ravel()
+        return image
+
+    solvers = []
+    for j in range(M):
+        block = _block(X, rows, E[:, j] ** 2 * own)
+        block.flat[:: width + 1] += ridge[j]
+        solvers.append(_scaled_solver(block))
+
+    def precondition(flat: Array) -> Array:
+        parts = zip(solvers, flat.reshape(M, width), strict=True)
+        return np.concatenate([solve(part) for solve, part in parts])
+
+    right = -_gradient(problem, residual, sums).ravel()
+    step = conjugate_gradients(product, precondition, right).reshape(M, width)
+    return _split(problem, step)
+
+
+def conjugate_gradients(
+    product: Callable[[Array], Array], precondition: Callable[[Array], Array], right: Array
+) -> Array:
+    """Return an approximate solution of a symmetric positive definite system, to `CG_RESIDUAL`.
+
+    Every iterate from 0 is a descent direction, however early the method stops.
+    """
+    solution, rest = np.zeros_like(right), right.copy()
+    image = precondition(rest)
+    direction, norm = image.copy(), float(rest @ image)
+    stop = CG_RESIDUAL**2 * norm
+    for _ in range(CG_STEPS):
+        if norm <= stop:
+            break
+        moved = product(direction)
+        length = norm / max(float(direction @ moved), 1e-300)
+        solution += length * direction
+        rest -= length * moved
+        image = precondition(rest)
+        former, norm = norm, float(rest @ image)
+        direction = image + (norm / former) * direction
+    return solution

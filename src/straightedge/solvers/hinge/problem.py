@@ -1,0 +1,152 @@
+"""One hinge problem on plain float64 arrays, and the two bounds of a point and its dual variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from straightedge.solvers.hinge.margins import Array, Margins
+from straightedge.solvers.hinge.spaces import Point, Space
+
+Repair = Callable[[Array], tuple[float, Array, float]]
+"""From column sums Σ w a (M,) to (θ, rows (n, M), conjugate): (1 − θ) A + θ rows has column sums of 0."""
+LONGEST_STRETCH = 1e6
+STRETCH_STEPS = 20  # of a bisection: to 1e-6 of its bracket
+
+
+@dataclass(frozen=True)
+class HingeProblem:
+    """min Σ_i w_i ℓ(z_i) + reg ‖W‖², z the margins of the scores X̂Wᵀ + bias.
+
+    Attributes:
+        margins: The hinge.
+        space: The rows, all of positive weight.
+        weights: (n,) w > 0; they sum to 1.
+        reg: > 0.
+        repair: For a free bias: see `Repair`. None where no bias is free.
+    """
+
+    margins: Margins
+    space: Space
+    weights: Array
+    reg: float
+    repair: Repair | None = None
+
+    @property
+    def self_response(self) -> float:
+        """The mean over rows of w_i ‖x̂_i‖²/(2 reg): what a unit of a row's b does to its own margin."""
+        return float((self.weights**2 * self.space.norms).sum()) / (2 * self.reg)
+
+    def from_dual(self, b: Array) -> Point:
+        """Return W(b) = −Σ w_i (Jᵀb_i) x̂_iᵀ/(2 reg), the W that goes with dual variables b (n, m)."""
+        return self.space.combined(self._weighted(b) / (-2 * self.reg))
+
+    def _weighted(self, b: Array) -> Array:
+        return self.margins.adjoint(b) * self.weights[:, None]
+
+    def column_sums(self, b: Array) -> Array:
+        """Return Σ_i w_i Jᵀb_i (M,): 0 at the optimum of a free bias."""
+        sums: Array = self._weighted(b).sum(axis=0)
+        return sums
+
+    def primal(self, point: Point, bias: Array) -> float:
+        """Return P at a point and a free bias (M,)."""
+        values = self.margins.value(self.margins.margins(point.scores + bias))
+        return float(self.weights @ values) + self.reg * self.space.inner(point, point)
+
+    def stretched(self, point: Point, bias: Array) -> tuple[float, float]:
+        """Return (s, P) of the best multiple sW and s·bias, by bisection of the slope: it rises with s.
+
+        On the way to a separating W of small reg most of P is the loss of a W that is too short.
+        """
+        change = self.margins.change(point.scores + bias)
+        square = self.space.inner(point, point)
+        low, high = 0.0, 1.0
+        while self._slope(change, square, high) < 0 and high < LONGEST_STRETCH:
+            low, high = high, 4 * high
+        for _ in range(STRETCH_STEPS):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if self._slope(change, square, middle) < 0 else (low, middle)
+        return high, self._along(change, square, high)
+
+    def _slope(self, change: Array, square: float, s: float) -> float:
+        b = self.margins.subgradient(self.margins.started(s * change))
+        return float(self.weights @ (b * change).sum(axis=1)) + 2 * self.reg * s * square
+
+    def _along(self, change: Array, square: float, s: float) -> float:
+        values = self.margins.value(self.margins.started(s * change))
+        return float(self.weights @ values) + self.reg * s * s * square
+
+    def dual(self, b: Array, point: Point) -> float:
+        """Return a lower bound on min P from dual variables b and their ``point`` = W(b): that of `feasible`."""
+        return self._mixture(b, point)[2]
+
+    def feasible(self, b: Array) -> Array:
+        """Return the dual variables of the bound that `dual` gives: mixed with a reference, and scaled."""
+        share, scale, _ = self._mixture(b, self.from_dual(b))
+        if share:
+            assert self.repair is not None
+            rows = self.repair(self.column_sums(b))[1]
+            b = (1 - share) * b + share * self.margins.from_adjoint(rows)
+        return scale * b
+
+    def _mixture(self, b: Array, point: Point) -> tuple[float, float, float]:
+        """Return the share θ of the reference, the scale t and the bound of t((1 − θ) b + θ reference).
+
+        tb, t in [0, 1], is a dual point too, and the best t has a closed form.
+        """
+        share, total = 0.0, float(self.weights @ b.sum(axis=1))
+        if self.repair is not None:
+            A = self.margins.adjoint(b)
+            share, rows, conjugate = self.repair(self.weights @ A)
+            total = (1 - share) * total + share * conjugate
+            mixed = ((1 - share) * A + share * rows) * self.weights[:, None]
+            point = self.space.combined(mixed / (-2 * self.reg))
+        penalty = self.reg * self.space.inner(point, point)
+        t = min(1.0, max(0.0, total / max(2 * penalty, 1e-300)))
+        return share, t, t * total - t * t * penalty
+
+
+@dataclass
+class Bounds:
+    """The best bounds so far, and what they belong to.
+
+    Attributes:
+        primal: P of ``coordinates`` and ``bias``.
+        dual: The lower bound of ``b``.
+        coordinates: (M, ·) of the best point.
+        bias: (M,) its free bias, 0 where there is none.
+        b: (n, m) the best dual variables.
+    """
+
+    primal: float
+    dual: float
+    coordinates: Array
+    bias: Array
+    b: Array
+
+    @property
+    def gap(self) -> float:
+        """Relative gap."""
+        return (self.primal - self.dual) / max(self.primal, 1e-300)
+
+    def offer_primal(self, value: float, point: Point, bias: Array) -> None:
+        """Keep a point if it is better."""
+        if value < self.primal:
+            self.primal, self.coordinates, self.bias = value, point.coordinates, bias
+
+    def offer_dual(self, value: float, b: Array) -> None:
+        """Keep dual variables if they are better."""
+        if value > self.dual:
+            self.dual, self.b = value, b
+
+    @classmethod
+    def at_zero(cls, problem: HingeProblem) -> Bounds:
+        """Return the bounds at W = 0 and b = 0."""
+        columns = problem.margins.n_columns
+        zero = np.zeros((columns, problem.space.dimension))
+        b = np.zeros((len(problem.weights), problem.margins.n_margins))
+        z = problem.margins.margins(np.zeros((len(b), columns)))
+        return cls(float(problem.weights @ problem.margins.value(z)), 0.0, zero, np.zeros(columns), b)

@@ -1,0 +1,384 @@
+"""The solver of the hinges for problems of moderate size: rows are gathered once, and all work is done on them.
+
+Each configuration is one problem on plain arrays, or one for each class where classes do not touch one another
+(one-versus-rest); two classes are one column of W inside. What comes out is W on the features, and dual variables
+of all rows, with which `OneByOne.certify` proves the gap on the rows as they lie.
+
+References:
+    Those of `lagrangian` and of `row_updates`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from straightedge.losses import Loss, piecewise
+from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHingeLoss
+from straightedge.objective import Objective
+from straightedge.solvers.base import Progress, missing, state_under
+from straightedge.solvers.hinge.descent import Descent, best_weight
+from straightedge.solvers.hinge.margins import (
+    Array,
+    Indices,
+    Margins,
+    PairMargins,
+    SharedMargins,
+    SignedMargins,
+)
+from straightedge.solvers.hinge.problem import HingeProblem, Repair
+from straightedge.solvers.hinge.spaces import FeatureSpace, KernelSpace, Space
+from straightedge.solvers.hinge_products import gather, row_weights
+from straightedge.solvers.one_by_one import SAFE, Answer, OneByOne, OneHinge
+
+MOST_ENTRIES = 20_000_000  # of X̂, kept in float64: 160 MB
+SMALLEST_SIDE = 5000  # of X̂ at most: its inner products take 200 MB
+MOST_MARGINS = 2_000_000  # N·C: some ten arrays of that size are kept
+LOSSES = (HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss)  # of which `margins` has the maps
+REPORT = 0.5  # of the reported gap: W is mapped to the features again once the gap is below
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The rows that count in one configuration.
+
+    Attributes:
+        index: (n,) of all rows, those of positive weight.
+        X: (n, d) float64 mapped rows; a penalised bias is their last column.
+        y: (n,) labels.
+        weights: (n,) their weights; they sum to 1.
+        space: Of X.
+    """
+
+    index: Indices
+    X: Array
+    y: Indices
+    weights: Array
+    space: Space
+
+
+class SemismoothNewton(OneByOne):
+    """Dual ascent, then an augmented Lagrangian with semismooth Newton steps; in one process, for all hinges."""
+
+    name = "semismooth_newton"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: Array | None = None
+        self._gathered: tuple[int, Gathered] | None = None
+
+    @classmethod
+    def supports(cls, objective: Objective) -> str | None:
+        """See `Solver.supports`."""
+        n, width = objective.rows.n_samples, objective.rows.n_features + 1
+        loss, penalty = objective.loss, objective.penalty.penalty
+        fits = n * width <= MOST_ENTRIES and n * objective.n_classes <= MOST_MARGINS
+        return super().supports(objective) or missing(
+            (type(loss) in LOSSES, f"one of {_names()}, and this loss is {loss.name}"),
+            (penalty.rotation_invariant, f"one weight for all features, and {penalty.name} has many"),
+            (objective.communicator.size == 1, "one process"),
+            (fits, "fewer rows, features or classes: all rows are gathered in float64"),
+            (
+                min(n, width) <= SMALLEST_SIDE,
+                f"at most {SMALLEST_SIDE} rows or features, whichever are fewer",
+            ),
+            (bool(objective.penalty.bounds_below.all()), "reg > 0"),
+        )
+
+    def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
+        """See `Solver.start`. All work is float64's."""
+        return super().start(objective.in_dtype(torch.float64), W, tol)
+
+    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
+        """See `Solver.restore`."""
+        return super().restore(objective.in_dtype(torch.float64), state, tol)
+
+    def first_fit(self, part: Objective, W: Tensor, last: Answer | None) -> Subproblem:
+        """See `OneByOne.first_fit`. An answer is gone on from in its own fold alone."""
+        gathered = self._gather(part)
+        b = None
+        if last is not None and last.fold == int(part.fold[0]):
+            b = last.b
+        elif last is None and bool((W != 0).any()):
+            loss = piecewise(part.loss)
+            b = loss.subgradient(loss.margins(part.scores(W[None]), part.y))
+        return Subproblem(part, gathered, SAFE * self.tol, b)
+
+    def restored_fit(self, part: Objective, state: dict[str, Tensor]) -> Subproblem:
+        """See `OneByOne.restored_fit`."""
+        fit = Subproblem(part, self._gather(part), SAFE * self.tol, None)
+        fit.restore(state)
+        return fit
+
+    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Solver.certify`. The best W so far is taken, not the last one that was reported."""
+        if isinstance(self.fit, Subproblem):
+            self.fit.report()
+            self.W[self.current] = self.fit.best_weight
+        return super().certify(positions)
+
+    def _gather(self, part: Objective) -> Gathered:
+        """Return the rows of a configuration; those of the last fold are kept."""
+        fold = int(part.fold[0])
+        if self._gathered is None or self._gathered[0] != fold:
+            if self._rows is None:
+                self._rows = _mapped(part)
+            self._gathered = (fold, _positive_rows(part, self._rows))
+        return self._gathered[1]
+
+
+def _names() -> str:
+    return ", ".join(loss.name for loss in LOSSES)
+
+
+def _mapped(objective: Objective) -> Array:
+    """Return x̂ of all rows (N, D + 1) float64."""
+    n, width = objective.rows.n_samples, objective.rows.n_features + 1
+    index = torch.arange(n, device=objective.device)
+    out = torch.empty(n, width, dtype=torch.float64, device=objective.device)
+    return gather(objective, index, out).cpu().numpy()
+
+
+def _positive_rows(part: Objective, X: Array) -> Gathered:
+    """Return the rows of positive weight, in the space of the fewer coordinates."""
+    weights = row_weights(part).cpu().numpy()
+    index = np.flatnonzero(weights > 0)
+    own = X if len(index) == len(X) else X[index]
+    if part.bias == "free":
+        own = np.ascontiguousarray(own[:, :-1])
+    n, d = own.shape
+    space: Space = KernelSpace(own @ own.T) if n <= d else FeatureSpace(own)
+    return Gathered(index, own, part.y.cpu().numpy()[index], weights[index], space)
+
+
+class Subproblem(OneHinge):
+    """One configuration; see `one_by_one.DualFit`.
+
+    Args:
+        objective: The configuration, in float64.
+        gathered: Its rows.
+        tol: Relative gap to reach.
+        b: (N, 1, C) dual variables to start from, or None.
+    """
+
+    def __init__(self, objective: Objective, gathered: Gathered, tol: float, b: Tensor | None) -> None:
+        self.objective, self.gathered = objective, gathered
+        self.layout = layout_for(objective)
+        problems = self.layout.problems(gathered)
+        start = None if b is None else b[:, 0].cpu().numpy().astype(np.float64)[gathered.index]
+        starts = [None] * len(problems) if start is None else self.layout.parts(start, gathered.y)
+        self.descents = [Descent.begin(p, tol, own) for p, own in zip(problems, starts, strict=True)]
+        C, width = objective.shape[1:]
+        self.best_weight = torch.zeros(C, width, dtype=torch.float64, device=objective.device)
+        self.best_objective = self.primal
+        self.W = self.best_weight
+        self.reported_gap = float("inf")
+
+    @property
+    def primal(self) -> float:
+        """P of the best point, reported or not."""
+        return self.layout.copies * sum(descent.bounds.primal for descent in self.descents)
+
+    @property
+    def bound(self) -> float:
+        """The best lower bound so far."""
+        return self.layout.copies * sum(descent.bounds.dual for descent in self.descents)
+
+    @property
+    def b(self) -> Tensor:
+        """(N, 1, C) the dual variables of the best bound; 0 where a row has no weight."""
+        part, own = self.objective, self.gathered
+        b = np.zeros((part.rows.n_samples, part.n_classes))
+        b[own.index] = self.layout.joined([d.problem.feasible(d.bounds.b) for d in self.descents], own.y)
+        return torch.from_numpy(b)[:, None].to(part.device)
+
+    @property
+    def dual_point(self) -> Tensor:
+        """The same."""
+        return self.b
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no part can be brought further."""
+        stopped = [descent.exhausted for descent in self.descents]
+        done = [descent.is_done for descent in self.descents]
+        return any(stopped) and all(a or b for a, b in zip(stopped, done, strict=True))
+
+    def advance(self) -> float:
+        """Take a step of the first part that is not done; return the passes it took."""
+        left = [d for d in self.descents if not d.is_done and not d.exhausted]
+        if not left:
+            self.report()
+            return 0.0
+        passes = left[0].advance()
+        gap = (self.primal - self.bound) / max(self.primal, 1e-300)
+        ended = len(left) == 1 and (left[0].is_done or left[0].exhausted)
+        if ended or gap < REPORT * self.reported_gap:
+            self.report()
+        problem = left[0].problem
+        columns = problem.margins.n_columns / self.objective.n_classes
+        return passes * columns * problem.space.dimension / (self.objective.shape[2])
+
+    def report(self) -> None:
+        """Map the best point to the features: from now on it is what `best_weight` says."""
+        columns = [best_weight(descent, self.gathered.X) for descent in self.descents]
+        if self.objective.bias == "free":
+            pairs = zip(columns, self.descents, strict=True)
+            columns = [np.hstack([own, descent.bounds.bias[:, None]]) for own, descent in pairs]
+        W = self.layout.weight(np.concatenate(columns))
+        self.best_weight = torch.from_numpy(np.ascontiguousarray(W)).to(self.objective.device)
+        self.W = self.best_weight
+        self.best_objective = self.primal
+        self.reported_gap = self.gap
+
+    # ---------------------------------------------------------------- checkpoints
+
+    def state(self) -> dict[str, Tensor]:
+        """See `one_by_one.DualFit.state`."""
+        numbers = torch.tensor([self.best_objective, self.reported_gap], dtype=torch.float64)
+        state = {"best_weight": self.best_weight, "numbers": numbers}
+        for place, descent in enumerate(self.descents):
+            own = {f"part.{place}.{key}": value for key, value in descent.state().items()}
+            state |= {key: torch.from_numpy(np.array(value)) for key, value in own.items()}
+        return state
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up a `state`."""
+        self.W = self.best_weight = state["best_weight"].clone()
+        self.best_objective, self.reported_gap = state["numbers"].tolist()
+        for place, descent in enumerate(self.descents):
+            own = {key: value.numpy() for key, value in state_under(f"part.{place}.", state).items()}
+            self.descents[place] = Descent.restored(descent.problem, descent.tol, own)
+
+
+class Layout:
+    """How the W and b of a loss are laid out in problems: all classes in one.
+
+    Args:
+        objective: The configuration.
+
+    Attributes:
+        copies: How many times the bounds of the problems count.
+    """
+
+    copies = 1
+
+    def __init__(self, objective: Objective) -> None:
+        self.loss, self.n_classes = piecewise(objective.loss), objective.n_classes
+        self.reg, self.free = float(objective.reg[0]), objective.bias == "free"
+
+    def problems(self, rows: Gathered) -> list[HingeProblem]:
+        """Return the problems of the configuration."""
+        kind = SharedMargins if self.loss.sum_bounded else PairMargins
+        repair = repair_by(self.loss, rows.y, rows.weights, self.n_classes) if self.free else None
+        return [_problem(kind(rows.y, self.n_classes), rows, self.reg, repair)]
+
+    def parts(self, b: Array, y: Indices) -> list[Array]:
+        """Return the dual variables of each problem from those of all classes (n, C)."""
+        return [b]
+
+    def joined(self, parts: list[Array], y: Indices) -> Array:
+        """Return the dual variables of all classes (n, C) from those of each problem."""
+        return parts[0]
+
+    def weight(self, columns: Array) -> Array:
+        """Return W (C, D + 1) from the columns of all problems."""
+        return columns
+
+
+class TwoClassLayout(Layout):
+    """Two classes of a hinge of differences: one column w, W = (−w/2, w/2), half the reg."""
+
+    def problems(self, rows: Gathered) -> list[HingeProblem]:
+        """See `Layout.problems`."""
+        return [_signed_problem(rows, rows.y == 1, self.reg / 2, self.free)]
+
+    def parts(self, b: Array, y: Indices) -> list[Array]:
+        """See `Layout.parts`."""
+        return [b[np.arange(len(y)), 1 - y][:, None]]
+
+    def joined(self, parts: list[Array], y: Indices) -> Array:
+        """See `Layout.joined`."""
+        b = np.zeros((len(y), 2))
+        b[np.arange(len(y)), 1 - y] = parts[0][:, 0]
+        return b
+
+    def weight(self, columns: Array) -> Array:
+        """See `Layout.weight`."""
+        return np.concatenate([-columns / 2, columns / 2])
+
+
+class OneVsRestLayout(Layout):
+    """A problem for each class."""
+
+    def problems(self, rows: Gathered) -> list[HingeProblem]:
+        """See `Layout.problems`."""
+        return [_signed_problem(rows, rows.y == j, self.reg, self.free) for j in range(self.n_classes)]
+
+    def parts(self, b: Array, y: Indices) -> list[Array]:
+        """See `Layout.parts`."""
+        return [b[:, j : j + 1].copy() for j in range(self.n_classes)]
+
+    def joined(self, parts: list[Array], y: Indices) -> Array:
+        """See `Layout.joined`."""
+        return np.hstack(parts)
+
+
+class MirroredLayout(Layout):
+    """One-versus-rest of two classes: one problem, whose mirror image is the other."""
+
+    copies = 2
+
+    def problems(self, rows: Gathered) -> list[HingeProblem]:
+        """See `Layout.problems`."""
+        return [_signed_problem(rows, rows.y == 1, self.reg, self.free)]
+
+    def parts(self, b: Array, y: Indices) -> list[Array]:
+        """See `Layout.parts`."""
+        return [b[:, 1:].copy()]
+
+    def joined(self, parts: list[Array], y: Indices) -> Array:
+        """See `Layout.joined`."""
+        return np.hstack([parts[0], parts[0]])
+
+    def weight(self, columns: Array) -> Array:
+        """See `Layout.weight`."""
+        return np.concatenate([-columns, columns])
+
+
+def layout_for(objective: Objective) -> Layout:
+    """Return the layout for a loss and a number of classes."""
+    if piecewise(objective.loss).own_margin:
+        return MirroredLayout(objective) if objective.n_classes == 2 else OneVsRestLayout(objective)
+    return TwoClassLayout(objective) if objective.n_classes == 2 else Layout(objective)
+
+
+def _problem(margins: Margins, rows: Gathered, reg: float, repair: Repair | None) -> HingeProblem:
+    return HingeProblem(margins, rows.space, rows.weights, reg, repair)
+
+
+def _signed_problem(rows: Gathered, own: np.ndarray, reg: float, free: bool) -> HingeProblem:
+    """Return the problem of the rows of one class, ``own``, against the others."""
+    repair = None
+    if free:
+        two = repair_by(HingeLoss(), own.astype(np.int64), rows.weights, 2)
+
+        def repair(sums: Array) -> tuple[float, Array, float]:
+            share, flow, conjugate = two(np.concatenate([-sums, sums]))
+            return share, flow[:, 1:], conjugate
+
+    return _problem(SignedMargins(np.where(own, 1.0, -1.0)), rows, reg, repair)
+
+
+def repair_by(loss: Loss, y: Indices, weights: Array, n_classes: int) -> Repair:
+    """Return the `Repair` that a loss's `dual_reference` is."""
+    shares = torch.from_numpy(np.bincount(y, weights, minlength=n_classes))[None]
+
+    def repair(sums: Array) -> tuple[float, Array, float]:
+        reference = loss.dual_reference(torch.from_numpy(sums)[None], shares)
+        return float(reference.theta[0]), reference.rows[0].numpy()[y], float(reference.conjugate[0])
+
+    return repair

@@ -1,0 +1,137 @@
+"""Where W lives: in the features of the rows, or, where rows are fewer, in the span of the rows.
+
+Every point that the solver meets is W = Σ_i a_i x̂_iᵀ + (its start), so with fewer rows than features it is kept
+as the coefficients a, and everything the solver asks is answered by K = X̂X̂ᵀ: scores K a, inner products ⟨a, K a′⟩.
+This is the problem rotated into the span of its rows, without a factor of K, so that repeated rows do no harm. A
+free bias is no part of either space.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from straightedge.solvers.hinge.margins import Array, Indices
+
+MOST_KEPT = 5000  # rows whose products with one another are kept: 200 MB
+ROWS_KEPT = 4  # times the features: up to so many rows they are kept
+
+
+@dataclass(frozen=True)
+class Point:
+    """A W with its scores.
+
+    Attributes:
+        coordinates: (M, d) W itself, or (M, n) coefficients of the rows.
+        scores: (n, M) X̂ Wᵀ.
+    """
+
+    coordinates: Array
+    scores: Array
+
+    def plus(self, other: Point, length: float) -> Point:
+        """Return this point moved by ``length`` times another one."""
+        return Point(self.coordinates + length * other.coordinates, self.scores + length * other.scores)
+
+    def times(self, factor: float) -> Point:
+        """Return a multiple of this point."""
+        return Point(factor * self.coordinates, factor * self.scores)
+
+
+class Space(Protocol):
+    """What the solver asks of X̂.
+
+    Attributes:
+        norms: (n,) ‖x̂_i‖².
+        dimension: Length of a row of coordinates.
+    """
+
+    norms: Array
+    dimension: int
+
+    def combined(self, A: Array) -> Point:
+        """Return Σ_i a_i x̂_iᵀ for A (n, M)."""
+        ...
+
+    def at(self, coordinates: Array) -> Point:
+        """Return the point of these coordinates, its scores computed anew."""
+        ...
+
+    def inner(self, first: Point, second: Point) -> float:
+        """Return ⟨W, W′⟩."""
+        ...
+
+    def gram(self, rows: Indices) -> Array:
+        """Return the inner products (p, p) of some rows, which may repeat."""
+        ...
+
+
+class FeatureSpace:
+    """W in the features.
+
+    Args:
+        X: (n, d) float64 mapped rows, a penalised bias among the columns.
+    """
+
+    def __init__(self, X: Array) -> None:
+        self.X, self.dimension = X, X.shape[1]
+        self.products: Array | None = None
+        self.norms: Array = np.einsum("ij,ij->i", X, X)
+
+    @property
+    def keeps_products(self) -> bool:
+        """Whether the inner products of all rows are computed once and kept."""
+        return bool(len(self.X) <= min(MOST_KEPT, ROWS_KEPT * self.dimension))
+
+    def combined(self, A: Array) -> Point:
+        """See `Space.combined`."""
+        return self.at(A.T @ self.X)
+
+    def at(self, coordinates: Array) -> Point:
+        """See `Space.at`."""
+        return Point(coordinates, self.X @ coordinates.T)
+
+    def inner(self, first: Point, second: Point) -> float:
+        """See `Space.inner`."""
+        return float(np.vdot(first.coordinates, second.coordinates))
+
+    def gram(self, rows: Indices) -> Array:
+        """See `Space.gram`. Where features are many, all products are computed once and kept."""
+        if self.keeps_products:
+            if self.products is None:
+                self.products = self.X @ self.X.T
+            return self.products[np.ix_(rows, rows)]
+        once, place = np.unique(rows, return_inverse=True)
+        own = self.X[once]
+        products: Array = own @ own.T
+        return products if len(once) == len(rows) else products[np.ix_(place, place)]
+
+
+class KernelSpace:
+    """W in the span of the rows.
+
+    Args:
+        K: (n, n) float64 inner products of the rows.
+    """
+
+    def __init__(self, K: Array) -> None:
+        self.K, self.dimension = K, len(K)
+        self.norms: Array = np.ascontiguousarray(K.diagonal())
+
+    def combined(self, A: Array) -> Point:
+        """See `Space.combined`."""
+        return Point(np.ascontiguousarray(A.T), self.K @ A)
+
+    def at(self, coordinates: Array) -> Point:
+        """See `Space.at`."""
+        return Point(coordinates, self.K @ coordinates.T)
+
+    def inner(self, first: Point, second: Point) -> float:
+        """See `Space.inner`."""
+        return float(np.vdot(first.coordinates.T, second.scores))
+
+    def gram(self, rows: Indices) -> Array:
+        """See `Space.gram`."""
+        return self.K[np.ix_(rows, rows)]

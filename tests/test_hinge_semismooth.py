@@ -1,0 +1,239 @@
+"""The solver of moderate hinge problems: what others stalled on, every kind of data, proofs, resuming."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_wine
+
+from hinge_problems import HingeCase, hinge_case
+from straightedge.errors import InputError
+from straightedge.fitting import FitSettings, build_objective, solve
+from straightedge.losses import get_loss
+from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHingeLoss
+from straightedge.objective import Objective
+from straightedge.rows import Rows
+from straightedge.solvers import choose_solver
+from straightedge.solvers.base import Limits, Solution, Status, minimize
+from straightedge.solvers.hinge import SemismoothNewton
+from straightedge.solvers.hinge.ascent import Ascent
+from straightedge.solvers.hinge.margins import PairMargins, SharedMargins, SignedMargins
+from straightedge.solvers.hinge.newton import newton_step
+from straightedge.solvers.hinge.problem import Bounds, HingeProblem
+from straightedge.solvers.hinge.spaces import FeatureSpace, KernelSpace
+from test_svm_solvers import quadratic_program
+
+LOSSES = [HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss]
+SECONDS = 30.0  # for one fit
+
+
+def fitted(case: HingeCase, tol: float = 1e-3) -> Solution:
+    settings = FitSettings(loss=case.loss, bias=case.bias, tol=tol, workers=1, max_seconds=10 * SECONDS)
+    weights = None if case.weights is None else torch.as_tensor(case.weights)
+    rows, y = Rows(case.X), torch.as_tensor(case.y)
+    return solve(build_objective(rows, y, case.n_classes, [case.reg], settings, weights=weights), settings)
+
+
+def certified(solution: Solution) -> bool:
+    return solution.status == [Status.CERTIFIED] * len(solution.status)
+
+
+def embeddings(n: int, d: int, n_classes: int, spread: float = 0.15) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, n_classes, n)
+    return ((rng.normal(size=(n_classes, d)) * spread)[y] + rng.normal(size=(n, d))), y
+
+
+def plain(X: np.ndarray, y: np.ndarray, reg: float, loss: str = "svm", **more: object) -> HingeCase:
+    settings = {"bias": "penalized", "weights": None, "about": "", **more}
+    return HingeCase(loss, X, y, int(y.max()) + 1, reg, **settings)
+
+
+@pytest.mark.parametrize("reg", [1e-2, 1e-4, 1e-6])
+def test_overlapping_embeddings_are_certified(reg: float) -> None:
+    X, y = embeddings(2000, 768, 5, spread=0.04)
+    assert certified(fitted(plain(X, y, reg)))
+
+
+def test_two_overlapping_classes_and_wide_rows_are_certified() -> None:
+    X = np.random.default_rng(0).normal(size=(3000, 600))
+    assert certified(fitted(plain(X, (X[:, 0] > 0).astype(int), 1e-3)))
+    X, y = embeddings(200, 20_000, 3)
+    solution = fitted(plain(X, y, 1e-2), tol=1e-4)
+    assert certified(solution)
+    assert float(solution.n_passes[0]) < 10
+
+
+def test_rows_of_weight_zero_and_nearly_zero_count_for_what_they_are() -> None:
+    for seed in range(40):
+        rng = np.random.RandomState(seed)
+        X, y, weights = rng.rand(15, 30), rng.randint(0, 3, 15), rng.randint(0, 5, 15).astype(float)
+        weights[:3], y[:3] = 1.0, range(3)
+        loss = ("svm", "crammer_singer", "one_vs_rest")[seed % 3]
+        whole = fitted(plain(X, y, 1e-4, loss, weights=weights), tol=1e-6)
+        kept = weights > 0
+        part = fitted(plain(X[kept], y[kept], 1e-4, loss, weights=weights[kept]), tol=1e-6)
+        assert certified(whole) and certified(part)
+        torch.testing.assert_close(whole.objective, part.objective, rtol=2e-6, atol=0)
+        weights[~kept] = 1e-6
+        assert certified(fitted(plain(X, y, 1e-4, loss, weights=weights), tol=1e-6))
+
+
+def test_every_fold_of_wine_is_certified() -> None:
+    wine = load_wine()
+    order = np.random.default_rng(0).permutation(len(wine.target))
+    for loss in LOSSES[:2]:
+        weights = torch.ones(5, len(order), dtype=torch.float64)
+        for fold in range(5):
+            weights[fold, fold::5] = 0.0
+        reg, fold = [10.0**-k for k in range(8)] * 5, torch.arange(5).repeat_interleave(8)
+        X, y = wine.data[order], torch.as_tensor(wine.target[order])
+        objective = Objective(Rows(X), y, 3, loss(), reg, weights=weights, fold=fold, dtype=torch.float64)
+        solution = minimize(objective, choose_solver("auto", objective), Limits(1e-3))
+        assert certified(solution) and len(solution.status) == 40
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_problems_are_certified(seed: int) -> None:
+    case = hinge_case(seed, largest=1e5)
+    solution = fitted(case)
+    assert certified(solution), (case.about, solution.message)
+
+
+@pytest.mark.slow
+def test_three_hundred_random_problems() -> None:
+    results = {seed: fitted(hinge_case(seed)) for seed in range(300)}
+    late = [seed for seed, solution in results.items() if solution.seconds > SECONDS]
+    failed = [seed for seed, solution in results.items() if not certified(solution)]
+    assert len(failed) + len(late) <= 60, (failed, late)
+    for seed in failed:
+        assert "rounding" not in results[seed].message[0], hinge_case(seed).about
+    for seed in sorted(results, key=lambda seed: hinge_case(seed).size)[:60]:
+        _agrees_with_a_quadratic_program(hinge_case(seed), results[seed])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_bounds_hold_against_an_independent_solver(seed: int) -> None:
+    case = hinge_case(seed, largest=1e3)
+    _agrees_with_a_quadratic_program(case, fitted(case))
+
+
+def _agrees_with_a_quadratic_program(case: HingeCase, solution: Solution) -> None:
+    shares = np.ones(len(case.y)) if case.weights is None else case.weights
+    scale = np.sqrt(np.square(case.X).sum(axis=1).mean() + 1)  # of a row; the solver asks for columns near 1
+    kept = shares > 0
+    truth = quadratic_program(
+        torch.as_tensor(case.X[kept]),
+        torch.as_tensor(case.y[kept]),
+        get_loss(case.loss),
+        case.reg,
+        torch.as_tensor(shares[kept] / shares.sum()),
+        case.bias,
+        scale=scale,
+    )
+    slack = 1e-6 * truth
+    assert float(solution.dual[0]) <= truth + slack, case.about
+    assert float(solution.objective[0]) >= truth - slack, case.about
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("bias", ["penalized", "free"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_fine_tolerances_and_tiny_reg(loss: type[HingeLoss], bias: str, n_classes: int) -> None:
+    X, y = embeddings(90, 5, n_classes, spread=1.0)
+    for separable in (0.0, 20.0):
+        rows = Rows(X + separable * np.eye(5)[y])
+        regs = [1.0, 1e-3, 1e-7]
+        objective = Objective(
+            rows, torch.as_tensor(y), n_classes, loss(), regs, bias=bias, dtype=torch.float64
+        )
+        assert certified(minimize(objective, SemismoothNewton(), Limits(1e-8)))
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_resumed_run_goes_on_to_the_same_bits(wide: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("straightedge.solvers.hinge.ascent.LOADING_COST", 0.0)  # both stages
+    X, y = embeddings(60, 80 if wide else 6, 3, spread=0.5)
+    objective = Objective(Rows(X), torch.as_tensor(y), 3, HingeLoss(), [1e-2, 1e-4], workers=1)
+    states: list[dict[str, torch.Tensor]] = []
+
+    def keep(loop: object) -> None:
+        states.append({name: value.clone() for name, value in loop.state().items()})  # type: ignore[attr-defined]
+
+    whole = minimize(objective, SemismoothNewton(), Limits(1e-6), checkpoint=keep)
+    assert certified(whole) and len(states) > 6
+    for state in (states[1], states[len(states) // 2], states[-2]):
+        resumed = minimize(objective, SemismoothNewton(), Limits(1e-6), resume=state)
+        assert torch.equal(resumed.W, whole.W) and torch.equal(resumed.dual, whole.dual)
+
+
+def _small_problem(kind: str, space: type, *, free: bool = False) -> tuple[HingeProblem, np.random.Generator]:
+    rng = np.random.default_rng(3)
+    X, y, weights = rng.normal(size=(12, 4)), rng.integers(0, 3, 12), rng.random(12) + 0.1
+    margins = {
+        "pairs": PairMargins(y, 3),
+        "shared": SharedMargins(y, 3),
+        "signed": SignedMargins(1.0 - 2 * (y > 0)),
+    }
+    rows = space(X) if space is FeatureSpace else space(X @ X.T)
+    repair = (lambda sums: (0.0, np.zeros((12, 3)), 0.0)) if free else None
+    return HingeProblem(margins[kind], rows, weights / weights.sum(), 0.05, repair), rng
+
+
+@pytest.mark.parametrize("kind", ["pairs", "shared", "signed"])
+@pytest.mark.parametrize("space", [FeatureSpace, KernelSpace])
+@pytest.mark.parametrize("free", [False, True])
+@pytest.mark.parametrize("form", ["woodbury", "direct", "cg"])
+def test_a_newton_step_solves_the_linearised_problem(
+    kind: str, space: type, free: bool, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no b changes its face, one step brings 2 reg (W − W(b)) to 0, by each form of the system."""
+    if form == "direct" and space is KernelSpace:
+        pytest.skip("not applicable: there are no features")
+    monkeypatch.setattr("straightedge.solvers.hinge.newton.cheapest_form", lambda *_: form)
+    monkeypatch.setattr("straightedge.solvers.hinge.newton.CG_RESIDUAL", 1e-12)
+    problem, rng = _small_problem(kind, space, free=free)
+    mu = 1e4  # b moves little
+    centre = problem.margins.project(rng.random((12, problem.margins.n_margins)) * 0.9)
+    centre = problem.margins.from_adjoint(problem.margins.adjoint(centre))
+    point, bias = problem.from_dual(centre), np.zeros(problem.margins.n_columns)
+
+    def at(point: object, bias: np.ndarray) -> tuple[np.ndarray, object, np.ndarray]:
+        z = problem.margins.margins(point.scores + bias)  # type: ignore[attr-defined]
+        b = problem.margins.project(centre + z / mu)
+        return b, point.plus(problem.from_dual(b), -1.0), problem.column_sums(b)  # type: ignore[attr-defined]
+
+    b, residual, sums = at(point, bias)
+    step, shift = newton_step(problem, b, mu, residual, sums)
+    if free:  # a bias moves b far at this smoothing: the equation is looked at a short way along
+        step, shift = step.times(1e-6), 1e-6 * shift
+    _, after, sums_after = at(point.plus(step, 1.0), bias + shift)
+    left = 1 - 1e-6 if free else 0.0
+    tolerance = 1e-9 * float(np.abs(residual.scores).max())
+    np.testing.assert_allclose(after.scores, left * residual.scores, atol=tolerance)
+    if free:
+        np.testing.assert_allclose(sums_after, left * sums, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "shared", "signed"])
+@pytest.mark.parametrize("space", [FeatureSpace, KernelSpace])
+def test_epochs_never_lower_the_dual(kind: str, space: type) -> None:
+    problem, _ = _small_problem(kind, space)
+    ascent = Ascent(problem, Bounds.at_zero(problem), Bounds.at_zero(problem).b)
+    values = []
+    for _ in range(12):
+        ascent.advance()
+        values.append(problem.dual(ascent.b, problem.from_dual(ascent.b)))
+    assert all(after >= before - 1e-12 for before, after in pairwise(values))
+    assert ascent.bounds.gap < 1e-3
+
+
+def test_what_does_not_fit_is_refused_by_name() -> None:
+    X, y = embeddings(30, 4, 3)
+    smooth = Objective(Rows(X), torch.as_tensor(y), 3, get_loss("softmax"), [1e-2])
+    with pytest.raises(InputError) as refusal:
+        choose_solver("semismooth_newton", smooth)
+    assert refusal.value.code == "solver-does-not-fit"
+    hinge = Objective(Rows(X), torch.as_tensor(y), 3, HingeLoss(), [1e-2])
+    assert choose_solver("auto", hinge).name == "semismooth_newton"
