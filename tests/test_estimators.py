@@ -160,7 +160,7 @@ def test_ctrl_c_keeps_the_best_w_with_its_gap():
             raise KeyboardInterrupt
 
     with pytest.warns(ConvergenceWarning, match="interrupted"):
-        found = SoftmaxClassifier(callbacks=[press], tol=1e-9).fit(X, y)
+        found = SoftmaxClassifier(callbacks=[press], tol=1e-9, solver="lbfgs").fit(X, y)
     assert found.status_ == "interrupted" and 1e-9 < found.gap_ < 1
     best = SoftmaxClassifier(tol=1e-9).fit(X, y)
     assert 0 < 1 - best.objective_ / found.objective_ <= found.gap_
@@ -168,10 +168,8 @@ def test_ctrl_c_keeps_the_best_w_with_its_gap():
 
 def test_not_certified_is_a_warning_one_can_read():
     X, y = load_iris(return_X_y=True)
-    with pytest.warns(
-        ConvergenceWarning, match="not certified: gap .* stopped after [3-5] passes; larger reg"
-    ):
-        found = SoftmaxClassifier(1e-9, max_passes=3, tol=1e-9).fit(X, y)
+    with pytest.warns(ConvergenceWarning, match="not certified: gap .* stopped after 3 passes; larger reg"):
+        found = SoftmaxClassifier(1e-9, max_passes=3, tol=1e-9, solver="lbfgs").fit(X, y)
     assert found.status_ == "max_passes"
 
 

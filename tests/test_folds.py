@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import LinearSVC
 
 from straightedge import LinearClassifier, LinearClassifierCV
+from straightedge.cli.fit_screen import print_result
+from straightedge.errors import InputError
 from straightedge.fitting import FitSettings
 from straightedge.losses import LOSSES
 from straightedge.selection import cross_validate
+from straightedge.solvers import SOLVERS, choose_solver
 from straightedge.splits import fold_of_rows, hold_out
 from straightedge.training import TrainingRows
 from straightedge.workflow import FitOptions, run_fit
@@ -23,24 +27,30 @@ REGS = [1.0, 1e-1]
 N, D, C, FOLDS = 40, 7, 3, 2
 
 
-def solvers_of(loss: str) -> list[str]:
-    if LOSSES[loss].smooth:
-        return ["auto", "lbfgs", "newton"]
-    return ["auto", "hinge_alm", "interior_point"] + (["dual_ascent", "hinge_path"] if loss == "svm" else [])
-
-
-CASES = [(loss, solver) for loss in LOSSES for solver in solvers_of(loss)]
-QUICK = [(0.3, False), (0.3, True), (1e-3, False)]  # a tolerance, and whether folds are given a start
-FINE = [(1e-3, True), (1e-6, False), (1e-6, True)]
-ENDINGS = [*QUICK, *(pytest.param(*ending, marks=pytest.mark.long) for ending in FINE)]
-
-
 def data(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return rows whose features differ in place and size, random labels, and folds."""
     random = np.random.default_rng(seed)
     X = (random.normal(size=(N, D)) + random.normal(size=D)) * 10.0 ** random.uniform(-1, 1, D)
     y = random.integers(0, C, N)
     return X, y, fold_of_rows(y, FOLDS, seed)
+
+
+def solvers_of(loss: str) -> list[str]:
+    """Return "auto" and every solver that takes the loss."""
+    X, y, _ = data(1)
+    objective = TrainingRows(X, y, C, FitSettings(loss=loss)).part().objective(REGS)
+    found = ["auto"]
+    for name in SOLVERS:
+        with suppress(InputError):
+            choose_solver(name, objective)
+            found.append(name)
+    return found
+
+
+CASES = [(loss, solver) for loss in LOSSES for solver in solvers_of(loss)]
+QUICK = [(0.3, False), (0.3, True), (1e-3, False)]  # a tolerance, and whether folds are given a start
+FINE = [(1e-3, True), (1e-6, False), (1e-6, True)]
+ENDINGS = [*QUICK, *(pytest.param(*ending, marks=pytest.mark.long) for ending in FINE)]
 
 
 @pytest.mark.parametrize(("loss", "solver"), CASES)
@@ -96,6 +106,47 @@ def test_the_held_out_split_is_scored_by_a_fit_of_the_other_rows(loss, tmp_path)
         alone.fit(X[train], y[train])
         assert row["validation"]["accuracy"] == alone.score(X[validation], y[validation])
         assert np.isclose(row["objective"], alone.objective_, rtol=3e-6)
+
+
+@pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
+def test_one_sample_a_class_leaves_nothing_to_choose_by(tmp_path):
+    random = np.random.default_rng(0)
+    means, y = random.normal(size=(10, 32)), np.repeat(np.arange(10), 30)
+    X, X_test = means + random.normal(size=(10, 32)), means[y] + random.normal(size=(300, 32))
+    np.savez(tmp_path / "one.npz", X_train=X, y_train=np.arange(10), X_test=X_test, y_test=y)
+    asked = {"protocol": "clip", "progress": False}
+    metrics = run_fit(FitOptions(str(tmp_path / "one.npz"), str(tmp_path / "run"), **asked))
+    alone = LinearClassifier(reg=1.0, bias="free").fit(X, np.arange(10)).score(X_test, y)
+    assert metrics["test"]["accuracy"] > alone - 0.03  # the largest of 96 tied values is far below
+    assert any("none could be held out to choose reg by" in note for note in metrics["notes"])
+
+
+@pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
+def test_a_class_of_one_takes_validation_from_no_other_class(tmp_path, capsys):
+    X, y = np.random.default_rng(0).normal(size=(61, 5)), np.append(np.arange(60) % 3, 3)
+    np.savez(tmp_path / "rows.npz", X=X, y=y)
+    for name, change in {"one": {"reg": 0.1}, "folds": {"regs": [1.0, 0.1], "folds": 3}}.items():
+        asked = {"progress": False} | change
+        metrics = run_fit(FitOptions(str(tmp_path / "rows.npz"), str(tmp_path / name), **asked))
+        assert metrics["validation"]["n"] == 60
+        assert any("1 class has one sample" in note and ": 3;" in note for note in metrics["notes"])
+    print_result(metrics, as_json=False)
+    assert "best of 2 values of reg" in " ".join(capsys.readouterr().out.split())
+    assert "best of 2 values of reg" in (tmp_path / "folds" / "report.html").read_text()
+
+
+@pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
+def test_values_that_are_not_certified_are_counted(tmp_path, capsys):
+    X, y, _ = data(4)
+    np.savez(tmp_path / "rows.npz", X=X, y=y)
+    asked = {"regs": [10.0, 1e-3], "folds": 2, "max_passes": 2, "solver": "lbfgs", "tol": 1e-6}
+    metrics = run_fit(FitOptions(str(tmp_path / "rows.npz"), str(tmp_path / "run"), progress=False, **asked))
+    n_certified = sum(row["status"] == "certified" for row in metrics["path"])
+    assert metrics["selection"]["n_certified"] == n_certified < 2
+    notes = " ".join(metrics["notes"])
+    assert "of 4 fits of folds are not certified" in notes and "of the chosen reg" in notes
+    print_result(metrics | {"run": "run", "report": "report.html"}, as_json=False)
+    assert f"{n_certified} of 2 certified" in " ".join(capsys.readouterr().out.split())
 
 
 # -------------------------------------------------------------------- random labels

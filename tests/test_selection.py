@@ -17,6 +17,7 @@ from straightedge.selection import (
     METRICS,
     Scored,
     SelectionSettings,
+    cautions,
     choose,
     cross_validate,
     default_grid,
@@ -125,6 +126,25 @@ def scored(values, errors=None):
 )
 def test_the_rule_of_the_choice(values, one_error, index):
     assert choose(scored(values), SelectionSettings(one_standard_error=one_error)) == index
+
+
+def test_equal_accuracies_are_told_apart_by_the_log_loss():
+    losses = [2.3, 0.52, 0.5, 0.9]  # of falling reg; the first W is nearly 0
+    tied = scored([0.5] * 4)
+    for one, loss in zip(tied, losses, strict=True):
+        one.metrics["log_loss"] = {"value": loss, "interval": [loss - 0.1, loss + 0.1]}
+    assert choose(tied, SelectionSettings()) == 1  # the largest reg within one standard error of 0.5
+    assert choose([*tied, *scored([0.6])], SelectionSettings()) == 4
+
+
+def test_choices_without_merit_are_said():
+    labels, settings = np.array([0, 0, 0, 1]), SelectionSettings()
+    found = scored([0.2, 0.3, 0.6])
+    for one in found:
+        one.metrics["accuracy"] = one.value
+    said = cautions(found, 2, labels, settings)
+    assert "try smaller values" in said["choice-at-the-edge"] and "0.7500" in said["choice-below-chance"]
+    assert not cautions(found, 1, np.array([0, 1, 2, 3]), settings)
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -166,16 +166,21 @@ def test_wishes_overrule_the_kinds(tmp_path):
         load_dataset(path, drop="weight")
 
 
-def test_text_among_numbers_is_named_and_can_be_taken_for_missing(tmp_path):
+def test_text_among_numbers_is_named_and_taken_for_missing(tmp_path):
     columns = people()
     columns["height"] = columns["height"].astype(object)
     columns["height"][17] = "tall"
     path = write(tmp_path / "a.csv", columns)
     found = load_dataset(path)
-    said = "column 'height' holds 1 values that are no numbers, the first 'tall' in row 17"
+    said = "column 'height' holds 1 values that are no numbers, the first 'tall' in row 17: taken for missing"
     assert any(note.startswith(said) for note in found.notes)
+    column = next(c for c in encoding_of(found).columns if c.name == "height")
+    assert (column.kind, column.missing, column.indicator) == ("number", 1, True)
+    columns["height"][3:60] = "tall"
+    column = next(c for c in encoding_of(load_dataset(write(path, columns))).columns if c.name == "height")
+    assert column.kind == "category"
     column = next(c for c in encoding_of(load_dataset(path, numeric="height")).columns if c.name == "height")
-    assert column.kind == "number" and column.missing == 1 and column.indicator
+    assert (column.kind, column.missing) == ("number", 57)
 
 
 def test_the_index_of_a_frame_is_never_a_feature(tmp_path):

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from straightedge.calibration import log_softmax
 from straightedge.data.cells import as_table
-from straightedge.data.label_values import refuse_missing
+from straightedge.data.label_values import one_column, refuse_missing
 from straightedge.errors import InputError, warn
 from straightedge.fitting import (
     FitSettings,
@@ -331,6 +331,10 @@ def checked_input(X: Any) -> Any:
     Raises:
         InputError: ``x-sparse``, ``x-shape`` or ``x-dtype``.
     """
+    if isinstance(X, Tensor) and X.layout is not torch.strided:
+        raise InputError(
+            "x-sparse", "X is a sparse tensor, and dense rows are needed", mend="X.to_dense() makes it dense"
+        )
     if hasattr(X, "toarray") and not isinstance(X, np.ndarray):
         raise InputError(
             "x-sparse", "X is sparse, and dense rows are needed", mend="X.toarray() makes a sparse X dense"
@@ -355,6 +359,29 @@ def encoded_labels(y: Any) -> tuple[np.ndarray, Tensor]:
     if y is None:
         raise InputError("labels-missing", "this estimator requires y to be passed, but the target y is None")
     array = y.detach().cpu().numpy() if isinstance(y, Tensor) else y
+    if not _plain_labels(array):
+        array = _checked_labels(array)
+    classes, index = np.unique(array, return_inverse=True)
+    if len(classes) < 2:
+        raise InputError(
+            "labels-single-class",
+            f"y has 1 class: {classes.tolist()}",
+            mend="a classifier needs two classes or more",
+        )
+    if _plain_labels(array) and 2 * len(classes) > len(array):
+        check_classification_targets(array)  # warns of labels that look like numbers to be predicted
+    return classes, torch.from_numpy(index.astype(np.int64))
+
+
+def _plain_labels(array: Any) -> bool:
+    """Return whether labels are whole numbers in one row: nothing can be wrong with those."""
+    return isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype.kind in "iub"
+
+
+def _checked_labels(array: Any) -> np.ndarray:
+    """Return labels as (N,), or raise on what cannot be classes."""
+    if len(getattr(array, "shape", ())) == 2 and array.shape[1] > 1:
+        one_column(np.asarray(array), None, "y")  # says which kind of table it is
     array = column_or_1d(array, warn=True)
     refuse_missing(array, "y")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -364,14 +391,8 @@ def encoded_labels(y: Any) -> tuple[np.ndarray, Tensor]:
             f"row {int(np.argmin(np.isfinite(array)))}",
         )
     check_classification_targets(array)
-    classes, index = np.unique(array, return_inverse=True)
-    if len(classes) < 2:
-        raise InputError(
-            "labels-single-class",
-            f"y has 1 class: {classes.tolist()}",
-            mend="a classifier needs two classes or more",
-        )
-    return classes, torch.from_numpy(index.astype(np.int64))
+    checked: np.ndarray = array
+    return checked
 
 
 @dataclass(frozen=True)
@@ -427,7 +448,9 @@ def training_set(
     if own is not None:
         classes, labels = _classes_that_count(classes, labels, own)
     rows = Rows(X, device=device)
-    if isinstance(X, np.memmap) or not rows.in_memory:  # a copy would be read into memory
+    if isinstance(X, np.memmap) or not isinstance(
+        X, (Tensor, np.ndarray)
+    ):  # a copy would be read into memory
         return TrainingSet(X, rows, labels, classes, weights, own)
     rows.check_finite()
     kept = weights > 0

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from straightedge.distributed import Communicator
-from straightedge.errors import InputError
+from straightedge.errors import InputError, MachineError
 from straightedge.losses import get_loss
 from straightedge.objective import Objective
 from straightedge.parameters import check_positive, checked_reg, one_or_many, one_reg, seed_of
 from straightedge.penalties import Penalty
 from straightedge.preprocess import AffineMap
 from straightedge.row_weights import checked_sample_weight, row_weights
-from straightedge.rows import Rows
+from straightedge.rows import Rows, is_out_of_memory, out_of_memory
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Callback, Limits, Loop, Solution, minimize
 
@@ -135,11 +135,22 @@ def solve(
         callbacks: Called with each trace row.
         checkpoint: Called after each step.
         resume: A saved state.
+
+    Raises:
+        MachineError: ``out-of-memory``, with the size.
     """
     settings = settings.checked()
     solver = choose_solver(settings.solver, objective, seed=settings.seed)
     limits = Limits(settings.tol if tol is None else tol, settings.max_passes, settings.max_seconds)
-    return minimize(objective, solver, limits, W=W, callbacks=callbacks, checkpoint=checkpoint, resume=resume)
+    try:
+        return minimize(
+            objective, solver, limits, W=W, callbacks=callbacks, checkpoint=checkpoint, resume=resume
+        )
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MachineError) or not is_out_of_memory(error):
+            raise
+        K, C, width = objective.shape
+        raise out_of_memory(error, f"{K} values of reg × {C} classes × {width} weights each") from error
 
 
 __all__ = [

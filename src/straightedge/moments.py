@@ -21,6 +21,7 @@ FULL_SCALES = (
     65535.0,
 )  # largest values that image formats give: [0, 1], digits, 8 and 16 bit
 BLOCK_ROWS = 512
+WORTH_THREADS = 500_000  # entries of X: below, starting threads takes longer than they save
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def moments(rows: Rows, communicator: Communicator | None = None, weights: Tenso
 
 def _own_sums(rows: Rows, centre: Tensor, block_rows: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return (3, D) weighted sums of x − c, its square and 1 over these rows, and the largest |x| and −x."""
-    pool = BlockPool(default_workers() if rows.device.type == "cpu" else 1)
+    small = rows.n_samples * rows.n_features < WORTH_THREADS
+    pool = BlockPool(1 if small or rows.device.type != "cpu" else default_workers())
     spans = block_spans(rows.n_samples, block_rows)
     parts = pool.run(spans, lambda share: _sums(rows, centre, share, block_rows, weights))
     sums = torch.stack([part[0] for part in parts]).sum(dim=0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ from straightedge.errors import InputError, InputTypeError, MachineError
 
 Result = TypeVar("Result")
 _NUMPY_DTYPES = {"uint8", "int8", "int16", "int32", "int64", "bool", "float16", "float32", "float64"}
+_WIDENED = {"uint16": np.int32, "uint32": np.int64, "uint64": np.int64}
+"""Types that torch has no products of: read as the next larger one, a block at a time."""
 STOP_REQUESTED = threading.Event()
 """Set by the command's Ctrl-C handler: every pass ends after the block it is in, with KeyboardInterrupt."""
 PICKED = 4096  # rows read together to pick some of them
@@ -229,12 +232,16 @@ def _as_source(X: Any) -> Any:
         check_shape(tuple(X.shape))
         return X
     array = X if isinstance(X, np.ndarray) else np.asarray(X)
-    if array.dtype.name not in _NUMPY_DTYPES:
+    if array.dtype.name not in _NUMPY_DTYPES | _WIDENED.keys():
         array = _castable(array)
     check_shape(array.shape)
     if isinstance(array, np.memmap):
         return disk_rows(array) or array  # stays on disk; read block by block
-    native = array.dtype.isnative and all(stride >= 0 for stride in array.strides)
+    native = (
+        array.dtype.name not in _WIDENED
+        and array.dtype.isnative
+        and all(stride >= 0 for stride in array.strides)
+    )
     return _tensor(array) if native else array
 
 
@@ -243,8 +250,6 @@ def _castable(array: np.ndarray) -> np.ndarray:
         raise InputError(
             "x-dtype", f"X has dtype {array.dtype}", mend="Complex data not supported: give real numbers"
         )
-    if array.dtype.kind in "ui":
-        return array.astype(np.int64)
     if array.dtype.kind in "mM":
         raise InputTypeError(
             "x-dtype",
@@ -274,6 +279,8 @@ def check_shape(shape: tuple[int, ...]) -> None:
 
 def _tensor(array: np.ndarray) -> Tensor:
     """Return a tensor over the array's memory; it is only ever read, so a read-only array is no matter."""
+    if array.dtype.name in _WIDENED:
+        array = array.astype(_WIDENED[array.dtype.name])
     if not array.dtype.isnative or any(stride < 0 for stride in array.strides):
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     with warnings.catch_warnings():
@@ -370,7 +377,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an exception means that memory ran out (NumPy's, torch's on CPU or CUDA)."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
+    words = ("not enough memory", "can't allocate memory")  # torch's allocator on the CPU, by system
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+def out_of_memory(error: BaseException, where: str | None = None) -> MachineError:
+    """Return the error for memory that ran out, with the size that was asked for where the message tells it."""
+    size = re.search(
+        r"allocate (\d+) bytes|Unable to allocate ([\d.]+ \w+)|allocate ([\d.]+ \w+)", str(error)
+    )
+    asked = next((part for part in size.groups() if part), None) if size else None
+    if asked is not None and asked.isdecimal():
+        asked = f"{int(asked) / 2**20:,.0f} MiB"
+    what = f"memory ran out: {asked} more could not be had" if asked else "memory ran out"
+    mend = "fit fewer values of reg at once (memory=, --memory), fewer values of reg, or fewer features"
+    return MachineError("out-of-memory", what, where, mend)
 
 
 def with_smaller_blocks(block_rows: int, work: Callable[[int], Result], *, halvings: int = 6) -> Result:

@@ -170,7 +170,9 @@ def _table(result: dict[str, Any]) -> Table:
             beside += filter(None, [headline.best_of(result, split)])
             table.add_row(
                 f"{split} accuracy",
-                f"{result[split]['accuracy']:.4f}  [{low:.4f}, {high:.4f}]  {', '.join(beside)}",
+                f"{result[split]['accuracy']:.4f}  [{low:.4f}, {high:.4f}]  {', '.join(beside)}".replace(
+                    "\u00a0", " "
+                ),
             )
     if "selection" in result:
         table.add_row(

@@ -45,6 +45,14 @@ def one_column(y: np.ndarray, n: int | None, where: str) -> np.ndarray:
             where,
             "give class indices instead: y.argmax(axis=1)",
         )
+    if y.ndim == 2 and _is_multi_hot(y):
+        raise InputError(
+            "labels-multi-label",
+            f"labels are multi-label rows of shape {y.shape}: a sample may have several classes or none",
+            where,
+            "a classifier here gives one class; fit one a column: "
+            "sklearn.multiclass.OneVsRestClassifier(SoftmaxClassifier()).fit(X, Y)",
+        )
     if y.ndim != 1:
         raise InputError("labels-shape", f"labels have shape {y.shape}", where, "one label a sample: (N,)")
     if n is not None and len(y) != n:
@@ -60,6 +68,10 @@ def _is_one_hot(y: np.ndarray) -> bool:
     if y.shape[1] < 2 or y.dtype.kind not in "buif":
         return False
     return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all())
+
+
+def _is_multi_hot(y: np.ndarray) -> bool:
+    return y.shape[1] >= 2 and y.dtype.kind in "buif" and bool(((y == 0) | (y == 1)).all())
 
 
 def plain_values(y: np.ndarray, where: str) -> np.ndarray:

@@ -92,14 +92,20 @@ def declared_names(classes: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _discover(values: np.ndarray, where: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Find the classes in the labels: numbers in order, text sorted; −1 and +1 are a sign's two classes."""
+    """Find the classes in the labels: numbers in order, text sorted; −1, 0 and +1 are signs."""
     found, codes = np.unique(values, return_inverse=True)
     order = _as_numbers(found) if found.dtype.kind == "U" else None
     if order is not None:
         found, codes = found[order], np.argsort(order)[codes]
-    signs = found.dtype.kind == "i" and found.tolist() == [-1, 1]
+    signs = found.dtype.kind == "i" and found.tolist() in ([-1, 1], [-1, 0, 1])
     if found.dtype.kind == "i" and found[0] < 0 and not signs:
-        raise at_row("labels-out-of-range", "is negative", values < 0, values, where)
+        raise at_row(
+            "labels-out-of-range",
+            "is negative: -1 often marks a row without a label, which is no class",
+            values < 0,
+            values,
+            where,
+        )
     return codes.astype(np.int64), tuple(str(label) for label in found)
 
 

@@ -85,9 +85,7 @@ def npy_header(file: Any, size: int, where: str) -> tuple[tuple[int, ...], bool,
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)
     if dtype.hasobject:
-        raise InputError(
-            "npy-objects", "the array holds Python objects (a pickle)", where, "save plain numbers"
-        )
+        raise InputError("npy-objects", "the array holds Python objects (a pickle)", where, _as_plain(where))
     claimed = dtype.itemsize
     for length in shape:
         claimed *= length
@@ -110,9 +108,21 @@ def broken(error: Exception, where: str) -> InputError:
             "npy-objects",
             "the array holds Python objects (a pickle); opening one can run any program",
             where,
-            "save plain numbers or text: numpy.save(path, numpy.array(values, dtype=...))",
+            _as_plain(where),
         )
     return InputError("npy-broken", f"the file cannot be read: {error}", where, "save it again")
+
+
+def _as_plain(where: str) -> str:
+    """Return a line of Python that saves the user's own file of objects as text."""
+    path = where.split(", ", maxsplit=1)[0]
+    if path.endswith(".npz"):
+        return (
+            f"if it is your own file: import numpy; a = dict(numpy.load({path!r}, allow_pickle=True)); "
+            f"numpy.savez({path!r}, **{{k: v.astype(str) if v.dtype == object else v for k, v in a.items()}})"
+        )
+    again = f"numpy.save({path!r}, numpy.load({path!r}, allow_pickle=True).astype(str))"
+    return f"if it is your own file: import numpy; {again}"
 
 
 def is_npy(path: Path) -> bool:

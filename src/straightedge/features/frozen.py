@@ -128,6 +128,13 @@ class FrozenNetwork:
     def _batch(self, images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             rows = self._forward(images)
+        if not isinstance(rows, Tensor):
+            raise InputError(
+                "network-output",
+                f"the network gave a {type(rows).__name__}, not a tensor",
+                getattr(self, "_target", None),
+                "features are one tensor (n, F): give the part of the answer that is meant",
+            )
         if rows.ndim != 2 or rows.shape[0] != len(images):
             raise InputError(
                 "network-output",

@@ -14,19 +14,23 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from straightedge.errors import InputError
+from straightedge.errors import InputError, StraightedgeError
 from straightedge.features.base import tensor_of
 from straightedge.features.frozen import FrozenNetwork, load_weights, read_weights
+from straightedge.rows import is_out_of_memory
 
+_LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 TRUST = "STRAIGHTEDGE_TRUST"
 _trusted: set[str] = set()
 
@@ -92,7 +96,8 @@ class UserModule(FrozenNetwork):
     def _forward(self, images: np.ndarray) -> Tensor:
         assert self._network is not None
         pixels = tensor_of(images).to(self._device, torch.float32) / 255
-        return self._network(pixels)  # type: ignore[no-any-return]
+        with _mistakes_named(self._target):
+            return self._network(pixels)  # type: ignore[no-any-return]
 
 
 def find_module(target: str) -> nn.Module:
@@ -103,7 +108,8 @@ def find_module(target: str) -> nn.Module:
             found = getattr(import_module(path), attribute)
         except (ImportError, AttributeError) as error:
             raise InputError("module-import", f"cannot import it: {error}", target) from error
-    made = found() if not isinstance(found, nn.Module) and callable(found) else found
+        with _mistakes_named(target):
+            made = found() if not isinstance(found, nn.Module) and callable(found) else found
     if not isinstance(made, nn.Module):
         raise InputError(
             "module-kind",
@@ -112,6 +118,35 @@ def find_module(target: str) -> nn.Module:
             "name a torch.nn.Module, or a class or function that returns one",
         )
     return made
+
+
+@contextmanager
+def _mistakes_named(target: str) -> Iterator[None]:
+    """Report what goes wrong in the user's code as the user's, with the file and line it was raised for.
+
+    The line is the last one of the traceback that is neither ours nor a library's: a shape that does not fit is
+    raised inside torch, for a line of the module.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, StraightedgeError) or is_out_of_memory(error):
+            raise
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if not _is_library(frame.filename)]
+        where = f"{target} ({own[-1].filename}, line {own[-1].lineno})" if own else target
+        raise InputError(
+            "module-failed",
+            f"the module's own code failed: {type(error).__name__}: {error}",
+            where,
+            "it is called without arguments to make a torch.nn.Module, which is given (n, channels, height, width) "
+            "float32 images in 0–1 and returns (n, F)",
+        ) from error
+
+
+def _is_library(filename: str) -> bool:
+    ours = str(Path(__file__).resolve().parents[1])
+    return filename.startswith((ours, "<")) or any(part in filename for part in _LIBRARIES)
 
 
 @contextmanager

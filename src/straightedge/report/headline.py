@@ -63,7 +63,7 @@ def best_of(metrics: dict[str, Any], split: str) -> str:
         return ""
     where = str(chosen.get("splits") or "")
     what = "pairs of learning rate and reg" if "learning_rate" in metrics["path"][0] else "values of reg"
-    first = "chosen among" if "standard error" in str(chosen.get("rule")) else "best of"
+    first = "chosen among" if str(chosen.get("rule")).startswith("the largest reg") else "best of"
     return f"{first} {n} {what} on {where if 'folds' in where else 'validation'}"
 
 
@@ -102,4 +102,4 @@ def remarks(metrics: dict[str, Any]) -> list[str]:
     entries = metrics.get("path") or []
     if any(entry.get("status") not in ("certified", "epochs") for entry in entries):
         said.append(f"of the values of the path, {of_the_path(metrics)}")
-    return said
+    return [note.replace("\u00a0", " ") for note in said]  # they are printed, too

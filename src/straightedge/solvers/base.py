@@ -300,8 +300,9 @@ class Loop:
         self.best_gap[improved] = own_gap[better]
         self.best_dual[active] = torch.fmax(self.best_dual[active], progress.dual)  # a NaN proves nothing
         spent = torch.as_tensor(progress.n_passes).expand(len(active))
-        self._record(active if self.iteration == 1 else active[spent > 0])
-        self._leave(progress.exhausted)
+        gap = self.gap
+        self._record(active if self.iteration == 1 else active[spent > 0], gap)
+        self._leave(progress.exhausted, gap)
 
     @property
     def gap(self) -> Tensor:
@@ -311,8 +312,7 @@ class Loop:
         fine = torch.where(difference > FINEST_DIFFERENCE, torch.minimum(difference, own), own)
         return torch.where(own.isfinite(), fine, difference)
 
-    def _record(self, active: Tensor) -> None:
-        gap = self.gap
+    def _record(self, active: Tensor, gap: Tensor) -> None:
         for k in active.tolist():
             row: TraceRow = {
                 "iteration": self.iteration,
@@ -328,13 +328,13 @@ class Loop:
             for callback in self.callbacks:
                 callback(row)
 
-    def _leave(self, exhausted: Tensor) -> None:
+    def _leave(self, exhausted: Tensor, gap: Tensor) -> None:
         """Let configurations go that look done, and settle them when none is left (at once, if they must)."""
         active, limits = self.active, self.limits
-        claimed = self.gap[active] <= self.tol[active]
+        claimed = gap[active] <= self.tol[active]
         late = self.n_passes[active] >= limits.max_passes
         out_of_time = torch.full_like(late, self._out_of_time())
-        leaving = claimed | exhausted | late | out_of_time
+        leaving = (claimed | exhausted).logical_or_(late).logical_or_(out_of_time)
         if bool(leaving.any()):
             for position in leaving.nonzero().flatten().tolist():
                 if out_of_time[position]:
@@ -473,7 +473,7 @@ class Loop:
             own = state_under("solver.", state)
             progress = self.solver.restore(part, own, self.tol[self.active])
             try:  # a Ctrl-C in the midst of a proof left configurations that have only that before them
-                self._leave(progress.exhausted)
+                self._leave(progress.exhausted, self.gap)
             except KeyboardInterrupt:
                 self.interrupted = True
         elif bool(self.waiting.any()):

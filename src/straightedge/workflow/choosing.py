@@ -204,11 +204,12 @@ def _choice(
     scored = judge(scores, y, grid, selection, softmax)
     index = choose(scored, selection)
     choice = Choice(index, grid[index], scored, scores[:, index].numpy(), y, path, rule_in_words(selection))
-    choice.notes += cautions(scored, index, y, selection).values()
+    said = cautions(scored, index, y, selection)
+    choice.notes += (
+        [said["choice-at-the-edge"]] if "choice-at-the-edge" in said else []
+    )  # `remarks` say the rest
     if path.status[index] is not Status.CERTIFIED:
         choice.notes.append(f"the chosen reg's fit is {path.message[index]}")
-    if open_values := sum(status is not Status.CERTIFIED for status in path.status):
-        choice.notes.append(f"{open_values} of {len(grid)} values of the path are not certified")
     return choice
 
 

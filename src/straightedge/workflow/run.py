@@ -26,15 +26,15 @@ from straightedge.distributed import (
     same_everywhere,
     together,
 )
-from straightedge.errors import InputError, MachineError
+from straightedge.errors import InputError
 from straightedge.model import LinearModel
 from straightedge.prediction import prediction_rows
 from straightedge.report import collect_assets, save_assets, templates_png, write_report
 from straightedge.report.headline import remarks
-from straightedge.rows import is_out_of_memory
+from straightedge.rows import is_out_of_memory, out_of_memory
 from straightedge.runs import RunFolder
 from straightedge.runs.checkpoint import CHECKPOINT_FILE
-from straightedge.solvers.base import Callback
+from straightedge.solvers.base import Callback, Status
 from straightedge.workflow.choosing import (
     Fitted,
     add_out_of_fold_scores,
@@ -86,12 +86,7 @@ def run_fit(
     except BaseException as error:
         communicator.fail(error)
         if is_out_of_memory(error):
-            raise MachineError(
-                "out-of-memory",
-                f"memory ran out: {error}" if str(error) else "memory ran out",
-                options.source,
-                "fit fewer values of reg at once, fewer features, or use a machine with more memory",
-            ) from error
+            raise out_of_memory(error, options.source) from error
         raise
 
 
@@ -353,6 +348,8 @@ def _metrics(problem: Problem, fitted: Fitted, judged: Judged, notes: list[str])
             "rule": fitted.choice.rule,
             "splits": splits,
             "chosen_reg": fitted.choice.reg,
+            "n_values": len(fitted.choice.scored),
+            "n_certified": sum(status is Status.CERTIFIED for status in fitted.choice.path.status),
             "path_seconds": fitted.choice.path.seconds,
         }
     out["suspects"] = judged.suspects[:SHOWN]

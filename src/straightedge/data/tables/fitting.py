@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from straightedge.data.label_values import listed
@@ -14,7 +15,7 @@ from straightedge.data.tables.text_columns import numbers_in
 from straightedge.errors import InputError
 
 MOSTLY_NUMBERS = 0.9
-"""Share of numbers from which text in a column looks like a mistake."""
+"""Share of numbers from which the other texts of a column are no categories but stand for missing values."""
 
 
 def fit_encoding(
@@ -44,16 +45,16 @@ def fit_encoding(
     """
     names, where = tables[0].schema.names, str(tables[0].path)
     wishes.check(names, where)
-    columns, notes = [], []
+    columns, notes, loose = [], [], set(wishes.numeric)
     for name in names:
         if name == label or name in ignored:
             continue
         values = plain_column(tables, name)[rows]
-        columns.append(_fitted(name, values, wishes, index, where))
-        notes += _mixed(name, values) if columns[-1].kind == "category" else []
-    found = TableEncoding(
-        tuple(columns), label, tuple(names), tables[0].header, tuple(sorted(wishes.numeric))
-    )
+        said = [] if name in wishes.categories | wishes.drop | loose else _mixed(name, values)
+        loose |= {name} if said else set()
+        columns.append(_fitted(name, values, wishes, index, where, loose=name in loose))
+        notes += said
+    found = TableEncoding(tuple(columns), label, tuple(names), tables[0].header, tuple(sorted(loose)))
     if not found.width:
         raise InputError(
             "columns-none", "no column is left that could be a feature", where, "--keep COLUMN,…"
@@ -61,13 +62,16 @@ def fit_encoding(
     return found, [*_left_out(columns), *notes]
 
 
-def _fitted(name: str, values: Any, wishes: Wishes, index: Collection[str], where: str) -> Column:
-    why = left_out(name, values, wishes, index)
+def _fitted(
+    name: str, values: Any, wishes: Wishes, index: Collection[str], where: str, *, loose: bool
+) -> Column:
+    kept = wishes if not loose else replace(wishes, numeric=wishes.numeric | {name})
+    why = left_out(name, values, kept, index)
     if why is not None:
         return Column(name, "left out", why, values.null_count)
-    if name in wishes.categories or (is_text(values.type) and name not in wishes.numeric):
+    if name in wishes.categories or (is_text(values.type) and not loose):
         return fit_category(name, values)
-    return fit_number(name, values, f"{where}, column {name!r}", loose=name in wishes.numeric)
+    return fit_number(name, values, f"{where}, column {name!r}", loose=loose)
 
 
 def _left_out(columns: Sequence[Column]) -> list[str]:
@@ -80,7 +84,7 @@ def _left_out(columns: Sequence[Column]) -> list[str]:
 
 
 def _mixed(name: str, values: Any) -> list[str]:
-    """Say where a column of numbers has some text in it, which makes it categories."""
+    """Say where a column of numbers has some text in it, which is taken for missing."""
     if not is_text(values.type):
         return []
     count, row, text = numbers_in(values)
@@ -89,5 +93,5 @@ def _mixed(name: str, values: Any) -> list[str]:
         return []
     return [
         f"column {name!r} holds {there - count} values that are no numbers, the first {text!r} in row {row}: "
-        f"read as categories; --numeric {name} takes them for missing"
+        f"taken for missing; --categories {name} takes all values as categories"
     ]

@@ -11,8 +11,8 @@ from typing import Any
 
 from straightedge.data.tables.files import MemoryTable, arrow
 from straightedge.data.tables.text_bytes import read_text_bytes
-from straightedge.data.tables.text_columns import trimmed, typed_column
-from straightedge.data.tables.text_format import TextFormat, find_format
+from straightedge.data.tables.text_columns import plain_numbers, trimmed, typed_column
+from straightedge.data.tables.text_format import MISSING, TextFormat, find_format
 from straightedge.errors import InputError
 
 ENDINGS = (".csv", ".tsv", ".tab", ".data", ".txt")
@@ -69,6 +69,10 @@ def read_text_table(path: Path, how: TextRead) -> MemoryTable:
 
 
 def _typed(column: Any, name: str, form: TextFormat, how: TextRead, path: Path) -> Any:
+    if name not in how.as_text and form.missing == MISSING:
+        plain = plain_numbers(column, f"{path}, column {name!r}")
+        if plain is not None:
+            return plain
     text = trimmed(column, form.missing)
     return text if name in how.as_text else typed_column(text, form, f"{path}, column {name!r}")
 

@@ -18,6 +18,8 @@ MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "-
 LOOKED_AT = 100
 """Lines that the format is found from."""
 LOOKED_AT_BYTES = 2**20
+LOOKED_AT_CHARACTERS = 50_000
+"""Characters that are enough: fewer lines of a wide table."""
 LONGEST_NAME = 1000
 """Characters of the longest name of a column: a longer one is a sign of a broken header."""
 MOST_COLUMNS = 2**15
@@ -70,6 +72,7 @@ def find_format(data: bytes, where: str, **given: Any) -> TextFormat:
     """
     text = data[:LOOKED_AT_BYTES].decode("utf-8", "ignore")
     lines = [line for line in text.split("\n")[:LOOKED_AT] if line.strip()]
+    lines = lines[: max(3, LOOKED_AT_CHARACTERS // max(1, len(lines[0])))]
     if len(text) == LOOKED_AT_BYTES and len(lines) > 1:
         lines = lines[:-1]  # it may be cut off
     delimiter = given.get("delimiter") or _delimiter(lines, where)
