@@ -216,6 +216,14 @@ def test_a_newton_step_solves_the_linearised_problem(
         np.testing.assert_allclose(sums_after, left * sums, atol=1e-9)
 
 
+def test_inner_products_keep_the_order_of_the_rows_asked_for() -> None:
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    for rows in ([5, 2, 9], [4, 4, 1, 29]):
+        index = np.array(rows)
+        np.testing.assert_allclose(FeatureSpace(X).gram(index), X[index] @ X[index].T)
+        np.testing.assert_allclose(KernelSpace(X @ X.T).gram(index), X[index] @ X[index].T)
+
+
 @pytest.mark.parametrize("kind", ["pairs", "shared", "signed"])
 @pytest.mark.parametrize("space", [FeatureSpace, KernelSpace])
 def test_epochs_never_lower_the_dual(kind: str, space: type) -> None:

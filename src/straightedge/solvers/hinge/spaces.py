@@ -106,7 +106,7 @@ class FeatureSpace:
         once, place = np.unique(rows, return_inverse=True)
         own = self.X[once]
         products: Array = own @ own.T
-        return products if len(once) == len(rows) else products[np.ix_(place, place)]
+        return products[np.ix_(place, place)]
 
 
 class KernelSpace:
