@@ -80,6 +80,7 @@ def test_rows_of_weight_zero_and_nearly_zero_count_for_what_they_are() -> None:
         assert certified(fitted(plain(X, y, 1e-4, loss, weights=weights), tol=1e-6))
 
 
+@pytest.mark.long
 def test_every_fold_of_wine_is_certified() -> None:
     wine = load_wine()
     order = np.random.default_rng(0).permutation(len(wine.target))
