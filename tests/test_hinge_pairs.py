@@ -1,12 +1,14 @@
 """Products over the few margins that move: as those over whole rows, to rounding, and used only where they pay."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
 from kernel_cases import kernels
+from straightedge.design import Design, RowWeights
 from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHingeLoss
 from straightedge.moments import fit_affine
 from straightedge.objective import Objective
@@ -15,7 +17,7 @@ from straightedge.solvers import hinge_pairs
 from straightedge.solvers.base import Limits, Loop, minimize
 from straightedge.solvers.hinge_alm import HingeALM
 from straightedge.solvers.hinge_newton import Hessian, Metric
-from straightedge.solvers.hinge_pairs import Pairs, adjoint_of_change
+from straightedge.solvers.hinge_pairs import ActiveMargins, adjoint_of_change
 from straightedge.solvers.hinge_products import adjoint, row_weights
 from straightedge.solvers.interior_point import InteriorPoint
 
@@ -81,11 +83,13 @@ def test_ranks_by_pairs_and_by_rows_add_up_alike(
 ) -> None:
     """Each rank decides for itself: what is summed over them has the same layout, and the same witness."""
     whole, seen = objective(loss), []
-    direction, summed = torch.ones(5, 20, dtype=torch.float64), Objective.summed
+    direction, summed = torch.ones(5, 20, dtype=torch.float64), Design.all_summed
 
-    def spied(part: Objective, own_sums: Callable[[], Tensor], W: Tensor) -> tuple[Tensor, Tensor]:
+    def spied(
+        part: Design, own_sums: Callable[[], Tensor], W: Tensor, weights: RowWeights
+    ) -> tuple[Tensor, Tensor]:
         seen.append((own_sums().shape, W.clone()))
-        return summed(part, own_sums, W)
+        return summed(part, own_sums, W, weights)
 
     metric = Metric(whole)
     for choice in ("portable", "compiled"):
@@ -93,7 +97,7 @@ def test_ranks_by_pairs_and_by_rows_add_up_alike(
             hessian = Hessian.at(whole, metric, few(whole, 2), 0.1, row_weights(whole), complete=True)
             assert (hessian.pairs is None) == (choice == "portable")
             with monkeypatch.context() as patch:
-                patch.setattr(Objective, "summed", spied)
+                patch.setattr(Design, "all_summed", spied)
                 hessian.times(direction, direction)
     (rows, first), (pairs, second) = seen
     assert rows == pairs
@@ -120,13 +124,13 @@ def test_dense_products_stay_where_many_margins_move_or_loops_do_not_pay(
     whole = objective(HingeLoss)
     part, mask = whole.subset(torch.arange(100)), torch.zeros(100, 1, 5)
     mask[:30, 0, 1] = 1.0
-    assert Pairs.of(part, mask) is not None
-    assert Pairs.of(part, torch.ones_like(mask)) is None
-    assert Pairs.of(part.subset(torch.arange(0)), mask[:0]) is None
+    assert ActiveMargins.of(part, mask) is not None
+    assert ActiveMargins.of(part, torch.ones_like(mask)) is None
+    assert ActiveMargins.of(part.subset(torch.arange(0)), mask[:0]) is None
     monkeypatch.setattr(hinge_pairs, "DIFFERENCE_PAIRS", 50)  # four differences for thirty pairs
-    assert Pairs.of(part, mask) is None
+    assert ActiveMargins.of(part, mask) is None
     with kernels("auto"):
-        assert Pairs.of(part, mask) is None
+        assert ActiveMargins.of(part, mask) is None
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -143,10 +147,8 @@ def test_fits_by_pairs_come_to_the_same_optimum(loss: type[HingeLoss], bias: str
 
 def test_a_path_by_pairs_is_resumed_from_any_step_to_the_same_bits() -> None:
     whole = objective(HingeLoss)
-    whole.penalty, whole.fold = (
-        whole.penalty.at(torch.tensor([0.1, 0.03, 0.01]).double()),
-        torch.zeros(3, dtype=torch.int64),
-    )
+    whole.penalty = whole.penalty.at(torch.tensor([0.1, 0.03, 0.01], dtype=torch.float64))
+    whole.row_weights = replace(whole.row_weights, fold=torch.zeros(3, dtype=torch.int64))
 
     def run(resume: dict[str, Tensor] | None = None) -> tuple[Loop, list[dict[str, Tensor]]]:
         loop, states = Loop(whole, HingeALM(), Limits(1e-3)), []

@@ -8,6 +8,7 @@ import torch
 
 from pretend_device import NAME, DeviceTensor, MixedDevicesError, pretend_device
 from straightedge import LinearClassifier, SoftmaxClassifier, SVMClassifier
+from straightedge.design import RowWeights
 from straightedge.fitting import FitSettings, build_objective, solve
 from straightedge.kernels.splitting import KINDS, column_scale, split_weight
 from straightedge.losses import LOSSES
@@ -37,8 +38,7 @@ def objective(X: torch.Tensor, y: torch.Tensor, loss: str, bias: str, dtype: tor
     built = build_objective(
         rows, y, C, [0.3, 0.1], settings, affine=affine, weights=weights, fold=torch.arange(2)
     )
-    built.dtype = dtype
-    return built
+    return built.in_dtype(dtype)
 
 
 # ---------------------------------------------------------------- the device itself
@@ -94,7 +94,7 @@ def test_a_pass_waits_for_the_device_a_few_times() -> None:
     X, y = data()
     with pretend_device() as counted:
         part = objective(X.to(NAME), y.to(NAME), "softmax", "penalized", torch.float32)
-        part.weights = None
+        part.row_weights = RowWeights(None, part.fold, 1 / N)
         W = torch.zeros(part.shape, dtype=torch.float64, device=NAME)
         part.evaluate(W)
         counted.clear()

@@ -321,7 +321,7 @@ def test_1_or_64_threads_certify_the_same(
 ) -> None:
     found = []
     for workers in (1, 64):
-        monkeypatch.setattr("straightedge.objective.default_workers", lambda workers=workers: workers)
+        monkeypatch.setattr("straightedge.design.passes.default_workers", lambda workers=workers: workers)
         out = f"{options.out}-{workers}"
         found.append(run_fit(replace(options, out=out, loss=loss, tol=1e-4, suspects=False, max_passes=300)))
     one, many = found

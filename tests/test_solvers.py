@@ -174,7 +174,7 @@ def test_ctrl_c_in_a_block_returns_within_it(block):
     X, y = load_digits(return_X_y=True)
     settings = FitSettings(workers=1, tol=1e-7, solver="lbfgs")  # newton reads the rows once
     objective = build_objective(Pressed(X), torch.as_tensor(y), 10, [1.0], settings)
-    objective.block_rows = 256
+    objective.design.block_rows = 256
     found = solve(objective, settings)
     assert found.status == [Status.INTERRUPTED]
     assert Pressed.seen == block + 1
@@ -354,7 +354,7 @@ def test_the_inverse_factor_is_the_same_by_lapack_and_by_torch(size: int, dtype:
     M = A @ A.t() + torch.eye(size, dtype=dtype)
     kept = M.clone()
     by_torch = whitening._torch_inverse(M)
-    found = whitening._inverse_factor(M)
+    found = whitening.inverse_factor(M)
     assert torch.equal(M, kept)
     assert torch.equal(found, found.tril())
     assert found.is_contiguous()
@@ -365,7 +365,7 @@ def test_a_matrix_that_has_no_factor_gets_a_larger_diagonal() -> None:
     M = torch.ones(3, 3, dtype=torch.float64) - 1e-9 * torch.eye(3, dtype=torch.float64)
     assert whitening._lapack_inverse(M) is None
     assert whitening._torch_inverse(M) is None
-    assert bool(whitening._inverse_factor(M).isfinite().all())
+    assert bool(whitening.inverse_factor(M).isfinite().all())
 
 
 def test_torch_has_its_threads_again_after_a_pass_and_after_a_fit_that_wanted_one() -> None:

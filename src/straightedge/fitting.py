@@ -111,8 +111,7 @@ def build_objective(
         communicator=communicator,
         workers=settings.workers,
     )
-    objective.dtype = working_dtype(rows, settings.tol, objective.n_total)  # the same on every rank
-    return objective
+    return objective.in_dtype(working_dtype(rows, settings.tol, objective.n_total))  # the same on every rank
 
 
 def solve(

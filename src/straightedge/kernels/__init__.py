@@ -12,6 +12,7 @@ from straightedge.kernels.door import (
     default_block_rows,
     gram_applied,
     products_for,
+    row_loops,
     value_and_gradient,
     worth_compiling,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "default_block_rows",
     "gram_applied",
     "products_for",
+    "row_loops",
     "value_and_gradient",
     "worth_compiling",
 ]

@@ -21,7 +21,8 @@ from straightedge.kernels.base import PortableProducts, Products
 from straightedge.kernels.splitting import KINDS
 from straightedge.losses import Loss
 from straightedge.preprocess import AffineMap
-from straightedge.rows import BlockPool, Rows
+from straightedge.rows import Rows
+from straightedge.workers import BlockPool
 
 SWITCH = "STRAIGHTEDGE_KERNELS"
 CHOICES = ("auto", "portable", "compiled", "fused")
@@ -105,6 +106,13 @@ def cpu_loops() -> ModuleType:
     from straightedge.kernels import cpu_kernels
 
     return cpu_kernels
+
+
+def row_loops() -> ModuleType:
+    """Return the module of compiled loops over single rows, `row_kernels`."""
+    from straightedge.kernels import row_kernels
+
+    return row_kernels
 
 
 def _loops_apply(device: torch.device, n_columns: int) -> bool:

@@ -67,7 +67,7 @@ def _fastest(objective: Objective) -> str:
         return "semismooth_newton"
     if InteriorPoint.supports(objective) is None:
         return "interior_point"
-    entries = objective.rows.n_samples * objective.rows.n_features
+    entries = objective.design.n_entries
     if entries < LEAST_ENTRIES:
         return "hinge_alm"
     mildest = objective.select(objective.penalty.curvature.argmax()[None])

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from straightedge.objective import Objective
-from straightedge.rows import STOP_REQUESTED, torch_threads
+from straightedge.workers import STOP_REQUESTED, torch_threads
 
 SMALL_PROBLEM = 200_000  # entries of W
 NOISE = 1e-15  # relative changes of P below this are rounding

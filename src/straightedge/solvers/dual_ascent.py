@@ -16,20 +16,16 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-
 import torch
 from torch import Tensor
 
 from straightedge.losses import piecewise
 from straightedge.objective import Objective
 from straightedge.solvers.base import missing
-from straightedge.solvers.hinge_products import adjoint, gather, row_weights, scores
+from straightedge.solvers.hinge_products import adjoint, row_weights, scores
 from straightedge.solvers.one_by_one import SAFE, Answer, OneByOne, OneHinge
 
 ROW_UPDATES = {"weston_watkins"}  # those that `dual_kernel` has
-BLOCK_ROWS = 512
 FULL_EPOCHS = 2  # at the beginning
 SHORT_EPOCHS = 2  # of the rows that still change, between two full ones
 LARGEST_DISTURBANCE = 0.6  # ρ times the cores, up to which dual ascent, which uses two, is the faster one
@@ -193,27 +189,12 @@ class AscentFit(OneHinge):
         labels = self.objective.y.contiguous().numpy()  # strided ones would have the loop compiled again
         alpha, W = self.alpha.numpy(), self.W.numpy()
         norms, caps = self.norms.numpy(), self.caps.numpy()
-        for index, rows in self._blocks(order):
+        for index, rows in self.objective.design.in_order(order):
             if fresh:
                 self.norms[index] = torch.linalg.vector_norm(rows, dim=1).to(torch.float64).square()
             ascend(rows.numpy(), index.numpy(), labels, norms, caps, W, alpha)
         self.changing[order] = (self.alpha[order] != former).any(dim=1)
         return len(order) / len(self.alpha)
-
-    def _blocks(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (index, mapped rows) in the given order; the next ones are converted meanwhile."""
-        objective, width = self.objective, self.objective.rows.n_features + 1
-        buffers = [torch.empty(BLOCK_ROWS, width, dtype=objective.dtype) for _ in range(2)]
-        parts = order.split(BLOCK_ROWS)
-        with ThreadPoolExecutor(1, "straightedge", torch.set_num_threads, (1,)) as executor:
-            following = executor.submit(_mapped_rows, objective, parts[0], buffers[0][: len(parts[0])])
-            for place, index in enumerate(parts):
-                rows = following.result()
-                if place + 1 < len(parts):
-                    after = parts[place + 1]
-                    buffer = buffers[(place + 1) % 2][: len(after)]
-                    following = executor.submit(_mapped_rows, objective, after, buffer)
-                yield index, rows
 
     def state(self) -> dict[str, Tensor]:
         """See `one_by_one.DualFit.state`."""
@@ -248,18 +229,6 @@ class AscentFit(OneHinge):
         return fit
 
 
-def _mapped_rows(objective: Objective, index: Tensor, out: Tensor) -> Tensor:
-    """Write the mapped rows x̂ of an index (n,) into ``out`` (n, D + 1) and return it."""
-    from straightedge.solvers.dual_kernel import map_rows
-
-    found = objective.rows.table(index)
-    if found is None:
-        return gather(objective, index, out)
-    shift, scale = objective.affine.shift.to(out), objective.affine.scale.to(out)
-    map_rows(*found, scale.numpy(), (-shift * scale).numpy(), out.numpy())
-    return out
-
-
 def needs_of_dual_ascent(objective: Objective) -> str | None:
     """Return what is missing for dual coordinate ascent to solve this objective, or None."""
     return missing(
@@ -269,7 +238,7 @@ def needs_of_dual_ascent(objective: Objective) -> str | None:
         ),
         (objective.penalty.uniform, "a ridge with a penalised bias"),
         (bool(objective.penalty.bounds_below.all()), "reg > 0"),
-        (objective.device.type == "cpu" and objective.rows.in_memory, "rows in the CPU's memory"),
+        (objective.device.type == "cpu" and objective.design.in_memory, "rows in the CPU's memory"),
         (objective.communicator.size == 1, "one process"),
     )
 
@@ -281,15 +250,10 @@ def is_mild(objective: Objective) -> bool:
     return disturbance(objective) * max(2, objective.pool.workers) <= LARGEST_DISTURBANCE
 
 
-def disturbance(objective: Objective, sample: int = 512) -> float:
+def disturbance(objective: Objective) -> float:
     """Return ρ = mean ‖x̂‖²/(2 reg N) at the smallest reg, from evenly spaced rows.
 
     It is how much the step of one row moves the margins of another like it, N of them being visited in an epoch.
     """
-    n = objective.rows.n_samples
-    index = torch.arange(min(sample, n)) * n // min(sample, n)
-    index = index.to(objective.device)
-    shape = len(index), objective.rows.n_features + 1
-    rows = torch.empty(shape, dtype=objective.dtype, device=objective.device)
-    mean = float(gather(objective, index, rows).square().sum(dim=1, dtype=torch.float64).mean())
-    return mean / (max(float(objective.penalty.curvature.min()), 1e-300) * objective.n_total)
+    least = max(float(objective.penalty.curvature.min()), 1e-300)
+    return objective.design.mean_square_norm() / (least * objective.n_total)

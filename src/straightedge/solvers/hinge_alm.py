@@ -70,7 +70,7 @@ class HingeALM(OneByOne):
         """Return the indices (n,) of this rank's rows that can move at an answer, None if they are few in all."""
         index = piecewise(part.loss).projection_jacobian(last.b.to(part.dtype)).moving_rows()
         count = torch.tensor([len(index)], dtype=torch.float64)
-        enough = float(part.communicator.all_reduce(count)) >= LEAST_OF_MOMENT * (part.rows.n_features + 1)
+        enough = float(part.communicator.all_reduce(count)) >= LEAST_OF_MOMENT * part.design.width
         return index if enough else None
 
     def first_fit(self, part: Objective, W: Tensor, last: Answer | None) -> DualFit:

@@ -25,19 +25,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from straightedge.kernels import gram_applied
 from straightedge.losses import PiecewiseLinearLoss, ProjectionJacobian, piecewise
 from straightedge.objective import Block, Objective
 from straightedge.penalties import PenaltyTerm
 from straightedge.solvers.dual_ascent import disturbance
-from straightedge.solvers.hinge_pairs import Pairs
+from straightedge.solvers.hinge_pairs import ActiveMargins
 from straightedge.solvers.whitening import (
+    DIAGONAL_SAMPLE,
     LARGEST_DENSE,
-    _diagonal_moment,
-    _inverse_factor,
-    _with_ridge,
-    in_rough_dtype,
-    second_moment,
+    inverse_factor,
+    with_ridge,
 )
 
 SAMPLE_ROWS = 10_000  # rows of the second moment
@@ -76,17 +73,18 @@ class Metric:
     """
 
     def __init__(self, objective: Objective, index: Tensor | None = None, sample: int | None = None) -> None:
-        self.dense = objective.rows.n_features + 1 <= LARGEST_DENSE
+        self.dense = objective.design.width <= LARGEST_DENSE
         self.penalty = objective.penalty
-        self.pool = objective.pool
+        self.design = objective.design
         self.sample = sample or 0
         if index is not None and self.dense:
             self.renew(objective, index)
             return
         if sample is None:
             self.sample = FEW_SAMPLE_ROWS if disturbance(objective) <= MILD else SAMPLE_ROWS
-        rough = in_rough_dtype(objective)
-        self._take(second_moment(rough, self.sample) if self.dense else _diagonal_moment(rough), None)
+        rough = objective.design.rough
+        moment = rough.second_moment(self.sample) if self.dense else rough.mean_squares(DIAGONAL_SAMPLE)
+        self._take(moment, None)
 
     def _take(self, moment: Tensor, index: Tensor | None) -> None:
         """Go on with another Σ, of the rows of this rank that have these indices."""
@@ -97,8 +95,8 @@ class Metric:
 
     def renew(self, objective: Objective, index: Tensor) -> None:
         """Make Σ anew from these rows (n,) of this rank."""
-        part = in_rough_dtype(objective).subset(_spread_over(index, RENEWED_ROWS))
-        self._take(second_moment(part, ALL_ROWS), index)
+        part = objective.design.rough.subset(_spread_over(index, RENEWED_ROWS))
+        self._take(part.second_moment(ALL_ROWS), index)
 
     @property
     def blunt(self) -> Metric:
@@ -129,7 +127,7 @@ class Metric:
         self.penalty = penalty
         ridge = penalty.ridge(self.moment[0] if self.dense else self.moment)
         if self.dense:
-            self._factor = _inverse_factor(_with_ridge(self.moment * kappa, ridge))
+            self._factor = inverse_factor(with_ridge(self.moment * kappa, ridge))
         else:
             self._factor = 1 / (kappa * self.moment + ridge).clamp_min(torch.finfo(ridge.dtype).tiny)
         self.made_for = (kappa, float(penalty.reg[0]))
@@ -142,7 +140,7 @@ class Metric:
     def solve(self, G: Tensor) -> Tensor:
         """Return M⁻¹ applied to each row of G (C, D + 1)."""
         if self.dense:
-            return gram_applied(self._factor, G.to(self._factor.dtype), self.pool).to(G.dtype)
+            return self.design.gram_applied(self._factor, G.to(self._factor.dtype)).to(G.dtype)
         return (G * self._factor).to(G.dtype)
 
     def times_moment(self, direction: Tensor, image: Tensor) -> Tensor:
@@ -176,7 +174,7 @@ class Hessian:
     rest: Tensor | None
     cost: float
     curvature: float
-    pairs: Pairs | None
+    pairs: ActiveMargins | None
 
     @classmethod
     def at(
@@ -219,7 +217,7 @@ class Hessian:
             rest.to(b.dtype)[:, None] if bool((rest > 1e-6 * total.mean()).any()) else None,
             _share_of_all(share, objective),
             float(total.mean()),
-            Pairs.of(seen_rows, part.mask),
+            ActiveMargins.of(seen_rows, part.mask),
         )
 
     @property
@@ -236,7 +234,7 @@ class Hessian:
     def moves(self, direction: Tensor) -> Tensor:
         """Return T J X̂Δ (n, 1, C) of the share's rows along a direction (C, D + 1)."""
         if self.pairs is not None:
-            return self.jacobian.apply(self.pairs.spread(self.pairs.margins(direction)))
+            return self.jacobian.apply(self.pairs.spread(self.pairs.products.products(direction)))
         change = self._loss.margin_change(self.part.scores(direction[None]), self.part.y)
         return self.jacobian.apply(change)
 
@@ -254,9 +252,9 @@ class Hessian:
         if pairs is None:
             return self.part.sweep(direction[None], bend)[1][0]
         if self.jacobian.free is None:
-            return pairs.curve(direction, self.weights[pairs.row, 0, 0])
+            return pairs.products.curve(direction, self.weights[pairs.row, 0, 0])
         z = self.moves(direction).mul_(self.weights)
-        return pairs.adjoint(pairs.select(z), direction)
+        return pairs.products.adjoint(pairs.select(z), direction)
 
 
 def _class_curvature(
@@ -277,10 +275,10 @@ def _share_of_all(share: Tensor, objective: Objective) -> float:
 
 def _share(moving: Tensor, objective: Objective, complete: bool) -> Tensor:
     """Return an even share of the rows that have curvature, or all of them where they are few."""
-    rows = objective.rows
-    most = len(moving) if complete else max(LEAST_SHARE, rows.n_samples // SHARE)
-    if not rows.in_memory:  # the share is a copy
-        most = min(most, max(256, SHARE_BYTES // (4 * rows.n_features)))
+    design = objective.design
+    most = len(moving) if complete else max(LEAST_SHARE, design.n_samples // SHARE)
+    if not design.in_memory:  # the share is a copy
+        most = min(most, max(256, SHARE_BYTES // (4 * design.n_features)))
     return _spread_over(moving, most)
 
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from straightedge.kernels import cpu_loops, worth_compiling
 from straightedge.losses import PiecewiseLinearLoss, piecewise
 from straightedge.objective import Objective
 
@@ -53,6 +53,10 @@ class Span:
     def _loss(self) -> PiecewiseLinearLoss:
         return piecewise(self.objective.loss)
 
+    @property
+    def _loops(self) -> ModuleType | None:
+        return self.objective.design.loops(self.objective.n_classes)
+
     def minimiser(self) -> Tensor:
         """Return the coordinates (m,) float64 of the best point of the span."""
         return minimise_on_span(self.model(), len(self.changes))
@@ -82,7 +86,7 @@ class Span:
 
     def _loop_serves(self) -> bool:
         """Tell whether b is found entry by entry, and many enough are to be found for a compiled loop."""
-        return not self._loss.sum_bounded and worth_compiling(self.objective.rows, self.objective.n_classes)
+        return not self._loss.sum_bounded and self._loops is not None
 
     def _dense_sums(self) -> Model:
         """Return this rank's Σ w b d_k (m,) and Σ w d_k T d_l/μ (m, m) as a function of the coordinates."""
@@ -102,7 +106,8 @@ class Span:
 
     def _looped_sums(self) -> Model:
         """Return the same, by a compiled loop; an entry of the right class never leaves 0 where it has no part."""
-        loop, m = cpu_loops().bend_entries, len(self.changes)
+        assert self._loops is not None
+        loop, m = self._loops.bend_entries, len(self.changes)
         z, centre, *d = (
             array.contiguous().numpy().reshape(-1)
             for array in (self.z, self.centre, *(d for _, d in self.changes))

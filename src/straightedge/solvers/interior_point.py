@@ -25,7 +25,7 @@ from torch import Tensor
 from straightedge.losses import piecewise
 from straightedge.objective import Objective
 from straightedge.solvers.base import missing
-from straightedge.solvers.hinge_products import gather, row_weights
+from straightedge.solvers.hinge_products import row_weights
 from straightedge.solvers.one_by_one import Answer, OneByOne, OneHinge
 
 INWARD = 0.995  # of the way to the nearest bound
@@ -77,15 +77,10 @@ class InteriorFit(OneHinge):
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective.in_dtype(torch.float64)
-        n, device = objective.rows.n_samples, objective.device
-        self.X = gather(
-            self.objective,
-            torch.arange(n, device=device),
-            torch.empty(n, objective.rows.n_features + 1, dtype=torch.float64, device=device),
-        )
+        self.X = self.objective.design.table()
         self.penalty = objective.penalty
         self.weights = row_weights(objective)[:, None]
-        self.W = torch.zeros(objective.shape[1:], dtype=torch.float64, device=device)
+        self.W = torch.zeros(objective.shape[1:], dtype=torch.float64, device=objective.device)
         self.margins_used = self._used()
         self.shared = self.loss.sum_bounded
         z = self._margins()
@@ -304,7 +299,7 @@ def _add_outer(H: Tensor, gram: Tensor, plus: int, minus: int) -> None:
 def _is_small(objective: Objective) -> bool:
     """Tell whether H can be formed: by its size, the rows' and the operations it takes."""
     _, C, width = objective.shape
-    n = objective.rows.n_samples
+    n = objective.n_samples
     outer = C * C if piecewise(objective.loss).sum_bounded else C
     return (
         C * width <= MOST_UNKNOWNS

@@ -20,8 +20,8 @@ from torch import Tensor
 from straightedge.distributed import guarded_sum
 from straightedge.errors import InputError
 from straightedge.objective import Objective
-from straightedge.rows import STOP_REQUESTED
 from straightedge.solvers.base import Progress, missing
+from straightedge.workers import STOP_REQUESTED
 
 FEWEST_EPOCHS, FEWEST_BATCHES = 8, 2000  # of a run whose length was not asked for
 MOST_EVALUATIONS = 25
@@ -76,7 +76,7 @@ class MinibatchSGD:
     @classmethod
     def supports(cls, objective: Objective) -> str | None:
         """See `Solver.supports`."""
-        folds = objective.weights is not None and objective.weights.shape[0] > 1
+        folds = objective.row_weights.n_sets > 1
         penalty = objective.penalty.penalty
         return missing(
             (not folds, "the same batches for all heads: no folds"),
@@ -109,9 +109,9 @@ class MinibatchSGD:
             self.rates = self.rates.expand(K).clone()
 
     def _natural_rate(self) -> float:
-        rows, n = self.objective.rows, min(512, self.objective.rows.n_samples)
-        buffer = torch.empty(n, rows.n_features, dtype=self.objective.dtype, device=self.objective.device)
-        square = self._mean(lambda: self._mapped(torch.arange(n), buffer).square().sum(dim=1).mean(), ())
+        design = self.objective.design
+        first = torch.arange(min(512, design.n_samples), device=design.device)
+        square = self._mean(lambda: design.row_norms(first).mean().to(design.dtype), ())
         return 0.1 * self.objective.n_classes / float(square.clamp_min(1e-12))
 
     def _mean(self, own: Callable[[], Tensor], shape: tuple[int, ...]) -> Tensor:
@@ -119,17 +119,9 @@ class MinibatchSGD:
         objective = self.objective
         if objective.communicator.size == 1:
             return own()
-        share = objective.rows.n_samples / objective.n_total
+        share = objective.n_samples / objective.n_total
         like = torch.empty(math.prod(shape), dtype=objective.dtype, device=objective.device)
         return guarded_sum(objective.communicator, lambda: own().flatten() * share, like).view(shape)
-
-    def _mapped(self, index: Tensor, buffer: Tensor) -> Tensor:
-        """Return the mapped rows x̂ (n, D + 1) of a batch."""
-        objective = self.objective
-        raw = objective.rows.take(index, buffer)
-        raw -= objective.affine.shift.to(raw)
-        raw *= objective.affine.scale.to(raw)
-        return torch.cat([raw, torch.ones_like(raw[:, :1])], dim=1)
 
     def step(self) -> Progress:
         """Run an epoch of batches (some, where there are many) and evaluate once.
@@ -148,13 +140,13 @@ class MinibatchSGD:
 
     def _run_epoch(self) -> None:
         objective = self.objective
-        n_rows, communicator = objective.rows.n_samples, objective.communicator
+        n_rows, communicator = objective.n_samples, objective.communicator
         n_batches = max(1, math.ceil(objective.n_total / self.batch_size))
         # one seed an epoch (and rank): a resumed run draws the same batches
         first = communicator.rank << 40
         generator = torch.Generator().manual_seed(first + self.seed * 1_000_003 + self.epoch + 1)
         size = min(max(1, self.batch_size // communicator.size), n_rows)
-        buffer = torch.empty(size, objective.rows.n_features, dtype=objective.dtype, device=objective.device)
+        buffer = torch.empty(size, objective.design.width, dtype=objective.dtype, device=objective.device)
         for batch in range(n_batches):
             index = torch.randint(n_rows, (size,), generator=generator)
             done = (self.epoch + batch / n_batches) / self.epochs
@@ -207,7 +199,7 @@ class MinibatchSGD:
         """Return −η A/n (n, K·C) of a batch and its mapped rows (n, D + 1)."""
         objective = self.objective
         K, C, width = objective.shape
-        rows = self._mapped(index, buffer)
+        rows = objective.design.gather(index, buffer)
         S = (rows @ self.W.view(K * C, width).t()).view(-1, K, C)
         index = index.to(objective.device)
         objective.loss.value_and_gradient(S, objective.y[index])

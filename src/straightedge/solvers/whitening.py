@@ -11,95 +11,18 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
-
 import numpy as np
 import torch
 from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 
-from straightedge.distributed import guarded_sum
-from straightedge.kernels import gram_applied
 from straightedge.objective import Objective
-from straightedge.rows import block_spans
 
 SAMPLE_ROWS = 8_000  # rows of the Gram matrix; more give fewer passes and cost more than those
+DIAGONAL_SAMPLE = 8_000  # rows of the mean squares that stand for it where D is large
 LARGEST_DENSE = 16_384  # features up to which a D × D factor is worth its memory
 SHARED_DECADE = 10.0  # values of reg within this ratio share a factor
-FLOAT32_ABOVE = 2_000_000  # entries of X
-RUN = 64  # rows read together
-GRAM_ROWS = 1024  # rows of one product of the Gram matrix
 SMALLEST_HALF = 256  # triangular matrices up to this size are inverted by one solve
-PANELS = 6  # column panels of its lower triangle: 1/2 + 1/12 of the work of the square
-
-
-def in_rough_dtype(objective: Objective) -> Objective:
-    """Return the objective in float32 where data are large: a metric decides the pace, not the answer."""
-    if objective.n_total * (objective.rows.n_features + 1) > FLOAT32_ABOVE:
-        return objective.in_dtype(torch.float32)
-    return objective
-
-
-def second_moment(objective: Objective, sample_rows: int = SAMPLE_ROWS) -> Tensor:
-    """Return X̂ᵀX̂/n (D + 1, D + 1) of a sample of n rows, in the objective's float type.
-
-    The sample is short runs of rows, evenly spaced, so that files are read in order; every rank gives its share.
-    """
-    width = objective.rows.n_features + 1
-    spans = _spread(objective.rows.n_samples, max(1, sample_rows // objective.communicator.size))
-    count = float(sum(stop - start for start, stop in spans))
-    like = torch.empty(width * width + 1, dtype=objective.dtype, device=objective.device)
-
-    def own_sums() -> Tensor:
-        total = torch.zeros(width, width, dtype=objective.dtype, device=objective.device)
-        for part in objective.pool.run(spans, lambda share: _gram(objective, share)):
-            total += part
-        return torch.cat([total.flatten(), total.new_tensor([count])])
-
-    summed = guarded_sum(objective.communicator, own_sums, like)
-    lower = torch.tril(summed[:-1].view(width, width) / summed[-1])
-    return lower + torch.tril(lower, -1).T
-
-
-def _spread(n_rows: int, sample: int) -> list[tuple[int, int]]:
-    """Return runs of at most 64 rows, evenly spaced over the data, with ``sample`` rows in all."""
-    if sample >= n_rows:
-        return block_spans(n_rows, RUN)
-    n_runs = max(1, sample // RUN)
-    starts = [n_rows * i // n_runs for i in range(n_runs)]
-    return [(start, min(start + RUN, n_rows)) for start in starts]
-
-
-def _mapped_blocks(objective: Objective, spans: Iterable[tuple[int, int]]) -> Iterator[Tensor]:
-    """Yield the mapped rows x̂ of the spans, gathered in blocks of up to `GRAM_ROWS` (n, D + 1)."""
-    rows = objective.rows
-    like: dict[str, Any] = {"dtype": objective.dtype, "device": objective.device}
-    shift, scale = objective.affine.shift.to(**like), objective.affine.scale.to(**like)
-    block = torch.ones(GRAM_ROWS, rows.n_features + 1, **like)
-    scratch = torch.empty(RUN, rows.n_features, **like)
-    filled = 0
-    for start, stop in spans:
-        if filled + stop - start > GRAM_ROWS:
-            yield block[:filled]
-            filled = 0
-        target = block[filled : filled + stop - start, :-1]
-        torch.sub(rows.block(start, stop, scratch), shift, out=target)
-        target *= scale
-        filled += stop - start
-    if filled:
-        yield block[:filled]
-
-
-def _gram(objective: Objective, spans: Iterable[tuple[int, int]]) -> Tensor:
-    """Return X̂ᵀX̂ over the spans, its lower triangle (and a little more: panels are rectangular)."""
-    width = objective.rows.n_features + 1
-    total = torch.zeros(width, width, dtype=objective.dtype, device=objective.device)
-    panel = max(256, -(-width // PANELS))
-    for block in _mapped_blocks(objective, spans):
-        for left in range(0, width, panel):
-            total[left:, left : left + panel].addmm_(block[:, left:].t(), block[:, left : left + panel])
-    return total
 
 
 class Whitening:
@@ -124,15 +47,15 @@ class Whitening:
         centres: Tensor | None = None,
     ) -> None:
         self.centres = _decades(objective.reg) if centres is None else centres
-        self.pool = objective.pool
-        self.dense = objective.rows.n_features + 1 <= LARGEST_DENSE
+        self.design = objective.design
+        self.dense = self.design.width <= LARGEST_DENSE
         self._factors: dict[float, Tensor] = {}
-        rough = in_rough_dtype(objective)
-        moment = second_moment(rough, sample_rows) if self.dense else _diagonal_moment(rough)[None]
+        rough = self.design.rough
+        moment = rough.second_moment(sample_rows) if self.dense else rough.mean_squares(DIAGONAL_SAMPLE)[None]
         for reg in sorted(set(self.centres.tolist())):
             ridge = objective.penalty.at(torch.tensor([reg], dtype=torch.float64)).ridge(moment[0])
             if self.dense:
-                self._factors[reg] = _inverse_factor(_with_ridge(moment * kappa, ridge))
+                self._factors[reg] = inverse_factor(with_ridge(moment * kappa, ridge))
             else:
                 self._factors[reg] = 1 / (kappa * moment[0] + ridge).clamp_min(torch.finfo(moment.dtype).tiny)
 
@@ -142,7 +65,7 @@ class Whitening:
         for reg, factor in self._factors.items():
             members = (self.centres == reg).to(G.device)
             part = G[members].to(factor.dtype)
-            whitened = gram_applied(factor, part.flatten(0, 1), self.pool) if self.dense else part * factor
+            whitened = self.design.gram_applied(factor, part.flatten(0, 1)) if self.dense else part * factor
             out[members] = whitened.view_as(part).to(G.dtype)
         return out
 
@@ -165,13 +88,13 @@ def _decades(strength: Tensor) -> Tensor:
     return centres
 
 
-def _with_ridge(M: Tensor, ridge: Tensor) -> Tensor:
+def with_ridge(M: Tensor, ridge: Tensor) -> Tensor:
     """Add the ridge, and what the rounding of the factorisation needs, to M's diagonal in place."""
     M.diagonal().add_(ridge + 30 * torch.finfo(M.dtype).eps * float(M.diagonal().mean()))
     return M
 
 
-def _inverse_factor(M: Tensor) -> Tensor:
+def inverse_factor(M: Tensor) -> Tensor:
     """Return R with RᵀR = M⁻¹: the inverse of the Cholesky factor, lower triangular.
 
     Applying R twice is two plain products; a triangular solve with ten right-hand sides is slower.
@@ -217,18 +140,3 @@ def _triangular_inverse(L: Tensor) -> Tensor:
     out[half:, half:] = _triangular_inverse(L[half:, half:])
     out[half:, :half] = -(out[half:, half:] @ (L[half:, :half] @ out[:half, :half]))
     return out
-
-
-def _diagonal_moment(objective: Objective) -> Tensor:
-    """Return the mean square of each mapped feature (D + 1,), from a sample."""
-    spans = _spread(objective.rows.n_samples, SAMPLE_ROWS)
-    like = torch.empty(objective.rows.n_features + 1, dtype=objective.dtype, device=objective.device)
-
-    def own_sums() -> Tensor:
-        total = torch.zeros_like(like)
-        for block in _mapped_blocks(objective, spans):
-            total += block.square().sum(dim=0)
-        return total
-
-    total = guarded_sum(objective.communicator, own_sums, like)
-    return total / total[-1]  # the last feature is the constant 1: its sum is the number of rows

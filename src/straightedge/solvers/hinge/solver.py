@@ -73,7 +73,7 @@ class SemismoothNewton(OneByOne):
     @classmethod
     def supports(cls, objective: Objective) -> str | None:
         """See `Solver.supports`."""
-        n, width = objective.rows.n_samples, objective.rows.n_features + 1
+        n, width = objective.n_samples, objective.design.width
         loss, penalty = objective.loss, objective.penalty.penalty
         fits = n * width <= MOST_ENTRIES and n * objective.n_classes <= MOST_MARGINS
         return super().supports(objective) or missing(
@@ -136,7 +136,7 @@ def _names() -> str:
 
 def _mapped(objective: Objective) -> Array:
     """Return x̂ of all rows (N, D + 1) float64."""
-    n, width = objective.rows.n_samples, objective.rows.n_features + 1
+    n, width = objective.n_samples, objective.design.width
     index = torch.arange(n, device=objective.device)
     out = torch.empty(n, width, dtype=torch.float64, device=objective.device)
     return gather(objective, index, out).cpu().numpy()

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from straightedge.objective import Objective
-from straightedge.rows import STOP_REQUESTED, Rows, block_spans, with_smaller_blocks
 from straightedge.solvers.base import Progress, missing
 from straightedge.solvers.newton.conjugate import gram_preconditioner
 from straightedge.solvers.newton.engine import Engine
 from straightedge.solvers.newton.problem import Point, SmoothProblem, Table, contrasts
 from straightedge.solvers.newton.work import Size
+from straightedge.workers import STOP_REQUESTED
 
-BLOCK_BYTES = 4_000_000  # of rows read at once: they are in cache when they are copied
 LARGEST_TABLE = 20_000_000  # entries of X: 12 bytes each, in float64 and float32, are 240 MB
 LONGEST_STEP = 1.5e9  # operations of a Newton step above which L-BFGS, a pass a step, was faster
 
@@ -37,15 +36,15 @@ class Newton:
     @classmethod
     def supports(cls, objective: Objective) -> str | None:
         """See `Solver.supports`."""
-        loss, penalty, rows = objective.loss, objective.penalty, objective.rows
+        loss, penalty, design = objective.loss, objective.penalty, objective.design
         second_order = getattr(loss, "second_order", None)
         return missing(
             (second_order is not None, f"a smooth loss that states its curvature, and {loss.name} does not"),
             (penalty.quadratic, f"a quadratic penalty, and {penalty.penalty.name} is not"),
             (bool(penalty.bounds_below.all()), "reg > 0"),
-            (objective.device.type == "cpu" and rows.in_memory, "rows in the CPU's memory"),
+            (objective.device.type == "cpu" and design.in_memory, "rows in the CPU's memory"),
             (objective.communicator.size == 1, "one process"),
-            (rows.n_samples * rows.n_features <= LARGEST_TABLE, f"at most {LARGEST_TABLE:,} entries of X"),
+            (design.n_entries <= LARGEST_TABLE, f"at most {LARGEST_TABLE:,} entries of X"),
         )
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
@@ -60,7 +59,7 @@ class Newton:
 
     def _prepare(self, objective: Objective) -> None:
         self.objective = objective
-        self.table = Table(mapped_table(objective))
+        self.table = Table(objective.design.to(torch.float64).table().numpy())
         self.y = objective.y.numpy()
         loss = objective.loss.second_order
         assert loss is not None
@@ -190,32 +189,10 @@ def _check() -> None:
 # -------------------------------------------------------------------- from an objective to arrays
 
 
-def mapped_table(objective: Objective) -> np.ndarray:
-    """Return X̂ (N, D + 1) float64 of the objective's rows, the constant last."""
-    rows, affine = objective.rows, objective.affine
-    D = rows.n_features
-    table = np.empty((rows.n_samples, D + 1))
-    table[:, D] = 1.0
-    first = min(rows.n_samples, max(512, BLOCK_BYTES // (8 * D)))
-    with_smaller_blocks(first, lambda size: _read(rows, table, size))
-    if not affine.is_identity:
-        table[:, :D] -= affine.shift.numpy()
-        table[:, :D] *= affine.scale.numpy()
-    return table
-
-
-def _read(rows: Rows, table: np.ndarray, block_rows: int) -> None:
-    """Fill the table's features, a block of rows after another."""
-    buffer = torch.empty(min(block_rows, rows.n_samples), rows.n_features, dtype=torch.float64)
-    for start, stop in block_spans(rows.n_samples, block_rows):
-        table[start:stop, :-1] = rows.block(start, stop, buffer).numpy()
-
-
 def row_weights(objective: Objective, k: int) -> np.ndarray:
     """Return the weights (N,) of configuration k's rows, of sum 1."""
-    if objective.weights is None:
-        return np.full(objective.rows.n_samples, 1.0 / objective.n_total)
-    weights: np.ndarray = objective.weights[objective.fold[k]].numpy()
+    chosen = objective.row_weights.select(torch.tensor([k]))
+    weights: np.ndarray = chosen.of_one(objective.n_samples, objective.device).numpy()
     return weights
 
 
@@ -224,7 +201,7 @@ def size_of(objective: Objective) -> Size:
     _, C, D = objective.shape
     loss = objective.loss.second_order
     free = C - 1 if loss is not None and loss.shift_invariant else C
-    return Size(objective.rows.n_samples, D, C, free)
+    return Size(objective.n_samples, D, C, free)
 
 
 def suits_newton(objective: Objective) -> bool:

@@ -1,0 +1,11 @@
+"""Designs: rows with their map, and every product with them. A new kind of rows is a file here."""
+
+from __future__ import annotations
+
+from straightedge.design.base import Design
+from straightedge.design.dense import DenseDesign
+from straightedge.design.pairs import PairProducts
+from straightedge.design.sweep import Block, ScoreFunction
+from straightedge.design.weights import RowWeights
+
+__all__ = ["Block", "DenseDesign", "Design", "PairProducts", "RowWeights", "ScoreFunction"]

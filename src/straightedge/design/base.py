@@ -1,0 +1,163 @@
+"""What a design is: rows with everything between them and the scores, and the products with it.
+
+X̂ is rows, mapped, with a constant 1 appended. A design owns the rows, the map, the device, the ranks, the workers
+and the float type of the products; nothing above it multiplies with X or applies a map. It knows no labels, no loss
+and no reg.
+
+A member says how W becomes columns for the rows as they lie (`fold`, `unfold`), which products read them, and how
+mapped rows are gathered. Every operation on all rows follows from these.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from straightedge.design.gram import gathered_blocks, lower_gram, spread
+from straightedge.design.pairs import PairProducts
+from straightedge.design.passes import Passes
+from straightedge.distributed import guarded_sum
+from straightedge.kernels import gram_applied
+from straightedge.workers import block_spans, with_smaller_blocks
+
+ROUGH_ABOVE = 2_000_000  # entries of X̂ above which what only decides the pace is computed in float32
+VISITED = 512  # rows that `in_order` maps together
+
+
+class Design(Passes):
+    """X̂ (N, D + 1) of one rank, and products with it; see `Passes` for the arguments."""
+
+    @abstractmethod
+    def gather(self, index: Tensor, out: Tensor) -> Tensor:
+        """Write the mapped rows x̂ of an index (n,) int64, in any order, into ``out`` (n, D + 1) and return it."""
+
+    @abstractmethod
+    def read(self, start: int, stop: int, out: Tensor) -> None:
+        """Write the mapped rows ``start:stop``, without the constant, into ``out`` (stop − start, D)."""
+
+    @abstractmethod
+    def subset(self, index: Tensor) -> Design:
+        """Return the design of some of this rank's rows, a rising index (n,) int64, which may be empty."""
+
+    # ---------------------------------------------------------------- what it may say
+
+    def to(self, dtype: torch.dtype) -> Design:
+        """Return the same design with products in another float type; data are shared."""
+        other = copy.copy(self)
+        other.dtype = dtype
+        return other
+
+    def loops(self, n_columns: int) -> ModuleType | None:
+        """Return the compiled loops where they are worth loading for a pass with so many columns, else None."""
+        return None
+
+    def map_rows(self, index: Tensor, out: Tensor) -> Tensor:
+        """Do as `gather`, for callers that have compiled loops at work: by one of them where rows lie in memory."""
+        return self.gather(index, out)
+
+    def pairs(self, row: Tensor, plus: Tensor, minus: Tensor) -> PairProducts | None:
+        """Return products of pairs of a row and a difference of two columns, where rows can be visited singly.
+
+        Args:
+            row: (P,) rows.
+            plus: (P,) column that is added; −1 for none.
+            minus: (P,) column that is subtracted; −1 for none.
+        """
+        return None
+
+    # ---------------------------------------------------------------- rows, and what is known of them
+
+    @property
+    def width(self) -> int:
+        """D + 1."""
+        return self.n_features + 1
+
+    @property
+    def n_entries(self) -> int:
+        """Entries N · D of this rank's rows."""
+        return self.n_samples * self.n_features
+
+    @property
+    def rough(self) -> Design:
+        """The design in float32 where data are large, for what decides the pace and not the answer."""
+        return self.to(torch.float32) if self.n_total * self.width > ROUGH_ABOVE else self
+
+    def row_norms(self, index: Tensor) -> Tensor:
+        """Return ‖x̂‖² (n,) float64 of the rows of an index."""
+        out = torch.empty(len(index), self.width, **self._like)
+        return self.gather(index, out).square().sum(dim=1, dtype=torch.float64)
+
+    def mean_square_norm(self, sample: int = 512) -> float:
+        """Return the mean of ‖x̂‖² over evenly spaced rows of this rank."""
+        count = min(sample, self.n_samples)
+        return float(self.row_norms(torch.arange(count, device=self.device) * self.n_samples // count).mean())
+
+    def table(self) -> Tensor:
+        """Return all mapped rows X̂ (N, D + 1) of this rank, the constant last, in the products' type."""
+        out = torch.ones(self.n_samples, self.width, **self._like)
+        with_smaller_blocks(max(512, self.n_samples // 8), lambda size: self._read_all(out, size))
+        return out
+
+    def _read_all(self, out: Tensor, block_rows: int) -> None:
+        for start, stop in block_spans(self.n_samples, block_rows):
+            self.read(start, stop, out[start:stop, :-1])
+
+    def in_order(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (index, mapped rows) of this rank in the given order; the next rows are mapped meanwhile."""
+        buffers = [torch.empty(VISITED, self.width, **self._like) for _ in range(2)]
+        parts = order.split(VISITED)
+        with ThreadPoolExecutor(1, "straightedge", torch.set_num_threads, (1,)) as executor:
+            following = executor.submit(self.map_rows, parts[0], buffers[0][: len(parts[0])])
+            for place, index in enumerate(parts):
+                rows = following.result()
+                if place + 1 < len(parts):
+                    after = parts[place + 1]
+                    following = executor.submit(self.map_rows, after, buffers[(place + 1) % 2][: len(after)])
+                yield index, rows
+
+    def second_moment(self, sample_rows: int) -> Tensor:
+        """Return X̂ᵀX̂/n (D + 1, D + 1) of a sample of n rows of all ranks, in the products' type."""
+        lower = torch.tril(self._sampled(sample_rows, (self.width, self.width), self._lower_gram))
+        return lower + torch.tril(lower, -1).T
+
+    def _lower_gram(self, share: Iterator[tuple[int, int]]) -> Tensor:
+        blocks = gathered_blocks(self.read, share, self.width, torch.empty(0, **self._like))
+        return lower_gram(blocks, torch.zeros(self.width, self.width, **self._like))
+
+    def mean_squares(self, sample_rows: int) -> Tensor:
+        """Return the mean square of each mapped feature (D + 1,), from a sample of rows of all ranks."""
+        return self._sampled(sample_rows, (self.width,), self._squares)
+
+    def _squares(self, share: Iterator[tuple[int, int]]) -> Tensor:
+        total = torch.zeros(self.width, **self._like)
+        for block in gathered_blocks(self.read, share, self.width, total):
+            total += block.square().sum(dim=0)
+        return total
+
+    def _sampled(
+        self, sample_rows: int, shape: tuple[int, ...], work: Callable[[Iterator[tuple[int, int]]], Tensor]
+    ) -> Tensor:
+        """Return the mean over a sample's rows, of all ranks, of what ``work`` sums over spans of them."""
+        spans = spread(self.n_samples, max(1, sample_rows // self.communicator.size))
+        count = float(sum(stop - start for start, stop in spans))
+        like = torch.empty(math.prod(shape) + 1, **self._like)
+
+        def own_sums() -> Tensor:
+            total = torch.zeros(shape, **self._like)
+            for part in self.pool.run(spans, work):
+                total += part
+            return torch.cat([total.flatten(), total.new_tensor([count])])
+
+        summed = guarded_sum(self.communicator, own_sums, like)
+        return (summed[:-1] / summed[-1]).view(shape)
+
+    def gram_applied(self, R: Tensor, G: Tensor) -> Tensor:
+        """Return G RᵀR (M, D + 1) for a factor R (D + 1, D + 1), by this design's workers."""
+        return gram_applied(R, G, self.pool)

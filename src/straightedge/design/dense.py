@@ -1,0 +1,145 @@
+"""Dense rows behind an affine map: x̂ = (x − shift) · scale, folded into W before a product, out of it after.
+
+X̂ is never built: uint8 pixels are multiplied as they lie, and only gathered rows are mapped one by one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from straightedge.design.base import Design
+from straightedge.design.pairs import PairProducts
+from straightedge.distributed import Communicator
+from straightedge.kernels import (
+    Products,
+    cpu_loops,
+    default_block_rows,
+    products_for,
+    row_loops,
+    worth_compiling,
+)
+from straightedge.preprocess import AffineMap
+from straightedge.rows import Rows
+from straightedge.workers import block_spans
+
+GATHERED = 256  # rows converted together: they stay in cache
+
+
+class DenseDesign(Design):
+    """Blocks of rows in memory or on disk, uint8 to float64.
+
+    Args:
+        rows: X, N rows of D features.
+        affine: The map from raw rows to the classifier's; identity by default.
+        communicator: See `Passes`.
+        dtype: See `Passes`.
+        block_rows: See `Passes`.
+        workers: See `Passes`.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        affine: AffineMap | None = None,
+        *,
+        communicator: Communicator | None = None,
+        dtype: torch.dtype = torch.float32,
+        block_rows: int | None = None,
+        workers: int | None = None,
+    ) -> None:
+        D = rows.n_features
+        super().__init__(
+            rows.n_samples,
+            D,
+            D,
+            device=rows.device,
+            communicator=communicator,
+            dtype=dtype,
+            block_rows=block_rows,
+            workers=workers,
+        )
+        self.rows, self.affine = rows, affine or AffineMap.identity(D)
+        self.in_memory = rows.in_memory
+        double: dict[str, Any] = {"dtype": torch.float64, "device": rows.device}
+        self._map = (self.affine.shift.to(**double), self.affine.scale.to(**double))
+
+    def fold(self, W: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Design.fold`."""
+        shift, scale = self._map
+        weight = W[:, :-1] * scale
+        return weight, W[:, -1] - weight @ shift
+
+    def unfold(self, raw: Tensor) -> Tensor:
+        """See `Design.unfold`: the chain rule of the fold."""
+        shift, scale = self._map
+        return torch.cat([scale * (raw[:, :-1] - shift * raw[:, -1:]), raw[:, -1:]], dim=1)
+
+    def products(self, block_rows: int, n_columns: int) -> Products:
+        """See `Design.products`."""
+        return products_for(self.rows, block_rows, self.dtype, self.affine, n_columns=n_columns)
+
+    def default_block_rows(self, n_columns: int) -> int:
+        """See `Design.default_block_rows`."""
+        if self.device.type != "cpu":
+            return default_block_rows(self.rows, n_columns, self.dtype, self.affine)
+        return super().default_block_rows(n_columns)
+
+    def loops(self, n_columns: int) -> ModuleType | None:
+        """See `Design.loops`."""
+        return cpu_loops() if worth_compiling(self.rows, n_columns) else None
+
+    def pairs(self, row: Tensor, plus: Tensor, minus: Tensor) -> PairProducts | None:
+        """See `Design.pairs`."""
+        found = self.rows.table(row)
+        return None if found is None else PairProducts(self, *found, plus.numpy(), minus.numpy())
+
+    def read(self, start: int, stop: int, out: Tensor) -> None:
+        """See `Design.read`."""
+        shift, scale = (part.to(self.dtype) for part in self._map)
+        buffer = torch.empty(stop - start, self.n_features, dtype=self.dtype, device=self.device)
+        torch.sub(self.rows.block(start, stop, buffer), shift, out=out)
+        out *= scale
+
+    def gather(self, index: Tensor, out: Tensor) -> Tensor:
+        """See `Design.gather`; from disk an index that rises is picked out of whole blocks, read in order."""
+        shift, scale = (part.to(self.dtype) for part in self._map)
+        filled = 0
+        for part in self._taken(index):
+            torch.addcmul(-shift * scale, part, scale, out=out[filled : filled + len(part), :-1])
+            filled += len(part)
+        out[:, -1] = 1.0
+        return out
+
+    def map_rows(self, index: Tensor, out: Tensor) -> Tensor:
+        """See `Design.map_rows`."""
+        found = self.rows.table(index)
+        if found is None:
+            return self.gather(index, out)
+        shift, scale = (part.to(self.dtype) for part in self._map)
+        row_loops().map_rows(*found, scale.numpy(), (-shift * scale).numpy(), out.numpy())
+        return out
+
+    def _taken(self, index: Tensor) -> Iterator[Tensor]:
+        """Yield the raw rows of the index, some at a time."""
+        buffer = torch.empty(GATHERED, self.n_features, dtype=self.dtype, device=self.device)
+        if self.rows.in_memory or bool((index[1:] < index[:-1]).any()):
+            for start in range(0, len(index), GATHERED):
+                yield self.rows.take(index[start : start + GATHERED], buffer)
+            return
+        for start, stop in block_spans(self.n_samples, GATHERED):
+            inside = index[(index >= start) & (index < stop)]
+            if len(inside):
+                yield self.rows.block(start, stop, buffer)[inside - start]
+
+    def subset(self, index: Tensor) -> DenseDesign:
+        """See `Design.subset`."""
+        part = copy.copy(self)
+        part.rows = self.rows.subset(index)
+        part.n_samples, part.in_memory = part.rows.n_samples, part.rows.in_memory
+        return part

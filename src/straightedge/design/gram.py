@@ -1,0 +1,55 @@
+"""Second moments of mapped rows, from a sample: what preconditioners are factors of.
+
+A sample is short runs of rows, evenly spaced, so that files are read in order; every rank gives its share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor
+
+from straightedge.workers import block_spans
+
+RUN = 64  # rows read together
+GRAM_ROWS = 1024  # rows of one product of the Gram matrix
+PANELS = 6  # column panels of its lower triangle: 1/2 + 1/12 of the work of the square
+
+Reader = Callable[[int, int, Tensor], None]
+"""Writes the mapped rows of a span, without the constant, into a buffer (n, D)."""
+
+
+def spread(n_rows: int, sample: int) -> list[tuple[int, int]]:
+    """Return runs of at most 64 rows, evenly spaced over the data, with ``sample`` rows in all."""
+    if sample >= n_rows:
+        return block_spans(n_rows, RUN)
+    n_runs = max(1, sample // RUN)
+    starts = [n_rows * i // n_runs for i in range(n_runs)]
+    return [(start, min(start + RUN, n_rows)) for start in starts]
+
+
+def gathered_blocks(
+    read: Reader, spans: Iterable[tuple[int, int]], width: int, like: Tensor
+) -> Iterator[Tensor]:
+    """Yield the mapped rows x̂ of the spans in blocks of up to `GRAM_ROWS` (n, width), the constant last."""
+    block = torch.ones(GRAM_ROWS, width, dtype=like.dtype, device=like.device)
+    filled = 0
+    for start, stop in spans:
+        if filled + stop - start > GRAM_ROWS:
+            yield block[:filled]
+            filled = 0
+        read(start, stop, block[filled : filled + stop - start, :-1])
+        filled += stop - start
+    if filled:
+        yield block[:filled]
+
+
+def lower_gram(blocks: Iterable[Tensor], total: Tensor) -> Tensor:
+    """Add X̂ᵀX̂ of blocks to ``total``, its lower triangle (and a little more: panels are rectangular)."""
+    width = len(total)
+    panel = max(256, -(-width // PANELS))
+    for block in blocks:
+        for left in range(0, width, panel):
+            total[left:, left : left + panel].addmm_(block[:, left:].t(), block[:, left : left + panel])
+    return total

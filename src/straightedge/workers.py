@@ -1,0 +1,146 @@
+"""Threads that share a pass, the wish to stop it, and what is done when memory runs out."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+
+from straightedge.errors import MachineError
+
+Result = TypeVar("Result")
+STOP_REQUESTED = threading.Event()
+"""Set by the command's Ctrl-C handler: every pass ends after the block it is in, with KeyboardInterrupt."""
+
+
+def default_workers() -> int:
+    """Return how many worker threads a pass uses: the cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use this many threads for a while.
+
+    A team that has done its share waits for the next by spinning, some milliseconds long, and takes the core from
+    the workers of a pass: what lies between passes is better done by one thread, unless it is long.
+    """
+    former = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(former)
+
+
+class BlockPool:
+    """Worker threads that share the blocks of a pass, each running single-threaded matrix products.
+
+    Worker t of T takes a contiguous share of the blocks, always the same one, and partial sums are added in
+    the order of t: the result of a pass does not depend on timing. A block's products are too small for a
+    thread team of their own; separate workers keep both cores busy and each worker's block in its cache.
+
+    Args:
+        workers: T.
+        patient: Finish the pass on Ctrl-C. Of several ranks none may leave a pass alone: they agree on it after
+            the step.
+    """
+
+    def __init__(self, workers: int, *, patient: bool = False) -> None:
+        self.workers = max(1, workers)
+        self._patient = patient
+        self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix="straightedge")
+        self._stop = threading.Event()
+
+    def run(
+        self, spans: list[tuple[int, int]], work: Callable[[Iterator[tuple[int, int]]], Result]
+    ) -> list[Result]:
+        """Run ``work`` on each worker's share of ``spans`` and return the results in order of worker."""
+        shares = [
+            spans[len(spans) * t // self.workers : len(spans) * (t + 1) // self.workers]
+            for t in range(self.workers)
+        ]
+        self._stop.clear()
+        futures: list[Future[Result]] = []
+        try:
+            with torch_threads(1):
+                if self.workers == 1 or len(spans) == 1:  # handing one share over costs more than it gains
+                    results = [self._guarded(spans, work)]
+                else:
+                    futures = [self._executor.submit(self._guarded, share, work) for share in shares]
+                    results = [future.result() for future in futures]
+            if self._stopped():
+                raise KeyboardInterrupt
+            return results
+        except BaseException:
+            self._stop.set()  # the other workers leave after the block they are in
+            wait(futures)  # they may write to buffers of the caller: nobody may still be at it afterwards
+            raise
+
+    def _guarded(
+        self, share: list[tuple[int, int]], work: Callable[[Iterator[tuple[int, int]]], Result]
+    ) -> Result:
+        if torch.get_num_threads() != 1:
+            torch.set_num_threads(1)
+        return work(span for span in share if not (self._stop.is_set() or self._stopped()))
+
+    def _stopped(self) -> bool:
+        return STOP_REQUESTED.is_set() and not self._patient
+
+
+def block_spans(n_rows: int, block_rows: int, boundaries: list[int] | None = None) -> list[tuple[int, int]]:
+    """Cut ``n_rows`` into spans of at most ``block_rows`` that do not cross a boundary."""
+    edges = sorted({0, n_rows, *(boundaries or [])})
+    return [
+        (start, min(start + block_rows, stop))
+        for left, stop in itertools.pairwise(edges)
+        for start in range(left, stop, block_rows)
+    ]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception means that memory ran out (NumPy's, torch's on CPU or CUDA)."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    words = ("not enough memory", "can't allocate memory")  # torch's allocator on the CPU, by system
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+def out_of_memory(error: BaseException, where: str | None = None) -> MachineError:
+    """Return the error for memory that ran out, with the size that was asked for where the message tells it."""
+    size = re.search(
+        r"allocate (\d+) bytes|Unable to allocate ([\d.]+ \w+)|allocate ([\d.]+ \w+)", str(error)
+    )
+    asked = next((part for part in size.groups() if part), None) if size else None
+    if asked is not None and asked.isdecimal():
+        asked = f"{int(asked) / 2**20:,.0f} MiB"
+    what = f"memory ran out: {asked} more could not be had" if asked else "memory ran out"
+    mend = "fit fewer values of reg at once (memory=, --memory), fewer values of reg, or fewer features"
+    return MachineError("out-of-memory", what, where, mend)
+
+
+def with_smaller_blocks(block_rows: int, work: Callable[[int], Result], *, halvings: int = 6) -> Result:
+    """Run ``work(block_rows)``, halving the block each time memory runs out.
+
+    Raises:
+        MachineError: ``out-of-memory`` when the last, smallest block did not fit either.
+    """
+    for _ in range(halvings + 1):
+        try:
+            return work(block_rows)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            block_rows = max(1, block_rows // 2)
+    raise MachineError(
+        "out-of-memory",
+        f"memory ran out, even with blocks of {block_rows} rows",
+        mend="use fewer values of reg at once, fewer features, or a machine with more memory",
+    )
