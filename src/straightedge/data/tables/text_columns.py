@@ -12,6 +12,10 @@ from straightedge.errors import InputError
 
 THOUSANDS = r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$"
 """Numbers such as 1,234,567.8."""
+LOOKED_AT = 20
+"""Texts that tell whether a column may hold numbers."""
+UNUSUAL = ("inf", "nan")
+"""First letters of numbers without a digit."""
 WITH_COMMA = r"^[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]+([eE][+-]?[0-9]+)?)?$"
 """Numbers such as 1.234.567,8 or 3,14, where a comma is the decimal mark."""
 
@@ -19,6 +23,9 @@ WITH_COMMA = r"^[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]+([eE][+-]?[0-9]+)?)
 def plain_numbers(column: Any, where: str) -> Any | None:
     """Return a column whose every text is a plain number, or None: the short way for tables of numbers."""
     pa = arrow()
+    first = column[:LOOKED_AT].to_pylist()
+    if not _begins_with_numbers(column) or any(text != text.strip() or not text for text in first):
+        return None
     for kind in (pa.int64(), pa.float64()):
         try:
             return _finite(column.cast(kind), column, where)
@@ -39,6 +46,8 @@ def typed_column(column: Any, form: TextFormat, where: str) -> Any:
         InputError: ``value-infinite`` for a number beyond float64, with its row.
     """
     pa = arrow()
+    if not _begins_with_numbers(column):
+        return column
     plain = _with_points(column, form.decimal)
     for kind in (pa.int64(), pa.float64()):
         try:
@@ -47,6 +56,14 @@ def typed_column(column: Any, form: TextFormat, where: str) -> Any:
             continue
         return _finite(numbers, column, where)
     return column
+
+
+def _begins_with_numbers(column: Any) -> bool:
+    """Whether the first texts look like numbers: Arrow takes long to find that a whole column is none."""
+    first = [text for text in column[:LOOKED_AT].to_pylist() if text is not None]
+    return all(
+        any(mark.isdigit() for mark in text) or text.strip("+-").lower()[:3] in UNUSUAL for text in first
+    )
 
 
 def trimmed(column: Any, missing: Sequence[str]) -> Any:
