@@ -1,24 +1,63 @@
-"""`check_gradient`: data term and regulariser apart, the bias row on purpose, mistakes by name."""
+"""`check_gradient`: form, value, gradient and regulariser of a student's loss, mistakes by name."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from straightedge.errors import InputError
-from straightedge.gradcheck.data_term import diagnose_data, recognise
-from straightedge.gradcheck.differences import EntryCheck
-from straightedge.gradcheck.function import LossFunction, LossUnderTest, to_array
-from straightedge.gradcheck.mistakes import mistake, wrong_shape
+from straightedge.gradcheck.answers import FormError, to_array
+from straightedge.gradcheck.data_term import DataTerm, Matcher, diagnose_data
+from straightedge.gradcheck.differences import SINGLE_STEP, SINGLE_TOLERANCE, EntryCheck
+from straightedge.gradcheck.function import LossFunction, LossUnderTest
+from straightedge.gradcheck.mistakes import mistake, remark
+from straightedge.gradcheck.probes import (
+    Precision,
+    Probe,
+    examine_form,
+    measure_precision,
+    moderate_weights,
+    take_probes,
+)
 from straightedge.gradcheck.reference import VALUES, Floats
-from straightedge.gradcheck.regulariser import diagnose_regulariser
+from straightedge.gradcheck.regulariser import Added, diagnose_regulariser, penalty_row
 from straightedge.gradcheck.report import Diagnosis, GradCheckReport, GradCheckRow, Part
+from straightedge.gradcheck.stability import diagnose_stability
 
 Entry = tuple[int, int]
-LARGE_SCORE = 1e4
+# Times the usual strength at which the penalty of a function in float32 is looked at: its digits are then those of
+# the penalty and not of the data term, which is taken away.
+SINGLE_STRENGTH = 1e3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How entries are compared with differences; see `check_gradient`."""
+
+    entries: Sequence[Entry]
+    step: float
+    tolerance: float
+    precision: Precision
+
+    @property
+    def data_step(self) -> float:
+        """How far h moves the largest score, float32's rounding considered."""
+        return max(self.step, SINGLE_STEP) if self.is_single_value else self.step
+
+    @property
+    def row_tolerance(self) -> float:
+        """Largest relative error of a right entry, float32's rounding considered."""
+        lowest = SINGLE_TOLERANCE if self.is_single_value else self.precision.gradient_tolerance
+        return max(self.tolerance, lowest) if self.precision.is_single else self.tolerance
+
+    @property
+    def is_single_value(self) -> bool:
+        """Whether the values, not dW alone, have float32's digits."""
+        return self.precision.value_epsilon > float(np.finfo(np.float64).eps)
 
 
 def check_gradient(
@@ -35,11 +74,13 @@ def check_gradient(
     tolerance: float = 1e-6,
     seed: int = 0,
 ) -> GradCheckReport:
-    """Check the gradient of ``loss(W, X, y, reg) -> (loss, dW)`` by central differences: item ② of the notes.
+    """Check value and gradient of ``loss(W, X, y, reg) -> (loss, dW)``: item ② of the notes, and more.
 
-    The data term is checked at W with reg = 0; the regulariser, what reg adds, at random weights where it
-    does not drown in the data term. The function is called with float64 copies of the kind of X, torch (on
-    X's device) or NumPy, so nothing of the caller's is changed.
+    The form comes first: what the function raises, returns, keeps and changes. Then the value is compared with
+    the known losses, at W and at weights where some margins are closed and some open, and dW with differences.
+    The data term is checked with reg = 0; the regulariser, what reg adds, at random weights where it does not
+    drown in the data term. The function is called with float64 copies of the kind of X, torch (on X's device)
+    or NumPy, so nothing of the caller's is changed.
 
     Args:
         loss: The function under test.
@@ -47,25 +88,28 @@ def check_gradient(
         X: (N, D) samples, the last column 1.
         y: (N,) labels 0 to C − 1.
         reg: Weight of reg · ΣW²; the regulariser is checked at this size or larger.
-        expected: ``svm`` or ``softmax`` when it should be that of the notes; None finds out by the value.
-        entries: Entries (row, column) of W to check; None takes random ones, a quarter in the bias row.
+        expected: ``svm`` or ``softmax`` when it should be that of the notes; None finds out by the value, and
+            any loss of `straightedge.losses` is then right.
+        entries: Entries (row, column) of W to check; None takes random ones, a quarter in the bias row. The
+            entry that differs most from the known gradient is checked besides.
         n_entries: How many random entries.
         step: How far h moves the largest score; the step in W is that over the largest |X| of the row.
         tolerance: Largest relative error of a right entry.
         seed: Seed of the entries and of the random weights.
 
     Returns:
-        The report: `ok`, the rows, and the diagnosis with the likely mistakes by name.
+        The report: `ok`, the rows, the values, and the diagnosis with the likely mistakes by name.
 
     Raises:
-        InputError: ``gradcheck-shapes``, ``gradcheck-numbers``, ``gradcheck-answer``, ``gradcheck-loss`` when
-            the arguments cannot be checked.
+        InputError: ``gradcheck-shapes``, ``gradcheck-numbers``, ``gradcheck-loss`` when the other arguments
+            cannot be checked with. What the function does wrong is in the report and never raises.
 
     Numerics:
         All differences are taken in float64. An entry that fails is looked at again with a longer step and
         Richardson's extrapolation, because a small one can drown in rounding. Where the loss has a kink
         between W − hM and W + hM the quotient proves nothing: the entry is a ``kink`` if it lies between the
         slopes of both sides. For the SVM a kink is seen in the signs of the margins, otherwise in the bend.
+        A function that computes in float32 is recognised by its rounding; steps and tolerances are then longer.
 
     References:
         The notes, item ②; W. H. Press et al., Numerical Recipes, section 5.7.
@@ -74,60 +118,125 @@ def check_gradient(
     function = LossUnderTest(loss, X, y)
     _check_arguments(function, weights, reg, expected)
     generator = np.random.default_rng(seed)
-    value, gradient = function(weights, 0.0)
-    if gradient.shape != weights.shape:
-        return GradCheckReport(expected, (), (wrong_shape(gradient.shape, weights.shape),))
-    name = expected or recognise(value, weights, function)
     chosen = (
         list(entries) if entries is not None else _choose_entries(function.X, weights, n_entries, generator)
     )
+    moderate = moderate_weights(weights.shape, function.X, generator)
+    try:
+        examine_form(function, moderate, _strength(reg, moderate))
+        settings = Settings(chosen, step, tolerance, measure_precision(function, moderate, generator))
+        return _examine(function, (weights, moderate), reg, expected, settings)
+    except FormError as found:
+        return GradCheckReport(expected, (), (found.diagnosis,))
 
-    data_rows = _check_data(function, weights, name, chosen, step, tolerance)
-    diagnosis = diagnose_data(name, expected, value, gradient, weights, function, data_rows)
-    elsewhere = _moderate_weights(weights, function.X, generator)
-    strength = _strength(reg, elsewhere)
-    regulariser_rows, amount = _check_regulariser(function, elsewhere, strength, chosen, tolerance)
-    if mistake("regulariser-without-reg") not in diagnosis:
-        diagnosis += diagnose_regulariser(regulariser_rows, amount, elsewhere, strength, len(function.y))
-    diagnosis += _watch(function, elsewhere)
+
+def _examine(
+    function: LossUnderTest,
+    weights: tuple[Floats, Floats],
+    reg: float,
+    expected: str | None,
+    settings: Settings,
+) -> GradCheckReport:
+    """Data term, regulariser and stability of a function whose form is right."""
+    given, moderate = weights
+    matcher = Matcher(function.X, take_probes(function, given, moderate), settings.precision)
+    if not any(not probe.is_given for probe in matcher.probes):
+        value = function.attempt(moderate)[0]
+        what = "dW has entries that are not" if math.isfinite(value) else f"the loss is {value:.4g}"
+        return GradCheckReport(expected, (), (mistake("not-finite", found=what),))
+    term = matcher.data_term(expected)
+    data_rows = _check_data(function, matcher, term, settings)
+    diagnosis = diagnose_data(term, data_rows, len(function.y))
+    regulariser_rows, added = _check_regulariser(function, moderate, reg, settings)
+    has_wrong_rows = any(row.verdict == "mistake" for row in regulariser_rows)
+    found = diagnose_regulariser(added, is_told=expected is not None, has_wrong_rows=has_wrong_rows)
+    diagnosis += _not_told_twice(found, diagnosis)
+    unstable, at_offsets = diagnose_stability(term, function, moderate)
+    diagnosis += unstable
+    diagnosis += [remark("single-precision")] if settings.precision.is_single else []
     ordered = sorted(dict.fromkeys(diagnosis), key=lambda item: not item.is_mistake)
-    return GradCheckReport(name, (*data_rows, *regulariser_rows), tuple(ordered))
+    values = (*matcher.value_rows(expected or term.name), penalty_row(added), *at_offsets)
+    return GradCheckReport(term.name, (*data_rows, *regulariser_rows), tuple(ordered), values)
+
+
+def _not_told_twice(found: Sequence[Diagnosis], before: Sequence[Diagnosis]) -> list[Diagnosis]:
+    """A dW that is turned or 0 as a whole has that mistake once, and not in its regulariser again."""
+    same = {"regulariser-sign": "sign", "regulariser-missing-in-gradient": "gradient-missing"}
+    details = {item.detail for item in before}
+    if "regulariser-without-reg" in details:  # seen at reg = 0 already
+        return []
+    return [item for item in found if same.get(item.detail) not in details]
 
 
 def _check_data(
-    function: LossUnderTest,
-    W: Floats,
-    name: str | None,
-    entries: Sequence[Entry],
-    step: float,
-    tolerance: float,
+    function: LossUnderTest, matcher: Matcher, term: DataTerm, settings: Settings
 ) -> list[GradCheckRow]:
-    """The mean loss alone, reg = 0."""
-    here, gradient = function(W, 0.0)
-    scores = (function.X, function.y) if name == "svm" else None
+    """The mean loss alone, at the caller's W if the loss is finite there."""
+    probe, precision = matcher.probes[0], settings.precision
+    scores = (function.X, function.y) if term.name == "svm" and not term.value_slips else None
+    is_smooth = term.name == "softmax" and not term.value_slips
     largest = np.abs(function.X).max(axis=0)
     rows = []
-    for entry in entries:
-        reach = step / (float(largest[entry[0]]) or 1.0)
+    for entry in _with_deviating(settings.entries, matcher, term, probe):
+        size = float(largest[entry[0]]) or 1.0
         check = EntryCheck(
-            lambda V: function.value(V, 0.0), W, here, entry, reach, tolerance, scores, name == "softmax"
+            lambda V: function.value(V, 0.0),
+            probe.W,
+            probe.value,
+            entry,
+            settings.data_step / size,
+            settings.row_tolerance,
+            scores,
+            is_smooth,
+            precision.value_epsilon,
+            16 * precision.gradient_epsilon * size,
         )
-        rows.append(_row("data", check, gradient))
+        rows.append(_row("data", check, probe.gradient))
     return rows
 
 
+def _with_deviating(entries: Sequence[Entry], matcher: Matcher, term: DataTerm, probe: Probe) -> list[Entry]:
+    """The entries, and the one where dW differs most from the known gradient: a mistake is shown there."""
+    if term.name is None or term.gradient_slips == () or probe.has_ties:
+        return list(entries)
+    worst = matcher.deviating_entry(term.name, probe)
+    return list(dict.fromkeys([*entries, *([worst] if worst else [])]))
+
+
 def _check_regulariser(
-    function: LossUnderTest, W: Floats, reg: float, entries: Sequence[Entry], tolerance: float
-) -> tuple[list[GradCheckRow], float]:
-    """What reg adds to loss and gradient; also its amount at W."""
+    function: LossUnderTest, W: Floats, reg: float, settings: Settings
+) -> tuple[list[GradCheckRow], Added]:
+    """What reg adds to loss and gradient, and its differences."""
+    precision = settings.precision
+    strength = _strength(reg, W) * (SINGLE_STRENGTH if precision.is_single else 1)
 
     def added(V: Floats) -> float:
-        return function.value(V, reg) - function.value(V, 0.0)
+        return function.value(V, strength) - function.value(V, 0.0)
 
-    amount, gradient = added(W), function(W, reg)[1] - function(W, 0.0)[1]
+    data_gradient = function(W, 0.0)[1]
+    gradient = function(W, strength)[1] - data_gradient
     size = float(np.sqrt(np.mean(W**2)))  # the quotient of a square is exact for any h; this one fits W
-    checks = [EntryCheck(added, W, amount, entry, 1e-2 * size, tolerance) for entry in entries]
-    return [_row("regulariser", check, gradient) for check in checks], amount
+    rounding = 64 * precision.gradient_epsilon * float(np.linalg.norm(data_gradient))
+    amount = added(W)
+    rows = []
+    for entry in settings.entries:
+        check = EntryCheck(
+            added,
+            W,
+            amount,
+            entry,
+            1e-2 * size,
+            settings.row_tolerance,
+            epsilon=precision.value_epsilon,
+            slack=rounding if precision.is_single else 0.0,
+        )
+        rows.append(_row("regulariser", check, gradient))
+    return rows, Added(W, strength, len(function.y), amount, gradient, _tolerance(precision), rounding)
+
+
+def _tolerance(precision: Precision) -> float:
+    """The penalty is a difference of two losses, which costs a digit or two."""
+    return 100 * precision.gradient_tolerance if not precision.is_single else 1e-3
 
 
 def _row(part: Part, check: EntryCheck, gradient: Floats) -> GradCheckRow:
@@ -151,27 +260,9 @@ def _choose_entries(X: Floats, W: Floats, n_entries: int, generator: np.random.G
     return list(dict.fromkeys(zip(rows.tolist(), columns.tolist(), strict=True)))
 
 
-def _moderate_weights(W: Floats, X: Floats, generator: np.random.Generator) -> Floats:
-    """Random weights, no entry near 0, whose scores are about 1."""
-    size = 1 / max(float(np.sqrt(np.mean(np.sum(X**2, axis=1)))), 1.0)
-    return np.asarray(size * generator.choice((-1, 1), W.shape) * generator.uniform(0.5, 1.5, W.shape))
-
-
 def _strength(reg: float, W: Floats) -> float:
     """Enough that the penalty is about 1, whatever reg is; √2, because reg = 1 would hide that it is missing."""
     return math.sqrt(2) * max(reg, 1 / float(np.sum(W * W)))
-
-
-def _watch(function: LossUnderTest, W: Floats) -> list[Diagnosis]:
-    """Scores of ±1e4, arguments written to, single precision."""
-    scale = LARGE_SCORE / max(float(np.abs(function.X @ W).max()), 1e-30)
-    value, gradient = function(scale * W, 0.0)
-    found = {
-        "maximum-not-subtracted": not (math.isfinite(value) and bool(np.isfinite(gradient).all())),
-        "argument-changed": function.changes_arguments,
-        "single-precision": function.single_precision,
-    }
-    return [mistake(code) for code, is_so in found.items() if is_so]
 
 
 def _check_arguments(function: LossUnderTest, W: Floats, reg: float, expected: str | None) -> None:

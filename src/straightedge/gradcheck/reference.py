@@ -1,14 +1,30 @@
-"""The two losses of the notes on a block of scores, in NumPy: what a function under test is held against."""
+"""The losses that a function under test is held against, on a block of scores, in NumPy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from straightedge.losses import LOSSES
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+
+TITLES = {
+    "softmax": "the softmax loss of the notes",
+    "svm": "the SVM loss of the notes",
+    "crammer_singer": "the hinge of Crammer and Singer (the largest margin alone)",
+    "one_vs_rest": "the one-versus-rest hinge",
+    "squared_hinge": "the SVM loss with squared margins",
+}
+
+
+def title(name: str) -> str:
+    """Return how a loss is called in a sentence."""
+    return TITLES.get(name, name)
 
 
 def svm_value(S: Floats, y: Labels) -> float:
@@ -18,9 +34,7 @@ def svm_value(S: Floats, y: Labels) -> float:
 
 def svm_score_gradient(S: Floats, y: Labels) -> Floats:
     """Return A (N, C): the mask of open margins, minus their count on the right class."""
-    A = (margins(S, y) > 0).astype(np.float64)
-    A[np.arange(len(y)), y] = -A.sum(axis=1)
-    return A
+    return balanced((margins(S, y) > 0).astype(np.float64), y)
 
 
 def softmax_value(S: Floats, y: Labels) -> float:
@@ -29,20 +43,39 @@ def softmax_value(S: Floats, y: Labels) -> float:
     return float((np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(y)), y]).mean())
 
 
+def probabilities(S: Floats) -> Floats:
+    """Return P (N, C): exp(s) over its sum in each row."""
+    exponentials = np.exp(S - S.max(axis=1, keepdims=True))
+    P: Floats = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return P
+
+
 def softmax_score_gradient(S: Floats, y: Labels) -> Floats:
     """Return A (N, C) = P − Y."""
-    exponentials = np.exp(S - S.max(axis=1, keepdims=True))
-    A: Floats = exponentials / exponentials.sum(axis=1, keepdims=True)
-    A[np.arange(len(y)), y] -= 1
-    return A
+    return probabilities(S) - one_hot(S, y)
 
 
-def margins(S: Floats, y: Labels) -> Floats:
-    """Return s_j − s_y + 1, and 0 for the right class; (N, C)."""
+def one_hot(S: Floats, y: Labels) -> Floats:
+    """Return Y (N, C): 1 on the right class."""
+    Y = np.zeros_like(S)
+    Y[np.arange(len(y)), y] = 1
+    return Y
+
+
+def margins(S: Floats, y: Labels, delta: float = 1.0) -> Floats:
+    """Return s_j − s_y + Δ, and 0 for the right class; (N, C)."""
     sample = np.arange(len(y))
-    Z = S - S[sample, y][:, None] + 1
+    Z = S - S[sample, y][:, None] + delta
     Z[sample, y] = 0
     return Z
+
+
+def balanced(A: Floats, y: Labels) -> Floats:
+    """Return A with minus the sum of the row's other entries on the right class."""
+    changed = A.copy()
+    changed[np.arange(len(y)), y] = 0
+    changed[np.arange(len(y)), y] = -changed.sum(axis=1)
+    return changed
 
 
 VALUES: dict[str, Callable[[Floats, Labels], float]] = {"svm": svm_value, "softmax": softmax_value}
@@ -50,3 +83,19 @@ SCORE_GRADIENTS: dict[str, Callable[[Floats, Labels], Floats]] = {
     "svm": svm_score_gradient,
     "softmax": softmax_score_gradient,
 }
+KNOWN = (*VALUES, *(name for name in LOSSES if name not in VALUES))
+
+
+def known_value_and_gradient(name: str, S: Floats, y: Labels) -> tuple[float, Floats]:
+    """Return mean and score gradient of a loss of the notes, or of one of `straightedge.losses`.
+
+    Args:
+        name: One of `KNOWN`.
+        S: (N, C) scores.
+        y: (N,) labels.
+    """
+    if name in VALUES:
+        return VALUES[name](S, y), SCORE_GRADIENTS[name](S, y)
+    block = torch.from_numpy(S.copy()).unsqueeze(1)  # (N, 1, C): one configuration; it holds A afterwards
+    values = LOSSES[name].value_and_gradient(block, torch.from_numpy(y))
+    return float(values.mean()), block.squeeze(1).numpy()

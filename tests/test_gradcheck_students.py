@@ -1,0 +1,77 @@
+"""The gradient check on the corpus of student functions: the innocent pass, the others get their mistake's name.
+
+A third of the corpus was held back while the check was made, and is counted apart.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+import torch
+
+from straightedge.gradcheck import GradCheckReport, check_gradient
+from straightedge.gradcheck.mistakes import CODES, MISTAKES
+from student_functions import FORM_MISTAKES, STUDENT_FUNCTIONS, VALUE_MISTAKES, StudentFunction
+
+PARTS = {"seen": False, "held back": True}
+SEEDS = (0, 1)
+
+
+def problem(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    X = np.hstack([generator.standard_normal((12, 5)), np.ones((12, 1))])
+    return generator.standard_normal((6, 5)), X, generator.integers(0, 5, 12)
+
+
+def check(student: StudentFunction, seed: int, expected: str | None) -> GradCheckReport:
+    W, X, y = problem(seed)
+    rows = (torch.from_numpy(X), torch.from_numpy(y)) if student.framework == "torch" else (X, y)
+    return check_gradient(student.function, W, *rows, expected=expected)
+
+
+def part(held_back: bool, *, is_right: bool) -> Iterable[StudentFunction]:
+    return [
+        student
+        for student in STUDENT_FUNCTIONS
+        if student.held_back == held_back and (student.mistake is None) == is_right
+    ]
+
+
+@pytest.mark.parametrize("held_back", PARTS.values(), ids=PARTS.keys())
+@pytest.mark.parametrize("is_told", [True, False], ids=["told the loss", "finds the loss"])
+def test_no_right_function_is_rejected_and_its_loss_is_named(held_back: bool, is_told: bool) -> None:
+    rejected = {}
+    for student in part(held_back, is_right=True):
+        report = check(student, 0, student.kind if is_told else None)
+        if (
+            not report.ok
+            or report.loss != student.kind
+            or "gradient and value are right" not in report.verdict
+        ):
+            rejected[student.name] = str(report)
+    assert rejected == {}
+
+
+@pytest.mark.parametrize("held_back", PARTS.values(), ids=PARTS.keys())
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_wrong_function_is_rejected_and_nine_of_ten_are_named_exactly(
+    held_back: bool, seed: int
+) -> None:
+    students = part(held_back, is_right=False)
+    reports = {student.name: check(student, seed, student.kind) for student in students}
+    accepted = [name for name, report in reports.items() if report.ok or not report.mistakes]
+    misnamed = {
+        student.name: (student.mistake, reports[student.name].mistakes)
+        for student in students
+        if reports[student.name].mistakes != (student.mistake,)
+    }
+    assert accepted == []
+    assert len(misnamed) <= 0.1 * len(reports), misnamed
+    told = [report.where for name, report in reports.items() if report.rows]
+    assert all(told), "where a mistake shows is said"
+
+
+def test_every_mistake_of_the_corpus_is_a_name_of_the_check() -> None:
+    names = {CODES.get(detail, detail) for detail in MISTAKES}
+    assert set(VALUE_MISTAKES) | set(FORM_MISTAKES) <= names
+    assert set(CODES) <= set(MISTAKES)
