@@ -258,3 +258,37 @@ def test_reg_of_every_configuration_keeps_its_own_objective():
 def test_weights_count_like_repetitions_with_default_settings(estimator):
     """scikit-learn's own check, to 1e-7 in the scores; the default gap of 1e-4 alone would miss it by far."""
     check_sample_weight_equivalence_on_dense_data(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize(("n_classes", "bias"), [(2, "penalized"), (4, "free")])
+def test_tall_problems_start_from_a_sample_and_end_at_the_optimum_of_all_rows(n_classes, bias):
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(50_000, 6))
+    y = (X @ rng.normal(size=(6, n_classes)) + rng.gumbel(size=(50_000, n_classes))).argmax(1)
+    found = solve(objective_of(X, y, [1e-3], bias=bias), FitSettings(tol=1e-8, solver="newton"))
+    assert found.status == [Status.CERTIFIED], found.message
+    value, _ = reference(X, y, 1e-3, "softmax", bias)
+    assert math.isclose(float(found.objective[0]), value, rel_tol=2e-8)
+    assert len(found.trace) <= 8
+
+
+def test_more_features_than_rows_take_the_diagonal_as_preconditioner():
+    rng = np.random.default_rng(6)
+    X, y = rng.normal(size=(60, 1500)), rng.integers(0, 3, 60)
+    ours = SoftmaxClassifier(reg=1e-3, tol=1e-8, solver="newton").fit(X, y)
+    K = X @ X.T + 1
+    roots, vectors = np.linalg.eigh(K)  # the rows in the span of themselves: the same problem of 60 columns
+    Z = vectors * np.sqrt(np.maximum(roots, 0))
+    value, _ = reference_without_bias(Z, y, 1e-3)
+    assert math.isclose(ours.objective_, value, rel_tol=2e-8)
+
+
+def reference_without_bias(Z, y, reg):
+    F = np.hstack([Z, np.zeros((len(Z), 1))])[:, :-1]
+    found = LogisticRegression(
+        C=1 / (2 * reg * len(y)), fit_intercept=False, tol=1e-12, max_iter=2000, solver="newton-cg"
+    )
+    W = found.fit(F, y).coef_.T
+    S = F @ W
+    loss = (np.log(np.exp(S - S.max(1, keepdims=True)).sum(1)) + S.max(1) - S[np.arange(len(y)), y]).mean()
+    return loss + reg * (W**2).sum(), W

@@ -1,7 +1,8 @@
 """Newton's direction by preconditioned conjugate gradients, products in float32: for many unknowns.
 
 The preconditioner is one weighted Gram for all classes, Xᵀ diag(w_i b_i) X + diag(h) with b_i the mean curvature
-of a row over its classes. It serves until products have cost as much as another would.
+of a row over its classes, or its diagonal where the Gram would cost too many products. It serves until products
+have cost as much as another would.
 
 References:
     Dembo, Eisenstat and Steihaug, "Inexact Newton methods", SIAM J. Numer. Anal. 19, 1982 (forcing terms).
@@ -16,6 +17,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from straightedge.solvers.newton.problem import Point, SmoothProblem
+from straightedge.solvers.newton.work import GRAM_ROWS
 
 
 @dataclass
@@ -40,10 +42,38 @@ class GramPreconditioner:
         return found
 
 
+@dataclass
+class DiagonalPreconditioner:
+    """The diagonal of M alone.
+
+    Attributes:
+        W: (C, D) where the curvature was taken.
+        inverse: (D,) 1/diagonal.
+    """
+
+    W: np.ndarray
+    inverse: np.ndarray
+
+    def solve(self, R: np.ndarray) -> np.ndarray:
+        """Return M⁻¹ r for each row of R (c, D), float64."""
+        found: np.ndarray = R * self.inverse
+        return found
+
+
+def diagonal_preconditioner(problem: SmoothProblem, point: Point) -> DiagonalPreconditioner:
+    """Return the diagonal preconditioner at a point."""
+    X = problem.table.single
+    weights = (problem.weights * point.terms.mean_diagonal()).astype(np.float32)
+    diagonal = np.einsum("nd,nd,n->d", X, X, weights).astype(np.float64) + problem.ridge
+    return DiagonalPreconditioner(point.W, 1 / np.maximum(diagonal, 1e-30))
+
+
 def gram_preconditioner(problem: SmoothProblem, point: Point) -> GramPreconditioner:
     """Return the preconditioner at a point."""
-    root = np.sqrt(problem.weights * point.terms.mean_diagonal()).astype(np.float32)
-    bent = problem.table.single * root[:, None]
+    stride = max(1, len(problem.y) // GRAM_ROWS)
+    weights = problem.weights * point.terms.mean_diagonal()
+    root = np.sqrt(stride * weights[::stride]).astype(np.float32)
+    bent = problem.table.single[::stride] * root[:, None]
     gram = bent.T @ bent
     own = problem.ridge
     diagonal = gram.diagonal().astype(np.float64) + own
@@ -66,10 +96,13 @@ def _factor(matrix: np.ndarray) -> np.ndarray:
         ridge *= 10
 
 
+Preconditioner = GramPreconditioner | DiagonalPreconditioner
+
+
 def cg_direction(
     problem: SmoothProblem,
     point: Point,
-    preconditioner: GramPreconditioner,
+    preconditioner: Preconditioner,
     goal: float,
     most: int,
     *,

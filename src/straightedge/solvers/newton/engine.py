@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from straightedge.solvers.newton.conjugate import GramPreconditioner, cg_direction, gram_preconditioner
+from straightedge.solvers.newton.conjugate import (
+    Preconditioner,
+    cg_direction,
+    diagonal_preconditioner,
+    gram_preconditioner,
+)
 from straightedge.solvers.newton.exact import exact_direction
 from straightedge.solvers.newton.linesearch import step_length
 from straightedge.solvers.newton.problem import Point, SmoothProblem
@@ -50,7 +55,7 @@ class Engine:
     spent: float = 0.0
     all_spent: float = 0.0
     double: bool = False
-    preconditioner: GramPreconditioner | None = field(default=None)
+    preconditioner: Preconditioner | None = field(default=None)
 
     @property
     def exhausted(self) -> bool:
@@ -100,14 +105,19 @@ class Engine:
     def _direction(self) -> tuple[np.ndarray, float]:
         if self.is_exact:
             return exact_direction(self.problem, self.point), 0.0
-        if self.preconditioner is None or self.spent > self.size.gram:
-            self.preconditioner, self.spent = gram_preconditioner(self.problem, self.point), 0.0
+        if self.preconditioner is None or self.spent > self.size.preconditioner:
+            self.preconditioner, self.spent = self.preconditioner_at(self.point), 0.0
         direction, n = cg_direction(
             self.problem, self.point, self.preconditioner, self._goal(), MOST_PRODUCTS, double=self.double
         )
         self.spent += n * self.size.product
         self.all_spent += n * self.size.product
         return direction, float(n)
+
+    def preconditioner_at(self, point: Point) -> Preconditioner:
+        """Return the preconditioner of conjugate gradients with the curvature of a point."""
+        make = gram_preconditioner if self.size.has_gram else diagonal_preconditioner
+        return make(self.problem, point)
 
     def _goal(self) -> float:
         """Return the gap that conjugate gradients may leave."""

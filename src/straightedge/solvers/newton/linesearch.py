@@ -18,7 +18,7 @@ def step_length(problem: SmoothProblem, point: Point, direction: np.ndarray) -> 
         point: Where the search starts.
         direction: (C, D), a direction of descent.
     """
-    moves = problem.scores(direction)
+    moves = problem.moves(direction)
     own = _penalty_slopes(problem, point, direction)
     slope0 = abs(float(np.vdot(point.gradient, direction)))
     t, low, high = 1.0, 0.0, np.inf

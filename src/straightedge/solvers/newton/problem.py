@@ -6,12 +6,14 @@ Nothing here knows where rows came from: X is a float64 table with its constant 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from straightedge.losses.second_order import RowTerms, SecondOrder
+
+LEAST_SINGLE = 1_000_000  # entries of X: below, a float32 copy for one product is not worth its making
 
 
 def contrasts(n_classes: int) -> np.ndarray:
@@ -68,7 +70,16 @@ class SmoothProblem:
 
     def scores(self, W: np.ndarray) -> np.ndarray:
         """Return W xᵢ for every row, (C, N), for W (C, D)."""
+        if not W.any():
+            return np.zeros((len(W), len(self.y)))
         found: np.ndarray = W @ self.table.double.T
+        return found
+
+    def moves(self, direction: np.ndarray) -> np.ndarray:
+        """Return the scores of a direction, for a search along it: in float32 where that saves work."""
+        if self.table.double.size < LEAST_SINGLE:
+            return self.scores(direction)
+        found: np.ndarray = (direction.astype(np.float32) @ self.table.single.T).astype(np.float64)
         return found
 
     def at(self, W: np.ndarray) -> Point:
@@ -93,6 +104,14 @@ class SmoothProblem:
     def centred(self, W: np.ndarray) -> np.ndarray:
         """Return W (C, D) without what the loss does not see: nothing is lost, and the penalty is less."""
         return W - W.mean(axis=0) if self.basis.shape[1] < len(self.basis) else W
+
+    def sampled(self, n_rows: int) -> SmoothProblem:
+        """Return the problem of some rows, drawn without replacement by a fixed seed, with weights of sum 1."""
+        index = np.sort(np.random.default_rng(0).choice(len(self.y), n_rows, replace=False))
+        weights = self.weights[index]
+        share = weights.sum()
+        weights = weights / share if share > 0 else np.full(n_rows, 1 / n_rows)
+        return replace(self, table=Table(self.table.double[index]), y=self.y[index], weights=weights)
 
     def zero(self) -> np.ndarray:
         """Return W = 0 (C, D)."""

@@ -11,14 +11,15 @@ from torch import Tensor
 
 from straightedge.objective import Objective
 from straightedge.solvers.base import Progress, missing
-from straightedge.solvers.newton.conjugate import gram_preconditioner
 from straightedge.solvers.newton.engine import Engine
 from straightedge.solvers.newton.problem import Point, SmoothProblem, Table, contrasts
-from straightedge.solvers.newton.work import Size
+from straightedge.solvers.newton.work import SAMPLE_ROWS, Size
 from straightedge.workers import STOP_REQUESTED
 
-LARGEST_TABLE = 20_000_000  # entries of X: 12 bytes each, in float64 and float32, are 240 MB
-LONGEST_STEP = 1.5e9  # operations of a Newton step above which L-BFGS, a pass a step, was faster
+LARGEST_TABLE = 30_000_000  # entries of X: 12 bytes each, in float64 and float32, are 360 MB
+LONGEST_STEP = 1e10  # operations of a Newton step above which L-BFGS, a pass a step, was faster
+SAMPLE_GAP = 1e-3  # of a sample's problem: its answer is that far from the whole one's anyhow
+SAMPLE_STEPS = 40  # of Newton on a sample, at most
 
 
 class Newton:
@@ -51,6 +52,8 @@ class Newton:
         """See `Solver.start`."""
         self._prepare(objective)
         first = None if W is None else W.detach().to("cpu", torch.float64).numpy()
+        if first is not None and self.loss.shift_invariant:
+            first = first - first.mean(axis=1, keepdims=True)  # the optimum is among such W
         self.engines = [self._engine(k, first, float(tol[k])) for k in range(objective.n_configs)]
         self.last: Engine | None = None
         self.chained = W is None  # whether a configuration starts from the answer of another
@@ -68,8 +71,20 @@ class Newton:
 
     def _engine(self, k: int, W: np.ndarray | None, tol: float) -> Engine:
         problem = self._problem(k)
-        first = problem.zero() if W is None else problem.centred(W[k])
+        first = self._first(problem) if W is None else W[k]
         return Engine(problem, self.size, tol, problem.at(first))
+
+    def _first(self, problem: SmoothProblem) -> np.ndarray:
+        """Return W = 0, or for many rows the answer of a sample: full steps begin near the end."""
+        if self.size.N <= 2 * SAMPLE_ROWS:
+            return problem.zero()
+        part = problem.sampled(SAMPLE_ROWS)
+        engine = Engine(part, replace(self.size, N=SAMPLE_ROWS), SAMPLE_GAP, part.at(part.zero()))
+        for _ in range(SAMPLE_STEPS):
+            if engine.exhausted or engine.point.gap <= SAMPLE_GAP * engine.point.value:
+                break
+            engine.step()
+        return engine.point.W
 
     def _problem(self, k: int) -> SmoothProblem:
         objective, size = self.objective, self.size
@@ -151,14 +166,12 @@ class Newton:
         """See `Solver.restore`; points and preconditioners are computed again, from W, to the same bits."""
         self._prepare(objective)
         kept = {name: value.numpy().copy() for name, value in state.items()}
-        self.engines = [self._engine(k, None, float(tol[k])) for k in range(objective.n_configs)]
-        for engine, W in zip(self.engines, kept["W"], strict=True):
-            engine.point = engine.problem.at(W)
+        self.engines = [self._engine(k, kept["W"], float(tol[k])) for k in range(objective.n_configs)]
         for engine, metric, counts in zip(self.engines, kept["metric"], kept["counts"], strict=True):
             for name, value in zip(_COUNTS, counts.tolist(), strict=True):
                 setattr(engine, name, type(getattr(engine, name))(value))
             if not np.isnan(metric[0, 0]):
-                engine.preconditioner = gram_preconditioner(engine.problem, engine.problem.at(metric))
+                engine.preconditioner = engine.preconditioner_at(engine.problem.at(metric))
         self.begun, self.chained = int(kept["begun"][0]), bool(kept["begun"][1])
         self.last = self._finished(kept["last"]) if "last" in kept else None
         return self._progress(np.zeros(len(self.engines)))
@@ -209,4 +222,6 @@ def suits_newton(objective: Objective) -> bool:
     if Newton.supports(objective):
         return False
     size = size_of(objective)
-    return min(size.exact, size.conjugate) <= LONGEST_STEP
+    # rows more than features whose Gram costs too much, such as 5,000 images: a metric from a sample is better
+    preconditioned = size.has_gram or size.N < size.D or size.exact <= size.conjugate
+    return preconditioned and min(size.exact, size.conjugate) <= LONGEST_STEP

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 CALL = 10_000  # operations in the time of one NumPy call on small arrays (1 µs at 10 GFlop/s)
 PRODUCTS = 15  # Hessian products of a usual Newton step: fields of tables at reg 1e-2 … 1e-6 take 5 to 40
+PRODUCTS_OF_TWO = 4  # the same for two classes, where the Gram is the Hessian up to rounding or a sample
+GRAM_ROWS = 40_000  # every so-many-th row of more makes a Gram that preconditions as well
+SAMPLE_ROWS = 20_000  # a problem of more than twice as many rows starts from the answer of a sample
+GRAM_IN_PRODUCTS = 100  # a Gram that costs more Hessian products than this saves fewer
 EXP = 20  # operations in the time of one exponential, with what goes over scores beside it
 CHEAP = 4_000_000  # a step below this is done in half a millisecond: it is worth its digits
 
@@ -49,9 +53,20 @@ class Size:
     @property
     def gram(self) -> float:
         """One weighted Gram in float32 and its factor."""
-        return self.N * self.D**2 + self.D**3 / 3 + 20 * CALL
+        return min(self.N, 2 * GRAM_ROWS) * self.D**2 + self.D**3 / 3 + 20 * CALL
+
+    @property
+    def has_gram(self) -> bool:
+        """Whether the Gram is worth its work as a preconditioner."""
+        return self.gram <= GRAM_IN_PRODUCTS * self.product
+
+    @property
+    def preconditioner(self) -> float:
+        """One preconditioner."""
+        return self.gram if self.has_gram else 2 * self.N * self.D
 
     @property
     def conjugate(self) -> float:
         """A step by conjugate gradients."""
-        return self.gram + PRODUCTS * self.product + 3 * self.evaluation + 60 * CALL
+        products = PRODUCTS_OF_TWO if self.C == 2 else PRODUCTS
+        return self.preconditioner + products * self.product + 3 * self.evaluation + 60 * CALL
