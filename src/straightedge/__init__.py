@@ -17,6 +17,7 @@ _PUBLIC = {
     "LinearClassifier": "straightedge.estimators",
     "LinearClassifierCV": "straightedge.selection",
     "fit_path": "straightedge.selection",
+    "fit_layers": "straightedge.layers",
     "load": "straightedge.model",
     "LinearModel": "straightedge.model",
     "load_dataset": "straightedge.data",

@@ -27,6 +27,7 @@ COMMANDS = {
     "compare": "compare",
     "check-gradients": "check_gradients",
     "features": "features",
+    "layers": "layers",
     "export": "export",
     "translate": "translate",
     "data": "data",
