@@ -245,3 +245,69 @@ def test_a_right_gradient_is_never_called_wrong(name):
         )
         assert report.ok, str(report)
         assert report.max_relative_error < 1e-6
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("svm", "softmax")])
+def test_with_nothing_expected_the_answer_says_which_known_loss_it_is(name):
+    W, X, y = problem(30, 8, 6, seed=1)
+    arguments = W, torch.from_numpy(X), torch.from_numpy(y)
+    report = check_gradient(with_rows(LOSSES[name]), *arguments)
+    assert report.loss == name
+    assert report.verdict == f"gradient and value are right: it is the loss of {LOSSES[name].title}"
+    told = check_gradient(with_rows(LOSSES[name]), *arguments, expected="softmax")
+    assert told.mistakes == ("other-loss",)
+    assert LOSSES[name].title in told.diagnosis[0].text
+
+
+def test_a_margin_that_nobody_writes_is_named_with_its_size():
+    def wide(W, X, y, reg):
+        loss, dW = svm(4 * W, X, y, 0.0)  # max(0, 4 m) / 4 = max(0, m), with a quarter of the Δ
+        return loss / 4 + reg * np.sum(W * W), dW + 2 * reg * W
+
+    report = check_gradient(wide, *problem(), expected="svm")
+    assert report.mistakes == ("wrong-margin",)
+    assert "s_j − s_y + 0.25" in report.diagnosis[0].text
+
+
+def test_float32_is_told_apart_from_a_kink():
+    def single(W, X, y, reg):
+        loss, dW = svm(np.float32(W), np.float32(X), y, np.float32(reg))
+        return float(loss), dW.astype(np.float64)
+
+    for seed in range(10):
+        report = check_gradient(single, *problem(40, 8, 5, seed=seed))
+        assert report.ok, str(report)
+        assert report.loss == "svm"
+        assert [item.code for item in report.diagnosis] == ["single-precision"]
+    absent = check_gradient(lambda W, X, y, reg: (single(W, X, y, reg)[0], 0 * W), *problem())
+    assert "gradient-missing" in {item.detail for item in absent.diagnosis}
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (1.0, "no-pair"),
+        ((1.0, W, W, W), "no-pair"),
+        (("1.0", W), "no-pair"),
+        ((1.0, {"W": W[:-1], "b": W[-1]}), "weights-and-bias-apart"),
+        ((1.0, (W, W[-1])), "weights-and-bias-apart"),
+        ((np.ones(1), W), "loss-has-shape"),
+        (([1.0], W), "returns-a-list"),
+        ((1.0, np.zeros(W.shape, dtype=int)), "integer-gradient"),
+        ((0, np.zeros(W.shape, dtype=int)), "stub"),
+        ((1.0, W[:-1]), "gradient-shape"),
+        ((1.0, np.full(W.shape, "a")), "no-pair"),
+        ((1.0, 3.0), "gradient-shape"),
+        (None, "stub"),
+    ],
+)
+def test_what_is_no_loss_and_gradient_is_named(answer, code):
+    report = check_gradient(lambda W, X, y, reg: answer, W, X, Y)
+    assert report.mistakes == (code,)
+    assert not report.ok
+
+
+def test_answers_at_random_are_named():
+    generator = np.random.default_rng(0)
+    report = check_gradient(lambda W, X, y, reg: (1.0, generator.standard_normal(W.shape)), W, X, Y)
+    assert report.mistakes == ("answers-differ",)

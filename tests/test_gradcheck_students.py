@@ -3,14 +3,16 @@
 A third of the corpus was held back while the check was made, and is counted apart.
 """
 
+import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from straightedge.gradcheck import GradCheckReport, check_gradient
-from straightedge.gradcheck.mistakes import CODES, MISTAKES
+from straightedge.gradcheck.mistakes import CODES, MISTAKES, REMARKS
 from student_functions import FORM_MISTAKES, STUDENT_FUNCTIONS, VALUE_MISTAKES, StudentFunction
 
 PARTS = {"seen": False, "held back": True}
@@ -75,3 +77,11 @@ def test_every_mistake_of_the_corpus_is_a_name_of_the_check() -> None:
     names = {CODES.get(detail, detail) for detail in MISTAKES}
     assert set(VALUE_MISTAKES) | set(FORM_MISTAKES) <= names
     assert set(CODES) <= set(MISTAKES)
+
+
+def test_every_name_stands_in_the_guide() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "guides" / "check-gradients.md").read_text(encoding="utf-8")
+    table = page[page.index("## The names") :]
+    codes = {CODES.get(detail, detail) for detail in MISTAKES} | set(REMARKS)
+    assert set(re.findall(r"`([a-z0-9-]+)`[,\s|]", table.partition("| remarks")[0])) >= codes - set(REMARKS)
+    assert all(f"`{code}`" in table for code in codes)

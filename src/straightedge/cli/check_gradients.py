@@ -1,16 +1,14 @@
-"""``straightedge check-gradients SOURCE``: are the gradients right on these data, entry by entry?"""
+"""``straightedge check-gradients``: is a student's function right, or are ours on these data, entry by entry?"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from straightedge.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from straightedge.data import Dataset
     from straightedge.gradcheck import GradCheckReport
     from straightedge.gradcheck.function import LossFunction
@@ -19,8 +17,20 @@ LOOP_PAIRS = 150  # rows × classes that the versions with loops get: about a se
 
 
 def command(
-    source: Annotated[str, typer.Argument(help="digits, cifar10, a folder, a zip, an .npz, …")] = "digits",
-    loss: Annotated[str, typer.Option(help="softmax, svm, another loss by name, or all")] = "all",
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FUNCTION|SOURCE",
+            help="your function, such as mine.py:svm_loss (its file is run); or data for the library's own: "
+            "digits, cifar10, a folder, a zip, an .npz, …",
+        ),
+    ] = "digits",
+    loss: Annotated[str, typer.Option(help="of the library: softmax, svm, another by name, or all")] = "all",
+    expected: Annotated[
+        str | None,
+        typer.Option(help="what your function must be: svm, softmax or any; else its name says so"),
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="data for your function; digits without")] = None,
     rows: Annotated[int, typer.Option(min=2, help="samples to check on, drawn at random")] = 60,
     entries: Annotated[
         int, typer.Option(min=4, help="entries of W to check, a quarter in the bias row")
@@ -31,14 +41,22 @@ def command(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="show every entry")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the result alone, as JSON")] = False,
 ) -> None:
-    """Check the gradients of the losses by central differences, on samples of SOURCE.
+    """Check value and gradient of a function ``loss(W, X, y, reg) -> (loss, dW)``, of NumPy or torch.
 
     Data term and regulariser are checked apart, the bias row on purpose; kinks of a hinge are reported as
-    kinks. The exit status is 1 when a gradient is wrong.
+    kinks; the likely mistake is named. The exit status is 1 when something is wrong.
     """
     from straightedge.data import load_dataset
+    from straightedge.gradcheck.finding import names_a_function
 
-    dataset = load_dataset(source, size=size, root=root, progress=not as_json)
+    is_function = names_a_function(source)
+    _check_options(loss, expected, data, is_function=is_function)
+    dataset = load_dataset(
+        (data or "digits") if is_function else source, size=size, root=root, progress=not as_json
+    )
+    if is_function:
+        report = _student(source, expected, dataset, data or "digits", rows, entries, seed, verbose, as_json)
+        raise typer.Exit(0 if report.ok else 1)
     functions = _functions(loss)
     reports = {
         name: _check(function, expected, dataset, rows, entries, seed, has_loops="naive" in name)
@@ -46,10 +64,57 @@ def command(
     }
     ok = all(report.ok for report in reports.values())
     if as_json:
-        _print_json(source, reports, ok)
+        checks = [{"function": name, **report.to_dict()} for name, report in reports.items()]
+        _print_checks(source, checks, ok)
     else:
         _print_tables(reports, verbose)
     raise typer.Exit(0 if ok else 1)
+
+
+def _check_options(loss: str, expected: str | None, data: str | None, *, is_function: bool) -> None:
+    """Refuse options that mean nothing with what is checked."""
+    if expected not in (None, "svm", "softmax", "any"):
+        raise InputError("gradcheck-loss", f"--expected is {expected!r}", mend="one of: svm, softmax, any")
+    if is_function and loss != "all":
+        raise InputError(
+            "option-unused", "--loss is about the library's losses", mend="use --expected instead"
+        )
+    if not is_function and (expected or data):
+        name = "--expected" if expected else "--data"
+        mend = "such as: straightedge check-gradients mine.py:svm_loss"
+        raise InputError("option-unused", f"{name} is about a function, and none was named", mend=mend)
+
+
+def _student(
+    word: str,
+    expected: str | None,
+    dataset: Dataset,
+    data: str,
+    n_rows: int,
+    n_entries: int,
+    seed: int,
+    verbose: bool,
+    as_json: bool,
+) -> GradCheckReport:
+    """Check the function that the user named, and print what was found."""
+    from straightedge.cli.function_screen import check_function, print_report
+    from straightedge.gradcheck.finding import expected_by_name
+    from straightedge.gradcheck.reference import title
+
+    by_name = expected_by_name(word.rpartition(":")[2]) if expected is None else None
+    held_against = by_name or (expected if expected != "any" else None)
+    report, framework = check_function(word, held_against, dataset, n_rows, n_entries, seed)
+    if as_json:
+        facts = {"function": word, "expected": held_against, "framework": framework, **report.to_dict()}
+        _print_checks(data, [facts], report.ok)
+        return report
+    against = title(held_against) if held_against else "all known losses"
+    why = " (by its name; --expected says otherwise)" if by_name else ""
+    about = (
+        f"against {against}{why}, on {min(n_rows, dataset.train.n)} rows of {data}, called with {framework}"
+    )
+    print_report(word, about, report, is_verbose=verbose)
+    return report
 
 
 def _functions(choice: str) -> dict[str, tuple[LossFunction, str | None]]:
@@ -90,42 +155,21 @@ def _check(
     *,
     has_loops: bool,
 ) -> GradCheckReport:
-    import numpy as np
     import torch
 
     from straightedge.gradcheck import check_gradient
+    from straightedge.gradcheck.samples import draw_problem
 
-    n_classes = len(dataset.classes)
     if has_loops:
-        n_rows, n_entries = min(n_rows, max(2, LOOP_PAIRS // n_classes)), min(n_entries, 12)
-    generator = np.random.default_rng(seed)
-    X, y = _sample(dataset, n_rows, generator)
-    size = 1 / max(float(np.sqrt((X**2).sum(axis=1).mean())), 1e-30)  # scores of about 1
-    W = size * generator.standard_normal((X.shape[1], n_classes))
-    X_tensor, y_tensor = torch.from_numpy(X), torch.from_numpy(y)
-    return check_gradient(function, W, X_tensor, y_tensor, expected=expected, n_entries=n_entries, seed=seed)
+        n_rows, n_entries = min(n_rows, max(2, LOOP_PAIRS // len(dataset.classes))), min(n_entries, 12)
+    W, X, y = draw_problem(dataset, n_rows, seed)
+    rows = torch.from_numpy(X), torch.from_numpy(y)
+    return check_gradient(function, W, *rows, expected=expected, n_entries=n_entries, seed=seed)
 
 
-def _sample(dataset: Dataset, n_rows: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Random training rows as the notes prepare them (item ①): centred, flat, a constant 1 appended."""
-    import numpy as np
-
-    train = dataset.train
-    index = np.sort(generator.choice(train.n, min(n_rows, train.n), replace=False))
-    if hasattr(train.X, "read"):  # rows that are not in memory
-        picked = np.concatenate([train.X.read(int(i), int(i) + 1) for i in index])
-    else:
-        picked = np.asarray(train.X[index])
-    picked = picked.astype(np.float64) / (255.0 if picked.dtype == np.uint8 else 1.0)
-    axes = (0, 2, 3) if picked.ndim == 4 else (0,)
-    flat = (picked - picked.mean(axis=axes, keepdims=True)).reshape(len(index), -1)
-    return np.hstack([flat, np.ones((len(index), 1))]), np.asarray(train.y)[index]
-
-
-def _print_json(source: str, reports: dict[str, GradCheckReport], ok: bool) -> None:
+def _print_checks(source: str, checks: list[dict[str, Any]], ok: bool) -> None:
     from straightedge.atomic import to_json
 
-    checks = [{"function": name, **report.to_dict()} for name, report in reports.items()]
     print(to_json({"ok": ok, "source": source, "checks": checks}))
 
 

@@ -13,18 +13,12 @@ from straightedge.losses import LOSSES
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-TITLES = {
-    "softmax": "the softmax loss of the notes",
-    "svm": "the SVM loss of the notes",
-    "crammer_singer": "the hinge of Crammer and Singer (the largest margin alone)",
-    "one_vs_rest": "the one-versus-rest hinge",
-    "squared_hinge": "the SVM loss with squared margins",
-}
+NOTES = {"softmax": "the softmax loss of the notes", "svm": "the SVM loss of the notes"}
 
 
 def title(name: str) -> str:
     """Return how a loss is called in a sentence."""
-    return TITLES.get(name, name)
+    return NOTES[name] if name in NOTES else f"the loss of {LOSSES[name].title}"
 
 
 def svm_value(S: Floats, y: Labels) -> float:
