@@ -21,7 +21,8 @@ NOISE_STEP = 1e-5
 # float32 and 1e-15 in float64.
 NOISE_OF_SINGLE = 1e-11
 N_PLACES = 3  # lines along which the rounding is looked at; the roundings of one may cancel
-N_STEPS = 12  # weights on each line: a kink between two of them bends three of nine third differences, not five
+# Weights on each line: a kink between two of them bends three of nine third differences, and so not their median.
+N_STEPS = 12
 
 
 @dataclass(frozen=True)
