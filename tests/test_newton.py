@@ -16,6 +16,7 @@ from straightedge.fitting import FitSettings, build_objective, solve
 from straightedge.losses import SoftmaxLoss, SquaredHingeLoss
 from straightedge.losses.second_order import pairs
 from straightedge.objective import Objective
+from straightedge.penalties import WeightedRidge
 from straightedge.rows import Rows
 from straightedge.solvers.base import Limits, Loop, Status
 from straightedge.solvers.newton import Newton
@@ -48,10 +49,10 @@ def objective_of(X, y, reg, loss="softmax", **settings):
     return build_objective(Rows(X), torch.as_tensor(y), int(y.max()) + 1, reg, asked, **others)
 
 
-def reference(X, y, reg, loss, bias="penalized", weights=None):
+def reference(X, y, reg, loss, bias="penalized", weights=None, constant=1.0):
     """The value at the optimum by SciPy's trust-region Newton, from the plain formulas."""
     N, C = len(X), int(y.max()) + 1
-    F = np.hstack([X, np.ones((N, 1))])
+    F = np.hstack([X, np.full((N, 1), constant)])
     w = np.full(N, 1 / N) if weights is None else weights / weights.sum()
     seen = np.ones((F.shape[1], 1))
     seen[-1] = bias == "penalized"
@@ -272,23 +273,35 @@ def test_tall_problems_start_from_a_sample_and_end_at_the_optimum_of_all_rows(n_
     assert len(found.trace) <= 8
 
 
-def test_more_features_than_rows_take_the_diagonal_as_preconditioner():
+@pytest.mark.parametrize("penalty", [None, WeightedRidge(np.ones(1500))], ids=["span", "diagonal"])
+@pytest.mark.parametrize("reg", [1e-1, 1e-3, 1e-6])
+def test_more_features_than_rows(reg, penalty):
+    """In the span of the rows, and where the penalty does not say that it may be rotated by the diagonal."""
     rng = np.random.default_rng(6)
     X, y = rng.normal(size=(60, 1500)), rng.integers(0, 3, 60)
-    ours = SoftmaxClassifier(reg=1e-3, tol=1e-8, solver="newton").fit(X, y)
-    K = X @ X.T + 1
-    roots, vectors = np.linalg.eigh(K)  # the rows in the span of themselves: the same problem of 60 columns
-    Z = vectors * np.sqrt(np.maximum(roots, 0))
-    value, _ = reference_without_bias(Z, y, 1e-3)
-    assert math.isclose(ours.objective_, value, rel_tol=2e-8)
+    settings = FitSettings(tol=1e-8, solver="newton", penalty=penalty, workers=1)
+    ours = solve(build_objective(Rows(X), torch.as_tensor(y), 3, [reg], settings), settings)
+    assert ours.status == [Status.CERTIFIED], ours.message
+    roots, vectors = np.linalg.eigh(X @ X.T + 1)  # the same problem of 60 columns
+    value = reference_without_bias(vectors * np.sqrt(np.maximum(roots, 0)), y, reg)
+    assert math.isclose(float(ours.objective[0]), value, rel_tol=1e-5)  # SciPy's end at reg 1e-6
+    assert float(ours.dual[0]) <= value * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("bias", ["penalized", "free"])
+def test_equal_rows_leave_the_span_sound(bias):
+    """Their Gram is singular; the certificate is that of the rows as they are."""
+    rng = np.random.default_rng(7)
+    X = np.repeat(rng.normal(size=(20, 90)), 2, axis=0)
+    y = rng.integers(0, 3, 40)
+    objective = objective_of(X, y, [1e-4, 1e-2], bias=bias)
+    found = solve(objective, FitSettings(tol=1e-9, solver="newton"))
+    assert found.status == [Status.CERTIFIED] * 2, found.message
+    at = objective.in_dtype(torch.float64).evaluate(found.W)
+    torch.testing.assert_close(at.objective, found.objective, rtol=1e-12, atol=0)
+    assert bool((at.objective - at.dual <= 2e-9 * at.objective).all())
 
 
 def reference_without_bias(Z, y, reg):
-    F = np.hstack([Z, np.zeros((len(Z), 1))])[:, :-1]
-    found = LogisticRegression(
-        C=1 / (2 * reg * len(y)), fit_intercept=False, tol=1e-12, max_iter=2000, solver="newton-cg"
-    )
-    W = found.fit(F, y).coef_.T
-    S = F @ W
-    loss = (np.log(np.exp(S - S.max(1, keepdims=True)).sum(1)) + S.max(1) - S[np.arange(len(y)), y]).mean()
-    return loss + reg * (W**2).sum(), W
+    """The value at the optimum for a table that has its constant among its columns."""
+    return reference(Z, y, reg, "softmax", constant=0.0)[0]

@@ -90,7 +90,7 @@ class SmoothProblem:
         pull = self.ridge * W
         mean_loss = float(self.weights @ terms.value)
         value = mean_loss + float(np.vdot(pull, W)) / 2
-        return Point(W, S, terms, mean_loss, value, V, V + pull, self.gap_of(V + pull))
+        return Point(W, S, terms, mean_loss, value, V, V + pull, self.gap_of(V + pull), self.ridge)
 
     @cached_property
     def measure(self) -> np.ndarray:
@@ -131,6 +131,7 @@ class Point:
         V: (C, D), Σ w_i a_i x_iᵀ: the data's part of the gradient.
         gradient: (C, D), ∇P(W).
         gap: ½ Σ ∇P²/h: P(W) − min P is no larger where every column is penalised.
+        ridge: The penalty's Hessian h, of the problem.
     """
 
     W: np.ndarray
@@ -141,8 +142,9 @@ class Point:
     V: np.ndarray
     gradient: np.ndarray
     gap: float
+    ridge: np.ndarray
 
-    def bound(self, ridge: np.ndarray) -> float:
+    def bound(self) -> float:
         """Return a lower bound on min P where every column is penalised; see `Objective.dual_value`.
 
         The dual point tA has the best t in [0, 1]: t = 1 is P minus the gap, t = 0 is the bound 0 of every loss.
@@ -150,6 +152,6 @@ class Point:
         if self.gap < self.value / 2:
             return self.value - self.gap
         conjugate = self.mean_loss - float(np.vdot(self.W, self.V))
-        quadratic = float((self.V * self.V / ridge).sum()) / 2
+        quadratic = float((self.V * self.V / self.ridge).sum()) / 2
         t = min(1.0, max(0.0, conjugate / max(2 * quadratic, 1e-300)))
         return t * conjugate - t * t * quadratic

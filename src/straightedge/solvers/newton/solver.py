@@ -13,11 +13,13 @@ from straightedge.objective import Objective
 from straightedge.solvers.base import Progress, missing
 from straightedge.solvers.newton.engine import Engine
 from straightedge.solvers.newton.problem import Point, SmoothProblem, Table, contrasts
+from straightedge.solvers.newton.span import Span
 from straightedge.solvers.newton.work import SAMPLE_ROWS, Size
 from straightedge.workers import STOP_REQUESTED
 
 LARGEST_TABLE = 30_000_000  # entries of X: 12 bytes each, in float64 and float32, are 360 MB
 LONGEST_STEP = 1e10  # operations of a Newton step above which L-BFGS, a pass a step, was faster
+EXPANSIONS = 4  # a step in the span goes on until it has done this many times the work of mapping W back
 SAMPLE_GAP = 1e-3  # of a sample's problem: its answer is that far from the whole one's anyhow
 SAMPLE_STEPS = 40  # of Newton on a sample, at most
 
@@ -54,6 +56,8 @@ class Newton:
         first = None if W is None else W.detach().to("cpu", torch.float64).numpy()
         if first is not None and self.loss.shift_invariant:
             first = first - first.mean(axis=1, keepdims=True)  # the optimum is among such W
+        if first is not None and self.span is not None:
+            first = np.stack([self.span.reduce(values) for values in first])
         self.engines = [self._engine(k, first, float(tol[k])) for k in range(objective.n_configs)]
         self.last: Engine | None = None
         self.chained = W is None  # whether a configuration starts from the answer of another
@@ -62,17 +66,28 @@ class Newton:
 
     def _prepare(self, objective: Objective) -> None:
         self.objective = objective
-        self.table = Table(objective.design.to(torch.float64).table().numpy())
+        table = objective.design.to(torch.float64).table().numpy()
+        rotates = objective.penalty.penalty.rotation_invariant
+        self.size, self.span, self.rows = size_of(objective), None, Table(table)
+        if rotates and self.size.has_span:
+            self.span = Span(table, free_bias=objective.penalty.free_bias)
+        self.table = self.rows if self.span is None else Table(self.span.reduced())
         self.y = objective.y.numpy()
         loss = objective.loss.second_order
         assert loss is not None
         self.loss = loss
-        self.size = size_of(objective)
+        self.unrotated = self.size
+        self.size = replace(self.size, D=self.table.double.shape[1])
 
     def _engine(self, k: int, W: np.ndarray | None, tol: float) -> Engine:
-        problem = self._problem(k)
+        problem = self._problem(k, self.table)
         first = self._first(problem) if W is None else W[k]
-        return Engine(problem, self.size, tol, problem.at(first))
+        engine = Engine(problem, self.size, tol, problem.at(first))
+        if self.span is not None:
+            whole, expand = self._problem(k, self.rows), self.span.expand
+            engine.whole = lambda point: whole.at(expand(point.W))
+            engine.batch = max(engine.batch, EXPANSIONS * self.unrotated.evaluation)
+        return engine
 
     def _first(self, problem: SmoothProblem) -> np.ndarray:
         """Return W = 0, or for many rows the answer of a sample: full steps begin near the end."""
@@ -86,13 +101,13 @@ class Newton:
             engine.step()
         return engine.point.W
 
-    def _problem(self, k: int) -> SmoothProblem:
+    def _problem(self, k: int, table: Table) -> SmoothProblem:
         objective, size = self.objective, self.size
         basis = contrasts(size.C) if size.c < size.C else np.eye(size.C)
         part = objective.select(torch.tensor([k]))
-        ridge = part.penalty.ridge(torch.zeros(size.D, dtype=torch.float64)).numpy()
+        ridge = part.penalty.ridge(torch.zeros(table.double.shape[1], dtype=torch.float64)).numpy()
         weights = row_weights(objective, k)
-        return SmoothProblem(self.table, self.y, weights, ridge, self.loss, basis, _check)
+        return SmoothProblem(table, self.y, weights, ridge, self.loss, basis, _check)
 
     def _next(self) -> int:
         """Return the configuration to work on: of the largest reg, whose answer is found soonest."""
@@ -101,7 +116,10 @@ class Newton:
     def step(self) -> Progress:
         """See `Solver.step`."""
         passes = np.zeros(len(self.engines))
-        passes[self.begun] = self.engines[self.begun].step()
+        engine = self.engines[self.begun]
+        passes[self.begun] = engine.step()
+        if engine.proven.gap > engine.tol * engine.proven.value >= engine.point.gap:
+            engine.tol /= 10  # rounding of the rotation: the rows as they are ask for more
         return self._progress(passes)
 
     def keep(self, positions: Tensor) -> None:
@@ -129,21 +147,21 @@ class Newton:
     def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `Solver.certify`; points are float64's from W itself already."""
         chosen = [self.engines[k] for k in positions.tolist()]
-        bounds = [self._bounds(k, self.engines[k].point) for k in positions.tolist()]
-        W = torch.from_numpy(np.stack([engine.point.W for engine in chosen]))
+        bounds = [self._bounds(k, self.engines[k].proven) for k in positions.tolist()]
+        W = torch.from_numpy(np.stack([engine.proven.W for engine in chosen]))
         return W, _numbers(bound[0] for bound in bounds), _numbers(bound[1] for bound in bounds)
 
     def _bounds(self, k: int, point: Point) -> tuple[float, float, float]:
         """Return P, a lower bound, and the gap between them at a point of configuration k."""
         if not self.objective.penalty.free_bias:
-            return point.value, point.bound(self.engines[k].problem.ridge), point.gap
+            return point.value, point.bound(), point.gap
         part = self.objective.select(torch.tensor([k]))
         W, V = (torch.from_numpy(values)[None] for values in (point.W, point.V))
         found = part.evaluation(W, _numbers([point.mean_loss]), V)
         return point.value, float(found.dual[0]), float(found.gap[0])
 
     def _progress(self, passes: np.ndarray) -> Progress:
-        points = [engine.point for engine in self.engines]
+        points = [engine.proven for engine in self.engines]
         bounds = [self._bounds(k, point) for k, point in enumerate(points)]
         value, dual, gap = (_numbers(numbers) for numbers in zip(*bounds, strict=True))
         exhausted = torch.tensor([engine.exhausted for engine in self.engines])
@@ -223,5 +241,7 @@ def suits_newton(objective: Objective) -> bool:
         return False
     size = size_of(objective)
     # rows more than features whose Gram costs too much, such as 5,000 images: a metric from a sample is better
+    if objective.penalty.penalty.rotation_invariant and size.has_span:
+        return True
     preconditioned = size.has_gram or size.N < size.D or size.exact <= size.conjugate
     return preconditioned and min(size.exact, size.conjugate) <= LONGEST_STEP

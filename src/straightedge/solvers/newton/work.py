@@ -13,6 +13,7 @@ PRODUCTS_OF_TWO = 4  # the same for two classes, where the Gram is the Hessian u
 GRAM_ROWS = 40_000  # every so-many-th row of more makes a Gram that preconditions as well
 SAMPLE_ROWS = 20_000  # a problem of more than twice as many rows starts from the answer of a sample
 GRAM_IN_PRODUCTS = 100  # a Gram that costs more Hessian products than this saves fewer
+SPAN_IN_PRODUCTS = 60  # products of a usual fit with more features than rows
 EXP = 20  # operations in the time of one exponential, with what goes over scores beside it
 CHEAP = 4_000_000  # a step below this is done in half a millisecond: it is worth its digits
 
@@ -46,9 +47,24 @@ class Size:
         return 4 * self.N * self.D * self.C + EXP * self.N * self.C
 
     @property
+    def bare_product(self) -> float:
+        """One product with the Hessian in float32."""
+        return (2 * self.D + 3) * self.N * self.C + 30 * CALL
+
+    @property
     def product(self) -> float:
-        """One product with the Hessian in float32, and the preconditioner."""
-        return (2 * self.D + 3) * self.N * self.C + 2 * self.D**2 * self.C + 30 * CALL
+        """One product, and the preconditioner applied."""
+        return self.bare_product + (2 * self.D**2 * self.C if self.has_gram else 0)
+
+    @property
+    def span(self) -> float:
+        """The rows rotated into their span: their Gram and its factor."""
+        return self.N**2 * self.D + self.N**3 / 3
+
+    @property
+    def has_span(self) -> bool:
+        """Whether the problem is solved in the span of the rows."""
+        return self.N + 1 < self.D and self.span <= SPAN_IN_PRODUCTS * self.bare_product
 
     @property
     def gram(self) -> float:
@@ -58,7 +74,7 @@ class Size:
     @property
     def has_gram(self) -> bool:
         """Whether the Gram is worth its work as a preconditioner."""
-        return self.gram <= GRAM_IN_PRODUCTS * self.product
+        return self.gram <= GRAM_IN_PRODUCTS * self.bare_product
 
     @property
     def preconditioner(self) -> float:
