@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
@@ -17,6 +18,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from straightedge import __version__
+
+        print(f"straightedge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Train, prove, judge and ship linear classifiers."""
+
 
 # command name -> module in this package with a function `command`; modules import torch only when called
 COMMANDS = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from straightedge.cli.presence import require_run, require_source
 from straightedge.errors import InputError, visible, warn
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def command(
 
     Classes are matched by name, in whatever order SOURCE has them.
     """
+    require_run(run)
+    require_source(source)
     from straightedge.cli.predict import reading_for
     from straightedge.data import load_dataset
     from straightedge.model import load

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from straightedge.cli.presence import require_source
+
 if TYPE_CHECKING:
     from straightedge.workflow import FitOptions
 
@@ -207,11 +209,12 @@ def command(
     Without --path, one value of reg is fitted. With --path, sixteen are, and the best on validation samples is
     fitted again on all training samples. The test split is read once, by the final model.
     """
+    given = dict(locals())
+    if resume is None:
+        require_source(source)
     from straightedge.workflow import FitOptions
 
-    given = dict(locals())
     for name in (
-        "FitOptions",
         "no_cache",
         "no_suspects",
         "one_se",

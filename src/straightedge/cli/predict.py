@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from straightedge.cli.presence import require_run
 from straightedge.errors import InputError, visible
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ def command(
     features that the run was trained on are made again from the images. Names with control characters are
     printed with escapes; --out and --json have them as they are.
     """
+    require_run(run)
+    for path in paths:
+        if not path.exists():
+            raise InputError("path-missing", "there is no such file or folder", str(path))
     from straightedge.model import load
     from straightedge.prediction import predict_paths
 
