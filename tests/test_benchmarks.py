@@ -19,7 +19,7 @@ if not (ROOT / "benchmarks" / "run.py").is_file():
     pytest.skip("no peer: benchmarks are not beside the tests", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import chart, peers, table, watch  # noqa: E402
+from benchmarks import chart, field, peers, table, watch  # noqa: E402
 from benchmarks.ours import fit_once  # noqa: E402
 from benchmarks.parts import PARTS, Options  # noqa: E402
 from benchmarks.problem import Judge, Problem, load_problem, synthetic_images  # noqa: E402
@@ -218,3 +218,18 @@ def test_command_prints_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     assert "One loss-and-gradient pass" in printed
     assert (tmp_path / "one.json").is_file()
+
+
+def test_a_race_of_the_field_judges_every_w_by_itself(tmp_path):
+    out = tmp_path / "field.json"
+    (result,) = field.main(["--only", "iris", "--reg", "1e-2", "--repeat", "1", "--out", str(out)])
+    assert result["gap"] <= field.GAP and set(result["peers"]) == set(field.SOLVERS)
+    assert result["ratio"] == min(result["peers"].values()) / result["ours"]
+    assert "iris, reg 0.01" in field.line(json.loads(out.read_text())[0])
+
+
+def test_the_judge_of_the_field_tells_a_poor_w_from_the_optimum():
+    X, y = field.PROBLEMS["iris"]()
+    judge = field.Judge(np.hstack([X, np.ones((len(X), 1))]), y, 1e-2)
+    assert judge.gap(np.zeros((5, 3))) > 0.1
+    assert judge.gap(field.ours(X, y, 1e-2)) < 1e-9
