@@ -2,9 +2,9 @@
 
     python -m benchmarks.field [--only NAME] [--reg 1e-2,1e-4] [--repeat 5] [--out FILE]
 
-Everybody's W is judged alone, in float64: (P(W) − D)/P(W) with D the best lower bound that a gradient proves. A peer
-gets the loosest tolerance at which its W is within 1e-4. Times are CPU seconds of this process, medians, since other
-work on the machine disturbs them least; BLAS has one thread when the environment says so (OPENBLAS_NUM_THREADS=1).
+Everybody's W is judged alone, in float64: (P(W) − D)/P(W) with D the best lower bound that a gradient proves.
+A peer gets the loosest tolerance at which its W is within 1e-4. Times are CPU seconds of this process, medians,
+since other work on the machine disturbs them least; OPENBLAS_NUM_THREADS=1 gives everybody one thread.
 """
 
 from __future__ import annotations
