@@ -292,5 +292,5 @@ def test_a_subclass_is_not_given_the_kernel_of_another_function():
     class Wider(HingeLoss):
         """Another function."""
 
-    assert HingeLoss.kernel and HingeLoss.row_update
-    assert Wider.kernel is None and Wider.row_update is None
+    assert HingeLoss.kernel and HingeLoss.geometry
+    assert Wider.kernel is None and Wider.geometry is None

@@ -67,8 +67,8 @@ class Loss(Protocol):
         in_notes: Whether the course's notes have it.
         kernel: The word for its fast kernels, None where there are none. Never inherited: a subclass is another
             function.
-        row_update: The word for the exact subproblem of one row that dual coordinate ascent solves; or None, and
-            never inherited.
+        geometry: The word for its margins and B together, for solvers whose core is written for some of them; or
+            None, and never inherited.
         second_order: What Newton's method asks of it; None where it does not say, and never inherited.
     """
 
@@ -85,13 +85,13 @@ class Loss(Protocol):
     sklearn_class: ClassVar[str] = "LinearSVC"
     in_notes: ClassVar[bool] = False
     kernel: ClassVar[str | None] = None
-    row_update: ClassVar[str | None] = None
+    geometry: ClassVar[str | None] = None
     second_order: ClassVar[SecondOrder | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Take back what a subclass must not inherit."""
         super().__init_subclass__(**kwargs)
-        for name in ("kernel", "row_update", "second_order"):
+        for name in ("kernel", "geometry", "second_order"):
             if name not in vars(cls):
                 setattr(cls, name, None)
 

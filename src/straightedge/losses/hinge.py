@@ -40,7 +40,7 @@ class HingeLoss(AgainstTrueClass, PiecewiseLinearLoss):
     formula: ClassVar[str] = "Σ_{j≠y} max(0, s_j − s_y + 1)"
     in_notes: ClassVar[bool] = True
     kernel: ClassVar[str | None] = "svm"
-    row_update: ClassVar[str | None] = "weston_watkins"
+    geometry: ClassVar[str | None] = "weston_watkins"
 
     def neg_conjugate(self, b: Tensor, y: Tensor) -> Tensor:
         """Return −ℓ*(Jᵀb) = Σ b (n, K) float64: margins of scores of 0 are 1."""
@@ -76,6 +76,7 @@ class CrammerSingerLoss(HingeLoss):
     formula: ClassVar[str] = "max(0, max_{j≠y} (1 + s_j − s_y))"
     in_notes: ClassVar[bool] = False
     sum_bounded: ClassVar[bool] = True
+    geometry: ClassVar[str | None] = "crammer_singer"
 
     def project(self, b: Tensor, y: Tensor) -> Tensor:
         """Overwrite b with its projection on {b ≥ 0, Σ b ≤ 1, b_y = 0}: sort and threshold (Held et al. 1974)."""
@@ -121,6 +122,7 @@ class OneVsRestHingeLoss(OneAgainstRest, HingeLoss):
     title: ClassVar[str] = "One-versus-rest SVM"
     phrase: ClassVar[str] = "sum of the hinges of each class against the rest"
     formula: ClassVar[str] = "max(0, 1 − s_y) + Σ_{j≠y} max(0, 1 + s_j)"
+    geometry: ClassVar[str | None] = "one_vs_rest"
     in_notes: ClassVar[bool] = False
 
     def dual_reference(self, residual: Tensor, shares: Tensor) -> DualReference:

@@ -7,13 +7,14 @@ from typing import Any
 from straightedge.errors import InputError
 from straightedge.objective import Objective
 from straightedge.solvers.base import Solver
-from straightedge.solvers.dual_ascent import DualAscent, is_mild
+from straightedge.solvers.dual_ascent import DualAscent
 from straightedge.solvers.hinge import SemismoothNewton
 from straightedge.solvers.hinge_alm import HingeALM
 from straightedge.solvers.hinge_path import HingePath
 from straightedge.solvers.interior_point import InteriorPoint
 from straightedge.solvers.lbfgs import WhitenedLBFGS
-from straightedge.solvers.newton import Newton, suits_newton
+from straightedge.solvers.newton import Newton
+from straightedge.solvers.sgd import MinibatchSGD
 
 SOLVERS: dict[str, Any] = {
     "newton": Newton,
@@ -23,8 +24,10 @@ SOLVERS: dict[str, Any] = {
     "hinge_path": HingePath,
     "interior_point": InteriorPoint,
     "semismooth_newton": SemismoothNewton,
+    "sgd": MinibatchSGD,
 }
-LEAST_ENTRIES = 10_000_000  # of X: below, loading the compiled loop takes longer than the fit
+AUTO = ("newton", "lbfgs", "semismooth_newton", "interior_point", "dual_ascent", "hinge_path", "hinge_alm")
+"""Solvers that auto takes, the first that fits and is worthwhile; those after it are for larger problems."""
 
 __all__ = ["SOLVERS", "choose_solver"]
 
@@ -60,17 +63,7 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
 
 
 def _fastest(objective: Objective) -> str:
-    """Return the solver for an objective; dual ascent pays where rows are many and hardly disturb one another."""
-    if objective.loss.smooth:
-        return "newton" if suits_newton(objective) else "lbfgs"
-    if SemismoothNewton.supports(objective) is None:
-        return "semismooth_newton"
-    if InteriorPoint.supports(objective) is None:
-        return "interior_point"
-    entries = objective.design.n_entries
-    if entries < LEAST_ENTRIES:
-        return "hinge_alm"
-    mildest = objective.select(objective.penalty.curvature.argmax()[None])
-    if not is_mild(mildest):
-        return "hinge_alm"
-    return "dual_ascent" if is_mild(objective) else "hinge_path"
+    """Return the first solver of `AUTO` that fits an objective and is worth it there; the last if none fits."""
+    fitting = (name for name in AUTO if SOLVERS[name].supports(objective) is None)
+    last = "lbfgs" if objective.loss.smooth else "hinge_alm"
+    return next((name for name in fitting if SOLVERS[name].worthwhile(objective)), last)

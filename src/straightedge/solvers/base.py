@@ -112,6 +112,11 @@ class Solver(Protocol):
         """Return why it cannot solve an objective, as words to follow its name ("needs …"), or None."""
         ...
 
+    @classmethod
+    def worthwhile(cls, objective: Objective) -> bool:
+        """Return whether auto takes it for an objective that it fits, by counted work and never by the clock."""
+        ...
+
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """Begin at W (K, C, D + 1), or at a point of the solver's choice; tol (K,) are the gaps asked for."""
         ...

@@ -26,6 +26,7 @@ from straightedge.solvers.hinge_products import adjoint, row_weights, scores
 from straightedge.solvers.one_by_one import SAFE, Answer, OneByOne, OneHinge
 
 ROW_UPDATES = {"weston_watkins"}  # those that `dual_kernel` has
+LEAST_ENTRIES = 10_000_000  # of X: below, loading the compiled loop takes longer than the fit
 FULL_EPOCHS = 2  # at the beginning
 SHORT_EPOCHS = 2  # of the rows that still change, between two full ones
 LARGEST_DISTURBANCE = 0.6  # ρ times the cores, up to which dual ascent, which uses two, is the faster one
@@ -47,6 +48,11 @@ class DualAscent(OneByOne):
     def supports(cls, objective: Objective) -> str | None:
         """See `Solver.supports`."""
         return needs_of_dual_ascent(objective)
+
+    @classmethod
+    def worthwhile(cls, objective: Objective) -> bool:
+        """See `Solver.worthwhile`: rows are many and hardly disturb one another, at the smallest reg too."""
+        return objective.design.n_entries >= LEAST_ENTRIES and is_mild(objective)
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
@@ -233,7 +239,7 @@ def needs_of_dual_ascent(objective: Objective) -> str | None:
     """Return what is missing for dual coordinate ascent to solve this objective, or None."""
     return missing(
         (
-            objective.loss.row_update in ROW_UPDATES,
+            objective.loss.geometry in ROW_UPDATES,
             f"exact updates of one row, and {objective.loss.name} has none",
         ),
         (objective.penalty.uniform, "a ridge with a penalised bias"),

@@ -9,7 +9,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from straightedge.objective import Objective
-from straightedge.solvers.dual_ascent import AscentFit, first_ascent, is_mild, needs_of_dual_ascent
+from straightedge.solvers.dual_ascent import (
+    LEAST_ENTRIES,
+    AscentFit,
+    first_ascent,
+    is_mild,
+    needs_of_dual_ascent,
+)
 from straightedge.solvers.hinge_alm import HingeALM
 from straightedge.solvers.one_by_one import Answer, DualFit
 
@@ -28,6 +34,12 @@ class HingePath(HingeALM):
     def supports(cls, objective: Objective) -> str | None:
         """See `Solver.supports`."""
         return needs_of_dual_ascent(objective)
+
+    @classmethod
+    def worthwhile(cls, objective: Objective) -> bool:
+        """See `Solver.worthwhile`: dual ascent is the faster one at the largest reg."""
+        mildest = objective.select(objective.penalty.curvature.argmax()[None])
+        return objective.design.n_entries >= LEAST_ENTRIES and is_mild(mildest)
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()

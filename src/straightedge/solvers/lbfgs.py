@@ -60,6 +60,11 @@ class WhitenedLBFGS:
             (penalty.smooth, f"a smooth penalty, and {penalty.name} has kinks"),
         )
 
+    @classmethod
+    def worthwhile(cls, objective: Objective) -> bool:
+        """See `Solver.worthwhile`: its step is a pass, whatever the size."""
+        return True
+
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. Starts at W = 0 by default, where P is known: log C for softmax."""
         self._prepare(objective)

@@ -153,6 +153,11 @@ class OneByOne:
             (penalty.quadratic, f"a quadratic penalty, and {penalty.penalty.name} is not"),
         )
 
+    @classmethod
+    def worthwhile(cls, objective: Objective) -> bool:
+        """See `Solver.worthwhile`."""
+        return True
+
     def __init__(self) -> None:
         self.fit: DualFit | None = None
         self.answers: list[Answer] = []

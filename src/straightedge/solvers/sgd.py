@@ -83,6 +83,11 @@ class MinibatchSGD:
             (penalty.smooth, f"a smooth penalty, and {penalty.name} has kinks"),
         )
 
+    @classmethod
+    def worthwhile(cls, objective: Objective) -> bool:
+        """See `Solver.worthwhile`: it proves nothing on its way, so auto never takes it."""
+        return False
+
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. Starts at small random weights, as the course does, unless W is given."""
         self._prepare(objective)

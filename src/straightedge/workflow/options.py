@@ -118,7 +118,7 @@ class FitOptions:
     def _known_words(self) -> None:
         """Refuse a word that names nothing before any data are read."""
         for name, words in (
-            ("solver", ("auto", "sgd", *SOLVERS)),
+            ("solver", ("auto", *SOLVERS)),
             ("bias", ("penalized", "free")),
             ("preprocess", KINDS),
         ):

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from straightedge.losses import Loss, piecewise
-from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHingeLoss
+from straightedge.losses import HingeLoss, Loss, piecewise
 from straightedge.objective import Objective
 from straightedge.solvers.base import Progress, missing, state_under
 from straightedge.solvers.hinge.descent import Descent, best_weight
@@ -37,7 +36,7 @@ from straightedge.solvers.one_by_one import SAFE, Answer, OneByOne, OneHinge
 MOST_ENTRIES = 20_000_000  # of X̂, kept in float64: 160 MB
 SMALLEST_SIDE = 5000  # of X̂ at most: its inner products take 200 MB
 MOST_MARGINS = 2_000_000  # N·C: some ten arrays of that size are kept
-LOSSES = (HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss)  # of which `margins` has the maps
+GEOMETRIES = ("weston_watkins", "crammer_singer", "one_vs_rest")  # of which `margins` has the maps
 REPORT = 0.5  # of the reported gap: W is mapped to the features again once the gap is below
 
 
@@ -77,7 +76,7 @@ class SemismoothNewton(OneByOne):
         loss, penalty = objective.loss, objective.penalty.penalty
         fits = n * width <= MOST_ENTRIES and n * objective.n_classes <= MOST_MARGINS
         return super().supports(objective) or missing(
-            (type(loss) in LOSSES, f"one of {_names()}, and this loss is {loss.name}"),
+            (loss.geometry in GEOMETRIES, f"margins that it has maps of, and has none for {loss.name}"),
             (penalty.rotation_invariant, f"one weight for all features, and {penalty.name} has many"),
             (objective.communicator.size == 1, "one process"),
             (fits, "fewer rows, features or classes: all rows are gathered in float64"),
@@ -128,10 +127,6 @@ class SemismoothNewton(OneByOne):
                 self._rows = _mapped(part)
             self._gathered = (fold, _positive_rows(part, self._rows))
         return self._gathered[1]
-
-
-def _names() -> str:
-    return ", ".join(loss.name for loss in LOSSES)
 
 
 def _mapped(objective: Objective) -> Array:
@@ -268,13 +263,13 @@ class Layout:
 
     def __init__(self, objective: Objective) -> None:
         self.loss, self.n_classes = piecewise(objective.loss), objective.n_classes
-        self.reg, self.free = float(objective.reg[0]), objective.bias == "free"
+        self.ridge, self.free = float(objective.reg[0]), objective.bias == "free"
 
     def problems(self, rows: Gathered) -> list[HingeProblem]:
         """Return the problems of the configuration."""
         kind = SharedMargins if self.loss.sum_bounded else PairMargins
         repair = repair_by(self.loss, rows.y, rows.weights, self.n_classes) if self.free else None
-        return [_problem(kind(rows.y, self.n_classes), rows, self.reg, repair)]
+        return [_problem(kind(rows.y, self.n_classes), rows, self.ridge, repair)]
 
     def parts(self, b: Array, y: Indices) -> list[Array]:
         """Return the dual variables of each problem from those of all classes (n, C)."""
@@ -294,7 +289,7 @@ class TwoClassLayout(Layout):
 
     def problems(self, rows: Gathered) -> list[HingeProblem]:
         """See `Layout.problems`."""
-        return [_signed_problem(rows, rows.y == 1, self.reg / 2, self.free)]
+        return [_signed_problem(rows, rows.y == 1, self.ridge / 2, self.free)]
 
     def parts(self, b: Array, y: Indices) -> list[Array]:
         """See `Layout.parts`."""
@@ -316,7 +311,7 @@ class OneVsRestLayout(Layout):
 
     def problems(self, rows: Gathered) -> list[HingeProblem]:
         """See `Layout.problems`."""
-        return [_signed_problem(rows, rows.y == j, self.reg, self.free) for j in range(self.n_classes)]
+        return [_signed_problem(rows, rows.y == j, self.ridge, self.free) for j in range(self.n_classes)]
 
     def parts(self, b: Array, y: Indices) -> list[Array]:
         """See `Layout.parts`."""
@@ -334,7 +329,7 @@ class MirroredLayout(Layout):
 
     def problems(self, rows: Gathered) -> list[HingeProblem]:
         """See `Layout.problems`."""
-        return [_signed_problem(rows, rows.y == 1, self.reg, self.free)]
+        return [_signed_problem(rows, rows.y == 1, self.ridge, self.free)]
 
     def parts(self, b: Array, y: Indices) -> list[Array]:
         """See `Layout.parts`."""

@@ -1,5 +1,5 @@
 """Newton's method for smooth losses: exact where unknowns are few, by conjugate gradients where they are not."""
 
-from straightedge.solvers.newton.solver import Newton, suits_newton
+from straightedge.solvers.newton.solver import Newton
 
-__all__ = ["Newton", "suits_newton"]
+__all__ = ["Newton"]

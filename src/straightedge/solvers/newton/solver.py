@@ -50,6 +50,16 @@ class Newton:
             (design.n_entries <= LARGEST_TABLE, f"at most {LARGEST_TABLE:,} entries of X"),
         )
 
+    @classmethod
+    def worthwhile(cls, objective: Objective) -> bool:
+        """See `Solver.worthwhile`: a step of it takes little work."""
+        size = size_of(objective)
+        # rows more than features whose Gram costs too much, such as 5,000 images: a metric from a sample is better
+        if objective.penalty.penalty.rotation_invariant and size.has_span:
+            return True
+        preconditioned = size.has_gram or size.N < size.D or size.exact <= size.conjugate
+        return preconditioned and min(size.exact, size.conjugate) <= LONGEST_STEP
+
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`."""
         self._prepare(objective)
@@ -233,15 +243,3 @@ def size_of(objective: Objective) -> Size:
     loss = objective.loss.second_order
     free = C - 1 if loss is not None and loss.shift_invariant else C
     return Size(objective.n_samples, D, C, free)
-
-
-def suits_newton(objective: Objective) -> bool:
-    """Return whether auto takes newton for a smooth loss: it fits, and a step of it takes little work."""
-    if Newton.supports(objective):
-        return False
-    size = size_of(objective)
-    # rows more than features whose Gram costs too much, such as 5,000 images: a metric from a sample is better
-    if objective.penalty.penalty.rotation_invariant and size.has_span:
-        return True
-    preconditioned = size.has_gram or size.N < size.D or size.exact <= size.conjugate
-    return preconditioned and min(size.exact, size.conjugate) <= LONGEST_STEP

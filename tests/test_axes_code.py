@@ -1,0 +1,132 @@
+"""What the code of the axes may not do: recognise a loss, compute with reg in a solver, reach past the design."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import straightedge
+from straightedge.losses import LOSSES
+
+SOURCE = Path(straightedge.__file__).parent
+FORBIDDEN = ("rows", "kernels", "data")  # for solvers
+OF_THE_NOTES = ("course/", "gradcheck/", "cli/check_gradients.py")  # they name the notes' two losses
+CORES = tuple(  # on plain arrays, of one ridge that their adapter hands them
+    f"solvers/hinge/{name}.py" for name in ("ascent", "lagrangian", "newton", "problem", "row_updates")
+)
+
+
+def trees(folder: str = ".") -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted((SOURCE / folder).rglob("*.py")):
+        yield str(path.relative_to(SOURCE)), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def names(node: ast.AST) -> set[str]:
+    """Names and attributes that an operand is, through calls, subscripts and signs."""
+    if isinstance(node, ast.Name):
+        return {node.id}
+    if isinstance(node, ast.Attribute):
+        return {node.attr}
+    if isinstance(node, ast.Subscript):
+        return names(node.value)
+    if isinstance(node, ast.UnaryOp):
+        return names(node.operand)
+    if isinstance(node, ast.Call):
+        inside = [names(argument) for argument in node.args]
+        return set().union(*inside) | (names(node.func) if isinstance(node.func, ast.Attribute) else set())
+    return set()
+
+
+def words(node: ast.AST) -> set[str]:
+    """Strings that are compared with: a constant, or those of a tuple, list or set."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return {node.value}
+    if isinstance(node, (ast.Tuple, ast.List, ast.Set)):
+        return set().union(*(words(element) for element in node.elts))
+    return set()
+
+
+def is_a_loss(node: ast.AST) -> bool:
+    return any(name.endswith("Loss") or name == "loss" for name in names(node))
+
+
+def recognised(tree: ast.Module) -> Iterator[int]:
+    """Lines on which a loss is asked for its name or its class."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            compared = [words(part) for part in (node.left, *node.comparators)]
+            if set().union(*compared) & set(LOSSES):
+                yield node.lineno
+        elif isinstance(node, ast.Call) and names(node.func) & {"isinstance", "type"}:
+            yield from [node.lineno for argument in node.args if is_a_loss(argument)]
+
+
+def computed_with_reg(tree: ast.Module) -> Iterator[int]:
+    for node in ast.walk(tree):
+        sides = []
+        if isinstance(node, ast.BinOp):
+            sides = [node.left, node.right]
+        elif isinstance(node, ast.AugAssign):
+            sides = [node.target, node.value]
+        elif isinstance(node, ast.UnaryOp):
+            sides = [node.operand]
+        if any("reg" in names(side) for side in sides):
+            yield node.lineno
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+
+
+def test_no_loss_is_recognised_outside_losses() -> None:
+    found = [
+        f"{name}:{line}"
+        for name, tree in trees()
+        if not name.startswith(("losses/", *OF_THE_NOTES))
+        for line in recognised(tree)
+    ]
+    assert not found
+
+
+def test_solvers_do_not_compute_with_reg() -> None:
+    found = [
+        f"{name}:{line}"
+        for name, tree in trees("solvers")
+        if name not in CORES
+        for line in computed_with_reg(tree)
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_solvers_do_not_reach_past_the_design(room: str) -> None:
+    target = f"straightedge.{room}"
+    found = [
+        name
+        for name, tree in trees("solvers")
+        for module in imported(tree)
+        if module == target or module.startswith(f"{target}.")
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("code", "finds"),
+    [
+        ("if loss.name == 'softmax': pass", recognised),
+        ("if name in ('softmax', 'svm'): pass", recognised),
+        ("isinstance(objective.loss, object)", recognised),
+        ("isinstance(x, HingeLoss)", recognised),
+        ("y = 2 * objective.reg", computed_with_reg),
+        ("y = x / float(self.reg[0])", computed_with_reg),
+        ("y = -reg", computed_with_reg),
+    ],
+)
+def test_the_searches_find_what_they_look_for(code: str, finds: object) -> None:
+    assert list(finds(ast.parse(code))) == [1]  # type: ignore[operator]
