@@ -1,6 +1,6 @@
 """What the site's build does besides Markdown: formulas become MathML, benchmark results become a page.
 
-MathML needs no script and no font from anywhere: browsers draw it themselves.
+MathML needs no script: browsers draw it themselves, with the font in `docs/assets/fonts`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from latex2mathml.converter import convert
-
 TOOLS = Path(__file__).resolve().parent
+sys.path.insert(0, str(TOOLS))
+
+from formulas import mathml
+
 ROOT = TOOLS.parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
@@ -35,7 +37,7 @@ def on_page_content(page_html: str, **_: Any) -> str:
 
 def _mathml(found: re.Match[str]) -> str:
     block = found[1] == "div"
-    formula = convert(html.unescape(found[2]), display="block" if block else "inline")
+    formula = mathml(html.unescape(found[2]), block=block)
     return (
         f'<div class="formula" tabindex="0" role="group" aria-label="Formula">{formula}</div>'
         if block
