@@ -35,6 +35,8 @@ PROGRESS = 0.98  # of the gap: less is no progress
 SEARCH_STEPS = 40
 FARTHEST = 8.0  # times the last length, while no end of the bracket is known
 FLAT = 0.05  # of the first slope: where the line search ends
+LENGTHENED = 0.01  # of the tolerance: how much longer a W is tried; P rises by twice that at most
+NEARLY = 100.0  # times the tolerance: the gap below which a longer W is tried
 
 
 @dataclass
@@ -84,6 +86,8 @@ class AugmentedLagrangian:
     def advance(self, tol: float) -> None:
         """Take the bounds at the present point; then a Newton step, or a move of the centre."""
         b, residual, sums = self._look()
+        if tol < self.bounds.gap < NEARLY * tol:
+            self._lengthen(1.0 + LENGTHENED * tol)
         if self.bounds.gap <= tol:
             return
         if self._is_near(residual, sums):
@@ -104,6 +108,16 @@ class AugmentedLagrangian:
         bounds.offer_primal(problem.primal(other, self.bias), other, self.bias)
         bounds.offer_dual(problem.dual(b, other), b)
         return b, self.point.plus(other, -1.0), problem.column_sums(b)
+
+    def _lengthen(self, factor: float) -> None:
+        """Offer a W that is a little longer.
+
+        Numerics:
+            Where rows are separated and reg is tiny, P is 1e-9 of a margin and its last digits are the roundings of
+            margins that should be 0. A W longer by more than these has none of them.
+        """
+        point, bias = self.point.times(factor), factor * self.bias
+        self.bounds.offer_primal(self.problem.primal(point, bias), point, bias)
 
     def _is_near(self, residual: Point, sums: Array) -> bool:
         """Tell whether the smoothed problem is solved well enough for the centre to move."""
