@@ -184,3 +184,31 @@ def test_a_choice_below_the_largest_class_is_said(commands: Commands) -> None:
         assert said == below
         assert "best of 2 values of reg on 3 folds" in metrics["shown"].out
     assert below
+
+
+@pytest.mark.parametrize("words", [["--path"], ["--path", "--folds", "3"], ["--reg", "0.1"]])
+def test_hardest_images_and_pictures_are_of_the_rows_that_are_judged(
+    commands: Commands, words: list[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(80) % 2
+    X = rng.integers(0, 200, (80, 1, 6, 6)).astype(np.uint8)
+    np.savez(commands.path / "data.npz", X_train=X, y_train=y)
+    metrics = fitted(commands, commands.path / "data.npz", *words)
+    judged = metrics["validation"]
+    with (commands.path / "run" / "hardest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == judged["n"]
+    wrong = sum(row["label"] != row["predicted"] for row in rows)
+    assert 1 - wrong / len(rows) == pytest.approx(judged["accuracy"])
+    assert all(row["label"] == str(y[int(row["index"])]) for row in rows)
+    assets = np.load(commands.path / "run" / "assets.npz")
+    assert str(assets["split"]) == "validation"
+    shown = set(zip(assets["cells_label"].tolist(), assets["cells_predicted"].tolist(), strict=True))
+    table = np.array(judged["confusion"])
+    assert shown == {(int(a), int(b)) for a, b in zip(*np.nonzero(table), strict=True)}
+    for row, label, image in zip(
+        assets["cells_index"], assets["cells_label"], assets["cells_images"], strict=True
+    ):
+        assert y[row] == label
+        assert (image[..., 0] == X[row, 0]).all()

@@ -148,6 +148,16 @@ def test_workers_share_the_spans_in_order(workers):
     assert [span for share in shares for span in share] == spans
 
 
+@pytest.mark.parametrize("workers", [1, 2, 5, 40])
+def test_groups_of_spans_stay_together_and_a_number_of_shares_is_kept(workers):
+    spans = block_spans(100, 4)
+    shares = BlockPool(workers).run(spans, list, group=8)
+    assert [span for share in shares for span in share] == spans
+    assert all(spans.index(share[0]) % 8 == 0 for share in shares)
+    assert BlockPool(workers).run(spans, list, shares=3) == BlockPool(1).run(spans, list, shares=3)
+    assert BlockPool(workers).run([], list) == [[]]
+
+
 def test_threads_of_torch_are_as_before_a_pass():
     before = torch.get_num_threads()
     torch.set_num_threads(2)

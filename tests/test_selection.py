@@ -11,8 +11,9 @@ from sklearn.model_selection import StratifiedKFold
 from linear_problems import needs_solver
 from straightedge import LinearClassifier, LinearClassifierCV, SoftmaxClassifier, fit_path
 from straightedge.errors import InputError, StraightedgeWarning
-from straightedge.fitting import FitSettings
+from straightedge.fitting import FitSettings, build_objective
 from straightedge.losses import LOSSES
+from straightedge.rows import Rows
 from straightedge.selection import (
     METRICS,
     Scored,
@@ -23,7 +24,9 @@ from straightedge.selection import (
     default_grid,
     group_size,
     judge,
+    solve_path,
 )
+from straightedge.solvers import choose_solver
 from straightedge.splits import NEVER, fold_of_rows, hold_out, undivided
 from straightedge.training import TrainingRows
 
@@ -242,3 +245,47 @@ def test_the_cv_estimator_of_an_svm_on_torch():
         found = estimator.fit(torch.tensor(X), torch.tensor(y))
     assert isinstance(found.predict(torch.tensor(X)), torch.Tensor)
     assert not hasattr(found, "predict_proba")
+
+
+@pytest.mark.parametrize(
+    ("loss", "solver"),
+    [
+        ("softmax", "newton"),
+        ("softmax", "lbfgs"),
+        ("svm", "auto"),
+        ("svm", "hinge_alm"),
+        ("svm", "dual_ascent"),
+    ],
+)
+def test_the_number_of_threads_changes_neither_the_answer_nor_the_choice(loss, solver, monkeypatch):
+    random = np.random.default_rng(0)
+    n, width, n_classes = 9000, 240, 4  # several groups of blocks, and float32 products
+    y = random.integers(0, n_classes, n)
+    centres = random.normal(size=(n_classes, width)) * 0.05
+    X = (centres[y] + random.normal(size=(n, width))).astype(np.float32)
+    train, held_out = np.arange(7500), np.arange(7500, n)
+    values = [1.0, 1e-1, 1e-2]
+    found = []
+    for workers in (1, 2, 3):
+        monkeypatch.setattr("straightedge.moments.default_workers", lambda workers=workers: workers)
+        settings = FitSettings(loss=loss, solver=solver, tol=1e-2, workers=workers)
+        part = TrainingRows(X, y, n_classes, settings, "standardize").part(train)
+        path = solve_path(part.objective, values, settings)
+        scored = judge(part.scores(path.W, X, held_out), y[held_out], values, SelectionSettings(), False)
+        found.append((path, [one.value for one in scored]))
+    for path, scores in found[1:]:
+        torch.testing.assert_close(path.W, found[0][0].W, rtol=0, atol=1e-9)
+        assert scores == found[0][1]
+
+
+def test_the_solver_is_chosen_by_the_problem_and_not_by_the_cores():
+    random = np.random.default_rng(1)
+    rows = Rows(random.normal(size=(3000, 20)).astype(np.float32))
+    y = torch.from_numpy(random.integers(0, 3, 3000))
+    for loss in LOSSES:
+        for reg in (1e-4, 1e-2, 1.0, 100.0):
+            kinds = set()
+            for workers in (1, 2, 8, 64):
+                settings = FitSettings(loss=loss, workers=workers)
+                kinds.add(type(choose_solver("auto", build_objective(rows, y, 3, [reg], settings))))
+            assert len(kinds) == 1

@@ -67,7 +67,6 @@ NO_IMPORT: dict[str, list[tuple[str, ...]]] = {
     "fit": [
         ("fit", "--resume", "other"),
         ("fit", "images", "--resume", "other"),
-        ("fit", "--resume", "other", "--features", "hog"),
     ],
     "evaluate": [("evaluate", "run", "images")],
     "predict": [("predict", "run", "images")],
@@ -108,6 +107,17 @@ def test_a_resumed_run_imports_what_the_user_names(
     ended = commands.run("fit", "--resume", "other", *more)
     assert ended.status == 0, ended.err
     assert (commands.path / "imported").exists()
+
+
+@pytest.mark.parametrize("words", [["--features", "hog"], ["--loss", "svm"], ["--regs", "1,2"]])
+def test_an_option_that_is_another_than_the_runs_is_refused(
+    commands: Commands, run: Path, words: list[str]
+) -> None:
+    ended = commands.run("fit", "--resume", "other", *words)
+    assert ended.status == 2
+    assert "[resume-differs]" in ended.err and f"{words[0].strip('-')}: " in ended.err
+    assert not (commands.path / "imported").exists()
+    assert (commands.path / ".other.partial" / "config.json").exists()
 
 
 def test_a_config_cannot_say_that_it_is_trusted(commands: Commands, run: Path) -> None:

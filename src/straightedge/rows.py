@@ -121,7 +121,8 @@ class Rows:
     @property
     def in_memory(self) -> bool:
         """Whether reading rows costs no disk."""
-        return isinstance(self._source, Tensor)
+        source = self._source  # an array of bytes in another order, say, is read by block, and from memory
+        return isinstance(source, (Tensor, np.ndarray)) and not isinstance(source, np.memmap)
 
     def block(self, start: int, stop: int, buffer: Tensor) -> Tensor:
         """Return rows ``start:stop`` as (stop − start, D) in the buffer's dtype, in it or as a view of X.

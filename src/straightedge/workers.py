@@ -44,8 +44,10 @@ class BlockPool:
     """Worker threads that share the blocks of a pass, each running single-threaded matrix products.
 
     Worker t of T takes a contiguous share of the blocks, always the same one, and partial sums are added in
-    the order of t: the result of a pass does not depend on timing. A block's products are too small for a
-    thread team of their own; separate workers keep both cores busy and each worker's block in its cache.
+    the order of t: the result of a pass does not depend on timing. Shares begin at whole groups of blocks, those
+    that are summed in float32, so that another T changes the order of float64 sums alone. A block's products are
+    too small for a thread team of their own; separate workers keep both cores busy and each worker's block in its
+    cache.
 
     Args:
         workers: T.
@@ -60,21 +62,38 @@ class BlockPool:
         self._stop = threading.Event()
 
     def run(
-        self, spans: list[tuple[int, int]], work: Callable[[Iterator[tuple[int, int]]], Result]
+        self,
+        spans: list[tuple[int, int]],
+        work: Callable[[Iterator[tuple[int, int]]], Result],
+        *,
+        group: int = 1,
+        shares: int | None = None,
     ) -> list[Result]:
-        """Run ``work`` on each worker's share of ``spans`` and return the results in order of worker."""
-        shares = [
-            spans[len(spans) * t // self.workers : len(spans) * (t + 1) // self.workers]
-            for t in range(self.workers)
-        ]
+        """Run ``work`` on shares of ``spans`` and return the results in order of share.
+
+        Args:
+            spans: Blocks.
+            work: Called with the spans of one share.
+            group: Spans that stay together, whatever the number of workers: those of one float32 sum.
+            shares: Number of shares; one a worker when None. A fixed number makes float32 sums over shares
+                independent of the workers.
+        """
+        n_shares, n_groups = shares or self.workers, -(-len(spans) // group)
+        edges = [n_groups * t // n_shares * group for t in range(n_shares + 1)]
+        return self._run([spans[start:stop] for start, stop in itertools.pairwise(edges)], work)
+
+    def _run(
+        self, shares: list[list[tuple[int, int]]], work: Callable[[Iterator[tuple[int, int]]], Result]
+    ) -> list[Result]:
         self._stop.clear()
         futures: list[Future[Result]] = []
         try:
             with torch_threads(1):
-                if self.workers == 1 or len(spans) == 1:  # handing one share over costs more than it gains
-                    results = [self._guarded(spans, work)]
+                filled = [share for share in shares if share] or shares[:1]
+                if self.workers == 1 or len(filled) == 1:  # handing one share over costs more than it gains
+                    results = [self._guarded(share, work) for share in filled]
                 else:
-                    futures = [self._executor.submit(self._guarded, share, work) for share in shares]
+                    futures = [self._executor.submit(self._guarded, share, work) for share in filled]
                     results = [future.result() for future in futures]
             if self._stopped():
                 raise KeyboardInterrupt

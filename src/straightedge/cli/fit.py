@@ -279,10 +279,36 @@ def resumed(options: FitOptions, folder: Path) -> FitOptions:
         config = interrupted.config
         interrupted.abandon()
     same = _options_of(config, folder)
-    same = replace(same, features_trusted=options.features is not None and options.features == same.features)
+    _refuse_other_options(options, same, folder)
+    same = replace(same, features_trusted=options.features is not None)
     if options.source is not None and options.source != same.source:
         same = replace(same, source=options.source)
     return replace(same, resume=True, progress=options.progress, checkpoint_every=options.checkpoint_every)
+
+
+def _refuse_other_options(asked: FitOptions, before: FitOptions, folder: Path) -> None:
+    """Refuse an option that was given and is another than the run's: a resumed run would go on without it.
+
+    Raises:
+        InputError: ``resume-differs`` with what differs.
+    """
+    from dataclasses import replace
+
+    from straightedge.errors import InputError
+    from straightedge.runs.checkpoint import differences
+    from straightedge.workflow import FitOptions as Options
+
+    usual = Options(asked.source, asked.out).identity()
+    given = {name: value for name, value in asked.identity().items() if value != usual[name]}
+    kept = replace(before, source=asked.source).identity()
+    found = differences({name: kept[name] for name in given}, given)
+    if found:
+        raise InputError(
+            "resume-differs",
+            "the run was started with something else: " + "; ".join(found),
+            str(folder),
+            "leave these options out, or start again with --overwrite",
+        )
 
 
 def _options_of(config: dict[str, Any], folder: Path) -> FitOptions:

@@ -20,7 +20,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from straightedge.design.gram import gathered_blocks, lower_gram, spread
+from straightedge.design.gram import GRAM_ROWS, RUN, gathered_blocks, lower_gram, spread
 from straightedge.design.pairs import PairProducts
 from straightedge.design.passes import Passes
 from straightedge.distributed import guarded_sum
@@ -28,6 +28,10 @@ from straightedge.kernels import gram_applied
 from straightedge.workers import block_spans, with_smaller_blocks
 
 ROUGH_ABOVE = 2_000_000  # entries of X̂ above which what only decides the pace is computed in float32
+MOST_SHARES = (
+    8  # parts that a sample is summed in; not the number of workers, which must not change a float32 sum
+)
+SHARE_BYTES = 2**29  # for the sums of all parts
 VISITED = 512  # rows that `in_order` maps together
 
 
@@ -148,10 +152,11 @@ class Design(Passes):
         spans = spread(self.n_samples, max(1, sample_rows // self.communicator.size))
         count = float(sum(stop - start for start, stop in spans))
         like = torch.empty(math.prod(shape) + 1, **self._like)
+        shares = max(1, min(MOST_SHARES, SHARE_BYTES // (4 * len(like))))
 
         def own_sums() -> Tensor:
             total = torch.zeros(shape, **self._like)
-            for part in self.pool.run(spans, work):
+            for part in self.pool.run(spans, work, group=GRAM_ROWS // RUN, shares=shares):
                 total += part
             return torch.cat([total.flatten(), total.new_tensor([count])])
 

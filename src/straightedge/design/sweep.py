@@ -72,10 +72,13 @@ class PassSums:
         self.column_sums = torch.zeros(M, **self._double)
         self._configs: Tensor | None = None
         self._key: tuple[int, ...] | None = None
-        self._pending_blocks = 0
+        self._n_blocks, self._pending_blocks = 0, 0
 
     def add_block(self, score_function: ScoreFunction, start: int, stop: int) -> None:
         """Scores of the block, the score function, and the block's share of XᵀA."""
+        if self._n_blocks % FLUSH_BLOCKS == 0:
+            self._flush()
+        self._n_blocks += 1
         row_weights = self._row_weights(start, stop)
         if self._configs is not None and not len(self._configs):
             return  # the rows are held out by every configuration that is left
@@ -92,8 +95,6 @@ class PassSums:
         self.products.add_gradient(S)
         self._add(self.column_sums, S[:, : K * C].sum(dim=0))
         self._pending_blocks += 1
-        if self._pending_blocks == FLUSH_BLOCKS:
-            self._flush()
 
     def close(self) -> PassSums:
         """Add what is pending and return self."""

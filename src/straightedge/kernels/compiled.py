@@ -14,6 +14,10 @@ from straightedge.kernels.cpu_kernels import add_gram, add_rows, hinge_rows, sco
 from straightedge.losses.base import largest_loss
 from straightedge.rows import BlockPool, Rows
 
+GRAM_SHARES = (
+    8  # parts of a factor that are summed in its own type: fixed, so that no number of workers changes it
+)
+
 
 class CompiledProducts:
     """Products that read rows in their own type; see `Products` for the contract.
@@ -70,9 +74,9 @@ class CompiledProducts:
 
 
 def compiled_gram(R: Tensor, G: Tensor, pool: BlockPool) -> Tensor:
-    """Return G RᵀR (M, D) for a lower triangular R (D, D); each worker reads as many of its entries."""
+    """Return G RᵀR (M, D) for a lower triangular R (D, D); each share has as many of its entries."""
     lower, columns = R.numpy(), G.contiguous().numpy()
-    edges = [int(len(R) * (t / pool.workers) ** 0.5) for t in range(pool.workers + 1)]
+    edges = [int(len(R) * (t / GRAM_SHARES) ** 0.5) for t in range(GRAM_SHARES + 1)]
 
     def work(share: Iterator[tuple[int, int]]) -> np.ndarray:
         out = np.zeros_like(columns)
@@ -80,7 +84,7 @@ def compiled_gram(R: Tensor, G: Tensor, pool: BlockPool) -> Tensor:
             add_gram(lower, columns, out, start, stop)
         return out
 
-    total, *others = pool.run(list(pairwise(edges)), work)
+    total, *others = pool.run(list(pairwise(edges)), work, shares=GRAM_SHARES)
     for part in others:
         total += part
     return torch.from_numpy(total)

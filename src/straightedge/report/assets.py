@@ -45,6 +45,7 @@ def collect_assets(
     predicted: np.ndarray,
     probability: np.ndarray | None = None,
     *,
+    rows: np.ndarray | None = None,
     train: Split | None = None,
     suspects: Sequence[dict[str, Any]] = (),
     hardest: Sequence[dict[str, Any]] = (),
@@ -59,9 +60,10 @@ def collect_assets(
     its first picture before any gets a second, mistakes before right answers.
 
     Args:
-        evaluated: The split the confusion matrix was counted on: X (N, channels, height, width) uint8.
-        predicted: (N,) class indices.
-        probability: (N,) probability of the predicted class in [0, 1], or None (an uncalibrated SVM).
+        evaluated: The split whose rows the confusion matrix was counted on: X (N, channels, height, width) uint8.
+        predicted: (n,) class indices.
+        probability: (n,) probability of the predicted class in [0, 1], or None (an uncalibrated SVM).
+        rows: (n,) which rows of `evaluated` these are answers to; None means all.
         train: The training split, where `suspects` are rows of.
         suspects: Entries of ``metrics.json``, ``index`` being a row of `train`.
         hardest: Entries of ``metrics.json``, ``index`` being a row of `evaluated`.
@@ -75,11 +77,13 @@ def collect_assets(
     """
     if not _are_images(evaluated.X):
         return {}
-    chances = np.full(evaluated.n, np.nan, np.float32) if probability is None else np.asarray(probability)
+    rows = np.arange(evaluated.n) if rows is None else rows
+    chances = np.full(len(rows), np.nan, np.float32) if probability is None else np.asarray(probability)
     limit = max(1, budget_bytes // _thumbnail_bytes(evaluated.X.shape))
-    rows = choose_cell_rows(evaluated.y, np.asarray(predicted), chances, per_cell, limit)
+    y = evaluated.y[rows]
+    best = choose_cell_rows(y, np.asarray(predicted), chances, per_cell, limit)
     assets: Assets = {"split": np.array(split)}
-    assets |= _group("cells", evaluated, rows, evaluated.y[rows], predicted[rows], chances[rows])
+    assets |= _group("cells", evaluated, rows[best], y[best], predicted[best], chances[best])
     assets |= _listed("hardest", evaluated, hardest, ("predicted", "probability"), classes)
     if train is not None and _are_images(train.X):
         assets |= _listed("suspects", train, suspects, ("suggested", "score"), classes)

@@ -29,7 +29,9 @@ def answer(run: Run) -> Section:
             (
                 SPLIT_NAMES[name],
                 words.count(run.metrics[name].get("n")),
-                headline.best_of(run.metrics, name),
+                ", ".join(
+                    filter(None, (headline.best_of(run.metrics, name), run.metrics[name].get("weighted")))
+                ),
             )
             for name in splits
         ],

@@ -54,6 +54,7 @@ class Fitted:
         choice: What was looked at for the choice, if there was one.
         held_out_scores: (n, C) scores of samples their model had not seen, or None.
         held_out_labels: Their labels.
+        held_out_rows: (n,) their positions among the training rows; None where the data bring a validation split.
         out_of_fold: (n, C) out-of-fold scores of the training rows that a fold holds out, or None.
         out_of_fold_rows: (n,) their positions.
         path_points: (reg, weight (D, C), bias (C,)) of every value tried, on raw rows.
@@ -71,6 +72,7 @@ class Fitted:
     choice: Choice | None = None
     held_out_scores: np.ndarray | None = None
     held_out_labels: np.ndarray | None = None
+    held_out_rows: np.ndarray | None = None
     out_of_fold: np.ndarray | None = None
     out_of_fold_rows: np.ndarray | None = None
     path_points: list[tuple[float, Tensor, Tensor]] = field(default_factory=list)
@@ -149,6 +151,7 @@ def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
         choice,
         choice.scores,
         y_validation,
+        held_out,
         path_points=_points(grid, path.W, part.affine),
         trace=path.trace + final.trace,
         notes=_undivided(problem),
@@ -272,6 +275,7 @@ def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSetti
         choice,
         choice.scores,
         judged,
+        found.rows,
         choice.scores,
         found.rows,
         path_points=_points(grid, path.W, whole.affine),
@@ -325,6 +329,7 @@ def fit_search(problem: Problem, stages: Stages) -> Fitted:
         choice,
         choice.scores,
         y_validation,
+        held_out,
         path_points=[],
         trace=solution.trace,
         grid=[{"learning_rate": rate, "reg": reg} for rate, reg in heads],

@@ -29,9 +29,10 @@ class Judged:
 
     Attributes:
         splits: Name to the numbers of `evaluation.evaluate`.
-        test: The opened test split, or None.
-        scores: (N, C) of the split that is shown in detail.
-        shown: The split that hardest.csv and the pictures are of, with its name.
+        shown: The split whose rows the confusion matrix, hardest.csv and the pictures are of.
+        shown_name: What these answers are called: "test", else "validation", else "train".
+        shown_rows: (n,) positions of these rows in `shown`, such as those that were held out; None for all.
+        scores: (n, C) their scores.
         answers: What predictions.csv has: samples, their scores, and what they were to the model.
         suspects: Rows of the list, the most suspicious first.
         hardest: All samples of the split that is shown, the hardest first.
@@ -42,12 +43,23 @@ class Judged:
     splits: dict[str, dict[str, Any]]
     shown: Split
     shown_name: str
+    shown_rows: np.ndarray | None
     scores: np.ndarray
     suspects: list[dict[str, Any]] = field(default_factory=list)
     hardest: Ranking | None = None
     temperature: float | None = None
     has_probabilities: bool = True
     answers: tuple[Split, np.ndarray, str] | None = None
+
+    @property
+    def rows(self) -> np.ndarray:
+        """(n,) positions of the shown rows in `shown`."""
+        return np.arange(self.shown.n) if self.shown_rows is None else self.shown_rows
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(n,) labels of the shown rows."""
+        return self.shown.y[self.rows]
 
 
 def temperature_of(fitted: Fitted, y: np.ndarray) -> TemperatureFit:
@@ -89,31 +101,37 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
     train_scores = final.scores(fitted.W[None], problem.X)[:, 0].numpy()
     seen = slice(None) if fitted.trained_on is None else fitted.trained_on
     splits = {"train": evaluate(train_scores[seen], problem.y[seen], classes, **settings)}
-    shown, shown_name, scores = dataset.train, "train", train_scores
+    shown, scores, rows = dataset.train, train_scores[seen], fitted.trained_on
+    shown_name = "train"
     if fitted.held_out_scores is not None and fitted.held_out_labels is not None:
         splits["validation"] = evaluate(fitted.held_out_scores, fitted.held_out_labels, classes, **settings)
         folds = fitted.held_out_scores is fitted.out_of_fold
         splits["validation"]["kind"] = "out of fold" if folds else "held out"
+        shown, shown_name, scores = dataset.validation or dataset.train, "validation", fitted.held_out_scores
+        rows = None if dataset.validation is not None else fitted.held_out_rows
     if dataset.test is not None:
-        shown, shown_name = dataset.test.open("evaluation of the final model"), "test"
+        shown, shown_name, rows = dataset.test.open("evaluation of the final model"), "test", None
         scores = _scores(problem, model, shown.X)
         splits["test"] = evaluate(scores, shown.y, classes, **settings)
     judged = Judged(
         splits,
         shown,
         shown_name,
+        rows,
         scores,
         temperature=temperature,
         has_probabilities=model.has_probabilities,
     )
-    judged.answers = _answers(judged, fitted, dataset)
-    judged.hardest = hardest(scores, shown.y, temperature=temperature)
+    judged.answers = _answers(judged, fitted, dataset, train_scores)
+    judged.hardest = hardest(scores, judged.labels, temperature=temperature)
     if fitted.out_of_fold is not None and fitted.out_of_fold_rows is not None:
         judged.suspects = _suspects(fitted.out_of_fold, fitted.out_of_fold_rows, dataset.train, classes, loss)
     return judged
 
 
-def _answers(judged: Judged, fitted: Fitted, dataset: Dataset) -> tuple[Split, np.ndarray, str]:
+def _answers(
+    judged: Judged, fitted: Fitted, dataset: Dataset, train_scores: np.ndarray
+) -> tuple[Split, np.ndarray, str]:
     """Return the answers that say most of the model: to samples it has not seen, wherever there are any."""
     if judged.shown_name == "test":
         return judged.shown, judged.scores, "test"
@@ -121,7 +139,7 @@ def _answers(judged: Judged, fitted: Fitted, dataset: Dataset) -> tuple[Split, n
         return dataset.validation, fitted.held_out_scores, "held out"
     if fitted.out_of_fold is not None and fitted.out_of_fold_rows is not None:
         return _rows_of(dataset.train, fitted.out_of_fold_rows), fitted.out_of_fold, "out of fold"
-    return judged.shown, judged.scores, "train"
+    return dataset.train, train_scores, "train"
 
 
 def _rows_of(split: Split, rows: np.ndarray) -> Split:
@@ -159,7 +177,8 @@ def hardest_rows(
     """
     assert judged.hardest is not None
     ranking = judged.hardest if most is None else _in_doubt(judged).head(most)
-    for row, predicted, score in zip(ranking.index, ranking.suggested, ranking.score, strict=True):
+    rows = judged.rows[ranking.index]
+    for row, predicted, score in zip(rows, ranking.suggested, ranking.score, strict=True):
         yield {
             "name": _name(judged.shown, int(row)),
             "index": int(row),
@@ -172,7 +191,7 @@ def hardest_rows(
 def _in_doubt(judged: Judged) -> Ranking:
     assert judged.hardest is not None
     ranking = judged.hardest
-    doubted = ranking.suggested != judged.shown.y[ranking.index]
+    doubted = ranking.suggested != judged.labels[ranking.index]
     if judged.has_probabilities:
         doubted |= ranking.score > 0.5
     return Ranking(ranking.index[doubted], ranking.suggested[doubted], ranking.score[doubted])

@@ -126,6 +126,7 @@ def _run_fit(
         if fitted.held_out_labels is None and fitted.out_of_fold is not None:
             fitted.held_out_scores = fitted.out_of_fold
             fitted.held_out_labels = problem.y[fitted.out_of_fold_rows]
+            fitted.held_out_rows = fitted.out_of_fold_rows
         temperature = temperature_of(fitted, problem.y)
         model = _model(problem, fitted, dataset, images, extractor, temperature.value)
         say("judging")
@@ -394,8 +395,7 @@ def _assets(
 ) -> Any:
     shown: Split = judged.shown
     if images is not problem.dataset:  # the rows that were judged are features; the page shows their images
-        opened: Split | None = getattr(problem.dataset.test, "images", None)
-        shown = opened if opened is not None and judged.shown_name == "test" else images.train
+        shown = _images_of(judged, problem.dataset, images)
     predicted = judged.scores.argmax(axis=1)
     chances = None
     if model.has_probabilities:
@@ -404,12 +404,22 @@ def _assets(
         shown,
         predicted,
         chances,
+        rows=judged.shown_rows,
         train=images.train,
         suspects=metrics["suspects"],
         hardest=metrics["hardest"],
         classes=model.classes,
         split=judged.shown_name,
     )
+
+
+def _images_of(judged: Judged, features: Dataset, images: Dataset) -> Split:
+    """Return the images whose features were judged."""
+    if judged.shown_name == "test":
+        opened: Split = features.test.images  # type: ignore[union-attr]
+        return opened
+    own = features.validation is not None and judged.shown is features.validation
+    return images.validation if own and images.validation is not None else images.train
 
 
 __all__ = ["run_fit", "versions", "with_protocol"]
