@@ -119,6 +119,11 @@ class Rows:
         return self.dtype_name in {"float64", "int64", "int32", "uint32", "uint64"}
 
     @property
+    def is_copied(self) -> bool:
+        """Whether a block is a copy, and no view of X."""
+        return self.order is not None or not isinstance(self._source, Tensor)
+
+    @property
     def in_memory(self) -> bool:
         """Whether reading rows costs no disk."""
         source = self._source  # an array of bytes in another order, say, is read by block, and from memory

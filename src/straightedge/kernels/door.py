@@ -175,7 +175,7 @@ def default_block_rows(rows: Rows, n_columns: int, dtype: torch.dtype, affine: A
     if not fused_apply(rows, dtype, affine):
         return DEVICE_BLOCK_ROWS
     most = min(MOST_ROWS, LARGEST_SCORES // n_columns)
-    if rows.order is not None or not rows.in_memory:
+    if rows.is_copied:
         most = min(most, LARGEST_COPY // (4 * rows.n_features))
     return max(1024, most)
 
