@@ -59,7 +59,7 @@ class Judged:
     @property
     def labels(self) -> np.ndarray:
         """(n,) labels of the shown rows."""
-        return self.shown.y[self.rows]
+        return self.shown.y if self.shown_rows is None else np.asarray(self.shown.y[self.shown_rows])
 
 
 def temperature_of(fitted: Fitted, y: np.ndarray) -> TemperatureFit:
