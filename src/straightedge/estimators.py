@@ -35,8 +35,10 @@ from straightedge.fitting import (
 from straightedge.losses import is_probabilistic
 from straightedge.moments import affine_from, moments
 from straightedge.preprocess import AffineMap
-from straightedge.rows import Rows, check_shape
+from straightedge.rows import check_shape
 from straightedge.solvers.base import Callback, Solution
+from straightedge.sparse_moments import extremes
+from straightedge.sparse_rows import AnyRows, SparseRows, as_csr, is_sparse, open_rows
 
 
 def _has_probabilities(estimator: Any) -> bool:
@@ -128,6 +130,12 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             seed=seed_of(self.random_state),
         ).checked()
 
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's description of what this estimator takes."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     @property
     def _loss_name(self) -> str:
         return self._fixed_loss or self.loss
@@ -136,7 +144,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         """Fit to the asked gap.
 
         Args:
-            X: (N, D) array or tensor, uint8 to float64, or images (N, C, H, W).
+            X: (N, D) array or tensor, uint8 to float64, images (N, C, H, W), or a sparse matrix or array of
+                SciPy, which stays sparse unless it has at most two million entries, zeros counted.
             y: (N,) labels of any kind that NumPy sorts.
             sample_weight: (N,) ≥ 0, or None. A row of weight w counts as w rows, in the loss and in what
                 `preprocess` fits; a row of weight 0 changes nothing, its class included.
@@ -172,12 +181,12 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         own: list[Callback] = [_print_row] if self.verbose else []
         return own + list(self.callbacks or [])
 
-    def _rows(self, X: Any, *, reset: bool) -> Rows:
+    def _rows(self, X: Any, *, reset: bool) -> AnyRows:
         checked = checked_input(X)
         _check_feature_names(self, X, reset=reset)
         if not isinstance(X, Tensor) or reset:
             _check_n_features(self, _flat_view(checked), reset=reset)
-        return Rows(checked, device=self.device)
+        return open_rows(checked, device=self.device)
 
     def _warm_start(self, shape: tuple[int, int, int]) -> Tensor | None:
         if not self.warm_start or not hasattr(self, "W_"):
@@ -335,10 +344,8 @@ def checked_input(X: Any) -> Any:
         raise InputError(
             "x-sparse", "X is a sparse tensor, and dense rows are needed", mend="X.to_dense() makes it dense"
         )
-    if hasattr(X, "toarray") and not isinstance(X, np.ndarray):
-        raise InputError(
-            "x-sparse", "X is sparse, and dense rows are needed", mend="X.toarray() makes a sparse X dense"
-        )
+    if is_sparse(X):
+        return as_csr(X)
     if not isinstance(X, (Tensor, np.ndarray)) and not hasattr(X, "read"):
         X = as_table(X)
     shape = tuple(X.shape)
@@ -409,7 +416,7 @@ class TrainingSet:
     """
 
     X: Any
-    rows: Rows
+    rows: AnyRows
     labels: Tensor
     classes: np.ndarray
     weights: Tensor | None
@@ -442,21 +449,20 @@ def training_set(
     own = None if sample_weight is None else checked_sample_weight(sample_weight, len(labels))
     weights = row_weights(labels, len(classes), own, class_weight, classes.tolist())
     if weights is None or bool((weights > 0).all()):
-        return TrainingSet(X, Rows(X, device=device), labels, classes, _unequal(weights), own)
+        return TrainingSet(X, open_rows(X, device=device), labels, classes, _unequal(weights), own)
     if len(labels[weights > 0].unique()) < 2:
         raise InputError("labels-single-class", "only one class has samples of positive weight")
     if own is not None:
         classes, labels = _classes_that_count(classes, labels, own)
-    rows = Rows(X, device=device)
-    if isinstance(X, np.memmap) or not isinstance(
-        X, (Tensor, np.ndarray)
-    ):  # a copy would be read into memory
+    rows = open_rows(X, device=device)
+    in_memory = isinstance(X, (Tensor, np.ndarray)) or is_sparse(X)
+    if isinstance(X, np.memmap) or not in_memory:  # a copy would be read into memory
         return TrainingSet(X, rows, labels, classes, weights, own)
     rows.check_finite()
     kept = weights > 0
     X = X[kept.to(X.device)] if isinstance(X, Tensor) else X[kept.numpy()]
     own = None if own is None else own[kept]
-    return TrainingSet(X, Rows(X, device=device), labels[kept], classes, _unequal(weights[kept]), own)
+    return TrainingSet(X, open_rows(X, device=device), labels[kept], classes, _unequal(weights[kept]), own)
 
 
 def _unequal(weights: Tensor | None) -> Tensor | None:
@@ -509,8 +515,10 @@ def warn_on_range(trained: tuple[float, float], seen: tuple[float, float]) -> No
         )
 
 
-def _score(rows: Rows, coef: np.ndarray, intercept: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
+def _score(rows: AnyRows, coef: np.ndarray, intercept: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
     """Return X coefᵀ + intercept (N, C) and X's (min, max), by blocks, in float64 or for large X float32."""
+    if isinstance(rows, SparseRows):
+        return rows.csr @ coef.T + intercept, extremes(rows, None)
     dtype = (
         torch.float64 if rows.is_float64 or rows.n_samples * rows.n_features < 2_000_000 else torch.float32
     )

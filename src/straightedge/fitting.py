@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from straightedge.design import SparseDesign
 from straightedge.distributed import Communicator
 from straightedge.errors import InputError, MachineError
 from straightedge.losses import get_loss
@@ -17,9 +18,11 @@ from straightedge.parameters import check_positive, checked_reg, one_or_many, on
 from straightedge.penalties import Penalty
 from straightedge.preprocess import AffineMap
 from straightedge.row_weights import checked_sample_weight, row_weights
-from straightedge.rows import Rows, is_out_of_memory, out_of_memory
+from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Callback, Limits, Loop, Solution, minimize
+from straightedge.sparse_rows import AnyRows, SparseRows
+from straightedge.workers import is_out_of_memory, out_of_memory
 
 SMALL = 2_000_000  # entries of X up to which products are float64 from the start: it costs nothing
 FINE = 1e-6  # relative gaps below this are float64's from the start
@@ -66,7 +69,7 @@ class FitSettings:
         )
 
 
-def working_dtype(rows: Rows, tol: float, n_total: int | None = None) -> torch.dtype:
+def working_dtype(rows: AnyRows, tol: float, n_total: int | None = None) -> torch.dtype:
     """Return the float type of the products: float64 where it is cheap or needed, else float32.
 
     Args:
@@ -74,12 +77,14 @@ def working_dtype(rows: Rows, tol: float, n_total: int | None = None) -> torch.d
         tol: Relative gap asked for.
         n_total: Rows of all ranks; those of ``rows`` when None.
     """
+    if isinstance(rows, SparseRows):
+        return torch.float64  # a pass is as long as its stored entries, whatever their type
     small = (n_total or rows.n_samples) * rows.n_features <= SMALL
     return torch.float64 if small or tol < FINE else torch.float32
 
 
 def build_objective(
-    rows: Rows,
+    rows: AnyRows,
     y: Tensor,
     n_classes: int,
     reg: Sequence[float],
@@ -98,7 +103,7 @@ def build_objective(
             mend="give one label for each row",
         )
     objective = Objective(
-        rows,
+        _source(rows, settings, affine, communicator),
         y,
         n_classes,
         get_loss(settings.loss),
@@ -112,6 +117,17 @@ def build_objective(
         workers=settings.workers,
     )
     return objective.in_dtype(working_dtype(rows, settings.tol, objective.n_total))  # the same on every rank
+
+
+def _source(
+    rows: AnyRows, settings: FitSettings, affine: AffineMap | None, communicator: Communicator | None
+) -> Rows | SparseDesign:
+    """Return what the objective goes over; small sparse rows are a dense table, for which more solvers apply."""
+    if not isinstance(rows, SparseRows):
+        return rows
+    if settings.solver != "sparse_dual_ascent" and rows.n_samples * rows.n_features <= SMALL:
+        return Rows(rows.csr.toarray())
+    return SparseDesign(rows, affine, communicator=communicator, workers=settings.workers)
 
 
 def solve(

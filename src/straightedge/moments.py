@@ -12,6 +12,8 @@ from straightedge.distributed import Communicator, guarded_sum, local, together
 from straightedge.errors import InputError
 from straightedge.preprocess import AffineMap
 from straightedge.rows import BlockPool, Rows, block_spans, default_workers, with_smaller_blocks
+from straightedge.sparse_moments import extremes, weighted_sums
+from straightedge.sparse_rows import AnyRows, SparseRows
 
 KINDS = ("auto", "none", "center", "channel", "pixels", "standardize")
 FULL_SCALES = (
@@ -34,6 +36,7 @@ class Moments:
         variance: (D,) float64, divided by the count.
         largest: The largest absolute entry of rows of positive weight.
         smallest: The smallest entry of rows of positive weight.
+        sparse: Whether the rows are sparse, so that a shift would make them dense.
     """
 
     count: float
@@ -41,6 +44,7 @@ class Moments:
     variance: Tensor
     largest: float
     smallest: float
+    sparse: bool = False
 
     def mean_square_norm(self, affine: AffineMap) -> float:
         """Return the mean of ‖x̂‖² + 1 over the rows, behind a map: reg is compared with it."""
@@ -48,7 +52,9 @@ class Moments:
         return float((affine.scale.square() * spread).sum()) + 1.0
 
 
-def moments(rows: Rows, communicator: Communicator | None = None, weights: Tensor | None = None) -> Moments:
+def moments(
+    rows: AnyRows, communicator: Communicator | None = None, weights: Tensor | None = None
+) -> Moments:
     """Return the moments of the rows, over all ranks.
 
     Args:
@@ -64,6 +70,8 @@ def moments(rows: Rows, communicator: Communicator | None = None, weights: Tenso
         InputError: ``x-not-finite`` or ``x-too-large``, with row and column.
     """
     communicator = communicator or local()
+    if isinstance(rows, SparseRows):
+        return _of_sparse(rows, communicator, weights)
     wide = torch.empty(rows.n_features, dtype=torch.float64, device=rows.device)
     first = guarded_sum(
         communicator, lambda: with_smaller_blocks(BLOCK_ROWS, lambda size: _first_mean(rows, size)), wide
@@ -81,6 +89,19 @@ def moments(rows: Rows, communicator: Communicator | None = None, weights: Tenso
     offset = sums[0] / n
     variance = (sums[1] / n - offset.square()).clamp_min(0).cpu()
     return Moments(n, (centre + offset).cpu(), variance, float(largest[0]), -float(largest[1]))
+
+
+def _of_sparse(rows: SparseRows, communicator: Communicator, weights: Tensor | None) -> Moments:
+    """Return the moments of sparse rows; their variance is E x² − (E x)², for zeros are most of a column."""
+    rows.check_finite()
+    n, first, second = weighted_sums(rows, weights)
+    sums = communicator.all_reduce(torch.cat([first, second, torch.tensor([n], dtype=torch.float64)]))
+    low, top = extremes(rows, weights)
+    largest = communicator.all_reduce_max(torch.tensor([top, -low], dtype=torch.float64))
+    n, D = float(sums[-1]), rows.n_features
+    mean, square = sums[:D] / n, sums[D:-1] / n
+    variance = (square - mean.square()).clamp_min(0)
+    return Moments(n, mean, variance, float(largest[0]), -float(largest[1]), sparse=True)
 
 
 def _own_sums(rows: Rows, centre: Tensor, block_rows: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -144,7 +165,7 @@ def _extremes(block: Tensor, weights: Tensor | None) -> Tensor:
 
 
 def fit_affine(
-    rows: Rows,
+    rows: AnyRows,
     kind: str = "auto",
     image_shape: tuple[int, ...] | None = None,
     communicator: Communicator | None = None,
@@ -156,7 +177,8 @@ def fit_affine(
         rows: The training rows.
         kind: "none"; "center" (feature means to 0); "channel" (means of each image channel to 0, the notes' step
             1); "pixels" (values to [0, 1] of their full scale, then "channel"); "standardize" (means 0, standard
-            deviations 1, constant features switched off); "auto" is "pixels" for images, "standardize" otherwise.
+            deviations 1, constant features switched off); "auto" is "pixels" for images, "none" for sparse rows,
+            "standardize" otherwise.
         image_shape: (channels, height, width) where rows are images.
         communicator: Sums over ranks.
         weights: (N,) row weights, as in `moments`.
@@ -167,11 +189,23 @@ def fit_affine(
     return affine_from(moments(rows, communicator, weights), kind, image_shape)
 
 
+def _of_sparse_rows(kind: str, n_features: int) -> AffineMap:
+    if kind not in {"auto", "none"}:
+        raise InputError(
+            "preprocess-sparse",
+            f"preprocess {kind!r} would make sparse rows dense",
+            mend="use 'none', and scale before, as by sklearn.preprocessing.MaxAbsScaler; or give dense rows",
+        )
+    return AffineMap.identity(n_features)
+
+
 def affine_from(facts: Moments, kind: str, image_shape: tuple[int, ...] | None = None) -> AffineMap:
     """Return the map of `fit_affine` from the moments of the training rows."""
     n_features = len(facts.mean)
     if kind not in KINDS:
         raise InputError("preprocess-unknown", f"preprocess is {kind!r}", mend=f"one of: {', '.join(KINDS)}")
+    if facts.sparse:
+        return _of_sparse_rows(kind, n_features)
     if kind == "auto":
         kind = "pixels" if image_shape is not None else "standardize"
     if kind in {"channel", "pixels"} and image_shape is None:

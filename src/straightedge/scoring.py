@@ -12,6 +12,7 @@ from torch import Tensor
 
 from straightedge.disk import disk_rows
 from straightedge.errors import InputError, warn
+from straightedge.sparse_rows import SparseRows, as_csr, is_sparse
 
 _BLOCK_BYTES = 16 << 20
 
@@ -24,7 +25,9 @@ def as_rows(X: Any) -> Any:
     """
     if isinstance(X, np.memmap):
         X = disk_rows(X) or X
-    if not isinstance(X, Tensor) and not (hasattr(X, "read") and hasattr(X, "shape")):
+    if is_sparse(X):
+        X = as_csr(X)
+    elif not isinstance(X, Tensor) and not (hasattr(X, "read") and hasattr(X, "shape")):
         X = np.asarray(X)
     kind = "f" if isinstance(X, Tensor) and not X.is_complex() else getattr(X.dtype, "kind", "c")
     if kind not in "buif":
@@ -58,6 +61,8 @@ def score_rows(
     """
     n_features = int(weight.shape[0])
     _check_shape(tuple(X.shape[1:]), n_features, input_shape)
+    if is_sparse(X):
+        return _score_sparse(X, weight, bias)
     out = np.empty((int(X.shape[0]), int(weight.shape[1])), dtype=np.float32)
     device = X.device if isinstance(X, Tensor) else torch.device("cpu")
     weight, bias = weight.to(device), bias.to(device)
@@ -69,6 +74,16 @@ def score_rows(
             raise _not_finite(block, start)
         out[start : start + block.shape[0]] = part.cpu().numpy()
     return out
+
+
+def _score_sparse(X: Any, weight: Tensor, bias: Tensor) -> np.ndarray:
+    """Return scores (N, C) float32 of sparse rows; sums are float64 where entries are."""
+    try:
+        SparseRows(X).check_finite()
+    except InputError as error:
+        raise InputError("predict-nan", error.what, error.where, error.mend) from None
+    scores: np.ndarray = (X @ weight.numpy() + bias.numpy()).astype(np.float32)
+    return scores
 
 
 def _check_shape(shape: tuple[int, ...], n_features: int, expected: tuple[int, ...]) -> None:

@@ -20,7 +20,7 @@ from straightedge.fitting import FitSettings, build_objective
 from straightedge.moments import fit_affine
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
-from straightedge.rows import Rows
+from straightedge.sparse_rows import AnyRows, open_rows
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,17 @@ class TrainingRows:
         affine = fit_affine(rows, self.preprocess, self.image_shape, self.communicator, weights)
         return TrainingPart(self, index, affine)
 
-    def own(self, index: np.ndarray | None) -> tuple[Rows, np.ndarray]:
+    def own(self, index: np.ndarray | None) -> tuple[AnyRows, np.ndarray]:
         """Return this rank's rows of a part, and their positions (n_r,)."""
         n, communicator = len(self.y) if index is None else len(index), self.communicator
         if n < communicator.size:
             raise InputError("ranks-too-many", f"{n} training samples for more ranks than that")
         start, stop = row_range(n, communicator.rank, communicator.size)
         if index is None:
-            rows = Rows(own_rows(self.X, communicator), device=self.device, first_row=start)
+            rows = open_rows(own_rows(self.X, communicator), device=self.device, first_row=start)
             return rows, np.arange(start, stop)
         places = index[start:stop]
-        return Rows(self.X, device=self.device, order=torch.from_numpy(places)), places
+        return open_rows(self.X, device=self.device, order=torch.from_numpy(places)), places
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,9 @@ class TrainingPart:
         def own(start: int, stop: int) -> Tensor:
             device = self.training.device
             if index is None:
-                rows = Rows(X if stop - start == n else slice_of(X, start, stop), device=device)
+                rows = open_rows(X if stop - start == n else slice_of(X, start, stop), device=device)
             else:
-                rows = Rows(X, device=device, order=torch.from_numpy(index[start:stop]))
+                rows = open_rows(X, device=device, order=torch.from_numpy(index[start:stop]))
             labels = torch.zeros(rows.n_samples, dtype=torch.int64)
             objective = build_objective(
                 rows, labels, W.shape[1], [1.0] * len(W), self.training.settings, affine=self.affine

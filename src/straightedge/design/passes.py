@@ -41,9 +41,11 @@ class Passes(ABC):
     Attributes:
         in_memory: Whether reading rows costs no disk.
         n_total: Rows of all ranks, of a subset those of the whole.
+        sparse: Whether rows are zeros for the most part, so that they must not be gathered in numbers.
     """
 
     in_memory: bool = True
+    sparse: bool = False
 
     def __init__(
         self,

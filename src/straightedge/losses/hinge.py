@@ -153,6 +153,7 @@ class SquaredHingeLoss(AgainstTrueClass, Loss):
     phrase: ClassVar[str] = "squared multiclass hinge"
     formula: ClassVar[str] = "Σ_{j≠y} max(0, s_j − s_y + 1)²"
     kernel: ClassVar[str | None] = "squared_hinge"
+    geometry: ClassVar[str | None] = "squared_hinge"
     second_order: ClassVar[SecondOrder | None] = SquaredHingeSecondOrder()
 
     def curvature(self, n_classes: int) -> float:

@@ -75,6 +75,7 @@ class OneVsRestSquaredHingeLoss(OneAgainstRest, Loss):
     title: ClassVar[str] = "One-versus-rest SVM, squared hinge"
     phrase: ClassVar[str] = "sum of the squared hinges of each class against the rest"
     formula: ClassVar[str] = "max(0, 1 − s_y)² + Σ_{j≠y} max(0, 1 + s_j)²"
+    geometry: ClassVar[str | None] = "one_vs_rest_squared_hinge"
 
     def curvature(self, n_classes: int) -> float:
         """Return 2: the second derivative of z² where the margin is positive."""

@@ -34,6 +34,7 @@ class SoftmaxLoss(Loss):
     sklearn_class: ClassVar[str] = "LogisticRegression"
     in_notes: ClassVar[bool] = True
     kernel: ClassVar[str | None] = "softmax"
+    geometry: ClassVar[str | None] = "softmax"
     second_order: ClassVar[SecondOrder | None] = SoftmaxSecondOrder()
 
     def curvature(self, n_classes: int) -> float:

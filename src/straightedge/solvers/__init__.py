@@ -15,6 +15,7 @@ from straightedge.solvers.interior_point import InteriorPoint
 from straightedge.solvers.lbfgs import WhitenedLBFGS
 from straightedge.solvers.newton import Newton
 from straightedge.solvers.sgd import MinibatchSGD
+from straightedge.solvers.sparse import SparseDualAscent
 
 SOLVERS: dict[str, Any] = {
     "newton": Newton,
@@ -25,6 +26,7 @@ SOLVERS: dict[str, Any] = {
     "interior_point": InteriorPoint,
     "semismooth_newton": SemismoothNewton,
     "sgd": MinibatchSGD,
+    "sparse_dual_ascent": SparseDualAscent,
 }
 AUTO = ("newton", "lbfgs", "semismooth_newton", "interior_point", "dual_ascent", "hinge_path", "hinge_alm")
 """Solvers that auto takes, the first that fits and is worthwhile; those after it are for larger problems."""
@@ -55,15 +57,22 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
             mend=f"one of: auto, {', '.join(SOLVERS)}",
         )
     kind = SOLVERS[name]
-    obstacle = kind.supports(objective)
+    obstacle = "needs dense rows" if _is_too_dense(kind, objective) else kind.supports(objective)
     if obstacle:
         raise InputError("solver-does-not-fit", f"{name} {obstacle}", mend="use solver='auto'")
     solver: Solver = kind(seed=seed) if kind.seeded else kind()
     return solver
 
 
+def _is_too_dense(kind: Any, objective: Objective) -> bool:
+    """Return whether a solver would make sparse rows dense."""
+    return objective.design.sparse and not getattr(kind, "sparse", False)
+
+
 def _fastest(objective: Objective) -> str:
     """Return the first solver of `AUTO` that fits an objective and is worth it there; the last if none fits."""
+    if objective.design.sparse:
+        return "sparse_dual_ascent"
     fitting = (name for name in AUTO if SOLVERS[name].supports(objective) is None)
     last = "lbfgs" if objective.loss.smooth else "hinge_alm"
     return next((name for name in fitting if SOLVERS[name].worthwhile(objective)), last)

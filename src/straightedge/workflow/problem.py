@@ -14,7 +14,7 @@ from straightedge.distributed import Communicator, local, own_device, row_range
 from straightedge.fitting import build_objective
 from straightedge.moments import affine_from, moments
 from straightedge.objective import Objective
-from straightedge.rows import Rows
+from straightedge.sparse_rows import is_sparse, joined_sparse, open_rows
 from straightedge.training import TrainingPart, TrainingRows, slice_of
 from straightedge.workflow.options import FitOptions
 
@@ -73,12 +73,17 @@ class Problem:
         """Return the objective on all training rows and further ones together."""
         (start, stop), (first, last) = self._own_range(len(self.y)), self._own_range(len(y))
         own = slice_of(self.X, start, stop), slice_of(X, first, last)
+        labels = np.concatenate([self.y[start:stop], y[first:last]])
+        if is_sparse(self.X):
+            return self._joint(joined_sparse(own), labels, reg)
         fits = all(isinstance(part, np.ndarray) for part in own)
         fits = fits and sum(part.nbytes for part in own) <= self.options.usable_memory // 2
-        both = np.concatenate(own) if fits else JoinedRows(own)
+        return self._joint(np.concatenate(own) if fits else JoinedRows(own), labels, reg)
+
+    def _joint(self, X: Any, y: np.ndarray, reg: Sequence[float]) -> Objective:
         return build_objective(
-            Rows(both, device=self.device),
-            torch.from_numpy(np.concatenate([self.y[start:stop], y[first:last]])),
+            open_rows(X, device=self.device),
+            torch.from_numpy(y),
             len(self.classes),
             reg,
             self.settings,

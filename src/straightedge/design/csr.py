@@ -1,0 +1,124 @@
+"""The two products of a pass with sparse rows, by compiled loops: nothing dense but scores and W."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from straightedge.sparse_rows import SparseRows
+from straightedge.workers import BlockPool, block_spans
+
+ROWS_AT_ONCE = 1024  # of a worker between two looks for Ctrl-C
+SAMPLED = 65536  # stored entries from which each worker's columns are chosen
+
+
+def csr_loops() -> ModuleType:
+    """Return the module of compiled loops; Numba is imported when it is first needed."""
+    from straightedge.design import csr_kernels
+
+    return csr_kernels
+
+
+class CsrProducts:
+    """One worker's products with sparse rows; see `kernels.base.Products`.
+
+    Args:
+        rows: X.
+        dtype: Type of the scores; sums are float64.
+    """
+
+    def __init__(self, rows: SparseRows, dtype: torch.dtype) -> None:
+        self._rows, self._dtype = rows, dtype
+        self._span = (0, 0)
+        self._W = np.empty((0, 0))
+        self._sums: np.ndarray | None = None
+
+    def width(self, n_columns: int) -> int:
+        """See `Products.width`."""
+        return n_columns
+
+    def use(self, weight: Tensor, offset: Tensor) -> None:
+        """See `Products.use`."""
+        self._W = with_offset(weight, offset)
+        self._sums = None
+
+    def load(self, start: int, stop: int) -> None:
+        """See `Products.load`."""
+        self._span = start, stop
+
+    def scores(self) -> Tensor:
+        """See `Products.scores`."""
+        (start, stop), rows = self._span, self._rows
+        out = np.empty((stop - start, self._W.shape[1]))
+        csr_loops().scores(rows.indptr, rows.indices, rows.data, start, stop, self._W, out)
+        return torch.from_numpy(out).to(self._dtype)
+
+    def add_gradient(self, A: Tensor) -> None:
+        """See `Products.add_gradient`."""
+        rows = self._rows
+        if self._sums is None:
+            self._sums = np.zeros((rows.n_features, A.shape[1]))
+        own = A.to(torch.float64).contiguous().numpy()
+        args = rows.indptr, rows.indices, rows.data
+        csr_loops().add_adjoint(*args, self._span[0], own, 0, rows.n_features, self._sums)
+
+    def take(self) -> Tensor:
+        """See `Products.take`."""
+        assert self._sums is not None, "nothing has been added"
+        found, self._sums = torch.from_numpy(self._sums), None
+        return found.t()
+
+
+def with_offset(weight: Tensor, offset: Tensor) -> np.ndarray:
+    """Return weight (M, D) and offset (M,) as W (D + 1, M) float64, contiguous."""
+    W = np.empty((weight.shape[1] + 1, len(weight)))
+    W[:-1], W[-1] = weight.numpy().T, offset.numpy()
+    return W
+
+
+def csr_scores(rows: SparseRows, W: np.ndarray, pool: BlockPool) -> np.ndarray:
+    """Return X̂W (N, C) float64 for W (D + 1, C) float64, each worker with rows of its own."""
+    out, loops = np.empty((rows.n_samples, W.shape[1])), csr_loops()
+
+    def work(share: Iterator[tuple[int, int]]) -> None:
+        for start, stop in share:
+            loops.scores(rows.indptr, rows.indices, rows.data, start, stop, W, out[start:stop])
+
+    pool.run(block_spans(rows.n_samples, ROWS_AT_ONCE), work)
+    return out
+
+
+def csr_adjoint(rows: SparseRows, A: np.ndarray, pool: BlockPool) -> np.ndarray:
+    """Return X̂ᵀA (D + 1, C) float64 for A (N, C) float64, each worker with columns of X of its own."""
+    out = np.zeros((rows.n_features + 1, A.shape[1]))
+    out[-1] = A.sum(axis=0)
+    loops = csr_loops()
+
+    def work(share: Iterator[tuple[int, int]]) -> None:
+        for low, high in share:
+            loops.add_adjoint(rows.indptr, rows.indices, rows.data, 0, A, low, high, out)
+
+    pool.run(column_spans(rows, pool.workers), work)
+    return out
+
+
+def csr_norms(rows: SparseRows) -> np.ndarray:
+    """Return ‖x̂‖² (N,) float64, the constant 1 counted."""
+    out = np.empty(rows.n_samples)
+    csr_loops().square_norms(rows.indptr, rows.data, out)
+    return out
+
+
+def column_spans(rows: SparseRows, count: int) -> list[tuple[int, int]]:
+    """Return ``count`` spans of columns with about as many stored entries each."""
+    if count == 1 or not rows.n_stored:
+        return [(0, rows.n_features)]
+    sample = np.sort(rows.indices[:: max(1, rows.n_stored // SAMPLED)])
+    inner = [int(sample[len(sample) * part // count]) for part in range(1, count)]
+    edges = sorted({0, *inner, rows.n_features})
+    return list(itertools.pairwise(edges))

@@ -1,0 +1,95 @@
+"""Compiled loops over rows in compressed form (CSR), by Numba: scores, the adjoint, norms.
+
+A row i has the entries ``data[indptr[i]:indptr[i + 1]]`` in the columns ``indices[indptr[i]:indptr[i + 1]]``,
+rising and each once. W is laid out (D + 1, C), the bias last: an entry touches one contiguous row of W. The
+constant 1 of x̂ is never stored.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+FAST = {"contract", "reassoc", "nsz", "arcp"}  # not "nnan" or "ninf": what is not a number stays so
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST)
+def row_scores(
+    indices: np.ndarray, data: np.ndarray, begin: int, end: int, W: np.ndarray, out: np.ndarray
+) -> None:
+    """Write x̂W of the row with entries ``begin:end`` into out (C,)."""
+    n_classes = W.shape[1]
+    out[:] = W[W.shape[0] - 1]
+    for t in range(begin, end):
+        value, w = data[t], W[indices[t]]
+        for j in range(n_classes):
+            out[j] += value * w[j]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST)
+def add_row(
+    indices: np.ndarray, data: np.ndarray, begin: int, end: int, change: np.ndarray, W: np.ndarray
+) -> None:
+    """Add x̂ ⊗ change (C,) of the row with entries ``begin:end`` to W."""
+    n_classes = W.shape[1]
+    W[W.shape[0] - 1] += change
+    for t in range(begin, end):
+        value, w = data[t], W[indices[t]]
+        for j in range(n_classes):
+            w[j] += value * change[j]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST)
+def scores(
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    data: np.ndarray,
+    start: int,
+    stop: int,
+    W: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Write x̂W of rows ``start:stop`` into out (stop − start, C)."""
+    for i in range(start, stop):
+        row_scores(indices, data, indptr[i], indptr[i + 1], W, out[i - start])
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST)
+def add_adjoint(
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    data: np.ndarray,
+    first_row: int,
+    A: np.ndarray,
+    low: int,
+    high: int,
+    out: np.ndarray,
+) -> None:
+    """Add Σ x_i a_iᵀ over rows from ``first_row`` on, for columns ``low:high`` of X alone, to out (D + 1, C).
+
+    Workers that have columns of their own write to rows of out of their own; each column is summed in the order of
+    the rows, so that the sums do not depend on the number of workers.
+    """
+    n_columns = A.shape[1]
+    for i in range(A.shape[0]):
+        begin, end = indptr[first_row + i], indptr[first_row + i + 1]
+        begin += np.searchsorted(indices[begin:end], low)
+        a = A[i]
+        for t in range(begin, end):
+            column = indices[t]
+            if column >= high:
+                break
+            value, w = data[t], out[column]
+            for j in range(n_columns):
+                w[j] += value * a[j]
+
+
+@numba.njit(nogil=True, cache=True)
+def square_norms(indptr: np.ndarray, data: np.ndarray, out: np.ndarray) -> None:
+    """Write ‖x̂‖², the constant 1 counted, of every row into out (N,) float64."""
+    for i in range(len(out)):
+        total = 1.0
+        for t in range(indptr[i], indptr[i + 1]):
+            value = float(data[t])
+            total += value * value
+        out[i] = total

@@ -1,0 +1,175 @@
+"""Dual coordinate ascent for one configuration over sparse rows: epochs, bounds, and when to look at them.
+
+The dual value is known after each epoch for little: W is kept in step with b, and
+D = Σ w_i (−ℓ*(a_i)) − reg ‖W‖². The primal value costs the scores of all rows. It is looked at once an epoch no
+longer raises D by much more than the gap that is asked for.
+
+Full epochs alternate with short ones, of the rows that moved most at their last visit.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from straightedge.solvers.sparse.problem import SparseProblem
+
+FULL_EPOCHS = 2  # at the beginning
+SHORT_EPOCHS = 4  # between two full ones
+STILL_MOVING = 1.0  # of the mean movement: rows that moved less are left out of short epochs
+WORTH_A_LOOK = 10.0  # times the gap asked for: an epoch that raises D by more is followed by another at once
+ROUNDING = 4 * 2.0**-53  # relative error of ‖W‖², for each visit since W was computed from b
+DRIFT = 0.01  # of the gap asked for: what such errors may take before W is computed anew
+PATIENCE = 1000  # looks without a better gap before the fit is called exhausted
+
+
+class SparseAscent:
+    """One configuration on its way.
+
+    Args:
+        problem: What is solved.
+        tol: Relative gap asked for.
+        b: (N, C) float64 dual variables to start from; changed in place.
+        W: (D + 1, C) float64 that belongs to b, or None to have it computed.
+        seed: Of the orders in which rows are visited.
+
+    Attributes:
+        W: (D + 1, C) float64, in step with b.
+        b: (N, C) float64.
+        best_W: The W of the best primal value.
+        best_primal: That value; infinite before the first look.
+        bound: The best lower bound.
+        exhausted: Whether looks have stopped finding a better gap.
+    """
+
+    def __init__(
+        self, problem: SparseProblem, tol: float, b: np.ndarray, W: np.ndarray | None, seed: int
+    ) -> None:
+        self.problem, self.tol, self.b = problem, tol, b
+        self.W = problem.minimiser(b) if W is None else W
+        self.generator = np.random.Generator(np.random.PCG64(seed))
+        self.moved = np.full(len(b), np.inf)
+        self.best_W, self.best_primal, self.bound = self.W, math.inf, 0.0
+        self.dual = self._dual()
+        self.epochs = self.idle = 0
+        self.visits = 0 if W is None else len(b)
+
+    @property
+    def exhausted(self) -> bool:
+        """See the class."""
+        return self.idle >= PATIENCE
+
+    @property
+    def gap(self) -> float:
+        """Relative gap of the best bounds."""
+        if math.isinf(self.best_primal):
+            return math.inf
+        return (self.best_primal - self.bound) / max(self.best_primal, 1e-300)
+
+    def advance(self) -> float:
+        """Run an epoch, and look at the bounds where that is worth it; return the passes it took."""
+        order = self._order()
+        self.problem.run_epoch(order, self.W, self.b, self.moved)
+        self.epochs, self.visits = self.epochs + 1, self.visits + len(order)
+        cost = len(order) / len(self.b)
+        former, self.dual = self.dual, self._dual()
+        if self.dual - former > WORTH_A_LOOK * self.tol * abs(self.dual) and self.epochs & (self.epochs - 1):
+            return cost
+        return cost + self._look()
+
+    def _look(self) -> float:
+        """Take the bounds at W and b; return the passes it took."""
+        before, cost = self.gap, 0.5
+        if self._rounding() > DRIFT * self.tol * abs(self.dual):
+            cost += self._renew()
+        primal = self.problem.primal(self.W)
+        if primal < self.best_primal:
+            self.best_primal, self.best_W = primal, self.W.copy()
+        self.bound = max(self.bound, self.dual - self._rounding())
+        self.idle = 0 if self.gap < 0.999 * before else self.idle + 1
+        return cost
+
+    def _order(self) -> np.ndarray:
+        """Return the rows of this epoch in the order of their visits."""
+        place = self.epochs - FULL_EPOCHS
+        if place < 0 or place % (SHORT_EPOCHS + 1) == SHORT_EPOCHS:
+            return self.generator.permutation(len(self.b))
+        moving = np.flatnonzero(self.moved > STILL_MOVING * self.moved.mean())
+        return self.generator.permutation(moving)
+
+    def _dual(self) -> float:
+        return self.problem.conjugate(self.b) - self.problem.penalty(self.W)
+
+    def _rounding(self) -> float:
+        """Return what roundings of W since it was computed from b may have done to D."""
+        return ROUNDING * self.visits * self.problem.penalty(self.W)
+
+    def _renew(self) -> float:
+        """Compute W from b anew; return the passes it took."""
+        self.W = self.problem.minimiser(self.b)
+        self.dual, self.visits = self._dual(), 0
+        return 0.5
+
+    # ---------------------------------------------------------------- checkpoints
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors from which `restored` makes the same fit."""
+        arrays = {"W": self.W, "b": self.b, "best_W": self.best_W, "moved": self.moved}
+        numbers = [self.best_primal, self.bound, self.dual, self.epochs, self.visits, self.idle]
+        state = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        own = self.generator.bit_generator.state["state"]
+        words = [own[name] >> shift & 0xFFFFFFFF for name in ("state", "inc") for shift in (96, 64, 32, 0)]
+        return state | {
+            "numbers": torch.tensor(numbers, dtype=torch.float64),
+            "generator": torch.tensor(words, dtype=torch.int64),
+        }
+
+    @classmethod
+    def restored(cls, problem: SparseProblem, tol: float, state: dict[str, Tensor]) -> SparseAscent:
+        """Return the fit whose `state` this is."""
+        fit = cls(problem, tol, state["b"].clone().numpy(), state["W"].clone().numpy(), 0)
+        fit.best_W, fit.moved = state["best_W"].clone().numpy(), state["moved"].clone().numpy()
+        fit.best_primal, fit.bound, fit.dual, *counts = state["numbers"].tolist()
+        fit.epochs, fit.visits, fit.idle = (int(count) for count in counts)
+        words = state["generator"].tolist()
+        found = fit.generator.bit_generator.state
+        for place, name in enumerate(("state", "inc")):
+            found["state"][name] = sum(w << (96 - 32 * k) for k, w in enumerate(words[4 * place :][:4]))
+        fit.generator.bit_generator.state = found
+        return fit
+
+
+def first_point(problem: SparseProblem) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return dual variables (N, C) to begin with, and their W (None: to be computed).
+
+    b stands for t · (1/C − e_y) where the loss has an entropy: at t = 1 scores are 0, which is right where reg is
+    large; t falls with the mean curvature of the rows. For the others a = 0, and W = 0.
+    """
+    (width, C), y, form = problem.shape, problem.y, problem.form
+    b = np.zeros((len(y), C))
+    if form.simplex and not form.entropy:
+        b[np.arange(len(y)), y] = 1.0
+    if not form.entropy:
+        return b, np.zeros((width, C))
+    t = min(1.0, 1.0 / problem.curvature)
+    b[:] = 1.0 / C
+    return form.shrunk(b, y, t), None
+
+
+def continued(
+    problem: SparseProblem, b: np.ndarray, W: np.ndarray, reg: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where to begin from an answer at another reg: the multiple of its a(b) with the best bound.
+
+    Args:
+        problem: With its own reg.
+        b: (N, C) the other's dual variables.
+        W: (D + 1, C) that belongs to them at the other's reg.
+        reg: The other's reg.
+    """
+    moved = W * (reg / problem.reg)
+    t = min(1.0, problem.conjugate(b) / max(2 * problem.penalty(moved), 1e-300))
+    return problem.form.shrunk(b, problem.y, t), t * moved

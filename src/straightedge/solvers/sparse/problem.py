@@ -1,0 +1,88 @@
+"""One configuration over sparse rows, as plain arrays: what dual coordinate ascent works on."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from straightedge.design import SparseDesign
+from straightedge.design.csr import csr_adjoint, csr_norms, csr_scores
+from straightedge.losses import Loss
+from straightedge.objective import Objective
+from straightedge.solvers.sparse.duals import FORMS, DualForm
+
+
+class SparseProblem:
+    """P(W) = Σ w_i ℓ(x̂_i W, y_i) + reg ‖W‖² with W laid out (D + 1, C), and its dual in b (N, C).
+
+    Args:
+        objective: One configuration of a sparse design without a map, the bias penalised.
+
+    Attributes:
+        rows: X, as compressed rows.
+        y: (N,) int64 labels.
+        loss: The loss.
+        form: What its dual variables are.
+        reg: Strength of the ridge.
+        weights: (N,) float64, w_i.
+        caps: (N,) float64, w_i/(2 reg): a row's part of W is −caps_i x̂_i a_iᵀ.
+        norms: (N,) float64, ‖x̂_i‖².
+        shape: (D + 1, C).
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        design = objective.design
+        assert isinstance(design, SparseDesign)
+        self.rows, self.pool = design.rows, objective.pool
+        self.y = np.ascontiguousarray(objective.y.numpy())
+        self.loss: Loss = objective.loss
+        self.form: DualForm = FORMS[objective.loss.geometry or ""]
+        self.reg = float(objective.reg[0])
+        self.weights = objective.row_weights.of_one(len(self.y), design.device).numpy()
+        self.caps = self.weights / (2 * self.reg)
+        self.norms = csr_norms(self.rows)
+        self.shape = design.width, objective.n_classes
+
+    @property
+    def curvature(self) -> float:
+        """Mean over rows of q = w_i ‖x̂_i‖²/(2 reg): how much a row's step moves the scores of one like it."""
+        return float((self.caps * self.norms).mean())
+
+    def run_epoch(self, order: np.ndarray, W: np.ndarray, b: np.ndarray, moved: np.ndarray) -> None:
+        """Visit rows in an order; see `epoch.epoch`."""
+        from straightedge.solvers.sparse.epoch import epoch
+
+        rows = self.rows
+        arrays = rows.indptr, rows.indices, rows.data, self.y, self.caps, self.norms
+        epoch(self.form.kind, order, *arrays, W, b, moved)
+
+    def minimiser(self, b: np.ndarray) -> np.ndarray:
+        """Return the W (D + 1, C) that b belongs to, −X̂ᵀ diag(caps) a(b); half a pass."""
+        A = self.form.to_scores(b, self.y)
+        A *= -self.caps[:, None]
+        return csr_adjoint(self.rows, A, self.pool)
+
+    def scores(self, W: np.ndarray) -> np.ndarray:
+        """Return X̂W (N, C); half a pass."""
+        return csr_scores(self.rows, W, self.pool)
+
+    def penalty(self, W: np.ndarray) -> float:
+        """Return reg ‖W‖²."""
+        flat = W.ravel()
+        return self.reg * float(flat @ flat)
+
+    def primal(self, W: np.ndarray, S: np.ndarray | None = None) -> float:
+        """Return P(W); half a pass, or none where S = X̂W is at hand, which is overwritten."""
+        S = self.scores(W) if S is None else S
+        values = self.loss.value_and_gradient(torch.from_numpy(S)[:, None], torch.from_numpy(self.y))
+        return float(self.weights @ values[:, 0].numpy()) + self.penalty(W)
+
+    def conjugate(self, b: np.ndarray) -> float:
+        """Return Σ w_i (−ℓ*(a(b_i)))."""
+        return float(self.weights @ self.form.values(b, self.y))
+
+    def subgradient_point(self, W: np.ndarray) -> np.ndarray:
+        """Return the dual variables (N, C) of the loss's (sub)gradient at W; half a pass."""
+        A = torch.from_numpy(self.scores(W))
+        self.loss.value_and_gradient(A[:, None], torch.from_numpy(self.y))
+        return self.form.from_scores(A.numpy(), self.y)

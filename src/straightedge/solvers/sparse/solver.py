@@ -1,0 +1,153 @@
+"""Dual coordinate ascent over sparse rows as a `Solver`: one configuration after another."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from straightedge.objective import Objective
+from straightedge.solvers.base import Progress, missing, state_under
+from straightedge.solvers.sparse.ascent import SparseAscent, continued, first_point
+from straightedge.solvers.sparse.duals import FORMS
+from straightedge.solvers.sparse.problem import SparseProblem
+
+
+class SparseDualAscent:
+    """Exact dual problems of one row after another, on compressed rows; a penalised bias, one process.
+
+    Configurations are taken from the largest reg to the smallest, each from the dual variables of the one before.
+
+    Args:
+        seed: Of the orders in which rows are visited.
+    """
+
+    name = "sparse_dual_ascent"
+    own_certificate = True
+    refines = True
+    one_thread = True
+    seeded = True
+    sparse = True
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self.fit: SparseAscent | None = None
+        self.current = -1
+        self.last: tuple[np.ndarray, np.ndarray, float] | None = None  # b, its W and reg
+
+    @classmethod
+    def supports(cls, objective: Objective) -> str | None:
+        """See `Solver.supports`."""
+        return missing(
+            (objective.design.sparse, "sparse rows"),
+            (
+                objective.loss.geometry in FORMS,
+                f"exact updates of one row, and {objective.loss.name} has none",
+            ),
+            (objective.penalty.uniform, 'a ridge with a penalised bias (bias="penalized")'),
+            (bool(objective.penalty.bounds_below.all()), "reg > 0"),
+            (objective.row_weights.n_sets == 1, "the same row weights for all configurations"),
+            (objective.communicator.size == 1, "one process"),
+        )
+
+    @classmethod
+    def worthwhile(cls, objective: Objective) -> bool:
+        """See `Solver.worthwhile`: it is the one that auto has for sparse rows."""
+        return objective.design.sparse
+
+    def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
+        """See `Solver.start`. At W = 0, the default, value and bound are known without a pass."""
+        self._take_up(objective, tol)
+        K, C, _ = objective.shape
+        self.W = torch.zeros(objective.shape, dtype=torch.float64) if W is None else W.double().clone()
+        S = torch.zeros(1, K, C, dtype=torch.float64)
+        self.primal = objective.loss.value_and_gradient(S, torch.zeros(1, dtype=torch.int64))[0]
+        if bool((self.W != 0).any()):
+            self.primal = torch.tensor([self._primal_at(k) for k in range(K)], dtype=torch.float64)
+        self.bound = torch.zeros(K, dtype=torch.float64)
+        return self._progress(0.0)
+
+    def _primal_at(self, k: int) -> float:
+        return self._problem(k).primal(np.ascontiguousarray(self.W[k].numpy().T))
+
+    def _take_up(self, objective: Objective, tol: Tensor) -> None:
+        if self.last is not None and len(self.last[0]) != objective.n_samples:
+            self.last = None
+        self.objective, self.tols = objective, tol
+        self.fit, self.current = None, -1
+
+    def step(self) -> Progress:
+        """See `Solver.step`: an epoch of the configuration that is being worked on."""
+        fit = self.fit or self._begin()
+        cost = fit.advance()
+        k = self.current
+        if fit.best_primal < float(self.primal[k]):
+            self.primal[k] = fit.best_primal
+            self.W[k] = torch.from_numpy(fit.best_W.T)
+        self.bound[k] = max(0.0, fit.bound)
+        return self._progress(cost)
+
+    def _progress(self, cost: float) -> Progress:
+        passes = torch.zeros(len(self.primal), dtype=torch.float64)
+        exhausted = torch.zeros(len(self.primal), dtype=torch.bool)
+        if self.fit is not None:
+            passes[self.current], exhausted[self.current] = cost, self.fit.exhausted
+        return Progress(self.W, self.primal.clone(), self.bound.clone(), passes, exhausted)
+
+    def _begin(self) -> SparseAscent:
+        self.current = int(self.objective.reg.argmax())
+        problem = self._problem(self.current)
+        W = self.W[self.current].T
+        point: tuple[np.ndarray, np.ndarray | None]
+        if self.last is not None:
+            point = continued(problem, *self.last)
+        elif bool((W != 0).any()):
+            point = problem.subgradient_point(np.ascontiguousarray(W.numpy())), None
+        else:
+            point = first_point(problem)
+        self.fit = SparseAscent(problem, float(self.tols[self.current]), *point, self.seed)
+        return self.fit
+
+    def _problem(self, k: int) -> SparseProblem:
+        return SparseProblem(self.objective.select(torch.tensor([k])))
+
+    def keep(self, positions: Tensor) -> None:
+        """See `Solver.keep`. The configuration that left starts the next one."""
+        kept = positions.tolist()
+        self.objective, self.tols = self.objective.select(positions), self.tols[positions]
+        self.W, self.primal, self.bound = self.W[positions], self.primal[positions], self.bound[positions]
+        if self.current in kept:
+            self.current = kept.index(self.current)
+            return
+        if self.fit is not None:
+            self.last = self.fit.b, self.fit.W, self.fit.problem.reg
+        self.fit, self.current = None, -1
+
+    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Solver.certify`: both bounds are those of the last look, whose sums and products are float64's."""
+        return self.W[positions], self.primal[positions], self.bound[positions]
+
+    # ---------------------------------------------------------------- checkpoints
+
+    def state(self) -> dict[str, Tensor]:
+        """See `Solver.state`."""
+        state = {"W": self.W.clone(), "primal": self.primal.clone(), "bound": self.bound.clone()}
+        state["current"] = torch.tensor(self.current)
+        if self.fit is not None:
+            state |= {f"fit.{name}": value for name, value in self.fit.state().items()}
+        if self.last is not None:
+            b, W, reg = self.last
+            state |= {"last.b": torch.from_numpy(b), "last.W": torch.from_numpy(W)}
+            state["last.reg"] = torch.tensor(reg, dtype=torch.float64)
+        return state
+
+    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
+        """See `Solver.restore`."""
+        self._take_up(objective, tol)
+        self.W, self.primal, self.bound = (state[name].clone() for name in ("W", "primal", "bound"))
+        if own := state_under("last.", state):
+            self.last = own["b"].clone().numpy(), own["W"].clone().numpy(), float(own["reg"])
+        if own := state_under("fit.", state):
+            self.current = int(state["current"])
+            self.fit = SparseAscent.restored(self._problem(self.current), float(tol[self.current]), own)
+        return self._progress(0.0)

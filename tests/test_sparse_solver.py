@@ -1,0 +1,190 @@
+"""Dual coordinate ascent on sparse rows: bounds that are never wrong, optima of references, its row problems."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from sparse_problems import primal, smooth_optimum, sparse_problem
+from straightedge.design import DenseDesign, SparseDesign
+from straightedge.design.csr import column_spans, csr_adjoint, csr_scores
+from straightedge.errors import InputError
+from straightedge.fitting import FitSettings, build_objective, solve
+from straightedge.losses import get_loss
+from straightedge.objective import Objective
+from straightedge.rows import Rows
+from straightedge.solvers.sparse.duals import FORMS
+from straightedge.solvers.sparse.softmax_row import softmax, wright_omega
+from straightedge.sparse_rows import SparseRows
+from straightedge.workers import BlockPool
+from test_svm_solvers import quadratic_program
+
+HINGES = ["svm", "crammer_singer", "one_vs_rest"]
+SMOOTH = ["softmax", "squared_hinge", "one_vs_rest_squared_hinge"]
+
+
+def fitted(loss, X, y, regs, tol, weights=None, **settings):
+    asked = FitSettings(loss=loss, tol=tol, solver="sparse_dual_ascent", **settings)
+    given = None if weights is None else torch.from_numpy(weights)
+    objective = build_objective(
+        SparseRows(X), torch.from_numpy(y), int(y.max()) + 1, regs, asked, weights=given
+    )
+    return solve(objective, asked)
+
+
+def reference(loss, X, y, reg, weights):
+    if loss in SMOOTH:
+        return smooth_optimum(loss, X, y, reg, weights)
+    shares = torch.from_numpy(weights / weights.sum())
+    dense = torch.from_numpy(X.toarray())
+    return quadratic_program(dense, torch.from_numpy(y), get_loss(loss), reg, shares, "penalized")
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("loss", HINGES + SMOOTH)
+def test_bounds_are_on_both_sides_of_an_independent_optimum(loss, seed):
+    X, y, rng = sparse_problem(seed, c=2 + seed % 3)
+    weights = rng.random(len(y)) + 0.1
+    weights[5::7] = 0.0
+    reg = float(10 ** rng.uniform(-2, 0))
+    tol = 1e-6 if loss in SMOOTH else 1e-3
+    truth = reference(loss, X, y, reg, weights)
+    solution = fitted(loss, X, y, [reg], tol, weights, max_passes=3000)
+    value, bound = float(solution.objective[0]), float(solution.dual[0])
+    assert bound <= truth * (1 + 1e-10) + 1e-10
+    assert truth <= value * (1 + 1e-10) + 1e-10
+    assert solution.status[0].value == "certified"
+    assert value - truth <= tol * value + 1e-10
+    assert value == pytest.approx(primal(loss, X, y, solution.W[0].numpy().T, reg, weights), rel=1e-12)
+
+
+@pytest.mark.parametrize("passes", [1, 2, 5])
+@pytest.mark.parametrize("loss", HINGES + SMOOTH)
+def test_bounds_hold_wherever_a_fit_is_stopped(loss, passes):
+    X, y, _ = sparse_problem(7)
+    truth = reference(loss, X, y, 1e-2, np.ones(len(y)))
+    solution = fitted(loss, X, y, [1e-2], 1e-12, max_passes=passes)
+    assert float(solution.dual[0]) <= truth * (1 + 1e-10) <= float(solution.objective[0]) * (1 + 2e-10)
+
+
+@pytest.mark.parametrize("loss", HINGES + SMOOTH)
+def test_a_path_ends_where_single_fits_do(loss):
+    X, y, _ = sparse_problem(3)
+    regs = [1.0, 1e-1, 1e-2]
+    path = fitted(loss, X, y, regs, 1e-3, max_passes=3000)
+    for k, reg in enumerate(regs):
+        alone = fitted(loss, X, y, [reg], 1e-3, max_passes=3000)
+        assert float(path.objective[k]) == pytest.approx(float(alone.objective[0]), rel=1e-3)
+        assert path.status[k].value == "certified"
+
+
+def test_the_same_input_gives_the_same_bits():
+    X, y, _ = sparse_problem(1)
+    one, other = (fitted("softmax", X, y, [1e-2], 1e-8) for _ in range(2))
+    assert torch.equal(one.W, other.W)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, np.bool_])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_products_are_those_of_dense_rows(dtype, workers):
+    X = (sp.random(300, 70, 0.1, random_state=0, format="csr") * 9).astype(dtype)
+    rows, rng = SparseRows(X), np.random.default_rng(0)
+    dense = np.hstack([X.toarray().astype(np.float64), np.ones((300, 1))])
+    W, A = rng.standard_normal((71, 5)), rng.standard_normal((300, 5))
+    np.testing.assert_allclose(csr_scores(rows, W, BlockPool(workers)), dense @ W, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(csr_adjoint(rows, A, BlockPool(workers)), dense.T @ A, rtol=1e-12, atol=1e-12)
+
+
+def test_the_adjoint_does_not_depend_on_the_number_of_workers():
+    rows = SparseRows(sp.random(200, 90, 0.1, random_state=1, format="csr"))
+    A = np.random.default_rng(1).standard_normal((200, 4))
+    assert np.array_equal(csr_adjoint(rows, A, BlockPool(1)), csr_adjoint(rows, A, BlockPool(3)))
+    spans = column_spans(rows, 3)
+    assert spans[0][0] == 0 and spans[-1][1] == 90
+    assert all(left[1] == right[0] for left, right in itertools.pairwise(spans))
+
+
+@pytest.mark.parametrize("loss", HINGES + SMOOTH)
+def test_value_gradient_and_bound_at_one_W_are_those_of_dense_rows(loss):
+    X, y, rng = sparse_problem(5)
+    W = torch.from_numpy(rng.standard_normal((1, 3, X.shape[1] + 1)))
+    labels = torch.from_numpy(y)
+    dense = DenseDesign(Rows(X.toarray()), dtype=torch.float64)
+    ours, theirs = (
+        Objective(design, labels, 3, get_loss(loss), [1e-2]).evaluate(W)
+        for design in (SparseDesign(SparseRows(X)), dense)
+    )
+    assert float(ours.objective) == pytest.approx(float(theirs.objective), rel=1e-12)
+    torch.testing.assert_close(ours.gradient, theirs.gradient, rtol=1e-11, atol=1e-12)
+    torch.testing.assert_close(ours.dual, theirs.dual, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("x", [-700.0, -60.0, -3.0, -1.0, 0.0, 0.9, 1.1, 3.0, 40.0, 1e6])
+def test_wright_omega_solves_its_equation(x):
+    w = wright_omega(x)
+    assert w > 0
+    assert w + np.log(w) == pytest.approx(x, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("q", [1e-6, 0.1, 3.0, 1e3, 1e7])
+@pytest.mark.parametrize("spread", [0.01, 1.0, 30.0, 400.0])
+def test_a_softmax_row_is_solved_in_two_visits(q, spread):
+    """At the answer ln p − S is the same for all classes whose p is not at its floor, S being those at p."""
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        S, p = spread * rng.standard_normal(6), np.maximum(rng.dirichlet(np.ones(6)), 1e-30)
+        for _ in range(3):
+            change = np.empty(6)
+            softmax(S.copy(), p, 0, q, change)
+            S -= q * change
+        rest = (np.log(p) - S)[p > 1e-12]
+        assert p.sum() == pytest.approx(1, rel=1e-12)
+        assert np.ptp(rest) <= 1e-6 * max(1.0, q, np.abs(S).max())
+
+
+@pytest.mark.parametrize("loss", HINGES + SMOOTH)
+def test_dual_variables_and_score_gradients_belong_together(loss):
+    form = FORMS[get_loss(loss).geometry]
+    _, y, rng = sparse_problem(2)
+    A = torch.from_numpy(rng.standard_normal((len(y), 1, 3)))
+    S = A.clone()
+    value = get_loss(loss).value_and_gradient(A, torch.from_numpy(y))[:, 0]
+    b = form.from_scores(A[:, 0].numpy(), y)
+    np.testing.assert_allclose(form.to_scores(b, y), A[:, 0].numpy(), atol=1e-12)
+    fenchel_young = value - (S * A).sum(dim=(1, 2))
+    np.testing.assert_allclose(form.values(b, y), fenchel_young.numpy(), atol=1e-10)
+
+
+def test_a_killed_fit_goes_on_to_the_same_bits():
+    X, y, _ = sparse_problem(4)
+    asked = FitSettings(loss="softmax", tol=1e-9, solver="sparse_dual_ascent")
+    states = []
+
+    def objective():
+        return build_objective(SparseRows(X), torch.from_numpy(y), 3, [1e-1, 1e-3], asked)
+
+    whole = solve(objective(), asked, checkpoint=lambda loop: states.append(loop.state()))
+    again = solve(objective(), asked, resume=states[len(states) // 2])
+    assert torch.equal(whole.W, again.W)
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ({"bias": "free"}, "penalised bias"),
+        ({"loss": "one_vs_rest_logistic"}, "exact updates"),
+        ({"solver": "lbfgs"}, "dense rows"),
+    ],
+)
+def test_what_sparse_rows_cannot_do_is_refused_by_name(settings, missing):
+    X = sp.random(2100, 1000, 0.002, random_state=0, format="csr")
+    y = np.arange(2100) % 3
+    asked = FitSettings(**settings)
+    objective = build_objective(SparseRows(X), torch.from_numpy(y), 3, [1e-2], asked)
+    with pytest.raises(InputError, match=missing) as caught:
+        solve(objective, asked)
+    assert caught.value.code == "solver-does-not-fit"
