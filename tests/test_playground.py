@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from straightedge import SoftmaxClassifier, SVMClassifier
+from straightedge import LinearClassifier, SoftmaxClassifier, SVMClassifier
 from straightedge.course import softmax_loss_naive, svm_loss_naive
-from straightedge.losses import get_loss
+from straightedge.losses import LOSSES, get_loss
 
 pytestmark = pytest.mark.browser
 PAGE = Path(__file__).parents[1] / "docs" / "playground" / "index.html"
@@ -76,11 +76,24 @@ def click(page: Any, name: str) -> None:
     page.execute_script(f"document.getElementById('{name}').click()")
 
 
+def choose_loss(page: Any, name: str) -> None:
+    page.execute_script(
+        f"const menu = document.getElementById('loss'); menu.value = '{name}';"
+        "menu.dispatchEvent(new Event('change', { bubbles: true }))"
+    )
+
+
 def state(page: Any, field: str) -> Any:
     return page.execute_script(f"return Straightedge.state.{field}")
 
 
-@pytest.mark.parametrize("name", ["svm", "softmax"])
+def test_the_page_has_every_loss_of_the_package(page: Any) -> None:
+    assert sorted(in_page(page, "Object.keys(S.losses)")) == sorted(LOSSES)
+    shown = page.execute_script("return [...document.querySelectorAll('.formula')].map(f => f.dataset.for)")
+    assert sorted(shown) == sorted(LOSSES)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
 @pytest.mark.parametrize("scale", [0.0, 1.0, 1e3], ids=["all scores zero", "usual", "scores of thousands"])
 def test_loss_and_score_gradient_are_those_of_the_package(page: Any, name: str, scale: float) -> None:
     X, y, W = problem(3)
@@ -118,6 +131,18 @@ def test_the_optimum_is_proven_and_agrees_with_the_estimator(page: Any, name: st
     assert best["dual"] <= fitted.objective_ * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("name", sorted(set(LOSSES) - set(NAIVE)))
+def test_the_optimum_of_every_other_loss_is_proven_and_agrees_with_the_estimator(
+    page: Any, name: str
+) -> None:
+    X, y, _ = problem(7, n=30)
+    best = in_page(page, "S.solve(a[0], a[1], a[2], 0.01, 3)", name, X, y)
+    assert 0 <= best["gap"] <= 1e-8 * best["objective"]
+    fitted = LinearClassifier(loss=name, reg=0.01, tol=1e-4, preprocess="none").fit(X[:, :2], y)
+    assert fitted.dual_ <= best["objective"] * (1 + 1e-6)
+    assert best["dual"] <= fitted.objective_ * (1 + 1e-6)
+
+
 def test_gap_of_the_gradient_bounds_the_distance_to_the_optimum(page: Any) -> None:
     X, y, W = problem(11)
     for name in NAIVE:
@@ -147,7 +172,7 @@ def inside(corners: np.ndarray, place: np.ndarray) -> bool:
 
 
 def test_steps_are_gradient_descent_and_reach_the_optimum(page: Any) -> None:
-    page.execute_script("document.querySelector('[value=softmax]').click()")
+    choose_loss(page, "softmax")
     X = np.array([[point["x"], point["y"], 1.0] for point in state(page, "points")])
     y = np.array([point["label"] for point in state(page, "points")])
     W = np.zeros((3, 3))
@@ -172,6 +197,120 @@ def test_the_walk_over_the_samples_ends_in_the_gradient(page: Any) -> None:
     np.testing.assert_allclose(total, state(page, "now.dW"), rtol=1e-10, atol=1e-12)
     click(page, "walk")
     assert "All samples are in" in page.find_element("id", "walk-note").text
+
+
+def test_the_table_of_all_points_adds_up_and_is_filled_by_the_walk(page: Any) -> None:
+    rows = page.execute_script(
+        "return [...document.querySelectorAll('#all tbody tr')].map(r => [...r.cells].map(c => c.textContent))"
+    )
+    values = state(page, "now.values")
+    assert len(rows) == len(values) == len(state(page, "points"))
+    assert float(rows[-1][-1]) == pytest.approx(sum(values), rel=1e-3)
+    click(page, "walk")
+    click(page, "walk")
+    filled = page.execute_script(
+        "return [...document.querySelectorAll('#all tbody tr')].filter(r => r.cells[7].textContent).length"
+    )
+    assert filled == 2
+
+
+def test_weights_are_set_by_numbers_by_dragging_and_by_chance(page: Any) -> None:
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    field = page.find_element("id", "w-0-1")
+    field.clear()
+    field.send_keys("-1.5", Keys.TAB)
+    assert state(page, "W")[0] == [0, -1.5, 0]
+    tip = page.find_element("css selector", "[data-column='1']")
+    ActionChains(page).drag_and_drop_by_offset(tip, 0, -30).perform()
+    assert state(page, "W")[1][1] > 0.1
+    click(page, "random")
+    drawn = np.array(state(page, "W"))
+    assert (np.abs(drawn) <= 1).all()
+    assert len(np.unique(drawn)) > 5
+    assert state(page, "step") == 0
+
+
+def test_lines_of_score_zero_are_where_the_score_is_zero(page: Any) -> None:
+    click(page, "random")
+    assert page.execute_script("return document.querySelectorAll('#zeros path').length") == 0
+    click(page, "zero")
+    paths = page.execute_script(
+        "return [...document.querySelectorAll('#zeros g')].map(g => g.firstChild?.getAttribute('d'))"
+    )
+    assert len(paths) == 3
+    for j, path in enumerate(paths):
+        if path is None:  # this line misses the plane
+            continue
+        ends = [[float(part) / 100 for part in end.split()] for end in path[1:].split("L")]
+        for x, y in ends:
+            assert np.array([x, -y, 1.0]) @ np.array(state(page, "W"))[:, j] == pytest.approx(0, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [("#loss=svm&reg=0.01&rate=1", "across a kink"), ("#loss=softmax&reg=1&rate=0.3", "within a millionth")],
+)
+def test_a_run_ends_and_says_why(browser: Any, link: str, words: str) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.get("about:blank")
+    browser.get(PAGE.as_uri() + link)
+    browser.execute_script(  # hundreds of steps, of which only the last words are looked at: nothing is drawn
+        "window.requestAnimationFrame = (next) => setTimeout(next, 0);"
+        "for (const part of [Straightedge.view, Straightedge.tables])"
+        "  for (const name of Object.keys(part)) if (/^(draw|fill)/.test(name)) part[name] = () => {};"
+    )
+    click(browser, "run")
+    WebDriverWait(browser, 60).until(lambda _: not state(browser, "running"))
+    assert words in browser.find_element("id", "status").text
+
+
+def visible(page: Any, *selectors: str) -> list[bool]:
+    """Whether elements lie wholly in the window as it opens, without scrolling."""
+    return page.execute_script(
+        "return arguments[0].map(s => { const b = document.querySelector(s).getBoundingClientRect();"
+        "return b.width > 0 && b.top >= 0 && b.left >= 0 && b.bottom <= innerHeight && b.right <= innerWidth })",
+        list(selectors),
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "wanted"),
+    [
+        (390, 760, ["#plane", "#weights", "#step", "#run"]),
+        (
+            1280,
+            720,
+            ["#plane", "#weights", "#hand", "#step", "#jump", "#chart", "#readout", ".legend", "#loss"],
+        ),
+    ],
+)
+def test_what_matters_is_seen_without_scrolling(
+    page: Any, width: int, height: int, wanted: list[str]
+) -> None:
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        assert dict(zip(wanted, visible(page, *wanted), strict=True)) == dict.fromkeys(wanted, True)
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_link_opens_while_the_page_is_open_and_keeps_weights(page: Any) -> None:
+    page.execute_script("location.hash = '#loss=squared_hinge&reg=0.1&w=1,2,3,4,5,6,7,8,9&zero=1'")
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(page, 5).until(lambda _: state(page, "loss") == "squared_hinge")
+    assert state(page, "W") == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    again = in_page(page, "S.fromHash(S.toHash(S.state), 3, 200)")
+    assert (again["W"], again["zero"], again["loss"]) == (state(page, "W"), True, "squared_hinge")
+
+
+def test_links_of_the_page_name_files_so_that_they_work_from_a_folder(page: Any) -> None:
+    links = page.execute_script("return [...document.querySelectorAll('a')].map(a => a.getAttribute('href'))")
+    assert [link for link in links if link[0] != "#" and not link.endswith(".html")] == []
 
 
 def test_a_run_of_steps_starts_and_stops(page: Any) -> None:

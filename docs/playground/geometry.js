@@ -96,7 +96,7 @@
     return found;
   }
 
-  const api = { extent, region, lines, drawable, ticks };
+  const api = { extent, region, lines, chord, drawable, ticks };
   root.Straightedge = Object.assign(root.Straightedge || {}, { geometry: api });
   if (typeof module !== "undefined" && module.exports) module.exports = api;
 })(typeof globalThis !== "undefined" ? globalThis : this);

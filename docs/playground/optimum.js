@@ -3,11 +3,12 @@
  * Both solvers return { W, objective, dual, gap, iterations }: P(W) and a dual value D with D <= P* <= P(W), so
  * gap = P(W) - D bounds the distance to the optimum. Everything is float64 and a handful of 9 x 9 systems.
  *
- * softmax: Newton's method; D = P - ||dW||^2 / (4 reg).
- * svm:     each pair (sample i, wrong class j) is a plain hinge on w'f + 1 with f = x_i (e_j - e_y), so the dual
- *              max (1/N) sum b - ||V||^2 / (4 reg),   V = (1/N) sum b f,   0 <= b <= 1
- *          is a box problem whose matrix has the rank of W: a primal-dual interior point method whose every
- *          step is one D*C x D*C system (Woodbury) settles it at any reg, where coordinate ascent would crawl.
+ * smooth losses: Newton's method; D = P - ||dW||^2 / (4 reg).
+ * hinges:        each pair (sample i, margin j) is a plain hinge on w'f + 1, with f = x_i (e_j - e_y) or x_i (+-e_j):
+ *                    max (1/N) sum b - ||V||^2 / (4 reg),   V = (1/N) sum b f,   0 <= b, sum of b in a group <= 1
+ *                where a group is one pair, or all pairs of a sample where only the largest margin counts. The
+ *                matrix has the rank of W: a primal-dual interior point method whose every step is one D*C x D*C
+ *                system (Woodbury) settles it at any reg, where coordinate ascent would crawl.
  */
 (function (root) {
   "use strict";
@@ -40,17 +41,17 @@
   const unflat = (w, C) => Array.from({ length: w.length / C }, (_, k) => w.slice(k * C, (k + 1) * C));
   const dot = (u, v) => u.reduce((sum, entry, k) => sum + entry * v[k], 0);
 
-  /** Second derivative of P for softmax: mean of (xx') x (diag p - pp'), plus 2 reg on the diagonal. */
-  function softmaxHessian(X, S, reg, C) {
+  /** Second derivative of P: mean of (xx') x (the loss's curvature), plus 2 reg on the diagonal. */
+  function hessian(X, y, S, reg, loss) {
+    const C = S[0].length;
     const n = X[0].length * C;
     const H = base.zeros(n, n);
     X.forEach((x, i) => {
-      const p = base.probabilities(S[i]);
+      const curvature = loss.curvature(S[i], y[i]);
       for (let k = 0; k < n; k++) {
         for (let l = 0; l <= k; l++) {
           const [j, m] = [k % C, l % C];
-          const curvature = (j === m ? p[j] : 0) - p[j] * p[m];
-          H[k][l] += (x[(k - j) / C] * x[(l - m) / C] * curvature) / X.length;
+          H[k][l] += (x[(k - j) / C] * x[(l - m) / C] * curvature[j][m]) / X.length;
         }
       }
     });
@@ -59,25 +60,25 @@
   }
 
   /** Halve the step until P falls by a share of what its slope promises (Armijo). */
-  function lineSearch(W, step, slope, start, X, y, reg) {
+  function lineSearch(W, step, slope, start, X, y, reg, loss) {
     for (let size = 1; size > 1e-10; size /= 2) {
       const trial = W.map((row, k) => row.map((entry, j) => entry - size * step[k][j]));
-      const result = base.objective(trial, X, y, reg, base.softmax);
+      const result = base.objective(trial, X, y, reg, loss);
       if (result.objective <= start - 1e-4 * size * slope) return { W: trial, result };
     }
     return null;
   }
 
   /** Newton's method from `start` (D x C) or from zero. */
-  function solveSoftmax(X, y, reg, C, start) {
+  function solveSmooth(X, y, reg, C, loss, start) {
     let W = start || base.zeros(X[0].length, C);
-    let now = base.objective(W, X, y, reg, base.softmax);
+    let now = base.objective(W, X, y, reg, loss);
     let best = { W, objective: now.objective, gap: now.gap };
     let iterations = 0;
     for (; iterations < 60 && now.gap > 1e-14 * now.objective; iterations++) {
       const gradient = flat(now.dW);
-      const step = solveCholesky(softmaxHessian(X, now.S, reg, C), gradient);
-      const found = lineSearch(W, unflat(step, C), dot(step, gradient), now.objective, X, y, reg);
+      const step = solveCholesky(hessian(X, y, now.S, reg, loss), gradient);
+      const found = lineSearch(W, unflat(step, C), dot(step, gradient), now.objective, X, y, reg, loss);
       if (!found) break; // the last digits of P are reached: the certificate stands
       W = found.W;
       now = found.result;
@@ -86,47 +87,69 @@
     return { ...best, dual: best.objective - best.gap, iterations };
   }
 
-  /** The vectors f of every pair (sample, wrong class), flattened like W. */
-  function pairs(X, y, C) {
-    const rows = [];
+  /** The vectors f of every pair (sample, margin), flattened like W, and the group of each. */
+  function pairs(X, y, C, loss) {
+    const [F, group] = [[], []];
     X.forEach((x, i) => {
       for (let j = 0; j < C; j++) {
-        if (j === y[i]) continue;
-        const f = new Array(x.length * C).fill(0);
-        x.forEach((entry, k) => {
-          f[k * C + j] = entry;
-          f[k * C + y[i]] = -entry;
-        });
-        rows.push(f);
+        const direction = loss.kind.direction(C, y[i], j);
+        if (!direction) continue;
+        group.push(loss.largestOnly ? i : F.length);
+        F.push(x.flatMap((entry) => direction.map((part) => entry * part)));
       }
     });
-    return rows;
+    return { F, group };
+  }
+
+  /** The sum of z over each group. */
+  function groupSums(z, group) {
+    const sums = new Array(group[group.length - 1] + 1).fill(0);
+    z.forEach((entry, p) => (sums[group[p]] += entry));
+    return sums;
   }
 
   /** P and D of one dual point b; W = -V / (2 reg) is the weight that belongs to it. */
-  function boundsOf(b, F, X, y, reg, C) {
+  function boundsOf(b, F, X, y, reg, C, loss) {
     const V = new Array(F[0].length).fill(0);
     F.forEach((f, p) => f.forEach((entry, k) => (V[k] += (b[p] * entry) / X.length)));
     const W = unflat(V.map((entry) => -entry / (2 * reg)), C);
     const dual = b.reduce((sum, entry) => sum + entry, 0) / X.length - dot(V, V) / (4 * reg);
-    return { W, dual, objective: base.objective(W, X, y, reg, base.svm).objective, V };
+    return { W, dual, objective: base.objective(W, X, y, reg, loss).objective, V };
   }
 
-  /** Newton step of the barrier system (diag e + Q) d = r with Q = FF' / (2 reg N), by Woodbury. */
-  function barrierStep(F, e, r, factor) {
+  /**
+   * Solve (diag e + h on each group's block) z = r: Sherman and Morrison, written with differences within the group,
+   * which keep their digits where e is tiny and h huge.
+   */
+  function blockSolve(e, h, group, r) {
+    const weight = groupSums(e.map((entry) => 1 / entry), group);
+    return r.map((entry, p) => {
+      let apart = 0;
+      for (const step of [-1, 1]) {
+        for (let q = p + step; group[q] === group[p]; q += step) apart += (entry - r[q]) / e[q];
+      }
+      const shared = h[group[p]];
+      return (entry + shared * apart) / (e[p] * (1 + shared * weight[group[p]]));
+    });
+  }
+
+  /** Newton step of the barrier system (B + Q) d = r with B the blocks and Q = factor FF', by Woodbury. */
+  function barrierStep(F, group, e, h, r, factor) {
     const n = F[0].length;
+    const columns = Array.from({ length: n }, (_, k) => blockSolve(e, h, group, F.map((f) => f[k])));
+    const start = blockSolve(e, h, group, r);
     const M = base.zeros(n, n);
     const u = new Array(n).fill(0);
     F.forEach((f, p) => {
       for (let k = 0; k < n; k++) {
         if (f[k] === 0) continue;
-        u[k] += (f[k] * r[p]) / e[p];
-        for (let l = 0; l <= k; l++) M[k][l] += (factor * f[k] * f[l]) / e[p];
+        u[k] += f[k] * start[p];
+        for (let l = 0; l <= k; l++) M[k][l] += factor * f[k] * columns[l][p];
       }
     });
     for (let k = 0; k < n; k++) M[k][k] += 1;
     const v = solveCholesky(M, u);
-    return F.map((f, p) => (r[p] - factor * dot(f, v)) / e[p]);
+    return start.map((entry, p) => entry - factor * v.reduce((total, part, k) => total + part * columns[k][p], 0));
   }
 
   /** The longest step that keeps every entry of z + step * dz positive, at most 1. */
@@ -138,35 +161,38 @@
     return longest;
   }
 
-  /** One step of the interior point method on { b, low, high }: low and high are the prices of 0 <= b <= 1. */
-  function interiorStep(point, V, F, reg, N) {
+  /** One step of the interior point method on { b, low, high }: the prices of 0 <= b and of each group's sum <= 1. */
+  function interiorStep(point, V, { F, group }, reg, N) {
     const { b, low, high } = point;
-    const upper = b.map((entry) => 1 - entry);
-    const mu = (0.1 * (dot(low, b) + dot(high, upper))) / (2 * b.length);
-    const e = b.map((entry, p) => low[p] / entry + high[p] / upper[p]);
+    const upper = groupSums(b, group).map((entry) => 1 - entry);
+    const mu = (0.1 * (dot(low, b) + dot(high, upper))) / (b.length + upper.length);
+    const e = b.map((entry, p) => low[p] / entry);
+    const h = upper.map((entry, g) => high[g] / entry);
     // slope of the dual (times N) plus the pull of both walls; dot(f, V) / (2 reg) is (Q b) of this pair
-    const r = b.map((entry, p) => 1 - dot(F[p], V) / (2 * reg) + mu / entry - mu / upper[p]);
-    const db = barrierStep(F, e, r, 1 / (2 * reg * N));
-    const dLow = b.map((entry, p) => mu / entry - low[p] - (low[p] / entry) * db[p]);
-    const dHigh = b.map((entry, p) => mu / upper[p] - high[p] + (high[p] / upper[p]) * db[p]);
-    const size = Math.min(room(b, db), room(upper, db.map((entry) => -entry)), room(low, dLow), room(high, dHigh));
+    const r = b.map((entry, p) => 1 - dot(F[p], V) / (2 * reg) + mu / entry - mu / upper[group[p]]);
+    const db = barrierStep(F, group, e, h, r, 1 / (2 * reg * N));
+    const dUpper = groupSums(db, group).map((entry) => -entry);
+    const dLow = b.map((entry, p) => mu / entry - low[p] - e[p] * db[p]);
+    const dHigh = upper.map((entry, g) => mu / entry - high[g] - h[g] * dUpper[g]);
+    const size = Math.min(room(b, db), room(upper, dUpper), room(low, dLow), room(high, dHigh));
     const move = (z, dz) => z.map((entry, p) => entry + size * dz[p]);
     return { b: move(b, db), low: move(low, dLow), high: move(high, dHigh) };
   }
 
   /** Interior point method; every iterate is feasible, so the best P and the best D seen are both valid. */
-  function solveSvm(X, y, reg, C) {
-    const F = pairs(X, y, C);
-    let point = { b: F.map(() => 0.5), low: F.map(() => 1), high: F.map(() => 1) };
+  function solveHinge(X, y, reg, C, loss) {
+    const all = pairs(X, y, C, loss);
+    const start = loss.largestOnly ? 0.5 / C : 0.5;
+    let point = { b: all.F.map(() => start), low: all.F.map(() => 1), high: groupSums(all.group.map(() => 0), all.group).map(() => 1) };
     let best = { objective: Infinity, dual: -Infinity };
     let iterations = 0;
     for (; iterations < 80; iterations++) {
-      const now = boundsOf(point.b, F, X, y, reg, C);
+      const now = boundsOf(point.b, all.F, X, y, reg, C, loss);
       if (!Number.isFinite(now.dual)) break;
       if (now.objective < best.objective) best = { ...best, W: now.W, objective: now.objective };
       best.dual = Math.max(best.dual, now.dual);
       if (best.objective - best.dual <= 1e-10 * best.objective) break;
-      point = interiorStep(point, now.V, F, reg, X.length);
+      point = interiorStep(point, now.V, all, reg, X.length);
     }
     return { W: best.W, objective: best.objective, dual: best.dual, gap: Math.max(0, best.objective - best.dual), iterations };
   }
@@ -174,10 +200,11 @@
   /** The optimum for a loss by name; null without samples. */
   function solve(lossName, X, y, reg, C) {
     if (X.length === 0) return null;
-    return lossName === "softmax" ? solveSoftmax(X, y, reg, C) : solveSvm(X, y, reg, C);
+    const loss = base.losses[lossName];
+    return loss.kinks ? solveHinge(X, y, reg, C, loss) : solveSmooth(X, y, reg, C, loss);
   }
 
-  const api = { solve, solveSoftmax, solveSvm };
+  const api = { solve };
   root.Straightedge = Object.assign(root.Straightedge || {}, api);
   if (typeof module !== "undefined" && module.exports) module.exports = api;
 })(typeof globalThis !== "undefined" ? globalThis : this);

@@ -2,7 +2,7 @@
 (function (root) {
   "use strict";
   const S = root.Straightedge;
-  const { view, tables } = S;
+  const { view, tables, hand } = S;
   const { extent } = S.geometry;
   const byId = (id) => document.getElementById(id);
   const [D, C, limit] = [3, 3, 200];
@@ -12,7 +12,7 @@
     loss: "svm", reg: 0.01, rate: 0.1,
     W: S.zeros(D, C), step: 0, trace: [], running: false,
     walk: { at: -1, done: false, sum: S.zeros(D, C) },
-    now: null, best: null,
+    now: null, best: null, zero: false, heldScale: null, lowest: null,
   };
 
   const samples = () => state.points.map(({ x, y }) => [x, y, 1]);
@@ -31,7 +31,8 @@
     if (!keepWalk) state.walk = { at: -1, done: false, sum: S.zeros(D, C) };
     compute(problem);
     if (problem || !state.trace.length) state.trace = [{ step: state.step, objective: state.now.objective, W: state.W }];
-    document.documentElement.dataset.loss = state.loss;
+    for (const formula of document.querySelectorAll(".formula")) formula.hidden = formula.dataset.for !== state.loss;
+    document.documentElement.dataset.margins = String(Boolean(S.losses[state.loss].kind?.words.includes("−")));
     view.drawLines(state);
     view.drawPoints(state);
     view.drawChart(state);
@@ -39,6 +40,8 @@
     tables.fillReadout(state);
     tables.fillSample(state);
     tables.fillSum(state);
+    tables.fillAll(state);
+    hand.fill(state);
     byId("reg-value").textContent = view.format(Number(state.reg.toPrecision(3)));
     byId("rate-value").textContent = view.format(Number(state.rate.toPrecision(3)));
     byId("remove").disabled = state.selected === null;
@@ -79,8 +82,9 @@
     if (!state.running) return;
     const taken = gradientStep();
     refresh();
-    const settled = S.sumOfSquares(state.now.dW) < 1e-16;
-    if (!taken || settled) stop();
+    const reason = taken ? S.reasonToEnd(state) : "";
+    if (!taken) stop();
+    else if (reason) stop(`Ended after ${state.step} steps: ${reason}.`);
     else requestAnimationFrame(frame);
   }
 
@@ -88,12 +92,14 @@
     if (state.running) return stop();
     if (!state.points.length) return;
     state.running = true;
+    state.lowest = { objective: Infinity, step: state.step, start: state.step };
+    say("");
     paintRun();
     requestAnimationFrame(frame);
   }
 
-  function stop() {
-    if (state.running && byId("trouble").hidden) say(`Stopped after ${state.step} steps: objective ${view.format(state.now.objective)}`);
+  function stop(why = "") {
+    if (state.running && byId("trouble").hidden) say(why || `Stopped after ${state.step} steps: objective ${view.format(state.now.objective)}`);
     state.running = false;
     paintRun();
   }
@@ -103,8 +109,9 @@
     byId("run").setAttribute("aria-pressed", String(state.running));
   }
 
-  /** News for screen readers; trouble is shown to everyone. */
+  /** News, and trouble in a box of its own. */
   function say(text, trouble = false) {
+    byId("trouble").textContent = byId("status").textContent = "";
     byId(trouble ? "trouble" : "status").textContent = text;
     byId("trouble").hidden = !trouble;
   }
@@ -261,7 +268,8 @@
 
   function setLoss(loss) {
     state.loss = loss;
-    document.querySelector(`#losses [value="${loss}"]`).checked = true;
+    byId("loss").value = loss;
+    stop();
     refresh({ problem: true });
   }
 
@@ -290,26 +298,45 @@
     for (const [id, action] of Object.entries({ step: takeStep, run, reset: restart, walk: walkOne, "walk-all": walkRest, add: addFree, remove: removePoint, scheme: setScheme, share })) {
       on(id, "click", action);
     }
+    on("random", "click", () => { restart(); setW(hand.random(), { forget: true }); });
+    on("zero", "change", (event) => { state.zero = event.target.checked; refresh({ keepWalk: true }); });
+    on("all", "click", (event) => {
+      const row = event.target.closest("tbody tr");
+      if (row) { state.selected = Number(row.dataset.id); refresh({ keepWalk: true }); }
+    });
+    hand.wire(state, (W) => { stop(); setW(W, { forget: true }); }, () => refresh({ keepWalk: true }));
+    root.addEventListener("hashchange", open);
     on("jump", "click", () => state.best && setW(state.best.W.map((row) => row.slice()), { forget: true }));
     on("reg", "input", (event) => { state.reg = 10 ** event.target.value; refresh({ problem: true }); });
     on("rate", "input", (event) => { state.rate = 10 ** event.target.value; refresh({ keepWalk: true }); });
-    on("losses", "change", (event) => setLoss(event.target.value));
+    on("loss", "change", (event) => setLoss(event.target.value));
     on("classes", "change", (event) => (state.newLabel = Number(event.target.value)));
     on("preset", "change", (event) => { restart(); loadPreset(Number(event.target.value)); });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => refresh({ keepWalk: true }));
   }
 
-  function start() {
-    byId("preset").append(...S.presets.map((preset, i) => new Option(preset.name, String(i))));
-    view.drawAxes();
-    wire();
+  /** Open what the link says: its loss, rates, weights and points; what it does not say stays as it is. */
+  function open() {
     const shared = S.fromHash(location.hash, extent, limit);
+    stop();
     Object.assign(state, { loss: shared.loss || state.loss, reg: shared.reg || state.reg, rate: shared.rate || state.rate });
+    state.zero = Boolean(shared.zero);
+    byId("zero").checked = state.zero;
     byId("reg").value = Math.log10(state.reg);
     byId("rate").value = Math.log10(state.rate);
-    document.querySelector(`#losses [value="${state.loss}"]`).checked = true;
-    if (shared.points) setPoints(shared.points);
-    else loadPreset(0);
+    byId("loss").value = state.loss;
+    Object.assign(state, { W: shared.W || S.zeros(D, C), step: 0, trace: [] });
+    if (shared.points || !state.points.length) setPoints(shared.points || S.presets[0].points());
+    else refresh({ problem: true });
+  }
+
+  function start() {
+    byId("preset").append(...S.presets.map((preset, i) => new Option(preset.name, String(i))));
+    byId("loss").append(...Object.values(S.losses).map((loss) => new Option(loss.title, loss.name)));
+    view.drawAxes();
+    hand.build();
+    wire();
+    open();
   }
 
   start();

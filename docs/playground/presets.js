@@ -61,14 +61,20 @@
   function toHash(state) {
     const points = state.points.map(({ x, y, label }) => [label, Number(x.toFixed(2)), Number(y.toFixed(2))].join(","));
     const { loss, reg, rate } = state;
-    return `#loss=${loss}&reg=${Number(reg.toPrecision(3))}&rate=${Number(rate.toPrecision(3))}&points=${points.join(";")}`;
+    const flat = [].concat(...state.W);
+    const weights = flat.some((entry) => entry !== 0) ? `&w=${flat.map((entry) => Number(entry.toPrecision(5))).join(",")}` : "";
+    const zero = state.zero ? "&zero=1" : "";
+    return `#loss=${loss}&reg=${Number(reg.toPrecision(3))}&rate=${Number(rate.toPrecision(3))}${zero}${weights}&points=${points.join(";")}`;
   }
 
   /** What of a link can be used: bad parts are left out, so that a mangled link still opens the page. */
   function fromHash(hash, extent, limit) {
     const fields = new URLSearchParams(hash.replace(/^#/, ""));
     const found = {};
-    if (["svm", "softmax"].includes(fields.get("loss"))) found.loss = fields.get("loss");
+    if (Object.hasOwn(root.Straightedge.losses, fields.get("loss"))) found.loss = fields.get("loss");
+    if (fields.get("zero") === "1") found.zero = true;
+    const weights = (fields.get("w") || "").split(",").map(Number);
+    if (weights.length === 9 && weights.every((entry) => Math.abs(entry) <= 1e6)) found.W = [0, 3, 6].map((at) => weights.slice(at, at + 3));
     for (const [name, low, high] of [["reg", 1e-4, 1], ["rate", 1e-3, 10]]) {
       const number = Number(fields.get(name));
       if (fields.has(name) && number >= low && number <= high) found[name] = number;

@@ -11,11 +11,12 @@
   function fillReadout(state) {
     const { now, best, points } = state;
     const right = now.S.filter((row, i) => row.every((score, j) => j === points[i].label || score < row[points[i].label])).length;
+    const some = points.length > 0;
     const text = {
-      objective: format(now.objective),
-      mean: format(now.mean),
+      objective: some ? format(now.objective) : "–",
+      mean: some ? format(now.mean) : "–",
       penalty: format(now.penalty),
-      gap: format(now.gap),
+      gap: some ? format(now.gap) : "–",
       optimum: best ? format(best.objective) : "–",
       above: best ? format(Math.max(0, now.objective - best.dual)) : "–",
       "best-gap": best ? format(best.gap / best.objective) : "–",
@@ -34,13 +35,11 @@
     }
     const { now, points, loss } = state;
     const [row, y] = [now.S[i], points[i].label];
-    const middle = loss === "svm"
-      ? ["max(0, <i>s</i><sub>j</sub> − <i>s</i><sub>y</sub> + 1)", row.map((score, j) => (j === y ? 0 : Math.max(0, score - row[y] + 1)))]
-      : ["probability <i>p</i><sub>j</sub>", S.probabilities(row)];
+    const { words, parts } = S.losses[loss];
     byId("sample").innerHTML = `<table>
       <thead><tr><th scope="col">class j</th>${names.map((_, j) => `<th scope="col">${mark(j)}${j === y ? "<span class='right'> y</span>" : ""}</th>`).join("")}</tr></thead>
       <tbody><tr><th scope="row">score <i>s</i><sub>j</sub> = <i>x</i> · <i>w</i><sub>j</sub></th>${cells(row)}</tr>
-      <tr><th scope="row">${middle[0]}</th>${cells(middle[1])}</tr>
+      <tr><th scope="row">${words}</th>${cells(parts(row, y))}</tr>
       <tr><th scope="row">gradient <i>a</i><sub>j</sub> = ∂<i>L</i>/∂<i>s</i><sub>j</sub></th>${cells(now.A[i])}</tr></tbody></table>
       <p class="note"><i>x</i> = (${format(points[i].x)}, ${format(points[i].y)}, 1), loss <b>${format(now.values[i])}</b></p>`;
   }
@@ -72,5 +71,20 @@
     byId("walk").disabled = byId("walk-all").disabled = !state.points.length;
   }
 
-  root.Straightedge = Object.assign(S, { tables: { fillReadout, fillSample, fillSum } });
+  /** Every point with its scores, its loss and the sum of the losses down to it; the walk fills the sum. */
+  function fillAll(state) {
+    const { now, points, walk } = state;
+    let total = 0;
+    const rows = points.map((point, i) => {
+      total += now.values[i];
+      const sum = walk.at < 0 || i <= walk.at ? format(total) : "";
+      const kind = `${point.id === state.selected ? "chosen" : ""} ${i === walk.at ? "changing" : ""}`;
+      return `<tr class="${kind}" data-id="${point.id}"><th scope="row"><button type="button" class="plain">${i + 1} ${mark(point.label)}</button></th>${cells([point.x, point.y])}${cells(now.S[i])}${cells([now.values[i]])}<td>${sum}</td></tr>`;
+    });
+    const heads = ["x₁", "x₂", ...names.map((_, j) => `s ${mark(j)}`), "loss", "sum"].map((head) => `<th scope="col">${head}</th>`).join("");
+    const mean = points.length ? `<p class="note">Sum ${format(total)} divided by ${points.length} points: mean loss <b>${format(now.mean)}</b></p>` : "";
+    byId("all").innerHTML = points.length ? `<table><thead><tr><th scope="col">point</th>${heads}</tr></thead><tbody>${rows.join("")}</tbody></table>${mean}` : '<p class="note">There is no point yet.</p>';
+  }
+
+  root.Straightedge = Object.assign(S, { tables: { fillReadout, fillSample, fillSum, fillAll } });
 })(globalThis);

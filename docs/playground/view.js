@@ -2,7 +2,7 @@
 (function (root) {
   "use strict";
   const S = root.Straightedge;
-  const { extent, region, lines, drawable, ticks } = S.geometry;
+  const { extent, region, lines, chord, drawable, ticks } = S.geometry;
   const names = ["circle", "square", "triangle"];
   const unit = 100; // SVG units to one unit of the plane
 
@@ -40,6 +40,8 @@
         group.append(make("text", { x: -6, y: -tick * unit + 4, "text-anchor": "end" }, String(tick).replace("-", "−")));
       }
     }
+    group.append(make("text", { class: "name", x: extent * unit - 8, y: -7, "text-anchor": "end" }, "x₁"));
+    group.append(make("text", { class: "name", x: 8, y: -extent * unit + 16 }, "x₂"));
   }
 
   /** Softmax: every place has the colours of the classes, mixed by their probabilities. */
@@ -63,18 +65,34 @@
     context.putImageData(image, 0, 0);
   }
 
+  /** The line where class j scores 0, and an arrow to where it scores more; empty where it misses the plane. */
+  function zeroLine(W, j) {
+    const group = make("g", { class: `class-${j}` });
+    const segment = chord([W[0][j], W[1][j], W[2][j]]);
+    if (segment.length !== 2) return group;
+    const middle = [0, 1].map((axis) => (segment[0][axis] + segment[1][axis]) / 2);
+    const norm = Math.hypot(W[0][j], W[1][j]);
+    const tip = [middle[0] + (0.4 * W[0][j]) / norm, middle[1] + (0.4 * W[1][j]) / norm];
+    const [x, y] = toSvg(tip);
+    const angle = (Math.atan2(-W[1][j], W[0][j]) * 180) / Math.PI;
+    group.append(make("path", { class: "zero", d: path(segment) }), make("path", { class: "zero", d: path([middle, tip]) }));
+    group.append(make("path", { class: "tip", d: "M6 0-5-5v10z", transform: `translate(${x} ${y}) rotate(${angle})` }));
+    return group;
+  }
+
   /** Regions, decision lines, margins. */
   function drawLines(state) {
     const { W, loss, best } = state;
     const seen = drawable(W);
     shadeProbabilities(W, seen && loss === "softmax");
-    const flatRegions = seen && loss === "svm" ? names.map((_, j) => [j, region(W, j)]) : [];
+    const flatRegions = seen && loss !== "softmax" ? names.map((_, j) => [j, region(W, j)]) : [];
     byId("regions").replaceChildren(
       ...flatRegions.filter(([, corners]) => corners.length > 2).map(([j, corners]) => make("path", { class: `region class-${j}`, d: path(corners) + "Z" })),
     );
     const put = (id, kind, found) => byId(id).replaceChildren(...found.map(({ segment }) => make("path", { class: kind, d: path(segment) })));
     put("lines", "line", seen ? lines(W) : []);
-    put("margins", "line margin", seen && loss === "svm" ? [...lines(W, 1), ...lines(W, -1)] : []);
+    put("margins", "line margin", seen && S.losses[loss].kind?.words.includes("−") ? [...lines(W, 1), ...lines(W, -1)] : []);
+    byId("zeros").replaceChildren(...(state.zero && seen ? names.map((_, j) => zeroLine(W, j)) : []));
     put("best-lines", "line best", best && drawable(best.W) ? lines(best.W) : []);
   }
 
@@ -100,6 +118,7 @@
   }
 
   function drawPoints(state) {
+    byId("empty").style.display = state.points.length ? "none" : "";
     forget(new Set(state.points.map((point) => point.id)));
     state.points.forEach((point, i) => {
       const { node, halo } = nodeOf(point);
@@ -124,6 +143,10 @@
   /** The objective of every step so far, and the line no step can cross. */
   function drawChart(state) {
     const [width, height, left, bottom] = [420, 220, 46, 26];
+    if (!state.points.length) {
+      byId("chart").replaceChildren(make("text", { x: 210, y: 110, "text-anchor": "middle" }, "Nothing to minimise yet: the plane is empty"));
+      return byId("chart").setAttribute("aria-label", "No objective without points");
+    }
     const trace = state.trace.filter((entry) => Number.isFinite(entry.objective));
     const values = trace.map((entry) => entry.objective);
     const floor = state.best ? state.best.objective : 0;
@@ -160,7 +183,7 @@
     const column = (W, j) => [W[0][j], W[1][j]];
     const next = state.W.map((row, k) => row.map((entry, j) => entry - state.rate * state.now.dW[k][j]));
     const every = [state.W, state.best ? state.best.W : state.W].flatMap((W) => names.map((_, j) => Math.hypot(...column(W, j))));
-    const scale = 118 / Math.max(0.25, ...every.filter(Number.isFinite));
+    const scale = state.heldScale || 118 / Math.max(0.25, ...every.filter(Number.isFinite));
     const place = (W, j) => column(W, j).map((entry, axis) => (axis ? -1 : 1) * Math.max(-3, Math.min(3, (entry * scale) / 118)) * 118).map((entry) => entry.toFixed(1)).join(" ");
     const parts = [make("path", { class: "axis", d: "M-150 0H150M0-150V150" })];
     names.forEach((_, j) => {
@@ -175,10 +198,11 @@
         group.append(make("path", { class: "next", d: `M${place(state.W, j)}L${place(next, j)}` }));
         group.append(make("path", { class: "arrow", d: `M0 0L${place(state.W, j)}` }));
         const [x, y] = place(state.W, j).split(" ");
-        group.append(make("use", { href: `#mark-${j}`, x, y, class: "tip" }));
+        group.append(make("use", { href: `#mark-${j}`, x, y, class: "tip", "data-column": j }));
       }
       parts.push(group);
     });
+    state.weightScale = scale;
     byId("weights").replaceChildren(...parts);
   }
 
