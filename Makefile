@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest
 
-.PHONY: quickstart test test-long test-slow test-gpu check fuzz bench docs wheel test-wheel clean help
+.PHONY: quickstart test test-long test-slow test-gpu check fuzz bench docs docs-pictures wheel test-wheel clean help
 
 help:
 	@echo "make quickstart   set up, fit the embedded digits, say where the report is"
@@ -71,6 +71,10 @@ bench: $(VENV)/.bench
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Screenshots of the built site in site/pictures, by the browsers at hand.
+docs-pictures: docs
+	$(BIN)/python docs/tools/pictures.py site
 
 wheel: $(VENV)/.dev
 	rm -rf dist
