@@ -68,6 +68,11 @@ def _deeper(page: str) -> str:
     return re.sub(r"\]\((?!https?:|#|/)([^)]+\.svg)\)", r"](benchmark-charts/\1)", page)
 
 
+def on_post_page(output: str, **_: Any) -> str:
+    """Name the playground's file in links to it, so that they work from a folder too."""
+    return re.sub(r'(href="(?:\.\./)*playground/)(?=["#])', r"\1index.html", output)
+
+
 def on_post_build(config: Any, **_: Any) -> None:
     """Copy the benchmark charts to where the page looks for them."""
     target = Path(config["site_dir"]) / "benchmarks" / "benchmark-charts"

@@ -6,6 +6,7 @@ and said. Formulas are taken by both browsers.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -17,9 +18,18 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FIREFOX = ("firefox-esr", "firefox")
 SIZES = ((1280, 720), (390, 844))  # a small laptop and a phone
 PAGES = {"playground": "playground/index.html#zero=1", "course": "course/index.html"}
-FORMULAS = "course/index.html#3-what-a-mistake-costs"
+FORMULAS = "pictures/formulas.html"
 STEPS = 30  # of gradient descent, so that the playground's picture has lines
 PATIENCE = 120  # seconds that Firefox may take for one picture
+
+
+def write_formulas(site: Path) -> None:
+    """Put the formulas of the course on a page of their own, which fits a picture."""
+    course = (site / "course" / "index.html").read_text(encoding="utf-8")
+    formulas = re.findall(r'<math [^>]*display="block".*?</math>', course, re.DOTALL)
+    head = '<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="../assets/site.css">'
+    page = f'{head}<body class="md-typeset">{"".join(formulas)}</body>'
+    (site / FORMULAS).write_text(page, encoding="utf-8")
 
 
 def first(names: tuple[str, ...]) -> str | None:
@@ -44,6 +54,8 @@ def take(browser: Any, address: str, size: tuple[int, int], scheme: str, target:
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    browser.get(address)
+    browser.execute_script("localStorage.clear()")  # the choice of the picture before
     browser.get("about:blank")
     browser.get(address)
     browser.execute_async_script("document.fonts.ready.then(arguments[0])")
@@ -87,6 +99,7 @@ def main() -> None:
     site = Path(sys.argv[1]).resolve()
     folder = site / "pictures"
     folder.mkdir(exist_ok=True)
+    write_formulas(site)
     with_chromium(site, folder)
     with_firefox(site, folder)
     print(f"{len(list(folder.glob('*.png')))} pictures are in {folder}")
