@@ -13,6 +13,7 @@ from straightedge.data.npz import read_npy
 from straightedge.errors import InputError, MachineError
 from straightedge.features.user_module import UserModule
 from straightedge.rows import Rows, is_out_of_memory, out_of_memory
+from straightedge.workers import free_memory
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
@@ -107,3 +108,28 @@ def test_the_mend_of_an_array_of_objects_runs(tmp_path):
     pasted = caught.value.mend.split(": ", 1)[1]
     subprocess.run([sys.executable, "-c", pasted], check=True)
     assert np.load(path).tolist() == ["cat", "dog"] * 5
+
+
+def test_what_memory_cannot_hold_is_refused_with_its_size_before_the_work(monkeypatch):
+    monkeypatch.setattr("straightedge.fitting.free_memory", lambda: 200 * 2.0**20)
+    X, y = np.random.default_rng(0).normal(size=(3000, 1000)).astype(np.float32), np.arange(3000) % 100
+    rows = []
+    with pytest.raises(MachineError, match="16 values of reg × 100 classes × 1001 weights") as caught:
+        fit_path(X, y, solver="lbfgs", callbacks=[rows.append])
+    assert caught.value.code == "out-of-memory" and "memory=" in caught.value.mend
+    assert "305 MiB" in str(caught.value) and "200 MiB are free" in str(caught.value)
+    assert not rows
+    found = fit_path(X, y, [1.0, 10.0], solver="lbfgs", memory=2e7, tol=0.3)  # one value at a time fits
+    assert len(found.reg) == 2
+
+
+def test_the_free_memory_is_that_of_the_tightest_limit():
+    resource = pytest.importorskip("resource")
+    free = free_memory()
+    assert 0 < free < float("inf")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (2**40, before[1]))
+        assert free_memory() <= 2**40
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)

@@ -20,11 +20,14 @@ from straightedge.preprocess import AffineMap
 from straightedge.row_weights import checked_sample_weight, row_weights
 from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
-from straightedge.solvers.base import Callback, Limits, Loop, Solution, minimize
+from straightedge.solvers.base import Callback, Limits, Loop, Solution, Solver, minimize
 from straightedge.sparse_rows import AnyRows, SparseRows
-from straightedge.workers import is_out_of_memory, out_of_memory
+from straightedge.workers import free_memory, is_out_of_memory, out_of_memory
 
 SMALL = 2_000_000  # entries of X up to which products are float64 from the start: it costs nothing
+VECTORS = 50  # (C, D + 1) float32 vectors for one configuration at work: L-BFGS pairs, sums of the workers
+RESULT_VECTORS = 6  # the same for one that waits or is done: W in float64, the best W, the start
+SURELY_FREE = 2**26  # bytes that are not worth asking the system for
 FINE = 1e-6  # relative gaps below this are float64's from the start
 
 
@@ -156,6 +159,7 @@ def solve(
     """
     settings = settings.checked()
     solver = choose_solver(settings.solver, objective, seed=settings.seed)
+    _refuse_beyond_memory(objective, solver)
     limits = Limits(settings.tol if tol is None else tol, settings.max_passes, settings.max_seconds)
     try:
         return minimize(
@@ -166,6 +170,26 @@ def solve(
             raise
         K, C, width = objective.shape
         raise out_of_memory(error, f"{K} values of reg × {C} classes × {width} weights each") from error
+
+
+def _refuse_beyond_memory(objective: Objective, solver: Solver) -> None:
+    """Refuse, before the work, what this machine's memory cannot hold.
+
+    Raises:
+        MachineError: ``out-of-memory`` with what is needed and what is free.
+    """
+    if objective.device.type != "cpu":
+        return
+    K, C, width = objective.shape
+    at_once = K if getattr(solver, "together", False) else 1  # others go from one configuration to the next
+    needed = 4 * C * width * (VECTORS * at_once + RESULT_VECTORS * (K - at_once))
+    if needed > SURELY_FREE and needed > (free := free_memory()):
+        raise MachineError(
+            "out-of-memory",
+            f"{K} values of reg × {C} classes × {width} weights each need about {needed / 2**20:,.0f} MiB in "
+            f"{solver.name}, and {free / 2**20:,.0f} MiB are free",
+            mend="fit fewer values of reg at once (memory=, --memory), fewer values of reg, or fewer features",
+        )
 
 
 __all__ = [

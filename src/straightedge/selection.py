@@ -25,7 +25,7 @@ from straightedge.calibration import find_temperature
 from straightedge.errors import InputError, warn
 from straightedge.estimators import LinearClassifier, training_set
 from straightedge.evaluation import evaluate
-from straightedge.fitting import FitSettings, build_objective, checked_reg, one_or_many, solve
+from straightedge.fitting import VECTORS, FitSettings, build_objective, checked_reg, one_or_many, solve
 from straightedge.losses import is_probabilistic
 from straightedge.moments import affine_from, moments
 from straightedge.objective import Objective
@@ -38,7 +38,6 @@ METRICS = ("accuracy", "balanced_accuracy", "log_loss")
 SAME = 1e-9  # values of a metric nearer than this are equal: rounding tells them apart
 WIDTH = 3.92  # standard errors in a 95 % interval
 LEAST_SECONDS = 1e-3  # time limit of a fold whose turn comes after the time is up: it ends at its start
-VECTORS = 50  # (C, D + 1) vectors a solver keeps for one configuration: L-BFGS pairs, sums of the workers
 DEFAULT_SIZE = 16
 DEFAULT_RANGE = (-7.25, -2.25)  # log10 of reg over the mean square norm of a row: 5.6e-8 to 5.6e-3
 

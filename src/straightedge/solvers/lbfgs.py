@@ -45,6 +45,7 @@ class WhitenedLBFGS:
     refines = True
     one_thread = False
     seeded = False
+    together = True  # all configurations take their step in one pass, and keep their vectors
 
     def __init__(self, memory: int = MEMORY, sample_rows: int = SAMPLE_ROWS) -> None:
         self.memory = memory
