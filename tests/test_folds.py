@@ -149,6 +149,36 @@ def test_values_that_are_not_certified_are_counted(tmp_path, capsys):
     assert f"{n_certified} of 2 certified" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_balanced_class_weights_count_the_rows_of_the_fold_alone(weighted):
+    X, y, fold = data(6)
+    weights = torch.from_numpy(np.random.default_rng(7).integers(1, 4, N).astype(float)) if weighted else None
+    settings = FitSettings(tol=1e-10)
+    rows = TrainingRows(X, y, C, settings, "standardize", None, weights, "balanced", list(range(C)))
+    found = cross_validate(rows, [0.1], fold)
+    for k in range(FOLDS):
+        train, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        alone = LinearClassifier(reg=0.1, tol=1e-10, preprocess="standardize", class_weight="balanced")
+        alone.fit(X[train], y[train], None if weights is None else weights[train].numpy())
+        wanted = torch.from_numpy(alone.decision_function(X[held]))
+        torch.testing.assert_close(
+            found.scores[np.searchsorted(found.rows, held), 0], wanted, rtol=0, atol=1e-7
+        )
+
+
+@pytest.mark.parametrize("loss", ["softmax", "svm"])
+def test_weights_are_repetitions_in_folds_whose_copies_stay_together(loss):
+    X, y, fold = data(8)
+    copies = np.random.default_rng(9).integers(1, 4, N)
+    settings = FitSettings(loss=loss, tol=1e-10)
+    weights = torch.from_numpy(copies.astype(float))
+    found = cross_validate(TrainingRows(X, y, C, settings, "standardize", weights=weights), REGS, fold)
+    index = np.repeat(np.arange(N), copies)
+    repeated = cross_validate(TrainingRows(X[index], y[index], C, settings, "standardize"), REGS, fold[index])
+    torch.testing.assert_close(repeated.scores, found.scores[index], rtol=0, atol=1e-4)
+    torch.testing.assert_close(repeated.solution.objective, found.solution.objective, rtol=1e-8, atol=0)
+
+
 # -------------------------------------------------------------------- random labels
 
 SHAPES = [pytest.param(120, 200, 2, id="two classes"), pytest.param(90, 150, 4, id="four classes")]

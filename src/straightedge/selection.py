@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -565,20 +565,28 @@ class LinearClassifierCV(LinearClassifier):
             settings,
             self.preprocess,
             data.image_shape,
-            data.weights,
+            data.sample_weight,
+            self._class_weight(data.classes.tolist()),
+            data.classes.tolist(),
             self.device,
         )
-        self.reg_ = self.regs_[self._chosen(training, selection, data.sample_weight)]
+        self.reg_ = self.regs_[self._chosen(training, selection, data.weights)]
         final = TrainingPart(training, None, affine).objective([self.reg_])
         self._finish(solve(final, settings), affine)
         return self
 
+    def _class_weight(self, names: list[Any]) -> Any:
+        """Return class_weight without classes that no row counts of: those have been left out."""
+        if not isinstance(self.class_weight, Mapping):
+            return self.class_weight
+        return {name: self.class_weight[name] for name in names if name in self.class_weight}
+
     def _chosen(
-        self, training: TrainingRows, selection: SelectionSettings, sample_weight: Tensor | None
+        self, training: TrainingRows, selection: SelectionSettings, row_weights: Tensor | None
     ) -> int:
         """Return the position of the chosen reg, and say what is to be known of it."""
-        y, values = training.y, self.regs_
-        fold = folds_that_count(y, training.weights, self.cv, selection.seed)
+        y, values, sample_weight = training.y, self.regs_, training.weights
+        fold = folds_that_count(y, row_weights, self.cv, selection.seed)
         found = cross_validate(training, values, fold)
         judged, counts = y[found.rows], None if sample_weight is None else sample_weight[found.rows]
         scored = judge(found.scores, judged, values, selection, is_probabilistic(self.loss), counts)

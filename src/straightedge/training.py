@@ -20,6 +20,7 @@ from straightedge.fitting import FitSettings, build_objective
 from straightedge.moments import fit_affine
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
+from straightedge.row_weights import row_weights
 from straightedge.sparse_rows import AnyRows, open_rows
 
 
@@ -35,6 +36,8 @@ class TrainingRows:
         preprocess: Kind of the affine map; see `moments.fit_affine`.
         image_shape: (channels, height, width) where rows are images.
         weights: (N,) float64 ≥ 0, or None.
+        class_weight: See `row_weights`; "balanced" counts the rows of a part alone.
+        names: C class names, for `class_weight`.
         device: Where products run; None means where X is.
         communicator: Who owns which rows.
     """
@@ -46,6 +49,8 @@ class TrainingRows:
     preprocess: str = "none"
     image_shape: tuple[int, ...] | None = None
     weights: Tensor | None = None
+    class_weight: Any = None
+    names: Sequence[Any] = ()
     device: torch.device | str | None = None
     communicator: Communicator = field(default_factory=local)
 
@@ -58,10 +63,19 @@ class TrainingRows:
         Raises:
             InputError: ``ranks-too-many`` where some rank would have no row.
         """
-        rows, places = self.own(index)
-        weights = None if self.weights is None else self.weights[places]
+        rows, _ = self.own(index)
+        weights = self.own_weights(index)
         affine = fit_affine(rows, self.preprocess, self.image_shape, self.communicator, weights)
         return TrainingPart(self, index, affine)
+
+    def own_weights(self, index: np.ndarray | None) -> Tensor | None:
+        """Return the weights (n_r,) of this rank's rows of a part, which nothing of other rows enters; or None."""
+        part = slice(None) if index is None else index
+        y = torch.from_numpy(self.y[part])
+        own = None if self.weights is None else self.weights[part]
+        found = row_weights(y, self.n_classes, own, self.class_weight, self.names)
+        start, stop = row_range(len(y), self.communicator.rank, self.communicator.size)
+        return None if found is None else found[start:stop]
 
     def own(self, index: np.ndarray | None) -> tuple[AnyRows, np.ndarray]:
         """Return this rank's rows of a part, and their positions (n_r,)."""
@@ -101,7 +115,7 @@ class TrainingPart:
             reg,
             training.settings,
             affine=self.affine,
-            weights=None if training.weights is None else training.weights[places],
+            weights=training.own_weights(self.index),
             communicator=training.communicator,
         )
 
