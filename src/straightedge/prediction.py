@@ -115,11 +115,12 @@ def _table_rows(model: LinearModel, path: Path, reading: Reading) -> Any:
     Raises:
         InputError: ``column-missing`` and the codes of the readers.
     """
-    from straightedge.data.sources import load_dataset, module_of
+    from straightedge.data.sources import module_of
+    from straightedge.data.svmlight import rows_of
     from straightedge.data.tables.matching import new_rows
 
     if path.is_file() and module_of(str(path)) == "svmlight":
-        return load_dataset(path, n_features=model.n_features, classes=None).train.X
+        return rows_of(path, model.n_features)
     rows, notes = new_rows(path, model.columns or {}, reading.table)
     reading.notes += notes
     return rows

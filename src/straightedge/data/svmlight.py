@@ -1,4 +1,4 @@
-"""svmlight / LIBSVM text files, read by scikit-learn and made dense, within a limit.
+"""svmlight / LIBSVM text files, read by scikit-learn; large ones stay sparse.
 
 ``name`` beside ``name.t`` is a training file with its test file, as the LIBSVM collection names them.
 """
@@ -18,9 +18,12 @@ from straightedge.data.checks import checked_rows
 from straightedge.data.label_values import listed
 from straightedge.errors import InputError, warn
 
-LARGEST_DENSE = 2**32
-"""Bytes of the dense float32 copy beyond which a file is refused."""
+LARGEST_TABLE = 2_000_000
+"""Entries, zeros counted, up to which a file is a dense table, which is standardised as tables are."""
 
+
+LARGEST_WIDTH = 50_000_000
+"""Features beyond which a file is refused: W has as many numbers for each class."""
 
 LINE = re.compile(rb"[+-]?[0-9.eE,]+([ \t]+qid:\d+)?([ \t]+\d+:[^ \t]+)+[ \t]*(#.*)?\r?")
 """A line with features: label index:value …"""
@@ -42,7 +45,8 @@ def load(source: str, **options: Any) -> Dataset:
         **options: Those of `load_dataset`; ``n_features`` is the width of the rows that a trained model takes.
 
     Raises:
-        InputError: ``svmlight-broken``, ``svmlight-too-large`` and the codes of `checked_rows` and `assemble`.
+        InputError: ``svmlight-broken``, ``svmlight-too-large``, ``rows-not-finite`` and the codes of `checked_rows`
+            and `assemble`.
     """
     train = Path(source)
     test = train.with_name(train.name + ".t")
@@ -51,10 +55,19 @@ def load(source: str, **options: Any) -> Dataset:
     if (width := options.get("n_features")) is not None:
         found = [(_of_width(X, int(width), path), y) for path, (X, y) in zip(paths, found, strict=True)]
     parts = {
-        name: Part(_dense(X, path), y)
+        name: Part(_rows(X, path), y)
         for name, path, (X, y) in zip(("train", "test"), paths, found, strict=False)
     }
     return assemble(source, parts, fingerprint=fingerprint.of_files(paths), declared=options.get("classes"))
+
+
+def rows_of(path: Path, width: int) -> Any:
+    """Return the rows of a file alone, with a trained model's number of features; its labels may be anything.
+
+    Raises:
+        InputError: Those of `load` that are about rows.
+    """
+    return _rows(_of_width(_read([path])[0][0], width, path), path)
 
 
 def _read(paths: list[Path]) -> list[tuple[Any, np.ndarray]]:
@@ -89,15 +102,26 @@ def _of_width(X: Any, width: int, path: Path) -> Any:
     return rows
 
 
-def _dense(X: Any, path: Path) -> np.ndarray:
-    """Return a sparse matrix as a dense array, if that is not too much."""
-    rows, columns = X.shape
-    if rows * columns * 4 > LARGEST_DENSE:
+def _rows(X: Any, path: Path) -> Any:
+    """Return the rows of a file: sparse ones where a dense table would be large, else a table."""
+    if X.shape[1] > LARGEST_WIDTH:
         raise InputError(
             "svmlight-too-large",
-            f"{rows} rows of {columns} features are {rows * columns * 4 / 2**30:.1f} GiB when dense",
+            f"the largest index is {X.shape[1]}, and at most {LARGEST_WIDTH} features can be fitted",
             str(path),
-            "choose or hash features first: classifiers here work on dense rows",
+            "number the features anew, or hash them",
         )
-    dense: np.ndarray = checked_rows(X.toarray(), str(path))
-    return dense
+    if X.shape[0] * X.shape[1] <= LARGEST_TABLE:
+        return checked_rows(X.toarray(), str(path))
+    X.sum_duplicates()
+    bad = ~np.isfinite(X.data)
+    if bad.any():
+        place = int(bad.argmax())
+        row = int(np.searchsorted(X.indptr, place, side="right")) - 1
+        raise InputError(
+            "rows-not-finite",
+            f"the value {X.data[place]} is not a number",
+            f"{path}, row {row}, feature {int(X.indices[place]) + 1}",
+            "replace or remove such rows",
+        )
+    return X
