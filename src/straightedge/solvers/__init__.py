@@ -59,7 +59,8 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
     kind = SOLVERS[name]
     obstacle = "needs dense rows" if _is_too_dense(kind, objective) else kind.supports(objective)
     if obstacle:
-        raise InputError("solver-does-not-fit", f"{name} {obstacle}", mend="use solver='auto'")
+        mend = "give dense rows, X.toarray()" if objective.design.sparse else "use solver='auto'"
+        raise InputError("solver-does-not-fit", f"{name} {obstacle}", mend=mend)
     solver: Solver = kind(seed=seed) if kind.seeded else kind()
     return solver
 
