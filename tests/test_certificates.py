@@ -144,9 +144,12 @@ def test_gaps_behind_a_map_with_weights_and_folds(loss, bias):
 def test_an_honest_gap_at_reg_1e_12():
     X = np.random.default_rng(0).normal(size=(40, 5))
     problem = Problem("softmax", X, (X[:, 0] > 0).astype(int), 2, 1e-12)
-    found = problem.solve(tol=1e-4, max_passes=20)
+    found = problem.solve(tol=1e-4, max_passes=5)
     assert found.status[0].value == "max_passes" and "not certified" in found.message[0]
     assert float(found.gap[0]) > 1e-4
+    finer = problem.solve(tol=1e-12, max_passes=200)
+    assert float(found.objective[0] - finer.objective[0]) <= float(found.gap[0] * found.objective[0])
+    assert math.isclose(float(finer.objective[0]), problem.value(finer.W[0].numpy()), rel_tol=1e-9)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

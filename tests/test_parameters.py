@@ -10,6 +10,7 @@ from straightedge.errors import InputError, StraightedgeWarning
 from straightedge.fitting import FitSettings, seed_of
 
 X, y = load_iris(return_X_y=True)
+pytestmark = pytest.mark.filterwarnings("ignore:the chosen reg:straightedge.errors.StraightedgeWarning")
 
 
 def scores(random_state):

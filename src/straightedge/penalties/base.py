@@ -14,7 +14,7 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol
 
 import torch
@@ -101,6 +101,9 @@ class PenaltyTerm:
 
     penalty: Penalty
     reg: Tensor
+    _held: dict[tuple[torch.device, torch.dtype], Tensor] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def quadratic(self) -> bool:
@@ -202,7 +205,11 @@ class PenaltyTerm:
         return self.distance(gradient)
 
     def _along(self, W: Tensor) -> Tensor:
-        return self.reg.to(W.device, W.dtype)[:, None, None]
+        """Return reg (K, 1, 1) where W is and in its type; a device is waited for once, not in every pass."""
+        key = W.device, W.dtype
+        if key not in self._held:
+            self._held[key] = self.reg.to(W.device, W.dtype)[:, None, None]
+        return self._held[key]
 
 
 def checked_bias(bias: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -142,6 +142,17 @@ class Solver(Protocol):
         ...
 
 
+@runtime_checkable
+class TakesManyPasses(Protocol):
+    """A solver whose step may take many passes, and which ends it where a configuration has used up its own.
+
+    Attributes:
+        most_passes: Passes of one configuration; the loop sets it before the start.
+    """
+
+    most_passes: float
+
+
 @dataclass
 class Solution:
     """The answer for K configurations, with its proof.
@@ -268,6 +279,8 @@ class Loop:
         self.interrupted = False
         self._began = time.perf_counter()
         self._seconds_before = 0.0
+        if isinstance(solver, TakesManyPasses):
+            solver.most_passes = limits.max_passes
 
     @property
     def seconds(self) -> float:

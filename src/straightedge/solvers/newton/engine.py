@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -47,6 +48,8 @@ class Engine:
         double: Whether products are float64's, since float32's no longer lead to a smaller gradient.
         preconditioner: Of conjugate gradients; None before the first step.
         batch: Work that a step does at least, unless it reaches its end.
+        used: Passes over the rows so far.
+        most: Passes it may use; a batch ends there.
         whole: What takes a point in the span of the rows to the rows as they are; None where it is there.
     """
 
@@ -60,6 +63,8 @@ class Engine:
     double: bool = False
     preconditioner: Preconditioner | None = None
     batch: float = BATCH
+    used: float = 0.0
+    most: float = math.inf
     whole: Callable[[Point], Point] | None = None
     _seen: tuple[Point, Point] | None = field(default=None, repr=False)
 
@@ -91,12 +96,18 @@ class Engine:
         Several make what the loop does between steps, a fifth of a millisecond, small beside the work. Cheap ones
         go beyond the gap asked for.
         """
-        passes, work = self._step(), self._work
-        while work < self.batch and not self.exhausted and self._is_above(self.tol):
-            passes, work = passes + self._step(), work + self._work
+        before, work = self.used, self._work
+        self._step()
+        while work < self.batch and not self._is_done and self._is_above(self.tol):
+            self._step()
+            work += self._work
         if self.is_exact and self.size.exact <= CHEAP:
-            passes += self._sharpen()
-        return passes
+            self._sharpen()
+        return self.used - before
+
+    @property
+    def _is_done(self) -> bool:
+        return self.exhausted or self.used >= self.most
 
     @property
     def _work(self) -> float:
@@ -105,21 +116,20 @@ class Engine:
     def _is_above(self, tol: float) -> bool:
         return self.point.gap > tol * self.point.value
 
-    def _sharpen(self) -> float:
-        """Go on beyond the gap asked for, as long as steps gain; return the passes."""
-        passes, former = 0.0, self.tol * self.point.value
+    def _sharpen(self) -> None:
+        """Go on beyond the gap asked for, as long as steps gain."""
+        former = self.tol * self.point.value
         for _ in range(SHARPEST):
-            if not self._is_above(SHARP) or self.point.gap > former:
+            if self._is_done or not self._is_above(SHARP) or self.point.gap > former:
                 break
             former = self.point.gap / 10
-            passes += self._step()
-        return passes
+            self._step()
 
-    def _step(self) -> float:
+    def _step(self) -> None:
         direction, passes = self._direction()
         length = step_length(self.problem, self.point, direction)
         self._take(self.problem.at(self.point.W + length * direction))
-        return passes + 2.0  # the Hessian's reading, the search's product, and value and gradient
+        self.used += passes + 2.0  # the Hessian's reading, the search's product, and value and gradient
 
     def _direction(self) -> tuple[np.ndarray, float]:
         if self.is_exact:

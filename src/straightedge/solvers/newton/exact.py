@@ -12,6 +12,8 @@ JITTER = (
     1e-14  # relative; added, and raised tenfold, where rounding took positive definiteness from a Hessian
 )
 LARGEST_JITTER = 1e-2
+FLAT = 1e-290
+"""Second derivative up to which there is none; softmax has far more wherever its gradient counts."""
 
 
 def exact_direction(problem: SmoothProblem, point: Point) -> np.ndarray:
@@ -42,11 +44,17 @@ def hessian(X: np.ndarray, entries: np.ndarray, c: int) -> np.ndarray:
 
 
 def solve_scaled(H: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return H⁻¹ r for a positive definite H, which is overwritten, through its scaling to unit diagonal."""
-    diagonal = H.diagonal()
-    scale = 1 / np.sqrt(np.maximum(diagonal, np.finfo(H.dtype).tiny))
+    """Return H⁻¹ r for a positive definite H, which is overwritten, through its scaling to unit diagonal.
+
+    An unknown without any curvature stays where it is, such as the free bias of a class that no row is near: its
+    gradient is 0 but for rounding.
+    """
+    diagonal = H.diagonal().copy()
+    curved = diagonal > FLAT
+    scale = np.where(curved, 1 / np.sqrt(np.where(curved, diagonal, 1)), 0)
     H *= scale
     H *= scale[:, None]
+    H.flat[:: len(H) + 1] = 1
     jitter = 0.0
     while jitter <= LARGEST_JITTER:
         _, solution, failed = lapack.dposv(H, scale * right)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,7 @@ class Newton:
     refines = True
     one_thread = True
     seeded = False
+    most_passes = math.inf  # of a configuration: the loop says
 
     @classmethod
     def supports(cls, objective: Objective) -> str | None:
@@ -92,7 +94,7 @@ class Newton:
     def _engine(self, k: int, W: np.ndarray | None, tol: float) -> Engine:
         problem = self._problem(k, self.table)
         first = self._first(problem) if W is None else W[k]
-        engine = Engine(problem, self.size, tol, problem.at(first))
+        engine = Engine(problem, self.size, tol, problem.at(first), most=self.most_passes)
         if self.span is not None:
             whole, expand = self._problem(k, self.rows), self.span.expand
             engine.whole = lambda point: whole.at(expand(point.W))
@@ -209,7 +211,7 @@ class Newton:
         return replace(first, point=first.problem.at(W))
 
 
-_COUNTS = ("waited", "spent", "all_spent", "double")
+_COUNTS = ("waited", "spent", "all_spent", "double", "used")
 
 
 def _metric_at(engine: Engine) -> np.ndarray:
