@@ -657,7 +657,13 @@ def _(do: Commands) -> None:
     from test_resume import interrupted
 
     source = do.npz()
-    interrupted(FitOptions(str(source), str(do.path / "run"), tol=1e-7, checkpoint_every=0.0, progress=False))
+    steps = {
+        "tol": 1e-7,
+        "checkpoint_every": 0.0,
+        "progress": False,
+        "solver": "lbfgs",
+    }  # many, to stop between
+    interrupted(FitOptions(str(source), str(do.path / "run"), **steps))
     do.npz(X=X + 1)
     ended = do.run("fit", "--resume", do.path / "run")
     assert ended.status == 2 and "[resume-differs]" in ended.err and "data:" in ended.err

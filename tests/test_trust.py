@@ -75,6 +75,7 @@ NO_IMPORT: dict[str, list[tuple[str, ...]]] = {
     "compare": [("compare", "run", "run")],
     "features": [("features", "images", "--extractor", "raw", "--out", "f.npz")],
     "check-gradients": [("check-gradients", "--source", "run")],
+    "layers": [("layers", "run", "--labels", "run/predictions.csv")],
     "data": [("data", "list")],
     "translate": [("translate", "--C", "1", "--n", "100")],
 }

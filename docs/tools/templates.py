@@ -1,4 +1,4 @@
-"""The templates of CIFAR-10's softmax optimum as one picture: ``python docs/tools/templates.py ZIP PICTURE.png``."""
+"""The templates of CIFAR-10's softmax optimum: ``python docs/tools/templates.py ZIP PICTURE.png``."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class _Place:
     """Stands for a function whose file is known, where the file did not come to define one."""
 
     def __init__(self, path: Path | None) -> None:
-        self.__code__ = compile("", str(path or ""), "exec")
+        self.__code__ = _Place.__init__.__code__.replace(co_filename=str(path or ""))
 
     def __call__(self) -> None:
         """Do nothing; `raised` asks for the file alone."""
