@@ -218,15 +218,15 @@ def test_something_else_with_the_ending_of_an_archive(tmp_path, ending):
         load_dataset(path)
 
 
-def test_the_python_batches_of_cifar10_are_never_opened(tmp_path):
+def test_the_python_batches_of_cifar10_are_never_unpickled(tmp_path):
     members = {
-        f"cifar-10-batches-py/{name}": b"\x80\x02}q"
+        f"cifar-10-batches-py/{name}": b"\x80\x02cos\nsystem\n(X\x01\x00\x00\x00xtR."
         for name in ("data_batch_1", "test_batch", "batches.meta")
     }
     with pytest.raises(InputError) as caught:
         load_dataset(make_tar(tmp_path / "cifar-10-python.tar.gz", "w:gz", members=members))
     assert caught.value.code == "pickle-refused"
-    assert "binary" in caught.value.mend
+    assert "os.system" in str(caught.value)
 
 
 @pytest.mark.slow
