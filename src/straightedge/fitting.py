@@ -143,13 +143,13 @@ def solve(
     checkpoint: Callable[[Loop], None] | None = None,
     resume: dict[str, Tensor] | None = None,
 ) -> Solution:
-    """Choose the solver and minimise every configuration; see `solvers.base.minimize`.
+    """Choose the solver and minimise every configuration; see `solvers.loop.minimize`.
 
     Args:
         objective: K configurations.
         settings: Gap, limits, solver.
         tol: (K,) a gap for each configuration; the one of the settings for all when None.
-        W: See `solvers.base.minimize`; and the rest.
+        W: See `solvers.loop.minimize`; and the rest.
         callbacks: Called with each trace row.
         checkpoint: Called after each step.
         resume: A saved state.

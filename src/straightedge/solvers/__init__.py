@@ -6,7 +6,6 @@ from typing import Any
 
 from straightedge.errors import InputError
 from straightedge.objective import Objective
-from straightedge.solvers.base import Solver
 from straightedge.solvers.dual_ascent import DualAscent
 from straightedge.solvers.hinge import SemismoothNewton
 from straightedge.solvers.hinge_alm import HingeALM
@@ -14,6 +13,7 @@ from straightedge.solvers.hinge_path import HingePath
 from straightedge.solvers.interior_point import InteriorPoint
 from straightedge.solvers.lbfgs import WhitenedLBFGS
 from straightedge.solvers.newton import Newton
+from straightedge.solvers.protocol import Solver
 from straightedge.solvers.sgd import MinibatchSGD
 from straightedge.solvers.sparse import SparseDualAscent
 

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from straightedge.losses import piecewise
 from straightedge.objective import Objective
-from straightedge.solvers.base import missing
 from straightedge.solvers.hinge_products import adjoint, row_weights, scores
 from straightedge.solvers.one_by_one import SAFE, Answer, OneByOne, OneHinge
+from straightedge.solvers.protocol import missing
 
 ROW_UPDATES = {"weston_watkins"}  # those that `dual_kernel` has
 LEAST_ENTRIES = 10_000_000  # of X: below, loading the compiled loop takes longer than the fit

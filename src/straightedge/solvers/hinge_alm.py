@@ -31,7 +31,6 @@ from torch import Tensor
 
 from straightedge.losses import piecewise
 from straightedge.objective import Objective
-from straightedge.solvers.base import Progress
 from straightedge.solvers.hinge_fit import (
     DAMPING,
     FINE,
@@ -45,6 +44,7 @@ from straightedge.solvers.hinge_hull import DualHull
 from straightedge.solvers.hinge_newton import LEAST_OF_MOMENT, Metric
 from straightedge.solvers.hinge_products import row_weights, scores
 from straightedge.solvers.one_by_one import Answer, DualFit, OneByOne
+from straightedge.solvers.protocol import Progress
 
 ONWARD = 0.5  # of the last change of b along a path that the next one starts with
 

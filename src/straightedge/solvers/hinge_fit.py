@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from straightedge.objective import Objective
-from straightedge.solvers.base import state_under
 from straightedge.solvers.hinge_hull import DualHull
 from straightedge.solvers.hinge_newton import (
     Hessian,
@@ -20,6 +19,7 @@ from straightedge.solvers.hinge_pairs import adjoint_of_change
 from straightedge.solvers.hinge_products import adjoint, row_weights, scores
 from straightedge.solvers.hinge_span import SPAN, Span
 from straightedge.solvers.one_by_one import SAFE, OneHinge
+from straightedge.solvers.protocol import state_under
 
 FIRST_MU = 4.0  # margins are of size 1 at W = 0: every pair starts between its bounds
 WARM_MU = 0.5

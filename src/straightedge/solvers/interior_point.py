@@ -24,9 +24,9 @@ from torch import Tensor
 
 from straightedge.losses import piecewise
 from straightedge.objective import Objective
-from straightedge.solvers.base import missing
 from straightedge.solvers.hinge_products import row_weights
 from straightedge.solvers.one_by_one import Answer, OneByOne, OneHinge
+from straightedge.solvers.protocol import missing
 
 INWARD = 0.995  # of the way to the nearest bound
 PATIENCE = 8  # steps without a better gap: rounding has the last word

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from straightedge.objective import Evaluation, Objective
-from straightedge.solvers.base import Progress, missing
+from straightedge.solvers.protocol import Progress, missing
 from straightedge.solvers.whitening import SAMPLE_ROWS, Whitening
 
 ARMIJO = 1e-4

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from straightedge.losses import PiecewiseLinearLoss, piecewise
 from straightedge.objective import Block, Objective
-from straightedge.solvers.base import Progress, missing, state_under
+from straightedge.solvers.protocol import Progress, missing, state_under
 
 SAFE = 0.98  # of the tolerance: a gap below this is proven again, in float64
 ROUNDING = 2e-6  # of P: what sums of float32 products may be off by

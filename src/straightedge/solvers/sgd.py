@@ -20,7 +20,7 @@ from torch import Tensor
 from straightedge.distributed import guarded_sum
 from straightedge.errors import InputError
 from straightedge.objective import Objective
-from straightedge.solvers.base import Progress, missing
+from straightedge.solvers.protocol import Progress, missing
 from straightedge.workers import STOP_REQUESTED
 
 FEWEST_EPOCHS, FEWEST_BATCHES = 8, 2000  # of a run whose length was not asked for

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from straightedge.losses import piecewise
 from straightedge.objective import Objective
-from straightedge.solvers.base import Progress, missing, state_under
 from straightedge.solvers.hinge.descent import Descent, best_weight
 from straightedge.solvers.hinge.layout import Gathered, layout_for
 from straightedge.solvers.hinge.margins import Array
 from straightedge.solvers.hinge.spaces import FeatureSpace, KernelSpace, Space
 from straightedge.solvers.hinge_products import gather, row_weights
 from straightedge.solvers.one_by_one import SAFE, Answer, OneByOne, OneHinge
+from straightedge.solvers.protocol import Progress, missing, state_under
 
 MOST_ENTRIES = 20_000_000  # of X̂, kept in float64: 160 MB
 SMALLEST_SIDE = 5000  # of X̂ at most: its inner products take 200 MB

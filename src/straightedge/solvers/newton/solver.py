@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from straightedge.objective import Objective
-from straightedge.solvers.base import Progress, missing
 from straightedge.solvers.newton.engine import Engine
 from straightedge.solvers.newton.problem import Point, SmoothProblem, Table, contrasts
 from straightedge.solvers.newton.span import Span
 from straightedge.solvers.newton.work import SAMPLE_ROWS, Size
+from straightedge.solvers.protocol import Progress, missing
 from straightedge.workers import STOP_REQUESTED
 
 LARGEST_TABLE = 30_000_000  # entries of X: 12 bytes each, in float64 and float32, are 360 MB

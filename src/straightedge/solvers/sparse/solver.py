@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from straightedge.objective import Objective
-from straightedge.solvers.base import Progress, missing, state_under
+from straightedge.solvers.protocol import Progress, missing, state_under
 from straightedge.solvers.sparse.ascent import SparseAscent, continued, first_point
 from straightedge.solvers.sparse.duals import FORMS
 from straightedge.solvers.sparse.problem import SparseProblem

@@ -1,0 +1,171 @@
+"""The choice of reg by what held-out samples say.
+
+Nothing here takes a test split: the choice is made from training and validation samples alone, and the sealed test
+split is opened by the caller afterwards, for the one final model.
+
+References:
+    Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", 2009, section 7.10 (cross-validation
+    and the one-standard-error rule).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from straightedge.calibration import find_temperature
+from straightedge.errors import InputError
+from straightedge.evaluation import evaluate
+from straightedge.solvers.base import Solution
+
+METRICS = ("accuracy", "balanced_accuracy", "log_loss")
+SAME = 1e-9  # values of a metric nearer than this are equal: rounding tells them apart
+WIDTH = 3.92  # standard errors in a 95 % interval
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """How reg is chosen.
+
+    Attributes:
+        metric: "accuracy", "balanced_accuracy" or "log_loss".
+        folds: Number of folds, or None for a held-out validation split.
+        validation_size: Share or number of training samples held out where the data bring no validation split.
+        one_standard_error: Take the largest reg whose metric is within one standard error of the best.
+        seed: Seed of the splits.
+    """
+
+    metric: str = "accuracy"
+    folds: int | None = None
+    validation_size: float | int = 0.1
+    one_standard_error: bool = False
+    seed: int = 0
+
+    def checked(self) -> SelectionSettings:
+        """Return self; raise `InputError` ``metric-unknown``."""
+        if self.metric not in METRICS:
+            raise InputError(
+                "metric-unknown", f"metric is {self.metric!r}", mend=f"one of: {', '.join(METRICS)}"
+            )
+        return self
+
+
+@dataclass
+class Scored:
+    """One value of reg, judged on samples its W has not seen.
+
+    Attributes:
+        reg: The value.
+        metrics: What `evaluation.evaluate` says of the validation samples.
+        value: The metric of the choice (larger is better; log loss negated).
+        error: Its standard error.
+    """
+
+    reg: float
+    metrics: dict[str, Any]
+    value: float
+    error: float
+
+
+@dataclass
+class Choice:
+    """The chosen reg and all that was looked at for it.
+
+    Attributes:
+        index: Position of the chosen value.
+        reg: The chosen value.
+        scored: Every value, judged.
+        scores: (N_validation, C) scores of the chosen configuration on the validation samples: out-of-fold
+            scores of the rows that folds hold out, in row order, where folds were used.
+        labels: (N_validation,) their labels.
+        path: The solutions of the path (trained without the validation samples; on all rows for folds).
+        rule: The rule in words.
+        notes: Warnings for the user.
+    """
+
+    index: int
+    reg: float
+    scored: list[Scored]
+    scores: np.ndarray
+    labels: np.ndarray
+    path: Solution
+    rule: str
+    notes: list[str] = field(default_factory=list)
+
+
+def judge(
+    scores: Tensor,
+    y: np.ndarray,
+    reg: Sequence[float],
+    settings: SelectionSettings,
+    softmax: bool,
+    weights: Tensor | None = None,
+) -> list[Scored]:
+    """Judge K configurations by their scores (N, K, C) on samples they have not seen, by weight."""
+    n_classes = scores.shape[2]
+    names = [str(c) for c in range(n_classes)]
+    counts = None if weights is None else weights.numpy()
+    out = []
+    for k, value in enumerate(reg):
+        own = scores[:, k].cpu().numpy()
+        temperature = None if softmax else find_temperature(own, y, counts).value
+        metrics = evaluate(own, y, names, temperature=temperature, weights=counts)
+        out.append(Scored(value, metrics, *_value_and_error(metrics, settings.metric, metrics["n"])))
+    return out
+
+
+def _value_and_error(metrics: dict[str, Any], metric: str, n: float) -> tuple[float, float]:
+    if metric == "accuracy":
+        share = metrics["accuracy"]
+        return share, math.sqrt(max(share * (1 - share), 0.25 / n) / n)
+    entry = metrics[metric]
+    return (entry["value"] if metric == "balanced_accuracy" else -entry["value"]), standard_error(entry)
+
+
+def standard_error(entry: dict[str, Any]) -> float:
+    """Return the standard error that a 95 % interval stands for, 0 where there is none."""
+    low, high = entry["interval"] or (0.0, 0.0)
+    return float(high - low) / WIDTH
+
+
+def choose(scored: Sequence[Scored], settings: SelectionSettings) -> int:
+    """Return the position of the chosen value: the best metric; among equals see `_among_equals`.
+
+    With the one-standard-error rule: the largest reg within one standard error of the best.
+    """
+    best = max(scored, key=lambda one: (one.value, one.reg))
+    if settings.one_standard_error:
+        near = [k for k, one in enumerate(scored) if one.value >= best.value - best.error]
+        return max(near, key=lambda k: scored[k].reg)
+    return _among_equals(scored, [k for k, one in enumerate(scored) if best.value - one.value <= SAME])
+
+
+def _among_equals(scored: Sequence[Scored], equals: Sequence[int]) -> int:
+    """Return the largest reg whose log loss is within one standard error of the least among equals.
+
+    Few samples give few different accuracies: a hundred values of reg tie, the largest among them, whose W is
+    nearly 0. The log loss tells those apart.
+    """
+    found = {k: scored[k].metrics.get("log_loss") for k in equals}
+    known = {k: entry for k, entry in found.items() if entry}
+    if len(known) < len(equals):
+        return max(equals, key=lambda k: scored[k].reg)
+    least = min(known.values(), key=lambda entry: entry["value"])
+    ceiling = least["value"] + standard_error(least) + SAME
+    return max((k for k in equals if known[k]["value"] <= ceiling), key=lambda k: scored[k].reg)
+
+
+def rule_in_words(settings: SelectionSettings) -> str:
+    """Return the rule of the choice as a phrase."""
+    metric = settings.metric.replace("_", " ")
+    if settings.one_standard_error:
+        return f"the largest reg within one standard error of the best validation {metric}"
+    if settings.metric == "log_loss":
+        return "the best validation log loss"
+    equals = "the largest reg within one standard error of the least log loss"
+    return f"the best validation {metric}; among equals {equals}"

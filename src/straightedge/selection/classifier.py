@@ -1,0 +1,131 @@
+"""The scikit-learn classifier that chooses reg by cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from torch import Tensor
+
+from straightedge.errors import warn
+from straightedge.estimators import LinearClassifier
+from straightedge.fitting import checked_reg, solve
+from straightedge.losses import is_probabilistic
+from straightedge.selection.cautions import cautions
+from straightedge.selection.choice import SelectionSettings, choose, judge
+from straightedge.selection.folds import cross_validate
+from straightedge.selection.path import default_grid
+from straightedge.splits import folds_that_count, undivided
+from straightedge.training import TrainingPart, TrainingRows
+
+
+class LinearClassifierCV(LinearClassifier):
+    """`LinearClassifier` that chooses reg by stratified cross-validation, all values of a fold in the same passes.
+
+    Args:
+        loss: Name of the loss.
+        regs: Values to try; None means 16, log-spaced around the data's scale.
+        cv: Number of folds.
+        scoring: "accuracy", "balanced_accuracy" or "log_loss".
+        one_standard_error: See `SelectionSettings`.
+        tol: Relative gap, for the folds and the refit.
+        max_passes: As in `LinearClassifier`.
+        bias: As in `LinearClassifier`.
+        class_weight: As in `LinearClassifier`.
+        preprocess: As in `LinearClassifier`.
+        solver: As in `LinearClassifier`.
+        device: As in `LinearClassifier`.
+        random_state: Seed of the folds, of the kinds that `LinearClassifier` takes.
+
+    Attributes:
+        reg_: The chosen value.
+        regs_: The values tried.
+        scores_: The metric of each.
+    """
+
+    def __init__(
+        self,
+        loss: str = "softmax",
+        *,
+        regs: Sequence[float] | None = None,
+        cv: int = 5,
+        scoring: str = "accuracy",
+        one_standard_error: bool = False,
+        tol: float = 1e-3,
+        max_passes: float = 1000,
+        bias: str = "penalized",
+        class_weight: Any = None,
+        preprocess: str = "none",
+        solver: str = "auto",
+        device: str | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.loss = loss
+        self.regs = regs
+        self.cv = cv
+        self.scoring = scoring
+        self.one_standard_error = one_standard_error
+        self.tol = tol
+        self.max_passes = max_passes
+        self.bias = bias
+        self.class_weight = class_weight
+        self.preprocess = preprocess
+        self.solver = solver
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Choose reg by cross-validation and fit it on all rows; see `LinearClassifier.fit`.
+
+        Rows count by sample_weight in the fits and where answers are judged; class_weight is for the fits alone.
+        """
+        settings = self._settings()
+        selection = SelectionSettings(
+            self.scoring, self.cv, one_standard_error=self.one_standard_error, seed=settings.seed
+        ).checked()
+        data = self._training_set(X, y, sample_weight)
+        affine = self._fitted_affine(data)
+        self.regs_ = checked_reg(self.regs) if self.regs is not None else default_grid(self._scale)
+        self.classes_ = data.classes
+        training = TrainingRows(
+            data.X,
+            data.labels.numpy(),
+            len(data.classes),
+            settings,
+            self.preprocess,
+            data.image_shape,
+            data.sample_weight,
+            self._class_weight(data.classes.tolist()),
+            data.classes.tolist(),
+            self.device,
+        )
+        self.reg_ = self.regs_[self._chosen(training, selection, data.weights)]
+        final = TrainingPart(training, None, affine).objective([self.reg_])
+        self._finish(solve(final, settings), affine)
+        return self
+
+    def _class_weight(self, names: list[Any]) -> Any:
+        """Return class_weight without classes that no row counts of: those have been left out."""
+        if not isinstance(self.class_weight, Mapping):
+            return self.class_weight
+        return {name: self.class_weight[name] for name in names if name in self.class_weight}
+
+    def _chosen(
+        self, training: TrainingRows, selection: SelectionSettings, row_weights: Tensor | None
+    ) -> int:
+        """Return the position of the chosen reg, and say what is to be known of it."""
+        y, values, sample_weight = training.y, self.regs_, training.weights
+        fold = folds_that_count(y, row_weights, self.cv, selection.seed)
+        found = cross_validate(training, values, fold)
+        judged, counts = y[found.rows], None if sample_weight is None else sample_weight[found.rows]
+        scored = judge(found.scores, judged, values, selection, is_probabilistic(self.loss), counts)
+        index = choose(scored, selection)
+        self.scores_ = np.array([one.value for one in scored])
+        said = cautions(scored, index, judged, selection, counts)
+        said["class-of-one"] = undivided(y, self.classes_.tolist()) or ""
+        said["folds-not-certified"] = found.uncertified(values, index) or ""
+        for code, sentence in said.items():
+            if sentence:
+                warn(code, sentence)
+        return index

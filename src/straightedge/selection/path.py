@@ -1,0 +1,195 @@
+"""The regularisation path: every value of reg is a configuration of one objective, X is read once for all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from straightedge.errors import InputError
+from straightedge.estimators.inputs import training_set
+from straightedge.fitting import VECTORS, FitSettings, build_objective, checked_reg, one_or_many, solve
+from straightedge.moments import affine_from, moments
+from straightedge.objective import Objective
+from straightedge.preprocess import AffineMap
+from straightedge.solvers.base import Callback, Solution
+
+DEFAULT_SIZE = 16
+DEFAULT_RANGE = (-7.25, -2.25)  # log10 of reg over the mean square norm of a row: 5.6e-8 to 5.6e-3
+Solve = Callable[..., Solution]
+"""Called as ``solve(objective, settings, W=..., callbacks=...)``; a run folder's checkpoints come in here."""
+
+
+def default_grid(mean_square_norm: float, size: int = DEFAULT_SIZE) -> list[float]:
+    """Return values of reg, log-spaced around the data's scale, largest first.
+
+    Args:
+        mean_square_norm: The mean of ‖x̂‖² over the training rows: reg is compared with the curvature of the
+            loss, which is of this size.
+        size: How many.
+    """
+    exponents = np.linspace(DEFAULT_RANGE[1], DEFAULT_RANGE[0], size)
+    return [float(f"{max(mean_square_norm, 1e-12) * 10.0**e:.3g}") for e in exponents]
+
+
+def solve_path(
+    objective_of: Callable[[Sequence[float]], Objective],
+    reg: Sequence[float],
+    settings: FitSettings,
+    *,
+    memory: float = math.inf,
+    tol: Sequence[float] | None = None,
+    callbacks: Sequence[Callback] = (),
+    W: Tensor | None = None,
+    solve: Solve = solve,
+) -> Solution:
+    """Solve every value of reg, as many at once as memory allows.
+
+    Args:
+        objective_of: Gives the objective for a list of values.
+        reg: K values.
+        settings: Gap, limits, solver.
+        memory: Bytes the solver's vectors may take.
+        tol: (K,) a gap for each value; the one of the settings for all when None.
+        callbacks: Called with each trace row.
+        W: (K, C, D + 1) start, or None.
+        solve: What solves one group.
+    """
+    order = sorted(range(len(reg)), key=lambda k: -reg[k])
+    shape = objective_of([reg[0]]).shape
+    size = group_size(shape, len(reg), memory)
+    groups = [order[i : i + size] for i in range(0, len(order), size)]
+    parts = []
+    for group in groups:
+        start = None if W is None else W[group]
+        own = {} if tol is None else {"tol": [tol[k] for k in group]}
+        part = objective_of([reg[k] for k in group])
+        parts.append(solve(part, settings, W=start, callbacks=callbacks, **own))
+    place = torch.tensor([k for group in groups for k in group]).argsort()
+    return joined(parts, place)
+
+
+def group_size(shape: tuple[int, int, int], n_configs: int, memory: float) -> int:
+    """Return how many configurations fit into ``memory`` bytes at once: at least 1, in groups of even size."""
+    one = VECTORS * 4 * shape[1] * shape[2]
+    fitting = n_configs if math.isinf(memory) else max(1, int(memory // one))
+    n_groups = -(-n_configs // fitting)
+    return -(-n_configs // n_groups)
+
+
+def joined(parts: Sequence[Solution], place: Tensor | None = None) -> Solution:
+    """Put solutions of groups of configurations together; ``place`` reorders the configurations."""
+    index = torch.arange(sum(len(p.gap) for p in parts)) if place is None else place
+    status = [s for p in parts for s in p.status]
+    message = [m for p in parts for m in p.message]
+    return Solution(
+        W=torch.cat([p.W for p in parts])[index],
+        objective=torch.cat([p.objective for p in parts])[index],
+        dual=torch.cat([p.dual for p in parts])[index],
+        gap=torch.cat([p.gap for p in parts])[index],
+        status=[status[i] for i in index.tolist()],
+        message=[message[i] for i in index.tolist()],
+        n_passes=torch.cat([p.n_passes for p in parts])[index],
+        seconds=sum(p.seconds for p in parts),
+        trace=[row for p in parts for row in p.trace],
+    )
+
+
+def fit_path(
+    X: Any,
+    y: Any,
+    reg: Sequence[float] | None = None,
+    *,
+    loss: str = "softmax",
+    tol: float | Sequence[float] = 1e-3,
+    preprocess: str = "none",
+    bias: str = "penalized",
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    memory: float = math.inf,
+    device: str | None = None,
+    callbacks: Sequence[Callback] = (),
+    **settings: Any,
+) -> Path:
+    """Fit every value of reg in one run over the data, each to a certified gap.
+
+    Args:
+        X: (N, D) rows or (N, C, H, W) images, any kind `Rows` takes.
+        y: (N,) labels.
+        reg: K values > 0; by default 16, log-spaced around the data's scale.
+        loss: Name of the loss.
+        tol: Relative gap to certify: one for all, or (K,) one for each value, such as a looser one where reg is
+            so small that the last digits cost more than the rest of the path.
+        preprocess: See `moments.fit_affine`.
+        bias: "penalized" or "free".
+        sample_weight: (N,) ≥ 0, or None; a row of weight w counts as w rows.
+        class_weight: As in `LinearClassifier`.
+        memory: Bytes the solver's vectors may take; more values of reg than fit go in groups.
+        device: Where products run; None means where X is.
+        callbacks: Called with each trace row.
+        settings: Further fields of `FitSettings`.
+
+    Returns:
+        A `Path`: reg, coefficients on raw rows, objective, dual, gap and status of each.
+
+    Raises:
+        InputError: See `LinearClassifier.fit`; ``tol-invalid`` where there are not as many as values of reg.
+    """
+    tols = one_or_many(tol)
+    for one in tols:
+        FitSettings(tol=one).checked()
+    asked = FitSettings(
+        loss=loss, tol=min(tols, default=1e-3), bias=bias, device=device, **settings
+    ).checked()
+    data = training_set(X, y, sample_weight, class_weight, device=device)
+    facts = moments(data.rows, weights=data.weights)
+    affine = affine_from(facts, preprocess, data.image_shape)
+    values = checked_reg(reg) if reg is not None else default_grid(facts.mean_square_norm(affine))
+    if len(tols) == 1:
+        tols *= len(values)
+    if len(tols) != len(values):
+        told = f"there are {len(tols)} values of tol for {len(values)} of reg"
+        raise InputError("tol-invalid", told, mend="give one for all, or one for each value")
+    solution = solve_path(
+        lambda part: build_objective(
+            data.rows, data.labels, len(data.classes), part, asked, affine=affine, weights=data.weights
+        ),
+        values,
+        asked,
+        memory=memory,
+        tol=tols,
+        callbacks=callbacks,
+    )
+    return Path(values, data.classes, solution, affine)
+
+
+@dataclass(frozen=True)
+class Path:
+    """K solutions along reg.
+
+    Attributes:
+        reg: The K values.
+        classes: (C,) labels.
+        solution: All of them, with their proofs.
+        affine: The map they were fitted behind.
+    """
+
+    reg: list[float]
+    classes: np.ndarray
+    solution: Solution
+    affine: AffineMap
+
+    @property
+    def coef(self) -> np.ndarray:
+        """(K, C, D) coefficients on raw rows."""
+        return np.stack([self.affine.fold(W.t())[0].t().numpy() for W in self.solution.W])
+
+    @property
+    def intercept(self) -> np.ndarray:
+        """(K, C) intercepts on raw rows."""
+        return np.stack([self.affine.fold(W.t())[1].numpy() for W in self.solution.W])
