@@ -14,13 +14,13 @@ from straightedge import LinearClassifier, SoftmaxClassifier
 from straightedge.errors import InputError
 from straightedge.fitting import FitSettings, build_objective, solve
 from straightedge.losses import SoftmaxLoss, SquaredHingeLoss
-from straightedge.losses.second_order import pairs
+from straightedge.newton.curvature import pairs
+from straightedge.newton.problem import contrasts
 from straightedge.objective import Objective
 from straightedge.penalties import WeightedRidge
 from straightedge.rows import Rows
 from straightedge.solvers.base import Limits, Loop, Status
 from straightedge.solvers.newton import Newton
-from straightedge.solvers.newton.problem import contrasts
 
 LOSSES = {"softmax": SoftmaxLoss(), "squared_hinge": SquaredHingeLoss()}
 SHAPES = {

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from straightedge.losses.second_order import SecondOrder
+from straightedge.newton.curvature import SecondOrder
 
 
 def largest_loss(dtype: torch.dtype) -> float:

@@ -26,7 +26,7 @@ from straightedge.losses.piecewise import (
     PiecewiseLinearLoss,
     ProjectionJacobian,
 )
-from straightedge.losses.second_order import SecondOrder, SquaredHingeSecondOrder
+from straightedge.newton.curvature import SecondOrder, SquaredHingeSecondOrder
 
 ON_THE_FACE = 1e-5  # Σ b within this of 1 counts as 1: some roundings of float32
 

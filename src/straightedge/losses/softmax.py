@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from straightedge.losses.base import DualReference, Loss, label_index, largest_loss
-from straightedge.losses.second_order import SecondOrder, SoftmaxSecondOrder
+from straightedge.newton.curvature import SecondOrder, SoftmaxSecondOrder
 
 
 class SoftmaxLoss(Loss):

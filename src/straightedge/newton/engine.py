@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from straightedge.solvers.newton.conjugate import (
+from straightedge.newton.conjugate import (
     Preconditioner,
     cg_direction,
     diagonal_preconditioner,
     gram_preconditioner,
 )
-from straightedge.solvers.newton.exact import exact_direction
-from straightedge.solvers.newton.linesearch import step_length
-from straightedge.solvers.newton.problem import Point, SmoothProblem
-from straightedge.solvers.newton.work import CHEAP, Size
+from straightedge.newton.exact import exact_direction
+from straightedge.newton.linesearch import step_length
+from straightedge.newton.problem import Point, SmoothProblem
+from straightedge.newton.work import CHEAP, Size
 
 FORCING = 0.1  # CG leaves this share of the gradient: each step then gains two digits of the gap
 FORCING_FAR = 0.2  # the same where the gap is over FAR of P

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from straightedge.newton.engine import Engine
+from straightedge.newton.problem import Point, SmoothProblem, Table, contrasts
+from straightedge.newton.span import Span
+from straightedge.newton.work import SAMPLE_ROWS, Size
 from straightedge.objective import Objective
-from straightedge.solvers.newton.engine import Engine
-from straightedge.solvers.newton.problem import Point, SmoothProblem, Table, contrasts
-from straightedge.solvers.newton.span import Span
-from straightedge.solvers.newton.work import SAMPLE_ROWS, Size
 from straightedge.solvers.protocol import Progress, missing
 from straightedge.workers import STOP_REQUESTED
 

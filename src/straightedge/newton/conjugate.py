@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack
 
-from straightedge.solvers.newton.problem import Point, SmoothProblem
-from straightedge.solvers.newton.work import GRAM_ROWS
+from straightedge.newton.problem import Point, SmoothProblem
+from straightedge.newton.work import GRAM_ROWS
 
 
 @dataclass

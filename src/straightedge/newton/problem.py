@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from straightedge.losses.second_order import RowTerms, SecondOrder
+from straightedge.newton.curvature import RowTerms, SecondOrder
 
 LEAST_SINGLE = 1_000_000  # entries of X: below, a float32 copy for one product is not worth its making
 

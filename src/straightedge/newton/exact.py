@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import lapack
 
-from straightedge.losses.second_order import pairs
-from straightedge.solvers.newton.problem import Point, SmoothProblem
+from straightedge.newton.curvature import pairs
+from straightedge.newton.problem import Point, SmoothProblem
 
 JITTER = (
     1e-14  # relative; added, and raised tenfold, where rounding took positive definiteness from a Hessian

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from straightedge.solvers.newton.problem import Point, SmoothProblem
+from straightedge.newton.problem import Point, SmoothProblem
 
 FLAT = 0.1  # the search ends where the slope is this share of its start: Newton's quadratic convergence survives it
 LONGEST = 12  # trials; each halves the bracket at worst
