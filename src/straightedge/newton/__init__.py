@@ -1,1 +1,1 @@
-"""Newton's method for smooth losses on NumPy arrays alone: nothing here needs torch, or knows where rows came from."""
+"""Newton's method for smooth losses on NumPy arrays: it needs no torch and knows not where rows came from."""

@@ -15,7 +15,7 @@ from straightedge.newton.conjugate import (
     gram_preconditioner,
 )
 from straightedge.newton.exact import exact_direction
-from straightedge.newton.linesearch import step_length
+from straightedge.newton.linesearch import search
 from straightedge.newton.problem import Point, SmoothProblem
 from straightedge.newton.work import CHEAP, Size
 
@@ -103,6 +103,8 @@ class Engine:
             work += self._work
         if self.is_exact and self.size.exact <= CHEAP:
             self._sharpen()
+        if self.point.is_carried:  # what is proven rests on W alone
+            self.point = self.problem.at(self.point.W)
         return self.used - before
 
     @property
@@ -127,8 +129,7 @@ class Engine:
 
     def _step(self) -> None:
         direction, passes = self._direction()
-        length = step_length(self.problem, self.point, direction)
-        self._take(self.problem.at(self.point.W + length * direction))
+        self._take(search(self.problem, self.point, direction))
         self.used += passes + 2.0  # the Hessian's reading, the search's product, and value and gradient
 
     def _direction(self) -> tuple[np.ndarray, float]:

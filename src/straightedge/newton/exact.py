@@ -12,6 +12,7 @@ JITTER = (
     1e-14  # relative; added, and raised tenfold, where rounding took positive definiteness from a Hessian
 )
 LARGEST_JITTER = 1e-2
+TOGETHER = 20_000  # entries of all weighted copies of X: where they fit in cache, one call makes all blocks
 FLAT = 1e-290
 """Second derivative up to which there is none; softmax has far more wherever its gradient counts."""
 
@@ -35,6 +36,11 @@ def hessian(X: np.ndarray, entries: np.ndarray, c: int) -> np.ndarray:
     """Return the data's part of H, (c·D, c·D), from weighted entries (a, b ≥ a) of the curvature of each row."""
     D = X.shape[1]
     H = np.empty((c, D, c, D), dtype=X.dtype)
+    if entries.size * D <= TOGETHER:
+        a, b = pairs(c)
+        blocks = X.T @ (X * entries[:, :, None])
+        H[a, :, b], H[b, :, a] = blocks, blocks
+        return H.reshape(c * D, c * D)
     for row, (a, b) in zip(entries, zip(*pairs(c), strict=True), strict=True):
         block = (X * row[:, None]).T @ X
         H[a, :, b] = block

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from straightedge.newton.problem import Point, SmoothProblem
+from straightedge.newton.problem import Point, Scored, SmoothProblem
 
 FLAT = 0.1  # the search ends where the slope is this share of its start: Newton's quadratic convergence survives it
 LONGEST = 12  # trials; each halves the bracket at worst
 
 
-def step_length(problem: SmoothProblem, point: Point, direction: np.ndarray) -> float:
-    """Return t with |φ′(t)| ≤ FLAT |φ′(0)|, φ(t) = P(W + t d), by Newton's method inside a bracket.
+def search(problem: SmoothProblem, point: Point, direction: np.ndarray) -> Point:
+    """Return W + t d with |φ′(t)| ≤ FLAT |φ′(0)|, φ(t) = P(W + t d), by Newton's method inside a bracket.
 
     Args:
         problem: The problem.
@@ -21,16 +21,16 @@ def step_length(problem: SmoothProblem, point: Point, direction: np.ndarray) -> 
     moves = problem.moves(direction)
     own = _penalty_slopes(problem, point, direction)
     slope0 = abs(float(np.vdot(point.gradient, direction)))
-    t, low, high = 1.0, 0.0, np.inf
+    t, low, high, S = 1.0, 0.0, np.inf, point.scored.S
     for _ in range(LONGEST):
-        terms = problem.loss.at(point.S + t * moves, problem.y)
-        slope = _weighted(problem, terms.gradient, moves) + own[0] + t * own[1]
+        there = problem.scored(S + moves if t == 1.0 else S + t * moves)
+        slope = float(np.vdot(there.pull, moves)) + own[0] + t * own[1]
         if abs(slope) <= FLAT * slope0:
-            break
-        bend = _weighted(problem, terms.product(moves), moves) + own[1]
+            return problem.at(point.W + t * direction, there if problem.carries else None)
+        bend = _bend(problem, there, moves) + own[1]
         low, high = (low, t) if slope > 0 else (t, high)
         t = _inside(t - slope / bend if bend > 0 else np.nan, low, high)
-    return t
+    return problem.at(point.W + t * direction)
 
 
 def _penalty_slopes(problem: SmoothProblem, point: Point, direction: np.ndarray) -> tuple[float, float]:
@@ -39,9 +39,9 @@ def _penalty_slopes(problem: SmoothProblem, point: Point, direction: np.ndarray)
     return float(np.vdot(seen, point.W)), float(np.vdot(seen, direction))
 
 
-def _weighted(problem: SmoothProblem, A: np.ndarray, T: np.ndarray) -> float:
-    """Return Σ w_i ⟨a_i, t_i⟩ for columns a_i, t_i."""
-    return float(np.einsum("jn,jn->n", A, T) @ problem.weights)
+def _bend(problem: SmoothProblem, there: Scored, T: np.ndarray) -> float:
+    """Return Σ w_i ⟨t_i, B_i t_i⟩ for columns t_i: the loss's second derivative along the direction."""
+    return float(np.einsum("jn,jn->n", there.terms.product(T), T) @ problem.weights)
 
 
 def _inside(guess: float, low: float, high: float) -> float:

@@ -75,22 +75,38 @@ class SmoothProblem:
         found: np.ndarray = W @ self.table.double.T
         return found
 
+    @property
+    def carries(self) -> bool:
+        """Whether scores moved along a search are as good as those computed afresh."""
+        return self.table.double.size < LEAST_SINGLE
+
     def moves(self, direction: np.ndarray) -> np.ndarray:
         """Return the scores of a direction, for a search along it: in float32 where that saves work."""
-        if self.table.double.size < LEAST_SINGLE:
+        if self.carries:
             return self.scores(direction)
         found: np.ndarray = (direction.astype(np.float32) @ self.table.single.T).astype(np.float64)
         return found
 
-    def at(self, W: np.ndarray) -> Point:
-        """Return all that is known at W (C, D), from scores computed afresh."""
-        S = self.scores(W)
+    def at(self, W: np.ndarray, carried: Scored | None = None) -> Point:
+        """Return all that is known at W (C, D).
+
+        Args:
+            W: Where.
+            carried: Scores that a search has moved there; None computes them afresh, as proofs ask for.
+        """
+        found = self.scored(self.scores(W)) if carried is None else carried
+        V = found.pull @ self.table.double
+        own = self.ridge * W
+        gradient = V + own
+        mean_loss = float(self.weights @ found.terms.value)
+        value = mean_loss + float(np.vdot(own, W)) / 2
+        gap = self.gap_of(gradient)
+        return Point(W, found, mean_loss, value, V, gradient, gap, self.ridge, carried is not None)
+
+    def scored(self, S: np.ndarray) -> Scored:
+        """Return the loss and its derivatives at scores S (C, N)."""
         terms = self.loss.at(S, self.y)
-        V = (terms.gradient * self.weights) @ self.table.double
-        pull = self.ridge * W
-        mean_loss = float(self.weights @ terms.value)
-        value = mean_loss + float(np.vdot(pull, W)) / 2
-        return Point(W, S, terms, mean_loss, value, V, V + pull, self.gap_of(V + pull), self.ridge)
+        return Scored(S, terms, terms.gradient * self.weights)
 
     @cached_property
     def measure(self) -> np.ndarray:
@@ -119,30 +135,50 @@ class SmoothProblem:
 
 
 @dataclass
+class Scored:
+    """The loss at the scores of all rows.
+
+    Attributes:
+        S: (C, N), the scores.
+        terms: The loss of each row and its derivatives.
+        pull: (C, N), w_i a_i: the score gradients by weight.
+    """
+
+    S: np.ndarray
+    terms: RowTerms
+    pull: np.ndarray
+
+
+@dataclass
 class Point:
     """What is known at a W.
 
     Attributes:
         W: (C, D).
-        S: (C, N), its scores.
-        terms: The loss of each row and its derivatives.
+        scored: The loss at its scores.
         mean_loss: Σ w_i ℓ_i.
         value: P(W).
         V: (C, D), Σ w_i a_i x_iᵀ: the data's part of the gradient.
         gradient: (C, D), ∇P(W).
         gap: ½ Σ ∇P²/h: P(W) − min P is no larger where every column is penalised.
         ridge: The penalty's Hessian h, of the problem.
+        is_carried: Whether scores were moved along searches, and not computed from W.
     """
 
     W: np.ndarray
-    S: np.ndarray
-    terms: RowTerms
+    scored: Scored
     mean_loss: float
     value: float
     V: np.ndarray
     gradient: np.ndarray
     gap: float
     ridge: np.ndarray
+    is_carried: bool = False
+
+    @property
+    def terms(self) -> RowTerms:
+        """The loss of each row and its derivatives."""
+        return self.scored.terms
 
     def bound(self) -> float:
         """Return a lower bound on min P where every column is penalised; see `Objective.dual_value`.

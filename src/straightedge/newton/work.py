@@ -6,6 +6,7 @@ The unit is one float64 operation inside a matrix product; float32 ones count ha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 CALL = 10_000  # operations in the time of one NumPy call on small arrays (1 µs at 10 GFlop/s)
 PRODUCTS = 15  # Hessian products of a usual Newton step: fields of tables at reg 1e-2 … 1e-6 take 5 to 40
@@ -34,54 +35,54 @@ class Size:
     C: int
     c: int
 
-    @property
+    @cached_property
     def exact(self) -> float:
         """A step with the whole Hessian."""
         pairs = self.c * (self.c + 1) // 2
         gram = 2 * self.N * self.D**2 * pairs + self.N * self.C * (self.C - 1) * pairs
         return gram + (self.c * self.D) ** 3 / 3 + (5 * pairs + 60) * CALL + 4 * self.evaluation
 
-    @property
+    @cached_property
     def evaluation(self) -> float:
         """Value and gradient."""
         return 4 * self.N * self.D * self.C + EXP * self.N * self.C
 
-    @property
+    @cached_property
     def bare_product(self) -> float:
         """One product with the Hessian in float32."""
         return (2 * self.D + 3) * self.N * self.C + 30 * CALL
 
-    @property
+    @cached_property
     def product(self) -> float:
         """One product, and the preconditioner applied."""
         return self.bare_product + (2 * self.D**2 * self.C if self.has_gram else 0)
 
-    @property
+    @cached_property
     def span(self) -> float:
         """The rows rotated into their span: their Gram and its factor."""
         return self.N**2 * self.D + self.N**3 / 3
 
-    @property
+    @cached_property
     def has_span(self) -> bool:
         """Whether the problem is solved in the span of the rows."""
         return self.N + 1 < self.D and self.span <= SPAN_IN_PRODUCTS * self.bare_product
 
-    @property
+    @cached_property
     def gram(self) -> float:
         """One weighted Gram in float32 and its factor."""
         return min(self.N, 2 * GRAM_ROWS) * self.D**2 + self.D**3 / 3 + 20 * CALL
 
-    @property
+    @cached_property
     def has_gram(self) -> bool:
         """Whether the Gram is worth its work as a preconditioner."""
         return self.gram <= GRAM_IN_PRODUCTS * self.bare_product
 
-    @property
+    @cached_property
     def preconditioner(self) -> float:
         """One preconditioner."""
         return self.gram if self.has_gram else 2 * self.N * self.D
 
-    @property
+    @cached_property
     def conjugate(self) -> float:
         """A step by conjugate gradients."""
         products = PRODUCTS_OF_TWO if self.C == 2 else PRODUCTS
