@@ -113,7 +113,7 @@ def selection(communicator):
     return {
         "scale": facts.mean_square_norm(affine),
         "scores": found.scores.flatten().tolist(),
-        "status": [status.value for status in found.solution.status],
+        "status": [status.value for fit in found.fits for status in fit.status],
         "sgd": [float(sgd.objective[0]), sgd.W.numpy().tobytes().hex()],
     }
 

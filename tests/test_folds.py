@@ -64,7 +64,7 @@ def test_what_a_fold_holds_out_changes_neither_its_weights_nor_its_scores(loss, 
 
     def folds(rows, labels):
         found = cross_validate(TrainingRows(rows, labels, C, settings, "standardize"), REGS, fold, W=start)
-        return found.solution.W.unflatten(0, (FOLDS, -1)), found.scores
+        return [fit.W for fit in found.fits], found.scores
 
     W, scores = folds(X, y)
     held_out = np.flatnonzero(fold == 0)
@@ -81,9 +81,12 @@ def test_what_a_fold_holds_out_changes_neither_its_weights_nor_its_scores(loss, 
 def test_each_fold_is_a_separate_fit_of_its_rows(loss, solver):
     X, y, fold = data(3)
     settings = FitSettings(loss=loss, solver=solver, tol=1e-3, max_passes=3000)
-    found = cross_validate(TrainingRows(X, y, C, settings, "standardize"), REGS, fold).solution
+    found = cross_validate(TrainingRows(X, y, C, settings, "standardize"), REGS, fold).fits
     for (f, reg), value, gap in zip(
-        itertools.product(range(FOLDS), REGS), found.objective.tolist(), found.gap.tolist(), strict=True
+        itertools.product(range(FOLDS), REGS),
+        torch.cat([fit.objective for fit in found]).tolist(),
+        torch.cat([fit.gap for fit in found]).tolist(),
+        strict=True,
     ):
         alone = LinearClassifier(loss, reg=reg, tol=1e-4, max_passes=3000, preprocess="standardize")
         alone.fit(X[fold != f], y[fold != f])
@@ -177,7 +180,8 @@ def test_weights_are_repetitions_in_folds_whose_copies_stay_together(loss):
     index = np.repeat(np.arange(N), copies)
     repeated = cross_validate(TrainingRows(X[index], y[index], C, settings, "standardize"), REGS, fold[index])
     torch.testing.assert_close(repeated.scores, found.scores[index], rtol=0, atol=1e-4)
-    torch.testing.assert_close(repeated.solution.objective, found.solution.objective, rtol=1e-8, atol=0)
+    for alone, weighted in zip(repeated.fits, found.fits, strict=True):
+        torch.testing.assert_close(alone.objective, weighted.objective, rtol=1e-8, atol=0)
 
 
 # -------------------------------------------------------------------- random labels

@@ -99,13 +99,13 @@ def test_out_of_fold_scores_are_those_of_explicit_fits_on_the_subsets(loss, bias
     settings = FitSettings(loss=loss, bias=bias, tol=1e-9 if loss == "softmax" else 1e-7, max_passes=5000)
     weights = torch.as_tensor(1.0 + np.arange(150) % 2)
     found = cross_validate(TrainingRows(X, y, 3, settings, weights=weights), REGS[:2], fold)
-    scores, solution = found.scores, found.solution
-    assert scores.shape == (150, 2, 3) and all(s.value == "certified" for s in solution.status)
+    scores, fits = found.scores, found.fits
+    assert scores.shape == (150, 2, 3) and all(s.value == "certified" for fit in fits for s in fit.status)
     for f in range(3):
         for k, reg in enumerate(REGS[:2]):
             own = LinearClassifier(loss, reg=reg, bias=bias, tol=settings.tol, max_passes=5000)
             own.fit(X[fold != f], y[fold != f], weights.numpy()[fold != f])
-            assert math.isclose(own.objective_, float(solution.objective[f * 2 + k]), rel_tol=3e-7)
+            assert math.isclose(own.objective_, float(fits[f].objective[k]), rel_tol=3e-7)
             expected = own.decision_function(X[fold == f])
             found = scores[fold == f, k].numpy()
             if bias == "free":  # a constant added to every class's bias changes nothing, P included

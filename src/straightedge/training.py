@@ -7,13 +7,14 @@ other rows has seen nothing of them: neither their labels nor their values.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from straightedge.data.base import RawTable
 from straightedge.distributed import Communicator, RowSlice, local, own_rows, row_range, together
 from straightedge.errors import InputError
 from straightedge.fitting import FitSettings, build_objective
@@ -40,6 +41,8 @@ class TrainingRows:
         names: C class names, for `class_weight`.
         device: Where products run; None means where X is.
         communicator: Who owns which rows.
+        table: Where X are the features of a table: its raw cells, which each part encodes anew.
+        columns: What the table's columns became in X, as plain data.
     """
 
     X: Any
@@ -53,6 +56,8 @@ class TrainingRows:
     names: Sequence[Any] = ()
     device: torch.device | str | None = None
     communicator: Communicator = field(default_factory=local)
+    table: RawTable | None = None
+    columns: dict[str, Any] | None = None
 
     def part(self, index: np.ndarray | None = None) -> TrainingPart:
         """Return some of the rows with the map that these rows alone give.
@@ -63,10 +68,18 @@ class TrainingRows:
         Raises:
             InputError: ``ranks-too-many`` where some rank would have no row.
         """
-        rows, _ = self.own(index)
+        training = self._encoded_by(index)
+        rows, _ = training.own(index)
         weights = self.own_weights(index)
         affine = fit_affine(rows, self.preprocess, self.image_shape, self.communicator, weights)
-        return TrainingPart(self, index, affine)
+        return TrainingPart(training, index, affine)
+
+    def _encoded_by(self, index: np.ndarray | None) -> TrainingRows:
+        """Return the rows with the features that a part of a table gives, other rows unseen."""
+        if index is None or self.table is None:
+            return self
+        columns = self.table.columns(index)
+        return replace(self, X=self.table.rows("train", columns), columns=columns)
 
     def own_weights(self, index: np.ndarray | None) -> Tensor | None:
         """Return the weights (n_r,) of this rank's rows of a part, which nothing of other rows enters; or None."""
@@ -95,7 +108,7 @@ class TrainingPart:
     """Some of the training rows and their map.
 
     Attributes:
-        training: All of them.
+        training: All of them, encoded as the part does where they are a table.
         index: (n,) positions of the part's rows; None for all.
         affine: Fitted on the part's rows.
     """
@@ -119,17 +132,18 @@ class TrainingPart:
             communicator=training.communicator,
         )
 
-    def scores(self, W: Tensor, X: Any, index: np.ndarray | None = None) -> Tensor:
+    def scores(self, W: Tensor, X: Any = None, index: np.ndarray | None = None) -> Tensor:
         """Return scores of W behind the part's map, on every rank and on the CPU.
 
         Args:
             W: (K, C, D + 1) on rows mapped as the part's.
-            X: Rows, of the part or others.
+            X: Rows with the features of the part; None means all training rows.
             index: (n,) positions in X; None means all of its rows.
 
         Returns:
             (n, K, C).
         """
+        X = self.training.X if X is None else X
         n = int(X.shape[0]) if index is None else len(index)
 
         def own(start: int, stop: int) -> Tensor:

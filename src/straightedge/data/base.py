@@ -6,7 +6,7 @@ before can have seen it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -28,6 +28,18 @@ class RowSource(Protocol):
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return rows ``start:stop`` as an array of shape ``(stop - start, *shape[1:])``."""
+        ...
+
+
+class RawTable(Protocol):
+    """Splits whose features depend on training rows: means of missing values, categories that are frequent."""
+
+    def columns(self, index: np.ndarray) -> dict[str, Any]:
+        """Return what the columns become where (n,) positions ``index`` are all the training rows there are."""
+        ...
+
+    def rows(self, split: str, columns: Mapping[str, Any]) -> Any:
+        """Return all rows of a split as features, as ``columns`` says."""
         ...
 
 
@@ -93,6 +105,7 @@ class Dataset:
         notes: Remarks for the user: files ignored or converted, with their counts.
         features: Description of the extractor that made X (what prediction needs), else None.
         columns: What a table's columns became, as plain data (see `tables.encoding`), else None.
+        parts: The raw table, to be encoded by what some of its training rows say alone, else None.
     """
 
     name: str
@@ -105,3 +118,4 @@ class Dataset:
     notes: list[str] = field(default_factory=list)
     features: dict[str, Any] | None = None
     columns: dict[str, Any] | None = None
+    parts: RawTable | None = None

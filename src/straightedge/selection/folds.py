@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from straightedge.fitting import solve
-from straightedge.selection.path import Solve, joined, solve_path
+from straightedge.selection.path import Solve, solve_path
 from straightedge.solvers.base import Callback, Solution, Status
 from straightedge.training import TrainingRows
 
@@ -26,12 +27,17 @@ class OutOfFold:
     Attributes:
         rows: (n,) positions of the rows that a fold holds out, rising.
         scores: (n, K, C) their scores, each from the fold that has not seen the row.
-        solution: All F·K fits, fold-major.
+        fits: F solutions of K values each. Folds of a table may have different features.
     """
 
     rows: np.ndarray
     scores: Tensor
-    solution: Solution
+    fits: list[Solution]
+
+    @property
+    def trace(self) -> list[dict[str, Any]]:
+        """Trace rows of all folds."""
+        return [row for fit in self.fits for row in fit.trace]
 
     def uncertified(self, reg: Sequence[float], index: int) -> str | None:
         """Return a sentence that counts the fits that are not certified, or None where all are.
@@ -40,10 +46,10 @@ class OutOfFold:
             reg: The K values.
             index: Position of the chosen one.
         """
-        status = np.array([one is Status.CERTIFIED for one in self.solution.status]).reshape(-1, len(reg))
+        status = np.array([[one is Status.CERTIFIED for one in fit.status] for fit in self.fits])
         if status.all():
             return None
-        gaps = self.solution.gap.reshape(-1, len(reg))
+        gaps = torch.stack([fit.gap for fit in self.fits])
         own = int((~status[:, index]).sum())
         rests = f"{own} of the chosen reg's {len(status)}, gap up to {float(gaps[:, index].max()):.1e}"
         return (
@@ -89,7 +95,7 @@ def cross_validate(
         )
         parts.append(found)
         held.append(np.flatnonzero(fold == k))
-        scores.append(part.scores(found.W, training.X, held[-1]))
+        scores.append(part.scores(found.W, index=held[-1]))
     rows = np.concatenate(held)
     order = np.argsort(rows)
-    return OutOfFold(rows[order], torch.cat(scores)[torch.from_numpy(order)], joined(parts))
+    return OutOfFold(rows[order], torch.cat(scores)[torch.from_numpy(order)], parts)

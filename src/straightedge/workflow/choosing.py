@@ -47,7 +47,7 @@ class Fitted:
 
     Attributes:
         W: (C, D + 1) float64.
-        affine: The map it was fitted behind.
+        part: The training rows it was fitted on, with their map and features.
         reg: Its reg.
         solution: The solution W is a part of, at `index`.
         index: Position in `solution`.
@@ -60,12 +60,11 @@ class Fitted:
         path_points: (reg, weight (D, C), bias (C,)) of every value tried, on raw rows.
         trace: All trace rows.
         grid: Facts of an SGD search: the heads' learning rates.
-        trained_on: Indices of the training rows W was fitted on; None for all.
         notes: Warnings for the user.
     """
 
     W: Tensor
-    affine: AffineMap
+    part: TrainingPart
     reg: float
     solution: Solution
     index: int
@@ -78,7 +77,6 @@ class Fitted:
     path_points: list[tuple[float, Tensor, Tensor]] = field(default_factory=list)
     trace: list[dict[str, Any]] = field(default_factory=list)
     grid: list[dict[str, float]] | None = None
-    trained_on: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -110,7 +108,7 @@ def _fit_value(problem: Problem, stages: Stages, reg: float) -> Fitted:
         solution = _sgd(whole.objective([reg]), problem, rate, stages)
     else:
         solution = stages.solve(whole.objective([reg]), problem.settings)
-    fitted = Fitted(solution.W[0], whole.affine, reg, solution, 0, trace=list(solution.trace))
+    fitted = Fitted(solution.W[0], whole, reg, solution, 0, trace=list(solution.trace))
     fitted.path_points = _points([reg], solution.W, whole.affine)
     if problem.dataset.validation is not None:
         scores = whole.scores(solution.W, problem.dataset.validation.X)[:, 0].numpy()
@@ -141,10 +139,10 @@ def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
     path = solve_path(part.objective, grid, problem.settings, memory=memory, solve=stages.solve)
     scores = part.scores(path.W, X_validation, held_out)
     choice = _choice(problem, selection, scores, y_validation, grid, path)
-    final, affine, reg = _refit(problem, stages, choice, part)
+    final, fitted_on, reg = _refit(problem, stages, choice, part)
     return Fitted(
         final.W[0],
-        affine,
+        fitted_on,
         reg,
         final,
         0,
@@ -184,7 +182,7 @@ def _undivided(problem: Problem) -> list[str]:
 def _validation(
     problem: Problem, selection: SelectionSettings
 ) -> tuple[TrainingPart, Any, np.ndarray | None, np.ndarray]:
-    """Return the rows to train on, where validation rows are, which they are there (None: all), their labels."""
+    """Return the rows to train on, and those to judge by: X (None: the training rows), places (None: all), y."""
     own = problem.dataset.validation
     if own is not None:
         return problem.whole, own.X, None, own.y
@@ -192,7 +190,7 @@ def _validation(
     if problem.options.protocol is not None:
         size = protocols.protocol(problem.options.protocol).split.size(len(problem.y))
     train, validation = hold_out(problem.y, size, selection.seed)
-    return problem.training.part(train), problem.X, validation, problem.y[validation]
+    return problem.training.part(train), None, validation, problem.y[validation]
 
 
 def _choice(
@@ -218,11 +216,11 @@ def _choice(
 
 def _refit(
     problem: Problem, stages: Stages, choice: Choice, part: TrainingPart
-) -> tuple[Solution, AffineMap, float]:
+) -> tuple[Solution, TrainingPart, float]:
     """Fit the chosen reg on training and validation samples together, starting from the path's W.
 
     Returns:
-        The solution, the map it is behind, and its reg.
+        The solution, the training rows whose map and features it has, and its reg.
     """
     own = problem.dataset.validation
     n_all = len(problem.y) + (own.n if own is not None else 0)
@@ -230,12 +228,13 @@ def _refit(
     if problem.options.protocol is not None:
         protocol = protocols.protocol(problem.options.protocol)
         if not protocol.refit:
-            return problem_solution(choice), part.affine, reg
+            return problem_solution(choice), part, reg
         reg = protocol.reg(protocol.grid[choice.index], n_all, len(problem.classes))
-    start = choice.path.W[choice.index][None]  # behind the part's map, which is nearly the same: a start only
     whole = problem.whole
+    same = part.affine.n_features == whole.affine.n_features  # a part of a table may have other categories
+    start = choice.path.W[choice.index][None] if same else None  # behind the part's map: a start only
     objective = whole.objective([reg]) if own is None else problem.objective_with(own.X, own.y, [reg])
-    return stages.solve(objective, problem.settings, W=start), whole.affine, reg
+    return stages.solve(objective, problem.settings, W=start), whole, reg
 
 
 def problem_solution(choice: Choice) -> Solution:
@@ -268,7 +267,7 @@ def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSetti
     final = problem_solution(choice)
     return Fitted(
         final.W[0],
-        whole.affine,
+        whole,
         choice.reg,
         final,
         0,
@@ -279,7 +278,7 @@ def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSetti
         choice.scores,
         found.rows,
         path_points=_points(grid, path.W, whole.affine),
-        trace=path.trace + found.solution.trace,
+        trace=path.trace + found.trace,
         notes=_undivided(problem),
     )
 
@@ -322,7 +321,7 @@ def fit_search(problem: Problem, stages: Stages) -> Fitted:
     index = choice.index
     return Fitted(
         solution.W[index],
-        part.affine,
+        part,
         choice.reg,
         solution,
         index,
@@ -333,7 +332,6 @@ def fit_search(problem: Problem, stages: Stages) -> Fitted:
         path_points=[],
         trace=solution.trace,
         grid=[{"learning_rate": rate, "reg": reg} for rate, reg in heads],
-        trained_on=part.index,
     )
 
 

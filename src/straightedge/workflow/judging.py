@@ -97,11 +97,11 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
         "temperature": temperature,
         "probabilities": model.has_probabilities,
     }
-    final = TrainingPart(problem.training, fitted.trained_on, fitted.affine)
-    train_scores = final.scores(fitted.W[None], problem.X)[:, 0].numpy()
-    seen = slice(None) if fitted.trained_on is None else fitted.trained_on
+    part = fitted.part
+    train_scores = part.scores(fitted.W[None])[:, 0].numpy()
+    seen = slice(None) if part.index is None else part.index
     splits = {"train": evaluate(train_scores[seen], problem.y[seen], classes, **settings)}
-    shown, scores, rows = dataset.train, train_scores[seen], fitted.trained_on
+    shown, scores, rows = dataset.train, train_scores[seen], part.index
     shown_name = "train"
     if fitted.held_out_scores is not None and fitted.held_out_labels is not None:
         splits["validation"] = evaluate(fitted.held_out_scores, fitted.held_out_labels, classes, **settings)
@@ -111,7 +111,7 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
         rows = None if dataset.validation is not None else fitted.held_out_rows
     if dataset.test is not None:
         shown, shown_name, rows = dataset.test.open("evaluation of the final model"), "test", None
-        scores = _scores(problem, model, shown.X)
+        scores = _scores(problem, model, _test_rows(part, shown.X, dataset))
         splits["test"] = evaluate(scores, shown.y, classes, **settings)
     judged = Judged(
         splits,
@@ -127,6 +127,14 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
     if fitted.out_of_fold is not None and fitted.out_of_fold_rows is not None:
         judged.suspects = _suspects(fitted.out_of_fold, fitted.out_of_fold_rows, dataset.train, classes, loss)
     return judged
+
+
+def _test_rows(part: TrainingPart, X: Any, dataset: Dataset) -> Any:
+    """Return the test rows, with the features of the rows that the model was fitted on."""
+    columns = part.training.columns
+    if dataset.parts is None or columns is None or part.index is None:
+        return X
+    return dataset.parts.rows("test", columns)
 
 
 def _answers(

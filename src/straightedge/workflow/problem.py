@@ -56,6 +56,8 @@ class Problem:
             dataset.image_shape,
             device=self.device,
             communicator=self.communicator,
+            table=dataset.parts,
+            columns=dataset.columns,
         )
         rows, _ = self.training.own(None)
         facts = moments(rows, self.communicator)

@@ -304,7 +304,7 @@ def _model(
     shape = images.image_shape if images.image_shape is not None else (problem.affine.n_features,)
     return LinearModel.from_fit(
         fitted.W.t(),
-        fitted.affine,
+        fitted.part.affine,
         dataset.classes,
         loss=problem.settings.loss,
         reg=fitted.reg,
@@ -315,7 +315,7 @@ def _model(
         bias_mode=problem.settings.bias,
         input_shape=tuple(shape),
         input_dtype="uint8" if str(images.train.X.dtype).endswith("uint8") else "float32",
-        columns=dataset.columns,
+        columns=fitted.part.training.columns,
         features=dataset.features,
         extractor_state=extractor.state() if extractor is not None else None,
         temperature=temperature,
@@ -356,7 +356,7 @@ def _metrics(problem: Problem, fitted: Fitted, judged: Judged, notes: list[str])
     out["suspects"] = judged.suspects[:SHOWN]
     out["hardest"] = list(hardest_rows(judged, problem.classes, SHOWN))
     out["notes"] = notes + remarks(out)
-    if rows := column_rows(problem.dataset.columns):
+    if rows := column_rows(fitted.part.training.columns):
         out["columns"] = rows
     return out
 

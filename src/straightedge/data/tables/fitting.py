@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from straightedge.data.label_values import listed
 from straightedge.data.tables.encoding import Column, TableEncoding, fit_category, fit_number
 from straightedge.data.tables.files import Table
@@ -25,7 +27,7 @@ def fit_encoding(
     index: Collection[str] = (),
     *,
     ignored: Collection[str] = (),
-    rows: slice = slice(None),
+    rows: slice | np.ndarray = slice(None),
 ) -> tuple[TableEncoding, list[str]]:
     """Fit the encoding of all columns on training rows.
 
@@ -35,7 +37,7 @@ def fit_encoding(
         wishes: What the user says of columns.
         index: Columns that are a frame's index.
         ignored: Columns that are neither features nor left out, such as the split.
-        rows: The training rows among those of the tables.
+        rows: The training rows among those of the tables: a slice, or (n,) int64 positions.
 
     Returns:
         The encoding, and remarks on what was left out or looks strange.
@@ -49,7 +51,7 @@ def fit_encoding(
     for name in names:
         if name == label or name in ignored:
             continue
-        values = plain_column(tables, name)[rows]
+        values = _of_rows(plain_column(tables, name), rows)
         said = [] if name in wishes.categories | wishes.drop | loose else _mixed(name, values)
         loose |= {name} if said else set()
         columns.append(_fitted(name, values, wishes, index, where, loose=name in loose))
@@ -60,6 +62,11 @@ def fit_encoding(
             "columns-none", "no column is left that could be a feature", where, "--keep COLUMN,…"
         )
     return found, [*_left_out(columns), *notes]
+
+
+def _of_rows(values: Any, rows: slice | np.ndarray) -> Any:
+    """Return some rows of a column."""
+    return values[rows] if isinstance(rows, slice) else values.take(rows)
 
 
 def _fitted(

@@ -8,7 +8,7 @@ together. Rows beyond `IN_MEMORY` bytes stay on disk and are read in order.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +29,7 @@ from straightedge.data.tables.kinds import Wishes, is_plain_number, pandas_index
 from straightedge.data.tables.label_column import choose_label
 from straightedge.data.tables.matching import encoded_rows, match_columns, text_read_for, unlike_training
 from straightedge.data.tables.opening import names_in, open_splits, paths_of, text_read
+from straightedge.data.tables.parts import SplitRows, TableParts
 from straightedge.data.tables.plan import Plan, decode_rows, is_rows, make_plan, row_column
 from straightedge.errors import InputError
 
@@ -67,13 +68,18 @@ def load(source: str, **options: Any) -> Dataset:
     if wanted is not None:
         others = [name for name in found.schema.names if name not in (wanted, label)]
         wishes = Wishes(wishes.drop | set(others), wishes.keep | {wanted}, wishes.categories, wishes.numeric)
-    ranges = _ranges(found, label)
-    train = ranges.get("train", (found.tables["train"], 0, 0))
-    rows = slice(train[1], train[1] + train[2]) if ranges else slice(None)
-    ignored = ["split"] if ranges else []
-    encoding, notes = fit_encoding(train[0], label, wishes, found.index, ignored=ignored, rows=rows)
+    splits = _split_rows(found, label)
+    tables, first, n = splits.get("train", (found.tables["train"], 0, 0))
+    ignored = ["split"] if _ranges(found, label) else []
+    fit = partial(fit_encoding, tables, label, wishes, found.index, ignored=ignored)
+    encoding, notes = fit(rows=slice(first, first + n))
     found.notes += notes
-    return _encoded(source, found, encoding, label, options)
+    dataset = _encoded(source, found, encoding, label, options)
+
+    def encode(anew: TableEncoding, tables: Sequence[Table], n: int, first: int, split: str) -> Any:
+        return _in_memory(encoded_rows(tables, anew, n, first), f"{source} ({split})")
+
+    return replace(dataset, parts=TableParts(splits, lambda rows: fit(rows=rows)[0], encode))
 
 
 @dataclass
@@ -190,24 +196,19 @@ def _rows_of(encoding: TableEncoding, tables: Sequence[Table], n: int, first: in
 
 def _parts(source: str, found: Found, rows: Any, label: str) -> dict[str, Part]:
     """Return rows and labels of each split, small ones in memory."""
-    ranges = _ranges(found, label)
     parts = {}
-    for split, group in found.tables.items():
-        if not ranges:
-            y = read_labels(group, label)
-            _refuse_regression(y, group[0], label)
-            parts[split] = Part(rows(group, len(y), 0), y)
-    for split, (group, first, n) in ranges.items():
-        parts[split] = Part(rows(group, n, first), read_labels(group, label)[first : first + n])
-    return {split: _in_memory(part, f"{source} ({split})") for split, part in parts.items()}
+    for split, (group, first, n) in _split_rows(found, label).items():
+        y = read_labels(group, label)[first : first + n]
+        _refuse_regression(y, group[0], label)
+        parts[split] = Part(_in_memory(rows(group, n, first), f"{source} ({split})"), y)
+    return parts
 
 
-def _in_memory(part: Part, where: str) -> Part:
+def _in_memory(rows: TableRows, where: str) -> Any:
     """Read a small split whole; a large one stays on disk."""
-    rows: TableRows = part.X
     if rows.dtype.itemsize * int(np.prod(rows.shape)) > IN_MEMORY:
-        return part
-    return Part(checked_rows(rows.read(0, rows.shape[0]), where), part.y, part.names)
+        return rows
+    return checked_rows(rows.read(0, rows.shape[0]), where)
 
 
 def _refuse_other_columns(tables: Sequence[Table], names: Sequence[str], label: str) -> None:
@@ -251,7 +252,14 @@ def _refuse_regression(y: np.ndarray, table: Table, label: str) -> None:
         )
 
 
-def _ranges(found: Found, label: str) -> dict[str, tuple[list[Table], int, int]]:
+def _split_rows(found: Found, label: str) -> dict[str, SplitRows]:
+    """Return where the rows of each split are: in files of its own, or in a stretch of all files."""
+    if ranges := _ranges(found, label):
+        return ranges
+    return {split: (group, 0, sum(t.n_rows for t in group)) for split, group in found.tables.items()}
+
+
+def _ranges(found: Found, label: str) -> dict[str, SplitRows]:
     """Cut one table into splits where it has a column ``split`` whose equal values lie together.
 
     Returns:
@@ -265,7 +273,7 @@ def _ranges(found: Found, label: str) -> dict[str, tuple[list[Table], int, int]]
         return {}
     words = read_labels(tables, "split")
     starts = [0, *(np.flatnonzero(words[1:] != words[:-1]) + 1).tolist(), len(words)]
-    ranges: dict[str, tuple[list[Table], int, int]] = {}
+    ranges: dict[str, SplitRows] = {}
     for start, stop in pairwise(starts):
         split = split_of_word(str(words[start]))
         if split is None or split in ranges:
