@@ -230,6 +230,19 @@ def test_a_label_that_cannot_be_known_is_asked_for(tmp_path):
         load_dataset(path, labels="4")
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_column_with_missing_values_is_no_label_unasked(tmp_path, ending):
+    port = np.array([None, *"sqc" * 10], dtype=object)
+    columns = {"a": rng.normal(size=31), "survived": np.arange(31) % 2, "port": port}
+    path = write(tmp_path / f"a.{ending}", columns)
+    kinds = r"a \(double\), survived \(int64\), port \(string\)"
+    with pytest.raises(InputError, match=rf"{kinds}.*--labels COLUMN.*column-missing"):
+        load_dataset(path)
+    with pytest.raises(InputError, match=rf"1 row has no value .* 'port'; .*{kinds}.*row 0.*labels-missing"):
+        load_dataset(path, labels="port")
+    assert load_dataset(path, labels="survived").notes[0] == "label: column 'survived', as named"
+
+
 def test_a_quantity_is_no_label(tmp_path):
     path = write(tmp_path / "a.csv", {"a": rng.normal(size=500), "price": rng.integers(0, 10**6, 500)})
     with pytest.raises(InputError, match=r"'price' holds \d+ different numbers.*labels-regression"):

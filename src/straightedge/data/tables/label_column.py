@@ -38,7 +38,7 @@ def choose_label(tables: Sequence[Table], wanted: str | None, candidates: Sequen
     Args:
         tables: Files with the same columns.
         wanted: Name, or position counted from 1 (−1 is the last), or None.
-        candidates: Columns that may be the label.
+        candidates: Columns that may be the label. One with missing values has to be named.
 
     Raises:
         InputError: ``column-missing`` with the columns and their kinds.
@@ -51,7 +51,7 @@ def choose_label(tables: Sequence[Table], wanted: str | None, candidates: Sequen
     if named is not None:
         return LabelChoice(named, "by its name")
     texts = [name for name in candidates if is_text(tables[0].schema.field(name).type)]
-    if len(texts) == 1 and len(candidates) > 1:
+    if len(texts) == 1 and len(candidates) > 1 and missing_rows(tables, texts[0])[0] == 0:
         return LabelChoice(texts[0], "the only column that is not numeric")
     ends = [name for name in dict.fromkeys((names[0], names[-1])) if name in candidates]
     few = [name for name in ends if _has_few_values(tables, name)]
@@ -77,14 +77,39 @@ def _named(table: Table, wanted: str) -> str:
 
 
 def _unknown(table: Table, what: str) -> InputError:
+    mend = "name it: --labels COLUMN, or its position: --labels -1 is the last"
+    return InputError("column-missing", f"{what} {_columns_and_kinds(table)}", str(table.path), mend)
+
+
+def _columns_and_kinds(table: Table) -> str:
+    """Return a phrase that lists the columns of a table with their kinds."""
     listed = ", ".join(f"{name} ({table.schema.field(name).type})" for name in table.schema.names[:LISTED])
     more = len(table.schema.names) - LISTED
-    listed += f" and {more} more" if more > 0 else ""
-    return InputError(
-        "column-missing",
-        f"{what} the columns are {listed}",
-        str(table.path),
-        "name it: --labels COLUMN, or its position: --labels -1 is the last",
+    return f"the columns are {listed}" + (f" and {more} more" if more > 0 else "")
+
+
+def missing_rows(tables: Sequence[Table], name: str) -> tuple[int, int]:
+    """Return how many rows have no value in a column, and the first of them (−1 where there is none)."""
+    compute = arrow("pyarrow.compute")
+    missing = compute.is_null(plain_column(tables, name), nan_is_null=True)
+    return int(compute.sum(missing).as_py() or 0), int(compute.index(missing, True).as_py())
+
+
+def refuse_missing_labels(tables: Sequence[Table], name: str) -> None:
+    """Refuse a label column without a value in some row.
+
+    Raises:
+        InputError: ``labels-missing`` with the first row, the columns and their kinds.
+    """
+    count, row = missing_rows(tables, name)
+    if not count:
+        return
+    rows = "1 row has" if count == 1 else f"{count} rows have"
+    raise InputError(
+        "labels-missing",
+        f"{rows} no value in the label column {name!r}; {_columns_and_kinds(tables[0])}",
+        f"{tables[0].path}, row {row}",
+        "fill or remove such rows, or name another column: --labels COLUMN",
     )
 
 
@@ -93,6 +118,8 @@ def _has_few_values(tables: Sequence[Table], name: str) -> bool:
     pa, compute = arrow(), arrow("pyarrow.compute")
     kind = tables[0].schema.field(name).type
     if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+        return False
+    if missing_rows(tables, name)[0]:
         return False
     found = compute.count_distinct(plain_column(tables, name)).as_py()
     return bool(2 <= found <= min(MOST_CLASSES, max(2, n // ROWS_A_CLASS)))

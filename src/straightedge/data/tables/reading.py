@@ -26,7 +26,7 @@ from straightedge.data.tables.encoding import TableEncoding
 from straightedge.data.tables.files import Table, TableRows, arrow
 from straightedge.data.tables.fitting import fit_encoding
 from straightedge.data.tables.kinds import Wishes, is_plain_number, pandas_index
-from straightedge.data.tables.label_column import choose_label
+from straightedge.data.tables.label_column import choose_label, refuse_missing_labels
 from straightedge.data.tables.matching import encoded_rows, match_columns, text_read_for, unlike_training
 from straightedge.data.tables.opening import names_in, open_splits, paths_of, text_read
 from straightedge.data.tables.parts import SplitRows, TableParts
@@ -133,6 +133,8 @@ def _label(found: Found, wanted: str | None) -> str:
     ]
     choice = choose_label(found.tables["train"], wanted, candidates)
     found.notes.insert(0, f"label: column {choice.name!r}, {choice.reason}")
+    for group in found.tables.values():
+        refuse_missing_labels(group, choice.name)
     return choice.name
 
 
