@@ -78,6 +78,7 @@ def test_the_search_of_cs231n(name: str) -> None:
             classifier = LOSSES[name][2]()
             _, _, accuracy = course.test_one_param_set(classifier, cs231n(), rate, reg, num_iters=1500)
             best = max(best, accuracy)
+    print(f"{name} reaches {best:.4f} of 1,000 validation images")
     assert best >= wanted
 
 
@@ -85,6 +86,7 @@ def test_the_search_of_cs231n(name: str) -> None:
 def test_the_search_of_eecs(name: str, wanted: float) -> None:
     rates, strengths = getattr(course, f"{name}_get_search_params")()
     _, _, accuracy = course.test_one_param_set(LOSSES[name][2](), eecs(), rates[1], strengths[1])
+    print(f"{name} reaches {accuracy:.4f} of 10,000 validation images")
     assert accuracy >= wanted
 
 
@@ -103,4 +105,5 @@ def test_the_features_assignment(name: str) -> None:
     }
     rate = 3e-3 if name == "svm" else 3e-2
     _, _, accuracy = course.test_one_param_set(LOSSES[name][2](), data, rate, 1e-3, num_iters=3000)
+    print(f"{name} on features reaches {accuracy:.4f} of 1,000 validation images")
     assert accuracy >= 0.44

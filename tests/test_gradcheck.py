@@ -197,7 +197,7 @@ def test_the_report_is_json_even_with_numbers_that_are_not():
     answer = json.loads(json.dumps(overflowing, allow_nan=False))
     values = {row["place"]: row["value"] for row in answer["values"]}
     assert values["scores + 1e4"] is None
-    assert values["your weights"] > 0
+    assert values["given W"] > 0
 
 
 W, X, Y = problem()

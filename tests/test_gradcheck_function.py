@@ -170,6 +170,12 @@ def test_a_file_may_be_called_like_a_library(folder):
     assert sys.modules["json"] is json
 
 
+def test_a_file_without_a_function_is_told_the_command(folder):
+    with pytest.raises(InputError, match="source-kind") as refused:
+        check_gradients.command("mine.py")
+    assert refused.value.mend.endswith("straightedge check-gradients mine.py:NAME")
+
+
 def test_options_that_mean_nothing_are_refused(folder):
     for arguments in (("mine.py:svm_loss", "--loss", "svm"), ("digits", "--expected", "svm")):
         assert run(*arguments).exception.code == "option-unused"

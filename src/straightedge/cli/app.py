@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated
 
@@ -67,7 +69,13 @@ def _register() -> None:
         if hasattr(module, "group"):
             app.add_typer(module.group, name=name)
         else:
-            app.command(name)(module.command)
+            app.command(name, help=_help(module.command))(module.command)
+
+
+def _help(command: Callable[..., None]) -> str:
+    """Return a docstring as it is read in a terminal: a paragraph is one line, which typer wraps itself."""
+    paragraphs = (inspect.getdoc(command) or "").replace("``", "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def print_error(error: Exception, *, as_json: bool) -> int:

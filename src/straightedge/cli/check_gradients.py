@@ -110,9 +110,8 @@ def _student(
         return report
     against = title(held_against) if held_against else "all known losses"
     why = " (by its name; --expected says otherwise)" if by_name else ""
-    about = (
-        f"against {against}{why}, on {min(n_rows, dataset.train.n)} rows of {data}, called with {framework}"
-    )
+    given = f"at a random W, on {min(n_rows, dataset.train.n)} rows of {data}"
+    about = f"against {against}{why}, {given}, called with {framework}"
     print_report(word, about, report, is_verbose=verbose)
     return report
 

@@ -196,12 +196,10 @@ def _by_content(path: Path) -> str:
         return "dumps"
     if looks_like_svmlight(path):
         return "svmlight"
-    raise InputError(
-        "source-kind",
-        "the file is of no kind that can be read",
-        str(path),
-        f"readable endings: {', '.join(sorted([*SUFFIXES, *TEXT_ENDINGS]))}",
-    )
+    endings = f"readable endings: {', '.join(sorted([*SUFFIXES, *TEXT_ENDINGS]))}"
+    checked = f"to check a function of it: straightedge check-gradients {path}:NAME"
+    mend = checked if path.suffix == ".py" else endings
+    raise InputError("source-kind", "the file is of no kind that can be read", str(path), mend)
 
 
 def _folder_reader(path: Path) -> str:

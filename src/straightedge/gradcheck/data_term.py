@@ -85,7 +85,7 @@ class Matcher:
         for probe in self.probes:
             expected = None if name is None else known_value_and_gradient(name, probe.S, probe.y)[0]
             is_ok = expected is None or self._is_value(probe, expected)
-            place: Place = "your weights" if probe.is_given else "mixed margins"
+            place: Place = "given W" if probe.is_given else "mixed margins"
             rows.append(ValueRow(place, probe.value, expected, is_ok))
         return tuple(rows)
 

@@ -10,10 +10,10 @@ from straightedge.gradcheck.reference import title
 
 Part = Literal["data", "regulariser"]
 Verdict = Literal["ok", "kink", "mistake"]
-Place = Literal["your weights", "mixed margins", "penalty", "scores + 1e4", "scores - 1e4"]
+Place = Literal["given W", "mixed margins", "penalty", "scores + 1e4", "scores - 1e4"]
 
 PLACES: dict[Place, str] = {
-    "your weights": "the loss without regulariser",
+    "given W": "the loss without regulariser",
     "mixed margins": "the loss without regulariser, at weights with open and closed margins,",
     "penalty": "what reg adds to the loss",
     "scores + 1e4": "the loss with all scores 1e4 higher",
@@ -53,7 +53,7 @@ class ValueRow:
     """A value beside the right one.
 
     Attributes:
-        place: Where: ``your weights``; ``mixed margins``, weights at which some margins are closed and some open;
+        place: Where: ``given W``; ``mixed margins``, weights at which some margins are closed and some open;
             ``penalty``, what reg adds; ``scores + 1e4`` and ``scores - 1e4``, all scores
             higher or lower by the same.
         value: What the function returns.
