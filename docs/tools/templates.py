@@ -11,25 +11,27 @@ from straightedge import SoftmaxClassifier, course, load_dataset
 
 REG = 2.35e-3
 """The value that `straightedge fit cifar10-images.zip --path` chooses."""
-SCALE = 3
-"""Pixels of the picture for one of the image's."""
-GAP = 6
+GAP = 2
+"""Pixels between two templates."""
+
+
+def sheet(templates: np.ndarray) -> Image.Image:
+    """Return (10, height, width, 3) images in two rows of five, with nothing between them."""
+    _, height, width, _ = templates.shape
+    picture = Image.new("RGBA", (5 * width + 4 * GAP, 2 * height + GAP))
+    for place, image in enumerate(templates):
+        row, column = divmod(place, 5)
+        picture.paste(Image.fromarray(image), (column * (width + GAP), row * (height + GAP)))
+    return picture
 
 
 def main() -> None:
-    """Fit, and lay the ten templates side by side."""
-    source, picture = sys.argv[1:3]
+    """Fit, and write the templates, a pixel of the picture for one of the images."""
+    source, target = sys.argv[1:3]
     train = load_dataset(source).train
     fitted = SoftmaxClassifier(reg=REG, tol=1e-3, preprocess="pixels").fit(train.X, train.y)
     templates = course.template_images(fitted.coef_.reshape(10, -1).T, (3, 32, 32))
-    large = templates.repeat(SCALE, axis=1).repeat(SCALE, axis=2)
-    side = large.shape[1]
-    sheet = np.full((2 * side + GAP, 5 * side + 4 * GAP, 3), 255, np.uint8)
-    for place, image in enumerate(large):
-        row, column = divmod(place, 5)
-        top, left = row * (side + GAP), column * (side + GAP)
-        sheet[top : top + side, left : left + side] = image
-    Image.fromarray(sheet).save(picture, optimize=True)
+    sheet(templates).save(target, optimize=True)
 
 
 if __name__ == "__main__":
