@@ -19,11 +19,13 @@ import torch
 from torch import Tensor
 
 from straightedge.calibration import probabilities
+from straightedge.data.tables.encoding import TableEncoding
 from straightedge.errors import InputError
 from straightedge.losses import is_probabilistic
 from straightedge.preprocess import AffineMap
 from straightedge.scoring import as_rows, score_rows
 from straightedge.tensorfile import read_tensors, write_tensors
+from straightedge.views import ModelViews
 
 MODEL_FILE = "model.safetensors"
 FORMAT_VERSION = 1
@@ -32,8 +34,8 @@ _STATE_PREFIX = "extractor."
 _NUMBERS = ("reg", "objective", "dual", "gap")
 
 
-@dataclass(frozen=True)
-class LinearModel:
+@dataclass(frozen=True, repr=False)
+class LinearModel(ModelViews):
     """A linear classifier on raw rows, with what is known about how it was fitted.
 
     Attributes:
@@ -109,6 +111,13 @@ class LinearModel:
     def n_features(self) -> int:
         """Width D of the rows that the weights see."""
         return int(self.weight.shape[0])
+
+    @property
+    def feature_names(self) -> list[str]:
+        """(D,) names of what the weights see: of a table's features, else ``x0``, ``x1``, …."""
+        if self.features is None and (self.columns or {}).get("kind") == "table":
+            return TableEncoding.from_dict(self.columns or {}).feature_names
+        return [f"x{place}" for place in range(self.n_features)]
 
     @property
     def W(self) -> Tensor:  # noqa: N802  (the field's name for it)

@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from straightedge.errors import InputError
+from straightedge.views import Described, Facts, amount, names
 
 
 @runtime_checkable
@@ -43,8 +44,8 @@ class RawTable(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Split:
+@dataclass(frozen=True, repr=False)
+class Split(Described):
     """Samples with their labels.
 
     Attributes:
@@ -62,6 +63,33 @@ class Split:
         """Number of samples."""
         return int(self.y.shape[0])
 
+    def _facts(self) -> Facts:
+        first = "" if self.names is None or not len(self.names) else str(self.names[0])
+        sizes = np.unique(self.y, return_counts=True)[1]
+        return Facts(
+            f"Split of {amount(self.n, 'sample')}",
+            (
+                ("X", f"{rows_in_words(self.X.shape[1:])}, {str(self.X.dtype).removeprefix('torch.')}"),
+                ("y", f"{amount(len(sizes), 'class')}{class_sizes(sizes)}"),
+                ("first from", first),
+            ),
+        )
+
+
+def rows_in_words(shape: Sequence[int]) -> str:
+    """Return what one sample is: ``images of 3 × 32 × 32`` or ``rows of 784 features``."""
+    if len(shape) == 1:
+        return f"rows of {amount(int(shape[0]), 'feature')}"
+    return f"images of {' × '.join(map(str, shape))}"
+
+
+def class_sizes(sizes: np.ndarray) -> str:
+    """Return the smallest and the largest class as an addition to their number."""
+    if not len(sizes):
+        return ""
+    low, high = int(sizes.min()), int(sizes.max())
+    return f" of {low:,} samples each" if low == high else f" of {low:,} to {high:,} samples"
+
 
 class SealedSplit:
     """A split that is opened once, after the choice of the model is fixed."""
@@ -70,6 +98,10 @@ class SealedSplit:
         self._split: Split | None = split
         self.n = split.n
         self.opened_for: str | None = None
+
+    def __repr__(self) -> str:
+        state = "sealed" if self.opened_for is None else f"opened for {self.opened_for}"
+        return f"SealedSplit of {amount(self.n, 'sample')}, {state}"
 
     def open(self, purpose: str) -> Split:
         """Give the samples, once.
@@ -90,8 +122,8 @@ class SealedSplit:
         return split
 
 
-@dataclass(frozen=True)
-class Dataset:
+@dataclass(frozen=True, repr=False)
+class Dataset(Described):
     """Named classes and splits, as read from a source.
 
     Attributes:
@@ -119,3 +151,26 @@ class Dataset:
     features: dict[str, Any] | None = None
     columns: dict[str, Any] | None = None
     parts: RawTable | None = None
+
+    def _facts(self) -> Facts:
+        sizes = np.bincount(self.train.y, minlength=len(self.classes)) if len(self.train.y) else np.zeros(0)
+        kind = str(self.train.X.dtype).removeprefix("torch.")
+        return Facts(
+            f"Dataset {self.name!r}: {amount(len(self.classes), 'class')}, "
+            f"{rows_in_words(self.train.X.shape[1:])}, {kind}",
+            (
+                ("train", f"{amount(self.train.n, 'sample')}, classes{class_sizes(sizes)}"),
+                ("validation", amount(self.validation.n, "sample") if self.validation else ""),
+                ("test", repr(self.test).removeprefix("SealedSplit of ") if self.test else ""),
+                ("classes", names(self.classes)),
+                ("columns", names(_used_columns(self.columns))),
+                ("features", str((self.features or {}).get("name", ""))),
+                ("notes", "" if not self.notes else f"{len(self.notes)}, first: {self.notes[0]}"),
+            ),
+        )
+
+
+def _used_columns(description: dict[str, Any] | None) -> list[str]:
+    """Return the names of the columns that give features, from a table's description."""
+    columns = (description or {}).get("columns", [])
+    return [f"{column['name']} ({column['kind']})" for column in columns if column["kind"] != "left out"]

@@ -17,9 +17,10 @@ from straightedge.evaluation.metrics import (
 from straightedge.evaluation.outcomes import Outcomes, outcomes
 from straightedge.evaluation.paired import PairedTest, paired_test
 from straightedge.evaluation.ranking import Ranking, hardest, suspects
-from straightedge.evaluation.summary import evaluate
+from straightedge.evaluation.summary import Evaluation, evaluate
 
 __all__ = [
+    "Evaluation",
     "Outcomes",
     "PairedTest",
     "Ranking",

@@ -17,6 +17,47 @@ from straightedge.evaluation.intervals import (
 from straightedge.evaluation.metrics import class_counts, confusion_of, mean, mean_recall, per_class
 from straightedge.evaluation.outcomes import Outcomes, outcomes
 from straightedge.row_weights import is_whole
+from straightedge.views import Described, Facts, amount, frame, names
+
+
+class Evaluation(dict[str, Any], Described):
+    """What `evaluate` says of one split: a dictionary that JSON can hold, which can show itself."""
+
+    __repr__ = Described.__repr__
+
+    @property
+    def classes(self) -> list[str]:
+        """(C,) class names."""
+        return [str(row["class"]) for row in self["per_class"]]
+
+    def to_frame(self) -> Any:
+        """Return a ``pandas.DataFrame``, a row for each class: its samples, recall and precision."""
+        rows = self["per_class"]
+        return frame({name: [row[name] for row in rows] for name in (rows[0] if rows else ())})
+
+    def _facts(self) -> Facts:
+        n = f"{self['n']:,.0f}"
+        return Facts(
+            f"Evaluation of {n} samples, {amount(len(self['per_class']), 'class')}",
+            (
+                ("accuracy", _with_interval(self["accuracy"], self["interval"])),
+                ("balanced accuracy", _entry(self["balanced_accuracy"])),
+                (f"top {self['top_k']['k']}", _entry(self["top_k"])),
+                ("log loss", _entry(self["log_loss"], " nats")),
+                ("calibration error", _entry(self["ece"])),
+                ("temperature", "" if self["temperature"] is None else f"{self['temperature']:.4g}"),
+                ("classes", names(self.classes)),
+            ),
+        )
+
+
+def _entry(entry: dict[str, Any] | None, unit: str = "") -> str:
+    return "" if entry is None else _with_interval(entry["value"], entry["interval"], unit)
+
+
+def _with_interval(value: float, interval: Sequence[float] | None, unit: str = "") -> str:
+    around = "" if not interval else f"  [{interval[0]:.4f}, {interval[1]:.4f}]"
+    return f"{value:.4f}{unit}{around}"
 
 
 def evaluate(
@@ -28,7 +69,7 @@ def evaluate(
     probabilities: bool = True,
     seed: int = 0,
     weights: Any = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Judge the scores of one split.
 
     Args:
@@ -43,10 +84,11 @@ def evaluate(
             samples in every number; one of weight 0 in none.
 
     Returns:
-        A dictionary JSON can hold: ``n``, ``accuracy`` with its ``interval``; ``balanced_accuracy``,
-        ``top_k``, ``log_loss`` (nats) and ``ece`` as ``{"value", "interval"}``; ``per_class``, ``confusion``
-        (row = label), ``reliability`` and ``temperature``. Intervals are 95 % bootstrap intervals. Of weighted
-        samples ``n`` is what intervals count on, and ``weighted`` says what it is: Σw or (Σw)²/Σw².
+        An `Evaluation`, a dictionary that JSON can hold: ``n``, ``accuracy`` with its ``interval``;
+        ``balanced_accuracy``, ``top_k``, ``log_loss`` (nats) and ``ece`` as ``{"value", "interval"}``;
+        ``per_class``, ``confusion`` (row = label), ``reliability`` and ``temperature``. Intervals are 95 %
+        bootstrap intervals. Of weighted samples ``n`` is what intervals count on, and ``weighted`` says what it
+        is: Σw or (Σw)²/Σw².
 
     Raises:
         InputError: ``scores-shape``, ``scores-length``, ``scores-not-finite``, ``labels-out-of-range``,
@@ -59,21 +101,23 @@ def evaluate(
         )
     table = confusion_of(happened)
     right = happened.share(happened.correct)
-    return {
-        "n": happened.n,
-        **({} if weights is None else {"weighted": meaning_of_n(happened)}),
-        "accuracy": right,
-        "interval": list(share_interval(right * happened.n, happened.n)),
-        "balanced_accuracy": {
-            "value": mean_recall(happened),
-            "interval": list(balanced_interval(*class_counts(happened))),
-        },
-        "top_k": _top_k(happened),
-        **_of_probabilities(happened if probabilities else None, seed),
-        "per_class": per_class(table, classes),
-        "confusion": table.tolist(),
-        "temperature": temperature,
-    }
+    return Evaluation(
+        {
+            "n": happened.n,
+            **({} if weights is None else {"weighted": meaning_of_n(happened)}),
+            "accuracy": right,
+            "interval": list(share_interval(right * happened.n, happened.n)),
+            "balanced_accuracy": {
+                "value": mean_recall(happened),
+                "interval": list(balanced_interval(*class_counts(happened))),
+            },
+            "top_k": _top_k(happened),
+            **_of_probabilities(happened if probabilities else None, seed),
+            "per_class": per_class(table, classes),
+            "confusion": table.tolist(),
+            "temperature": temperature,
+        }
+    )
 
 
 def meaning_of_n(happened: Outcomes) -> str:

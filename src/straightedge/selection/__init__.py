@@ -12,14 +12,21 @@ from straightedge.selection.choice import (
 )
 from straightedge.selection.classifier import LinearClassifierCV
 from straightedge.selection.folds import OutOfFold, cross_validate
-from straightedge.selection.path import Path, default_grid, fit_path, group_size, joined, solve_path
+from straightedge.selection.path import (
+    RegularizationPath,
+    default_grid,
+    fit_path,
+    group_size,
+    joined,
+    solve_path,
+)
 
 __all__ = [
     "METRICS",
     "Choice",
     "LinearClassifierCV",
     "OutOfFold",
-    "Path",
+    "RegularizationPath",
     "Scored",
     "SelectionSettings",
     "cautions",

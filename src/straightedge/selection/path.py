@@ -12,12 +12,15 @@ import torch
 from torch import Tensor
 
 from straightedge.errors import InputError
-from straightedge.estimators.inputs import training_set
+from straightedge.estimators.answers import score_rows
+from straightedge.estimators.inputs import checked_input, training_set
 from straightedge.fitting import VECTORS, FitSettings, build_objective, checked_reg, one_or_many, solve
 from straightedge.moments import affine_from, moments
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
 from straightedge.solvers.base import Callback, Solution
+from straightedge.sparse_rows import open_rows
+from straightedge.views import Described, Facts, amount, frame, names
 
 DEFAULT_SIZE = 16
 DEFAULT_RANGE = (-7.25, -2.25)  # log10 of reg over the mean square norm of a row: 5.6e-8 to 5.6e-3
@@ -115,7 +118,7 @@ def fit_path(
     device: str | None = None,
     callbacks: Sequence[Callback] = (),
     **settings: Any,
-) -> Path:
+) -> RegularizationPath:
     """Fit every value of reg in one run over the data, each to a certified gap.
 
     Args:
@@ -135,7 +138,7 @@ def fit_path(
         settings: Further fields of `FitSettings`.
 
     Returns:
-        A `Path`: reg, coefficients on raw rows, objective, dual, gap and status of each.
+        A `RegularizationPath`: reg, coefficients on raw rows, objective, dual, gap and status of each.
 
     Raises:
         InputError: See `LinearClassifier.fit`; ``tol-invalid`` where there are not as many as values of reg.
@@ -165,11 +168,11 @@ def fit_path(
         tol=tols,
         callbacks=callbacks,
     )
-    return Path(values, data.classes, solution, affine)
+    return RegularizationPath(values, data.classes, solution, affine, loss)
 
 
-@dataclass(frozen=True)
-class Path:
+@dataclass(frozen=True, repr=False)
+class RegularizationPath(Described):
     """K solutions along reg.
 
     Attributes:
@@ -177,12 +180,34 @@ class Path:
         classes: (C,) labels.
         solution: All of them, with their proofs.
         affine: The map they were fitted behind.
+        loss: Name of the loss.
     """
 
     reg: list[float]
     classes: np.ndarray
     solution: Solution
     affine: AffineMap
+    loss: str = "softmax"
+
+    @property
+    def objective(self) -> np.ndarray:
+        """(K,) the objective P at each W."""
+        return self.solution.objective.numpy()
+
+    @property
+    def dual(self) -> np.ndarray:
+        """(K,) below which no W has its objective."""
+        return self.solution.dual.numpy()
+
+    @property
+    def gap(self) -> np.ndarray:
+        """(K,) relative duality gaps."""
+        return self.solution.gap.numpy()
+
+    @property
+    def status(self) -> list[str]:
+        """Why each of the K fits ended, such as ``certified``."""
+        return [status.value for status in self.solution.status]
 
     @property
     def coef(self) -> np.ndarray:
@@ -193,3 +218,35 @@ class Path:
     def intercept(self) -> np.ndarray:
         """(K, C) intercepts on raw rows."""
         return np.stack([self.affine.fold(W.t())[1].numpy() for W in self.solution.W])
+
+    def scores(self, X: Any) -> np.ndarray:
+        """Return the scores (N, K, C) of rows (N, D) or images, in float64."""
+        rows = checked_input(X)
+        blocks = [score_rows(open_rows(rows), *one)[0] for one in zip(self.coef, self.intercept, strict=True)]
+        return np.stack(blocks, axis=1).astype(np.float64)
+
+    def accuracy(self, X: Any, y: Any) -> np.ndarray:
+        """Return the share (K,) of rows that each classifier has right."""
+        answers = self.classes[self.scores(X).argmax(axis=2)]
+        shares: np.ndarray = (answers == np.asarray(y)[:, None]).mean(axis=0)
+        return shares
+
+    def to_frame(self) -> Any:
+        """Return a ``pandas.DataFrame``, a row for each reg: objective, bound, gap, status and passes."""
+        columns = {name: getattr(self, name) for name in ("reg", "objective", "dual", "gap", "status")}
+        return frame(columns | {"n_passes": self.solution.n_passes.numpy()})
+
+    def _facts(self) -> Facts:
+        certified = sum(status == "certified" for status in self.status)
+        n_classes, n_features = self.solution.W.shape[1], self.solution.W.shape[2] - 1
+        return Facts(
+            f"RegularizationPath: {self.loss}, {amount(len(self.reg), 'value')} of reg",
+            (
+                ("reg", f"{max(self.reg):.3g} to {min(self.reg):.3g}"),
+                ("certified", f"{certified} of {len(self.reg)}, relative gap up to {self.gap.max():.1e}"),
+                ("objective", f"{self.objective.min():.6g} to {self.objective.max():.6g}"),
+                ("coef", f"{len(self.reg)} × {n_classes} × {n_features} (reg, class, feature)"),
+                ("classes", names(self.classes.tolist())),
+                ("time", f"{self.solution.seconds:.2g} s"),
+            ),
+        )

@@ -100,7 +100,9 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
     part = fitted.part
     train_scores = part.scores(fitted.W[None])[:, 0].numpy()
     seen = slice(None) if part.index is None else part.index
-    splits = {"train": evaluate(train_scores[seen], problem.y[seen], classes, **settings)}
+    splits: dict[str, dict[str, Any]] = {
+        "train": evaluate(train_scores[seen], problem.y[seen], classes, **settings)
+    }
     shown, scores, rows = dataset.train, train_scores[seen], part.index
     shown_name = "train"
     if fitted.held_out_scores is not None and fitted.held_out_labels is not None:

@@ -1,0 +1,56 @@
+"""How a fitted classifier shows itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from straightedge.views.coefficients import Coefficients
+from straightedge.views.facts import Described, Facts, amount, names
+from straightedge.views.frames import frame
+
+
+class ModelViews(Described):
+    """Facts, coefficients and a frame of predictions of a `LinearModel`, which lies above: ``self`` is one."""
+
+    def coefficients(self: Any) -> Coefficients:
+        """Return the coefficients on raw features, with names and units: ``.to_frame()`` makes a table of them."""
+        spread = None
+        if self.affine is not None and self.affine.kind == "standardize":
+            scale = self.affine.scale.double().numpy()
+            spread = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale != 0)
+        return Coefficients(self.weight.double().numpy(), spread, self.feature_names, self.classes)
+
+    def predict_frame(self: Any, X: Any) -> Any:
+        """Return a ``pandas.DataFrame``, a row for each sample: class, score, second class, probability."""
+        scores = self.scores(X)
+        order = np.argsort(-scores, axis=1, kind="stable")
+        rows = np.arange(len(scores))
+        found = np.asarray(self.classes, dtype=object)
+        columns = {"class": found[order[:, 0]], "score": scores[rows, order[:, 0]]}
+        columns |= {"second": found[order[:, 1]], "second_score": scores[rows, order[:, 1]]}
+        if self.has_probabilities:
+            columns["probability"] = self.probabilities(scores)[rows, order[:, 0]]
+        return frame(columns)
+
+    def _facts(self: Any) -> Facts:
+        D, C = self.weight.shape
+        proof = f"{self.status}, relative gap {self.gap:.1e}" if self.status else ""
+        bounds = "" if math.isnan(self.dual) else f"{self.objective:.6g}, and no W is below {self.dual:.6g}"
+        kind = "images of " if len(self.input_shape) == 3 else "rows of "
+        shape = " × ".join(map(str, self.input_shape))
+        extractor = "" if self.features is None else str(self.features.get("name", "an extractor"))
+        return Facts(
+            f"LinearModel: {self.loss}, {amount(D, 'feature')}, {amount(C, 'class')}",
+            (
+                ("classes", names(self.classes)),
+                ("reg", f"{self.reg:.3g}"),
+                ("proof", proof),
+                ("objective", bounds),
+                ("input", f"{kind}{shape}, {self.input_dtype}"),
+                ("features", extractor or (names(self.feature_names) if D <= 1000 else "")),
+                ("temperature", "" if self.temperature is None else f"{self.temperature:.4g}"),
+            ),
+        )
