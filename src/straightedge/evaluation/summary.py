@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from straightedge.calibration import expected_calibration_error, reliability
+import numpy as np
+
+from straightedge.calibration import as_scores, expected_calibration_error, reliability
 from straightedge.errors import InputError
 from straightedge.evaluation.intervals import (
     balanced_interval,
@@ -16,13 +18,17 @@ from straightedge.evaluation.intervals import (
 )
 from straightedge.evaluation.metrics import class_counts, confusion_of, mean, mean_recall, per_class
 from straightedge.evaluation.outcomes import Outcomes, outcomes
+from straightedge.evaluation.roc import Judged
 from straightedge.row_weights import is_whole
 from straightedge.views import Described, Facts, amount, frame, names
+from straightedge.views.judged_plots import ConfusionDisplay, ReliabilityDisplay, RocDisplay
 
 
 class Evaluation(dict[str, Any], Described):
     """What `evaluate` says of one split: a dictionary that JSON can hold, which can show itself."""
 
+    judged: Judged | None = None
+    """The scores that it is of, where `evaluate` kept them: ROC curves need them, JSON does not hold them."""
     __repr__ = Described.__repr__
 
     @property
@@ -34,6 +40,36 @@ class Evaluation(dict[str, Any], Described):
         """Return a ``pandas.DataFrame``, a row for each class: its samples, recall and precision."""
         rows = self["per_class"]
         return frame({name: [row[name] for row in rows] for name in (rows[0] if rows else ())})
+
+    def plot_confusion(self, ax: Any = None) -> ConfusionDisplay:
+        """Plot the samples by label and prediction (`Display.plot` for ``ax``)."""
+        return ConfusionDisplay(np.array(self["confusion"]), self.classes).plot(ax)
+
+    def plot_reliability(self, ax: Any = None) -> ReliabilityDisplay:
+        """Plot how often predictions are right beside the probability that they were given.
+
+        Raises:
+            InputError: ``not-calibrated`` where the scores are no probabilities.
+        """
+        if self["reliability"] is None:
+            mend = "calibrate the model, or fit --loss softmax"
+            raise InputError("not-calibrated", "these scores are no probabilities", mend=mend)
+        bins = [entry for entry in self["reliability"] if entry["n"]]
+        said, right = (np.array([entry[name] for entry in bins]) for name in ("confidence", "accuracy"))
+        ends = [share_interval(entry["accuracy"] * entry["n"], entry["n"]) for entry in bins]
+        return ReliabilityDisplay(said, right, np.array(ends).reshape(-1, 2).T).plot(ax)
+
+    def plot_roc(self, ax: Any = None) -> RocDisplay:
+        """Plot the ROC curve of each class against all others; of two classes, the second one's.
+
+        Raises:
+            InputError: ``evaluation-scores`` for an evaluation read from a file, which holds no scores.
+        """
+        if self.judged is None:
+            mend = "straightedge.evaluate(scores, y, classes).plot_roc()"
+            raise InputError("evaluation-scores", "this evaluation holds no scores", mend=mend)
+        first = 1 if len(self.classes) == 2 else 0
+        return RocDisplay(self.judged.curves()[first:], self.classes[first:]).plot(ax)
 
     def _facts(self) -> Facts:
         n = f"{self['n']:,.0f}"
@@ -69,6 +105,7 @@ def evaluate(
     probabilities: bool = True,
     seed: int = 0,
     weights: Any = None,
+    keep_scores: bool = True,
 ) -> Evaluation:
     """Judge the scores of one split.
 
@@ -82,6 +119,7 @@ def evaluate(
         seed: Seed of the bootstrap.
         weights: (N,) ≥ 0, how often each sample counts, or None for once each. A sample of weight w counts as w
             samples in every number; one of weight 0 in none.
+        keep_scores: Whether `Evaluation.judged` keeps scores, which takes their memory as long as it lives.
 
     Returns:
         An `Evaluation`, a dictionary that JSON can hold: ``n``, ``accuracy`` with its ``interval``;
@@ -101,7 +139,7 @@ def evaluate(
         )
     table = confusion_of(happened)
     right = happened.share(happened.correct)
-    return Evaluation(
+    judged = Evaluation(
         {
             "n": happened.n,
             **({} if weights is None else {"weighted": meaning_of_n(happened)}),
@@ -118,6 +156,9 @@ def evaluate(
             "temperature": temperature,
         }
     )
+    if keep_scores:
+        judged.judged = Judged(as_scores(scores), np.asarray(y), weights, probabilities)
+    return judged
 
 
 def meaning_of_n(happened: Outcomes) -> str:

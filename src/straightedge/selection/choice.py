@@ -114,7 +114,7 @@ def judge(
     for k, value in enumerate(reg):
         own = scores[:, k].cpu().numpy()
         temperature = None if softmax else find_temperature(own, y, counts).value
-        metrics = evaluate(own, y, names, temperature=temperature, weights=counts)
+        metrics = evaluate(own, y, names, temperature=temperature, weights=counts, keep_scores=False)
         out.append(Scored(value, metrics, *_value_and_error(metrics, settings.metric, metrics["n"])))
     return out
 

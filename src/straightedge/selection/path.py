@@ -14,6 +14,7 @@ from torch import Tensor
 from straightedge.errors import InputError
 from straightedge.estimators.answers import score_rows
 from straightedge.estimators.inputs import checked_input, training_set
+from straightedge.evaluation.intervals import share_interval
 from straightedge.fitting import VECTORS, FitSettings, build_objective, checked_reg, one_or_many, solve
 from straightedge.moments import affine_from, moments
 from straightedge.objective import Objective
@@ -21,6 +22,7 @@ from straightedge.preprocess import AffineMap
 from straightedge.solvers.base import Callback, Solution
 from straightedge.sparse_rows import open_rows
 from straightedge.views import Described, Facts, amount, frame, names
+from straightedge.views.fitted_plots import PathDisplay
 
 DEFAULT_SIZE = 16
 DEFAULT_RANGE = (-7.25, -2.25)  # log10 of reg over the mean square norm of a row: 5.6e-8 to 5.6e-3
@@ -235,6 +237,21 @@ class RegularizationPath(Described):
         """Return a ``pandas.DataFrame``, a row for each reg: objective, bound, gap, status and passes."""
         columns = {name: getattr(self, name) for name in ("reg", "objective", "dual", "gap", "status")}
         return frame(columns | {"n_passes": self.solution.n_passes.numpy()})
+
+    def plot(self, X: Any = None, y: Any = None, ax: Any = None) -> PathDisplay:
+        """Plot the accuracy on rows against reg, with 95 % intervals; without rows, the norms of coefficients.
+
+        Args:
+            X: Rows that were not fitted, or None.
+            y: Their labels.
+            ax: Axes of matplotlib; by default a new figure's.
+        """
+        accuracy = interval = None
+        if X is not None:
+            accuracy, n = self.accuracy(X, y), len(np.asarray(y))
+            interval = np.array([share_interval(share * n, n) for share in accuracy]).T
+        norms = np.linalg.norm(self.coef, axis=2)
+        return PathDisplay(np.array(self.reg), accuracy, interval, norms, self.classes.tolist()).plot(ax)
 
     def _facts(self) -> Facts:
         certified = sum(status == "certified" for status in self.status)

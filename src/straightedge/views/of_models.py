@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from straightedge.errors import InputError
 from straightedge.views.coefficients import Coefficients
 from straightedge.views.facts import Described, Facts, amount, names
+from straightedge.views.fitted_plots import CoefficientsDisplay, TemplatesDisplay
 from straightedge.views.frames import frame
 
 
@@ -35,6 +37,22 @@ class ModelViews(Described):
             columns["probability"] = self.probabilities(scores)[rows, order[:, 0]]
         return frame(columns)
 
+    def plot_coefficients(self: Any, count: int = 15, ax: Any = None) -> CoefficientsDisplay:
+        """Plot the `count` features whose coefficients differ most between classes (`Display.plot` for ``ax``)."""
+        return CoefficientsDisplay(self.coefficients(), count).plot(ax)
+
+    def plot_templates(self: Any, ax: Any = None) -> TemplatesDisplay:
+        """Plot the coefficients of each class as an image.
+
+        Raises:
+            InputError: ``images-shape`` where the features are not the pixels of an image with 1 or 3 channels.
+        """
+        shape = self.input_shape
+        if self.features is not None or len(shape) != 3 or shape[0] not in (1, 3):
+            what = "the features are not the pixels of an image"
+            raise InputError("images-shape", what, mend="plot_coefficients() takes any features")
+        return TemplatesDisplay(self.weight.t().double().numpy().reshape(-1, *shape), self.classes).plot(ax)
+
     def _facts(self: Any) -> Facts:
         D, C = self.weight.shape
         proof = f"{self.status}, relative gap {self.gap:.1e}" if self.status else ""
@@ -46,7 +64,7 @@ class ModelViews(Described):
             f"LinearModel: {self.loss}, {amount(D, 'feature')}, {amount(C, 'class')}",
             (
                 ("classes", names(self.classes)),
-                ("reg", f"{self.reg:.3g}"),
+                ("reg", f"{self.reg:.3g}" if self.reg else ""),
                 ("proof", proof),
                 ("objective", bounds),
                 ("input", f"{kind}{shape}, {self.input_dtype}"),

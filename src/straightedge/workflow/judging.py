@@ -96,6 +96,7 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
     settings: dict[str, Any] = {
         "temperature": temperature,
         "probabilities": model.has_probabilities,
+        "keep_scores": False,
     }
     part = fitted.part
     train_scores = part.scores(fitted.W[None])[:, 0].numpy()
