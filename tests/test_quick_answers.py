@@ -41,6 +41,7 @@ def answer(*words: str | Path, folder: Path) -> tuple[str, str]:
         (("evaluate", ".", "nosuch"), "source-missing"),
         (("predict", "norun", "a.png"), "model-missing"),
         (("predict", ".", "nosuch.png"), "path-missing"),
+        (("runs", "norun"), "runs-missing"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
 )

@@ -181,6 +181,7 @@ COMMANDS = [
     "evaluate",
     "predict",
     "report",
+    "runs",
     "compare",
     "check-gradients",
     "export",

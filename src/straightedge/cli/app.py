@@ -45,6 +45,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "predict": "predict",
     "report": "report",
+    "runs": "runs",
     "compare": "compare",
     "check-gradients": "check_gradients",
     "features": "features",
