@@ -113,6 +113,22 @@ def test_the_held_out_split_is_scored_by_a_fit_of_the_other_rows(loss, tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
+def test_folds_judge_one_value_of_reg_too(tmp_path):
+    X, y, _ = data(2)
+    np.savez(tmp_path / "rows.npz", X=X, y=y)
+    asked = {"reg": 0.1, "folds": 4, "tol": 1e-6, "suspects": False, "progress": False}
+    metrics = run_fit(FitOptions(str(tmp_path / "rows.npz"), str(tmp_path / "run"), **asked))
+    fold, right = fold_of_rows(y, 4, 0), 0.0
+    for k in range(4):
+        alone = LinearClassifier(reg=0.1, preprocess="standardize", tol=1e-6).fit(X[fold != k], y[fold != k])
+        right += (alone.predict(X[fold == k]) == y[fold == k]).sum()
+    assert metrics["validation"]["kind"] == "out of fold"
+    assert metrics["validation"]["accuracy"] == right / N and metrics["suspects"] == []
+    with pytest.raises(InputError, match="search-folds"):
+        FitOptions("digits", "run", solver="sgd", search=True, folds=4).checked()
+
+
+@pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
 def test_one_sample_a_class_leaves_nothing_to_choose_by(tmp_path):
     random = np.random.default_rng(0)
     means, y = random.normal(size=(10, 32)), np.repeat(np.arange(10), 30)

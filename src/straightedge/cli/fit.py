@@ -77,7 +77,7 @@ def command(
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option(help="choose by this many folds instead of a held-out split", rich_help_panel=CHOICE),
+        typer.Option(help="judge and choose by so many folds, not a held-out split", rich_help_panel=CHOICE),
     ] = None,
     metric: Annotated[
         str, typer.Option(help="accuracy, balanced_accuracy or log_loss", rich_help_panel=CHOICE)

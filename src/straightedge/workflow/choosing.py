@@ -284,10 +284,15 @@ def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSetti
 
 
 def add_out_of_fold_scores(problem: Problem, fitted: Fitted, stages: Stages) -> None:
-    """Add out-of-fold scores at the fitted reg, from folds that know nothing of the fitted W."""
+    """Add out-of-fold scores at the fitted reg, from folds that know nothing of the fitted W.
+
+    Folds that were asked for are fits like the final one; those that only rank suspects are less exact.
+    """
     divisible = int((np.bincount(problem.y)[problem.y] > 1).sum())
-    folds = min(SUSPECT_FOLDS, divisible)
-    settings = replace(problem.settings, tol=max(SUSPECT_TOL, problem.settings.tol), solver="auto")
+    folds = min(problem.options.folds or SUSPECT_FOLDS, divisible)
+    settings = problem.settings
+    if problem.options.folds is None:
+        settings = replace(settings, tol=max(SUSPECT_TOL, settings.tol), solver="auto")
     training = replace(problem.training, settings=settings)
     fold = fold_of_rows(problem.y, folds, problem.options.seed)
     found = cross_validate(training, [fitted.reg], fold, solve=stages.solve)

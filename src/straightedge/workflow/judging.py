@@ -127,8 +127,9 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
     )
     judged.answers = _answers(judged, fitted, dataset, train_scores)
     judged.hardest = hardest(scores, judged.labels, temperature=temperature)
-    if fitted.out_of_fold is not None and fitted.out_of_fold_rows is not None:
-        judged.suspects = _suspects(fitted.out_of_fold, fitted.out_of_fold_rows, dataset.train, classes, loss)
+    scores_of_folds, rows_of_folds = fitted.out_of_fold, fitted.out_of_fold_rows
+    if problem.options.suspects and scores_of_folds is not None and rows_of_folds is not None:
+        judged.suspects = _suspects(scores_of_folds, rows_of_folds, dataset.train, classes, loss)
     return judged
 
 

@@ -129,6 +129,10 @@ class FitOptions:
                 )
 
     def _counts(self) -> None:
+        if self.search and self.folds is not None:
+            raise InputError(
+                "search-folds", "--search chooses on a held-out split, not by folds", mend="leave --folds out"
+            )
         if self.folds is not None and self.folds < 2:
             raise InputError("folds-invalid", f"folds is {self.folds}", mend="give 2 or more, such as 5")
         if not 0 < self.validation_size < 1:

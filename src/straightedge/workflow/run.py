@@ -120,8 +120,8 @@ def _run_fit(
         problem = Problem(dataset, options, communicator)
         say("fitting")
         fitted = _fit(problem, stages, options)
-        if _wants_suspects(problem, fitted, options):
-            say("ranking suspects")
+        if _wants_folds(problem, fitted, options):
+            say("ranking suspects" if options.suspects else "folds")
             add_out_of_fold_scores(problem, fitted, stages)
         if fitted.held_out_labels is None and fitted.out_of_fold is not None:
             fitted.held_out_scores = fitted.out_of_fold
@@ -285,11 +285,12 @@ def _fit(problem: Problem, stages: Stages, options: FitOptions) -> Fitted:
     return fit_single(problem, stages)
 
 
-def _wants_suspects(problem: Problem, fitted: Fitted, options: FitOptions) -> bool:
-    if not options.suspects or fitted.out_of_fold is not None or options.search:
+def _wants_folds(problem: Problem, fitted: Fitted, options: FitOptions) -> bool:
+    """Whether folds are fitted at the final reg: they were asked for, or suspects are ranked by them."""
+    if fitted.out_of_fold is not None or options.search or int(np.bincount(problem.y).max()) < 2:
         return False
-    divisible = int(np.bincount(problem.y).max()) > 1
-    return problem.in_memory and len(problem.y) <= SUSPECTS_UP_TO and divisible and fitted.reg > 0
+    cheap = problem.in_memory and len(problem.y) <= SUSPECTS_UP_TO
+    return fitted.reg > 0 and (options.folds is not None or (options.suspects and cheap))
 
 
 def _model(
