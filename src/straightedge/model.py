@@ -20,6 +20,7 @@ from torch import Tensor
 
 from straightedge.calibration import probabilities
 from straightedge.data.tables.encoding import TableEncoding
+from straightedge.data.text.documents import is_texts
 from straightedge.errors import InputError
 from straightedge.losses import is_probabilistic
 from straightedge.preprocess import AffineMap
@@ -29,6 +30,7 @@ from straightedge.views import ModelViews
 
 MODEL_FILE = "model.safetensors"
 FORMAT_VERSION = 1
+TEXT_EXTRACTORS = ("tfidf", "hashing")
 _IMAGES_AT_ONCE = 256
 _STATE_PREFIX = "extractor."
 _NUMBERS = ("reg", "objective", "dual", "gap")
@@ -138,7 +140,7 @@ class LinearModel(ModelViews):
         Args:
             X: (N, D) or (N, *input_shape) rows, any real type and layout: NumPy array or memory map, torch
                 tensor on any device, or a `RowSource`. With an extractor: (N, D) features, or images
-                (N, *input_shape).
+                (N, *input_shape), or N texts where the model was fitted on texts.
 
         Returns:
             (N, C) float32.
@@ -148,11 +150,16 @@ class LinearModel(ModelViews):
 
         Numerics: products are in float32 whatever X is; uint8 pixels are exact in it.
         """
-        X = as_rows(X)
+        X = as_rows(self.extractor.transform(X) if self.takes_texts and is_texts(X) else X)
         if self.features is not None and tuple(X.shape[1:]) == self.input_shape != (self.n_features,):
             X = self.extract(X)
         pixels = self.input_dtype == "uint8" and self.features is None
         return score_rows(X, self.weight, self.bias, self.input_shape, pixels=pixels)
+
+    @property
+    def takes_texts(self) -> bool:
+        """Whether rows are made of texts."""
+        return self.features is not None and self.features.get("name") in TEXT_EXTRACTORS
 
     @cached_property
     def extractor(self) -> Any:

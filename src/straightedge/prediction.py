@@ -45,7 +45,8 @@ def predict_paths(
     Args:
         model: The model.
         paths: Image files, folders, zip or tar files of images, ``.npy`` or ``.npz`` files of rows, tables and
-            svmlight files as `load_dataset` reads them.
+            svmlight files as `load_dataset` reads them. Where the model takes texts: text files, folders and
+            archives of them, JSON lines, ``-`` for standard input.
         reading: How images are read; its counts are filled in.
 
     Returns:
@@ -57,6 +58,8 @@ def predict_paths(
             file, of archives and of arrays.
     """
     reading = reading or Reading()
+    if model.takes_texts:
+        return _predict_texts(model, paths, reading)
     found: list[Prediction] = []
     images: list[Path] = []
     for path in [Path(item) for item in paths]:
@@ -75,6 +78,25 @@ def predict_paths(
     if reading.several_frames:
         warn("several-frames", f"{reading.several_frames} images have several frames; the first is used")
     return found
+
+
+def _predict_texts(model: LinearModel, paths: Sequence[str | Path], reading: Reading) -> list[Prediction]:
+    """Classify texts.
+
+    Raises:
+        InputError: ``texts-none``, and the codes of `texts_at`.
+    """
+    from straightedge.data.text.reading import texts_at
+
+    found = texts_at(paths, skip_bad=reading.skip_bad)
+    reading.notes += found.notes
+    reading.skipped += found.skipped
+    if not found.texts:
+        where = ", ".join(str(path) for path in paths)
+        raise InputError(
+            "texts-none", "there is no text to classify", where, "give texts, or - for standard input"
+        )
+    return predictions_of(model, found.names, model.scores(found.texts))
 
 
 def _is_array(path: Path) -> bool:

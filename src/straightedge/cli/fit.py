@@ -12,6 +12,8 @@ from straightedge.cli.presence import require_source
 if TYPE_CHECKING:
     from straightedge.workflow import FitOptions
 
+TEXT = "Texts"
+TEXT_OPTIONS = ("ngrams", "min_df", "max_features", "sublinear")
 DATA, FIT, CHOICE, SGD, RUN = "The data", "The fit", "The choice of reg", "Minibatch SGD", "The run"
 TABLE = "A table"
 TABLE_OPTIONS = (
@@ -31,7 +33,8 @@ def command(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="digits, cifar10, mnist, fashion-mnist; folder, zip or tar of class folders; .csv, .parquet, .npy"
+            help="digits, cifar10, mnist, fashion-mnist; folder, zip or tar of class folders of images or texts; "
+            ".csv, .parquet, .jsonl, .npy"
         ),
     ] = None,
     loss: Annotated[
@@ -101,7 +104,10 @@ def command(
     ] = None,
     features: Annotated[
         str | None,
-        typer.Option(help="raw, hog, patches, patches:small, timm:NAME, module:path", rich_help_panel=DATA),
+        typer.Option(
+            help="raw, hog, patches, patches:small, timm:NAME, module:path; of texts tfidf, tfidf:chars, hashing",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="a local safetensors file for timm:NAME", rich_help_panel=DATA)
@@ -146,6 +152,24 @@ def command(
     decimal: Annotated[str | None, typer.Option(help=". or ,", rich_help_panel=TABLE)] = None,
     missing: Annotated[
         str | None, typer.Option(help="texts that mean a missing value: ?,NA", rich_help_panel=TABLE)
+    ] = None,
+    ngrams: Annotated[
+        str | None, typer.Option(help="words of a term, such as 1-2 [1-1]", rich_help_panel=TEXT)
+    ] = None,
+    min_df: Annotated[
+        str | None,
+        typer.Option(
+            help="training texts that a term must stand in, or a share such as 0.01 [2]", rich_help_panel=TEXT
+        ),
+    ] = None,
+    max_features: Annotated[
+        int | None, typer.Option(help="the most frequent terms alone", rich_help_panel=TEXT)
+    ] = None,
+    sublinear: Annotated[
+        bool | None,
+        typer.Option(
+            "--sublinear/--no-sublinear", help="1 + ln n for a count n [sublinear]", rich_help_panel=TEXT
+        ),
     ] = None,
     root: Annotated[
         str | None, typer.Option(help="folder with a copy of a named data set", rich_help_panel=DATA)
@@ -227,11 +251,13 @@ def command(
     ):
         given.pop(name)
     table = {name: given.pop(name) for name in TABLE_OPTIONS}
+    text = {name: given.pop(name) for name in TEXT_OPTIONS}
     options = FitOptions(
         **given
         | {
             "regs": _numbers(regs),
             "table": {name: value for name, value in table.items() if value is not None},
+            "text": {name: value for name, value in text.items() if value is not None},
             "out": _out(source, loss, out, resume),
             "one_standard_error": one_se,
             "validation_size": validation,

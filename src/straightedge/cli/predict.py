@@ -22,7 +22,12 @@ COLUMNS = ("name", "class", "score", "probability")
 
 def command(
     run: Annotated[Path, typer.Argument(help="run folder or model.safetensors")],
-    paths: Annotated[list[Path], typer.Argument(help="images, folders, zip or tar files, .npy, .npz")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="images, texts, folders, zip or tar files, .npy, .npz; - is a text on standard input"
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="write the CSV to this file")] = None,
     size: Annotated[
         str | None, typer.Option(help="resize images to the model's size: 32, or HEIGHTxWIDTH")
@@ -33,7 +38,7 @@ def command(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="go on without broken images")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the result alone, as JSON")] = False,
 ) -> None:
-    """Classify images, folders of images, archives and arrays with a fitted model.
+    """Classify images, texts, folders and archives of them, and arrays with a fitted model.
 
     Writes name, class, score and, for softmax and calibrated models, the probability of the class. The
     features that the run was trained on are made again from the images. Names with control characters are
@@ -41,7 +46,7 @@ def command(
     """
     require_run(run)
     for path in paths:
-        if not path.exists():
+        if str(path) != "-" and not path.exists():
             raise InputError("path-missing", "there is no such file or folder", str(path))
     from straightedge.model import load
     from straightedge.prediction import predict_paths

@@ -19,6 +19,7 @@ from straightedge.data.container import Container
 from straightedge.data.decode_run import decode_layout
 from straightedge.data.images import Decoding, parse_background
 from straightedge.data.layout import arrange
+from straightedge.data.text.folders import holds_texts, load_texts
 from straightedge.errors import InputError, warn
 
 LARGEST_SIDE = 4096
@@ -26,7 +27,7 @@ LARGEST_SIDE = 4096
 
 
 def load(source: str, **options: Any) -> Dataset:
-    """Read a folder, zip or tar of class folders.
+    """Read a folder, zip or tar of class folders: images, or texts where its files are texts.
 
     Raises:
         InputError: ``image-broken``, ``image-too-large``, ``image-mode``, ``mixed-sizes``, ``background``,
@@ -35,6 +36,8 @@ def load(source: str, **options: Any) -> Dataset:
     how = decoding(options.get("size"), options.get("background", "white"))
     path, skip_bad = Path(source), bool(options.get("skip_bad"))
     with Container(path) as container:
+        if holds_texts(container):
+            return load_texts(source, container, options)
         key = fingerprint.of_values(content=container.fingerprint(), how=how.to_dict(), skip_bad=skip_bad)
         arrays, meta = through_cache(
             key,

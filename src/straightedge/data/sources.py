@@ -17,6 +17,8 @@ from straightedge.data.dumps.readers import READERS, reader_by_content
 from straightedge.data.svmlight import looks_like_svmlight
 from straightedge.data.tables.opening import is_text_table
 from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
+from straightedge.data.text.json_lines import ENDINGS as JSON_ENDINGS
+from straightedge.data.text.json_lines import is_folder_of_json
 from straightedge.errors import InputError
 
 NAMED = {
@@ -40,6 +42,7 @@ SUFFIXES = {
     ".arrow": "tables.reading",
     ".feather": "tables.reading",
     ".ipc": "tables.reading",
+    **dict.fromkeys(JSON_ENDINGS, "text.json_lines"),
     ".svm": "svmlight",
     ".svmlight": "svmlight",
     ".libsvm": "svmlight",
@@ -77,9 +80,9 @@ def load_dataset(
 
     Args:
         source: ``digits``, ``cifar10``, ``mnist``, ``fashion-mnist``; a folder, ``.zip`` or ``.tar[.gz]``
-            of class folders with or without ``train/ val/ test/``; ``.npz``; ``X.npy,y.npy``; Parquet, Arrow
-            or Feather files or a folder of them; tar shards; svmlight; pickles of plain arrays and CIFAR's
-            ``python`` batches (read without unpickling).
+            of class folders of images or texts with or without ``train/ val/ test/``; JSON lines; ``.npz``;
+            ``X.npy,y.npy``; Parquet, Arrow or Feather files or a folder of them; tar shards; svmlight; pickles of
+            plain arrays and CIFAR's ``python`` batches (read without unpickling).
         size: Pixels that every image is resized to: one number, a pair, or text such as ``32`` or ``24x32``.
         root: Folder that holds, or receives, the files of a named source.
         skip_bad: Go on without images that cannot be decoded, and list them in the notes.
@@ -218,6 +221,8 @@ def _folder_reader(path: Path) -> str:
         return "pickles.cifar"
     if any(name.startswith("train-images-idx3-ubyte") for name in names):
         return "idx"
+    if is_folder_of_json(path):
+        return "text.json_lines"
     from straightedge.data.dumps.source import is_folder_of_dumps
 
     return "dumps" if is_folder_of_dumps(path) else "folders"

@@ -79,6 +79,8 @@ EXTRACTORS: dict[str, str] = {
     "patches": "straightedge.features.patches:Patches",
     "timm": "straightedge.features.timm_backbone:TimmBackbone",
     "module": "straightedge.features.user_module:UserModule",
+    "tfidf": "straightedge.features.text.tfidf:TfIdf",
+    "hashing": "straightedge.features.text.hashing:Hashing",
 }
 """Name to ``module:class``, imported when it is asked for (some need extras)."""
 

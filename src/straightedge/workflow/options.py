@@ -43,6 +43,7 @@ class FitOptions:
         size, root, skip_bad, labels, column, background, cache: See `load_dataset`.
         table: How a table is read: ``drop``, ``keep``, ``categories``, ``numeric``, ``encoding``, ``delimiter``,
             ``header``, ``decimal``, ``missing`` of `load_dataset`.
+        text: How texts become features: ``ngrams``, ``min_df``, ``max_features``, ``sublinear`` of an extractor.
         search: With sgd: a grid of learning rates and regs.
         learning_rate, epochs, batch_size, momentum, schedule: Of sgd.
         suspects: Whether training images are ranked by how likely their label is wrong.
@@ -83,6 +84,7 @@ class FitOptions:
     background: str = "white"
     cache: bool = True
     table: dict[str, Any] = field(default_factory=dict)
+    text: dict[str, Any] = field(default_factory=dict)
     search: bool = False
     learning_rate: float | None = None
     epochs: int | None = None

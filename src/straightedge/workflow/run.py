@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from straightedge import __version__
-from straightedge.data import Dataset, Split, load_dataset
+from straightedge.data import Dataset, Split
 from straightedge.data.tables.encoding import column_rows
 from straightedge.data.watch import refuse_changed, stamps
 from straightedge.distributed import (
@@ -27,6 +27,7 @@ from straightedge.distributed import (
     together,
 )
 from straightedge.errors import InputError
+from straightedge.features.text.dataset import TEXT_KIND
 from straightedge.model import LinearModel
 from straightedge.prediction import prediction_rows
 from straightedge.report import collect_assets, save_assets, templates_png, write_report
@@ -54,6 +55,7 @@ from straightedge.workflow.judging import (
 )
 from straightedge.workflow.options import FitOptions
 from straightedge.workflow.problem import Problem
+from straightedge.workflow.reading import read_source
 from straightedge.workflow.stages import Stages, Stopped
 
 Say = Callable[[str], None]
@@ -103,7 +105,7 @@ def _run_fit(
     notes: list[str] = []
     say("reading")
     files = stamps(options.source, options.labels) if first else {}
-    images, dataset, extractor = first_on_host(communicator, lambda: _read(options))
+    images, dataset, extractor = first_on_host(communicator, lambda: read_source(options))
     fingerprints = {
         "data": dataset.fingerprint,
         "config": options.identity(),
@@ -158,33 +160,6 @@ def with_protocol(options: FitOptions) -> FitOptions:
         preprocess=normalization,
         folds=None,
     )
-
-
-def _read(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
-    """Return the dataset as read (images for the page), as fitted (features, if asked for), and the extractor."""
-    images = load_dataset(
-        options.source,
-        size=options.size,
-        root=options.root,
-        skip_bad=options.skip_bad,
-        background=options.background,
-        progress=options.progress,
-        cache=options.cache,
-        labels=options.labels,
-        column=options.column,
-        **options.table,
-    )
-    if options.features is None:
-        return images, images, None
-    from straightedge.features.base import build_extractor, has_option
-    from straightedge.features.cache import extract_dataset
-
-    device = options.device if has_option(options.features, "device") else None
-    extractor = build_extractor(
-        options.features, trusted=options.features_trusted, weights=options.weights, device=device
-    )
-    dataset = extract_dataset(images, extractor, progress=options.progress, seed=options.seed)
-    return images, dataset, extractor
 
 
 def _folder(
@@ -302,6 +277,9 @@ def _model(
     temperature: float | None,
 ) -> LinearModel:
     solution, k = fitted.solution, fitted.index
+    columns = fitted.part.training.columns
+    if columns is not None and columns.get("kind") == TEXT_KIND:  # a part of texts has terms of its own
+        extractor, columns = columns["extractor"], None
     shape = images.image_shape if images.image_shape is not None else (problem.affine.n_features,)
     return LinearModel.from_fit(
         fitted.W.t(),
@@ -316,7 +294,7 @@ def _model(
         bias_mode=problem.settings.bias,
         input_shape=tuple(shape),
         input_dtype="uint8" if str(images.train.X.dtype).endswith("uint8") else "float32",
-        columns=fitted.part.training.columns,
+        columns=columns,
         features=dataset.features,
         extractor_state=extractor.state() if extractor is not None else None,
         temperature=temperature,

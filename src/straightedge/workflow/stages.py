@@ -142,7 +142,7 @@ class Stages:
         """Write the checkpoint: stages that are done, and the state of the one at work."""
         tensors = {f"now.{name}": value for name, value in loop.state().items()}
         if loop.solver.own_certificate:
-            n = loop.objective.rows.n_samples
+            n = loop.objective.n_samples
             for name in [name for name, value in tensors.items() if _is_of_rows(value, n)]:
                 tensors[f"{OF_ROWS}{name}"] = self.communicator.gather_rows(tensors.pop(name))
         if self.run is None:
@@ -156,7 +156,7 @@ class Stages:
         """Return the state to go on from, with this rank's part of what belongs to rows."""
         if self._state is None:
             return None
-        n = objective.rows.n_samples
+        n = objective.n_samples
         counts = self.communicator.gather_rows(torch.tensor([n])).tolist()
         first = sum(counts[: self.communicator.rank])
         return {

@@ -1,0 +1,99 @@
+"""Texts as rows: one block of UTF-8 bytes and where each text ends in it, in memory or mapped from a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from straightedge.data.checks import counted
+from straightedge.errors import warn
+
+
+class Documents:
+    """N texts as a `RowSource` of strings.
+
+    Args:
+        data: (n_bytes,) uint8, all texts in UTF-8, one after the other.
+        ends: (N,) int64, where each text ends in `data`.
+    """
+
+    def __init__(self, data: np.ndarray, ends: np.ndarray) -> None:
+        self.data, self.ends = data, ends
+        self.shape = (len(ends),)
+        self.dtype = np.dtype(object)
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Documents:
+        """Return texts as documents; a lone surrogate becomes a question mark."""
+        blobs = [text.encode("utf-8", "replace") for text in texts]
+        ends = np.cumsum([len(blob) for blob in blobs], dtype=np.int64)
+        return cls(np.frombuffer(b"".join(blobs), dtype=np.uint8), ends)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __iter__(self) -> Iterator[str]:
+        start = 0
+        for end in self.ends.tolist():
+            yield bytes(self.data[start:end]).decode("utf-8")
+            start = end
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return texts ``start:stop`` as an array of strings (n,)."""
+        first = int(self.ends[start - 1]) if start else 0
+        last = int(self.ends[stop - 1]) if stop else 0
+        part = Documents(self.data[first:last], self.ends[start:stop] - first)
+        return np.array(list(part), dtype=object).reshape(stop - start)
+
+
+def is_texts(X: Any) -> bool:
+    """Return whether rows are texts: documents, or an array or list of strings."""
+    if isinstance(X, Documents):
+        return True
+    if isinstance(X, np.ndarray):
+        return X.ndim == 1 and (X.dtype.kind == "U" or (X.dtype == object and _all_text(X)))
+    return isinstance(X, list | tuple) and bool(X) and _all_text(X)
+
+
+def _all_text(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def repeated_texts(splits: Mapping[str, tuple[Documents, np.ndarray]]) -> list[str]:
+    """Look for the same text in train and another split, and for the same text under two labels.
+
+    Args:
+        splits: Split name -> texts and their labels.
+
+    Returns:
+        Remarks for the user, one a finding.
+    """
+    digests = {name: [_digest(text) for text in texts] for name, (texts, _) in splits.items()}
+    train, remarks = set(digests["train"]), []
+    for name in [name for name in digests if name != "train"]:
+        count = sum(digest in train for digest in digests[name])
+        if count:
+            verb = "is" if count == 1 else "are"
+            remarks.append(
+                f"{counted(count, 'text')} of {name}, out of {len(digests[name])}, {verb} also in train"
+            )
+    labels: dict[bytes, set[int]] = {}
+    for name, (_, own) in splits.items():
+        for digest, label in zip(digests[name], own, strict=True):
+            labels.setdefault(digest, set()).add(int(label))
+    count = sum(len(found) > 1 for found in labels.values())
+    verb = "appears" if count == 1 else "appear"
+    return remarks + ([f"{counted(count, 'text')} {verb} under more than one class"] if count else [])
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
+
+
+def warn_of_empty(n_empty: int, source: str) -> None:
+    """Warn of texts without a character: they have no features, and get the class of the bias."""
+    if n_empty:
+        warn("texts-empty", f"{source}: {counted(n_empty, 'text')} without a character")

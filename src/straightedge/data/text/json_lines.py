@@ -1,0 +1,215 @@
+"""JSON lines with a text and a label a line: a file, packed or not, or a folder of train and test files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from straightedge.data import fingerprint
+from straightedge.data.assemble import SPLITS, Part, assemble
+from straightedge.data.base import Dataset
+from straightedge.data.checks import counted
+from straightedge.data.label_values import listed
+from straightedge.data.split_names import split_of, split_of_word
+from straightedge.data.tables.label_column import LABEL_COLUMNS, OTHER_NAMES
+from straightedge.data.tables.text_bytes import read_text_bytes
+from straightedge.data.text.documents import Documents, repeated_texts, warn_of_empty
+from straightedge.errors import InputError
+
+ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.bz2", ".jsonl.xz")
+TEXT_FIELDS = ("text", "content", "body", "message", "document", "sentence", "review", "comment", "title")
+"""Names of fields of texts, lower case, in the order in which they are looked for."""
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Which fields of a record are its text, its label and its split."""
+
+    text: str
+    label: str
+    split: str | None = None
+
+
+def load(source: str, **options: Any) -> Dataset:
+    """Read JSON lines.
+
+    Args:
+        source: A file, or a folder of files.
+        **options: ``column`` names the field of the text, ``labels`` that of the label; ``encoding``, ``classes``.
+
+    Raises:
+        InputError: ``json-broken`` with the line, ``column-missing``, ``text-missing``, ``labels-missing``, and the
+            codes of `read_text_bytes` and `assemble`.
+    """
+    files, notes = _files(Path(source))
+    records = {split: _records(paths, options.get("encoding")) for split, paths in files.items()}
+    fields = _fields(records["train"], options.get("column"), options.get("labels"), source)
+    parts = {split: _part(own, fields) for split, own in _by_split(records, fields).items()}
+    warn_of_empty(sum(int((np.diff(p.X.ends, prepend=0) == 0).sum()) for p in parts.values()), source)
+    counts = ", ".join(f"{counted(len(part.X), 'text')} of {split}" for split, part in parts.items())
+    return assemble(
+        source,
+        parts,
+        fingerprint=fingerprint.of_files([path for paths in files.values() for path in paths]),
+        declared=options.get("classes"),
+        notes=[f"read as texts: {counts}; text {fields.text!r}, label {fields.label!r}", *notes],
+        repeats=repeated_texts(_coded(parts)),
+    )
+
+
+def is_folder_of_json(path: Path) -> bool:
+    """Whether a folder has JSON lines at its first level or one below."""
+    return any(any(path.glob(f"{depth}*{ending}")) for ending in ENDINGS for depth in ("", "*/"))
+
+
+def _files(path: Path) -> tuple[dict[str, list[Path]], list[str]]:
+    if path.is_file():
+        return {"train": [path]}, []
+    found: dict[str | None, list[Path]] = {}
+    for file in sorted(p for p in path.rglob("*") if p.name.lower().endswith(ENDINGS)):
+        found.setdefault(split_of(file.relative_to(path)), []).append(file)
+    if "train" not in found:
+        if set(found) != {None}:
+            what = f"there are splits {sorted(map(str, found))} but no train"
+            raise InputError("train-missing", what, str(path))
+        return {"train": found[None]}, []
+    loose = found.get(None, [])
+    notes = [f"{counted(len(loose), 'file')} outside train, validation and test ignored"] if loose else []
+    return {split: found[split] for split in SPLITS if split in found}, notes
+
+
+def _records(paths: Sequence[Path], encoding: str | None) -> list[tuple[str, Record]]:
+    """Return (place, record) of every line that is not empty."""
+    return [pair for path in paths for pair in read_records(path, encoding)]
+
+
+def read_records(path: Path, encoding: str | None = None) -> Iterator[tuple[str, Record]]:
+    """Yield (place, record) of every line of a file that is not empty.
+
+    Raises:
+        InputError: ``json-broken``.
+    """
+    for number, line in enumerate(read_text_bytes(path, encoding).data.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(
+                "json-broken", f"the line is no JSON: {error}", where, "an object a line"
+            ) from None
+        if not isinstance(record, dict):
+            what = f"the line is a {type(record).__name__}, no object"
+            raise InputError("json-broken", what, where, 'lines are {"text": "…", "label": "…"}')
+        yield where, record
+
+
+def _fields(records: Sequence[tuple[str, Record]], text: Any, label: Any, where: str) -> Fields:
+    """Find the fields of text, label and split by what the user says, by their names, or by what they hold."""
+    if not records:
+        raise InputError("table-empty", "there is no line", where)
+    names = list(dict.fromkeys(name for _, record in records for name in record))
+    lower = {name.lower(): name for name in reversed(names)}
+    text = _named(text, names, where) or text_field(records, names, where)
+    label = _named(label, names, where) or next(
+        (lower[w] for w in LABEL_COLUMNS + OTHER_NAMES if w in lower and lower[w] != text), None
+    )
+    others = [name for name in names if name not in (text, "split")]
+    label = label or (others[0] if len(others) == 1 else None)
+    if label is None:
+        what = f"which field is the label? the fields are {listed(names)}"
+        raise InputError("column-missing", what, where, "name it: --labels FIELD")
+    return Fields(str(text), str(label), "split" if "split" in names and label != "split" else None)
+
+
+def _named(name: Any, names: Sequence[str], where: str) -> str | None:
+    if name is None or name in names:
+        return None if name is None else str(name)
+    what = f"there is no field {name!r}; the fields are {listed(names)}"
+    raise InputError("column-missing", what, where, "--column names the text, --labels the label")
+
+
+def text_field(records: Sequence[tuple[str, Record]], names: Sequence[str], where: str) -> str:
+    """Return the field of the text: by its name, else the one with the longest strings.
+
+    Raises:
+        InputError: ``column-missing`` where no field holds text.
+    """
+    lower = {name.lower(): name for name in reversed(names)}
+    named = next((lower[word] for word in TEXT_FIELDS if word in lower), None)
+    if named is not None:
+        return named
+    lengths: Counter[str] = Counter()
+    for _, record in records:
+        for name, value in record.items():
+            lengths[name] += len(value) if isinstance(value, str) else 0
+    if not lengths or max(lengths.values()) == 0:
+        what = f"no field holds text; the fields are {listed(names)}"
+        raise InputError("column-missing", what, where, "name it: --column FIELD")
+    return lengths.most_common(1)[0][0]
+
+
+def _by_split(
+    records: Mapping[str, Sequence[tuple[str, Record]]], fields: Fields
+) -> dict[str, Sequence[tuple[str, Record]]]:
+    """Return the records of each split: of its files, or by a field of one file."""
+    if fields.split is None or len(records) > 1:
+        return dict(records)
+    found: dict[str, list[tuple[str, Record]]] = {}
+    for where, record in records["train"]:
+        split = split_of_word(str(record.get(fields.split)))
+        if split is None:
+            what = f"the split is {record.get(fields.split)!r}"
+            raise InputError("split-unknown", what, where, "train, validation or test")
+        found.setdefault(split, []).append((where, record))
+    return {split: found[split] for split in SPLITS if split in found}
+
+
+def _coded(parts: Mapping[str, Part]) -> dict[str, tuple[Documents, np.ndarray]]:
+    """Return the texts of each split with labels that are equal where they are written alike."""
+    written = np.concatenate([part.y.astype(str) for part in parts.values()])
+    codes = np.unique(written, return_inverse=True)[1]
+    ends = np.cumsum([len(part.y) for part in parts.values()])[:-1]
+    own = np.split(codes, ends)
+    return {split: (part.X, labels) for (split, part), labels in zip(parts.items(), own, strict=True)}
+
+
+def _part(records: Sequence[tuple[str, Record]], fields: Fields) -> Part:
+    texts = Documents.of(text_of(record, fields.text, where) for where, record in records)
+    labels = [_label_of(record, fields.label, where) for where, record in records]
+    return Part(texts, np.array(labels), [Path(where).name for where, _ in records])
+
+
+def text_of(record: Record, field: str, where: str) -> str:
+    """Return the text of a record.
+
+    Raises:
+        InputError: ``text-missing``.
+    """
+    value = record.get(field)
+    if not isinstance(value, str):
+        what = (
+            f"the field {field!r} holds {value!r}, no text"
+            if field in record
+            else f"there is no field {field!r}"
+        )
+        raise InputError("text-missing", what, where, "give every line a text, or remove it")
+    return value
+
+
+def _label_of(record: Record, field: str, where: str) -> Any:
+    value = record.get(field)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float):
+        what = f"the label {field!r} is {value!r}" if field in record else f"there is no label {field!r}"
+        raise InputError("labels-missing", what, where, "give every line one label, or remove it")
+    return value

@@ -1,0 +1,1 @@
+"""Features of texts: counts of words and character n-grams, weighted by TF-IDF or hashed."""

@@ -1,0 +1,105 @@
+"""Texts of a data set as features, those of each fold or hold-out learned from its own training texts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from straightedge.data.base import Dataset, SealedSplit, Split
+from straightedge.features.base import build_extractor
+from straightedge.features.text.tfidf import TextCounts, check_texts
+
+TEXT_KIND = "text"
+"""The kind of what `TextParts.columns` gives."""
+
+
+def text_dataset(dataset: Dataset, extractor: Any, *, fit: bool = True) -> Dataset:
+    """Return the data set with features for texts.
+
+    Args:
+        dataset: Splits of texts; the test split stays sealed.
+        extractor: Of texts; fitted here on `dataset.train`, in place.
+        fit: False takes the extractor as it is (that of a saved run).
+
+    Raises:
+        InputError: ``features-need-texts``, and the extractor's codes.
+    """
+    check_texts(dataset.train.X)
+    parts, test = None, None if dataset.test is None else SealedTexts(dataset.test, extractor)
+    if fit and hasattr(extractor, "count"):
+        parts = TextParts(extractor, extractor.count(dataset.train.X), dataset.validation, test)
+        extractor.learn(parts.counts)
+        X = extractor.from_counts([block.counts for block in parts.counts.blocks])
+    else:
+        if fit:
+            extractor.fit(dataset.train.X)
+        X = extractor.transform(dataset.train.X)
+    validation = dataset.validation
+    return replace(
+        dataset,
+        train=replace(dataset.train, X=X),
+        validation=None if validation is None else _features(validation, extractor),
+        test=test,
+        features=extractor.config(),
+        parts=parts,
+    )
+
+
+def _features(split: Split, extractor: Any) -> Split:
+    return replace(split, X=extractor.transform(split.X))
+
+
+class SealedTexts(SealedSplit):
+    """A sealed split whose texts become features when it is opened, and not before.
+
+    Args:
+        sealed: The split of texts, still sealed; opening this one opens that one.
+        extractor: Fitted.
+    """
+
+    def __init__(self, sealed: SealedSplit, extractor: Any) -> None:
+        self._sealed, self._extractor = sealed, extractor
+        self.n, self.opened_for = sealed.n, sealed.opened_for
+        self.texts: Split | None = None  # once opened: the same rows as texts
+
+    def open(self, purpose: str) -> Split:
+        """Open the texts (once, as every sealed split) and return their features."""
+        self.texts = self._sealed.open(purpose)
+        self.opened_for = self._sealed.opened_for
+        return _features(self.texts, self._extractor)
+
+
+@dataclass(frozen=True)
+class TextParts:
+    """The texts of a data set, to be made features by what some of the training texts teach (see `RawTable`).
+
+    Attributes:
+        extractor: Says what is counted and kept.
+        counts: Of all terms of the training texts.
+        validation: Texts of the data's own validation split.
+        test: The test split, whose texts it has once it is opened.
+    """
+
+    extractor: Any
+    counts: TextCounts
+    validation: Split | None
+    test: SealedTexts | None
+
+    def columns(self, index: np.ndarray) -> dict[str, Any]:
+        """Return what (n,) positions ``index`` among the training texts teach: a fitted extractor."""
+        config = {key: value for key, value in self.extractor.config().items() if key != "version"}
+        fitted = build_extractor(config.pop("name"), **config)
+        fitted.learn(self.counts, index)  # type: ignore[attr-defined]
+        return {"kind": TEXT_KIND, "extractor": fitted}
+
+    def rows(self, split: str, columns: Mapping[str, Any]) -> Any:
+        """Return all texts of a split as features of the extractor that `columns` gave."""
+        fitted = columns["extractor"]
+        if split == "train":
+            return fitted.from_counts([block.counts for block in self.counts.blocks])
+        texts = self.validation if split == "validation" or self.test is None else self.test.texts
+        assert texts is not None, f"there are no texts of {split}"
+        return fitted.transform(texts.X)

@@ -1,0 +1,55 @@
+"""The source of a run as it is read and as it is fitted: rows, or features of images or texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from straightedge.data import Dataset, load_dataset
+from straightedge.data.text.documents import is_texts
+from straightedge.features.base import build_extractor, has_option
+from straightedge.features.cache import extract_dataset
+from straightedge.features.text.dataset import text_dataset
+from straightedge.workflow.options import FitOptions
+
+TEXT_FEATURES = "tfidf"
+"""Features of texts for those who ask for none."""
+
+
+def read_source(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
+    """Return the dataset as read (images for the page), as fitted (features, if asked for), and the extractor."""
+    images = load_dataset(
+        options.source,
+        size=options.size,
+        root=options.root,
+        skip_bad=options.skip_bad,
+        background=options.background,
+        progress=options.progress,
+        cache=options.cache,
+        labels=options.labels,
+        column=options.column,
+        **options.table,
+    )
+    if is_texts(images.train.X):
+        return _texts_read(images, options)
+    if options.features is None:
+        return images, images, None
+    extractor = _extractor(options.features, options)
+    dataset = extract_dataset(images, extractor, progress=options.progress, seed=options.seed)
+    return images, dataset, extractor
+
+
+def _extractor(spec: str, options: FitOptions) -> Any:
+    """Return the extractor that was asked for, not fitted yet."""
+    device = options.device if has_option(spec, "device") else None
+    return build_extractor(
+        spec, trusted=options.features_trusted, weights=options.weights, device=device, **options.text
+    )
+
+
+def _texts_read(texts: Dataset, options: FitOptions) -> tuple[Dataset, Dataset, Any]:
+    """Return texts as features, twice: pages show no texts; TF-IDF unless another extractor was asked for."""
+    extractor = _extractor(options.features or TEXT_FEATURES, options)
+    dataset = text_dataset(texts, extractor)
+    if options.features is None:
+        dataset.notes.append(f"the rows are texts: fitted with --features {TEXT_FEATURES}")
+    return dataset, dataset, extractor
