@@ -1,6 +1,7 @@
 """Columns of tables: which is the label, what the others become, and the same from plain data at predict."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -280,7 +281,7 @@ def test_a_broken_description_of_columns_is_refused():
         ("sonar.data", None, 208, 60, 2),
         ("ionosphere.data", None, 351, 33, 2),
         ("arrhythmia.data", None, 452, 267, 13),
-        ("mnist_2000.csv.gz", None, 2000, 577, 2),
+        ("mnist_2000.csv.gz", None, 2000, 784, 2),
         ("a1a", None, 1605, 123, 2),
         ("iris.csv", None, 150, 4, 3),
         ("titanic_dropped_strings.parquet", "Survived", 891, 22, 2),
@@ -292,4 +293,4 @@ def test_a_broken_description_of_columns_is_refused():
 def test_tables_of_other_people(name, labels, n, width, n_classes):
     path = TABLES / name if (TABLES / name).exists() else CASES / name
     found = load_dataset(path, labels=labels)
-    assert (found.train.n, found.train.X.shape[1], len(found.classes)) == (n, width, n_classes)
+    assert (found.train.n, math.prod(found.train.X.shape[1:]), len(found.classes)) == (n, width, n_classes)

@@ -26,6 +26,7 @@ TABLE_OPTIONS = (
     "encoding",
     "decimal",
     "missing",
+    "image_shape",
 )
 
 
@@ -169,6 +170,12 @@ def command(
         bool | None,
         typer.Option(
             "--sublinear/--no-sublinear", help="1 + ln n for a count n [sublinear]", rich_help_panel=TEXT
+        ),
+    ] = None,
+    image_shape: Annotated[
+        str | None,
+        typer.Option(
+            help="columns that are pixels: 28x28, 28x28x3, 3x28x28; no for numbers", rich_help_panel=TABLE
         ),
     ] = None,
     root: Annotated[

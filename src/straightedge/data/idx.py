@@ -21,6 +21,7 @@ from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.cache import cache_folder
 from straightedge.data.download import Remote, fetch, verified
+from straightedge.data.idx_names import labels_for, pairs_in
 from straightedge.errors import InputError
 
 FILES = {
@@ -110,7 +111,9 @@ class Header:
 
 
 def load(source: str, **options: Any) -> Dataset:
-    """Read ``mnist`` or ``fashion-mnist`` (downloaded unless ``root`` has them), or a folder of IDX files.
+    """Read ``mnist`` or ``fashion-mnist`` (downloaded unless ``root`` has them), or IDX files.
+
+    A folder, a file of images with its labels beside it, or ``images,labels``.
 
     Raises:
         InputError: ``idx-broken``, ``file-missing``, ``download-hash`` and the codes of `assemble`.
@@ -204,7 +207,7 @@ def _read_stream(file: IO[bytes], available: int, where: str) -> np.ndarray:
 
 def _find(source: str, root: Any, progress: bool) -> dict[str, tuple[Path, Path]]:
     if source not in REMOTES:
-        return _in_folder(Path(source))
+        return _given(source)
     folder = Path(root) if root is not None else cache_folder() / "downloads" / source
     remotes = {remote.name: remote for remote in REMOTES[source]}
     return {
@@ -221,15 +224,27 @@ def _one(folder: Path, name: str, remotes: dict[str, Remote], progress: bool) ->
     return verified(remote, present) if present.is_file() else fetch(remote, folder, progress=progress)
 
 
-def _in_folder(folder: Path) -> dict[str, tuple[Path, Path]]:
-    paths = {}
-    for split, names in FILES.items():
-        pair = [path for name in names for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
-        if len(pair) >= 2:
-            paths[split] = (pair[0], pair[-1])
-    if "train" not in paths:
-        raise InputError("file-missing", f"there is no {FILES['train'][0]} with its labels", str(folder))
-    return paths
+def _given(source: str) -> dict[str, tuple[Path, Path]]:
+    """Return the files of a folder, of two names with a comma, or of images with their labels beside them."""
+    path = Path(source)
+    if path.is_dir():
+        return pairs_in(path)
+    if not path.exists():
+        images, labels = (Path(part.strip()) for part in source.split(",", 1))
+        return {"train": (_there(images), _there(labels))}
+    beside = labels_for(path)
+    if beside is None:
+        mend = f"give both: {path},LABELS"
+        raise InputError(
+            "file-missing", "the file holds images, and there are no labels beside it", source, mend
+        )
+    return {"train": (path, beside)}
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError("file-missing", "there is no such file", str(path))
+    return path
 
 
 def _broken(what: str, where: str) -> InputError:

@@ -26,6 +26,8 @@ from straightedge.data.split_names import split_of
 from straightedge.data.tables.label_column import LABEL_COLUMNS, OTHER_NAMES
 from straightedge.errors import InputError
 
+ENDINGS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+"""Endings of the shards that a folder of them is read from."""
 LABEL_ENDINGS = ("cls", "cls.txt", "label", "txt", "json")
 LARGEST_LABEL = 2**20
 """Bytes of the largest label file read."""
@@ -124,7 +126,7 @@ def shard_files(path: Path) -> dict[str, list[Path]]:
     if path.is_file():
         return {"train": [path]}
     found: dict[str | None, list[Path]] = {}
-    for file in sorted(path.rglob("*.tar")):
+    for file in sorted(file for file in path.rglob("*") if file.name.lower().endswith(ENDINGS)):
         found.setdefault(split_of(file.relative_to(path)), []).append(file)
     if "train" in found:
         return {split: found[split] for split in SPLITS if split in found}

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from straightedge.data.base import Dataset
 from straightedge.data.dumps.readers import READERS, reader_by_content
+from straightedge.data.idx_names import is_idx_images
 from straightedge.data.svmlight import looks_like_svmlight
 from straightedge.data.tables.opening import is_text_table
 from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
@@ -152,6 +153,8 @@ def module_of(source: str) -> str:
         return NAMED[source]
     if "," in source and not os.path.exists(source):
         rows = source.split(",", 1)[0].strip().lower()
+        if is_idx_images(rows):
+            return "idx"
         return "dumps" if rows.endswith(DUMPS) else "arrays"
     path = Path(source)
     if not path.exists():
@@ -170,6 +173,8 @@ def _file_reader(path: Path) -> str:
         )
     if name.startswith("cifar-10-binary"):
         return "cifar10"
+    if is_idx_images(name):
+        return "idx"
     if name.startswith(CIFAR_PICKLES):
         return "pickles.cifar"
     if is_text_table(name):
@@ -206,6 +211,12 @@ def _by_content(path: Path) -> str:
 
 
 def _folder_reader(path: Path) -> str:
+    names = {entry.name for entry in os.scandir(path)}
+    return _by_files(path) or _by_names(names, path) or _by_tables(path)
+
+
+def _by_files(path: Path) -> str | None:
+    """Return the reader of a folder by the endings of the files in it and in its folders."""
     for ending, module in (
         (".parquet", "tables.reading"),
         (".arrow", "tables.reading"),
@@ -214,18 +225,31 @@ def _folder_reader(path: Path) -> str:
     ):
         if any(path.glob(f"*{ending}")) or any(path.glob(f"*/*{ending}")):
             return module
-    names = {entry.name for entry in os.scandir(path)}
+    packed = (file for ending in TARS[1:] for place in ("", "*/") for file in path.glob(f"{place}*{ending}"))
+    first = next(packed, None)
+    return "shards" if first is not None and _is_shard(first) else None
+
+
+def _by_names(names: Collection[str], path: Path) -> str | None:
+    """Return the reader of a folder by the names that its files have in published data sets."""
     if "data_batch_1.bin" in names:
         return "cifar10"
-    if "data_batch_1" in names or ({"train", "test", "meta"} <= names and (path / "meta").is_file()):
+    if "data_batch_1" in names or ({"train", "test", "meta"} <= set(names) and (path / "meta").is_file()):
         return "pickles.cifar"
-    if any(name.startswith("train-images-idx3-ubyte") for name in names):
-        return "idx"
-    if is_folder_of_json(path):
-        return "text.json_lines"
-    from straightedge.data.dumps.source import is_folder_of_dumps
+    return "idx" if any(is_idx_images(name) for name in names) else None
 
-    return "dumps" if is_folder_of_dumps(path) else "folders"
+
+def _by_tables(path: Path) -> str:
+    """Return the reader of a folder of dumps, of images with a table of labels, or of class folders."""
+    from straightedge.data.dumps.source import is_folder_of_dumps
+    from straightedge.data.manifests.source import is_metadata, tables_beside
+
+    tables = tables_beside(path)
+    if is_folder_of_json(path) and not any(is_metadata(table) for table in tables):
+        return "text.json_lines"
+    if is_folder_of_dumps(path):
+        return "dumps"
+    return "manifests" if tables else "folders"
 
 
 def _missing(source: str) -> InputError:

@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 
 from straightedge.data.base import Dataset
+from straightedge.data.manifests.files import ImageFinder
 from straightedge.data.sample_images import Samples, load_samples
-from straightedge.data.tables.files import Table, TableRows, arrow
+from straightedge.data.tables.files import Table, TableRows
 from straightedge.data.tables.plan import Plan
 from straightedge.errors import InputError
+
+Finders = Mapping[str, ImageFinder]
+"""Table -> what finds the images that it names."""
 
 
 def load(
@@ -40,8 +44,10 @@ def _samples(source: Path, tables: Sequence[Table], plan: Plan) -> Samples:
     from straightedge.data.tables.reading import read_labels
 
     n = sum(table.n_rows for table in tables)
-    rows = TableRows(tables, [plan.column], partial(_bytes_of, column=plan.column), (n,), np.dtype(object))
     root = source if source.is_dir() else source.parent
+    finders = {str(table.path): ImageFinder(table.path, root) for table in tables}
+    decode = partial(_bytes_of, column=plan.column, finders=finders)
+    rows = TableRows(tables, [plan.column], decode, (n,), np.dtype(object))
     names = [f"{table.path.relative_to(root)}/{row}" for table in tables for row in range(table.n_rows)]
     sizes = [_mean_size(table, plan.column) for table in tables for _ in range(table.n_rows)]
     return Samples(names, sizes, read_labels(tables, plan.label), partial(_read, rows))
@@ -52,25 +58,29 @@ def _read(rows: TableRows, positions: Sequence[int]) -> Iterator[bytes]:
     yield from rows.read(positions[0], positions[-1] + 1)
 
 
-def _bytes_of(batch: Any, where: str, row: int, *, column: str) -> list[bytes]:
-    values = batch.column(0)
-    if arrow("pyarrow.types").is_struct(values.type):
-        values = values.field("bytes") if values.null_count == 0 else values.flatten()[_position(values.type)]
-    found = values.to_pylist()
-    for position, value in enumerate(found):
-        if value is None:
-            raise InputError(
-                "image-bytes-missing",
-                f"column {column!r} has no bytes here, perhaps only a path",
-                f"{where}, row {row + position}",
-                "save the images themselves in the table, or give the image folder",
-            )
-    images: list[bytes] = found
-    return images
+def _bytes_of(batch: Any, where: str, row: int, *, column: str, finders: Finders) -> list[bytes]:
+    values = batch.column(0).to_pylist()
+    return [
+        _image(value, f"{where}, row {row + position}", column, finders[where])
+        for position, value in enumerate(values)
+    ]
 
 
-def _position(kind: Any) -> int:
-    return int(kind.get_field_index("bytes"))
+def _image(value: Any, where: str, column: str, finder: ImageFinder) -> bytes:
+    """Return the bytes of an image: those in the table, or those of the file that it names beside it."""
+    path = value.get("path") if isinstance(value, dict) else None
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if data is None and path and (file := finder.find(path)) is not None:
+        return Path(file.path).read_bytes()
+    if data is None:
+        raise InputError(
+            "image-bytes-missing",
+            f"column {column!r} has no bytes here" + (f", and there is no file {path!r}" if path else ""),
+            where,
+            "put the images beside the table, or save them in it",
+        )
+    found: bytes = data
+    return found
 
 
 def _mean_size(table: Table, column: str) -> int:

@@ -57,6 +57,8 @@ def choose_label(tables: Sequence[Table], wanted: str | None, candidates: Sequen
     few = [name for name in ends if _has_few_values(tables, name)]
     if len(few) == 2 and sum(name in texts for name in few) == 1:
         few = [name for name in few if name in texts]
+    if len(few) == 2:
+        few = [name for name in few if _counts_classes(tables, name)]
     if len(few) == 1 and len(candidates) > 1:
         place = "first" if few[0] == names[0] else "last"
         return LabelChoice(few[0], f"the {place} column, which has few distinct values")
@@ -123,6 +125,14 @@ def _has_few_values(tables: Sequence[Table], name: str) -> bool:
         return False
     found = compute.count_distinct(plain_column(tables, name)).as_py()
     return bool(2 <= found <= min(MOST_CLASSES, max(2, n // ROWS_A_CLASS)))
+
+
+def _counts_classes(tables: Sequence[Table], name: str) -> bool:
+    """Whether the values of a column are 0 … K − 1 without a gap, as numbers of classes are."""
+    if not arrow("pyarrow.types").is_integer(tables[0].schema.field(name).type):
+        return False
+    found = sorted(arrow("pyarrow.compute").unique(plain_column(tables, name)).to_pylist())
+    return bool(found == list(range(len(found))))
 
 
 def is_text(kind: Any) -> bool:

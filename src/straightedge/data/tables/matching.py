@@ -15,6 +15,7 @@ from straightedge.data.tables.encoding import Column, TableEncoding, as_floats
 from straightedge.data.tables.files import Table, TableRows
 from straightedge.data.tables.label_column import plain_column
 from straightedge.data.tables.opening import open_splits, text_read
+from straightedge.data.tables.pixels import PixelForm, form_for
 from straightedge.data.tables.plan import decode_rows, make_plan, row_column
 from straightedge.errors import InputError
 
@@ -80,6 +81,8 @@ def new_rows(
     Raises:
         InputError: ``column-missing``, ``table-empty`` and the codes of the readers.
     """
+    if description.get("kind") == "pixels":
+        return _pixels(path, PixelForm.from_dict(description), options)
     encoding = TableEncoding.from_dict(description) if description.get("kind") == "table" else None
     splits, notes = open_splits(path, text_read_for(encoding, options) if encoding else text_read(options))
     tables = [table for group in splits.values() for table in group]
@@ -90,6 +93,14 @@ def new_rows(
         return _vectors(tables, description.get("column"), n), notes
     notes += match_columns(tables, encoding)
     return encoded_rows(tables, encoding, n), notes + unlike_training(tables, encoding)
+
+
+def _pixels(path: Path, form: PixelForm, options: Mapping[str, Any]) -> tuple[TableRows, list[str]]:
+    """Return rows that are the pixels of images."""
+    splits, notes = open_splits(path, text_read({"header": form.header, **options}))
+    tables = [table for group in splits.values() for table in group]
+    found = form_for(form, tables[0].schema.names, form.label)
+    return found.rows(tables, sum(table.n_rows for table in tables), 0), notes
 
 
 def _vectors(tables: Sequence[Table], wanted: str | None, n: int) -> TableRows:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from straightedge.data.assemble import SPLITS
-from straightedge.data.split_names import split_of
-from straightedge.data.tables.files import Table
+from straightedge.data.split_names import split_folders, split_of
+from straightedge.data.tables.files import MemoryTable, Table, arrow, table_errors
 from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
 from straightedge.data.tables.text_file import PACKED, TextRead, read_text_table
 from straightedge.data.tables.text_format import refuse_repeated
@@ -16,6 +18,10 @@ from straightedge.errors import InputError
 
 ENDINGS = {".parquet", ".arrow", ".feather", ".ipc"}
 """Endings of the files that a folder of tables is read from."""
+JSON_LINES = (".jsonl", ".ndjson")
+CACHED = "cache-"
+"""How the files begin that Hugging Face's library keeps beside the data, of what it computed from them."""
+SHARD = re.compile(r"-\d+-of-\d+$")
 BINARY = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
 """First bytes of Parquet files, Arrow files and Arrow streams."""
 
@@ -28,8 +34,10 @@ def open_table(path: Path, how: TextRead) -> Table:
     """
     with path.open("rb") as file:
         head = file.read(6)
-    binary = head.startswith(BINARY) or path.suffix.lower() in ENDINGS
-    table = Table(path) if binary else read_text_table(path, how)
+    if head.startswith(BINARY) or path.suffix.lower() in ENDINGS:
+        table = Table(path)
+    else:
+        table = read_json_lines(path) if path.suffix.lower() in JSON_LINES else read_text_table(path, how)
     refuse_repeated(table.schema.names, str(path))
     return table
 
@@ -82,12 +90,14 @@ def split_files(path: Path) -> tuple[dict[str, list[Path]], list[str]]:
     """
     if path.is_file():
         return {"train": [path]}, []
-    paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and not p.name.startswith("."))
+    paths = saved_tables(path) or sorted(
+        p
+        for p in path.rglob("*")
+        if p.suffix.lower() in ENDINGS and not p.name.startswith((".", CACHED)) and p.is_file()
+    )
     if not paths:
         raise InputError("table-empty", "there is no Parquet or Arrow file", str(path))
-    found: dict[str | None, list[Path]] = {}
-    for file in paths:
-        found.setdefault(split_of(file.relative_to(path)), []).append(file)
+    found = by_split(paths, path)
     if "train" not in found:
         if set(found) != {None}:
             raise InputError(
@@ -97,6 +107,61 @@ def split_files(path: Path) -> tuple[dict[str, list[Path]], list[str]]:
     loose = found.get(None, [])
     notes = [f"{len(loose)} tables outside train, validation and test ignored"] if loose else []
     return {split: found[split] for split in SPLITS if split in found}, notes
+
+
+def by_split(paths: Sequence[Path], root: Path) -> dict[str | None, list[Path]]:
+    """Return the files of each split, as folders and names say: ``train-00000-of-00004``, ``mnist-train``."""
+    found: dict[str | None, list[Path]] = {}
+    for file in paths:
+        found.setdefault(split_of(file.relative_to(root)), []).append(file)
+    if set(found) == {None}:
+        stems = {SHARD.sub("", file.stem) for file in paths}
+        of_stem = {stem: split for split, stem in split_folders(stems, str(root)).items()}
+        if set(of_stem) == stems:
+            return {
+                split: [file for file in paths if SHARD.sub("", file.stem) == stem]
+                for stem, split in of_stem.items()
+            }
+    return found
+
+
+def saved_tables(path: Path) -> list[Path]:
+    """Return the files that Hugging Face's ``save_to_disk`` lists in a folder; [] where it wrote none.
+
+    Other files beside them are caches of what was once computed from the data.
+
+    Raises:
+        InputError: ``table-broken`` where the list is damaged, ``file-missing``.
+    """
+    states = [state for state in (path / "state.json", *sorted(path.glob("*/state.json"))) if state.is_file()]
+    return [file for state in states for file in _listed(state)]
+
+
+def _listed(state: Path) -> list[Path]:
+    try:
+        entries = json.loads(state.read_text(encoding="utf-8"))["_data_files"]
+        names = [str(entry["filename"]) for entry in entries]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise InputError("table-broken", "this is no list of the files of a data set", str(state)) from None
+    files = [state.with_name(name) for name in names if Path(name).name == name]
+    missing = next((file for file in files if not file.is_file()), None)
+    if missing is not None:
+        raise InputError(
+            "file-missing", f"{state} lists a file that is not there", str(missing), "copy all of them"
+        )
+    return files
+
+
+def read_json_lines(path: Path) -> MemoryTable:
+    """Read a text file of one JSON object a line.
+
+    Raises:
+        InputError: ``table-broken``, ``table-empty``.
+    """
+    if path.stat().st_size == 0:
+        raise InputError("table-empty", "the file is empty", str(path), "give a table with a row a sample")
+    with table_errors(path):
+        return MemoryTable(path, arrow("pyarrow.json").read_json(path))
 
 
 def is_text_table(name: str) -> bool:

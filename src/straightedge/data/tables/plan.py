@@ -98,7 +98,7 @@ def make_plan(tables: Sequence[Table], column: str, label: str | None) -> Plan:
     kind, shape, dtype = _row_kind(tables, column)
     if 0 in shape:
         raise InputError("rows-differ", f"the vectors of column {column!r} have no entries", where)
-    classes = _class_names(schema, label) if label is not None else None
+    classes = class_names(schema, label) if label is not None else None
     return Plan(column, label or "", kind, shape, dtype, classes, own_metadata(schema).get("features"))
 
 
@@ -147,7 +147,7 @@ def _width(tables: Sequence[Table], column: str, kind: Any) -> int:
     return 0
 
 
-def _class_names(schema: Any, label: str) -> tuple[str, ...] | None:
+def class_names(schema: Any, label: str) -> tuple[str, ...] | None:
     """Return class names that a Hugging Face data set, or this package, keeps in the schema's metadata."""
     own = own_metadata(schema).get("classes")
     if own is not None:

@@ -21,7 +21,9 @@ from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.checks import checked_rows
 from straightedge.data.label_values import listed
+from straightedge.data.manifests import source as manifests
 from straightedge.data.split_names import split_of_word
+from straightedge.data.tables import pixels
 from straightedge.data.tables.encoding import TableEncoding
 from straightedge.data.tables.files import Table, TableRows, arrow
 from straightedge.data.tables.fitting import fit_encoding
@@ -30,6 +32,7 @@ from straightedge.data.tables.label_column import choose_label, refuse_missing_l
 from straightedge.data.tables.matching import encoded_rows, match_columns, text_read_for, unlike_training
 from straightedge.data.tables.opening import names_in, open_splits, paths_of, text_read
 from straightedge.data.tables.parts import SplitRows, TableParts
+from straightedge.data.tables.pixels import PixelForm
 from straightedge.data.tables.plan import Plan, decode_rows, is_rows, make_plan, row_column
 from straightedge.errors import InputError
 
@@ -57,7 +60,12 @@ def load(source: str, **options: Any) -> Dataset:
     if trained.get("kind") == "table":
         return _load_for_model(source, TableEncoding.from_dict(trained), options)
     found = _open(source, text_read(options, names_in(options.get("categories"))))
+    if trained.get("kind") is None and (images := manifests.load_table(source, found.tables, options)):
+        return images
     label = _label(found, options.get("labels"))
+    form = pixels.pixel_form(found.tables, label, trained, options.get("image_shape"))
+    if form is not None:
+        return _load_pixels(source, found, form, options)
     wanted = options.get("column") or trained.get("column")
     column = row_column(found.schema, wanted, label, found.where)
     if column is not None:
@@ -167,6 +175,19 @@ def _load_vectors(source: str, found: Found, column: str, label: str, options: M
     )
 
 
+def _load_pixels(source: str, found: Found, form: PixelForm, options: Mapping[str, Any]) -> Dataset:
+    """Read a table of pixels as images."""
+    return assemble(
+        source,
+        _parts(source, found, form.rows, form.label),
+        fingerprint=found.fingerprint([*form.names, form.label]),
+        declared=options.get("classes"),
+        image_shape=form.shape,
+        notes=[*found.notes, form.described()],
+        columns=form.to_dict(),
+    )
+
+
 def _load_for_model(source: str, encoding: TableEncoding, options: Mapping[str, Any]) -> Dataset:
     """Read a table for a trained model: by its columns, whatever their order here."""
     found = _open(source, text_read_for(encoding, options))
@@ -201,7 +222,7 @@ def _parts(source: str, found: Found, rows: Any, label: str) -> dict[str, Part]:
     parts = {}
     for split, (group, first, n) in _split_rows(found, label).items():
         y = read_labels(group, label)[first : first + n]
-        _refuse_regression(y, group[0], label)
+        refuse_regression(y, group[0], label)
         parts[split] = Part(_in_memory(rows(group, n, first), f"{source} ({split})"), y)
     return parts
 
@@ -240,7 +261,7 @@ def read_labels(tables: Sequence[Table], column: str) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _refuse_regression(y: np.ndarray, table: Table, label: str) -> None:
+def refuse_regression(y: np.ndarray, table: Table, label: str) -> None:
     """Refuse a label of numbers with hundreds of values."""
     if y.dtype.kind not in "iuf":
         return
