@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 from pyarrow import feather, parquet
+from scipy import sparse
 
 from straightedge.atomic import Disk
 from straightedge.data import load_dataset, shards
@@ -519,7 +520,7 @@ PARTS = {"train": Part(X, y), "validation": Part(X[:9] + 1, y[:9]), "test": Part
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint8])
-@pytest.mark.parametrize("name", ["f.npz", "f.npy", "f.parquet"])
+@pytest.mark.parametrize("name", ["f.npz", "f.npy", "f.parquet", "f.safetensors"])
 def test_written_features_are_read_again(tmp_path, name, dtype):
     parts = {split: Part((part.X * 10).astype(dtype), part.y) for split, part in PARTS.items()}
     written = write_features(tmp_path / name, parts, NAMES.tolist(), features=FEATURES)
@@ -535,7 +536,7 @@ def test_written_features_are_read_again(tmp_path, name, dtype):
         assert np.array_equal(part.X, parts[split].X) and np.array_equal(part.y, parts[split].y)
 
 
-@pytest.mark.parametrize("name", ["f.npz", "f.npy", "f.parquet"])
+@pytest.mark.parametrize("name", ["f.npz", "f.npy", "f.parquet", "f.safetensors", "f.svmlight"])
 def test_row_sources_are_written_in_blocks(tmp_path, monkeypatch, name):
     monkeypatch.setattr("straightedge.data.write.BLOCK_BYTES", 200)
     monkeypatch.setattr(reading, "IN_MEMORY", 0)
@@ -543,7 +544,7 @@ def test_row_sources_are_written_in_blocks(tmp_path, monkeypatch, name):
     source = load_dataset(tmp_path / "a.parquet").train
     write_features(tmp_path / name, {"train": Part(source.X, source.y)}, list("abc"))
     found = load_dataset(tmp_path / name).train.X
-    assert np.array_equal(found.read(0, 60) if hasattr(found, "read") else found, X)
+    assert np.array_equal(found.read(0, 60) if hasattr(found, "read") else found, X.astype(found.dtype))
 
 
 def test_a_large_npz_is_mapped_at_aligned_places(tmp_path):
@@ -556,7 +557,61 @@ def test_a_large_npz_is_mapped_at_aligned_places(tmp_path):
         assert np.array_equal(plain["X_train"], large)
 
 
-@pytest.mark.parametrize("name", ["f.npz", "f.npy", "f.parquet"])
+def test_svmlight_keeps_classes_splits_and_width(tmp_path):
+    parts = {split: Part(part.X.astype(np.float32), part.y) for split, part in PARTS.items()}
+    parts["train"].X[:, -1] = 0  # no line names the last feature
+    parts["validation"].X[:, -1], parts["test"].X[:, -1] = 0, 0
+    written = write_features(tmp_path / "f.svmlight", parts, NAMES.tolist(), features=FEATURES)
+    assert [path.name for path in written] == ["f.svmlight.val", "f.svmlight.t", "f.svmlight"]
+    found = load_dataset(tmp_path / "f.svmlight")
+    assert found.classes == ("cat", "dog", "hen") and found.features == FEATURES
+    for split, part in (
+        ("train", found.train),
+        ("validation", found.validation),
+        ("test", found.test.open("x")),
+    ):
+        assert np.array_equal(part.X, parts[split].X) and np.array_equal(part.y, parts[split].y)
+    write_features(tmp_path / "f.svmlight", {"train": Part(X + 1, y)}, NAMES.tolist())
+    with pytest.raises(InputError, match=r"f\.svmlight\.val.*svmlight-mixed"):
+        load_dataset(tmp_path / "f.svmlight")
+
+
+@pytest.mark.parametrize("name", ["f.npz", "f.safetensors", "f.svmlight"])
+def test_sparse_rows_stay_sparse(tmp_path, name):
+    wide = sparse.random(60, 40_000, 0.001, "csr", np.float32, rng=np.random.default_rng(0))
+    split = {"train": Part(wide, y), "test": Part(wide * 2, y)}
+    write_features(tmp_path / name, split, NAMES.tolist())
+    assert (tmp_path / name).stat().st_size < 100_000
+    found = load_dataset(tmp_path / name)
+    assert sparse.issparse(found.train.X) and (wide != found.train.X).nnz == 0
+    assert (wide * 2 != found.test.open("x").X).nnz == 0 and found.classes == ("cat", "dog", "hen")
+    with pytest.raises(InputError, match="output-kind"):
+        write_features(tmp_path / "f.parquet", split, NAMES.tolist())
+
+
+def test_matrices_of_scipy_are_rows_and_damaged_ones_are_refused(tmp_path):
+    wide = sparse.random(60, 40_000, 0.001, "csr", rng=np.random.default_rng(0))
+    np.save(tmp_path / "y.npy", y)
+    for form in ("csr", "csc"):
+        sparse.save_npz(tmp_path / "X.npz", wide.asformat(form))
+        assert (wide != load_dataset(tmp_path / "X.npz", labels=tmp_path / "y.npy").train.X).nnz == 0
+    for part, value in (
+        ("indices", wide.indices + 40_000),
+        ("indptr", wide.indptr[:-1]),
+        ("data", wide.data[1:]),
+    ):
+        arrays = {
+            "data": wide.data,
+            "indices": wide.indices,
+            "indptr": wide.indptr,
+            "shape": np.array(wide.shape),
+        }
+        np.savez(tmp_path / "X.npz", **arrays | {part: value})
+        with pytest.raises(InputError, match="sparse-broken"):
+            load_dataset(tmp_path / "X.npz", labels=tmp_path / "y.npy")
+
+
+@pytest.mark.parametrize("name", ["f.npz", "f.npy", "f.parquet", "f.safetensors", "f.svmlight"])
 def test_a_full_disk_leaves_the_former_features(tmp_path, monkeypatch, name):
     write_features(tmp_path / name, {"train": Part(X, y)}, list("abc"))
 
@@ -572,7 +627,8 @@ def test_a_full_disk_leaves_the_former_features(tmp_path, monkeypatch, name):
         with pytest.raises(InputError, match="npy-labels-missing"):
             load_dataset(tmp_path / name)
     else:
-        assert np.array_equal(load_dataset(tmp_path / name).train.X, X)
+        found = load_dataset(tmp_path / name).train.X
+        assert np.array_equal(found, X.astype(found.dtype))
 
 
 @pytest.mark.parametrize("name", ["f.csv", "f"])

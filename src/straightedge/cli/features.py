@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def command(
     source: Annotated[str, typer.Argument(help="digits, cifar10, …; folder, zip or tar of class folders")],
-    out: Annotated[Path, typer.Option(help="file to write: .npz, .npy or .parquet")],
+    out: Annotated[Path, typer.Option(help="file to write: .npz, .npy, .parquet, .safetensors, .svmlight")],
     extractor: Annotated[
         str,
         typer.Option(
@@ -40,6 +41,7 @@ def command(
 ) -> None:
     """Make features of every split and write them with their labels.
 
+    Rows that are no images, such as a table's or a sparse file's, are written as they are by --extractor raw.
     What the extractor learns, it learns from the training images. An interrupted run goes on where it stopped.
     The file is read again by: straightedge fit FILE.
     """
@@ -50,7 +52,6 @@ def command(
 
     precision = _precision(dtype)
     _check_out(out)
-    built = build_extractor(extractor, weights=weights, pool=pool, device=device)
     dataset = load_dataset(
         source,
         size=size,
@@ -59,12 +60,14 @@ def command(
         background=background,
         progress=not as_json,
     )
-    made = extract_dataset(
-        dataset, built, cache_dir=cache_dir, progress=not as_json, dtype=precision, seed=seed
-    )
-    parts = _parts(made)
-    files = write_features(out, parts, made.classes, features=made.features)
-    _tell({name: int(part.X.shape[0]) for name, part in parts.items()}, built.n_features, files, as_json)
+    if dataset.image_shape is not None or extractor != "raw":
+        built = build_extractor(extractor, weights=weights, pool=pool, device=device)
+        settings: dict[str, Any] = {"cache_dir": cache_dir, "progress": not as_json, "seed": seed}
+        dataset = extract_dataset(dataset, built, dtype=precision, **settings)
+    parts = _parts(dataset)
+    files = write_features(out, parts, dataset.classes, features=dataset.features)
+    width = math.prod(parts["train"].X.shape[1:])
+    _tell({name: int(part.X.shape[0]) for name, part in parts.items()}, width, files, as_json)
 
 
 def _precision(dtype: str) -> Any:
@@ -77,12 +80,10 @@ def _precision(dtype: str) -> Any:
 
 def _check_out(out: Path) -> None:
     """Refuse an output that could not be written before hours are spent on it."""
+    from straightedge.data.write import check_output
     from straightedge.errors import InputError
 
-    if out.suffix not in {".npz", ".npy", ".parquet"}:
-        raise InputError(
-            "output-kind", f"features cannot be written as {out.name!r}", mend=".npz, .npy or .parquet"
-        )
+    check_output(out)
     if not out.absolute().parent.is_dir():
         raise InputError("output-path", "the folder does not exist", where=str(out.parent))
 
@@ -106,4 +107,4 @@ def _tell(rows: dict[str, int], n_features: int, files: list[Path], as_json: boo
         print(json.dumps({"rows": rows, "n_features": n_features, "files": [str(path) for path in files]}))
         return
     counts = ", ".join(f"{n:,} {name}" for name, n in rows.items())
-    print(f"{n_features:,} features of {counts} images: {', '.join(visible(path) for path in files)}")
+    print(f"{n_features:,} features of {counts} rows: {', '.join(visible(path) for path in files)}")

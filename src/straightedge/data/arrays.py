@@ -10,16 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from straightedge.data import fingerprint
 from straightedge.data.assemble import SPLITS, Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.checks import checked_rows
-from straightedge.data.dumps.naming import class_names, find_parts
+from straightedge.data.dumps.naming import class_names, extractor_in, find_parts, rows_in
 from straightedge.data.dumps.readers import READERS
 from straightedge.data.label_values import plain_labels
 from straightedge.data.npz import is_npy, read_npy, read_npz
+from straightedge.data.sparse_members import with_matrices
 from straightedge.data.write import sidecar
 from straightedge.errors import InputError
 
@@ -142,14 +141,14 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def _load_npz(name: str, path: Path, options: Mapping[str, Any]) -> Dataset:
-    members = read_npz(path)
+    members = with_matrices(read_npz(path), str(path))
     labels = options.get("labels")
     if options.get("column") is not None or labels is not None:
         from straightedge.data import dumps
 
         return dumps.load(name, **options)
     parts = find_parts(members, str(path))
-    parts = {key: Part(checked_rows(part.X, f"{path} ({key})"), part.y) for key, part in parts.items()}
+    parts = {key: Part(rows_in(part.X, f"{path} ({key})"), part.y) for key, part in parts.items()}
     return assemble(
         name,
         parts,
@@ -157,17 +156,8 @@ def _load_npz(name: str, path: Path, options: Mapping[str, Any]) -> Dataset:
         classes=class_names(members),
         declared=options.get("classes"),
         image_shape=image_shape(parts["train"].X),
-        features=_extractor(members),
+        features=extractor_in(members),
     )
-
-
-def _extractor(members: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
-    """Return the description of the extractor that `write_features` keeps in a member of its own."""
-    try:
-        found = json.loads(str(members["straightedge"]))["features"]
-    except (KeyError, ValueError, TypeError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def image_shape(X: Any) -> tuple[int, int, int] | None:

@@ -72,7 +72,7 @@ def _readers(path: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def _only_rows(file: Path) -> np.ndarray:
-    return only_rows(read_members(file), str(file))
+    return np.asarray(only_rows(read_members(file), str(file)))
 
 
 def _layer(X: np.ndarray, place: int) -> np.ndarray:

@@ -1,11 +1,13 @@
 """svmlight / LIBSVM text files, read by scikit-learn; large ones stay sparse.
 
-``name`` beside ``name.t`` is a training file with its test file, as the LIBSVM collection names them.
+``name`` beside ``name.t`` and ``name.val`` is a training file with its test and validation files, as the LIBSVM
+collection names them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,10 @@ import numpy as np
 from straightedge.data import fingerprint
 from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
-from straightedge.data.checks import checked_rows
 from straightedge.data.label_values import listed
+from straightedge.data.sparse_members import sparse_or_table
+from straightedge.data.write_svmlight import ENDINGS, read_head
 from straightedge.errors import InputError, warn
-
-LARGEST_TABLE = 2_000_000
-"""Entries, zeros counted, up to which a file is a dense table, which is standardised as tables are."""
-
 
 LARGEST_WIDTH = 50_000_000
 """Features beyond which a file is refused: W has as many numbers for each class."""
@@ -48,17 +47,48 @@ def load(source: str, **options: Any) -> Dataset:
         InputError: ``svmlight-broken``, ``svmlight-too-large``, ``rows-not-finite`` and the codes of `checked_rows`
             and `assemble`.
     """
-    train = Path(source)
-    test = train.with_name(train.name + ".t")
-    paths = [train, test] if test.is_file() else [train]
-    found = _read(paths)
+    files = split_files(Path(source))
+    paths, about = list(files.values()), _about(files)
+    found = _read(paths, about.get("n_features"))
     if (width := options.get("n_features")) is not None:
         found = [(_of_width(X, int(width), path), y) for path, (X, y) in zip(paths, found, strict=True)]
-    parts = {
-        name: Part(_rows(X, path), y)
-        for name, path, (X, y) in zip(("train", "test"), paths, found, strict=False)
-    }
-    return assemble(source, parts, fingerprint=fingerprint.of_files(paths), declared=options.get("classes"))
+    parts = {name: Part(_rows(X, path), y) for (name, path), (X, y) in zip(files.items(), found, strict=True)}
+    classes, features = about.get("classes"), about.get("features")
+    return assemble(
+        source,
+        parts,
+        fingerprint=fingerprint.of_files(paths),
+        classes=classes if isinstance(classes, list) else None,
+        declared=options.get("classes"),
+        features=features if isinstance(features, dict) else None,
+    )
+
+
+def split_files(train: Path) -> dict[str, Path]:
+    """Return the file of each split that lies beside a training file, that itself among them."""
+    named = {split: train.with_name(train.name + ending) for split, ending in ENDINGS.items()}
+    return {split: path for split, path in named.items() if split == "train" or path.is_file()}
+
+
+def _about(files: Mapping[str, Path]) -> dict[str, Any]:
+    """Return what this package wrote into the files' first lines, if it wrote them.
+
+    Raises:
+        InputError: ``svmlight-mixed`` where the files are of different writes.
+    """
+    heads = {path: read_head(path) for path in files.values()}
+    marks = [head.get("mark") for head in heads.values()]
+    if len(set(map(str, marks))) > 1:
+        other = next(path for path, head in heads.items() if head.get("mark") != marks[0])
+        raise InputError(
+            "svmlight-mixed",
+            "the file was not written together with its training file",
+            str(other),
+            "write the features again, or move it away",
+        )
+    about = heads[files["train"]]
+    width = about.get("n_features")
+    return about if isinstance(width, int) and 0 < width <= LARGEST_WIDTH else {}
 
 
 def rows_of(path: Path, width: int) -> Any:
@@ -70,12 +100,12 @@ def rows_of(path: Path, width: int) -> Any:
     return _rows(_of_width(_read([path])[0][0], width, path), path)
 
 
-def _read(paths: list[Path]) -> list[tuple[Any, np.ndarray]]:
+def _read(paths: list[Path], width: int | None = None) -> list[tuple[Any, np.ndarray]]:
     """Read files with one common number of features."""
     from sklearn.datasets import load_svmlight_files
 
     try:
-        found = load_svmlight_files([str(path) for path in paths], dtype=np.float32)
+        found = load_svmlight_files([str(path) for path in paths], n_features=width, dtype=np.float32)
     except (ValueError, OverflowError, OSError) as error:
         where = ", ".join(map(str, paths))
         raise InputError(
@@ -111,17 +141,4 @@ def _rows(X: Any, path: Path) -> Any:
             str(path),
             "number the features anew, or hash them",
         )
-    if X.shape[0] * X.shape[1] <= LARGEST_TABLE:
-        return checked_rows(X.toarray(), str(path))
-    X.sum_duplicates()
-    bad = ~np.isfinite(X.data)
-    if bad.any():
-        place = int(bad.argmax())
-        row = int(np.searchsorted(X.indptr, place, side="right")) - 1
-        raise InputError(
-            "rows-not-finite",
-            f"the value {X.data[place]} is not a number",
-            f"{path}, row {row}, feature {int(X.indices[place]) + 1}",
-            "replace or remove such rows",
-        )
-    return X
+    return sparse_or_table(X, str(path), first=1)

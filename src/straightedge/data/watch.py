@@ -27,7 +27,7 @@ def stamps(source: str, labels: str | None = None) -> Stamps:
         labels: A file of labels beside it, or the name of a column.
     """
     if os.path.exists(source):
-        named = [source, f"{source}.t", *_beside(Path(source))]
+        named = [source, f"{source}.t", f"{source}.val", *_beside(Path(source))]
     else:
         named = [part.strip() for part in source.split(",", 1)] if "," in source else []
     found: Stamps = {}

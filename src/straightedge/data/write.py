@@ -1,8 +1,9 @@
-"""Features written for later: one `.npz`, `.npy` files with a description, or one Parquet file.
+"""Features written for later: `.npz`, `.npy` files with a description, Parquet, safetensors or svmlight.
 
 What is written here is read again by `load_dataset`, with class names, splits and the description of the extractor.
-Every file is written whole or not at all; of several, the description comes last, and without it the rest is not
-taken for a data set.
+Every file is written whole or not at all. Of several `.npy` files the description comes last, and without it the
+rest is not taken for a data set; svmlight files of one write bear one mark, and files of other marks are refused
+together. Sparse rows stay sparse.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 from straightedge.atomic import Writer, disk_errors, to_json, write_json, writing
 from straightedge.data.assemble import Part
 from straightedge.data.npy import npy_header_bytes
+from straightedge.data.sparse_members import is_sparse, to_members
 from straightedge.data.tables.files import arrow
 from straightedge.errors import InputError
 
@@ -39,7 +41,7 @@ def write_features(
     """Write the rows and labels of splits.
 
     Args:
-        path: Ends in ``.npz``, ``.npy`` or ``.parquet``.
+        path: Ends in one of `WRITERS`.
         parts: Split name -> rows (array, memory map or `RowSource`, read in blocks) with (N,) int64 labels.
         classes: Class names, index = label.
         features: Description of the extractor, kept as JSON.
@@ -48,21 +50,37 @@ def write_features(
         The files written.
 
     Raises:
-        InputError: ``output-kind``; ``output-path``.
+        InputError: ``output-kind`` for another ending, or sparse rows in a form that has none; ``output-path``.
         MachineError: ``disk-full``, ``read-only``.
         MissingExtraError: Parquet without pyarrow.
     """
     target = Path(path)
     about = {"classes": list(classes), "features": dict(features) if features is not None else None}
-    writers = {".npz": _write_npz, ".npy": _write_npys, ".parquet": _write_parquet}
-    if target.suffix not in writers:
+    check_output(target)
+    sparse = any(is_sparse(part.X) for part in parts.values())
+    if sparse and target.suffix not in SPARSE:
         raise InputError(
             "output-kind",
-            f"features cannot be written as {target.suffix or 'a file without ending'!r}",
+            f"sparse rows cannot be written as {target.suffix}",
             str(path),
-            f"use one of {', '.join(writers)}",
+            f"use one of {', '.join(SPARSE)}",
         )
-    return writers[target.suffix](target, parts, about)
+    return WRITERS[target.suffix](target, parts, about)
+
+
+def check_output(path: Path) -> None:
+    """Refuse an ending that features cannot be written under, before hours are spent on them.
+
+    Raises:
+        InputError: ``output-kind``.
+    """
+    if path.suffix not in WRITERS:
+        raise InputError(
+            "output-kind",
+            f"features cannot be written as {path.suffix or 'a file without ending'!r}",
+            str(path),
+            f"use one of {', '.join(WRITERS)}",
+        )
 
 
 def blocks_of(X: Any) -> Iterator[np.ndarray]:
@@ -109,9 +127,7 @@ def _write_rows(writer: Any, array: Any, digest: Any) -> None:
 
 def _write_npz(path: Path, parts: Mapping[str, Part], about: dict[str, Any]) -> list[Path]:
     """Write one `.npz` of stored members, each beginning at a multiple of `ALIGNMENT`, so that it can be mapped."""
-    members: dict[str, Any] = {}
-    for split, part in parts.items():
-        members[f"X_{split}"], members[f"y_{split}"] = part.X, np.asarray(part.y, dtype=np.int64)
+    members = arrays_of(parts)
     members["classes"] = np.array(about["classes"], dtype=np.str_)
     if about["features"] is not None:
         members["straightedge"] = np.array(to_json({"features": about["features"]}))
@@ -119,6 +135,15 @@ def _write_npz(path: Path, parts: Mapping[str, Part], about: dict[str, Any]) -> 
         for name, array in members.items():
             _write_member(archive, f"{name}.npy", array)
     return [path]
+
+
+def arrays_of(parts: Mapping[str, Part]) -> dict[str, Any]:
+    """Return rows and labels of all splits by name; sparse rows are the arrays of which they consist."""
+    members: dict[str, Any] = {}
+    for split, part in parts.items():
+        members |= to_members(f"X_{split}", part.X) if is_sparse(part.X) else {f"X_{split}": part.X}
+        members[f"y_{split}"] = np.asarray(part.y, dtype=np.int64)
+    return members
 
 
 def _write_member(archive: zipfile.ZipFile, name: str, array: Any) -> None:
@@ -171,3 +196,61 @@ def _write_parquet(path: Path, parts: Mapping[str, Part], about: dict[str, Any])
                 table.write_batch(pa.record_batch(columns, schema=schema))
                 row += len(block)
     return [path]
+
+
+def _write_safetensors(path: Path, parts: Mapping[str, Part], about: dict[str, Any]) -> list[Path]:
+    """Write one safetensors file: tensors such as ``X_train`` and ``y_train``, the rest as metadata."""
+    arrays, place = arrays_of(parts), 0
+    header: dict[str, Any] = {"__metadata__": {"straightedge": to_json(about)}}
+    for name, array in arrays.items():
+        size = np.dtype(array.dtype).itemsize * int(np.prod(array.shape))
+        kind = _TENSOR_KINDS[np.dtype(array.dtype).newbyteorder("=").name]
+        shape = [int(side) for side in array.shape]
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [place, place + size]}
+        place += size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+    with writing(path) as writer:
+        writer.write(len(text).to_bytes(8, "little") + text)
+        for array in arrays.values():
+            for block in blocks_of(array):
+                writer.write(block.data.cast("B"))
+    return [path]
+
+
+_TENSOR_KINDS = {
+    "float16": "F16",
+    "float32": "F32",
+    "float64": "F64",
+    "bool": "BOOL",
+    "uint8": "U8",
+    "int8": "I8",
+    "uint16": "U16",
+    "int16": "I16",
+    "uint32": "U32",
+    "int32": "I32",
+    "uint64": "U64",
+    "int64": "I64",
+}
+"""NumPy's name of a type -> that of safetensors."""
+
+
+def _write_svmlight(path: Path, parts: Mapping[str, Part], about: dict[str, Any]) -> list[Path]:
+    from straightedge.data.write_svmlight import write_svmlight
+
+    return write_svmlight(path, parts, about)
+
+
+Writing = Callable[[Path, Mapping[str, Part], dict[str, Any]], list[Path]]
+WRITERS: dict[str, Writing] = {
+    ".npz": _write_npz,
+    ".npy": _write_npys,
+    ".parquet": _write_parquet,
+    ".safetensors": _write_safetensors,
+    ".svmlight": _write_svmlight,
+    ".svm": _write_svmlight,
+    ".libsvm": _write_svmlight,
+}
+"""Ending -> what writes such a file."""
+SPARSE = (".npz", ".safetensors", ".svmlight", ".svm", ".libsvm")
+"""Endings under which sparse rows stay sparse."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from straightedge.data.assemble import Part
+from straightedge.data.checks import checked_rows
+from straightedge.data.sparse_members import is_sparse, sparse_or_table
 from straightedge.errors import InputError
 
 ROWS = (
@@ -99,12 +102,14 @@ def by_shape(members: Mapping[str, Any]) -> dict[str, Part]:
     tables = [value for value in members.values() if is_table(value)]
     if len(tables) != 1:
         return {}
-    columns = [value for value in members.values() if is_column(value, len(tables[0]))]
+    columns = [value for value in members.values() if is_column(value, tables[0].shape[0])]
     return {"train": Part(tables[0], column(columns[0]))} if len(columns) == 1 else {}
 
 
 def is_table(value: Any) -> bool:
     """Whether a value is rows of several numbers."""
+    if is_sparse(value):
+        return True
     return (
         isinstance(value, np.ndarray)
         and value.ndim >= 2
@@ -126,7 +131,7 @@ def column(value: Any) -> Any:
     return value.reshape(-1) if row else value
 
 
-def only_rows(members: Mapping[str, Any], where: str, asked: str | None = None) -> np.ndarray:
+def only_rows(members: Mapping[str, Any], where: str, asked: str | None = None) -> Any:
     """Return the rows asked for by name, those that bear the name of rows, or the only table there is.
 
     Raises:
@@ -142,7 +147,26 @@ def only_rows(members: Mapping[str, Any], where: str, asked: str | None = None) 
             where,
             "name it: --column NAME",
         )
-    return np.asarray(tables[chosen])
+    found: Any = tables[chosen]
+    return found if is_sparse(found) else np.asarray(found)
+
+
+def rows_in(X: Any, where: str) -> Any:
+    """Return rows, checked: those in compressed form stay so where a table of them would be large.
+
+    Raises:
+        InputError: The codes of `checked_rows` and `sparse_or_table`.
+    """
+    return sparse_or_table(X, where) if is_sparse(X) else checked_rows(X, where)
+
+
+def extractor_in(members: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the description of the extractor that `write_features` keeps beside the arrays."""
+    try:
+        found = json.loads(str(members["straightedge"]))["features"]
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def class_names(members: Mapping[str, Any]) -> list[Any] | None:
@@ -160,6 +184,6 @@ def listing(members: Mapping[str, Any]) -> str:
 
 def described(value: Any) -> str:
     """Return the shape and type of an array, the length of a list."""
-    if isinstance(value, np.ndarray):
-        return f"{value.shape} {value.dtype}"
+    if isinstance(value, np.ndarray) or is_sparse(value):
+        return f"{'sparse ' if is_sparse(value) else ''}{value.shape} {value.dtype}"
     return f"list of {len(value)}" if isinstance(value, list | tuple) else type(value).__name__

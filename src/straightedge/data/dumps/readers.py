@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from straightedge.data.sparse_members import with_matrices
 from straightedge.errors import InputError
 
 READERS = {
@@ -63,4 +64,4 @@ def read_members(path: Path) -> dict[str, Any]:
         )
     module = import_module(f"straightedge.data.dumps.{READERS[ending]}")
     members: dict[str, Any] = module.read(path)
-    return members
+    return with_matrices(members, str(path))

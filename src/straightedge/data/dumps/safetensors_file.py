@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from straightedge.data.dumps.torch_file import array_of
 from straightedge.errors import InputError
+
+
+def own_metadata(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """Return class names and the extractor's description where this package wrote the file."""
+    text = (metadata or {}).get("straightedge", "")
+    try:
+        classes = json.loads(text)["classes"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    return {"classes": classes, "straightedge": text} if named else {}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -19,7 +32,8 @@ def read(path: Path) -> dict[str, Any]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: array_of(file.get_tensor(name), f"{path}, {name}") for name in file.keys()}  # noqa: SIM118
+            found = {name: array_of(file.get_tensor(name), f"{path}, {name}") for name in file.keys()}  # noqa: SIM118
+            return found | own_metadata(file.metadata())
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise

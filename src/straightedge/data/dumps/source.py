@@ -9,8 +9,16 @@ from typing import Any
 from straightedge.data import fingerprint
 from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
-from straightedge.data.checks import checked_rows
-from straightedge.data.dumps.naming import class_names, column, find_parts, is_table, only_rows, role
+from straightedge.data.dumps.naming import (
+    class_names,
+    column,
+    extractor_in,
+    find_parts,
+    is_table,
+    only_rows,
+    role,
+    rows_in,
+)
 from straightedge.data.dumps.readers import READERS, read_members
 from straightedge.errors import InputError
 
@@ -111,9 +119,7 @@ def _assembled(
     files: list[Path],
     options: Mapping[str, Any],
 ) -> Dataset:
-    checked = {
-        key: Part(checked_rows(part.X, f"{source} ({key})"), column(part.y)) for key, part in parts.items()
-    }
+    checked = {key: Part(rows_in(part.X, f"{source} ({key})"), column(part.y)) for key, part in parts.items()}
     X = checked["train"].X
     return assemble(
         source,
@@ -122,4 +128,5 @@ def _assembled(
         classes=class_names(members),
         declared=options.get("classes"),
         image_shape=tuple(X.shape[1:]) if len(X.shape) == 4 else None,
+        features=extractor_in(members),
     )
