@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import torch
 
 from straightedge.errors import InputError
 
@@ -20,7 +19,7 @@ def is_number(value: Any) -> bool:
     """Whether a value is one real number: Python's, NumPy's or a tensor of one entry; no bool and no text."""
     if isinstance(value, (bool, np.bool_)):
         return False
-    if isinstance(value, (np.ndarray, torch.Tensor)):
+    if hasattr(value, "item") and not isinstance(value, np.generic):  # an array or a tensor
         return value.ndim == 0 and is_number(value.item())
     return isinstance(value, numbers.Real)
 

@@ -1,4 +1,4 @@
-"""What a classifier gives back: scores by block, answers of the kind of X, and what it warns of."""
+"""What a classifier gives back: scores by block, and answers of the kind of X."""
 
 from __future__ import annotations
 
@@ -8,26 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from straightedge.errors import warn
-from straightedge.solvers.base import Solution
 from straightedge.sparse_moments import extremes
 from straightedge.sparse_rows import AnyRows, SparseRows
-
-
-def warn_on_range(trained: tuple[float, float], seen: tuple[float, float]) -> None:
-    """Warn when one of train and test looks like pixels of 0–255 and the other like 0–1.
-
-    Args:
-        trained: (smallest, largest) value of the training rows.
-        seen: The same of the rows to be predicted.
-    """
-    low, high = sorted((trained[1], seen[1]))
-    if min(trained[0], seen[0]) >= 0 and 0 < low <= 1 and 64 <= high <= 255:
-        warn(
-            "ranges-differ",
-            f"values of the training rows reach {trained[1]:g}, those of these rows {seen[1]:g}: "
-            "is one of them scaled by 255?",
-        )
 
 
 def score_rows(
@@ -63,34 +45,3 @@ def like_input(X: Any, answer: np.ndarray) -> Any:
 def on_host(given: Any) -> Any:
     """Return a tensor as an array, and everything else as it is."""
     return given.cpu().numpy() if isinstance(given, Tensor) else given
-
-
-def print_row(row: dict[str, Any]) -> None:
-    """Print a row of the trace; the callback of ``verbose=1``."""
-    print(
-        f"{row['n_passes']:6.0f} passes  {row['seconds']:7.2f} s  P {row['objective']:.8f}  gap {row['gap']:.2e}"
-    )
-
-
-def warn_not_certified(solution: Solution) -> None:
-    """Warn of every configuration that did not reach its gap (scikit-learn's ConvergenceWarning)."""
-    import warnings
-
-    from sklearn.exceptions import ConvergenceWarning
-
-    for status, message in zip(solution.status, solution.message, strict=True):
-        if status.value != "certified":
-            warnings.warn(message, ConvergenceWarning, stacklevel=4)
-
-
-CONSTANT = {
-    "optimum": "reg is so large, or the features so small, that W = 0 is an optimum to the gap asked for: give a "
-    "smaller reg, or preprocess='standardize'",
-    "features": "every feature is constant in the training rows",
-}
-"""Why the coefficient of every feature is 0."""
-
-
-def warn_constant(answer: Any, cause: str) -> None:
-    """Warn of a classifier that gives every row the same class, for a cause among `CONSTANT`."""
-    warn("constant-prediction", f"every row is given the class {answer!r}: {CONSTANT[cause]}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from straightedge.estimators.linear import LinearClassifier
-from straightedge.solvers.base import Callback
+from straightedge.status import Callback
 
 
 class SoftmaxClassifier(LinearClassifier):

@@ -3,46 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import (
-    _check_feature_names,
-    _check_n_features,
-    check_is_fitted,
-)
-from torch import Tensor
+from sklearn.utils.validation import _check_feature_names, _check_n_features, check_is_fitted
 
-from straightedge.calibration import log_softmax
 from straightedge.errors import InputError
-from straightedge.estimators.answers import (
-    like_input,
-    on_host,
-    print_row,
-    score_rows,
-    warn_constant,
-    warn_not_certified,
-    warn_on_range,
-)
-from straightedge.estimators.inputs import TrainingSet, checked_input, flat_view, training_set
-from straightedge.fitting import (
-    FitSettings,
-    build_objective,
-    one_reg,
-    seed_of,
-    solve,
-)
-from straightedge.losses import is_probabilistic
-from straightedge.moments import affine_from, moments
-from straightedge.preprocess import AffineMap
-from straightedge.solvers.base import Callback, Solution
-from straightedge.sparse_rows import AnyRows, open_rows
+from straightedge.estimators import quick
+from straightedge.estimators.cautions import print_row, warn_constant, warn_not_certified, warn_on_range
+from straightedge.parameters import check_positive, one_reg, seed_of
+from straightedge.status import Callback, Status, TraceRow
+
+if TYPE_CHECKING:  # what needs torch is imported where it is first used: small fits need none of it
+    from torch import Tensor
+
+    from straightedge.estimators.inputs import TrainingSet
+    from straightedge.fitting import FitSettings
+    from straightedge.preprocess import AffineMap
+    from straightedge.solvers.solution import Solution
+    from straightedge.sparse_rows import AnyRows
 
 
 def _has_probabilities(estimator: Any) -> bool:
+    from straightedge.losses import is_probabilistic
+
     return is_probabilistic(estimator._loss_name)
 
 
@@ -121,6 +107,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         self.callbacks = callbacks
 
     def _settings(self) -> FitSettings:
+        from straightedge.fitting import FitSettings
+
         return FitSettings(
             loss=self._loss_name,
             tol=self.tol,
@@ -154,6 +142,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         Returns:
             self. Ctrl-C ends the fit within a block, with the best W so far and its gap.
         """
+        if self._fit_quickly(X, y, sample_weight):
+            return self
+        from straightedge.fitting import build_objective, solve
+
         settings = self._settings()
         reg = one_reg(self.reg)
         data = self._training_set(X, y, sample_weight)
@@ -166,12 +158,38 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         self._finish(solve(objective, settings, W=start, callbacks=self._callbacks()), affine)
         return self
 
+    def _fit_quickly(self, X: Any, y: Any, sample_weight: Any) -> bool:
+        """Fit by the short way where there is one, and return whether there was."""
+        if sample_weight is not None or not quick.is_plain(X) or not quick.has_short_settings(self):
+            return False
+        reg = one_reg(self.reg)
+        for name in ("tol", "max_passes"):
+            check_positive(name, getattr(self, name))
+        seed_of(self.random_state)
+        found = quick.fit(self._loss_name, X, y, reg, float(self.tol), float(self.max_passes))
+        if found is None:
+            return False
+        answer, self.classes_, self.value_range_ = found
+        self.__dict__.pop("feature_names_in_", None)
+        self.n_features_in_ = X.shape[1]
+        W = np.ascontiguousarray(answer.W.T)
+        self._keep_weights(W, answer.W[:, :-1], answer.W[:, -1])
+        self._keep_proof(
+            answer.objective, answer.dual, answer.gap, answer.status, answer.n_passes, answer.trace
+        )
+        self._warn(active=True)
+        return True
+
     def _training_set(self, X: Any, y: Any, sample_weight: Any) -> TrainingSet:
+        from straightedge.estimators.inputs import training_set
+
         self._rows(X, reset=True)
         return training_set(X, y, sample_weight, self.class_weight, device=self.device)
 
     def _fitted_affine(self, data: TrainingSet) -> AffineMap:
         """Fit the map, and remember the range of the training values."""
+        from straightedge.moments import affine_from, moments
+
         facts = moments(data.rows, weights=data.weights)
         self.value_range_ = (facts.smallest, facts.largest)
         affine = affine_from(facts, self.preprocess, data.image_shape)
@@ -183,6 +201,11 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         return own + list(self.callbacks or [])
 
     def _rows(self, X: Any, *, reset: bool) -> AnyRows:
+        from torch import Tensor
+
+        from straightedge.estimators.inputs import checked_input, flat_view
+        from straightedge.sparse_rows import open_rows
+
         checked = checked_input(X)
         _check_feature_names(self, X, reset=reset)
         if not isinstance(X, Tensor) or reset:
@@ -192,34 +215,69 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     def _warm_start(self, shape: tuple[int, int, int]) -> Tensor | None:
         if not self.warm_start or not hasattr(self, "W_"):
             return None
+        import torch
+
         W = torch.as_tensor(self.W_).t()[None]
         return W if W.shape == shape else None
 
-    def _finish(self, solution: Solution, affine: Any) -> None:
+    def _finish(self, solution: Solution, affine: AffineMap) -> None:
         W = solution.W[0].t()
         weight, bias = affine.fold(W)
-        coef, intercept = weight.t().numpy(), bias.numpy()
+        self._keep_weights(W.numpy(), weight.t().numpy(), bias.numpy())
+        numbers = (solution.objective, solution.dual, solution.gap)
+        objective, dual, gap = (float(values[0]) for values in numbers)
+        self._keep_proof(
+            objective, dual, gap, solution.status[0], float(solution.n_passes[0]), solution.trace
+        )
+        self._warn(active=bool(affine.scale.any()))
+
+    def _keep_weights(self, W: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> None:
+        """Keep W (D + 1, C) on mapped rows and the coefficients (C, D), (C,) on raw ones."""
         if len(self.classes_) == 2:
             coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        self.W_ = W.numpy()
-        self.coef_, self.intercept_ = np.ascontiguousarray(coef), intercept
-        self.objective_, self.dual_ = float(solution.objective[0]), float(solution.dual[0])
-        self.gap_ = float(solution.gap[0])
-        self.status_, self.message_ = solution.status[0].value, solution.message[0]
-        self.n_passes_ = float(solution.n_passes[0])
-        self.n_iter_ = max(1, len(solution.trace))
-        self.trace_ = solution.trace
-        warn_not_certified(solution)
+        self.W_ = W
+        self.coef_, self.intercept_ = np.ascontiguousarray(coef), np.ascontiguousarray(intercept)
+
+    def _keep_proof(
+        self,
+        objective: float,
+        dual: float,
+        gap: float,
+        status: Status,
+        n_passes: float,
+        trace: list[TraceRow],
+    ) -> None:
+        self.objective_, self.dual_, self.gap_ = objective, dual, gap
+        self.status_, self.message_ = status.value, status.explain(gap, float(self.tol), n_passes)
+        self.n_passes_, self.n_iter_, self.trace_ = n_passes, max(1, len(trace)), trace
+
+    def _warn(self, *, active: bool) -> None:
+        """Warn of what a fit did not reach; ``active`` says whether any feature varies."""
+        if self.status_ != Status.CERTIFIED.value:
+            warn_not_certified(self.message_)
         if not self.coef_.any():
-            cause = "optimum" if affine.scale.any() else "features"
+            cause = "optimum" if active else "features"
             warn_constant(self.classes_.tolist()[int(self.W_[-1].argmax())], cause)
 
     def decision_function(self, X: Any) -> Any:
         """Return scores (N, C), or (N,) for two classes: the second class's score minus the first's."""
         check_is_fitted(self, "coef_")
-        return like_input(X, self._decision(X))
+        return _like(X, self._decision(X))
 
     def _decision(self, X: Any) -> np.ndarray:
+        scores, value_range = self._scored_quickly(X) or self._scored(X)
+        warn_on_range(self.value_range_, value_range)
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def _scored_quickly(self, X: Any) -> tuple[np.ndarray, tuple[float, float]] | None:
+        plain = quick.is_plain(X) and X.shape[1] == self.n_features_in_ and self.device in (None, "cpu")
+        if not plain or hasattr(self, "feature_names_in_"):  # scikit-learn warns of X without the names
+            return None
+        return quick.score(X, self.coef_, self.intercept_)
+
+    def _scored(self, X: Any) -> tuple[np.ndarray, tuple[float, float]]:
+        from straightedge.estimators.answers import score_rows
+
         rows = self._rows(X, reset=False)
         if rows.n_features != self.n_features_in_:
             raise InputError(
@@ -228,20 +286,20 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
                 f"{self.n_features_in_} features as input",
             )
         rows.check_finite()
-        scores, value_range = score_rows(rows, self.coef_, self.intercept_)
-        warn_on_range(self.value_range_, value_range)
-        return scores[:, 0] if scores.shape[1] == 1 else scores
+        return score_rows(rows, self.coef_, self.intercept_)
 
     def predict(self, X: Any) -> Any:
         """Return the class with the largest score for each row (N,): a tensor for tensors with numeric classes."""
         check_is_fitted(self, "coef_")
         scores = self._decision(X)
         index = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
-        return like_input(X, self.classes_[index])
+        return _like(X, self.classes_[index])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the share of rows whose class is predicted, by weight; tensors may lie on any device."""
         from sklearn.metrics import accuracy_score
+
+        from straightedge.estimators.answers import on_host
 
         found, weight = on_host(self.predict(X)), on_host(sample_weight)
         return float(accuracy_score(on_host(y), found, sample_weight=weight))
@@ -249,14 +307,25 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> Any:
         """Return log-probabilities (N, C), nats; for the softmax loss, whose scores are log-odds."""
+        from straightedge.calibration import log_softmax
+
         check_is_fitted(self, "coef_")
         scores = self._decision(X)
         if scores.ndim == 1:
             scores = np.stack([np.zeros_like(scores), scores], axis=1)
-        return like_input(X, log_softmax(scores))
+        return _like(X, log_softmax(scores))
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> Any:
         """Return probabilities (N, C), rows sum to 1; for the softmax loss."""
         log = self.predict_log_proba(X)
-        return log.exp() if isinstance(log, Tensor) else np.exp(log)
+        return np.exp(log) if isinstance(log, np.ndarray) else log.exp()
+
+
+def _like(X: Any, answer: np.ndarray) -> Any:
+    """Return the answer as X came: a tensor on X's device, or an array."""
+    if isinstance(X, np.ndarray):
+        return answer
+    from straightedge.estimators.answers import like_input
+
+    return like_input(X, answer)

@@ -26,7 +26,7 @@ from straightedge.losses.piecewise import (
     PiecewiseLinearLoss,
     ProjectionJacobian,
 )
-from straightedge.newton.curvature import SecondOrder, SquaredHingeSecondOrder
+from straightedge.newton.curvature import SECOND_ORDER, SecondOrder
 
 ON_THE_FACE = 1e-5  # Σ b within this of 1 counts as 1: some roundings of float32
 
@@ -154,7 +154,7 @@ class SquaredHingeLoss(AgainstTrueClass, Loss):
     formula: ClassVar[str] = "Σ_{j≠y} max(0, s_j − s_y + 1)²"
     kernel: ClassVar[str | None] = "squared_hinge"
     geometry: ClassVar[str | None] = "squared_hinge"
-    second_order: ClassVar[SecondOrder | None] = SquaredHingeSecondOrder()
+    second_order: ClassVar[SecondOrder | None] = SECOND_ORDER["squared_hinge"]
 
     def curvature(self, n_classes: int) -> float:
         """Return 2: the second derivative of z² where the margin is positive."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from straightedge.losses.base import DualReference, Loss, label_index, largest_loss
-from straightedge.newton.curvature import SecondOrder, SoftmaxSecondOrder
+from straightedge.newton.curvature import SECOND_ORDER, SecondOrder
 
 
 class SoftmaxLoss(Loss):
@@ -35,7 +35,7 @@ class SoftmaxLoss(Loss):
     in_notes: ClassVar[bool] = True
     kernel: ClassVar[str | None] = "softmax"
     geometry: ClassVar[str | None] = "softmax"
-    second_order: ClassVar[SecondOrder | None] = SoftmaxSecondOrder()
+    second_order: ClassVar[SecondOrder | None] = SECOND_ORDER["softmax"]
 
     def curvature(self, n_classes: int) -> float:
         """Return 1/C: p(1 − p) of a row that is undecided, less for every other."""

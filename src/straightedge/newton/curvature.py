@@ -164,3 +164,10 @@ class SquaredHingeSecondOrder:
         gradient = 2 * margins
         gradient[own] = -gradient.sum(axis=0)
         return SquaredHingeTerms(value, gradient, (margins > 0).astype(np.float64), y)
+
+
+SECOND_ORDER: dict[str, SecondOrder] = {
+    "softmax": SoftmaxSecondOrder(),
+    "squared_hinge": SquaredHingeSecondOrder(),
+}
+"""The losses that state their curvature, by name."""

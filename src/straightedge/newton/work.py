@@ -16,6 +16,7 @@ SAMPLE_ROWS = 20_000  # a problem of more than twice as many rows starts from th
 GRAM_IN_PRODUCTS = 100  # a Gram that costs more Hessian products than this saves fewer
 SPAN_IN_PRODUCTS = 60  # products of a usual fit with more features than rows
 EXP = 20  # operations in the time of one exponential, with what goes over scores beside it
+LONGEST_STEP = 1e10  # operations of a Newton step above which L-BFGS, a pass a step, was faster
 CHEAP = 4_000_000  # a step below this is done in half a millisecond: it is worth its digits
 
 
@@ -87,3 +88,14 @@ class Size:
         """A step by conjugate gradients."""
         products = PRODUCTS_OF_TWO if self.C == 2 else PRODUCTS
         return self.preconditioner + products * self.product + 3 * self.evaluation + 60 * CALL
+
+    def is_worthwhile(self, *, rotation_invariant: bool) -> bool:
+        """Return whether a step of Newton takes little work.
+
+        Rows more than features whose Gram costs too much, such as 5,000 images, are better off with a metric from a
+        sample.
+        """
+        if rotation_invariant and self.has_span:
+            return True
+        preconditioned = self.has_gram or self.N < self.D or self.exact <= self.conjugate
+        return preconditioned and min(self.exact, self.conjugate) <= LONGEST_STEP

@@ -2,7 +2,8 @@
 
 from straightedge.solvers.loop import Limits, Loop, minimize
 from straightedge.solvers.protocol import Progress, Solver, TakesManyPasses, missing, state_under
-from straightedge.solvers.solution import Callback, Solution, Status, TraceRow, relative_gap
+from straightedge.solvers.solution import Solution, relative_gap
+from straightedge.status import Callback, Status, TraceRow
 
 __all__ = [
     "Callback",

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from straightedge.objective import Objective
 from straightedge.solvers.protocol import Progress, Solver, TakesManyPasses, state_under
-from straightedge.solvers.solution import Callback, Solution, Status, TraceRow, relative_gap
+from straightedge.solvers.solution import Solution, relative_gap
+from straightedge.status import Callback, Status, TraceRow
 from straightedge.workers import STOP_REQUESTED, torch_threads
 
 SMALL_PROBLEM = 200_000  # entries of W

@@ -19,7 +19,6 @@ from straightedge.solvers.protocol import Progress, missing
 from straightedge.workers import STOP_REQUESTED
 
 LARGEST_TABLE = 30_000_000  # entries of X: 12 bytes each, in float64 and float32, are 360 MB
-LONGEST_STEP = 1e10  # operations of a Newton step above which L-BFGS, a pass a step, was faster
 EXPANSIONS = 4  # a step in the span goes on until it has done this many times the work of mapping W back
 SAMPLE_GAP = 1e-3  # of a sample's problem: its answer is that far from the whole one's anyhow
 SAMPLE_STEPS = 40  # of Newton on a sample, at most
@@ -55,12 +54,8 @@ class Newton:
     @classmethod
     def worthwhile(cls, objective: Objective) -> bool:
         """See `Solver.worthwhile`: a step of it takes little work."""
-        size = size_of(objective)
-        # rows more than features whose Gram costs too much, such as 5,000 images: a metric from a sample is better
-        if objective.penalty.penalty.rotation_invariant and size.has_span:
-            return True
-        preconditioned = size.has_gram or size.N < size.D or size.exact <= size.conjugate
-        return preconditioned and min(size.exact, size.conjugate) <= LONGEST_STEP
+        rotates = objective.penalty.penalty.rotation_invariant
+        return size_of(objective).is_worthwhile(rotation_invariant=rotates)
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`."""

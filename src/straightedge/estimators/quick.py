@@ -1,0 +1,119 @@
+"""Plain NumPy tables without torch: small fits, and scores.
+
+A table of a hundred rows is fitted in a millisecond. What larger or odder data need (blocks, threads, devices,
+maps, weights, messages that say which entry is wrong) costs more than that, and importing torch a second. So data
+about which there is nothing to say go the short way, with the same Newton steps and the same bounds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from straightedge.newton.curvature import SECOND_ORDER
+from straightedge.newton.direct import LARGEST, Answer, fits, minimise
+from straightedge.newton.work import Size
+
+LARGEST_VALUE = 1e15  # see `rows.LARGEST_VALUE`
+SCORED = 2**17  # entries scored together: a block is in cache when its extremes are asked for
+SHORT_SETTINGS = {
+    "bias": ("penalized",),
+    "class_weight": (None,),
+    "preprocess": ("none",),
+    "solver": ("auto", "newton"),
+    "warm_start": (False,),
+    "device": (None, "cpu"),
+    "verbose": (0,),
+    "callbacks": (None,),
+}
+"""Parameters of an estimator for which there is a short way."""
+
+
+def is_plain(X: Any) -> bool:
+    """Return whether X is a table of numbers in memory, as NumPy has them."""
+    return type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind in "fiu" and X.dtype.isnative and X.size > 0
+
+
+def has_short_settings(estimator: Any) -> bool:
+    """Return whether a classifier's parameters say nothing that the short way does not know."""
+    return all(_is_among(getattr(estimator, name), known) for name, known in SHORT_SETTINGS.items())
+
+
+def _is_among(value: Any, known: tuple[Any, ...]) -> bool:
+    return any(value is one or (type(value) is type(one) and value == one) for one in known)
+
+
+def table_of(X: np.ndarray) -> tuple[np.ndarray, tuple[float, float]] | None:
+    """Return X in float64 with the constant, and its (min, max |x|); None where an entry is no usable number."""
+    low, high = float(X.min()), float(X.max())
+    if not _is_usable(low, high):
+        return None
+    table = np.empty((len(X), X.shape[1] + 1))
+    table[:, :-1] = X
+    table[:, -1] = 1.0
+    return table, (low, max(abs(low), abs(high)))
+
+
+def _is_usable(low: float, high: float) -> bool:
+    """Return whether all entries are usable numbers, by the extremes, which are NaN where one is."""
+    return low >= -LARGEST_VALUE and high <= LARGEST_VALUE
+
+
+def classes_of(y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the sorted classes (C,) and the index of each label (N,); None where there is something to say."""
+    plain = type(y) is np.ndarray and y.shape == (n_rows,) and y.dtype.kind in "iubU"
+    if not plain:
+        return None
+    classes, index = np.unique(y, return_inverse=True)
+    return (classes, index) if 2 <= len(classes) <= n_rows / 2 else None
+
+
+def fit(
+    loss: str, X: np.ndarray, y: Any, reg: float, tol: float, most: float
+) -> tuple[Answer, np.ndarray, tuple[float, float]] | None:
+    """Return the answer, the classes and the range of X; None where the long way must be gone.
+
+    Args:
+        loss: Its name.
+        X: A plain table.
+        y: Labels of any kind.
+        reg: Strength of the penalty.
+        tol: Relative gap asked for.
+        most: Passes over the rows.
+    """
+    rule = SECOND_ORDER.get(loss)
+    if rule is None or X.size > LARGEST:
+        return None
+    labels = classes_of(y, len(X))
+    if labels is None:
+        return None
+    classes, index = labels
+    C = len(classes)
+    size = Size(len(X), X.shape[1] + 1, C, C - rule.shift_invariant)
+    found = table_of(X) if fits(size) else None
+    if found is None:
+        return None
+    return minimise(found[0], index, size, reg, rule, tol, most), classes, found[1]
+
+
+def score(
+    X: np.ndarray, coef: np.ndarray, intercept: np.ndarray
+) -> tuple[np.ndarray, tuple[float, float]] | None:
+    """Return X coefᵀ + intercept (N, C) and X's (min, max); None where an entry is no usable number.
+
+    Numerics:
+        Products are float64, for large tables of float32 or small integers float32.
+    """
+    dtype = np.float32 if X.size >= LARGEST and X.dtype.itemsize < 4 + (X.dtype.kind == "f") else np.float64
+    weight, bias = np.ascontiguousarray(coef.T, dtype=dtype), intercept.astype(dtype)
+    step = max(1, SCORED // X.shape[1])
+    out, ranges = np.empty((len(X), len(coef)), dtype=dtype), np.empty((-(-len(X) // step), 2))
+    for place, start in enumerate(range(0, len(X), step)):
+        block = X[start : start + step]
+        ranges[place] = low, high = block.min(), block.max()
+        if not _is_usable(low, high):
+            return None
+        np.matmul(block.astype(dtype, copy=False), weight, out=out[start : start + step])
+    out += bias
+    return out, (float(ranges[:, 0].min()), float(ranges[:, 1].max()))

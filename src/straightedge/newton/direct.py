@@ -1,0 +1,114 @@
+"""One small problem from a table to its proven answer, without the loop and the tensors that larger ones need."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from straightedge.newton.curvature import SecondOrder
+from straightedge.newton.engine import Engine
+from straightedge.newton.problem import Point, SmoothProblem, Table, contrasts
+from straightedge.newton.work import SAMPLE_ROWS, Size
+from straightedge.status import Status, TraceRow
+
+LARGEST = 2_000_000  # entries of the table: larger ones are worth threads, float32 and a check between blocks
+START_AND_PROOF = 2.0  # passes: the first gradient, and the proof at the end
+
+
+@dataclass
+class Answer:
+    """What `minimise` has found.
+
+    Attributes:
+        W: (C, D + 1).
+        objective: P(W).
+        dual: A lower bound on the optimum.
+        gap: (P − D)/P.
+        status: How it ended.
+        n_passes: Passes over the rows.
+        trace: A row for each turn, as a solver's.
+    """
+
+    W: np.ndarray
+    objective: float
+    dual: float
+    gap: float
+    status: Status = Status.CERTIFIED
+    n_passes: float = 0.0
+    trace: list[TraceRow] = field(default_factory=list)
+
+
+def fits(size: Size) -> bool:
+    """Return whether a problem of a plain ridge is small, and auto would take Newton without a rotation for it."""
+    small = size.N * size.D <= LARGEST and size.N <= 2 * SAMPLE_ROWS
+    return small and not size.has_span and size.is_worthwhile(rotation_invariant=True)
+
+
+def minimise(
+    table: np.ndarray, y: np.ndarray, size: Size, reg: float, loss: SecondOrder, tol: float, most: float
+) -> Answer:
+    """Return the W that minimises mean ℓ + reg ΣW², by the steps of the solver `newton`.
+
+    Args:
+        table: (N, D + 1) float64 rows with the constant.
+        y: (N,) labels in [0, C).
+        size: Of the problem.
+        reg: Strength of the penalty, > 0.
+        loss: The loss to second order.
+        tol: Relative gap asked for.
+        most: Passes over the rows.
+    """
+    basis = contrasts(size.C) if size.c < size.C else np.eye(size.C)
+    weights, ridge = np.full(size.N, 1 / size.N), np.full(size.D, 2 * reg)
+    problem = SmoothProblem(Table(table), y, weights, ridge, loss, basis)
+    engine = Engine(problem, size, tol, problem.at(problem.zero()), most=most - START_AND_PROOF)
+    return _answer(engine, reg)
+
+
+def _answer(engine: Engine, reg: float) -> Answer:
+    began, status = time.perf_counter(), None
+    trace: list[TraceRow] = []
+    try:
+        while status is None:
+            trace.append(_row(engine, len(trace) + 1, reg, time.perf_counter() - began))
+            status = _status(engine)
+            if status is None:
+                engine.step()
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+        engine.point = engine.problem.at(engine.point.W)
+    dual, gap = _bounds(engine.point)
+    passes = START_AND_PROOF + engine.used
+    return Answer(engine.point.W, engine.point.value, dual, gap, status, passes, trace)
+
+
+def _status(engine: Engine) -> Status | None:
+    """Return how it has ended, None if it goes on."""
+    if _bounds(engine.point)[1] <= engine.tol:
+        return Status.CERTIFIED
+    if engine.used >= engine.most:
+        return Status.MAX_PASSES
+    return Status.STALLED if engine.exhausted else None
+
+
+def _bounds(point: Point) -> tuple[float, float]:
+    """Return a lower bound on the optimum and the relative gap, without the cancellation of P − D."""
+    dual = point.bound()
+    gap = point.gap if point.gap < point.value / 2 else point.value - dual
+    return dual, gap / max(point.value, 1e-300)
+
+
+def _row(engine: Engine, iteration: int, reg: float, seconds: float) -> TraceRow:
+    dual, gap = _bounds(engine.point)
+    return {
+        "iteration": iteration,
+        "n_passes": 1.0 + engine.used,
+        "seconds": seconds,
+        "reg": reg,
+        "objective": engine.point.value,
+        "dual": dual,
+        "gap": gap,
+        "solver": "newton",
+    }
