@@ -13,6 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from straightedge import LinearClassifier, SoftmaxClassifier
 from straightedge.errors import InputError
 from straightedge.estimators import quick
+from straightedge.newton.blocks import RowBlocks
+from straightedge.newton.curvature import SECOND_ORDER
 
 LOADS = [load_iris, load_wine, load_breast_cancer]
 
@@ -70,6 +72,65 @@ def test_too_few_passes_are_a_status_and_a_warning():
         model = SoftmaxClassifier(reg=1e-6, tol=1e-10, max_passes=6).fit(*load_iris(return_X_y=True))
     assert model.status_ == "max_passes" and model.gap_ > 1e-10
     assert model.dual_ <= model.objective_
+
+
+def tall_table(n_classes, dtype, N=50_000):
+    rng = np.random.default_rng(4)
+    X = (rng.normal(size=(N, 6)) * np.logspace(0, 1, 6) * 8 + 100).clip(0, 255).astype(dtype)
+    scores = ((X - 100) / 60) @ rng.normal(size=(6, n_classes)) + rng.gumbel(size=(N, n_classes))
+    return X, scores.argmax(axis=1)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "squared_hinge"])
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_many_rows_are_solved_from_a_sample_to_the_same_optimum(dtype, n_classes, loss):
+    X, y = tall_table(n_classes, dtype)
+    short = LinearClassifier(loss, reg=1e-4, tol=1e-8).fit(X, y)
+    assert short.trace_[-1]["solver"] == "newton" and short.gap_ <= 1e-8 and short.status_ == "certified"
+    rows = np.hstack([X.astype(np.float64), np.ones((len(X), 1))])
+    value, gradient = _plain(rows, y, short.W_, 1e-4, loss)
+    assert short.objective_ == pytest.approx(value, rel=1e-12)
+    assert (gradient**2).sum() / 4e-4 <= 1.01e-8 * value, "the certificate is not true"
+
+
+def _plain(rows, y, W, reg, loss):
+    """P(W) and its gradient from the formulas."""
+    S, own = rows @ W, (np.arange(len(y)), y)
+    if loss == "softmax":
+        E = np.exp(S - S.max(axis=1, keepdims=True))
+        A = E / E.sum(axis=1, keepdims=True)
+        values = -np.log(A[own])
+        A[own] -= 1
+    else:
+        Z = np.maximum(0, 1 + S - S[own][:, None])
+        Z[own] = 0
+        values, A = (Z**2).sum(axis=1), 2 * Z
+        A[own] = -A.sum(axis=1)
+    return values.mean() + reg * (W**2).sum(), rows.T @ A / len(y) + 2 * reg * W
+
+
+def test_a_tall_fit_is_the_same_for_any_number_of_workers():
+    X, y = tall_table(3, np.float32)
+    found = [
+        RowBlocks(X, y, 3, SECOND_ORDER["softmax"], workers=n).sums(np.ones((3, 7)), np.float32)
+        for n in (1, 3)
+    ]
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-12)
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-10, atol=1e-6)
+
+
+def test_labels_are_classes_whatever_whole_numbers_they_are():
+    for y in (
+        np.array([7, -3, 7, 200], np.int16),
+        np.array([0, 250, 3, 3], np.uint8),
+        np.array([10**12, 5, 5, 5]),
+    ):
+        classes, index = quick.classes_of(np.repeat(y, 3), 12)
+        expected = np.unique(y)
+        np.testing.assert_array_equal(classes, expected)
+        assert classes.dtype == y.dtype
+        np.testing.assert_array_equal(classes[index], np.repeat(y, 3))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])

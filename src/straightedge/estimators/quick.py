@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from straightedge.newton import direct, tall
+from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.curvature import SECOND_ORDER
-from straightedge.newton.direct import LARGEST, Answer, fits, minimise
+from straightedge.newton.direct import LARGEST, Answer
 from straightedge.newton.work import Size
 
 LARGEST_VALUE = 1e15  # see `rows.LARGEST_VALUE`
@@ -65,8 +67,19 @@ def classes_of(y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray] | None:
     plain = type(y) is np.ndarray and y.shape == (n_rows,) and y.dtype.kind in "iubU"
     if not plain:
         return None
-    classes, index = np.unique(y, return_inverse=True)
+    classes, index = _counted(y) if y.dtype.kind in "iu" else np.unique(y, return_inverse=True)
     return (classes, index) if 2 <= len(classes) <= n_rows / 2 else None
+
+
+def _counted(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted values of whole numbers and the index of each, without sorting where they are few."""
+    low, high = int(y.min()), int(y.max())
+    if high - low > len(y):
+        return np.unique(y, return_inverse=True)
+    places = y - low
+    present = np.bincount(places) > 0
+    index = places if present.all() else (np.cumsum(present) - 1)[places]
+    return np.flatnonzero(present).astype(y.dtype) + y.dtype.type(low), index
 
 
 def fit(
@@ -83,18 +96,25 @@ def fit(
         most: Passes over the rows.
     """
     rule = SECOND_ORDER.get(loss)
-    if rule is None or X.size > LARGEST:
-        return None
-    labels = classes_of(y, len(X))
-    if labels is None:
+    labels = classes_of(y, len(X)) if rule is not None else None
+    if rule is None or labels is None:
         return None
     classes, index = labels
     C = len(classes)
     size = Size(len(X), X.shape[1] + 1, C, C - rule.shift_invariant)
-    found = table_of(X) if fits(size) else None
-    if found is None:
-        return None
-    return minimise(found[0], index, size, reg, rule, tol, most), classes, found[1]
+    if direct.fits(size):
+        found = table_of(X)
+        answer = found and direct.minimise(found[0], index, size, reg, rule, tol, most)
+        return (answer, classes, found[1]) if found and answer else None
+    return _fit_tall(RowBlocks(X, index, C, rule), classes, size, reg, tol, most) if tall.fits(size) else None
+
+
+def _fit_tall(
+    rows: RowBlocks, classes: np.ndarray, size: Size, reg: float, tol: float, most: float
+) -> tuple[Answer, np.ndarray, tuple[float, float]] | None:
+    low, high = rows.extremes()
+    answer = tall.minimise(rows, size, reg, tol, most) if _is_usable(low, high) else None
+    return None if answer is None else (answer, classes, (low, max(abs(low), abs(high))))
 
 
 def score(

@@ -62,6 +62,13 @@ class SecondOrder(Protocol):
         """Return the loss at scores S (C, N) with labels y (N,) in [0, C)."""
         ...
 
+    def overwrite(self, S: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the losses (N,), and overwrite the scores S (C, N) with their gradient.
+
+        Of a shift-invariant loss of two classes S may be the one row s₁ − s₀, and is then the gradient in s₁.
+        """
+        ...
+
 
 @dataclass
 class SoftmaxTerms:
@@ -115,6 +122,29 @@ class SoftmaxSecondOrder:
         gradient[own] -= 1.0
         return SoftmaxTerms(np.log(total) - correct, gradient, p)
 
+    def overwrite(self, S: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """See `SecondOrder.overwrite`."""
+        if len(S) == 1:
+            return self._of_two(S[0], y.astype(S.dtype))
+        S -= S.max(axis=0)
+        own = (y, np.arange(len(y)))
+        correct = S[own]
+        total = np.exp(S, out=S).sum(axis=0)
+        S /= total
+        S[own] -= 1
+        value: np.ndarray = np.log(total) - correct
+        return value
+
+    @staticmethod
+    def _of_two(score: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return log(1 + e^t) − y t, and overwrite t with σ(t) − y; no exponent is above 0."""
+        tail = np.exp(-np.abs(score))
+        value: np.ndarray = np.log(1 + tail) + np.maximum(score, 0) - y * score
+        share = np.where(score < 0, tail, 1)
+        share /= 1 + tail
+        np.subtract(share, y, out=score)
+        return value
+
 
 @dataclass
 class SquaredHingeTerms:
@@ -164,6 +194,22 @@ class SquaredHingeSecondOrder:
         gradient = 2 * margins
         gradient[own] = -gradient.sum(axis=0)
         return SquaredHingeTerms(value, gradient, (margins > 0).astype(np.float64), y)
+
+    def overwrite(self, S: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """See `SecondOrder.overwrite`."""
+        if len(S) == 1:
+            return self._of_two(S[0], np.where(y == 1, 1, -1).astype(S.dtype))
+        terms = self.at(S, y)
+        S[:] = terms.gradient
+        return terms.value
+
+    @staticmethod
+    def _of_two(score: np.ndarray, sign: np.ndarray) -> np.ndarray:
+        """Return max(0, 1 − ±t)², and overwrite t with its derivative."""
+        margin = np.maximum(1 - sign * score, 0)
+        np.multiply(-2 * sign, margin, out=score)
+        value: np.ndarray = margin * margin
+        return value
 
 
 SECOND_ORDER: dict[str, SecondOrder] = {

@@ -72,7 +72,8 @@ def _answer(engine: Engine, reg: float) -> Answer:
     trace: list[TraceRow] = []
     try:
         while status is None:
-            trace.append(_row(engine, len(trace) + 1, reg, time.perf_counter() - began))
+            bounds = (engine.point.value, *_bounds(engine.point))
+            trace.append(trace_row(len(trace) + 1, 1 + engine.used, time.perf_counter() - began, reg, bounds))
             status = _status(engine)
             if status is None:
                 engine.step()
@@ -100,15 +101,17 @@ def _bounds(point: Point) -> tuple[float, float]:
     return dual, gap / max(point.value, 1e-300)
 
 
-def _row(engine: Engine, iteration: int, reg: float, seconds: float) -> TraceRow:
-    dual, gap = _bounds(engine.point)
+def trace_row(
+    iteration: int, n_passes: float, seconds: float, reg: float, bounds: tuple[float, float, float]
+) -> TraceRow:
+    """Return a row of the trace; ``bounds`` are P, a lower bound and the relative gap."""
     return {
         "iteration": iteration,
-        "n_passes": 1.0 + engine.used,
+        "n_passes": n_passes,
         "seconds": seconds,
         "reg": reg,
-        "objective": engine.point.value,
-        "dual": dual,
-        "gap": gap,
+        "objective": bounds[0],
+        "dual": bounds[1],
+        "gap": bounds[2],
         "solver": "newton",
     }

@@ -51,6 +51,7 @@ class Engine:
         used: Passes over the rows so far.
         most: Passes it may use; a batch ends there.
         whole: What takes a point in the span of the rows to the rows as they are; None where it is there.
+        sharpens: Whether cheap steps go beyond the gap asked for.
     """
 
     problem: SmoothProblem
@@ -66,6 +67,7 @@ class Engine:
     used: float = 0.0
     most: float = math.inf
     whole: Callable[[Point], Point] | None = None
+    sharpens: bool = True
     _seen: tuple[Point, Point] | None = field(default=None, repr=False)
 
     @property
@@ -101,7 +103,7 @@ class Engine:
         while work < self.batch and not self._is_done and self._is_above(self.tol):
             self._step()
             work += self._work
-        if self.is_exact and self.size.exact <= CHEAP:
+        if self.sharpens and self.is_exact and self.size.exact <= CHEAP:
             self._sharpen()
         if self.point.is_carried:  # what is proven rests on W alone
             self.point = self.problem.at(self.point.W)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.linalg import lapack
 
@@ -23,13 +25,24 @@ def exact_direction(problem: SmoothProblem, point: Point) -> np.ndarray:
     Numerics:
         Raw columns of very unlike size are harmless: H is scaled to unit diagonal before its Cholesky factor.
     """
-    c, D = problem.basis.shape[1], problem.table.double.shape[1]
-    H = hessian(problem.table.double, problem.weights * point.terms.entries(problem.basis), c)
+    return along_classes(hessian_factor(problem, point), problem.basis, -point.gradient)
+
+
+def hessian_factor(problem: SmoothProblem, point: Point, *, rough: bool = False) -> ScaledFactor:
+    """Return the factored Hessian at a point, in the basis of classes; a rough one is made of float32 products."""
+    X = problem.table.single if rough else problem.table.double
+    c, D = problem.basis.shape[1], X.shape[1]
+    entries = (problem.weights * point.terms.entries(problem.basis)).astype(X.dtype, copy=False)
+    H = hessian(X, entries, c).astype(np.float64, copy=False)
     H.flat[:: c * D + 1] += np.tile(problem.ridge, c)
-    gradient = problem.basis.T @ point.gradient
-    step = solve_scaled(H, gradient.ravel()).reshape(c, D)
-    direction: np.ndarray = -(problem.basis @ step)
-    return direction
+    return scaled_factor(H)
+
+
+def along_classes(factor: ScaledFactor, basis: np.ndarray, G: np.ndarray) -> np.ndarray:
+    """Return QH⁻¹QᵀG (C, D) for G (C, D) and a factor in the basis Q of classes."""
+    right = basis.T @ G
+    found: np.ndarray = basis @ factor.solve(right.ravel()).reshape(right.shape)
+    return found
 
 
 def hessian(X: np.ndarray, entries: np.ndarray, c: int) -> np.ndarray:
@@ -49,12 +62,30 @@ def hessian(X: np.ndarray, entries: np.ndarray, c: int) -> np.ndarray:
     return H.reshape(c * D, c * D)
 
 
-def solve_scaled(H: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return H⁻¹ r for a positive definite H, which is overwritten, through its scaling to unit diagonal.
+@dataclass
+class ScaledFactor:
+    """A positive definite matrix, factored after scaling to unit diagonal.
 
-    An unknown without any curvature stays where it is, such as the free bias of a class that no row is near: its
-    gradient is 0 but for rounding.
+    Attributes:
+        scale: (n,) 1/√diagonal, 0 for an unknown without any curvature, such as the free bias of a class that no
+            row is near: it stays where it is, for its gradient is 0 but for rounding.
+        factor: (n, n) Cholesky factor; None where rounding left none, and the diagonal is all there is.
     """
+
+    scale: np.ndarray
+    factor: np.ndarray | None
+
+    def solve(self, right: np.ndarray) -> np.ndarray:
+        """Return H⁻¹ r for r (n,)."""
+        scaled = self.scale * right
+        if self.factor is not None:
+            scaled, _ = lapack.dpotrs(self.factor, scaled)
+        found: np.ndarray = self.scale * scaled
+        return found
+
+
+def scaled_factor(H: np.ndarray) -> ScaledFactor:
+    """Return the factor of a positive definite H, which is overwritten."""
     diagonal = H.diagonal().copy()
     curved = diagonal > FLAT
     scale = np.where(curved, 1 / np.sqrt(np.where(curved, diagonal, 1)), 0)
@@ -63,10 +94,8 @@ def solve_scaled(H: np.ndarray, right: np.ndarray) -> np.ndarray:
     H.flat[:: len(H) + 1] = 1
     jitter = 0.0
     while jitter <= LARGEST_JITTER:
-        _, solution, failed = lapack.dposv(H, scale * right)
+        factor, failed = lapack.dpotrf(H, clean=False)
         if not failed:
-            answer: np.ndarray = scale * solution
-            return answer
+            return ScaledFactor(scale, factor)
         H.flat[:: len(H) + 1] += (jitter := max(10 * jitter, JITTER))
-    plain: np.ndarray = scale * scale * right  # steepest descent in the diagonal's metric
-    return plain
+    return ScaledFactor(scale, None)

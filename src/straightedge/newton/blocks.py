@@ -1,0 +1,103 @@
+"""Passes over many rows of few columns as they lie: products of blocks, on every core.
+
+A block is some thousand rows, so that its scores, their exponentials and its share of the gradient stay in cache
+and one call of NumPy is long beside its own cost. Scores lie class-major. Sums over blocks are float64.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from straightedge.newton.curvature import SecondOrder
+
+BLOCK_BYTES = 2**19  # of rows and scores together: they stay in the cache of one core
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """Return how many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass
+class RowBlocks:
+    """N rows of D features with their labels.
+
+    Attributes:
+        X: (N, D) numbers, without the constant.
+        y: (N,) labels in [0, C).
+        n_classes: C.
+        loss: The loss to second order.
+        workers: Threads.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    n_classes: int
+    loss: SecondOrder
+    workers: int = field(default_factory=cores)
+
+    @property
+    def own_type(self) -> Any:
+        """The float type of products with X as it lies."""
+        return self.X.dtype if self.X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
+
+    @property
+    def step(self) -> int:
+        """Rows of a block."""
+        return max(64, BLOCK_BYTES // (8 * (int(self.X.shape[1]) + 2 * self.n_classes)))
+
+    def extremes(self) -> tuple[float, float]:
+        """Return the smallest and the largest entry, NaN where one is."""
+        found = np.array(self._shared(self._extremes))
+        return float(found[:, 0].min()), float(found[:, 1].max())
+
+    def _extremes(self, spans: range) -> tuple[float, float]:
+        blocks = [self.X[start : start + self.step] for start in spans]
+        found = np.array([(block.min(), block.max()) for block in blocks], dtype=np.float64)
+        return found[:, 0].min(), found[:, 1].max()
+
+    def sums(self, W: np.ndarray, dtype: Any) -> tuple[float, np.ndarray]:
+        """Return Σ ℓ and Σ a xᵀ (C, D + 1) float64 at W (C, D + 1), by products in a float type."""
+        one = self.n_classes == 2 and self.loss.shift_invariant  # scores differ by one column alone
+        columns = (W[1:] - W[:1] if one else W).astype(dtype)
+        parts = self._shared(lambda spans: self._sums(columns, spans))
+        V = sum(part[1] for part in parts)
+        assert isinstance(V, np.ndarray)
+        return sum(part[0] for part in parts), np.vstack([-V, V]) if one else V
+
+    def _sums(self, columns: np.ndarray, spans: range) -> tuple[float, np.ndarray]:
+        weight, offset = np.ascontiguousarray(columns[:, :-1]), columns[:, -1:]
+        total, V = 0.0, np.zeros(columns.shape)
+        for start in spans:
+            block = self.X[start : start + self.step].astype(columns.dtype, copy=False)
+            S = weight @ block.T
+            S += offset
+            total += float(self.loss.overwrite(S, self.y[start : start + self.step]).sum(dtype=np.float64))
+            V[:, :-1] += S @ block
+            V[:, -1] += S.sum(axis=1)
+        return total, V
+
+    def _shared(self, work: Callable[[range], Result]) -> list[Result]:
+        """Run work on contiguous shares of the blocks' first rows, one a worker, and return results in order."""
+        starts = range(0, len(self.X), self.step)
+        edges = [len(starts) * t // self.workers for t in range(self.workers + 1)]
+        shares = [starts[a:b] for a, b in itertools.pairwise(edges) if a < b]
+        if len(shares) == 1:
+            return [work(shares[0])]
+        with ThreadPoolExecutor(len(shares), "straightedge") as executor:
+            return list(executor.map(work, shares))
+
+    def drawn(self, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return some rows with the constant (n, D + 1) float64 and their labels, by a fixed seed."""
+        index = np.sort(np.random.default_rng(0).integers(0, len(self.X), n_rows))
+        table = np.ones((n_rows, self.X.shape[1] + 1))
+        table[:, :-1] = self.X[index]
+        return table, self.y[index]

@@ -1,0 +1,204 @@
+"""Many rows of few columns: Newton's answer for a sample, then quasi-Newton passes over all rows.
+
+The sample's Hessian differs from that of all rows by some percent, so every pass with it gains a digit or two;
+L-BFGS pairs mend the rest of it. Passes are in the rows' own float type. The one that looks like the last is in
+float64 and is the proof.
+
+References:
+    Byrd, Chin, Neveitt and Nocedal, "On the use of stochastic Hessian information in optimization methods for
+    machine learning", SIAM J. Optim. 21, 2011.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from straightedge.newton.blocks import RowBlocks
+from straightedge.newton.direct import Answer, trace_row
+from straightedge.newton.engine import Engine
+from straightedge.newton.exact import ScaledFactor, along_classes, hessian_factor
+from straightedge.newton.problem import SmoothProblem, Table, contrasts
+from straightedge.newton.work import SAMPLE_ROWS, Size
+from straightedge.status import TraceRow
+
+LEAST_SAMPLE = 6000  # rows of the sample whose Hessian steps are taken with
+FIRST_SHARE = 4  # that sample's answer starts from that of so small a part of it
+ROUGH = 3e-2  # relative gap of the part's answer
+FINE = 1e-3  # the same of the sample, whose answer is that far from that of all rows anyhow
+MOST_STEPS = 30  # of Newton on a sample
+MOST_PASSES = 40  # after which the sample was no help: another solver takes over
+MEMORY = 10  # pairs of L-BFGS
+ARMIJO = 1e-4
+LIKELY = 0.5  # a pass whose gap is foreseen below this share of what is asked for is the proof
+LARGEST_HESSIAN = 1000  # unknowns
+
+
+@dataclass
+class Pass:
+    """What a pass has found at a W.
+
+    Attributes:
+        W: (C, D + 1).
+        value: P(W).
+        gradient: (C, D + 1).
+        gap: ‖∇P‖²/(4 reg).
+        proven: Whether products were float64.
+    """
+
+    W: np.ndarray
+    value: float
+    gradient: np.ndarray
+    gap: float
+    proven: bool
+
+
+@dataclass
+class TallProblem:
+    """Mean loss of all rows and a plain ridge.
+
+    Attributes:
+        rows: All rows.
+        reg: Strength of the ridge.
+        basis: (C, c) the basis Q of classes.
+        n_passes: Passes over all rows so far.
+    """
+
+    rows: RowBlocks
+    reg: float
+    basis: np.ndarray
+    n_passes: int = 0
+
+    def at(self, W: np.ndarray, dtype: Any) -> Pass:
+        """Return what a pass finds at W (C, D + 1)."""
+        self.n_passes += 1
+        loss, V = self.rows.sums(W, dtype)
+        N = len(self.rows.X)
+        gradient = V / N + 2 * self.reg * W
+        value = loss / N + self.reg * float(np.vdot(W, W))
+        gap = float(np.vdot(gradient, gradient)) / (4 * self.reg)
+        return Pass(W, value, gradient, gap, dtype == np.float64)
+
+    def sampled(self, n_rows: int) -> SmoothProblem:
+        """Return the problem of some rows."""
+        table, y = self.rows.drawn(n_rows)
+        weights, ridge = np.full(n_rows, 1 / n_rows), np.full(table.shape[1], 2 * self.reg)
+        return SmoothProblem(Table(table), y, weights, ridge, self.rows.loss, self.basis)
+
+
+@dataclass
+class Pairs:
+    """Changes of W and of the gradient, in the inverse of a sample's Hessian.
+
+    Attributes:
+        factor: That Hessian.
+        basis: (C, c) the basis of classes that it is in.
+    """
+
+    factor: ScaledFactor
+    basis: np.ndarray
+    kept: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+
+    def add(self, old: Pass, new: Pass) -> None:
+        """Remember a step."""
+        step, change = new.W - old.W, new.gradient - old.gradient
+        if np.vdot(step, change) > 0:
+            self.kept = [*self.kept[1 - MEMORY :], (step, change)]
+
+    def direction(self, gradient: np.ndarray) -> np.ndarray:
+        """Return −B⁻¹∇P by the two loops of L-BFGS."""
+        rest, shares = gradient.copy(), []
+        for step, change in reversed(self.kept):
+            shares.append(float(np.vdot(step, rest) / np.vdot(step, change)))
+            rest -= shares[-1] * change
+        found = along_classes(self.factor, self.basis, rest)
+        for (step, change), share in zip(self.kept, reversed(shares), strict=True):
+            found += (share - float(np.vdot(change, found) / np.vdot(step, change))) * step
+        return -found
+
+
+def fits(size: Size) -> bool:
+    """Return whether rows are so many, and unknowns so few, that a sample's Hessian is worth its making."""
+    return size.N > 2 * SAMPLE_ROWS and size.c * size.D <= LARGEST_HESSIAN
+
+
+def minimise(rows: RowBlocks, size: Size, reg: float, tol: float, most: float) -> Answer | None:
+    """Return the W that minimises mean ℓ + reg ΣW², proven; None where so few passes do not reach it.
+
+    Args:
+        rows: All rows.
+        size: Of the problem.
+        reg: Strength of the penalty, > 0.
+        tol: Relative gap asked for.
+        most: Passes over the rows.
+    """
+    began = time.perf_counter()
+    basis = contrasts(size.C) if size.c < size.C else np.eye(size.C)
+    problem = TallProblem(rows, reg, basis)
+    W, factor = _from_sample(problem, size)
+    pairs = Pairs(factor, basis)
+    trace: list[TraceRow] = []
+    best = problem.at(W, rows.own_type)
+    foreseen = best.gap / 10
+    while True:
+        trace.append(_row(best, len(trace) + 1, problem, time.perf_counter() - began))
+        if best.proven and best.gap <= tol * best.value:
+            dual = best.value - best.gap
+            gap, passes = best.gap / best.value, float(problem.n_passes)
+            return Answer(best.W, best.value, dual, gap, n_passes=passes, trace=trace)
+        if problem.n_passes >= min(MOST_PASSES, most):
+            return None
+        if best.gap <= tol * best.value:
+            best = problem.at(best.W, np.float64)
+            continue
+        last = foreseen <= LIKELY * tol * best.value
+        new = _step(problem, pairs, best, np.float64 if last or best.proven else rows.own_type)
+        if new is None:
+            return None
+        foreseen = new.gap * min(1.0, new.gap / best.gap)
+        pairs.add(best, new)
+        best = new
+
+
+def _from_sample(problem: TallProblem, size: Size) -> tuple[np.ndarray, ScaledFactor]:
+    """Return the answer of a sample (C, D + 1), and the Hessian there."""
+    pairs = size.c * (size.c + 1) / 2
+    balanced = int(2 * size.N * size.C / (size.D * pairs))  # rows whose Hessian costs as much as a pass
+    n_rows = min(SAMPLE_ROWS, max(LEAST_SAMPLE, balanced))
+    W = _solved(problem.sampled(n_rows // FIRST_SHARE), size, ROUGH, None)
+    sample = problem.sampled(n_rows)
+    W = _solved(sample, size, FINE, W)
+    return W, hessian_factor(sample, sample.at(W), rough=True)
+
+
+def _solved(problem: SmoothProblem, size: Size, tol: float, W: np.ndarray | None) -> np.ndarray:
+    """Return Newton's answer for a sample."""
+    point = problem.at(problem.zero() if W is None else W)
+    few = Size(len(problem.y), size.D, size.C, size.c)
+    engine = Engine(problem, few, tol, point, batch=0.0, sharpens=False)
+    for _ in range(MOST_STEPS):
+        if engine.exhausted or engine.point.gap <= tol * engine.point.value:
+            break
+        engine.step()
+    return engine.point.W
+
+
+def _step(problem: TallProblem, pairs: Pairs, old: Pass, dtype: Any) -> Pass | None:
+    """Return a better point along the direction, None where there is none."""
+    direction = pairs.direction(old.gradient)
+    slope, length = float(np.vdot(old.gradient, direction)), 1.0
+    noise = 4 * float(np.finfo(problem.rows.own_type).eps) * abs(old.value)
+    while problem.n_passes < MOST_PASSES and slope < 0:
+        new = problem.at(old.W + length * direction, dtype)
+        if new.value <= old.value + ARMIJO * length * slope + noise:
+            return new
+        length /= 2
+    return None
+
+
+def _row(found: Pass, iteration: int, problem: TallProblem, seconds: float) -> TraceRow:
+    bounds = (found.value, found.value - found.gap, found.gap / found.value)
+    return trace_row(iteration, float(problem.n_passes), seconds, problem.reg, bounds)
