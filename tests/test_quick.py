@@ -110,6 +110,56 @@ def _plain(rows, y, W, reg, loss):
     return values.mean() + reg * (W**2).sum(), rows.T @ A / len(y) + 2 * reg * W
 
 
+@pytest.mark.parametrize("reg", [1e-1, 1e-6])
+@pytest.mark.parametrize(("dtype", "n_classes"), [(np.float32, 2), (np.float64, 4), (np.uint8, 3)])
+def test_fewer_rows_than_features_are_solved_by_their_inner_products(dtype, n_classes, reg):
+    rng = np.random.default_rng(6)
+    X = (rng.normal(size=(120, 3000)) * 30 + 128).clip(0, 255).astype(dtype)
+    y = np.arange(120) % n_classes
+    assert quick.fit("softmax", X, y, reg, 1e-8, 1000) is not None
+    model = SoftmaxClassifier(reg=reg, tol=1e-8).fit(X, y)
+    assert model.status_ == "certified" and model.gap_ <= 1e-8
+    rows = np.hstack([X.astype(np.float64), np.ones((len(X), 1))])
+    value, gradient = _plain(rows, y, model.W_, reg, "softmax")
+    assert model.objective_ == pytest.approx(value, rel=1e-8)
+    assert (gradient**2).sum() / (4 * reg) <= 1.01e-8 * value, "the certificate is not true"
+
+
+def test_equal_rows_and_a_constant_feature_leave_a_wide_fit_sound():
+    rng = np.random.default_rng(7)
+    X = np.repeat(rng.normal(size=(30, 400)), 2, axis=0)
+    X[:, 0] = 3.0
+    found = quick.fit("softmax", X, np.repeat(np.arange(30) % 3, 2), 1e-5, 1e-8, 1000)
+    assert found is not None and found[0].gap <= 1e-8
+
+
+@pytest.mark.parametrize("shape", [(60_000, 5), (300, 2000), (150, 4)])
+def test_ctrl_c_keeps_the_best_weights_with_a_true_gap(shape, monkeypatch):
+    """Raised in the fourth evaluation of the loss: by a sample, by a place, or by a step."""
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=shape)
+    y = (X[:, 0] + rng.normal(size=len(X)) > 0).astype(int)
+    seen = {"count": 0}
+    rule = SECOND_ORDER["softmax"]
+    name = "overwrite" if shape[0] > 1000 else "at"
+    honest = getattr(rule, name)
+
+    def interrupted(S, y):
+        seen["count"] += 1
+        if seen["count"] == (30 if shape[0] > 1000 else 4):
+            raise KeyboardInterrupt
+        return honest(S, y)
+
+    monkeypatch.setattr(rule, name, interrupted)
+    with pytest.warns(match="interrupted"):
+        model = SoftmaxClassifier(reg=1e-5, tol=1e-12).fit(X, y)
+    assert model.status_ == "interrupted"
+    rows = np.hstack([X, np.ones((len(X), 1))])
+    value, _ = _plain(rows, y, model.W_, 1e-5, "softmax")
+    assert model.objective_ == pytest.approx(value, rel=1e-9)
+    assert 0 <= model.dual_ <= value
+
+
 def test_a_tall_fit_is_the_same_for_any_number_of_workers():
     X, y = tall_table(3, np.float32)
     found = [

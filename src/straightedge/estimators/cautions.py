@@ -42,7 +42,7 @@ def warn_not_certified(message: str) -> None:
     """Warn of a fit that did not reach its gap (scikit-learn's ConvergenceWarning)."""
     from sklearn.exceptions import ConvergenceWarning
 
-    warnings.warn(message, ConvergenceWarning, stacklevel=4)
+    warnings.warn(message, ConvergenceWarning, stacklevel=5)  # where fit was called
 
 
 def warn_constant(answer: Any, cause: str) -> None:

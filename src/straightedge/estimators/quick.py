@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.newton import direct, tall
+from straightedge.newton import direct, tall, wide
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.curvature import SECOND_ORDER
 from straightedge.newton.direct import LARGEST, Answer
@@ -19,6 +19,8 @@ from straightedge.newton.work import Size
 
 LARGEST_VALUE = 1e15  # see `rows.LARGEST_VALUE`
 SCORED = 2**17  # entries scored together: a block is in cache when its extremes are asked for
+LONG = 1000  # passes, or products, that a fit of a wide table is never short of
+FINE = 1e-6  # relative gaps below this are float64's from the start
 SHORT_SETTINGS = {
     "bias": ("penalized",),
     "class_weight": (None,),
@@ -106,15 +108,20 @@ def fit(
         found = table_of(X)
         answer = found and direct.minimise(found[0], index, size, reg, rule, tol, most)
         return (answer, classes, found[1]) if found and answer else None
-    return _fit_tall(RowBlocks(X, index, C, rule), classes, size, reg, tol, most) if tall.fits(size) else None
-
-
-def _fit_tall(
-    rows: RowBlocks, classes: np.ndarray, size: Size, reg: float, tol: float, most: float
-) -> tuple[Answer, np.ndarray, tuple[float, float]] | None:
-    low, high = rows.extremes()
-    answer = tall.minimise(rows, size, reg, tol, most) if _is_usable(low, high) else None
+    rows = RowBlocks(X, index, C, rule)
+    low, high = rows.extremes() if tall.fits(size) or wide.fits(size, rule) else (np.nan, np.nan)
+    answer = _of_rows(rows, size, reg, tol, most) if _is_usable(low, high) else None
     return None if answer is None else (answer, classes, (low, max(abs(low), abs(high))))
+
+
+def _of_rows(rows: RowBlocks, size: Size, reg: float, tol: float, most: float) -> Answer | None:
+    """Return the answer for many rows, or for fewer rows than features; None where neither serves."""
+    if tall.fits(size):
+        return tall.minimise(rows, size, reg, tol, most)
+    if most < LONG or not wide.is_cheaper(rows, size, reg):
+        return None
+    rough = rows.X.dtype == np.float32 and rows.X.size > LARGEST and tol >= FINE
+    return wide.minimise(rows, size, reg, tol, rough=rough)
 
 
 def score(

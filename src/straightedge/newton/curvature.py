@@ -54,9 +54,11 @@ class SecondOrder(Protocol):
     Attributes:
         shift_invariant: Whether adding a number to all scores of a row changes nothing, so that A's columns sum to
             0 and one class is redundant.
+        curved: Whether every row bends it at all scores, so that a row's curvature can be divided by.
     """
 
     shift_invariant: bool
+    curved: bool
 
     def at(self, S: np.ndarray, y: np.ndarray) -> RowTerms:
         """Return the loss at scores S (C, N) with labels y (N,) in [0, C)."""
@@ -109,6 +111,7 @@ class SoftmaxSecondOrder:
     """ℓ = log Σ_j e^{s_j} − s_y, A = p − e_y."""
 
     shift_invariant = True
+    curved = True
 
     def at(self, S: np.ndarray, y: np.ndarray) -> SoftmaxTerms:
         """See `SecondOrder.at`; the largest score of a row is subtracted first, so that no exponent is above 0."""
@@ -183,6 +186,7 @@ class SquaredHingeSecondOrder:
     """The notes' margins squared; its second derivative is that of the active margins."""
 
     shift_invariant = True
+    curved = False
 
     def at(self, S: np.ndarray, y: np.ndarray) -> SquaredHingeTerms:
         """See `SecondOrder.at`."""

@@ -23,7 +23,7 @@ from straightedge.newton.engine import Engine
 from straightedge.newton.exact import ScaledFactor, along_classes, hessian_factor
 from straightedge.newton.problem import SmoothProblem, Table, contrasts
 from straightedge.newton.work import SAMPLE_ROWS, Size
-from straightedge.status import TraceRow
+from straightedge.status import Status, TraceRow
 
 LEAST_SAMPLE = 6000  # rows of the sample whose Hessian steps are taken with
 FIRST_SHARE = 4  # that sample's answer starts from that of so small a part of it
@@ -139,28 +139,76 @@ def minimise(rows: RowBlocks, size: Size, reg: float, tol: float, most: float) -
     basis = contrasts(size.C) if size.c < size.C else np.eye(size.C)
     problem = TallProblem(rows, reg, basis)
     W, factor = _from_sample(problem, size)
-    pairs = Pairs(factor, basis)
-    trace: list[TraceRow] = []
-    best = problem.at(W, rows.own_type)
-    foreseen = best.gap / 10
-    while True:
-        trace.append(_row(best, len(trace) + 1, problem, time.perf_counter() - began))
-        if best.proven and best.gap <= tol * best.value:
-            dual = best.value - best.gap
-            gap, passes = best.gap / best.value, float(problem.n_passes)
-            return Answer(best.W, best.value, dual, gap, n_passes=passes, trace=trace)
-        if problem.n_passes >= min(MOST_PASSES, most):
-            return None
-        if best.gap <= tol * best.value:
-            best = problem.at(best.W, np.float64)
-            continue
-        last = foreseen <= LIKELY * tol * best.value
-        new = _step(problem, pairs, best, np.float64 if last or best.proven else rows.own_type)
+    fit = TallFit(
+        problem, Pairs(factor, basis), tol, min(MOST_PASSES, most), began, problem.at(W, rows.own_type)
+    )
+    try:
+        while fit.go_on():
+            pass
+    except KeyboardInterrupt:
+        return fit.answer(Status.INTERRUPTED)
+    return fit.answer(Status.CERTIFIED) if fit.is_certified else None
+
+
+@dataclass
+class TallFit:
+    """The passes over all rows.
+
+    Attributes:
+        problem: What is minimised.
+        pairs: What directions are made of.
+        tol: Relative gap asked for.
+        most: Passes it may use.
+        began: When it did, s.
+        best: The best point so far.
+        trace: A row for each.
+    """
+
+    problem: TallProblem
+    pairs: Pairs
+    tol: float
+    most: float
+    began: float
+    best: Pass
+    trace: list[TraceRow] = field(default_factory=list)
+    _foreseen: float = np.inf
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether the gap asked for is proven."""
+        return self.best.proven and self._is_near(self.best.gap)
+
+    def _is_near(self, gap: float) -> bool:
+        return gap <= self.tol * self.best.value
+
+    def go_on(self) -> bool:
+        """Take a step, or prove the last one; return whether there is more to do."""
+        self._write()
+        if self.is_certified or self.problem.n_passes >= self.most:
+            return False
+        if self._is_near(self.best.gap):
+            self.best = self.problem.at(self.best.W, np.float64)
+            return True
+        last = self.best.proven or self._is_near(self._foreseen / LIKELY)
+        new = _step(self.problem, self.pairs, self.best, np.float64 if last else self.problem.rows.own_type)
         if new is None:
-            return None
-        foreseen = new.gap * min(1.0, new.gap / best.gap)
-        pairs.add(best, new)
-        best = new
+            return False
+        self._foreseen = new.gap * min(1.0, new.gap / self.best.gap)
+        self.pairs.add(self.best, new)
+        self.best = new
+        return True
+
+    def _write(self) -> None:
+        best, seconds = self.best, time.perf_counter() - self.began
+        bounds = (best.value, best.value - best.gap, best.gap / best.value)
+        passes = float(self.problem.n_passes)
+        self.trace.append(trace_row(len(self.trace) + 1, passes, seconds, self.problem.reg, bounds))
+
+    def answer(self, status: Status) -> Answer:
+        """Return the best point with its bounds."""
+        best, passes = self.best, float(self.problem.n_passes)
+        dual = max(0.0, best.value - best.gap)  # 0 is a lower bound of every loss
+        return Answer(best.W, best.value, dual, min(best.gap / best.value, 1.0), status, passes, self.trace)
 
 
 def _from_sample(problem: TallProblem, size: Size) -> tuple[np.ndarray, ScaledFactor]:
@@ -197,8 +245,3 @@ def _step(problem: TallProblem, pairs: Pairs, old: Pass, dtype: Any) -> Pass | N
             return new
         length /= 2
     return None
-
-
-def _row(found: Pass, iteration: int, problem: TallProblem, seconds: float) -> TraceRow:
-    bounds = (found.value, found.value - found.gap, found.gap / found.value)
-    return trace_row(iteration, float(problem.n_passes), seconds, problem.reg, bounds)
