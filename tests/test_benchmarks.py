@@ -138,7 +138,6 @@ def test_the_race_holds_all_solvers_to_one_objective(results: tuple[dict, Path])
 
 
 @pytest.mark.long
-@pytest.mark.long
 def test_the_path_of_the_svm_is_held_to_the_gaps_of_its_single_fits(results: tuple[dict, Path]) -> None:
     entry = results[0]["entries"]["svm_path"]
     assert entry["tols"] == [0.5, 5e-2, 5e-2, 5e-2]  # at 1e-6, 1e-4, 1e-2 and 1
@@ -150,6 +149,7 @@ def test_the_path_of_the_svm_is_held_to_the_gaps_of_its_single_fits(results: tup
     assert entry["seconds_single_fits straightedge-uint8"] == pytest.approx(total)
 
 
+@pytest.mark.long
 def test_the_page_has_a_section_for_every_part(results: tuple[dict, Path]) -> None:
     page = results[1].with_suffix(".md").read_text(encoding="utf-8")
     for title, _, _ in table.SECTIONS:

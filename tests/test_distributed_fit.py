@@ -13,7 +13,7 @@ def alone():
     return rank_work.fits(local())
 
 
-@pytest.fixture(scope="module", params=[2, 4])
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.long)])
 def ranks(request, tmp_path_factory):
     return rank_runner.run("fits", request.param, tmp_path_factory.mktemp("ranks"))
 
@@ -45,6 +45,7 @@ def test_the_layouts_are_as_uneven_as_they_say(ranks):
     assert few[1] - few[0] == 3
 
 
+@pytest.mark.long
 def test_folds_scale_and_sgd_are_those_of_all_rows(tmp_path):
     one = rank_work.selection(local())
     ranks = rank_runner.run("selection", 2, tmp_path)

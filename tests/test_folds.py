@@ -47,7 +47,13 @@ def solvers_of(loss: str) -> list[str]:
     return found
 
 
-CASES = [(loss, solver) for loss in LOSSES for solver in solvers_of(loss)]
+CASES = [
+    pytest.param(
+        loss, solver, marks=[pytest.mark.long] if solver == "sgd" and loss not in {"softmax", "svm"} else []
+    )
+    for loss in LOSSES
+    for solver in solvers_of(loss)
+]
 QUICK = [(0.3, True), (1e-3, False)]  # a tolerance, and whether folds are given a start
 FINE = [(0.3, False), (1e-3, True), (1e-6, False), (1e-6, True)]
 DESCENTS = 6  # passes of stochastic descent, which needs thousands to the tolerances of the others

@@ -16,7 +16,7 @@ from straightedge.gradcheck.mistakes import CODES, MISTAKES, REMARKS
 from student_functions import FORM_MISTAKES, STUDENT_FUNCTIONS, VALUE_MISTAKES, StudentFunction
 
 PARTS = {"seen": False, "held back": True}
-SEEDS = (0, 1)
+SEEDS = (0, pytest.param(1, marks=pytest.mark.long))
 
 
 def problem(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -40,7 +40,13 @@ def part(held_back: bool, *, is_right: bool) -> Iterable[StudentFunction]:
 
 
 @pytest.mark.parametrize("held_back", PARTS.values(), ids=PARTS.keys())
-@pytest.mark.parametrize("is_told", [True, False], ids=["told the loss", "finds the loss"])
+@pytest.mark.parametrize(
+    "is_told",
+    [
+        pytest.param(True, id="told the loss", marks=pytest.mark.long),
+        pytest.param(False, id="finds the loss"),
+    ],
+)
 def test_no_right_function_is_rejected_and_its_loss_is_named(held_back: bool, is_told: bool) -> None:
     rejected = {}
     for student in part(held_back, is_right=True):

@@ -135,7 +135,7 @@ def test_dense_products_stay_where_many_margins_move_or_loops_do_not_pay(
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("bias", ["penalized", "free"])
-@pytest.mark.parametrize("tol", [1e-3, 1e-5])
+@pytest.mark.parametrize("tol", [1e-3, pytest.param(1e-5, marks=pytest.mark.long)])
 def test_fits_by_pairs_come_to_the_same_optimum(loss: type[HingeLoss], bias: str, tol: float) -> None:
     whole = objective(loss, bias=bias)
     exact = minimize(whole, InteriorPoint(), Limits(1e-8))
@@ -145,6 +145,7 @@ def test_fits_by_pairs_come_to_the_same_optimum(loss: type[HingeLoss], bias: str
     assert float(found.dual[0]) <= float(exact.objective[0])
 
 
+@pytest.mark.long
 def test_a_path_by_pairs_is_resumed_from_any_step_to_the_same_bits() -> None:
     whole = objective(HingeLoss)
     whole.penalty = whole.penalty.at(torch.tensor([0.1, 0.03, 0.01], dtype=torch.float64))

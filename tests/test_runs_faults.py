@@ -149,6 +149,7 @@ def _kill_in_a_loop(tmp_path: Path, tries: int) -> int:
     return int(finished)
 
 
+@pytest.mark.long
 def test_kill_9_during_saves_leaves_the_old_run_or_the_new_one(tmp_path: Path) -> None:
     assert _kill_in_a_loop(tmp_path, 30) >= 5
 

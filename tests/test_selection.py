@@ -91,7 +91,7 @@ def test_path_of_torch_tensors_images_and_weights():
     assert math.isclose(float(path.solution.objective[0]), alone.objective_, rel_tol=2e-6)
 
 
-@pytest.mark.parametrize("loss", ["softmax", "svm"])
+@pytest.mark.parametrize("loss", ["softmax", pytest.param("svm", marks=pytest.mark.long)])
 @pytest.mark.parametrize("bias", ["penalized", "free"])
 def test_out_of_fold_scores_are_those_of_explicit_fits_on_the_subsets(loss, bias):
     needs_solver(loss)

@@ -40,7 +40,7 @@ def fitting_pairs():
             solver,
             loss,
             id=f"{solver}-{loss}",
-            marks=[pytest.mark.long] if solver == "sgd" and loss != "softmax" else [],
+            marks=[pytest.mark.long] if solver == "sgd" else [],
         )
         for solver in ["auto", *SOLVERS]
         for loss in LOSSES

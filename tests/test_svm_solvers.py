@@ -95,7 +95,7 @@ def fitted(X: Tensor, y: Tensor, loss: HingeLoss, reg: list[float], tol: float, 
 @pytest.mark.parametrize("bias", ["penalized", "free"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("reg", [1.0, 1e-2, 1e-4])
+@pytest.mark.parametrize("reg", [1.0, 1e-2, pytest.param(1e-4, marks=pytest.mark.long)])
 def test_optimum_is_that_of_a_quadratic_program(loss, reg, weighted, bias, solver):
     X, y = problem(3)
     weights = torch.rand(len(y), generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 0.1

@@ -68,6 +68,7 @@ def test_agrees_with_the_augmented_lagrangian(dtype):
     assert bool((ascent.dual <= other.objective).all() and (other.dual <= ascent.objective).all())
 
 
+@pytest.mark.long
 def test_same_seed_gives_the_same_bits_and_a_resumed_run_too():
     X, y = problem(1)
     objective = objective_of(X.float(), y, [0.1])
@@ -137,7 +138,7 @@ def test_warm_start_along_a_path():
     ("solver", "regs"),
     [
         pytest.param(HingePath, [3.0, 2.0, 1e-2, 5e-3, 2e-3], marks=pytest.mark.long),
-        (HingePath, [3.0, 1e-2]),
+        pytest.param(HingePath, [3.0, 1e-2], marks=pytest.mark.long),
         (DualAscent, [3.0, 2.0]),
     ],
 )
