@@ -28,7 +28,7 @@ from straightedge.status import Status, TraceRow
 FORCING = 0.1  # conjugate gradients leave this share of the gradient
 SHARE_OF_GOAL = 0.3  # of the gap asked for, that they may leave
 SLACK = 0.5  # of the gap asked for: what the Gram matrix says, before the rows themselves prove it
-SHARPER = 1e-12  # relative gap that cheap problems go on to
+SHARPER = 1e-20  # relative gap that cheap problems go on to: W is then right to ten digits
 CHEAP = 4_000_000  # operations of a product with K below which digits cost little
 MOST_PRODUCTS = 300  # of one step
 MOST_STEPS = 60
