@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from hostile_pickles import HOSTILE
+from straightedge import fit_path
 from straightedge.data import load_dataset
 from straightedge.data.pickles import read_plain
 from straightedge.data.pickles.machine import read_bytes
@@ -216,6 +217,8 @@ def test_the_python_batches_read_as_the_binary_release_does(keys: type, tmp_path
     np.testing.assert_array_equal(one.train.y, other.train.y)
     assert one.test is not None and one.test.n == 10
     assert any("not the published files" in note for note in one.notes)
+    fits = [fit_path(each.train.X, each.train.y, [0.1], preprocess="center") for each in (one, other)]
+    np.testing.assert_array_equal(fits[0].coef, fits[1].coef)
 
 
 def test_cifar_100_has_fine_and_coarse_labels(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from straightedge.data.base import Dataset
 from straightedge.data.dumps.readers import READERS, reader_by_content
 from straightedge.data.idx_names import is_idx_images
+from straightedge.data.other_kinds import HEAD, by_ending, refuse_other_kind
 from straightedge.data.svmlight import looks_like_svmlight
 from straightedge.data.tables.opening import is_text_table
 from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
@@ -193,9 +194,11 @@ def _is_shard(path: Path) -> bool:
 
 def _by_content(path: Path) -> str:
     with path.open("rb") as file:
-        head = file.read(264)
+        head = file.read(HEAD)
     if head.startswith(b"\x93NUMPY"):
         return "arrays"
+    if by_ending(path):
+        raise refuse_other_kind(path, head, [])
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) or head[257:262] == b"ustar":
         return "folders"
     if head.startswith((b"PAR1", b"ARROW1")):
@@ -204,10 +207,7 @@ def _by_content(path: Path) -> str:
         return "dumps"
     if looks_like_svmlight(path):
         return "svmlight"
-    endings = f"readable endings: {', '.join(sorted([*SUFFIXES, *TEXT_ENDINGS]))}"
-    checked = f"to check a function of it: straightedge check-gradients {path}:NAME"
-    mend = checked if path.suffix == ".py" else endings
-    raise InputError("source-kind", "the file is of no kind that can be read", str(path), mend)
+    raise refuse_other_kind(path, head, [*SUFFIXES, *TEXT_ENDINGS])
 
 
 def _folder_reader(path: Path) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,7 +94,7 @@ def find_parts(members: Mapping[str, Any], where: str, code: str = "npz-keys") -
             code,
             f"no rows with labels among the arrays {listing(members)}",
             where,
-            "say which: --column ROWS --labels LABELS; or name them X and y, or X_train, y_train and so on",
+            f"say which: {suggested(members, where)}; or name them X and y, or X_train, y_train and so on",
         )
     return parts
 
@@ -102,7 +104,7 @@ def by_shape(members: Mapping[str, Any]) -> dict[str, Part]:
     tables = [value for value in members.values() if is_table(value)]
     if len(tables) != 1:
         return {}
-    columns = [value for value in members.values() if is_column(value, tables[0].shape[0])]
+    columns = [value for value in members.values() if is_classes(value, tables[0].shape[0])]
     return {"train": Part(tables[0], column(columns[0]))} if len(columns) == 1 else {}
 
 
@@ -123,6 +125,35 @@ def is_column(value: Any, length: int) -> bool:
     if isinstance(value, list):
         return len(value) == length
     return isinstance(value, np.ndarray) and value.size == length == max(value.shape, default=0)
+
+
+def is_classes(value: Any, length: int) -> bool:
+    """Whether a value may be the labels of so many rows: a column, and no fractions."""
+    fractions = isinstance(value, np.ndarray) and value.dtype.kind == "f" and bool((value % 1 != 0).any())
+    return is_column(value, length) and not fractions
+
+
+def suggested(members: Mapping[str, Any], where: str) -> str:
+    """Return the command that most likely reads a dump: its largest table, with labels of as many rows."""
+    tables = [
+        (value.shape[0] * math.prod(value.shape[1:]), name)
+        for name, value in members.items()
+        if is_table(value)
+    ]
+    rows = max(tables)[1] if tables else "ROWS"
+    length = members[rows].shape[0] if tables else -1
+    labels = [name for name, value in members.items() if name != rows and is_classes(value, length)]
+    repeated = [name for name in labels if _n_distinct(members[name]) < length]
+    chosen = [*repeated, *labels, "LABELS" if not tables else "y.npy"][0]
+    if rows == "ROWS":
+        return "--column ROWS --labels LABELS"
+    return (
+        f"straightedge fit {shlex.quote(where)} --column {shlex.quote(rows)} --labels {shlex.quote(chosen)}"
+    )
+
+
+def _n_distinct(value: Any) -> int:
+    return len(np.unique(np.asarray(value))) if not isinstance(value, list) else len(set(map(str, value)))
 
 
 def column(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from straightedge.data.pickles.contents import helpful
 from straightedge.data.pickles.machine import read_plain
 from straightedge.data.pickles.values import described, members
 from straightedge.errors import InputError
@@ -19,7 +20,12 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         InputError: ``pickle-refused``, ``pickle-broken``; ``dump-contents`` where there is no array.
     """
-    value = read_plain(path)
+    try:
+        value = read_plain(path)
+    except InputError as error:
+        if error.code != "pickle-refused" or (error.mend or "").startswith("convert it"):
+            raise
+        raise InputError(error.code, error.what, error.where, helpful(path, error.mend)) from None
     found = members(value, BUDGET * path.stat().st_size + 2**20)
     if not found:
         raise InputError(

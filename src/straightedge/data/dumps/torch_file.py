@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,21 @@ def _loaded(path: Path) -> Any:
         except RuntimeError:  # the form that torch wrote before 1.6 cannot be mapped
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises errors of many kinds on bytes that are none of its own
-        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise InputError(
             "pickle-refused",
-            f"torch's reader of weights refuses the file: {first}",
+            f"torch's reader of weights refuses the file: {_reason(error)}",
             str(path),
             'save tensors alone: torch.save({"X": features, "y": labels}, path)',
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Return why torch refuses a file: the object in it by name, else the first line of what it says."""
+    named = re.search(r"(?:GLOBAL|global) ([\w.]+\.[\w.]+) was not", str(error))
+    if named:
+        return f"it holds an object, {named[1]}"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]
 
 
 def plain(value: Any, where: str) -> Any:

@@ -1,0 +1,80 @@
+"""What a pickle names, for a message: its opcodes are listed and none is carried out."""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from straightedge.data.dumps.naming import role
+
+LARGEST = 2**25
+"""Bytes of the largest file whose opcodes are listed."""
+MOST_OPCODES = 20_000
+MOST_NAMED = 8
+"""Names that a message lists."""
+
+
+def helpful(path: Path, mend: str | None) -> str:
+    """Return what the owner of a pickle of objects can do: a line of Python, with the names that the file holds.
+
+    Args:
+        path: The file.
+        mend: What the reader itself proposes.
+    """
+    words = texts(path)
+    rows = [word for word in words if (role(word) or ("", "", 0))[1] == "rows"]
+    labels = [word for word in words if (role(word) or ("", "", 0))[1] == "labels"]
+    if rows and labels:
+        pair = f"X=d[{rows[0]!r}], y=d[{labels[0]!r}]"
+        line = f"d = pickle.load(open({str(path)!r}, 'rb')); numpy.savez({path.stem + '.npz'!r}, {pair})"
+        return f'if it is your own file: python -c "import pickle, numpy; {line}"'
+    named = f"; text inside: {', '.join(map(repr, words[:MOST_NAMED]))}" if words else ""
+    return f"{mend or 'save the arrays with numpy.savez'}{named}"
+
+
+def texts(path: Path) -> list[str]:
+    """Return the short texts of a pickle in their order: keys and attributes are among them."""
+    found: dict[str, None] = {}
+    modules = {word for pair in _names(path) for word in pair}
+    for text in _texts(path):
+        if text.isidentifier() and len(text) < 40 and text not in modules:
+            found[text] = None
+    return list(found)
+
+
+def _opcodes(path: Path) -> Iterator[tuple[str, Any]]:
+    if path.stat().st_size > LARGEST:
+        return
+    try:
+        with path.open("rb") as file:
+            for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+                if number >= MOST_OPCODES:
+                    return
+                yield opcode.name, argument
+    except (ValueError, OverflowError, MemoryError, UnicodeError, AttributeError, IndexError):
+        return  # what was listed before the damage is all there is
+
+
+def _texts(path: Path) -> Iterator[str]:
+    for name, argument in _opcodes(path):
+        if (isinstance(argument, str) and "UNICODE" in name) or name in (
+            "BINSTRING",
+            "SHORT_BINSTRING",
+            "STRING",
+        ):
+            yield str(argument)
+
+
+def _names(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the module and name of every class or function that is named."""
+    last: list[str] = []
+    for name, argument in _opcodes(path):
+        if isinstance(argument, str) and "UNICODE" in name:
+            last = [*last[-1:], argument]
+        elif name == "GLOBAL":
+            module, _, attribute = str(argument).partition(" ")
+            yield module, attribute
+        elif name == "STACK_GLOBAL" and len(last) == 2:
+            yield last[0], last[1]
