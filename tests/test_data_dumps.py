@@ -95,7 +95,7 @@ def test_rows_and_labels_are_taken_by_name_where_asked(form: str, tmp_path: Path
     file, write = WRITERS[form]
     arrays = {"layer1": X, "layer2": X * 2, "who": Y, "when": Y[::-1].copy()}
     write(tmp_path / file, arrays)
-    with pytest.raises(InputError, match=r"'layer1': \(12, 5\) float32.*--column layer2 --labels who"):
+    with pytest.raises(InputError, match=r"'layer1': \(12, 5\) float32.*--column layer2 --labels when"):
         load_dataset(tmp_path / file)
     found = load_dataset(tmp_path / file, column="layer2", labels="when")
     np.testing.assert_array_equal(np.asarray(found.train.X), X * 2)

@@ -89,6 +89,7 @@ def test_what_is_inside_is_said(name: str, tmp_path: Path) -> None:
         load_dataset(tmp_path / name)
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_line_for_a_pickle_of_objects_makes_a_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,8 +143,7 @@ def suggested(members: Mapping[str, Any], where: str) -> str:
     rows = max(tables)[1] if tables else "ROWS"
     length = members[rows].shape[0] if tables else -1
     labels = [name for name, value in members.items() if name != rows and is_classes(value, length)]
-    repeated = [name for name in labels if _n_distinct(members[name]) < length]
-    chosen = [*repeated, *labels, "LABELS" if not tables else "y.npy"][0]
+    chosen = min(labels, key=lambda name: (_n_distinct(members[name]), name), default="y.npy")
     if rows == "ROWS":
         return "--column ROWS --labels LABELS"
     return (
