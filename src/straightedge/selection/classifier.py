@@ -16,6 +16,7 @@ from straightedge.selection.cautions import cautions
 from straightedge.selection.choice import SelectionSettings, choose, judge
 from straightedge.selection.folds import cross_validate
 from straightedge.selection.path import default_grid
+from straightedge.sparse_rows import is_sparse
 from straightedge.splits import folds_that_count, undivided
 from straightedge.training import TrainingPart, TrainingRows
 
@@ -86,7 +87,11 @@ class LinearClassifierCV(LinearClassifier):
         ).checked()
         data = self._training_set(X, y, sample_weight)
         affine = self._fitted_affine(data)
-        self.regs_ = checked_reg(self.regs) if self.regs is not None else default_grid(self._scale)
+        self.regs_ = (
+            checked_reg(self.regs)
+            if self.regs is not None
+            else default_grid(self._scale, sparse=is_sparse(X))
+        )
         self.classes_ = data.classes
         training = TrainingRows(
             data.X,

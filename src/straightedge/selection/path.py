@@ -26,19 +26,23 @@ from straightedge.views.fitted_plots import PathDisplay
 
 DEFAULT_SIZE = 16
 DEFAULT_RANGE = (-7.25, -2.25)  # log10 of reg over the mean square norm of a row: 5.6e-8 to 5.6e-3
+SPARSE_RANGE = (-6.25, -2.25)  # the same for sparse rows: texts are known best at 1e-6 to 1e-5, and below, a
+# tenth of reg costs ten times the passes
 Solve = Callable[..., Solution]
 """Called as ``solve(objective, settings, W=..., callbacks=...)``; a run folder's checkpoints come in here."""
 
 
-def default_grid(mean_square_norm: float, size: int = DEFAULT_SIZE) -> list[float]:
+def default_grid(mean_square_norm: float, size: int = DEFAULT_SIZE, *, sparse: bool = False) -> list[float]:
     """Return values of reg, log-spaced around the data's scale, largest first.
 
     Args:
         mean_square_norm: The mean of ‖x̂‖² over the training rows: reg is compared with the curvature of the
             loss, which is of this size.
         size: How many.
+        sparse: Whether the rows are sparse.
     """
-    exponents = np.linspace(DEFAULT_RANGE[1], DEFAULT_RANGE[0], size)
+    lowest, highest = SPARSE_RANGE if sparse else DEFAULT_RANGE
+    exponents = np.linspace(highest, lowest, size)
     return [float(f"{max(mean_square_norm, 1e-12) * 10.0**e:.3g}") for e in exponents]
 
 
@@ -154,7 +158,11 @@ def fit_path(
     data = training_set(X, y, sample_weight, class_weight, device=device)
     facts = moments(data.rows, weights=data.weights)
     affine = affine_from(facts, preprocess, data.image_shape)
-    values = checked_reg(reg) if reg is not None else default_grid(facts.mean_square_norm(affine))
+    values = (
+        checked_reg(reg)
+        if reg is not None
+        else default_grid(facts.mean_square_norm(affine), sparse=facts.sparse)
+    )
     if len(tols) == 1:
         tols *= len(values)
     if len(tols) != len(values):

@@ -28,6 +28,7 @@ from straightedge.selection import (
 )
 from straightedge.solvers.base import Limits, Solution, Status
 from straightedge.solvers.sgd import MinibatchSGD
+from straightedge.sparse_rows import is_sparse
 from straightedge.splits import fold_of_rows, hold_out, undivided
 from straightedge.training import TrainingPart
 from straightedge.workflow.problem import Problem
@@ -123,7 +124,7 @@ def grid_of(problem: Problem, n_train: int) -> list[float]:
         return list(protocols.protocol(options.protocol).reg_values(n_train, len(problem.classes)))
     if options.regs is not None:
         return checked_reg(options.regs)
-    return default_grid(problem.scale)
+    return default_grid(problem.scale, sparse=is_sparse(problem.X))
 
 
 def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
