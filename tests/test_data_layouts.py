@@ -165,11 +165,14 @@ def svmlight(path, rows):
 
 def test_svmlight_rows_get_the_width_of_the_model(tmp_path):
     svmlight(tmp_path / "a.svm", [(1, {1: 2.0}), (2, {2: 3.0})])
-    assert load_dataset(tmp_path / "a.svm", n_features=4).train.X.tolist() == [[2, 0, 0, 0], [0, 3, 0, 0]]
+    assert load_dataset(tmp_path / "a.svm", n_features=4).train.X.toarray().tolist() == [
+        [2, 0, 0, 0],
+        [0, 3, 0, 0],
+    ]
     svmlight(tmp_path / "a.svm", [(1, {1: 2.0, 5: 1.0}), (2, {2: 3.0, 7: 1.0})])
     with pytest.warns(StraightedgeWarning, match=r"features '5', '7' are left out.*features-ignored"):
         found = load_dataset(tmp_path / "a.svm", n_features=4)
-    assert found.train.X.tolist() == [[2, 0, 0, 0], [0, 3, 0, 0]]
+    assert found.train.X.toarray().tolist() == [[2, 0, 0, 0], [0, 3, 0, 0]]
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="no shared cases")

@@ -491,8 +491,8 @@ def test_svmlight_with_its_test_file(tmp_path):
     (tmp_path / "a.svm.t").write_text("-1 1:7\n+1 2:8\n")
     found = load_dataset(tmp_path / "a.svm")
     assert found.classes == ("-1", "1") and found.train.y.tolist() == [1, 0, 1]
-    assert found.train.X.tolist() == [[0.5, 0, 2, 0], [0, 1.25, 0, 0], [0, 0, 0, -1]]
-    assert found.test.open("test").X.tolist() == [[7, 0, 0, 0], [0, 8, 0, 0]]
+    assert found.train.X.toarray().tolist() == [[0.5, 0, 2, 0], [0, 1.25, 0, 0], [0, 0, 0, -1]]
+    assert found.test.open("test").X.toarray().tolist() == [[7, 0, 0, 0], [0, 8, 0, 0]]
 
 
 SVMLIGHT_FAULTS = [

@@ -10,7 +10,8 @@ import scipy.sparse as sp
 import torch
 from sklearn.datasets import dump_svmlight_file
 
-from straightedge import load_dataset
+from straightedge import SoftmaxClassifier, load_dataset
+from straightedge.errors import StraightedgeWarning
 from straightedge.fitting import FitSettings, build_objective
 from straightedge.model import load
 from straightedge.prediction import predict_paths
@@ -63,6 +64,29 @@ def test_an_index_beyond_all_memory_is_refused(tmp_path):
     path.write_text("1 1:1\n0 2000000000:1\n")
     with pytest.raises(Exception, match="largest index"):
         load_dataset(path)
+
+
+def test_files_of_which_most_entries_are_stored_are_tables(tmp_path):
+    X = np.random.default_rng(0).standard_normal((30, 4))
+    dump_svmlight_file(X, np.arange(30) % 3, str(tmp_path / "full.svm"), zero_based=False)
+    assert isinstance(load_dataset(tmp_path / "full.svm").train.X, np.ndarray)
+
+
+def test_rows_of_the_test_file_that_are_in_training_are_counted(tmp_path):
+    (tmp_path / "a.svm").write_text("1 1:0.5 9:2\n2 2:1\n")
+    (tmp_path / "a.svm.t").write_text("1 1:0.5 9:2\n2 3:1\n")
+    with pytest.warns(StraightedgeWarning, match="1 row of test, out of 2, is also in train"):
+        load_dataset(tmp_path / "a.svm")
+
+
+def test_sparse_frames_of_pandas_are_fitted_as_the_matrix_that_they_are(file):
+    pandas = pytest.importorskip("pandas")
+    _, X, y = file
+    frame = pandas.DataFrame.sparse.from_spmatrix(X[:, -40:])
+    asked = SoftmaxClassifier(reg=1e-2, tol=1e-8)
+    found, expected = asked.fit(frame, y), SoftmaxClassifier(reg=1e-2, tol=1e-8).fit(X[:, -40:], y)
+    assert found.objective_ == pytest.approx(expected.objective_, rel=1e-7)
+    np.testing.assert_array_equal(found.predict(frame), expected.predict(X[:, -40:]))
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ def repeated_rows(splits: Mapping[str, Split]) -> list[str]:
     """
     if not all(_can_hash(split.X) for split in splits.values()):
         return []
+    if len({hasattr(split.X, "indptr") for split in splits.values()}) > 1:
+        return []  # the rows of one split are a table, those of another are sparse
     ids = row_identities({name: split.X for name, split in splits.items()})
     noun = "image" if splits["train"].X.ndim == 4 else "row"
     return [*_between_splits(ids, noun), *_between_classes(ids, splits, noun)]
@@ -41,6 +44,8 @@ def repeat_warning(remarks: Sequence[str]) -> None:
 
 def row_hashes(X: np.ndarray, block: int = 4096) -> np.ndarray:
     """Return one 16-byte BLAKE2b digest a row, as (N, 2) uint64."""
+    if hasattr(X, "indptr"):
+        return _sparse_hashes(X)
     digests, read = bytearray(), row_reader(X)
     for start in range(0, X.shape[0], block):
         part = read(start, min(start + block, X.shape[0]))
@@ -50,7 +55,19 @@ def row_hashes(X: np.ndarray, block: int = 4096) -> np.ndarray:
     return np.frombuffer(bytes(digests), dtype=np.uint64).reshape(-1, 2)
 
 
+def _sparse_hashes(X: Any) -> np.ndarray:
+    """Return the digests of sparse rows in canonical form: of their columns and entries."""
+    digests = bytearray()
+    for start, end in itertools.pairwise(X.indptr.tolist()):
+        digest = hashlib.blake2b(np.ascontiguousarray(X.indices[start:end]).data, digest_size=16)
+        digest.update(np.ascontiguousarray(X.data[start:end]).data)
+        digests += digest.digest()
+    return np.frombuffer(bytes(digests), dtype=np.uint64).reshape(-1, 2)
+
+
 def _can_hash(X: Any) -> bool:
+    if hasattr(X, "indptr"):
+        return bool(X.shape[0] and X.data.nbytes <= LARGEST_HASHED)
     return isinstance(X, np.ndarray) and X.dtype.kind in "biuf" and 0 < X.nbytes <= LARGEST_HASHED
 
 
@@ -62,7 +79,7 @@ def row_identities(parts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     begins[1:] = (keys[order[1:]] != keys[order[:-1]]).any(axis=1)
     ids = np.empty(len(keys), dtype=np.int64)
     ids[order] = np.cumsum(begins) - 1
-    ends = np.cumsum([len(X) for X in parts.values()])[:-1]
+    ends = np.cumsum([X.shape[0] for X in parts.values()])[:-1]
     return dict(zip(parts, np.split(ids, ends), strict=True))
 
 

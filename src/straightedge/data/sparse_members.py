@@ -14,8 +14,8 @@ import numpy as np
 from straightedge.data.checks import checked_rows
 from straightedge.errors import InputError
 
-LARGEST_TABLE = 2_000_000
-"""Entries, zeros counted, up to which rows are a dense table, which is standardised as tables are."""
+FULL = 0.5
+"""Share of stored entries from which rows are a table, standardised as tables are: it is then no larger."""
 PARTS = ("data", "indices", "indptr", "shape")
 
 
@@ -25,7 +25,7 @@ def is_sparse(X: Any) -> bool:
 
 
 def sparse_or_table(X: Any, where: str, first: int = 0) -> Any:
-    """Return sparse rows as they are where a table of them would be large, else as a table.
+    """Return sparse rows as they are, or as a table where most of their entries are stored.
 
     Args:
         X: A CSR matrix.
@@ -35,7 +35,7 @@ def sparse_or_table(X: Any, where: str, first: int = 0) -> Any:
     Raises:
         InputError: ``rows-not-finite`` with row and feature, and the codes of `checked_rows`.
     """
-    if X.shape[0] * X.shape[1] <= LARGEST_TABLE:
+    if X.nnz >= FULL * X.shape[0] * X.shape[1]:
         return checked_rows(X.toarray(), where)
     X.sum_duplicates()
     bad = ~np.isfinite(X.data)
