@@ -16,10 +16,10 @@ from straightedge import LinearClassifier
 from straightedge.kernels.door import SWITCH
 from straightedge.losses import get_loss
 from straightedge.solvers.base import Limits, minimize
-from straightedge.solvers.dual_ascent import DualAscent
-from straightedge.solvers.hinge_alm import HingeALM
-from straightedge.solvers.hinge_pairs import adjoint_of_change
-from straightedge.solvers.hinge_products import row_weights
+from straightedge.solvers.hinge.blocks.active_margins import adjoint_of_change
+from straightedge.solvers.hinge.blocks.solver import HingeALM
+from straightedge.solvers.hinge.dual_ascent import DualAscent
+from straightedge.solvers.hinge.half_pass import row_weights
 
 KINDS = ("uint8", "float32")
 

@@ -22,7 +22,7 @@ from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
 from straightedge.solvers.base import Limits, minimize
-from straightedge.solvers.hinge_products import adjoint, row_weights
+from straightedge.solvers.hinge.half_pass import adjoint, row_weights
 from straightedge.solvers.lbfgs import WhitenedLBFGS
 
 TOLERANCE = 1e-6  # of the largest entry: some roundings of float32

@@ -60,7 +60,7 @@ def fit(communicator, layout, loss, reg):
     classes = sorted(set(y[start:stop].tolist()))
     if loss == "softmax":
         return solve(objective, settings), classes
-    from straightedge.solvers.hinge_alm import HingeALM
+    from straightedge.solvers.hinge.blocks.solver import HingeALM
 
     return minimize(objective, HingeALM(), Limits(settings.tol)), classes
 

@@ -13,7 +13,10 @@ SOURCE = Path(straightedge.__file__).parent
 FORBIDDEN = ("rows", "kernels", "data")  # for solvers
 OF_THE_NOTES = ("course/", "gradcheck/", "cli/check_gradients.py")  # they name the notes' two losses
 CORES = (  # on plain arrays, of one ridge that their adapter hands them
-    *(f"solvers/hinge/{name}.py" for name in ("ascent", "lagrangian", "newton", "problem", "row_updates")),
+    *(
+        f"solvers/hinge/gathered/{name}.py"
+        for name in ("ascent", "lagrangian", "newton", "problem", "row_updates")
+    ),
     *(f"solvers/sparse/{name}.py" for name in ("ascent", "problem")),
 )
 

@@ -42,7 +42,7 @@ def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pyte
         pytest.importorskip("matplotlib", reason="no matplotlib")
     namespace: dict[str, object] = {"__name__": "__main__"}
     for number, code in enumerate(blocks(page, "python"), start=1):
-        exec(compile(code, f"{name_of(page)}, block {number}", "exec"), namespace)
+        exec(compile(code, f"{name_of(page)}, block {number}", "exec", dont_inherit=True), namespace)
 
 
 def test_what_a_reader_of_the_course_sees_runs_when_pasted(
@@ -57,7 +57,7 @@ def test_what_a_reader_of_the_course_sees_runs_when_pasted(
     assert len(seen) > 10
     namespace: dict[str, object] = {"__name__": "__main__"}
     for number, code in enumerate(seen, start=1):
-        exec(compile(code, f"course.md, visible block {number}", "exec"), namespace)
+        exec(compile(code, f"course.md, visible block {number}", "exec", dont_inherit=True), namespace)
 
 
 def command_lines() -> list[tuple[str, list[str]]]:

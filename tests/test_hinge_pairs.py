@@ -13,20 +13,21 @@ from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHin
 from straightedge.moments import fit_affine
 from straightedge.objective import Objective
 from straightedge.rows import Rows
-from straightedge.solvers import hinge_pairs
 from straightedge.solvers.base import Limits, Loop, minimize
-from straightedge.solvers.hinge_alm import HingeALM
-from straightedge.solvers.hinge_newton import Hessian, Metric
-from straightedge.solvers.hinge_pairs import ActiveMargins, adjoint_of_change
-from straightedge.solvers.hinge_products import adjoint, row_weights
-from straightedge.solvers.interior_point import InteriorPoint
+from straightedge.solvers.hinge.blocks import active_margins
+from straightedge.solvers.hinge.blocks.active_margins import ActiveMargins, adjoint_of_change
+from straightedge.solvers.hinge.blocks.hessian import Hessian
+from straightedge.solvers.hinge.blocks.preconditioner import Metric
+from straightedge.solvers.hinge.blocks.solver import HingeALM
+from straightedge.solvers.hinge.half_pass import adjoint, row_weights
+from straightedge.solvers.hinge.interior_point import InteriorPoint
 
 LOSSES = [HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss]
 
 
 @pytest.fixture(autouse=True)
 def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(hinge_pairs, "DIFFERENCE_PAIRS", 0)  # there are more differences than pairs here
+    monkeypatch.setattr(active_margins, "DIFFERENCE_PAIRS", 0)  # there are more differences than pairs here
     with kernels("compiled"):
         yield
 
@@ -127,7 +128,7 @@ def test_dense_products_stay_where_many_margins_move_or_loops_do_not_pay(
     assert ActiveMargins.of(part, mask) is not None
     assert ActiveMargins.of(part, torch.ones_like(mask)) is None
     assert ActiveMargins.of(part.subset(torch.arange(0)), mask[:0]) is None
-    monkeypatch.setattr(hinge_pairs, "DIFFERENCE_PAIRS", 50)  # four differences for thirty pairs
+    monkeypatch.setattr(active_margins, "DIFFERENCE_PAIRS", 50)  # four differences for thirty pairs
     assert ActiveMargins.of(part, mask) is None
     with kernels("auto"):
         assert ActiveMargins.of(part, mask) is None
@@ -163,8 +164,8 @@ def test_a_path_by_pairs_is_resumed_from_any_step_to_the_same_bits() -> None:
         return loop, states
 
     loop, states = run()
-    assert any("answer.1.z" in name for name in states[-1])
+    assert any("answers.1.z" in name for name in states[-1])
     for state in states[:: max(1, len(states) // 6)]:
         again, _ = run(state)
-        assert torch.equal(again.W, loop.W)
-        assert torch.equal(again.n_passes, loop.n_passes)
+        assert torch.equal(again.best.W, loop.best.W)
+        assert torch.equal(again.best.n_passes, loop.best.n_passes)

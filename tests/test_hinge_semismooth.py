@@ -17,11 +17,11 @@ from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Limits, Solution, Status, minimize
 from straightedge.solvers.hinge import SemismoothNewton
-from straightedge.solvers.hinge.ascent import Ascent
-from straightedge.solvers.hinge.margins import PairMargins, SharedMargins, SignedMargins
-from straightedge.solvers.hinge.newton import newton_step
-from straightedge.solvers.hinge.problem import Bounds, HingeProblem
-from straightedge.solvers.hinge.spaces import FeatureSpace, KernelSpace
+from straightedge.solvers.hinge.gathered.ascent import Ascent
+from straightedge.solvers.hinge.gathered.margins import PairMargins, SharedMargins, SignedMargins
+from straightedge.solvers.hinge.gathered.newton import newton_step
+from straightedge.solvers.hinge.gathered.problem import Bounds, HingeProblem
+from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, KernelSpace
 from test_svm_solvers import quadratic_program
 
 LOSSES = [HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss]
@@ -162,7 +162,7 @@ def test_fine_tolerances_and_tiny_reg(loss: type[HingeLoss], bias: str, n_classe
 
 @pytest.mark.parametrize("wide", [False, True])
 def test_resumed_run_goes_on_to_the_same_bits(wide: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("straightedge.solvers.hinge.ascent.LOADING_COST", 0.0)  # both stages
+    monkeypatch.setattr("straightedge.solvers.hinge.gathered.ascent.LOADING_COST", 0.0)  # both stages
     X, y = embeddings(60, 80 if wide else 6, 3, spread=0.5)
     objective = Objective(Rows(X), torch.as_tensor(y), 3, HingeLoss(), [1e-2, 1e-4], workers=1)
     states: list[dict[str, torch.Tensor]] = []
@@ -200,8 +200,8 @@ def test_a_newton_step_solves_the_linearised_problem(
     """Where no b changes its face, one step brings 2 reg (W − W(b)) to 0, by each form of the system."""
     if form == "direct" and space is KernelSpace:
         pytest.skip("not applicable: there are no features")
-    monkeypatch.setattr("straightedge.solvers.hinge.newton.cheapest_form", lambda *_: form)
-    monkeypatch.setattr("straightedge.solvers.hinge.newton.CG_RESIDUAL", 1e-12)
+    monkeypatch.setattr("straightedge.solvers.hinge.gathered.newton.cheapest_form", lambda *_: form)
+    monkeypatch.setattr("straightedge.solvers.hinge.gathered.newton.CG_RESIDUAL", 1e-12)
     problem, rng = _small_problem(kind, space, free=free)
     mu = 1e4  # b moves little
     centre = problem.margins.project(rng.random((12, problem.margins.n_margins)) * 0.9)

@@ -8,8 +8,8 @@ from kernel_cases import kernels
 from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHingeLoss
 from straightedge.objective import Objective
 from straightedge.rows import Rows
-from straightedge.solvers.hinge_products import row_weights, scores
-from straightedge.solvers.hinge_span import SPAN, Span
+from straightedge.solvers.hinge.blocks.subspace import SPAN, Span
+from straightedge.solvers.hinge.half_pass import row_weights, scores
 
 LOSSES = [HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss]
 

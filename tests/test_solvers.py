@@ -19,7 +19,7 @@ from straightedge.objective import Objective
 from straightedge.rows import BlockPool, Rows
 from straightedge.solvers import SOLVERS, choose_solver, whitening
 from straightedge.solvers.base import Limits, Loop, Status, minimize, relative_gap
-from straightedge.solvers.hinge_alm import HingeALM
+from straightedge.solvers.hinge.blocks.solver import HingeALM
 from straightedge.solvers.lbfgs import WhitenedLBFGS
 from straightedge.solvers.sgd import SCHEDULES, MinibatchSGD
 

@@ -14,12 +14,14 @@ from straightedge.penalties import PenaltyTerm
 from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Limits, Loop, Solution, Status, minimize
-from straightedge.solvers.hinge_alm import HingeALM
-from straightedge.solvers.hinge_fit import HingeFit
-from straightedge.solvers.hinge_newton import Hessian, Metric, least_residual, newton_direction
-from straightedge.solvers.hinge_products import adjoint
-from straightedge.solvers.interior_point import InteriorPoint
-from straightedge.solvers.one_by_one import Answer
+from straightedge.solvers.hinge.blocks.directions import gcr, pcg
+from straightedge.solvers.hinge.blocks.hessian import Hessian
+from straightedge.solvers.hinge.blocks.preconditioner import Metric
+from straightedge.solvers.hinge.blocks.solver import HingeALM
+from straightedge.solvers.hinge.blocks.subproblem import BlockSubproblem
+from straightedge.solvers.hinge.half_pass import adjoint
+from straightedge.solvers.hinge.interior_point import InteriorPoint
+from straightedge.solvers.hinge.sequential import WarmStart
 
 SOLVERS = [HingeALM, InteriorPoint]
 LOSSES = [HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss]
@@ -135,7 +137,7 @@ def test_bounds_never_lie():
         if loop.active.numel():
             _, value, bound = solver.certify(torch.tensor([0]))
         else:
-            value, bound = loop.best_objective, loop.best_dual
+            value, bound = loop.best.primal, loop.best.dual
         assert float(value[0]) >= truth - 1e-9
         assert float(bound[0]) <= truth + 1e-9
 
@@ -277,17 +279,17 @@ def test_least_residuals_are_those_of_the_whole_space_and_ahead_of_conjugate_gra
     hessian, gradient = newton_system(1e-4, decades=3)
     for forcing in (0.3, 0.1, 1e-6):
         residual, spent = {}, {}
-        for method in (newton_direction, least_residual):
+        for method in (pcg, gcr):
             solution, spent[method] = method(hessian, gradient, forcing)
             residual[method] = hessian.times(solution, solution) + gradient
             assert float(residual[method].norm()) <= forcing * float(gradient.norm()) * (1 + 1e-6)
-        assert spent[least_residual] <= spent[newton_direction]
+        assert spent[gcr] <= spent[pcg]
 
 
 def test_few_remembered_directions_still_lower_the_residual(monkeypatch: pytest.MonkeyPatch) -> None:
     hessian, gradient = newton_system(1e-2, decades=0)
-    monkeypatch.setattr("straightedge.solvers.hinge_newton.REMEMBERED_BYTES", 1)
-    solution, _ = least_residual(hessian, gradient, 1e-2)
+    monkeypatch.setattr("straightedge.solvers.hinge.blocks.hessian.REMEMBERED_BYTES", 1)
+    solution, _ = gcr(hessian, gradient, 1e-2)
     assert float((hessian.times(solution, solution) + gradient).norm()) <= 1e-2 * float(gradient.norm())
 
 
@@ -353,7 +355,7 @@ def test_the_metric_is_made_anew_from_the_rows_with_curvature_once_products_have
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("seed", [3, 4, 5, 6])
 def test_a_free_bias_moves_where_no_pair_is_between_its_bounds(loss, seed, monkeypatch):
-    monkeypatch.setattr("straightedge.solvers.hinge_fit.FIRST_MU", 1.2)
+    monkeypatch.setattr("straightedge.solvers.hinge.blocks.subproblem.FIRST_MU", 1.2)
     X, y = problem(seed)
     for tol in (1e-2, 1e-3):
         solution = fitted(X, y, loss(), [1.0], tol, bias="free")
@@ -372,7 +374,7 @@ def test_a_path_goes_on_only_where_reg_falls_in_one_fold() -> None:
 
     def goes_on(earlier: int, last: int, now: int) -> bool:
         solver.answers = [
-            Answer(int(p.fold[0]), float(p.reg[0]), *[torch.empty(0)] * 3)
+            WarmStart(int(p.fold[0]), float(p.reg[0]), *[torch.empty(0)] * 3)
             for p in (parts[earlier], parts[last])
         ]
         return solver._goes_on(parts[now])
@@ -394,14 +396,14 @@ class Unread:
         return self.X[start:stop]
 
 
-def on_its_way(loss: type[HingeLoss], steps: int) -> HingeFit:
+def on_its_way(loss: type[HingeLoss], steps: int) -> BlockSubproblem:
     """A fit of the augmented Lagrangian after a few steps."""
     X, y = problem(5, n=300, d=6, c=3)
     solver = HingeALM()
     solver.start(Objective(Rows(X), y, 3, loss(), [1e-3], dtype=torch.float64), None, torch.tensor([1e-3]))
     for _ in range(steps):
         solver.step()
-    assert isinstance(solver.fit, HingeFit)
+    assert isinstance(solver.fit, BlockSubproblem)
     return solver.fit
 
 
@@ -416,7 +418,7 @@ def test_dual_steps_solve_the_smoothed_problem(loss: type[HingeLoss]) -> None:
         return float(fit.objective.dual_value(V[None], torch.tensor([fit.sum(b)[0]], dtype=torch.float64))[0])
 
     fit._solve_dual()
-    best = fit.best_objective
+    best = fit.best.primal
     assert bound(fit.b) <= best
     assert best - bound(fit.b) <= max(0.5 * (best - bound(former)), 2 * fit.smoothing)
 
@@ -441,11 +443,11 @@ def test_a_path_takes_the_metric_from_the_rows_that_move_at_the_answer_before() 
     b[::3] = 0.5
     data = torch.cat([X, torch.ones(600, 1, dtype=torch.float64)], dim=1)
     empty, W = torch.empty(0), torch.zeros(4, 6)
-    metric = HingeALM()._metric(part, Answer(0, 0.1, W, b, empty))
+    metric = HingeALM()._metric(part, WarmStart(0, 0.1, W, b, empty))
     assert metric.index is not None and metric.index.tolist() == list(range(0, 600, 3))
     torch.testing.assert_close(metric.moment, data[::3].t() @ data[::3] / 200)
     b[30:] = 1.0  # ten rows of six features: too few
-    for last in (None, Answer(0, 0.1, W, b, empty)):
+    for last in (None, WarmStart(0, 0.1, W, b, empty)):
         metric = HingeALM()._metric(part, last)
         assert metric.index is None
         torch.testing.assert_close(metric.moment, data.t() @ data / 600)

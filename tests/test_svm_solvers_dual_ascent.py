@@ -13,10 +13,10 @@ from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Limits, Status, minimize
-from straightedge.solvers.dual_ascent import AscentFit, DualAscent, disturbance
-from straightedge.solvers.dual_kernel import ascend, common_shift
-from straightedge.solvers.hinge_alm import HingeALM
-from straightedge.solvers.hinge_path import HingePath
+from straightedge.solvers.hinge.blocks.solver import HingeALM
+from straightedge.solvers.hinge.dual_ascent import AscentSubproblem, DualAscent, row_coupling
+from straightedge.solvers.hinge.dual_kernel import ascend, common_shift
+from straightedge.solvers.hinge.path import HingePath
 
 
 def problem(seed: int = 0, n: int = 300, d: int = 12, c: int = 4) -> tuple[Tensor, Tensor]:
@@ -92,13 +92,13 @@ def test_same_seed_gives_the_same_bits_and_a_resumed_run_too():
 )
 def test_the_value_is_looked_at_once_the_bound_hardly_rises(dtype, tol, monkeypatch):
     X, y = problem(2, n=600)
-    looks, bounds = [], AscentFit._bounds
+    looks, bounds = [], AscentSubproblem._bounds
 
-    def look(fit: AscentFit) -> tuple[float, float]:
+    def look(fit: AscentSubproblem) -> tuple[float, float]:
         looks.append(fit.epochs)
         return bounds(fit)
 
-    monkeypatch.setattr(AscentFit, "_bounds", look)
+    monkeypatch.setattr(AscentSubproblem, "_bounds", look)
     fit = minimize(objective_of(X.to(dtype) / 5, y, [0.1]), DualAscent(), Limits(tol))
     assert fit.status == [Status.CERTIFIED] and float(fit.gap[0]) <= tol
     assert looks[0] == 1 and len(set(looks)) < looks[-1]  # the first, from W = 0, is
@@ -166,7 +166,7 @@ def test_a_path_takes_each_value_by_the_faster_solver():
     path = minimize(
         objective, solver, Limits(1e-4), callbacks=[lambda row: kinds.append(type(solver.fit).__name__)]
     )
-    assert "AscentFit" in kinds and kinds[-1] == "HingeFit"
+    assert "AscentSubproblem" in kinds and kinds[-1] == "BlockSubproblem"
     other = minimize(objective, HingeALM(), Limits(1e-4))
     torch.testing.assert_close(path.objective, other.objective, rtol=2e-4, atol=0)
 
@@ -178,7 +178,7 @@ def test_chosen_where_rows_hardly_disturb_one_another():
     few = objective_of(X[:100], y[:100], [1.0], affine=affine, dtype=torch.float32)
     much = objective_of(X, y, [1e-3], affine=affine, dtype=torch.float32)
     little = objective_of(X, y, [10.0], affine=affine, dtype=torch.float32)
-    assert disturbance(much) == pytest.approx(1000 / (2e-3 * 8000), rel=0.02)
+    assert row_coupling(much) == pytest.approx(1000 / (2e-3 * 8000), rel=0.02)
     assert choose_solver("auto", little).name == "dual_ascent"
     assert choose_solver("auto", much).name == "hinge_alm"
     assert choose_solver("auto", few).name != "dual_ascent"

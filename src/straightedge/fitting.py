@@ -181,7 +181,7 @@ def _refuse_beyond_memory(objective: Objective, solver: Solver) -> None:
     if objective.device.type != "cpu":
         return
     K, C, width = objective.shape
-    at_once = K if getattr(solver, "together", False) else 1  # others go from one configuration to the next
+    at_once = K if solver.together else 1  # others go from one configuration to the next
     needed = 4 * C * width * (VECTORS * at_once + RESULT_VECTORS * (K - at_once))
     if needed > SURELY_FREE and needed > (free := free_memory()):
         raise MachineError(

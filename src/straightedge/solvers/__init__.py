@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from straightedge.errors import InputError
 from straightedge.objective import Objective
-from straightedge.solvers.dual_ascent import DualAscent
 from straightedge.solvers.hinge import SemismoothNewton
-from straightedge.solvers.hinge_alm import HingeALM
-from straightedge.solvers.hinge_path import HingePath
-from straightedge.solvers.interior_point import InteriorPoint
+from straightedge.solvers.hinge.blocks.solver import HingeALM
+from straightedge.solvers.hinge.dual_ascent import DualAscent
+from straightedge.solvers.hinge.interior_point import InteriorPoint
+from straightedge.solvers.hinge.path import HingePath
 from straightedge.solvers.lbfgs import WhitenedLBFGS
 from straightedge.solvers.newton import Newton
 from straightedge.solvers.protocol import Solver
 from straightedge.solvers.sgd import MinibatchSGD
 from straightedge.solvers.sparse import SparseDualAscent
 
-SOLVERS: dict[str, Any] = {
+SOLVERS: dict[str, type[Any]] = {
     "newton": Newton,
     "lbfgs": WhitenedLBFGS,
     "hinge_alm": HingeALM,
@@ -28,9 +29,6 @@ SOLVERS: dict[str, Any] = {
     "sgd": MinibatchSGD,
     "sparse_dual_ascent": SparseDualAscent,
 }
-AUTO = ("newton", "lbfgs", "semismooth_newton", "interior_point", "dual_ascent", "hinge_path", "hinge_alm")
-"""Solvers that auto takes, the first that fits and is worthwhile; those after it are for larger problems."""
-
 __all__ = ["SOLVERS", "choose_solver"]
 
 
@@ -38,10 +36,10 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
     """Return a fresh solver for an objective.
 
     Args:
-        name: "auto" (for smooth losses Newton where a step takes little work, else L-BFGS; for the hinges the
-            semismooth Newton method where the rows can be gathered, else the interior point where a weighted
-            penalty's problem is small, dual ascent where ρ is small, else the augmented Lagrangian on blocks of
-            rows; both along a path that needs both) or a name.
+        name: "auto", which is the solver of least `Solver.cost` among those that support the objective (for smooth
+            losses Newton where a step takes little work, else L-BFGS; for the hinges the semismooth Newton method
+            where the rows can be gathered, dual ascent where ρ is small, else the augmented Lagrangian on blocks
+            of rows; both along a path that needs both); or a name.
         objective: What it will solve.
         seed: For solvers that draw samples.
 
@@ -57,7 +55,7 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
             mend=f"one of: auto, {', '.join(SOLVERS)}",
         )
     kind = SOLVERS[name]
-    obstacle = "needs dense rows" if _is_too_dense(kind, objective) else kind.supports(objective)
+    obstacle = _obstacle(kind, objective)
     if obstacle:
         mend = "give dense rows, X.toarray()" if objective.design.sparse else "use solver='auto'"
         raise InputError("solver-does-not-fit", f"{name} {obstacle}", mend=mend)
@@ -65,15 +63,19 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
     return solver
 
 
-def _is_too_dense(kind: Any, objective: Objective) -> bool:
-    """Return whether a solver would make sparse rows dense."""
-    return objective.design.sparse and not getattr(kind, "sparse", False)
+def _obstacle(kind: type[Solver], objective: Objective) -> str | None:
+    """Return why a solver cannot solve an objective, or None; none that is not for them makes sparse rows dense."""
+    if objective.design.sparse and not kind.sparse:
+        return "needs dense rows"
+    return kind.supports(objective)
 
 
 def _fastest(objective: Objective) -> str:
-    """Return the first solver of `AUTO` that fits an objective and is worth it there; the last if none fits."""
+    """Return the solver of least cost among those that fit; where none does, one of few needs, which says why."""
+    fitting = [name for name, kind in SOLVERS.items() if _obstacle(kind, objective) is None]
+    costs = {name: SOLVERS[name].cost(objective) for name in fitting}
+    if costs and min(costs.values()) < math.inf:
+        return min(fitting, key=costs.__getitem__)
     if objective.design.sparse:
         return "sparse_dual_ascent"
-    fitting = (name for name in AUTO if SOLVERS[name].supports(objective) is None)
-    last = "lbfgs" if objective.loss.smooth else "hinge_alm"
-    return next((name for name in fitting if SOLVERS[name].worthwhile(objective)), last)
+    return "lbfgs" if objective.loss.smooth else "hinge_alm"

@@ -1,7 +1,7 @@
 """Protocol, loop and result of every solver, in one import: `protocol`, `loop`, `solution`."""
 
 from straightedge.solvers.loop import Limits, Loop, minimize
-from straightedge.solvers.protocol import Progress, Solver, TakesManyPasses, missing, state_under
+from straightedge.solvers.protocol import Progress, Solver, missing
 from straightedge.solvers.solution import Solution, relative_gap
 from straightedge.status import Callback, Status, TraceRow
 
@@ -13,10 +13,8 @@ __all__ = [
     "Solution",
     "Solver",
     "Status",
-    "TakesManyPasses",
     "TraceRow",
     "minimize",
     "missing",
     "relative_gap",
-    "state_under",
 ]

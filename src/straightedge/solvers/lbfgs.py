@@ -13,26 +13,72 @@ References:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from straightedge.objective import Evaluation, Objective
-from straightedge.solvers.protocol import Progress, missing
-from straightedge.solvers.whitening import SAMPLE_ROWS, Whitening
+from straightedge.solvers.curvature_pairs import CurvaturePairs, inner
+from straightedge.solvers.protocol import Progress, Solver, missing, nothing_known
+from straightedge.solvers.state import given_to, taken_from
+from straightedge.solvers.whitening import LARGEST_DENSE, SAMPLE_ROWS, Whitening
+from straightedge.solvers.work import CALL, moment_work, pass_work
 
 ARMIJO = 1e-4
 MEMORY = 20
 LONGEST_SEARCH = 12  # trials in one line search; a float type that needs more has run out of digits
 LONGEST_WAIT = 40  # passes in which the certificate may fail to improve, before rounding is what holds it up
+USUAL_PASSES = 300  # with it Newton's cost is the same where fits by both took as long: a Newton step of 1e10
+CALLS = 150  # of torch in a step
 FINEST = 1e-14  # relative gaps above this are within the reach of float64
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Return (K,) float64 inner products of (K, C, D + 1) tensors."""
-    return (a * b).sum(dim=(1, 2), dtype=torch.float64)
+@dataclass
+class LBFGSPoint:
+    """Where the line searches of K configurations are.
+
+    Attributes:
+        W: (K, C, D + 1) the points.
+        value: (K,) P there.
+        gradient: (K, C, D + 1) ∇P there.
+        direction: (K, C, D + 1) of the line searches.
+        slope: (K,) of P along them.
+        length: (K,) of the next trials.
+        trials: (K,) that line searches have taken.
+        finest: (K,) the smallest gaps seen.
+        waited: (K,) passes since then.
+        pairs: Steps and changes of the gradient.
+    """
+
+    W: Tensor
+    value: Tensor
+    gradient: Tensor
+    direction: Tensor
+    slope: Tensor
+    length: Tensor
+    trials: Tensor
+    finest: Tensor
+    waited: Tensor
+    pairs: CurvaturePairs
 
 
-class WhitenedLBFGS:
+@dataclass
+class LBFGSState:
+    """What a checkpoint keeps of `WhitenedLBFGS`.
+
+    Attributes:
+        at: Where it is.
+        centres: (K,) the curvatures that the metric's factors were made for.
+        metric_double: Whether the metric is float64's.
+    """
+
+    at: LBFGSPoint
+    centres: Tensor
+    metric_double: bool
+
+
+class WhitenedLBFGS(Solver):
     """L-BFGS whose initial matrix is the whitening metric's inverse.
 
     Args:
@@ -41,10 +87,7 @@ class WhitenedLBFGS:
     """
 
     name = "lbfgs"
-    own_certificate = False
-    refines = True
-    one_thread = False
-    seeded = False
+    State = LBFGSState
     together = True  # all configurations take their step in one pass, and keep their vectors
 
     def __init__(self, memory: int = MEMORY, sample_rows: int = SAMPLE_ROWS) -> None:
@@ -62,9 +105,12 @@ class WhitenedLBFGS:
         )
 
     @classmethod
-    def worthwhile(cls, objective: Objective) -> bool:
-        """See `Solver.worthwhile`: its step is a pass, whatever the size."""
-        return True
+    def cost(cls, objective: Objective) -> float:
+        """See `Solver.cost`: a pass a step, the metric applied, and the metric once for all configurations."""
+        K, C, width = objective.shape
+        dense = width <= LARGEST_DENSE
+        step = pass_work(objective) + (4.0 * width**2 * C if dense else 0.0) + CALLS * CALL
+        return K * USUAL_PASSES * step + moment_work(objective, SAMPLE_ROWS, LARGEST_DENSE)
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. Starts at W = 0 by default, where P is known: log C for softmax."""
@@ -85,10 +131,7 @@ class WhitenedLBFGS:
         K = objective.n_configs
         if self.metric is None or len(self.metric.centres) != K:
             self._set_metric(objective)
-        self.steps: list[Tensor] = []  # ΔW, newest last
-        self.changes: list[Tensor] = []  # Δ∇P
-        self.inverse_curvature: list[Tensor] = []  # 1/⟨ΔW, Δ∇P⟩, 0 where the pair is void
-        self.scale = torch.ones(K, dtype=torch.float64)
+        self.pairs = CurvaturePairs.none(K)
         self.trials = torch.zeros(K, dtype=torch.int64)
         self.finest = torch.full((K,), torch.inf, dtype=torch.float64)  # the smallest gap seen
         self.waited = torch.zeros(K, dtype=torch.int64)  # passes since then
@@ -108,7 +151,7 @@ class WhitenedLBFGS:
         trial = self.W + self.length.to(self.W)[:, None, None] * self.direction
         evaluation = self.objective.evaluate(trial)
         gradient = evaluation.gradient.to(self.objective.dtype)
-        slope = _dot(gradient, self.direction).cpu()
+        slope = inner(gradient, self.direction).cpu()
         accepted = self._acceptable(evaluation.objective, slope)
         self._remember(trial, gradient, accepted)
         self._shorten(evaluation.objective, slope, ~accepted)
@@ -131,17 +174,7 @@ class WhitenedLBFGS:
             return
         mask = accepted.to(self.W)[:, None, None]
         step, change = (trial - self.W) * mask, (gradient - self.gradient) * mask
-        curvature = _dot(step, change).cpu()
-        size = _dot(step, step).cpu().sqrt() * _dot(change, change).cpu().sqrt()
-        sound = curvature > 1e-10 * size
-        self.steps.append(step)
-        self.changes.append(change)
-        self.inverse_curvature.append(torch.where(sound, 1 / curvature.clamp_min(1e-300), 0.0))
-        if len(self.steps) > self.memory:
-            for pairs in (self.steps, self.changes, self.inverse_curvature):
-                del pairs[0]
-        natural = _dot(change, self._metric.solve(change)).cpu()
-        self.scale = torch.where(sound, curvature / natural.clamp_min(1e-300), self.scale)
+        self.pairs.add(step, change, self._metric.solve, self.memory)
 
     def _shorten(self, value: Tensor, slope: Tensor, rejected: Tensor) -> None:
         """Move to the minimiser of the cubic through value and slope at both ends, kept inside [0.1, 0.7]."""
@@ -155,25 +188,10 @@ class WhitenedLBFGS:
 
     def _new_direction(self, accepted: Tensor) -> None:
         """Give the accepted configurations a new direction and a first trial length of 1."""
-        fresh = self._two_loop(self.gradient)
+        fresh = self.pairs.descent(self.gradient, self._metric.solve)
         self.direction = torch.where(accepted.to(fresh.device)[:, None, None], fresh, self.direction)
         self.length = torch.where(accepted, 1.0, self.length)
-        self.slope = _dot(self.gradient, self.direction).cpu()
-
-    def _two_loop(self, gradient: Tensor) -> Tensor:
-        q = gradient.clone()
-        weights: list[Tensor] = []
-        # copied at once: a device is not waited for at every pair
-        known = torch.stack(self.inverse_curvature).to(q).unbind() if self.steps else ()
-        pairs = list(zip(self.steps, self.changes, known, strict=True))
-        for step, change, inverse in reversed(pairs):
-            weight = (inverse * _dot(step, q))[:, None, None]
-            q -= weight * change
-            weights.append(weight)
-        q = self._metric.solve(q) * self.scale.to(q)[:, None, None]
-        for (step, change, inverse), weight in zip(pairs, reversed(weights), strict=True):
-            q += (weight - (inverse * _dot(change, q))[:, None, None]) * step
-        return q.neg_()
+        self.slope = inner(self.gradient, self.direction).cpu()
 
     def _progress(self, evaluation: Evaluation, at: Tensor | None = None) -> Progress:
         finer = evaluation.gap < 0.9 * self.finest
@@ -194,42 +212,18 @@ class WhitenedLBFGS:
         device = positions.to(self.W.device)
         for name in ("W", "gradient", "direction"):
             setattr(self, name, getattr(self, name)[device])
-        for name in ("value", "scale", "trials", "length", "slope", "finest", "waited"):
+        for name in ("value", "trials", "length", "slope", "finest", "waited"):
             setattr(self, name, getattr(self, name)[positions])
-        self.steps = [step[device] for step in self.steps]
-        self.changes = [change[device] for change in self.changes]
-        self.inverse_curvature = [inverse[positions] for inverse in self.inverse_curvature]
+        self.pairs.keep(positions, device)
 
-    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Solver.certify`; the loop evaluates W itself, since `own_certificate` is False."""
-        whole = self.objective.in_dtype(torch.float64).select(positions)
-        W = self.W[positions.to(self.W.device)]
-        evaluation = whole.evaluate(W)
-        return W, evaluation.objective, evaluation.dual
-
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> LBFGSState:
         """See `Solver.state`."""
-        own = {name: getattr(self, name).clone() for name in _STATE} | {"centres": self._metric.centres}
-        own["metric_double"] = torch.tensor([self.metric_double])
-        if self.steps:
-            own |= {
-                "steps": torch.stack(self.steps),
-                "changes": torch.stack(self.changes),
-                "inverse_curvature": torch.stack(self.inverse_curvature),
-            }
-        return own
+        return LBFGSState(taken_from(LBFGSPoint, self), self._metric.centres, self.metric_double)
 
-    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
+    def restore(self, objective: Objective, state: LBFGSState, tol: Tensor) -> Progress:
         """See `Solver.restore`; the metric is computed again, in its own float type, to the same bits."""
-        kind = torch.float64 if bool(state["metric_double"]) else torch.float32
-        self._set_metric(objective.in_dtype(kind), state["centres"].clone())
+        kind = torch.float64 if state.metric_double else torch.float32
+        self._set_metric(objective.in_dtype(kind), state.centres)
         self._prepare(objective)
-        for name in _STATE:
-            setattr(self, name, state[name].clone())
-        for name in ("steps", "changes", "inverse_curvature"):
-            setattr(self, name, list(state[name].clone()) if name in state else [])
-        nothing = torch.full_like(self.value, -torch.inf)
-        return Progress(self.W, self.value, nothing, 0.0, torch.zeros_like(self.trials, dtype=torch.bool))
-
-
-_STATE = ("W", "gradient", "direction", "value", "scale", "trials", "length", "slope", "finest", "waited")
+        given_to(self, state.at)
+        return nothing_known(self.W)

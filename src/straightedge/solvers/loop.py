@@ -11,19 +11,20 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from straightedge.objective import Objective
-from straightedge.solvers.protocol import Progress, Solver, TakesManyPasses, state_under
-from straightedge.solvers.solution import Solution, relative_gap
+from straightedge.solvers.best import Best
+from straightedge.solvers.protocol import Progress, Solver
+from straightedge.solvers.solution import Solution
+from straightedge.solvers.state import pack, unpack
 from straightedge.status import Callback, Status, TraceRow
 from straightedge.workers import STOP_REQUESTED, torch_threads
 
 SMALL_PROBLEM = 200_000  # entries of W
-NOISE = 1e-15  # relative changes of P below this are rounding
-FINEST_DIFFERENCE = 1e-12  # relative gaps below this are lost in the difference P − D
 
 
 @dataclass
@@ -85,36 +86,52 @@ def _threads_for(objective: Objective, solver: Solver) -> AbstractContextManager
     return torch_threads(1) if small or solver.one_thread else nullcontext()
 
 
+@dataclass
+class LoopState:
+    """What a checkpoint keeps of a loop, beside the state of its solver.
+
+    Attributes:
+        best: The best so far.
+        active: Configurations that the solver has.
+        waiting: (K,) bool, those that have left it and are to be settled.
+        status: (K,) int64, positions among the members of `Status`.
+        iteration: Steps.
+        seconds: Wall time, s.
+        in_double: Whether products are float64's.
+    """
+
+    best: Best
+    active: Tensor
+    waiting: Tensor
+    status: Tensor
+    iteration: int
+    seconds: float
+    in_double: bool
+
+
 class Loop:
     """The state of `minimize`: best bounds so far, who is still being worked on, the clock."""
 
     def __init__(
         self, objective: Objective, solver: Solver, limits: Limits, callbacks: Sequence[Callback] = ()
     ) -> None:
-        K, C, width = objective.shape
+        K = objective.n_configs
         self.objective, self.solver, self.limits, self.callbacks = objective, solver, limits, callbacks
         self.active = torch.arange(K)
         self.tol = torch.as_tensor(limits.tol, dtype=torch.float64).expand(K)
-        self.W = torch.zeros(K, C, width, dtype=torch.float64)
-        self.best_objective = torch.full((K,), torch.inf, dtype=torch.float64)
-        self.best_dual = torch.full((K,), -torch.inf, dtype=torch.float64)
-        self.best_gap = torch.full((K,), torch.inf, dtype=torch.float64)  # of W itself, absolute
-        self.n_passes = torch.zeros(K, dtype=torch.float64)
+        self.best = Best.nothing(objective.shape)
         self.status = [Status.MAX_PASSES] * K
-        self.proven = torch.zeros(K, dtype=torch.bool)  # bounds are float64's
         self.waiting = torch.zeros(K, dtype=torch.bool)  # left the solver, to be settled
         self.trace: list[TraceRow] = []
         self.iteration = 0
         self.interrupted = False
-        self._began = time.perf_counter()
-        self._seconds_before = 0.0
-        if isinstance(solver, TakesManyPasses):
-            solver.most_passes = limits.max_passes
+        self._began = time.perf_counter()  # less what earlier parts of a resumed run took
+        solver.most_passes = limits.max_passes
 
     @property
     def seconds(self) -> float:
         """Wall time so far, s, of earlier parts of a resumed run too."""
-        return self._seconds_before + time.perf_counter() - self._began
+        return time.perf_counter() - self._began
 
     def start(self, W: Tensor | None) -> None:
         """Take the solver's first point."""
@@ -136,38 +153,22 @@ class Loop:
     def _absorb(self, progress: Progress) -> None:
         active = self.active
         self.iteration += 1
-        self.n_passes[active] += progress.n_passes
-        own_gap = torch.full_like(progress.objective, torch.inf) if progress.gap is None else progress.gap
-        noise = NOISE * self.best_objective[active].abs().nan_to_num(posinf=0.0)
-        change = progress.objective - self.best_objective[active]
-        better = (change < -noise) | ((change <= noise) & (own_gap < self.best_gap[active]))
-        improved = active[better]
-        self.W[improved] = progress.W[better.to(progress.W.device)].to("cpu", torch.float64)
-        self.best_objective[improved] = progress.objective[better]
-        self.best_gap[improved] = own_gap[better]
-        self.best_dual[active] = torch.fmax(self.best_dual[active], progress.dual)  # a NaN proves nothing
+        self.best.take(active, progress)
         spent = torch.as_tensor(progress.n_passes).expand(len(active))
-        gap = self.gap
+        gap = self.best.gap
         self._record(active if self.iteration == 1 else active[spent > 0], gap)
         self._leave(progress.exhausted, gap)
 
-    @property
-    def gap(self) -> Tensor:
-        """(K,) float64 relative gaps of the best W: by the best bounds, or by W's own where that is finer."""
-        difference = relative_gap(self.best_objective, self.best_dual)
-        own = self.best_gap / self.best_objective.clamp_min(1e-300)
-        fine = torch.where(difference > FINEST_DIFFERENCE, torch.minimum(difference, own), own)
-        return torch.where(own.isfinite(), fine, difference)
-
     def _record(self, active: Tensor, gap: Tensor) -> None:
+        best = self.best
         for k in active.tolist():
             row: TraceRow = {
                 "iteration": self.iteration,
-                "n_passes": float(self.n_passes[k]),
+                "n_passes": float(best.n_passes[k]),
                 "seconds": self.seconds,
                 "reg": float(self.objective.reg[k]),
-                "objective": float(self.best_objective[k]),
-                "dual": float(self.best_dual[k]),
+                "objective": float(best.primal[k]),
+                "dual": float(best.dual[k]),
                 "gap": float(gap[k]),
                 "solver": self.solver.name,
             }
@@ -176,22 +177,16 @@ class Loop:
                 callback(row)
 
     def _leave(self, exhausted: Tensor, gap: Tensor) -> None:
-        """Let configurations go that look done, and settle them when none is left (at once, if they must)."""
-        active, limits = self.active, self.limits
+        """Retire configurations that look done; when none is active, verify all of them in one float64 pass."""
+        active = self.active
         claimed = gap[active] <= self.tol[active]
-        late = self.n_passes[active] >= limits.max_passes
-        out_of_time = torch.full_like(late, self._out_of_time())
-        leaving = (claimed | exhausted).logical_or_(late).logical_or_(out_of_time)
+        late = self.best.n_passes[active] >= self.limits.max_passes
+        out_of_time = self._out_of_time()
+        leaving = (claimed | exhausted).logical_or_(late).logical_or_(torch.full_like(late, out_of_time))
         if bool(leaving.any()):
             for position in leaving.nonzero().flatten().tolist():
-                if out_of_time[position]:
-                    reason = Status.MAX_SECONDS
-                elif late[position]:
-                    reason = Status.MAX_PASSES
-                else:
-                    reason = Status.STALLED if self.solver.refines else Status.EPOCHS
-                self.status[int(active[position])] = reason
-            if self.solver.own_certificate:
+                self.status[int(active[position])] = self._reason(out_of_time, bool(late[position]))
+            if self.solver.certifies:
                 self._prove(leaving.nonzero().flatten())
             self.waiting[active[leaving]] = True
             stays = (~leaving).nonzero().flatten()
@@ -201,13 +196,21 @@ class Loop:
         if not self.active.numel():
             self._settle()
 
+    def _reason(self, out_of_time: bool, late: bool) -> Status:
+        """Return why a configuration leaves, unless its gap turns out to be reached."""
+        if out_of_time:
+            return Status.MAX_SECONDS
+        if late:
+            return Status.MAX_PASSES
+        return Status.STALLED if self.solver.refines else Status.EPOCHS
+
     def _settle(self) -> None:
         """Prove in one float64 pass all that wait for it; where the proof falls short, go on in float64."""
         indices = self.waiting.nonzero().flatten()
         self._prove_at_best(indices)
         if self.interrupted:
             return
-        certified = self.gap[indices] <= self.tol[indices]
+        certified = self.best.gap[indices] <= self.tol[indices]
         again = []
         for k, is_certified in zip(indices.tolist(), certified.tolist(), strict=True):
             if is_certified:
@@ -216,10 +219,14 @@ class Loop:
                 again.append(k)
         self.waiting[:] = False
         if again:
-            self.active = torch.tensor(again)
-            self.objective = self.objective.in_dtype(torch.float64)
-            part, W = self.objective.select(self.active), self.W[self.active]
-            self._guarded(lambda: self.solver.start(part, W, self.tol[self.active]))
+            self._start_again(torch.tensor(again))
+
+    def _start_again(self, indices: Tensor) -> None:
+        """Go on with these configurations in float64, from the best W."""
+        self.active = indices
+        self.objective = self.objective.in_dtype(torch.float64)
+        part, W = self.objective.select(indices), self.best.W[indices]
+        self._guarded(lambda: self.solver.start(part, W, self.tol[indices]))
 
     def _out_of_time(self) -> bool:
         """Return whether the time is up on any rank; take notice of Ctrl-C on any rank."""
@@ -233,95 +240,77 @@ class Loop:
 
     def _prove(self, positions: Tensor) -> None:
         """Replace the bounds of these active configurations by the solver's own, computed in float64."""
-        W, value, dual = self.solver.certify(positions)
-        self._take_proof(self.active[positions], W, value, dual)
+        self.best.take_proof(self.active[positions], *self.solver.certify(positions))
 
     def _prove_at_best(self, indices: Tensor) -> None:
         """Replace the bounds of these configurations by those that one float64 pass at W gives."""
-        unproven = indices[~self.proven[indices]]
+        best = self.best
+        unproven = indices[~best.proven[indices]]
         if not len(unproven) or self.objective.dtype == torch.float64:
-            self.proven[unproven] = True
+            best.proven[unproven] = True
             return
         whole = self.objective.in_dtype(torch.float64).select(unproven)
-        W = self.W[unproven]
+        W = best.W[unproven]
         try:
             evaluation = whole.evaluate(W.to(whole.device))
         except KeyboardInterrupt:
             self.interrupted = True
             return
-        self.best_gap[unproven] = evaluation.gap
-        self._take_proof(unproven, W, evaluation.objective, evaluation.dual)
-
-    def _take_proof(self, indices: Tensor, W: Tensor, value: Tensor, dual: Tensor) -> None:
-        self.W[indices] = W.to("cpu", torch.float64)
-        self.best_objective[indices] = value
-        self.best_dual[indices] = dual
-        self.n_passes[indices] += 1
-        self.proven[indices] = True
+        best.absolute_gap[unproven] = evaluation.gap
+        best.take_proof(unproven, W, evaluation.objective, evaluation.dual)
 
     def finish(self) -> Solution:
         """Return the solution; a run that was interrupted keeps the bounds it had."""
-        gap = self.gap
+        best, gap, seconds = self.best, self.best.gap, self.seconds
         if self.interrupted:
             for k in [*self.active.tolist(), *self.waiting.nonzero().flatten().tolist()]:
                 self.status[k] = Status.INTERRUPTED
         message = [
-            status.explain(float(gap[k]), float(self.tol[k]), float(self.n_passes[k]))
+            status.explain(float(gap[k]), float(self.tol[k]), float(best.n_passes[k]))
             for k, status in enumerate(self.status)
         ]
         return Solution(
-            self.W,
-            self.best_objective,
-            self.best_dual,
-            gap,
-            self.status,
-            message,
-            self.n_passes,
-            self.seconds,
-            self.trace,
+            best.W, best.primal, best.dual, gap, self.status, message, best.n_passes, seconds, self.trace
         )
 
     # ---------------------------------------------------------------- checkpoints
 
-    def state(self) -> dict[str, Tensor]:
-        """Return all that `restore` needs to go on to the same bits."""
-        scalars = torch.tensor(
-            [self.iteration, self.seconds, float(self.objective.dtype == torch.float64)], dtype=torch.float64
+    def state(self, *, copy: bool = True) -> dict[str, Tensor]:
+        """Return all that `restore` needs to go on to the same bits, as named tensors; see `state.pack`.
+
+        Args:
+            copy: Whether the tensors stay as they are while the loop goes on; not needed for what is saved at once.
+        """
+        own = LoopState(
+            self.best,
+            self.active,
+            self.waiting,
+            torch.tensor([list(Status).index(status) for status in self.status]),
+            self.iteration,
+            self.seconds,
+            self.objective.dtype == torch.float64,
         )
-        own = {
-            "loop.W": self.W,
-            "loop.objective": self.best_objective,
-            "loop.gap": self.best_gap,
-            "loop.dual": self.best_dual,
-            "loop.n_passes": self.n_passes,
-            "loop.active": self.active,
-            "loop.proven": self.proven,
-            "loop.waiting": self.waiting,
-            "loop.status": torch.tensor([list(Status).index(s) for s in self.status]),
-            "loop.scalars": scalars,
-        }
-        own = {name: value.clone() for name, value in own.items()}  # the loop goes on, the state stays
-        return own | {f"solver.{name}": value for name, value in self.solver.state().items()}
+        return pack(own, "loop", copy=copy) | pack(self.solver.state(), "solver", copy=copy)
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take up a `state` of the same problem."""
-        self.W, self.active = state["loop.W"].clone(), state["loop.active"].clone()
-        self.best_objective, self.best_dual = state["loop.objective"].clone(), state["loop.dual"].clone()
-        self.best_gap = state["loop.gap"].clone()
-        self.n_passes, self.proven = state["loop.n_passes"].clone(), state["loop.proven"].clone()
-        self.waiting = state["loop.waiting"].clone()
-        self.status = [list(Status)[i] for i in state["loop.status"].tolist()]
-        iteration, self._seconds_before, double = state["loop.scalars"].tolist()
-        self.iteration = int(iteration)
-        if double:
+        own = unpack(LoopState, state, "loop")
+        self.best, self.active, self.waiting = own.best, own.active, own.waiting
+        self.status = [list(Status)[i] for i in own.status.tolist()]
+        self.iteration = own.iteration
+        self._began -= own.seconds
+        if own.in_double:
             self.objective = self.objective.in_dtype(torch.float64)
         if self.active.numel():
-            part = self.objective.select(self.active)
-            own = state_under("solver.", state)
-            progress = self.solver.restore(part, own, self.tol[self.active])
-            try:  # a Ctrl-C in the midst of a proof left configurations that have only that before them
-                self._leave(progress.exhausted, self.gap)
-            except KeyboardInterrupt:
-                self.interrupted = True
+            self._restore_solver(state)
         elif bool(self.waiting.any()):
             self._settle()
+
+    def _restore_solver(self, state: dict[str, Tensor]) -> None:
+        part = self.objective.select(self.active)
+        own: Any = unpack(self.solver.State, state, "solver")
+        progress = self.solver.restore(part, own, self.tol[self.active])
+        try:  # a Ctrl-C in the midst of a proof left configurations that have only that before them
+            self._leave(progress.exhausted, self.best.gap)
+        except KeyboardInterrupt:
+            self.interrupted = True

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from straightedge.newton.problem import Point, SmoothProblem, Table, contrasts
 from straightedge.newton.span import Span
 from straightedge.newton.work import SAMPLE_ROWS, Size
 from straightedge.objective import Objective
-from straightedge.solvers.protocol import Progress, missing
+from straightedge.solvers.protocol import Progress, Solver, missing
+from straightedge.solvers.state import given_to, taken_from
 from straightedge.workers import STOP_REQUESTED
 
 LARGEST_TABLE = 30_000_000  # entries of X: 12 bytes each, in float64 and float32, are 360 MB
@@ -24,18 +24,59 @@ SAMPLE_GAP = 1e-3  # of a sample's problem: its answer is that far from the whol
 SAMPLE_STEPS = 40  # of Newton on a sample, at most
 
 
-class Newton:
+@dataclass
+class Counts:
+    """What an `Engine` has counted; see there."""
+
+    waited: int
+    spent: float
+    all_spent: float
+    double: bool
+    used: float
+
+
+@dataclass
+class EngineState:
+    """What a checkpoint keeps of an `Engine`.
+
+    Attributes:
+        W: Where it is.
+        metric: Where its preconditioner was made, or None.
+        counts: What it has counted.
+    """
+
+    W: np.ndarray
+    metric: np.ndarray | None
+    counts: Counts
+
+
+@dataclass
+class NewtonState:
+    """What a checkpoint keeps of `Newton`.
+
+    Attributes:
+        engines: One for each configuration.
+        begun: Position of the one that is being worked on.
+        chained: Whether a configuration starts from the answer of another.
+        last: W of the last one that was done, or None.
+    """
+
+    engines: list[EngineState]
+    begun: int
+    chained: bool
+    last: np.ndarray | None
+
+
+class Newton(Solver):
     """Exact Newton, or Newton by conjugate gradients: whichever step takes less work.
 
     Bounds are float64's from the start: every gradient is computed from W itself, in float64.
     """
 
     name = "newton"
-    own_certificate = True
-    refines = True
+    State = NewtonState
+    certifies = True
     one_thread = True
-    seeded = False
-    most_passes = math.inf  # of a configuration: the loop says
 
     @classmethod
     def supports(cls, objective: Objective) -> str | None:
@@ -52,10 +93,10 @@ class Newton:
         )
 
     @classmethod
-    def worthwhile(cls, objective: Objective) -> bool:
-        """See `Solver.worthwhile`: a step of it takes little work."""
+    def cost(cls, objective: Objective) -> float:
+        """See `Solver.cost`: steps by the cheaper direction, or products in the span of the rows."""
         rotates = objective.penalty.penalty.rotation_invariant
-        return size_of(objective).is_worthwhile(rotation_invariant=rotates)
+        return objective.n_configs * size_of(objective).fit(rotation_invariant=rotates)
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`."""
@@ -175,30 +216,22 @@ class Newton:
         W = torch.from_numpy(np.stack([point.W for point in points]))
         return Progress(W, value, dual, torch.from_numpy(passes), exhausted, gap)
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> NewtonState:
         """See `Solver.state`."""
-        own = {
-            "W": np.stack([engine.point.W for engine in self.engines]),
-            "metric": np.stack([_metric_at(engine) for engine in self.engines]),
-            "counts": np.array([[getattr(engine, name) for name in _COUNTS] for engine in self.engines]),
-            "begun": np.array([self.begun, self.chained]),
-        }
-        if self.last is not None:
-            own["last"] = self.last.point.W
-        return {name: torch.from_numpy(np.array(values, dtype=np.float64)) for name, values in own.items()}
+        last = None if self.last is None else self.last.point.W
+        return NewtonState([_state_of(engine) for engine in self.engines], self.begun, self.chained, last)
 
-    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
+    def restore(self, objective: Objective, state: NewtonState, tol: Tensor) -> Progress:
         """See `Solver.restore`; points and preconditioners are computed again, from W, to the same bits."""
         self._prepare(objective)
-        kept = {name: value.numpy().copy() for name, value in state.items()}
-        self.engines = [self._engine(k, kept["W"], float(tol[k])) for k in range(objective.n_configs)]
-        for engine, metric, counts in zip(self.engines, kept["metric"], kept["counts"], strict=True):
-            for name, value in zip(_COUNTS, counts.tolist(), strict=True):
-                setattr(engine, name, type(getattr(engine, name))(value))
-            if not np.isnan(metric[0, 0]):
-                engine.preconditioner = engine.preconditioner_at(engine.problem.at(metric))
-        self.begun, self.chained = int(kept["begun"][0]), bool(kept["begun"][1])
-        self.last = self._finished(kept["last"]) if "last" in kept else None
+        W = np.stack([own.W for own in state.engines])
+        self.engines = [self._engine(k, W, float(tol[k])) for k in range(objective.n_configs)]
+        for engine, own in zip(self.engines, state.engines, strict=True):
+            given_to(engine, own.counts)
+            if own.metric is not None:
+                engine.preconditioner = engine.preconditioner_at(engine.problem.at(own.metric))
+        self.begun, self.chained = state.begun, state.chained
+        self.last = None if state.last is None else self._finished(state.last)
         return self._progress(np.zeros(len(self.engines)))
 
     def _finished(self, W: np.ndarray) -> Engine:
@@ -206,13 +239,9 @@ class Newton:
         return replace(first, point=first.problem.at(W))
 
 
-_COUNTS = ("waited", "spent", "all_spent", "double", "used")
-
-
-def _metric_at(engine: Engine) -> np.ndarray:
-    """Return where the preconditioner was made, NaN where there is none."""
+def _state_of(engine: Engine) -> EngineState:
     made = engine.preconditioner
-    return np.full_like(engine.point.W, np.nan) if made is None else made.W
+    return EngineState(engine.point.W, None if made is None else made.W, taken_from(Counts, engine))
 
 
 def _numbers(values: Any) -> Tensor:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from straightedge.objective import Objective
@@ -16,85 +19,86 @@ class Progress:
 
     Attributes:
         W: (K', C, D + 1) the point whose objective is given.
-        objective: (K',) float64, P(W).
+        primal: (K',) float64, P(W).
         dual: (K',) float64, a lower bound on min P, not necessarily from the same point.
         n_passes: Passes over the rows this step took (a part of a pass counts as its part); (K',) where the
             solver works on one configuration at a time, 0 for those that wait.
         exhausted: (K',) bool, configurations that cannot improve any more in this float type.
-        gap: (K',) float64, a certified P(W) − min P of this W where it is known more finely than by the
-            difference objective − dual; or None.
+        absolute_gap: (K',) float64, a certified P(W) − min P of this W where it is known more finely than by the
+            difference primal − dual; or None.
     """
 
     W: Tensor
-    objective: Tensor
+    primal: Tensor
     dual: Tensor
     n_passes: float | Tensor
     exhausted: Tensor
-    gap: Tensor | None = None
+    absolute_gap: Tensor | None = None
 
 
-class Solver(Protocol):
+class Solver(ABC):
     """The contract of a solver. It sees an `Objective` and nothing else.
 
     Attributes:
         name: The word for it in traces and on the command line.
-        own_certificate: True if the lower bound rests on state of the solver (dual variables), which
-            `certify` must use before the configuration leaves; False if `Objective.evaluate(W)` proves it.
+        State: The dataclass that `state` returns and `restore` takes; see `solvers.state`.
+        certifies: Whether its lower bound rests on what it knows (dual variables), so that it is asked to `certify`
+            before a configuration leaves. Otherwise `Objective.evaluate(W)` proves the bound.
         refines: Whether a configuration exhausted in float32 is worth going on with in float64.
-        one_thread: Whether what it does between passes is better done by one thread; see `rows.torch_threads`.
+        one_thread: Whether what it does between passes is better done by one thread; see `workers.torch_threads`.
         seeded: Whether it draws samples, and is made with a ``seed``.
+        together: Whether all configurations are at work at once, each with its own vectors in memory.
+        sparse: Whether it goes over sparse rows as they are.
+        most_passes: Passes that a configuration may use; the loop sets it before the start. A solver whose step may
+            take many passes ends its step there.
     """
 
-    name: str
-    own_certificate: bool
-    refines: bool
-    one_thread: bool
-    seeded: bool
+    name: ClassVar[str]
+    State: ClassVar[type]
+    certifies: ClassVar[bool] = False
+    refines: ClassVar[bool] = True
+    one_thread: ClassVar[bool] = False
+    seeded: ClassVar[bool] = False
+    together: ClassVar[bool] = False
+    sparse: ClassVar[bool] = False
+    most_passes: float = math.inf
 
     @classmethod
+    @abstractmethod
     def supports(cls, objective: Objective) -> str | None:
         """Return why it cannot solve an objective, as words to follow its name ("needs …"), or None."""
-        ...
 
     @classmethod
-    def worthwhile(cls, objective: Objective) -> bool:
-        """Return whether auto takes it for an objective that it fits, by counted work and never by the clock."""
-        ...
+    @abstractmethod
+    def cost(cls, objective: Objective) -> float:
+        """Return the work of a usual fit of an objective that it supports, in operations; see `solvers.work`.
 
+        It is counted, never measured: the same problem is given to the same solver. `auto` takes the least.
+        """
+
+    @abstractmethod
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """Begin at W (K, C, D + 1), or at a point of the solver's choice; tol (K,) are the gaps asked for."""
-        ...
 
+    @abstractmethod
     def step(self) -> Progress:
         """Go on; about one pass."""
-        ...
 
+    @abstractmethod
     def keep(self, positions: Tensor) -> None:
         """Go on with these of the present configurations alone ((K″,) int64 positions)."""
-        ...
 
     def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (W, objective, dual) of these configurations, with sums and products in float64."""
-        ...
+        raise NotImplementedError(f"{self.name} certifies nothing by itself")
 
-    def state(self) -> dict[str, Tensor]:
-        """Return what a later `restore` needs to go on from here to the same bits."""
-        ...
+    @abstractmethod
+    def state(self) -> Any:
+        """Return the `State` that a later `restore` needs to go on from here to the same bits."""
 
-    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
-        """Go on from a `state`."""
-        ...
-
-
-@runtime_checkable
-class TakesManyPasses(Protocol):
-    """A solver whose step may take many passes, and which ends it where a configuration has used up its own.
-
-    Attributes:
-        most_passes: Passes of one configuration; the loop sets it before the start.
-    """
-
-    most_passes: float
+    @abstractmethod
+    def restore(self, objective: Objective, state: Any, tol: Tensor) -> Progress:
+        """Go on from a `State`."""
 
 
 def missing(*needs: tuple[bool, str]) -> str | None:
@@ -102,6 +106,8 @@ def missing(*needs: tuple[bool, str]) -> str | None:
     return next((f"needs {what}" for there, what in needs if not there), None)
 
 
-def state_under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the part of a state whose names begin with a prefix, by the rest of the name."""
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+def nothing_known(W: Tensor) -> Progress:
+    """Return the progress of a solver that has just been restored at W (K, C, D + 1), and knows no bounds there."""
+    K = len(W)
+    unknown = torch.full((K,), torch.inf, dtype=torch.float64)
+    return Progress(W, unknown, -unknown, 0.0, torch.zeros(K, dtype=torch.bool))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from torch import Tensor
 from straightedge.distributed import guarded_sum
 from straightedge.errors import InputError
 from straightedge.objective import Objective
-from straightedge.solvers.protocol import Progress, missing
+from straightedge.solvers.protocol import Progress, Solver, missing, nothing_known
 from straightedge.workers import STOP_REQUESTED
 
 FEWEST_EPOCHS, FEWEST_BATCHES = 8, 2000  # of a run whose length was not asked for
@@ -28,7 +29,24 @@ MOST_EVALUATIONS = 25
 SCHEDULES = ("constant", "cosine", "linear")
 
 
-class MinibatchSGD:
+@dataclass
+class SGDState:
+    """What a checkpoint keeps of `MinibatchSGD`.
+
+    Attributes:
+        W: (K, C, D + 1) the points.
+        velocity: (K, C, D + 1) of the heavy ball.
+        rates: (K,) learning rates.
+        epoch: Epochs that are done.
+    """
+
+    W: Tensor
+    velocity: Tensor
+    rates: Tensor
+    epoch: int
+
+
+class MinibatchSGD(Solver):
     """W ← W − η (X̂_bᵀA_b/n + reg ∇R(W)) on random batches, for K configurations.
 
     Args:
@@ -43,9 +61,8 @@ class MinibatchSGD:
     """
 
     name = "sgd"
-    own_certificate = False
+    State = SGDState
     refines = False
-    one_thread = False
     seeded = True
 
     def __init__(
@@ -84,9 +101,9 @@ class MinibatchSGD:
         )
 
     @classmethod
-    def worthwhile(cls, objective: Objective) -> bool:
-        """See `Solver.worthwhile`: it proves nothing on its way, so auto never takes it."""
-        return False
+    def cost(cls, objective: Objective) -> float:
+        """See `Solver.cost`: infinite, since no number of epochs reaches a small gap."""
+        return math.inf
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. Starts at small random weights, as the course does, unless W is given."""
@@ -232,25 +249,13 @@ class MinibatchSGD:
         self.W, self.velocity, self.rates = self.W[device], self.velocity[device], self.rates[positions]
         self._hessian = self._hessian[device]
 
-    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Solver.certify`; the loop evaluates W itself, since `own_certificate` is False."""
-        raise NotImplementedError
-
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> SGDState:
         """See `Solver.state`."""
-        return {
-            "W": self.W.clone(),
-            "velocity": self.velocity.clone(),
-            "rates": self.rates.clone(),
-            "epoch": torch.tensor([self.epoch]),
-        }
+        return SGDState(self.W, self.velocity, self.rates, self.epoch)
 
-    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
+    def restore(self, objective: Objective, state: SGDState, tol: Tensor) -> Progress:
         """See `Solver.restore`."""
-        self.rates = state["rates"].clone()
+        self.rates = state.rates
         self._prepare(objective)
-        self.W, self.velocity = state["W"].clone(), state["velocity"].clone()
-        self.epoch = int(state["epoch"])
-        K = objective.n_configs
-        nothing = torch.full((K,), torch.inf, dtype=torch.float64)
-        return Progress(self.W, nothing, -nothing, 0.0, torch.zeros(K, dtype=torch.bool))
+        self.W, self.velocity, self.epoch = state.W, state.velocity, state.epoch
+        return nothing_known(self.W)

@@ -16,8 +16,8 @@ from straightedge.fitting import solve as solve_once
 from straightedge.objective import Objective
 from straightedge.runs import RunFolder
 from straightedge.solvers.base import Callback, Limits, Loop, Solution, Solver, Status, minimize
+from straightedge.solvers.state import ROWS
 
-OF_ROWS = "rows."  # prefix of what every rank has its part of
 _TENSORS = ("W", "objective", "dual", "gap", "n_passes")
 
 
@@ -66,12 +66,8 @@ class Stages:
         for index, facts in enumerate(meta["stages"]):
             own = {name: tensors[f"done.{index}.{name}"] for name in _TENSORS}
             self._earlier.append(_solution(own, facts))
-        state = {
-            key.replace("now.", "", 1): v
-            for key, v in tensors.items()
-            if key.startswith(("now.", f"{OF_ROWS}now."))
-        }
-        self._state = state or None
+        now = {key.removeprefix("now."): v for key, v in tensors.items() if key.startswith("now.")}
+        self._state = now or None
         self._trace = meta["trace"]
 
     def solve(
@@ -132,7 +128,7 @@ class Stages:
         if math.isinf(self.every):
             return
         due = self.run is not None and (time.monotonic() - self._last >= self.every or loop.interrupted)
-        if self.communicator.size > 1 and loop.solver.own_certificate:  # each rank has a part of the state
+        if self.communicator.size > 1:  # each rank may have a part of the state
             due = bool(self.communicator.all_reduce_max(torch.tensor([float(due)])))
         if due:
             self.save(loop)
@@ -140,11 +136,11 @@ class Stages:
 
     def save(self, loop: Loop) -> None:
         """Write the checkpoint: stages that are done, and the state of the one at work."""
-        tensors = {f"now.{name}": value for name, value in loop.state().items()}
-        if loop.solver.own_certificate:
-            n = loop.objective.n_samples
-            for name in [name for name, value in tensors.items() if _is_of_rows(value, n)]:
-                tensors[f"{OF_ROWS}{name}"] = self.communicator.gather_rows(tensors.pop(name))
+        gather = self.communicator.gather_rows
+        tensors = {
+            f"now.{name}": gather(value) if _is_of_rows(name, value) else value
+            for name, value in loop.state(copy=False).items()
+        }
         if self.run is None:
             return
         for index, solution in enumerate(self._done):
@@ -160,16 +156,14 @@ class Stages:
         counts = self.communicator.gather_rows(torch.tensor([n])).tolist()
         first = sum(counts[: self.communicator.rank])
         return {
-            name.removeprefix(OF_ROWS): value[first : first + n].clone()
-            if name.startswith(OF_ROWS)
-            else value
+            name: value[first : first + n] if _is_of_rows(name, value) else value
             for name, value in self._state.items()
         }
 
 
-def _is_of_rows(value: Tensor, n: int) -> bool:
-    """Tell dual variables (N, 1, C) from everything else: nothing else has one class."""
-    return value.ndim == 3 and value.shape[0] == n and value.shape[1] == 1
+def _is_of_rows(name: str, value: Tensor) -> bool:
+    """Tell whether a part of a state has an entry for each row, so that every rank has its part of it."""
+    return name.startswith(ROWS) and value.numel() > 0
 
 
 def _facts(solution: Solution) -> dict[str, Any]:

@@ -1,5 +1,13 @@
-"""Hinges of moderate size, on plain arrays; `solver` is what the loop sees."""
+"""Solvers of the hinges.
 
-from straightedge.solvers.hinge.solver import SemismoothNewton
+`gathered` has all rows of a problem at hand; `blocks` goes over blocks of rows; `dual_ascent` goes from row to row;
+`interior_point` is for few columns; `path` takes each value of reg by the faster of two.
+"""
 
-__all__ = ["SemismoothNewton"]
+from straightedge.solvers.hinge.blocks.solver import HingeALM
+from straightedge.solvers.hinge.dual_ascent import DualAscent
+from straightedge.solvers.hinge.gathered.solver import SemismoothNewton
+from straightedge.solvers.hinge.interior_point import InteriorPoint
+from straightedge.solvers.hinge.path import HingePath
+
+__all__ = ["DualAscent", "HingeALM", "HingePath", "InteriorPoint", "SemismoothNewton"]

@@ -10,12 +10,13 @@ Full epochs alternate with short ones, of the rows that moved most at their last
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from straightedge.solvers.sparse.problem import SparseProblem
+from straightedge.solvers.state import OF_ROWS, given_to, taken_from
 
 FULL_EPOCHS = 2  # at the beginning
 SHORT_EPOCHS = 4  # between two full ones
@@ -24,6 +25,24 @@ WORTH_A_LOOK = 10.0  # times the gap asked for: an epoch that raises D by more i
 ROUNDING = 4 * 2.0**-53  # relative error of ‖W‖², for each visit since W was computed from b
 DRIFT = 0.01  # of the gap asked for: what such errors may take before W is computed anew
 PATIENCE = 1000  # looks without a better gap before the fit is called exhausted
+Array = NDArray[np.float64]
+
+
+@dataclass
+class AscentState:
+    """What a checkpoint keeps of a `SparseAscent`; see there."""
+
+    W: Array
+    best_weight: Array
+    best_primal: float
+    bound: float
+    dual: float
+    epochs: int
+    visits: int
+    idle: int
+    random: NDArray[np.int64]
+    b: Array = field(metadata=OF_ROWS)
+    moved: Array = field(metadata=OF_ROWS)
 
 
 class SparseAscent:
@@ -39,7 +58,7 @@ class SparseAscent:
     Attributes:
         W: (D + 1, C) float64, in step with b.
         b: (N, C) float64.
-        best_W: The W of the best primal value.
+        best_weight: The W of the best primal value.
         best_primal: That value; infinite before the first look.
         bound: The best lower bound.
         exhausted: Whether looks have stopped finding a better gap.
@@ -52,7 +71,7 @@ class SparseAscent:
         self.W = problem.minimiser(b) if W is None else W
         self.generator = np.random.Generator(np.random.PCG64(seed))
         self.moved = np.full(len(b), np.inf)
-        self.best_W, self.best_primal, self.bound = self.W, math.inf, 0.0
+        self.best_weight, self.best_primal, self.bound = self.W, math.inf, 0.0
         self.dual = self._dual()
         self.epochs = self.idle = 0
         self.visits = 0 if W is None else len(b)
@@ -87,7 +106,7 @@ class SparseAscent:
             cost += self._renew()
         primal = self.problem.primal(self.W)
         if primal < self.best_primal:
-            self.best_primal, self.best_W = primal, self.W.copy()
+            self.best_primal, self.best_weight = primal, self.W.copy()
         self.bound = max(self.bound, self.dual - self._rounding())
         self.idle = 0 if self.gap < 0.999 * before else self.idle + 1
         return cost
@@ -115,30 +134,30 @@ class SparseAscent:
 
     # ---------------------------------------------------------------- checkpoints
 
-    def state(self) -> dict[str, Tensor]:
-        """Return the tensors from which `restored` makes the same fit."""
-        arrays = {"W": self.W, "b": self.b, "best_W": self.best_W, "moved": self.moved}
-        numbers = [self.best_primal, self.bound, self.dual, self.epochs, self.visits, self.idle]
-        state = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+    @property
+    def random(self) -> np.ndarray:
+        """(8,) int64: the state of the generator in words of 32 bits."""
         own = self.generator.bit_generator.state["state"]
         words = [own[name] >> shift & 0xFFFFFFFF for name in ("state", "inc") for shift in (96, 64, 32, 0)]
-        return state | {
-            "numbers": torch.tensor(numbers, dtype=torch.float64),
-            "generator": torch.tensor(words, dtype=torch.int64),
-        }
+        return np.array(words, dtype=np.int64)
+
+    @random.setter
+    def random(self, words: np.ndarray) -> None:
+        found = self.generator.bit_generator.state
+        for place, name in enumerate(("state", "inc")):
+            own = words[4 * place :][:4].tolist()
+            found["state"][name] = sum(w << (96 - 32 * k) for k, w in enumerate(own))
+        self.generator.bit_generator.state = found
+
+    def state(self) -> AscentState:
+        """Return the state from which `restored` makes the same fit."""
+        return taken_from(AscentState, self)
 
     @classmethod
-    def restored(cls, problem: SparseProblem, tol: float, state: dict[str, Tensor]) -> SparseAscent:
+    def restored(cls, problem: SparseProblem, tol: float, state: AscentState) -> SparseAscent:
         """Return the fit whose `state` this is."""
-        fit = cls(problem, tol, state["b"].clone().numpy(), state["W"].clone().numpy(), 0)
-        fit.best_W, fit.moved = state["best_W"].clone().numpy(), state["moved"].clone().numpy()
-        fit.best_primal, fit.bound, fit.dual, *counts = state["numbers"].tolist()
-        fit.epochs, fit.visits, fit.idle = (int(count) for count in counts)
-        words = state["generator"].tolist()
-        found = fit.generator.bit_generator.state
-        for place, name in enumerate(("state", "inc")):
-            found["state"][name] = sum(w << (96 - 32 * k) for k, w in enumerate(words[4 * place :][:4]))
-        fit.generator.bit_generator.state = found
+        fit = cls(problem, tol, state.b, state.W, 0)
+        given_to(fit, state)
         return fit
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from straightedge.solvers.dual_kernel import common_shift
+from straightedge.solvers.hinge.dual_kernel import common_shift
 
 LONGEST_SEARCH = 60
 

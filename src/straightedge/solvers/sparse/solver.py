@@ -2,18 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from straightedge.objective import Objective
-from straightedge.solvers.protocol import Progress, missing, state_under
-from straightedge.solvers.sparse.ascent import SparseAscent, continued, first_point
+from straightedge.solvers.protocol import Progress, Solver, missing
+from straightedge.solvers.sparse.ascent import Array, AscentState, SparseAscent, continued, first_point
 from straightedge.solvers.sparse.duals import FORMS
 from straightedge.solvers.sparse.problem import SparseProblem
+from straightedge.solvers.state import OF_ROWS
+from straightedge.solvers.work import LOADING, pass_work
+
+USUAL_EPOCHS = 30
 
 
-class SparseDualAscent:
+@dataclass
+class Finished:
+    """Where the next configuration begins.
+
+    Attributes:
+        W: (D + 1, C) of the last one.
+        reg: Its reg.
+        b: (N, C) its dual variables.
+    """
+
+    W: Array
+    reg: float
+    b: Array = field(metadata=OF_ROWS)
+
+
+@dataclass
+class SparseAscentState:
+    """What a checkpoint keeps of `SparseDualAscent`.
+
+    Attributes:
+        W: (K', C, D + 1) the best points.
+        primal: (K',) their P.
+        bound: (K',) the best lower bounds.
+        current: Position of the configuration that is being worked on, or −1.
+        fit: Its state.
+        last: The one before.
+    """
+
+    W: Tensor
+    primal: Tensor
+    bound: Tensor
+    current: int
+    fit: AscentState | None
+    last: Finished | None
+
+
+class SparseDualAscent(Solver):
     """Exact dual problems of one row after another, on compressed rows; a penalised bias, one process.
 
     Configurations are taken from the largest reg to the smallest, each from the dual variables of the one before.
@@ -23,8 +65,8 @@ class SparseDualAscent:
     """
 
     name = "sparse_dual_ascent"
-    own_certificate = True
-    refines = True
+    State = SparseAscentState
+    certifies = True
     one_thread = True
     seeded = True
     sparse = True
@@ -33,7 +75,7 @@ class SparseDualAscent:
         self.seed = seed
         self.fit: SparseAscent | None = None
         self.current = -1
-        self.last: tuple[np.ndarray, np.ndarray, float] | None = None  # b, its W and reg
+        self.last: Finished | None = None
 
     @classmethod
     def supports(cls, objective: Objective) -> str | None:
@@ -51,9 +93,9 @@ class SparseDualAscent:
         )
 
     @classmethod
-    def worthwhile(cls, objective: Objective) -> bool:
-        """See `Solver.worthwhile`: it is the one that auto has for sparse rows."""
-        return objective.design.sparse
+    def cost(cls, objective: Objective) -> float:
+        """See `Solver.cost`: epochs, as if rows were dense; no other solver takes them as they are."""
+        return LOADING + objective.n_configs * USUAL_EPOCHS * pass_work(objective)
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. At W = 0, the default, value and bound are known without a pass."""
@@ -71,7 +113,7 @@ class SparseDualAscent:
         return self._problem(k).primal(np.ascontiguousarray(self.W[k].numpy().T))
 
     def _take_up(self, objective: Objective, tol: Tensor) -> None:
-        if self.last is not None and len(self.last[0]) != objective.n_samples:
+        if self.last is not None and len(self.last.b) != objective.n_samples:
             self.last = None
         self.objective, self.tols = objective, tol
         self.fit, self.current = None, -1
@@ -83,7 +125,7 @@ class SparseDualAscent:
         k = self.current
         if fit.best_primal < float(self.primal[k]):
             self.primal[k] = fit.best_primal
-            self.W[k] = torch.from_numpy(fit.best_W.T)
+            self.W[k] = torch.from_numpy(fit.best_weight.T)
         self.bound[k] = max(0.0, fit.bound)
         return self._progress(cost)
 
@@ -100,7 +142,7 @@ class SparseDualAscent:
         W = self.W[self.current].T
         point: tuple[np.ndarray, np.ndarray | None]
         if self.last is not None:
-            point = continued(problem, *self.last)
+            point = continued(problem, self.last.b, self.last.W, self.last.reg)
         elif bool((W != 0).any()):
             point = problem.subgradient_point(np.ascontiguousarray(W.numpy())), None
         else:
@@ -120,7 +162,7 @@ class SparseDualAscent:
             self.current = kept.index(self.current)
             return
         if self.fit is not None:
-            self.last = self.fit.b, self.fit.W, self.fit.problem.reg
+            self.last = Finished(self.fit.W, self.fit.problem.reg, self.fit.b)
         self.fit, self.current = None, -1
 
     def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,25 +171,18 @@ class SparseDualAscent:
 
     # ---------------------------------------------------------------- checkpoints
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> SparseAscentState:
         """See `Solver.state`."""
-        state = {"W": self.W.clone(), "primal": self.primal.clone(), "bound": self.bound.clone()}
-        state["current"] = torch.tensor(self.current)
-        if self.fit is not None:
-            state |= {f"fit.{name}": value for name, value in self.fit.state().items()}
-        if self.last is not None:
-            b, W, reg = self.last
-            state |= {"last.b": torch.from_numpy(b), "last.W": torch.from_numpy(W)}
-            state["last.reg"] = torch.tensor(reg, dtype=torch.float64)
-        return state
+        fit = None if self.fit is None else self.fit.state()
+        return SparseAscentState(self.W, self.primal, self.bound, self.current, fit, self.last)
 
-    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
+    def restore(self, objective: Objective, state: SparseAscentState, tol: Tensor) -> Progress:
         """See `Solver.restore`."""
         self._take_up(objective, tol)
-        self.W, self.primal, self.bound = (state[name].clone() for name in ("W", "primal", "bound"))
-        if own := state_under("last.", state):
-            self.last = own["b"].clone().numpy(), own["W"].clone().numpy(), float(own["reg"])
-        if own := state_under("fit.", state):
-            self.current = int(state["current"])
-            self.fit = SparseAscent.restored(self._problem(self.current), float(tol[self.current]), own)
+        self.W, self.primal, self.bound = state.W, state.primal, state.bound
+        self.last = state.last
+        if state.fit is not None:
+            self.current = state.current
+            problem = self._problem(self.current)
+            self.fit = SparseAscent.restored(problem, float(tol[self.current]), state.fit)
         return self._progress(0.0)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from straightedge.solvers.hinge.margins import Array, Indices
+from straightedge.solvers.hinge.gathered.margins import Array, Indices
 
 MOST_KEPT = 5000  # rows whose products with one another are kept: 200 MB
 ROWS_KEPT = 4  # times the features: up to so many rows they are kept

@@ -17,28 +17,61 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from straightedge.losses import piecewise
 from straightedge.objective import Objective
-from straightedge.solvers.hinge_products import row_weights
-from straightedge.solvers.one_by_one import Answer, OneByOne, OneHinge
+from straightedge.solvers.hinge.half_pass import row_weights
+from straightedge.solvers.hinge.sequential import (
+    BestPoint,
+    HingeSubproblem,
+    SequentialSolver,
+    SequentialState,
+    WarmStart,
+)
 from straightedge.solvers.protocol import missing
+from straightedge.solvers.state import OF_ROWS, given_to, taken_from
+from straightedge.solvers.work import CALL
 
 INWARD = 0.995  # of the way to the nearest bound
 PATIENCE = 8  # steps without a better gap: rounding has the last word
 MOST_UNKNOWNS = 1500  # C(D + 1): beyond, forming H costs more than the augmented Lagrangian
 MOST_ENTRIES = 2_000_000  # of X, kept in float64
 MOST_WORK = 4e9  # operations of one H
+USUAL_STEPS = 25
+CALLS, CALLS_A_BLOCK = 60, 4  # of torch in a step, and for each block of H
 
 
-class InteriorPoint(OneByOne):
+@dataclass
+class InteriorState:
+    """What a checkpoint keeps of an `InteriorSubproblem`; see there."""
+
+    W: Tensor
+    best: BestPoint
+    lower: float
+    idle: int
+    inside: Tensor = field(metadata=OF_ROWS)
+    u: Tensor = field(metadata=OF_ROWS)
+    slack: Tensor = field(metadata=OF_ROWS)
+    dual_point: Tensor = field(metadata=OF_ROWS)
+
+
+@dataclass
+class InteriorPointState(SequentialState):
+    """See `SequentialState`."""
+
+    fit: InteriorState | None
+
+
+class InteriorPoint(SequentialSolver):
     """The interior-point method for `svm`, `crammer_singer` and `one_vs_rest`, in one process."""
 
     name = "interior_point"
+    State = InteriorPointState
 
     @classmethod
     def supports(cls, objective: Objective) -> str | None:
@@ -49,13 +82,20 @@ class InteriorPoint(OneByOne):
             (bool(objective.penalty.bounds_below.all()), "reg > 0"),
         )
 
-    def first_fit(self, part: Objective, W: Tensor, last: Answer | None) -> InteriorFit:
-        """See `OneByOne.first_fit`. Every configuration starts in the middle: a path ends at corners."""
-        return InteriorFit(part)
+    @classmethod
+    def cost(cls, objective: Objective) -> float:
+        """See `Solver.cost`: as many H, each with its factor; configurations start afresh."""
+        K, C, width = objective.shape
+        step = _work_of_hessian(objective) + (C * width) ** 3 / 3 + (CALLS + CALLS_A_BLOCK * C * C) * CALL
+        return K * USUAL_STEPS * step
 
-    def restored_fit(self, part: Objective, state: dict[str, Tensor]) -> InteriorFit:
-        """See `OneByOne.restored_fit`."""
-        return InteriorFit.restored(part, state)
+    def first_fit(self, part: Objective, W: Tensor, last: WarmStart | None) -> InteriorSubproblem:
+        """See `SequentialSolver.first_fit`. Every configuration starts in the middle: a path ends at corners."""
+        return InteriorSubproblem(part)
+
+    def restored_fit(self, part: Objective, state: Any) -> InteriorSubproblem:
+        """See `SequentialSolver.restored_fit`."""
+        return InteriorSubproblem.restored(part, state)
 
 
 @dataclass
@@ -68,8 +108,8 @@ class Step:
     slack: Tensor
 
 
-class InteriorFit(OneHinge):
-    """One configuration; see `one_by_one.DualFit`.
+class InteriorSubproblem(HingeSubproblem):
+    """One configuration; see `sequential.DualSubproblem`.
 
     Args:
         objective: The one configuration.
@@ -89,10 +129,10 @@ class InteriorFit(OneHinge):
         top = z.amax(dim=1, keepdim=True) if self.shared else z
         self.slack = top.clamp_min(0.0) + 1.0
         self.u = torch.where(self.margins_used > 0, self.slack - z, 1.0)
-        self.best_weight, self.best_objective, self.idle = self.W, float("inf"), 0
-        self._bound, self._dual_point = -float("inf"), self.b
+        self.best, self.idle = BestPoint(self.W), 0
+        self.lower, self.dual_point = -float("inf"), self.b
 
-    # ---------------------------------------------------------------- what `OneByOne` asks for
+    # ---------------------------------------------------------------- what `SequentialSolver` asks for
 
     @property
     def b(self) -> Tensor:
@@ -102,12 +142,7 @@ class InteriorFit(OneHinge):
     @property
     def bound(self) -> float:
         """The best lower bound so far."""
-        return self._bound
-
-    @property
-    def dual_point(self) -> Tensor:
-        """(N, 1, C) the dual variables that `bound` belongs to."""
-        return self._dual_point
+        return self.lower
 
     @property
     def exhausted(self) -> bool:
@@ -248,41 +283,30 @@ class InteriorFit(OneHinge):
 
     def _look(self) -> None:
         """Take P and the bound at the present point."""
-        before = (self.best_objective, self._bound)
+        before = (self.best.primal, self.lower)
         z = self._margins()
         mean = float((self.loss.support(z[:, None]) * self.weights).sum())
         value = mean + float(self.penalty.value(self.W[None])[0])
-        if value < self.best_objective:
-            self.best_objective, self.best_weight = value, self.W
+        self.best.offer(self.W, value)
         gain = self.loss.neg_conjugate(self.inside[:, None], self.objective.y)
         conjugate = (gain * self.weights).sum()[None].cpu()
         bound = float(self.objective.dual_value(self._adjoint(self.inside)[None], conjugate)[0])
-        if bound > self._bound:
-            self._bound, self._dual_point = bound, self.b
-        better = self.best_objective < before[0] or self._bound > before[1]
+        if bound > self.lower:
+            self.lower, self.dual_point = bound, self.b
+        better = self.best.primal < before[0] or self.lower > before[1]
         self.idle = 0 if better else self.idle + 1
 
     # ---------------------------------------------------------------- checkpoints
 
-    def state(self) -> dict[str, Tensor]:
-        """See `one_by_one.DualFit.state`."""
-        numbers = [self.best_objective, self._bound, float(self.idle)]
-        own = {name: getattr(self, name) for name in ("W", "inside", "u", "slack", "best_weight")}
-        own["dual_point"] = self._dual_point
-        return own | {"numbers": torch.tensor(numbers, dtype=torch.float64)}
+    def state(self) -> InteriorState:
+        """See `sequential.DualSubproblem.state`."""
+        return taken_from(InteriorState, self)
 
     @classmethod
-    def restored(cls, objective: Objective, state: dict[str, Tensor]) -> InteriorFit:
+    def restored(cls, objective: Objective, state: InteriorState) -> InteriorSubproblem:
         """Return the fit whose `state` this is."""
         fit = cls(objective)
-        fit.W, fit.inside, fit.u = state["W"], state["inside"], state["u"]
-        fit.slack, fit.best_weight, fit._dual_point = (
-            state["slack"],
-            state["best_weight"],
-            state["dual_point"],
-        )
-        fit.best_objective, fit._bound, idle = state["numbers"].tolist()
-        fit.idle = int(idle)
+        given_to(fit, state)
         return fit
 
 
@@ -299,10 +323,12 @@ def _add_outer(H: Tensor, gram: Tensor, plus: int, minus: int) -> None:
 def _is_small(objective: Objective) -> bool:
     """Tell whether H can be formed: by its size, the rows' and the operations it takes."""
     _, C, width = objective.shape
-    n = objective.n_samples
+    few = C * width <= MOST_UNKNOWNS and objective.n_samples * width <= MOST_ENTRIES
+    return few and _work_of_hessian(objective) <= MOST_WORK
+
+
+def _work_of_hessian(objective: Objective) -> float:
+    """Return the operations of one H."""
+    _, C, width = objective.shape
     outer = C * C if piecewise(objective.loss).sum_bounded else C
-    return (
-        C * width <= MOST_UNKNOWNS
-        and n * width <= MOST_ENTRIES
-        and 2.0 * n * outer * width * width <= MOST_WORK
-    )
+    return 2.0 * objective.n_samples * outer * width * width

@@ -18,9 +18,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from straightedge.solvers.hinge.margins import Array, Indices
-from straightedge.solvers.hinge.problem import HingeProblem
-from straightedge.solvers.hinge.spaces import FeatureSpace, Point
+from straightedge.solvers.hinge.gathered.margins import Array, Indices
+from straightedge.solvers.hinge.gathered.problem import HingeProblem
+from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, Point
 
 FIRST_JITTER = 1e-14  # of a unit diagonal, added where rounding leaves it not positive definite
 BIAS_RIDGE = 1e-9  # curvature of a free bias, of Σ w/μ: without free directions it has none

@@ -14,7 +14,7 @@ import torch
 from straightedge.losses import Loss, piecewise
 from straightedge.losses.hinge import HingeLoss
 from straightedge.objective import Objective
-from straightedge.solvers.hinge.margins import (
+from straightedge.solvers.hinge.gathered.margins import (
     Array,
     Indices,
     Margins,
@@ -22,8 +22,8 @@ from straightedge.solvers.hinge.margins import (
     SharedMargins,
     SignedMargins,
 )
-from straightedge.solvers.hinge.problem import HingeProblem, Repair
-from straightedge.solvers.hinge.spaces import Space
+from straightedge.solvers.hinge.gathered.problem import HingeProblem, Repair
+from straightedge.solvers.hinge.gathered.spaces import Space
 
 
 @dataclass(frozen=True)

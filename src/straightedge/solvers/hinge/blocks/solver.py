@@ -12,7 +12,7 @@ dual points, whose V = X̂ᵀA are at hand.
 
 P comes near its optimum long before the dual does: of a residual of V + 2 reg W the bound sees the square over
 4 reg. So before the centre moves b is brought to the solution of the smoothed problem by a few Newton steps of the
-dual (`HingeFit._solve_dual`), of least residual, which makes the move a whole step of the proximal point method.
+dual (`BlockSubproblem._solve_dual`), of least residual: the move is then a whole step of the proximal point method.
 They go over the rows that can move alone; the margins of the others are computed once they are done.
 
 Configurations are solved one after another, large reg first, each from the answer of the one before: W and b
@@ -26,55 +26,111 @@ References:
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor
 
 from straightedge.losses import piecewise
 from straightedge.objective import Objective
-from straightedge.solvers.hinge_fit import (
+from straightedge.solvers.hinge.blocks.dual_bundle import DualBundle
+from straightedge.solvers.hinge.blocks.preconditioner import LEAST_OF_MOMENT, Metric
+from straightedge.solvers.hinge.blocks.preconditioner import SAMPLE_ROWS as METRIC_ROWS
+from straightedge.solvers.hinge.blocks.subproblem import (
     DAMPING,
     FINE,
     FIRST_MU,
-    RESIDUAL,
+    FORCING_COLD,
+    FORCING_WARM,
     WARM_MU,
-    WARM_RESIDUAL,
-    HingeFit,
+    BlockSubproblem,
+    BlockSubproblemState,
+    Change,
+    Control,
 )
-from straightedge.solvers.hinge_hull import DualHull
-from straightedge.solvers.hinge_newton import LEAST_OF_MOMENT, Metric
-from straightedge.solvers.hinge_products import row_weights, scores
-from straightedge.solvers.one_by_one import Answer, DualFit, OneByOne
+from straightedge.solvers.hinge.half_pass import row_weights, scores
+from straightedge.solvers.hinge.sequential import (
+    BestPoint,
+    DualSubproblem,
+    SequentialSolver,
+    SequentialState,
+    WarmStart,
+)
 from straightedge.solvers.protocol import Progress
+from straightedge.solvers.state import OF_ROWS
+from straightedge.solvers.whitening import LARGEST_DENSE
+from straightedge.solvers.work import CALL, moment_work, pass_work
 
+USUAL_PASSES = 300  # of a usual fit
+CALLS = 100  # of torch in a pass
 ONWARD = 0.5  # of the last change of b along a path that the next one starts with
 
 
-class HingeALM(OneByOne):
+@dataclass
+class MetricState:
+    """What `Metric` is made of again, beside the data.
+
+    Attributes:
+        made_for: (κ, reg) of the factor; κ = 0 where there is none.
+        blunt_made_for: The same of the blunt one.
+        products: Products with the Hessian since Σ was made.
+        sample: Rows of the sample that Σ is of.
+        rows: (N,) bool, the rows of this rank that Σ is of, or None.
+    """
+
+    made_for: tuple[float, float]
+    blunt_made_for: tuple[float, float]
+    products: int
+    sample: int
+    rows: Tensor | None = field(metadata=OF_ROWS)
+
+
+@dataclass
+class HingeALMState(SequentialState):
+    """See `SequentialState`.
+
+    Attributes:
+        metric: Of all configurations; None before the first.
+    """
+
+    fit: BlockSubproblemState | None
+    metric: MetricState | None
+
+
+class HingeALM(SequentialSolver):
     """The augmented Lagrangian for every hinge with a projection: `svm`, `crammer_singer`, `one_vs_rest`."""
 
     name = "hinge_alm"
+    State: ClassVar[type[SequentialState]] = HingeALMState
     one_thread = True
+
+    @classmethod
+    def cost(cls, objective: Objective) -> float:
+        """See `Solver.cost`: passes, calls between them, and the metric once for all configurations."""
+        step = pass_work(objective) + CALLS * CALL
+        return objective.n_configs * USUAL_PASSES * step + metric_work(objective)
 
     def __init__(self) -> None:
         super().__init__()
         self.metric: Metric | None = None
 
-    def _metric(self, part: Objective, last: Answer | None) -> Metric:
+    def _metric(self, part: Objective, last: WarmStart | None) -> Metric:
         """Return the metric of all configurations, made at the first of them: of the rows that move, if known."""
         if self.metric is None:
             index = None if last is None else self._moving_rows(part, last)
             self.metric = Metric(part, index)
         return self.metric
 
-    def _moving_rows(self, part: Objective, last: Answer) -> Tensor | None:
+    def _moving_rows(self, part: Objective, last: WarmStart) -> Tensor | None:
         """Return the indices (n,) of this rank's rows that can move at an answer, None if they are few in all."""
         index = piecewise(part.loss).projection_jacobian(last.b.to(part.dtype)).moving_rows()
         count = torch.tensor([len(index)], dtype=torch.float64)
         enough = float(part.communicator.all_reduce(count)) >= LEAST_OF_MOMENT * part.design.width
         return index if enough else None
 
-    def first_fit(self, part: Objective, W: Tensor, last: Answer | None) -> DualFit:
-        """See `OneByOne.first_fit`; half a pass to a pass and a half."""
+    def first_fit(self, part: Objective, W: Tensor, last: WarmStart | None) -> DualSubproblem:
+        """See `SequentialSolver.first_fit`; half a pass to a pass and a half."""
         loss = piecewise(part.loss)
         warm = bool((W != 0).any())
         z, spent = self._margins(part, W, last)
@@ -83,40 +139,44 @@ class HingeALM(OneByOne):
             centre = last.b.to(part.dtype)
             if self._goes_on(part):
                 step, margins, further, cost = self._last_change(part)
-                changes.append((step, margins))
+                changes.append(Change(step, margins))
                 centre = loss.project(centre + ONWARD * further, part.y)
                 spent += cost
-        fit = HingeFit(
-            objective=part,
-            metric=self._metric(part, last),
-            tol=self.tol,
-            weights=row_weights(part),
-            W=W.clone(),
-            z=z,
-            centre=centre,
-            mu=WARM_MU if warm else FIRST_MU,
-            hull=DualHull(part),
-            changes=changes,
+        control = Control(
+            WARM_MU if warm else FIRST_MU,
             damping=DAMPING[2] if warm else 0.0,
-            residual=WARM_RESIDUAL if last is not None else RESIDUAL,
-            spent=0.5 + spent,
+            forcing=FORCING_COLD if last is None else FORCING_WARM,
+            pending=0.5 + spent,
+        )
+        fit = BlockSubproblem(
+            part,
+            self._metric(part, last),
+            self.tol,
+            row_weights(part),
+            W.clone(),
+            z,
+            centre,
+            control,
+            DualBundle(part),
+            BestPoint(W),
+            changes,
         )
         fit.look()
         return fit
 
-    def _margins(self, part: Objective, W: Tensor, last: Answer | None) -> tuple[Tensor, float]:
+    def _margins(self, part: Objective, W: Tensor, last: WarmStart | None) -> tuple[Tensor, float]:
         """Return the margins (N, 1, C) at W, and the passes it took: none at 0, or at the last answer's W."""
         loss = piecewise(part.loss)
-        if last is not None and self._serve(last.z, part) and torch.equal(W, last.W):
+        if last is not None and last.z is not None and self._serve(last.z, part) and torch.equal(W, last.W):
             return last.z, 0.0
         if bool((W != 0).any()):
             return loss.margins(scores(part, W), part.y), 0.5
         S = torch.zeros(len(part.y), 1, part.n_classes, dtype=part.dtype, device=part.device)
         return loss.margins(S, part.y), 0.0
 
-    def _serve(self, z: Tensor, part: Objective) -> bool:
+    def _serve(self, z: Tensor | None, part: Objective) -> bool:
         """Tell whether margins that an answer left are exact enough: W was only followed."""
-        return len(z) > 0 and z.dtype == part.dtype and self.tol >= FINE
+        return z is not None and z.dtype == part.dtype and self.tol >= FINE
 
     def _goes_on(self, part: Objective) -> bool:
         """Tell whether the last two configurations lead to this one: reg falls, in one fold."""
@@ -134,32 +194,43 @@ class HingeALM(OneByOne):
             a.to(part.dtype) - b.to(part.dtype) for a, b in ((last.W, earlier.W), (last.b, earlier.b))
         )
         if self._serve(earlier.z, part) and self._serve(last.z, part):
+            assert last.z is not None and earlier.z is not None
             return step, last.z - earlier.z, further, 0.0
         return step, piecewise(part.loss).margin_change(scores(part, step), part.y), further, 0.5
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self, **more: Any) -> SequentialState:
         """See `Solver.state`."""
-        state = super().state()
-        if self.metric is None:
-            return state
         metric = self.metric
-        numbers = [*metric.made_for, *metric.blunt.made_for, float(metric.products), float(metric.sample)]
-        state["metric"] = torch.tensor(numbers, dtype=torch.float64)
-        return state if metric.index is None else state | {"metric.index": metric.index}
+        if metric is None:
+            return super().state(metric=None, **more)
+        rows = None
+        if metric.index is not None:
+            rows = torch.zeros(self.objective.n_samples, dtype=torch.bool)
+            rows[metric.index.cpu()] = True
+        own = MetricState(metric.made_for, metric.blunt.made_for, metric.products, metric.sample, rows)
+        return super().state(metric=own, **more)
 
-    def restored_fit(self, part: Objective, state: dict[str, Tensor]) -> DualFit:
-        """See `OneByOne.restored_fit`."""
-        return HingeFit.restored(part, self._metric(part, None), self.tol, state)
+    def restored_fit(self, part: Objective, state: Any) -> DualSubproblem:
+        """See `SequentialSolver.restored_fit`."""
+        return BlockSubproblem.restored(part, self._metric(part, None), self.tol, state)
 
-    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
+    def restore(self, objective: Objective, state: Any, tol: Tensor) -> Progress:
         """See `Solver.restore`. Σ and its factor are computed anew: they depend on the data alone."""
-        if "metric" in state:
-            kappa, reg, blunt_kappa, blunt_reg, products, sample = state["metric"]
-            index = state["metric.index"].clone() if "metric.index" in state else None
-            metric = self.metric = Metric(objective, index, int(sample))
-            metric.products = int(products)
-            if kappa > 0:
-                metric.fit(float(kappa), objective.penalty.at(reg[None]))
-            if blunt_kappa > 0:
-                metric.blunt.fit(float(blunt_kappa), objective.penalty.at(blunt_reg[None]))
+        if state.metric is not None:
+            self.metric = _restored_metric(objective, state.metric)
         return super().restore(objective, state, tol)
+
+
+def metric_work(objective: Objective) -> float:
+    """Return the work of the metric that all configurations share."""
+    return moment_work(objective, METRIC_ROWS, LARGEST_DENSE)
+
+
+def _restored_metric(objective: Objective, state: MetricState) -> Metric:
+    index = None if state.rows is None else state.rows.nonzero().flatten().to(objective.device)
+    metric = Metric(objective, index, state.sample)
+    metric.products = state.products
+    for one, (kappa, reg) in ((metric, state.made_for), (metric.blunt, state.blunt_made_for)):
+        if kappa > 0:
+            one.fit(kappa, objective.penalty.at(torch.tensor([reg], dtype=torch.float64)))
+    return metric

@@ -2,7 +2,7 @@
 
 The dual in α_i = b_i w_i/(2 reg), 0 ≤ α ≤ w_i/(2 reg), with W = −Σ_i x̂_i a(α_i)ᵀ: an epoch maximises it over each
 row's variables in turn and keeps W in step. Where ρ = mean ‖x̂‖²/(2 reg N) is small one row hardly disturbs
-another, and a handful of epochs do; where it is large, `hinge_alm` is faster by far.
+another, and a handful of epochs do; where it is large, `blocks` is faster by far.
 
 Rows are visited in a random order, drawn anew for each epoch. After the first epochs two out of three leave out
 the rows whose variables did not change at their last visit: most have all of them at a bound, to stay. One worker
@@ -16,25 +16,72 @@ References:
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from straightedge.losses import piecewise
 from straightedge.objective import Objective
-from straightedge.solvers.hinge_products import adjoint, row_weights, scores
-from straightedge.solvers.one_by_one import SAFE, Answer, OneByOne, OneHinge
+from straightedge.solvers.hinge.half_pass import adjoint, row_weights, scores
+from straightedge.solvers.hinge.sequential import (
+    SAFE,
+    BestPoint,
+    HingeSubproblem,
+    SequentialSolver,
+    SequentialState,
+    WarmStart,
+)
 from straightedge.solvers.protocol import missing
+from straightedge.solvers.state import OF_ROWS, given_to, taken_from
+from straightedge.solvers.work import LOADING, pass_work
 
 ROW_UPDATES = {"weston_watkins"}  # those that `dual_kernel` has
-LEAST_ENTRIES = 10_000_000  # of X: below, loading the compiled loop takes longer than the fit
 FULL_EPOCHS = 2  # at the beginning
 SHORT_EPOCHS = 2  # of the rows that still change, between two full ones
-LARGEST_DISTURBANCE = 0.3  # ρ up to which dual ascent, which uses two cores, is the faster one on two
+WEAK_COUPLING = 0.3  # ρ up to which dual ascent, which uses two cores, was faster than the Lagrangian on two
+LEAST_EPOCHS = 15  # of a usual fit, however small ρ is
+EPOCHS_PER_COUPLING = (
+    1000  # of a usual fit, times ρ: as many passes as the Lagrangian's where ρ is the largest
+)
 DRIFT = 5e-6  # of P: what the rounding of the epochs' updates of W may have done to the bounds
 PATIENCE = 50  # epochs without a better gap before the float type is called exhausted
 
 
-class DualAscent(OneByOne):
+@dataclass
+class AscentState:
+    """What a checkpoint keeps of an `AscentSubproblem`; see there for most of it.
+
+    Attributes:
+        lower: The best lower bound.
+        alpha: (N, C) dual variables times their caps.
+        norms: (N,) ‖x̂‖², or none before the first epoch.
+        changing: (N,) bool, whether a row's variables changed at its last visit.
+        random: State of the generator.
+    """
+
+    W: Tensor
+    best: BestPoint
+    lower: float
+    dual: float
+    spent: float
+    idle: int
+    epochs: int
+    random: Tensor
+    alpha: Tensor = field(metadata=OF_ROWS)
+    norms: Tensor = field(metadata=OF_ROWS)
+    changing: Tensor = field(metadata=OF_ROWS)
+
+
+@dataclass
+class DualAscentState(SequentialState):
+    """See `SequentialState`."""
+
+    fit: AscentState | None
+
+
+class DualAscent(SequentialSolver):
     """Dual coordinate ascent; for `svm` with a penalised bias, on the CPU, in one process.
 
     Args:
@@ -42,6 +89,7 @@ class DualAscent(OneByOne):
     """
 
     name = "dual_ascent"
+    State = DualAscentState
     seeded = True
 
     @classmethod
@@ -50,24 +98,26 @@ class DualAscent(OneByOne):
         return needs_of_dual_ascent(objective)
 
     @classmethod
-    def worthwhile(cls, objective: Objective) -> bool:
-        """See `Solver.worthwhile`: rows are many and hardly disturb one another, at the smallest reg too."""
-        return objective.design.n_entries >= LEAST_ENTRIES and is_mild(objective)
+    def cost(cls, objective: Objective) -> float:
+        """See `Solver.cost`: epochs, the more of them the more rows disturb one another."""
+        return LOADING + pass_work(objective) * float(usual_epochs(objective).sum())
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
         self.seed = seed
 
-    def first_fit(self, part: Objective, W: Tensor, last: Answer | None) -> AscentFit:
-        """See `OneByOne.first_fit`; half a pass from the last configuration's b, a whole one from W alone."""
+    def first_fit(self, part: Objective, W: Tensor, last: WarmStart | None) -> AscentSubproblem:
+        """See `SequentialSolver.first_fit`; half a pass from the last b, a whole one from W alone."""
         return first_ascent(part, self.tol, W, last, self.seed)
 
-    def restored_fit(self, part: Objective, state: dict[str, Tensor]) -> AscentFit:
-        """See `OneByOne.restored_fit`."""
-        return AscentFit.restored(part, self.tol, state)
+    def restored_fit(self, part: Objective, state: Any) -> AscentSubproblem:
+        """See `SequentialSolver.restored_fit`."""
+        return AscentSubproblem.restored(part, self.tol, state)
 
 
-def first_ascent(part: Objective, tol: float, W: Tensor, last: Answer | None, seed: int) -> AscentFit:
+def first_ascent(
+    part: Objective, tol: float, W: Tensor, last: WarmStart | None, seed: int
+) -> AscentSubproblem:
     """Return a fit that starts from the last configuration's b if there is one, else from W (C, D + 1)."""
     loss = piecewise(part.loss)
     b = torch.zeros(len(part.y), 1, part.n_classes, dtype=part.dtype)
@@ -75,11 +125,11 @@ def first_ascent(part: Objective, tol: float, W: Tensor, last: Answer | None, se
         b = last.b.to(part.dtype)
     elif bool((W != 0).any()):
         b = loss.project(2 * loss.margins(scores(part, W), part.y), part.y)
-    return AscentFit(part, tol, b, torch.Generator().manual_seed(seed))
+    return AscentSubproblem(part, tol, b, torch.Generator().manual_seed(seed))
 
 
-class AscentFit(OneHinge):
-    """One configuration of dual coordinate ascent; see `one_by_one.DualFit`.
+class AscentSubproblem(HingeSubproblem):
+    """One configuration of dual coordinate ascent; see `sequential.DualSubproblem`.
 
     Args:
         objective: The one configuration.
@@ -90,20 +140,22 @@ class AscentFit(OneHinge):
 
     def __init__(self, objective: Objective, tol: float, b: Tensor, generator: torch.Generator) -> None:
         self.objective, self.tol, self.generator = objective, tol, generator
-        self.penalty = objective.penalty
-        self.stiffness = float(self.penalty.curvature[0])
         self.weights = row_weights(objective)
         self.caps = self.weights / self.stiffness
         self.alpha = (b[:, 0].to(torch.float64) * self.caps[:, None]).to(objective.dtype)
         self.norms = torch.zeros(0, dtype=torch.float64)
         self.changing = torch.ones(len(self.alpha), dtype=torch.bool)
-        self._bound = -float("inf")
-        self.best_objective = float("inf")
+        self.lower = -float("inf")
         self.idle = self.epochs = 0
         self.W = torch.zeros(objective.shape[1:], dtype=objective.dtype)
         self.spent = self._renew()
         self.dual = self._dual_value()
-        self.best_weight = self.W
+        self.best = BestPoint(self.W)
+
+    @property
+    def stiffness(self) -> float:
+        """The penalty's curvature, 2 reg."""
+        return float(self.objective.penalty.curvature[0])
 
     @property
     def b(self) -> Tensor:
@@ -114,7 +166,7 @@ class AscentFit(OneHinge):
     @property
     def bound(self) -> float:
         """The best lower bound so far."""
-        return self._bound
+        return self.lower
 
     @property
     def dual_point(self) -> Tensor:
@@ -133,7 +185,7 @@ class AscentFit(OneHinge):
             return 0.0
         A = self.loss.to_scores(self.b, self.objective.y)
         V = adjoint(self.objective, A, self.weights)
-        self.W = self.penalty.minimiser(V[None])[0].to(self.objective.dtype)
+        self.W = self.objective.penalty.minimiser(V[None])[0].to(self.objective.dtype)
         return 0.5
 
     def advance(self) -> float:
@@ -148,9 +200,8 @@ class AscentFit(OneHinge):
         if value - bound <= SAFE * self.tol * value and (1 - SAFE) * self.tol < DRIFT:
             cost += 0.5 + self._renew()
             value, bound = self._bounds()
-        if value < self.best_objective:
-            self.best_objective, self.best_weight = value, self.W.clone()
-        self._bound = bound if value - bound <= self.tol * value else max(self._bound, bound)
+        self.best.offer(self.W, value)
+        self.lower = bound if value - bound <= self.tol * value else max(self.lower, bound)
         self.idle = 0 if self.gap < 0.999 * before else self.idle + 1
         return cost
 
@@ -166,13 +217,13 @@ class AscentFit(OneHinge):
 
     def _dual_value(self) -> float:
         gain = self.stiffness * float(self.alpha.sum(dtype=torch.float64))
-        return gain - float(self.penalty.value(self.W[None])[0])
+        return gain - float(self.objective.penalty.value(self.W[None])[0])
 
     def _bounds(self) -> tuple[float, float]:
         """Return P and D at W, which is −V/(2 reg) of the dual variables; half a pass."""
         z = self.loss.margins(scores(self.objective, self.W), self.objective.y)
         mean = float((self.loss.support(z)[:, 0].to(torch.float64) * self.weights).sum())
-        return mean + float(self.penalty.value(self.W[None])[0]), self._dual_value()
+        return mean + float(self.objective.penalty.value(self.W[None])[0]), self._dual_value()
 
     def _order(self) -> Tensor:
         """Return the rows of this epoch in the order of their visits."""
@@ -183,7 +234,7 @@ class AscentFit(OneHinge):
 
     def _epoch(self) -> float:
         """Visit the rows of this epoch once, and return which part of all they are."""
-        from straightedge.solvers.dual_kernel import ascend
+        from straightedge.solvers.hinge.dual_kernel import ascend
 
         order = self._order()
         if not len(order):
@@ -202,36 +253,24 @@ class AscentFit(OneHinge):
         self.changing[order] = (self.alpha[order] != former).any(dim=1)
         return len(order) / len(self.alpha)
 
-    def state(self) -> dict[str, Tensor]:
-        """See `one_by_one.DualFit.state`."""
-        numbers = [
-            self._bound,
-            self.best_objective,
-            self.spent,
-            self.dual,
-            float(self.idle),
-            float(self.epochs),
-        ]
-        return {
-            "W": self.W,
-            "alpha": self.alpha,
-            "best_weight": self.best_weight,
-            "changing": self.changing,
-            "norms": self.norms,
-            "numbers": torch.tensor(numbers, dtype=torch.float64),
-            "generator": self.generator.get_state(),
-        }
+    @property
+    def random(self) -> Tensor:
+        """The state of the generator."""
+        return self.generator.get_state()
+
+    @random.setter
+    def random(self, state: Tensor) -> None:
+        self.generator.set_state(state)
+
+    def state(self) -> AscentState:
+        """See `sequential.DualSubproblem.state`."""
+        return taken_from(AscentState, self)
 
     @classmethod
-    def restored(cls, objective: Objective, tol: float, state: dict[str, Tensor]) -> AscentFit:
+    def restored(cls, objective: Objective, tol: float, state: AscentState) -> AscentSubproblem:
         """Return the fit whose `state` this is."""
-        generator = torch.Generator()
-        generator.set_state(state["generator"])
-        fit = cls(objective, tol, torch.zeros_like(state["alpha"])[:, None], generator)
-        for name in ("W", "alpha", "best_weight", "changing", "norms"):
-            setattr(fit, name, state[name].clone())
-        fit._bound, fit.best_objective, fit.spent, fit.dual, idle, epochs = state["numbers"].tolist()
-        fit.idle, fit.epochs = int(idle), int(epochs)
+        fit = cls(objective, tol, torch.zeros_like(state.alpha)[:, None], torch.Generator())
+        given_to(fit, state)
         return fit
 
 
@@ -249,17 +288,27 @@ def needs_of_dual_ascent(objective: Objective) -> str | None:
     )
 
 
-def is_mild(objective: Objective) -> bool:
+def is_weakly_coupled(objective: Objective) -> bool:
     """Return whether dual ascent suits, and is the faster one: rows hardly disturb one another."""
     if DualAscent.supports(objective) is not None:
         return False
-    return disturbance(objective) <= LARGEST_DISTURBANCE  # of the problem alone: cores change no answer
+    return row_coupling(objective) <= WEAK_COUPLING  # of the problem alone: cores change no answer
 
 
-def disturbance(objective: Objective) -> float:
-    """Return ρ = mean ‖x̂‖²/(2 reg N) at the smallest reg, from evenly spaced rows.
+def row_coupling(objective: Objective) -> float:
+    """Return ρ at the smallest reg; see `row_couplings`."""
+    return float(row_couplings(objective).max())
+
+
+def row_couplings(objective: Objective) -> Tensor:
+    """Return ρ = mean ‖x̂‖²/(2 reg N) of each configuration (K,), from evenly spaced rows.
 
     It is how much the step of one row moves the margins of another like it, N of them being visited in an epoch.
     """
-    least = max(float(objective.penalty.curvature.min()), 1e-300)
-    return objective.design.mean_square_norm() / (least * objective.n_total)
+    curvature = objective.penalty.curvature.clamp_min(1e-300)
+    return objective.design.mean_square_norm() / (curvature * objective.n_total)
+
+
+def usual_epochs(objective: Objective) -> Tensor:
+    """Return (K,) the epochs that a usual fit of each configuration takes."""
+    return (EPOCHS_PER_COUPLING * row_couplings(objective)).clamp_min(LEAST_EPOCHS)

@@ -1,4 +1,4 @@
-"""One configuration of the augmented Lagrangian: W, the centre, and the steps of both (see `hinge_alm`)."""
+"""One configuration of the augmented Lagrangian: W, the centre, and the steps of both (see `blocks`)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ import torch
 from torch import Tensor
 
 from straightedge.objective import Objective
-from straightedge.solvers.hinge_hull import DualHull
-from straightedge.solvers.hinge_newton import (
-    Hessian,
-    Metric,
-    least_residual,
-    newton_direction,
-)
-from straightedge.solvers.hinge_pairs import adjoint_of_change
-from straightedge.solvers.hinge_products import adjoint, row_weights, scores
-from straightedge.solvers.hinge_span import SPAN, Span
-from straightedge.solvers.one_by_one import SAFE, OneHinge
-from straightedge.solvers.protocol import state_under
+from straightedge.solvers.hinge.blocks.active_margins import adjoint_of_change
+from straightedge.solvers.hinge.blocks.directions import gcr, pcg
+from straightedge.solvers.hinge.blocks.dual_bundle import BundleState, DualBundle
+from straightedge.solvers.hinge.blocks.hessian import Hessian
+from straightedge.solvers.hinge.blocks.preconditioner import Metric
+from straightedge.solvers.hinge.blocks.subspace import SPAN, Span
+from straightedge.solvers.hinge.half_pass import adjoint, row_weights, scores
+from straightedge.solvers.hinge.sequential import SAFE, BestPoint, HingeSubproblem
+from straightedge.solvers.state import OF_ROWS, taken_from
 
 FIRST_MU = 4.0  # margins are of size 1 at W = 0: every pair starts between its bounds
 WARM_MU = 0.5
@@ -32,8 +29,12 @@ NEAR = 1.0  # times the tolerance: a smoothing's share up to which the dual is s
 FINE_NEAR = 4.0  # and from which a fine fit leaves no row out
 MOST_DUAL_STEPS = 6
 BLUNT = 50.0  # times as much of I in the metric of such steps: the longest ones take half the iterations
-RESIDUAL, WARM_RESIDUAL, FINE_RESIDUAL = 0.3, 0.4, 0.01  # of ∇f that a Newton step of the primal may leave
-FORCING = 0.3, 0.2  # residuals of the first such step, whose b is cut off most, and of the others
+FORCING_COLD, FORCING_WARM, FORCING_FINE = (
+    0.3,
+    0.4,
+    0.01,
+)  # relative residuals at which CG stops in the primal
+FORCING = 0.3, 0.2  # the same of dual steps: the first is clipped most, so it is solved most loosely
 SHRINK = 4.0  # times the tolerance: a smoothing's share from which μ falls as the centre moves
 STUCK = 5  # steps without a better gap before a fine fit raises μ
 DAMPING = 0.6, 0.9, 0.5  # lengths of a Newton step that call for more damping or less, and the least there is
@@ -43,12 +44,76 @@ FINE = (
     1e-4  # gaps below this are reached in the primal, with small μ and margins computed anew at each centre
 )
 COARSE = 1e-3  # gaps above this are reached with fewer and larger steps of μ
-MOST_CHANGES = 16  # of V before it is summed anew
-TENSORS = ("W", "z", "centre", "b", "V", "gradient", "best_weight", "best_margins")
+MOST_UPDATES = 16  # of V before it is summed anew
 
 
 @dataclass
-class HingeFit(OneHinge):
+class Change:
+    """A step of W and what it does to the margins.
+
+    Attributes:
+        step: (C, D + 1).
+        margins: (N, 1, C).
+    """
+
+    step: Tensor
+    margins: Tensor = field(metadata=OF_ROWS)
+
+
+@dataclass
+class DualVariables:
+    """b and the sum that goes with it.
+
+    Attributes:
+        V: (C, D + 1) float64 Σ w x̂ (Jᵀb)ᵀ.
+        updates: Incremental updates of V since it was last summed over all rows.
+        b: (N, 1, C).
+    """
+
+    V: Tensor = field(default_factory=lambda: torch.empty(0))
+    updates: int = 0
+    b: Tensor = field(default_factory=lambda: torch.empty(0), metadata=OF_ROWS)
+
+
+@dataclass
+class Control:
+    """What steers the steps.
+
+    Attributes:
+        mu: μ.
+        damping: See `Hessian.at`.
+        forcing: Of ∇f that a Newton step may leave: more where the start is near, and steps soon change b.
+        outer_exact: Whether the centre moves only once the smoothed problem is solved: it once ran ahead of W.
+        stalled: Steps without a better gap.
+        pending: Passes that the start took, to be told with the first step.
+    """
+
+    mu: float
+    damping: float = 0.0
+    forcing: float = FORCING_COLD
+    outer_exact: bool = False
+    stalled: int = 0
+    pending: float = 0.0
+
+
+@dataclass
+class BlockSubproblemState:
+    """What a checkpoint keeps of a `BlockSubproblem`; see there."""
+
+    W: Tensor
+    gradient: Tensor
+    smoothing: float
+    best: BestPoint
+    control: Control
+    dual: DualVariables
+    changes: list[Change]
+    bundle: BundleState
+    z: Tensor = field(metadata=OF_ROWS)
+    centre: Tensor = field(metadata=OF_ROWS)
+
+
+@dataclass
+class BlockSubproblem(HingeSubproblem):
     """One configuration on its way.
 
     Attributes:
@@ -59,15 +124,13 @@ class HingeFit(OneHinge):
         W: (C, D + 1).
         z: (N, 1, C) margins at W.
         centre: (N, 1, C) c.
-        mu: μ.
+        control: What steers the steps.
         hull: Dual points, and the best bound from them.
-        changes: Last few directions with the margins' change along them: (C, D + 1) and (N, 1, C).
-        b: (N, 1, C) dual variables.
-        V: (C, D + 1) float64 Σ w x̂ (Jᵀb)ᵀ.
-        damping: See `Hessian.at`.
-        residual: Of ∇f that a Newton step may leave: more where the start is near, and steps soon change b.
-        v_changes: Since it was summed over all rows.
-        spent: Passes that the start took, to be told with the first step.
+        best: The best W so far.
+        changes: The last few steps.
+        dual: The present dual variables.
+        gradient: (C, D + 1) ∇f at W.
+        smoothing: What the gap has of the smoothing.
     """
 
     objective: Objective
@@ -77,22 +140,18 @@ class HingeFit(OneHinge):
     W: Tensor
     z: Tensor
     centre: Tensor
-    mu: float
-    hull: DualHull
-    changes: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    b: Tensor = field(default_factory=lambda: torch.empty(0))
-    V: Tensor = field(default_factory=lambda: torch.empty(0))
-    v_changes: int = 0
+    control: Control
+    hull: DualBundle
+    best: BestPoint
+    changes: list[Change] = field(default_factory=list)
+    dual: DualVariables = field(default_factory=DualVariables)
     gradient: Tensor = field(default_factory=lambda: torch.empty(0))
     smoothing: float = float("inf")
-    best_objective: float = float("inf")
-    best_weight: Tensor = field(default_factory=lambda: torch.empty(0))
-    best_margins: Tensor = field(default_factory=lambda: torch.empty(0))
-    idle: int = 0
-    damping: float = 0.0
-    residual: float = RESIDUAL
-    strict: bool = False
-    spent: float = 0.0
+
+    @property
+    def b(self) -> Tensor:
+        """(N, 1, C) the present dual variables."""
+        return self.dual.b
 
     @property
     def bound(self) -> float:
@@ -107,7 +166,7 @@ class HingeFit(OneHinge):
     @property
     def exhausted(self) -> bool:
         """Whether steps have stopped helping."""
-        return self.idle >= PATIENCE
+        return self.control.stalled >= PATIENCE
 
     @property
     def fine(self) -> bool:
@@ -117,52 +176,25 @@ class HingeFit(OneHinge):
     @property
     def near(self) -> bool:
         """Whether the smoothing's share of the gap is nearly small enough."""
-        return self.smoothing <= (FINE_NEAR if self.fine else NEAR) * self.tol * self.best_objective
+        return self.smoothing <= (FINE_NEAR if self.fine else NEAR) * self.tol * self.best.primal
 
-    def state(self) -> dict[str, Tensor]:
-        """Return the tensors that `restored` makes the same fit of."""
-        numbers = [
-            self.mu,
-            self.smoothing,
-            self.best_objective,
-            float(self.idle),
-            self.damping,
-            float(self.strict),
-            self.spent,
-            float(self.v_changes),
-            self.residual,
-        ]
-        own = {name: getattr(self, name) for name in TENSORS}
-        own["numbers"] = torch.tensor(numbers, dtype=torch.float64)
-        for i, (direction, change) in enumerate(self.changes):
-            own |= {f"direction.{i}": direction, f"change.{i}": change}
-        return own | {f"hull.{name}": value for name, value in self.hull.state().items()}
+    def state(self) -> BlockSubproblemState:
+        """See `sequential.DualSubproblem.state`."""
+        return taken_from(BlockSubproblemState, self)
+
+    @property
+    def bundle(self) -> BundleState:
+        """The state of the dual points."""
+        return self.hull.state
 
     @classmethod
-    def restored(cls, objective: Objective, metric: Metric, tol: float, state: dict[str, Tensor]) -> HingeFit:
+    def restored(
+        cls, objective: Objective, metric: Metric, tol: float, state: BlockSubproblemState
+    ) -> BlockSubproblem:
         """Return the fit whose `state` this is."""
-        own = {name: state[name] for name in TENSORS}
-        mu, smoothing, best, idle, damping, strict, spent, v_changes, residual = state["numbers"].tolist()
-        hull = DualHull.restored(objective, state_under("hull.", state))
-        count = sum(1 for name in state if name.startswith("direction."))
-        changes = [(state[f"direction.{i}"], state[f"change.{i}"]) for i in range(count)]
-        fit = cls(
-            objective,
-            metric,
-            tol,
-            row_weights(objective),
-            own["W"],
-            own["z"],
-            own["centre"],
-            mu,
-            hull,
-            changes,
-        )
-        for name in TENSORS:
-            setattr(fit, name, own[name])
-        fit.smoothing, fit.best_objective, fit.idle, fit.damping = smoothing, best, int(idle), damping
-        fit.strict, fit.spent, fit.v_changes, fit.residual = bool(strict), spent, int(v_changes), residual
-        return fit
+        own = dict(vars(state))
+        hull = DualBundle(objective, own.pop("bundle"))
+        return cls(objective, metric, tol, row_weights(objective), hull=hull, **own)
 
     def sum(self, *arrays: Tensor) -> list[float]:
         """Return the weighted sums of arrays (N, 1, C) over rows and classes, and over all ranks, in float64."""
@@ -173,7 +205,7 @@ class HingeFit(OneHinge):
         """Take bounds, b and ∇f at W; half a pass."""
         objective, loss = self.objective, self.loss
         z = self.z
-        V = self._take_dual(loss.project(self.centre + z / self.mu, objective.y))
+        V = self._take_dual(loss.project(self.centre + z / self.control.mu, objective.y))
         linear, conjugate = self.sum(self.b * z, self._neg_conjugate())
         mean = self.sum(loss.support(z)[:, :, None])[0]
         self.gradient = self._gradient_at(self.W, V)
@@ -181,7 +213,7 @@ class HingeFit(OneHinge):
         before = self.gap
         self._take(self.W, z, mean)
         self.hull.add(self.b, V, conjugate)
-        self.idle = 0 if self.gap < 0.999 * before else self.idle + 1
+        self.control.stalled = 0 if self.gap < 0.999 * before else self.control.stalled + 1
 
     def _neg_conjugate(self) -> Tensor:
         """Return −ℓ* of each row's dual variables, (N, 1, 1)."""
@@ -197,30 +229,28 @@ class HingeFit(OneHinge):
 
     def _take_dual(self, b: Tensor) -> Tensor:
         """Go on with other dual variables (N, 1, C); return their V. Most of them have not changed."""
-        objective, change = self.objective, None
-        if len(self.V) > 0 and self.v_changes < MOST_CHANGES:
-            change = adjoint_of_change(objective, self.b, b, self.weights)
+        objective, dual, change = self.objective, self.dual, None
+        if len(dual.V) > 0 and dual.updates < MOST_UPDATES:
+            change = adjoint_of_change(objective, dual.b, b, self.weights)
         if change is None:
-            self.V = adjoint(objective, self.loss.to_scores(b.clone(), objective.y), self.weights)
-            self.v_changes = 0
+            V = adjoint(objective, self.loss.to_scores(b.clone(), objective.y), self.weights)
+            self.dual = DualVariables(V, 0, b)
         else:
-            self.V = self.V + change
-            self.v_changes += 1
-        self.b = b
-        return self.V
+            self.dual = DualVariables(dual.V + change, dual.updates + 1, b)
+        return self.dual.V
 
     def _take(self, W: Tensor, z: Tensor, mean: float) -> None:
         """Keep W and its margins if, with this mean loss, it is the best so far."""
-        value = mean + float(self.objective.penalty.value(W[None])[0])
-        if value < self.best_objective:
-            self.best_objective, self.best_weight, self.best_margins = value, W.clone(), z
+        self.best.offer(W, mean + float(self.objective.penalty.value(W[None])[0]), z)
 
     def advance(self) -> float:
         """Take one Newton step, after moving the centre if it is time to; return the passes it took."""
-        cost, self.spent = self.spent, 0.0
-        if self.fine and self.idle >= STUCK and not self.strict:  # the centre ran ahead of W
-            self.strict = True
-            self.mu, self.centre, self.changes = min(self.mu * 8, FIRST_MU), self.hull.b, []
+        cost, self.control.pending = self.control.pending, 0.0
+        if (
+            self.fine and self.control.stalled >= STUCK and not self.control.outer_exact
+        ):  # the centre ran ahead of W
+            self.control.outer_exact = True
+            self.control.mu, self.centre, self.changes = min(self.control.mu * 8, FIRST_MU), self.hull.b, []
             cost += self._look_again()
         direction, spent = self._direction()
         cost += spent
@@ -232,18 +262,24 @@ class HingeFit(OneHinge):
             direction, spent = self._direction()
             cost += spent
         length = self._search(direction)
-        step, change = self.changes[-1]
+        change = self.changes[-1]
         self._adapt(length)
-        self.W, self.z = self.W + step, self.z + change
+        self.W, self.z = self.W + change.step, self.z + change.margins
         self.look()
         return cost + 1.0
 
+    def _take_centre_back(self) -> float:
+        """Go back to the best dual point with a larger μ, since the centre ran ahead of W; return the passes."""
+        self.control.outer_exact = True
+        self.control.mu, self.centre, self.changes = min(self.control.mu * 8, FIRST_MU), self.hull.b, []
+        return self._look_again()
+
     def _settled(self, direction: Tensor) -> bool:
         """Tell whether W is near the smoothed optimum while the smoothing is what holds the gap."""
-        small = 0.5 * self.tol * self.best_objective
+        small = 0.5 * self.tol * self.best.primal
         if self.fine and self.smoothing <= small:
             return False
-        if self.strict:
+        if self.control.outer_exact:
             return self._distance(self.gradient) <= SETTLED * self.smoothing
         decrement = -float((self.gradient * direction).sum(dtype=torch.float64))
         return decrement <= SETTLED * max(self.smoothing, small)
@@ -251,8 +287,10 @@ class HingeFit(OneHinge):
     def _move_centre(self) -> float:
         """Move the centre to b, once b solves the smoothed problem where that counts; return the passes."""
         cost = self._solve_dual() if self.near and not self.fine else 0.0
-        if self.smoothing > SHRINK * self.tol * self.best_objective:
-            self.mu = max(self.mu * (MU_FACTOR if self.tol >= COARSE else SLOW_MU_FACTOR), LEAST_MU)
+        if self.smoothing > SHRINK * self.tol * self.best.primal:
+            self.control.mu = max(
+                self.control.mu * (MU_FACTOR if self.tol >= COARSE else SLOW_MU_FACTOR), LEAST_MU
+            )
         self.centre = self.b
         return cost
 
@@ -265,15 +303,15 @@ class HingeFit(OneHinge):
         V + 2 reg W (Bertsekas, "Projected Newton methods", SIAM J. Control Optim. 20, 1982).
         """
         objective, metric, residual = self.objective, self.metric, self.gradient
-        W, cost, goal = self.W, 0.5, SAFE * self.tol * self.best_objective
+        W, cost, goal = self.W, 0.5, SAFE * self.tol * self.best.primal
         for step in range(MOST_DUAL_STEPS):
-            hessian = Hessian.at(objective, metric, self.b, self.mu, self.weights, complete=True)
-            if metric.outworn(hessian):
+            hessian = Hessian.at(objective, metric, self.b, self.control.mu, self.weights, complete=True)
+            if metric.outworn(objective, hessian.cost, hessian.index):
                 metric.renew(objective, hessian.index)
                 cost += hessian.cost / 2
             hessian.metric = metric.blunt
             hessian.metric.fit(hessian.curvature / BLUNT, objective.penalty)
-            direction, products = least_residual(hessian, residual, FORCING[min(step, 1)])
+            direction, products = gcr(hessian, residual, FORCING[min(step, 1)])
             metric.products += products
             W = W + direction
             V = self._take_dual(self._moved(hessian, direction))
@@ -297,7 +335,7 @@ class HingeFit(OneHinge):
             change = loss.margin_change(scores(self.objective, direction), y)
             loss.projection_jacobian(self.b).apply(change)
         b = self.b.clone()
-        b[rows] = loss.project(b[rows] + change / self.mu, y[rows])
+        b[rows] = loss.project(b[rows] + change / self.control.mu, y[rows])
         return b
 
     def _look_again(self) -> float:
@@ -312,31 +350,36 @@ class HingeFit(OneHinge):
         """Return a Newton direction and the passes it cost."""
         last = self.fine and self.near
         hessian = Hessian.at(
-            self.objective, self.metric, self.b, self.mu, self.weights, damping=self.damping, complete=last
+            self.objective,
+            self.metric,
+            self.b,
+            self.control.mu,
+            self.weights,
+            damping=self.control.damping,
+            complete=last,
         )
         self.metric.fit(hessian.curvature, self.objective.penalty)
-        direction, products = newton_direction(
-            hessian, self.gradient, FINE_RESIDUAL if last else self.residual
-        )
+        direction, products = pcg(hessian, self.gradient, FORCING_FINE if last else self.control.forcing)
         return direction, products * hessian.cost
 
     def _search(self, direction: Tensor) -> float:
         """Find the best point of the span of the direction and the last steps; it becomes the last step."""
         dz = self.loss.margin_change(scores(self.objective, direction), self.objective.y)
-        self.changes = [*self.changes[-(SPAN - 1) :], (direction, dz)]
+        self.changes = [*self.changes[-(SPAN - 1) :], Change(direction, dz)]
+        pairs = [(change.step, change.margins) for change in self.changes]
         tau = Span(
-            self.objective, self.weights, self.W, self.z, self.centre, self.mu, self.changes
+            self.objective, self.weights, self.W, self.z, self.centre, self.control.mu, pairs
         ).minimiser()
-        step = sum(float(t) * x for t, (x, _) in zip(tau, self.changes, strict=True))
-        change = sum(float(t) * d for t, (_, d) in zip(tau, self.changes, strict=True))
+        step = sum(float(t) * x for t, (x, _) in zip(tau, pairs, strict=True))
+        change = sum(float(t) * d for t, (_, d) in zip(tau, pairs, strict=True))
         assert isinstance(step, Tensor) and isinstance(change, Tensor)
-        self.changes[-1] = (step, change)
+        self.changes[-1] = Change(step, change)
         return float(tau[-1])
 
     def _adapt(self, length: float) -> None:
         """Damp the next Newton step if this one was far too long, less if it was about right."""
         short, long, least = FINE_DAMPING if self.fine else DAMPING
         if length < short:
-            self.damping = max(4 * self.damping, least)
+            self.control.damping = max(4 * self.control.damping, least)
         elif length > long:
-            self.damping = 0.0 if self.damping <= least else self.damping / 4
+            self.control.damping = 0.0 if self.control.damping <= least else self.control.damping / 4

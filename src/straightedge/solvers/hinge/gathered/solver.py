@@ -2,7 +2,7 @@
 
 Each configuration is one problem on plain arrays, or one for each class where classes do not touch one another
 (one-versus-rest); two classes are one column of W inside. What comes out is W on the features, and dual variables
-of all rows, with which `OneByOne.certify` proves the gap on the rows as they lie.
+of all rows, with which `SequentialSolver.certify` proves the gap on the rows as they lie.
 
 References:
     Those of `lagrangian` and of `row_updates`.
@@ -10,31 +10,67 @@ References:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from straightedge.losses import piecewise
 from straightedge.objective import Objective
-from straightedge.solvers.hinge.descent import Descent, best_weight
-from straightedge.solvers.hinge.layout import Gathered, layout_for
-from straightedge.solvers.hinge.margins import Array
-from straightedge.solvers.hinge.spaces import FeatureSpace, KernelSpace, Space
-from straightedge.solvers.hinge_products import gather, row_weights
-from straightedge.solvers.one_by_one import SAFE, Answer, OneByOne, OneHinge
-from straightedge.solvers.protocol import Progress, missing, state_under
+from straightedge.solvers.hinge.gathered.descent import Descent, DescentState, best_weight
+from straightedge.solvers.hinge.gathered.layout import Gathered, layout_for
+from straightedge.solvers.hinge.gathered.margins import Array
+from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, KernelSpace, Space
+from straightedge.solvers.hinge.half_pass import gather, row_weights
+from straightedge.solvers.hinge.sequential import (
+    SAFE,
+    BestPoint,
+    HingeSubproblem,
+    SequentialSolver,
+    SequentialState,
+    WarmStart,
+)
+from straightedge.solvers.protocol import Progress, missing
+from straightedge.solvers.work import CALL, pass_work
 
 MOST_ENTRIES = 20_000_000  # of X̂, kept in float64: 160 MB
 SMALLEST_SIDE = 5000  # of X̂ at most: its inner products take 200 MB
 MOST_MARGINS = 2_000_000  # N·C: some ten arrays of that size are kept
 GEOMETRIES = ("weston_watkins", "crammer_singer", "one_vs_rest")  # of which `margins` has the maps
+USUAL_PASSES = 15  # of a usual fit: epochs, then Newton steps on the rows that can move
+CALLS = 1000  # of NumPy in a usual fit
 REPORT = 0.5  # of the reported gap: W is mapped to the features again once the gap is below
 
 
-class SemismoothNewton(OneByOne):
+@dataclass
+class SubproblemState:
+    """What a checkpoint keeps of a `Subproblem`.
+
+    Attributes:
+        best: The best W that was reported.
+        reported_gap: Its relative gap.
+        parts: Of each problem that the configuration is.
+    """
+
+    best: BestPoint
+    reported_gap: float
+    parts: list[DescentState]
+
+
+@dataclass
+class SemismoothState(SequentialState):
+    """See `SequentialState`."""
+
+    fit: SubproblemState | None
+
+
+class SemismoothNewton(SequentialSolver):
     """Dual ascent, then an augmented Lagrangian with semismooth Newton steps; in one process, for all hinges."""
 
     name = "semismooth_newton"
+    State = SemismoothState
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,16 +95,23 @@ class SemismoothNewton(OneByOne):
             (bool(objective.penalty.bounds_below.all()), "reg > 0"),
         )
 
+    @classmethod
+    def cost(cls, objective: Objective) -> float:
+        """See `Solver.cost`: passes over the gathered rows, inner products where rows are fewer, calls of NumPy."""
+        n, width = objective.n_total, objective.design.width
+        inner = float(n) * n * width if n <= width else 0.0
+        return objective.n_configs * (USUAL_PASSES * pass_work(objective) + CALLS * CALL) + inner
+
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. All work is float64's."""
         return super().start(objective.in_dtype(torch.float64), W, tol)
 
-    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
+    def restore(self, objective: Objective, state: Any, tol: Tensor) -> Progress:
         """See `Solver.restore`."""
         return super().restore(objective.in_dtype(torch.float64), state, tol)
 
-    def first_fit(self, part: Objective, W: Tensor, last: Answer | None) -> Subproblem:
-        """See `OneByOne.first_fit`. An answer is gone on from in its own fold alone."""
+    def first_fit(self, part: Objective, W: Tensor, last: WarmStart | None) -> Subproblem:
+        """See `SequentialSolver.first_fit`. An answer is gone on from in its own fold alone."""
         gathered = self._gather(part)
         b = None
         if last is not None and last.fold == int(part.fold[0]):
@@ -78,8 +121,8 @@ class SemismoothNewton(OneByOne):
             b = loss.subgradient(loss.margins(part.scores(W[None]), part.y))
         return Subproblem(part, gathered, SAFE * self.tol, b)
 
-    def restored_fit(self, part: Objective, state: dict[str, Tensor]) -> Subproblem:
-        """See `OneByOne.restored_fit`."""
+    def restored_fit(self, part: Objective, state: Any) -> Subproblem:
+        """See `SequentialSolver.restored_fit`."""
         fit = Subproblem(part, self._gather(part), SAFE * self.tol, None)
         fit.restore(state)
         return fit
@@ -88,7 +131,7 @@ class SemismoothNewton(OneByOne):
         """See `Solver.certify`. The best W so far is taken, not the last one that was reported."""
         if isinstance(self.fit, Subproblem):
             self.fit.report()
-            self.W[self.current] = self.fit.best_weight
+            self.W[self.current] = self.fit.best.W
         return super().certify(positions)
 
     def _gather(self, part: Objective) -> Gathered:
@@ -121,8 +164,8 @@ def _positive_rows(part: Objective, X: Array) -> Gathered:
     return Gathered(index, own, part.y.cpu().numpy()[index], weights[index], space)
 
 
-class Subproblem(OneHinge):
-    """One configuration; see `one_by_one.DualFit`.
+class Subproblem(HingeSubproblem):
+    """One configuration; see `sequential.DualSubproblem`.
 
     Args:
         objective: The configuration, in float64.
@@ -139,9 +182,8 @@ class Subproblem(OneHinge):
         starts = [None] * len(problems) if start is None else self.layout.parts(start, gathered.y)
         self.descents = [Descent.begin(p, tol, own) for p, own in zip(problems, starts, strict=True)]
         C, width = objective.shape[1:]
-        self.best_weight = torch.zeros(C, width, dtype=torch.float64, device=objective.device)
-        self.best_objective = self.primal
-        self.W = self.best_weight
+        self.W = torch.zeros(C, width, dtype=torch.float64, device=objective.device)
+        self.best = BestPoint(self.W, self.primal)
         self.reported_gap = float("inf")
 
     @property
@@ -190,32 +232,25 @@ class Subproblem(OneHinge):
         return passes * columns * problem.space.dimension / (self.objective.shape[2])
 
     def report(self) -> None:
-        """Map the best point to the features: from now on it is what `best_weight` says."""
+        """Map the best point to the features: from now on it is what `best` says."""
         columns = [best_weight(descent, self.gathered.X) for descent in self.descents]
         if self.objective.bias == "free":
             pairs = zip(columns, self.descents, strict=True)
             columns = [np.hstack([own, descent.bounds.bias[:, None]]) for own, descent in pairs]
         W = self.layout.weight(np.concatenate(columns))
-        self.best_weight = torch.from_numpy(np.ascontiguousarray(W)).to(self.objective.device)
-        self.W = self.best_weight
-        self.best_objective = self.primal
+        self.W = torch.from_numpy(np.ascontiguousarray(W)).to(self.objective.device)
+        self.best = BestPoint(self.W, self.primal)
         self.reported_gap = self.gap
 
     # ---------------------------------------------------------------- checkpoints
 
-    def state(self) -> dict[str, Tensor]:
-        """See `one_by_one.DualFit.state`."""
-        numbers = torch.tensor([self.best_objective, self.reported_gap], dtype=torch.float64)
-        state = {"best_weight": self.best_weight, "numbers": numbers}
-        for place, descent in enumerate(self.descents):
-            own = {f"part.{place}.{key}": value for key, value in descent.state().items()}
-            state |= {key: torch.from_numpy(np.array(value)) for key, value in own.items()}
-        return state
+    def state(self) -> SubproblemState:
+        """See `sequential.DualSubproblem.state`."""
+        return SubproblemState(self.best, self.reported_gap, [descent.state() for descent in self.descents])
 
-    def restore(self, state: dict[str, Tensor]) -> None:
+    def restore(self, state: SubproblemState) -> None:
         """Take up a `state`."""
-        self.W = self.best_weight = state["best_weight"].clone()
-        self.best_objective, self.reported_gap = state["numbers"].tolist()
-        for place, descent in enumerate(self.descents):
-            own = {key: value.numpy() for key, value in state_under(f"part.{place}.", state).items()}
-            self.descents[place] = Descent.restored(descent.problem, descent.tol, own)
+        self.best, self.reported_gap = state.best, state.reported_gap
+        self.W = self.best.W
+        pairs = zip(self.descents, state.parts, strict=True)
+        self.descents = [Descent.restored(descent.problem, descent.tol, own) for descent, own in pairs]

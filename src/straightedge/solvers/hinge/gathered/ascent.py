@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from straightedge.solvers.hinge.margins import Array, PairMargins, SignedMargins
-from straightedge.solvers.hinge.newton import step_cost
-from straightedge.solvers.hinge.problem import Bounds, HingeProblem
-from straightedge.solvers.hinge.spaces import FeatureSpace, KernelSpace, Point
+from straightedge.solvers.hinge.gathered.margins import Array, PairMargins, SignedMargins
+from straightedge.solvers.hinge.gathered.newton import step_cost
+from straightedge.solvers.hinge.gathered.problem import Bounds, HingeProblem
+from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, KernelSpace, Point
 
 SEED = 1
 LONGEST_ROUND = (
@@ -119,7 +119,7 @@ class Ascent:
         return step_cost(self.problem, len(rows))
 
     def _round(self) -> tuple[int, int]:
-        from straightedge.solvers.hinge.row_updates import ascend_features, ascend_kernel
+        from straightedge.solvers.hinge.gathered.row_updates import ascend_features, ascend_kernel
 
         problem, constant = self.problem, self.constant
         margins, n = problem.margins, len(problem.weights)

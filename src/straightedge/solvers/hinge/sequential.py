@@ -7,30 +7,29 @@ the next one's, and a path costs a few passes a value. Folds are taken one after
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from straightedge.losses import PiecewiseLinearLoss, piecewise
 from straightedge.objective import Block, Objective
-from straightedge.solvers.protocol import Progress, missing, state_under
+from straightedge.solvers.protocol import Progress, Solver, missing
+from straightedge.solvers.state import OF_ROWS
 
 SAFE = 0.98  # of the tolerance: a gap below this is proven again, in float64
 ROUNDING = 2e-6  # of P: what sums of float32 products may be off by
 
 
-class DualFit(Protocol):
+class DualSubproblem(Protocol):
     """One configuration on its way, with dual variables.
 
     Attributes:
         objective: The one configuration.
         W: (C, D + 1) the present point.
         b: (N, 1, C) the present dual variables.
-        best_objective: P of ``best_weight``, the best so far.
-        best_weight: (C, D + 1).
-        best_margins: (N, 1, C) z there, empty where they are not at hand.
+        best: The best W so far.
         bound: The best lower bound so far.
         dual_point: (N, 1, C) the dual variables it belongs to.
         exhausted: Whether steps have stopped helping.
@@ -38,9 +37,7 @@ class DualFit(Protocol):
 
     objective: Objective
     W: Tensor
-    best_objective: float
-    best_weight: Tensor
-    best_margins: Tensor
+    best: BestPoint
 
     @property
     def b(self) -> Tensor: ...  # noqa: D102
@@ -58,17 +55,38 @@ class DualFit(Protocol):
         """Take a step; return the passes it took."""
         ...
 
-    def state(self) -> dict[str, Tensor]:
-        """Return the tensors from which the same fit can be made."""
+    def state(self) -> Any:
+        """Return the declared state from which the same fit can be made; see `solvers.state`."""
         ...
 
 
-class OneHinge:
-    """What every `DualFit` of a hinge derives from its objective and its bounds."""
+@dataclass
+class BestPoint:
+    """The best W of one configuration so far.
+
+    Attributes:
+        W: (C, D + 1).
+        primal: P there; infinite where none is known.
+        margins: (N, 1, C) z there, or None where they are not at hand.
+    """
+
+    W: Tensor
+    primal: float = float("inf")
+    margins: Tensor | None = field(default=None, metadata=OF_ROWS)
+
+    def offer(self, W: Tensor, primal: float, margins: Tensor | None = None) -> bool:
+        """Take a W (C, D + 1) with its P and its margins where it is better; return whether it is."""
+        if primal >= self.primal:
+            return False
+        self.W, self.primal, self.margins = W.clone(), primal, margins
+        return True
+
+
+class HingeSubproblem:
+    """What every `DualSubproblem` of a hinge derives from its objective and its bounds."""
 
     objective: Objective
-    best_objective: float
-    best_margins: Tensor = torch.empty(0)
+    best: BestPoint
 
     @property
     def loss(self) -> PiecewiseLinearLoss:
@@ -83,13 +101,12 @@ class OneHinge:
     @property
     def gap(self) -> float:
         """Relative gap of the best bounds."""
-        if self.best_objective == float("inf"):
-            return float("inf")
-        return (self.best_objective - self.bound) / max(self.best_objective, 1e-300)
+        primal = self.best.primal
+        return primal if primal == float("inf") else (primal - self.bound) / max(primal, 1e-300)
 
 
 @dataclass(frozen=True)
-class Answer:
+class WarmStart:
     """What a configuration leaves to the next ones.
 
     Attributes:
@@ -97,49 +114,55 @@ class Answer:
         reg: Its reg.
         W: (C, D + 1) the best point.
         b: (N, 1, C) the dual variables of the best bound.
-        z: (N, 1, C) margins at W; may be empty.
+        z: (N, 1, C) margins at W, or None.
     """
 
     fold: int
     reg: float
     W: Tensor
-    b: Tensor
-    z: Tensor
+    b: Tensor = field(metadata=OF_ROWS)
+    z: Tensor | None = field(metadata=OF_ROWS)
 
     @classmethod
-    def of(cls, fit: DualFit) -> Answer:
+    def of(cls, fit: DualSubproblem) -> WarmStart:
         """Return what a fit has come to."""
         part = fit.objective
-        return cls(int(part.fold[0]), float(part.reg[0]), fit.best_weight, fit.dual_point, fit.best_margins)
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the tensors that `restored` makes the same answer of."""
-        numbers = torch.tensor([self.fold, self.reg], dtype=torch.float64)
-        return {"numbers": numbers, "W": self.W, "b": self.b, "z": self.z}
-
-    @classmethod
-    def restored(cls, state: dict[str, Tensor]) -> Answer:
-        """Return the answer whose `state` this is."""
-        fold, reg = state["numbers"].tolist()
-        return cls(int(fold), reg, *(state[name].clone() for name in ("W", "b", "z")))
+        return cls(int(part.fold[0]), float(part.reg[0]), fit.best.W, fit.dual_point, fit.best.margins)
 
 
-class OneByOne:
-    """The part of a `Solver` that hands configurations to a method for one; see `DualFit`.
+@dataclass
+class SequentialState:
+    """What a checkpoint keeps of a `SequentialSolver`.
 
     Attributes:
-        own_certificate: True: the bound rests on the dual variables.
-        refines: True: float64 goes further than float32.
-        one_thread: False: most methods do as much between passes as in them.
+        W: (K', C, D + 1) the best points.
+        primal: (K',) their P.
+        bound: (K',) the best lower bounds.
+        current: Position of the configuration that is being worked on, or −1.
+        answers: Of the last two that were worked on, the latest last.
+        fit: The state of the configuration that is being worked on; each solver says of what kind.
+    """
+
+    W: Tensor
+    primal: Tensor
+    bound: Tensor
+    current: int
+    answers: list[WarmStart]
+    fit: Any
+
+
+class SequentialSolver(Solver):
+    """The part of a `Solver` that hands configurations to a method for one; see `DualSubproblem`.
+
+    Its bound rests on dual variables, which `certify` uses.
+
+    Attributes:
         fit: The configuration that is being worked on, if any.
         answers: Of the last two that were worked on, the latest last.
     """
 
-    name = "one_by_one"
-    own_certificate = True
-    refines = True
-    one_thread = False
-    seeded = False
+    State: ClassVar[type[SequentialState]]
+    certifies = True
 
     @classmethod
     def supports(cls, objective: Objective) -> str | None:
@@ -153,14 +176,9 @@ class OneByOne:
             (penalty.quadratic, f"a quadratic penalty, and {penalty.penalty.name} is not"),
         )
 
-    @classmethod
-    def worthwhile(cls, objective: Objective) -> bool:
-        """See `Solver.worthwhile`."""
-        return True
-
     def __init__(self) -> None:
-        self.fit: DualFit | None = None
-        self.answers: list[Answer] = []
+        self.fit: DualSubproblem | None = None
+        self.answers: list[WarmStart] = []
         self.current = -1
 
     @property
@@ -168,7 +186,7 @@ class OneByOne:
         """The gap asked for of the configuration that is being worked on."""
         return float(self.tols[max(0, self.current)])
 
-    def first_fit(self, part: Objective, W: Tensor, last: Answer | None) -> DualFit:
+    def first_fit(self, part: Objective, W: Tensor, last: WarmStart | None) -> DualSubproblem:
         """Return a fit of one configuration that starts at W (C, D + 1), with the last one's b if any."""
         raise NotImplementedError
 
@@ -192,12 +210,12 @@ class OneByOne:
         cost = torch.zeros(len(self._value), dtype=torch.float64)
         fit = self.fit or self._begin()
         cost[self.current] = fit.advance()
-        if fit.best_objective < float(self._value[self.current]):
-            self._value[self.current] = fit.best_objective
-            self.W[self.current] = fit.best_weight
+        if fit.best.primal < float(self._value[self.current]):
+            self._value[self.current] = fit.best.primal
+            self.W[self.current] = fit.best.W
         slack = 0.0 if self.objective.dtype == torch.float64 else min(0.02 * self.tol, ROUNDING)
         # in float32 a little is taken off, so that the proof in float64 does not come out worse
-        self._bound[self.current] = max(0.0, fit.bound - slack * fit.best_objective)
+        self._bound[self.current] = max(0.0, fit.bound - slack * fit.best.primal)
         return self._progress(cost)
 
     def _progress(self, cost: Tensor) -> Progress:
@@ -206,7 +224,7 @@ class OneByOne:
             exhausted[self.current] = self.fit.exhausted
         return Progress(self.W.clone(), self._value.clone(), self._bound.clone(), cost, exhausted)
 
-    def _begin(self) -> DualFit:
+    def _begin(self) -> DualSubproblem:
         """Take up the next configuration: the largest reg of the first fold that is left."""
         objective = self.objective
         fold, reg = objective.fold.tolist(), objective.reg.tolist()
@@ -232,7 +250,7 @@ class OneByOne:
 
     def _put_away(self) -> None:
         if self.fit is not None:
-            self.answers = [*self.answers[-1:], Answer.of(self.fit)]
+            self.answers = [*self.answers[-1:], WarmStart.of(self.fit)]
         self.fit, self.current = None, -1
 
     def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -249,30 +267,22 @@ class OneByOne:
 
     # ---------------------------------------------------------------- checkpoints
 
-    def state(self) -> dict[str, Tensor]:
-        """See `Solver.state`."""
-        state = {"W": self.W, "value": self._value, "bound": self._bound}
-        state["current"] = torch.tensor(self.current)
-        if self.fit is not None:
-            state |= {f"fit.{key}": value for key, value in self.fit.state().items()}
-        for i, answer in enumerate(self.answers):
-            state |= {f"answer.{i}.{key}": value for key, value in answer.state().items()}
-        return state
+    def state(self, **more: Any) -> SequentialState:
+        """See `Solver.state`; ``more`` are the fields that a solver's own `State` adds."""
+        fit = None if self.fit is None else self.fit.state()
+        return self.State(self.W, self._value, self._bound, self.current, self.answers, fit, **more)
 
-    def restored_fit(self, part: Objective, state: dict[str, Tensor]) -> DualFit:
+    def restored_fit(self, part: Objective, state: Any) -> DualSubproblem:
         """Return the fit whose `state` this is."""
         raise NotImplementedError
 
-    def restore(self, objective: Objective, state: dict[str, Tensor], tol: Tensor) -> Progress:
+    def restore(self, objective: Objective, state: Any, tol: Tensor) -> Progress:
         """See `Solver.restore`."""
         self.objective, self.tols = objective, tol
-        self.W, self._value, self._bound = (state[name].clone() for name in ("W", "value", "bound"))
-        self.current = int(state["current"])
-        own = state_under("fit.", state)
-        if own:
-            self.fit = self.restored_fit(objective.select(torch.tensor([self.current])), own)
-        found = [state_under(f"answer.{i}.", state) for i in range(2)]
-        self.answers = [Answer.restored(own) for own in found if own]
+        self.W, self._value, self._bound = state.W, state.primal, state.bound
+        self.current, self.answers = state.current, state.answers
+        if state.fit is not None:
+            self.fit = self.restored_fit(objective.select(torch.tensor([self.current])), state.fit)
         return self._progress(torch.zeros(objective.n_configs, dtype=torch.float64))
 
 

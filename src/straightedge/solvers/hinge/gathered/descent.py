@@ -5,19 +5,57 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from straightedge.solvers.hinge.ascent import Ascent, worthwhile
-from straightedge.solvers.hinge.lagrangian import (
+from straightedge.solvers.hinge.gathered.ascent import Ascent, worthwhile
+from straightedge.solvers.hinge.gathered.lagrangian import (
     COLD_SMOOTHING,
     MOST_STEPS,
     WARM_SMOOTHING,
     AugmentedLagrangian,
 )
-from straightedge.solvers.hinge.margins import Array
-from straightedge.solvers.hinge.problem import Bounds, HingeProblem
-from straightedge.solvers.hinge.spaces import FeatureSpace, Point
+from straightedge.solvers.hinge.gathered.margins import Array
+from straightedge.solvers.hinge.gathered.problem import Bounds, HingeProblem
+from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, Point
+from straightedge.solvers.state import taken_from
 
 STEP_PASSES = 2.0  # products of a Newton step with all rows, in passes
+
+
+@dataclass
+class AscentState:
+    """What a checkpoint keeps of `Ascent`; see there. ``random`` is (1,) int64, the bits of its generator."""
+
+    b: Array
+    random: NDArray[np.int64]
+    epochs: int
+    work: float
+    seen: list[tuple[float, float]]
+
+
+@dataclass
+class LagrangianState:
+    """What a checkpoint keeps of `AugmentedLagrangian`; see there."""
+
+    point: Point
+    bias: Array
+    centre: Array
+    mu: float
+    steps: int
+    idle: int
+    gap_before: float
+    floor: float
+    n_steps: int
+
+
+@dataclass
+class DescentState:
+    """What a checkpoint keeps of a `Descent`: the best so far, and the stage at work."""
+
+    bounds: Bounds
+    ascended: bool
+    ascent: AscentState | None
+    lagrangian: LagrangianState | None
 
 
 @dataclass
@@ -75,42 +113,26 @@ class Descent:
 
     # ---------------------------------------------------------------- checkpoints
 
-    def state(self) -> dict[str, Array]:
-        """Return the arrays from which `restored` makes the same descent."""
-        bounds = self.bounds
-        own = {"best_coordinates": bounds.coordinates, "best_bias": bounds.bias, "best_b": bounds.b}
-        own["bounds"] = np.array([bounds.primal, bounds.dual, self.ascended])
-        stage = self.stage
+    def state(self) -> DescentState:
+        """Return the state from which `restored` makes the same descent."""
+        stage, ascent, lagrangian = self.stage, None, None
         if isinstance(stage, Ascent):
-            own |= {"b": stage.b, "seen": np.array(stage.seen).reshape(-1, 2)}
-            own["random"] = stage.random.view(np.float64)
-            own["numbers"] = np.array([stage.epochs, stage.work])
-            return own
-        own |= {"point": stage.point.coordinates, "scores": stage.point.scores}
-        own |= {"bias": stage.bias, "centre": stage.centre}
-        numbers = [stage.mu, stage.steps, stage.idle, stage.gap_before, stage.floor, stage.n_steps]
-        own["numbers"] = np.array(numbers, dtype=np.float64)
-        return own
+            ascent = AscentState(stage.b, stage.random.view(np.int64), stage.epochs, stage.work, stage.seen)
+        else:
+            lagrangian = taken_from(LagrangianState, stage)
+        return DescentState(self.bounds, self.ascended, ascent, lagrangian)
 
     @classmethod
-    def restored(cls, problem: HingeProblem, tol: float, state: dict[str, Array]) -> Descent:
+    def restored(cls, problem: HingeProblem, tol: float, state: DescentState) -> Descent:
         """Return the descent whose `state` this is."""
-        primal, dual, ascended = state["bounds"].tolist()
-        best = (state[name].copy() for name in ("best_coordinates", "best_bias", "best_b"))
-        bounds = Bounds(primal, dual, *best)
-        if "random" in state:
-            epochs, work = state["numbers"].tolist()
-            random = state["random"].copy().view(np.uint64)
-            seen = [(float(x), float(gap)) for x, gap in state["seen"]]
-            ascent = Ascent(problem, bounds, state["b"].copy(), random, int(epochs), work, seen)
-            return cls(problem, tol, bounds, ascent, True)
-        mu, steps, idle, before, floor, n_steps = state["numbers"].tolist()
-        point = Point(state["point"].copy(), state["scores"].copy())
-        stage = AugmentedLagrangian(
-            problem, bounds, point, state["bias"].copy(), state["centre"].copy(), mu, int(steps), int(idle)
-        )
-        stage.gap_before, stage.floor, stage.n_steps = before, floor, int(n_steps)
-        return cls(problem, tol, bounds, stage, bool(ascended))
+        stage: Ascent | AugmentedLagrangian
+        if (own := state.ascent) is not None:
+            random = own.random.view(np.uint64)
+            stage = Ascent(problem, state.bounds, own.b, random, own.epochs, own.work, own.seen)
+        else:
+            assert state.lagrangian is not None
+            stage = AugmentedLagrangian(problem, state.bounds, **vars(state.lagrangian))
+        return cls(problem, tol, state.bounds, stage, state.ascended)
 
 
 def best_weight(descent: Descent, X: Array) -> Array:

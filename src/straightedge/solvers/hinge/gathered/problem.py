@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from straightedge.solvers.hinge.margins import Array, Margins
-from straightedge.solvers.hinge.spaces import Point, Space
+from straightedge.solvers.hinge.gathered.margins import Array, Margins
+from straightedge.solvers.hinge.gathered.spaces import Point, Space
 
 Repair = Callable[[Array], tuple[float, Array, float]]
 """From column sums Σ w a (M,) to (θ, rows (n, M), conjugate): (1 − θ) A + θ rows has column sums of 0."""

@@ -17,7 +17,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from straightedge.solvers.dual_kernel import common_shift
+from straightedge.solvers.hinge.dual_kernel import common_shift
 
 FAST = {"contract", "reassoc", "nsz", "arcp"}  # sums may be reordered; infinities and NaN stay what they are
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from straightedge.solvers.hinge.margins import Array
-from straightedge.solvers.hinge.newton import newton_step
-from straightedge.solvers.hinge.problem import Bounds, HingeProblem
-from straightedge.solvers.hinge.spaces import Point
+from straightedge.solvers.hinge.gathered.margins import Array
+from straightedge.solvers.hinge.gathered.newton import newton_step
+from straightedge.solvers.hinge.gathered.problem import Bounds, HingeProblem
+from straightedge.solvers.hinge.gathered.spaces import Point
 
 COLD_SMOOTHING = 0.3  # first μ, of what a unit of b does to a row's own margin
 WARM_SMOOTHING = 0.02  # the same after dual ascent or from a neighbour's answer; 0.002 to 0.02 are as good

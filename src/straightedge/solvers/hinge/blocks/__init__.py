@@ -1,0 +1,1 @@
+"""Hinges on blocks of rows: an augmented Lagrangian with a certificate in each step."""

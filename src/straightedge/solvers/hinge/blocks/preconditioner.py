@@ -1,0 +1,133 @@
+"""The preconditioner of Newton steps on blocks: κΣ + R, Σ the second moment of the rows that have curvature."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from straightedge.objective import Objective
+from straightedge.penalties import PenaltyTerm
+from straightedge.solvers.hinge.dual_ascent import row_coupling
+from straightedge.solvers.whitening import (
+    DIAGONAL_SAMPLE,
+    LARGEST_DENSE,
+    inverse_factor,
+    with_ridge,
+)
+
+SAMPLE_ROWS = 10_000  # rows of the second moment
+ALL_ROWS = 1 << 62
+FEW_SAMPLE_ROWS = 4_000  # where reg outweighs all but the largest eigenvalues
+MILD = 0.5  # ρ up to which it does
+DRIFT = 6.0, 12.0  # times that a factor's reg/κ may be too small, or too large, before it is made anew
+RENEWAL = 1.5  # of a second moment's cost that products with the Hessian may take before it is made anew
+RENEWED_ROWS = 12_000  # of them, evenly spread, that it is then made of
+LEAST_OF_MOMENT = 2  # rows that a second moment is made of, for each feature
+NEW_ROWS = 0.8  # of the rows: more that Σ has not seen, and it is made anew a second time
+
+
+class Metric:
+    """M⁻¹ for M = κΣ + R with R the penalty's Hessian: Σ once, a factor whenever κ or reg have drifted.
+
+    Σ is of the rows that have curvature, where they are known, as on a path from the answer before; else of a
+    sample of all rows, which is not the same: with it a hard problem takes half as many iterations again. So where
+    the products with the Hessian have come to cost as much as another Σ would, it is made anew.
+
+    Args:
+        objective: Gives the rows.
+        index: Rows (n,) of this rank that Σ is of; None for a sample of all.
+        sample: So many rows; by default as many as reg calls for.
+
+    Attributes:
+        sample: As above; 0 where Σ was of given rows from the beginning.
+        index: Rows (n,) of this rank that Σ is of; None: of a sample of all.
+        products: Products with the Hessian since Σ was made.
+    """
+
+    def __init__(self, objective: Objective, index: Tensor | None = None, sample: int | None = None) -> None:
+        self.dense = objective.design.width <= LARGEST_DENSE
+        self.penalty = objective.penalty
+        self.design = objective.design
+        self.sample = sample or 0
+        if index is not None and self.dense:
+            self.renew(objective, index)
+            return
+        if sample is None:
+            self.sample = FEW_SAMPLE_ROWS if row_coupling(objective) <= MILD else SAMPLE_ROWS
+        rough = objective.design.rough
+        moment = rough.second_moment(self.sample) if self.dense else rough.mean_squares(DIAGONAL_SAMPLE)
+        self._take(moment, None)
+
+    def _take(self, moment: Tensor, index: Tensor | None) -> None:
+        """Go on with another Σ, of the rows of this rank that have these indices."""
+        self.moment = self._factor = moment
+        self.index, self.products = index, 0
+        self.made_for: tuple[float, float] = (0.0, 0.0)
+        self._blunt: Metric | None = None
+
+    def renew(self, objective: Objective, index: Tensor) -> None:
+        """Make Σ anew from these rows (n,) of this rank."""
+        part = objective.design.rough.subset(spread_over(index, RENEWED_ROWS))
+        self._take(part.second_moment(ALL_ROWS), index)
+
+    @property
+    def blunt(self) -> Metric:
+        """A metric of the same Σ with a factor of its own, to be made with more of I: see `gcr`."""
+        if self._blunt is None:
+            self._blunt = copy.copy(self)
+            self._blunt.made_for = (0.0, 0.0)
+        return self._blunt
+
+    def outworn(self, objective: Objective, cost: float, index: Tensor) -> bool:
+        """Return whether another Σ, of a Hessian's rows (n,) of this rank, is worth its cost by now.
+
+        Args:
+            objective: The configuration.
+            cost: Passes of one product with the Hessian.
+            index: Its rows.
+        """
+        width, n_rows = len(self.moment), cost * objective.n_total
+        products = self.products * 4 * objective.n_classes  # and Σ: D numbers for each number of a row
+        if not self.dense or n_rows < LEAST_OF_MOMENT * width or products < RENEWAL * width:
+            return False
+        if self.index is None:
+            return True
+        new = torch.tensor([float((~torch.isin(index, self.index)).sum())], dtype=torch.float64)
+        return float(objective.communicator.all_reduce(new)) >= NEW_ROWS * n_rows
+
+    def fit(self, kappa: float, penalty: PenaltyTerm) -> None:
+        """Make the factor for κ and a penalty of one configuration, unless the one there is near enough."""
+        kappa = max(kappa, 1e-3)
+        if self._serves(float(penalty.curvature[0]) / kappa):
+            return
+        self.penalty = penalty
+        ridge = penalty.ridge(self.moment[0] if self.dense else self.moment)
+        if self.dense:
+            self._factor = inverse_factor(with_ridge(self.moment * kappa, ridge))
+        else:
+            self._factor = 1 / (kappa * self.moment + ridge).clamp_min(torch.finfo(ridge.dtype).tiny)
+        self.made_for = (kappa, float(penalty.reg[0]))
+
+    def _serves(self, ratio: float) -> bool:
+        """Tell whether the factor is near enough to that of curvature/κ: its scale is of no matter."""
+        kappa, smaller, larger = self.made_for[0], *DRIFT
+        return kappa > 0 and ratio / smaller <= float(self.penalty.curvature[0]) / kappa <= ratio * larger
+
+    def solve(self, G: Tensor) -> Tensor:
+        """Return M⁻¹ applied to each row of G (C, D + 1)."""
+        if self.dense:
+            return self.design.gram_applied(self._factor, G.to(self._factor.dtype)).to(G.dtype)
+        return (G * self._factor).to(G.dtype)
+
+    def times_moment(self, direction: Tensor, image: Tensor) -> Tensor:
+        """Return Σ applied to each row of a direction (C, D + 1), from its image M Δ: without a product."""
+        return (image - self.penalty.times_hessian(direction[None])[0]) / self.made_for[0]
+
+
+def spread_over(index: Tensor, most: int) -> Tensor:
+    """Return at most so many entries of an index (n,), evenly spread over it."""
+    if len(index) <= most:
+        return index
+    return index[torch.arange(most, device=index.device) * len(index) // most]

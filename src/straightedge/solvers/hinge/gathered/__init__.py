@@ -1,0 +1,1 @@
+"""Hinges of moderate size, on plain arrays; `solver` is what the loop sees."""

@@ -1,0 +1,30 @@
+"""Counted work of usual fits, for the choice of a solver: the same problem is given to the same solver everywhere.
+
+The unit is one floating-point operation inside a product of large matrices, of which a core does 10¹⁰ a second.
+What is counted is the order of magnitude: solvers that are near one another take nearly the same time.
+"""
+
+from __future__ import annotations
+
+from straightedge.objective import Objective
+
+CALL = 20_000  # operations in the time of one call of torch on small tensors: 2 µs
+LOADING = 3e10  # the same of importing and loading compiled loops: 3 s
+
+
+def pass_work(objective: Objective) -> float:
+    """Return the work of one pass of one configuration: its two products."""
+    _, C, width = objective.shape
+    return 4.0 * objective.n_total * width * C
+
+
+def moment_work(objective: Objective, rows: int, largest_dense: int) -> float:
+    """Return the work of a second moment of some rows and its factor, or of their mean squares.
+
+    Args:
+        objective: Gives the rows.
+        rows: How many, at most.
+        largest_dense: Features up to which the moment is a matrix.
+    """
+    n, width = min(rows, objective.n_total), objective.design.width
+    return n * width**2 + width**3 / 3 if width <= largest_dense else 2.0 * n * width
