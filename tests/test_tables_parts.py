@@ -54,8 +54,8 @@ def test_raw_cells_that_a_fold_holds_out_change_nothing_of_it(loss, ending, tmp_
     changed = training_of(write(tmp_path / f"changed.{ending}", spoiled(columns, spoilt)), loss)
     assert changed.columns != plain.columns  # an encoding of all rows is another one
     one, other = (cross_validate(rows, REGS, fold) for rows in (plain, changed))
-    torch.testing.assert_close(other.fits[0].W, one.fits[0].W, rtol=0, atol=1e-6)
-    torch.testing.assert_close(other.scores[left], one.scores[left], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(other.fits[0].W, one.fits[0].W, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(other.scores[left], one.scores[left], rtol=0, atol=1e-6)
     assert other.fits[1].W.shape != one.fits[1].W.shape  # the other folds were trained on all of that
 
 
@@ -73,7 +73,7 @@ def test_a_fold_is_a_separate_fit_of_a_table_of_its_rows(tmp_path):
     found = cross_validate(whole, REGS, fold)
     wanted = torch.from_numpy(fitted.decision_function(part.training.X[fold == 1]))
     difference = found.scores[fold == 1, 1, 1] - found.scores[fold == 1, 1, 0]
-    torch.testing.assert_close(difference, wanted, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(difference, wanted, rtol=0, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
