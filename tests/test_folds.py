@@ -49,13 +49,14 @@ def solvers_of(loss: str) -> list[str]:
 
 CASES = [(loss, solver) for loss in LOSSES for solver in solvers_of(loss)]
 EXACT = [(loss, solver) for loss, solver in CASES if solver != "sgd"]
-SGD = [(loss, "sgd") for loss in ("softmax", "svm")]
+SGD = [pytest.param(loss, "sgd", marks=pytest.mark.long) for loss in ("softmax", "svm")]
 DESCENTS = 6  # passes of stochastic descent, which needs thousands to the tolerances of the others
 FINE = [(0.3, False), (1e-6, True)]  # a tolerance, and whether folds are given a start
 ENDINGS = [
-    *((*case, 0.3, True) for case in EXACT + SGD),
+    *((*case, 0.3, True) for case in EXACT),
     *((loss, "auto", 1e-3, False) for loss in LOSSES),
     *(pytest.param(*case, *ending, marks=pytest.mark.long) for case in EXACT for ending in FINE),
+    *(pytest.param(*case.values, 0.3, True, marks=pytest.mark.long) for case in SGD),
 ]
 
 
@@ -82,7 +83,7 @@ def test_what_a_fold_holds_out_changes_neither_its_weights_nor_its_scores(loss, 
     assert (other_W[1] - W[1]).abs().max() > 1e-4  # the other fold was trained on all of that
 
 
-@pytest.mark.parametrize(("loss", "solver"), EXACT + SGD)
+@pytest.mark.parametrize(("loss", "solver"), [*EXACT, *SGD])
 def test_each_fold_is_a_separate_fit_of_its_rows(loss, solver):
     X, y, fold = data(3)
     passes, bar = (DESCENTS, 1.0) if solver == "sgd" else (3000, 1e-3)

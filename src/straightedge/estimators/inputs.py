@@ -103,6 +103,7 @@ class TrainingSet:
         classes: (C,) the labels that occur in rows of positive sample weight, sorted.
         weights: (N,) float64, sample times class weights; None when all rows count the same.
         sample_weight: (N,) float64, what a row counts when answers are judged; None for once each.
+        kept: Which of the rows that were given these N are, a mask; None for all of them.
     """
 
     X: Any
@@ -111,6 +112,7 @@ class TrainingSet:
     classes: np.ndarray
     weights: Tensor | None
     sample_weight: Tensor | None
+    kept: np.ndarray | None = None
 
     @property
     def image_shape(self) -> tuple[int, ...] | None:
@@ -152,7 +154,8 @@ def training_set(
     kept = weights > 0
     X = X[kept.to(X.device)] if isinstance(X, Tensor) else X[kept.numpy()]
     own = None if own is None else own[kept]
-    return TrainingSet(X, open_rows(X, device=device), labels[kept], classes, _unequal(weights[kept]), own)
+    counting = _unequal(weights[kept])
+    return TrainingSet(X, open_rows(X, device=device), labels[kept], classes, counting, own, kept.numpy())
 
 
 def _unequal(weights: Tensor | None) -> Tensor | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-from torch import Tensor
 
-from straightedge.errors import warn
+from straightedge.errors import InputError, warn
 from straightedge.estimators import LinearClassifier
+from straightedge.estimators.answers import on_host
+from straightedge.estimators.inputs import TrainingSet
 from straightedge.fitting import checked_reg, solve
+from straightedge.groups import checked_groups, fold_of_groups, fold_of_splits
 from straightedge.losses import is_probabilistic
 from straightedge.selection.cautions import cautions
 from straightedge.selection.choice import SelectionSettings, choose, judge
@@ -27,7 +30,8 @@ class LinearClassifierCV(LinearClassifier):
     Args:
         loss: Name of the loss.
         regs: Values to try; None means 16, log-spaced around the data's scale.
-        cv: Number of folds.
+        cv: Number of folds; or a splitter of scikit-learn, or pairs of training and held-out positions, whose
+            folds hold out every row at most once and train on all others.
         scoring: "accuracy", "balanced_accuracy" or "log_loss".
         one_standard_error: See `SelectionSettings`.
         tol: Relative gap, for the folds and the refit.
@@ -50,7 +54,7 @@ class LinearClassifierCV(LinearClassifier):
         loss: str = "softmax",
         *,
         regs: Sequence[float] | None = None,
-        cv: int = 5,
+        cv: Any = 5,
         scoring: str = "accuracy",
         one_standard_error: bool = False,
         tol: float = 1e-3,
@@ -76,14 +80,24 @@ class LinearClassifierCV(LinearClassifier):
         self.device = device
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
         """Choose reg by cross-validation and fit it on all rows; see `LinearClassifier.fit`.
 
         Rows count by sample_weight in the fits and where answers are judged; class_weight is for the fits alone.
+
+        Args:
+            X: Rows.
+            y: (N,) labels.
+            sample_weight: (N,) ≥ 0, or None.
+            groups: (N,) what belongs together, such as the patient of each row: no group is in the training rows
+                and in the held-out rows of a fold. None where rows are independent.
+
+        Raises:
+            InputError: ``groups-invalid``, ``cv-invalid``, ``folds-invalid``; see `LinearClassifier.fit`.
         """
         settings = self._settings()
         selection = SelectionSettings(
-            self.scoring, self.cv, one_standard_error=self.one_standard_error, seed=settings.seed
+            self.scoring, one_standard_error=self.one_standard_error, seed=settings.seed
         ).checked()
         data = self._training_set(X, y, sample_weight)
         affine = self._fitted_affine(data)
@@ -105,7 +119,8 @@ class LinearClassifierCV(LinearClassifier):
             data.classes.tolist(),
             self.device,
         )
-        self.reg_ = self.regs_[self._chosen(training, selection, data.weights)]
+        fold = self._fold_of(data, y, groups, selection.seed)
+        self.reg_ = self.regs_[self._chosen(training, selection, fold)]
         final = TrainingPart(training, None, affine).objective([self.reg_])
         self._finish(solve(final, settings), affine)
         return self
@@ -116,12 +131,27 @@ class LinearClassifierCV(LinearClassifier):
             return self.class_weight
         return {name: self.class_weight[name] for name in names if name in self.class_weight}
 
-    def _chosen(
-        self, training: TrainingRows, selection: SelectionSettings, row_weights: Tensor | None
-    ) -> int:
+    def _fold_of(self, data: TrainingSet, y: Any, groups: Any, seed: int) -> np.ndarray:
+        """Return the fold that holds each row of the training set out."""
+        labels, kept = data.labels.numpy(), slice(None) if data.kept is None else data.kept
+        together = None if groups is None else checked_groups(groups, len(y))
+        if isinstance(self.cv, numbers.Integral):
+            if together is None:
+                return folds_that_count(labels, data.weights, int(self.cv), seed)
+            return fold_of_groups(labels, together[kept], int(self.cv), seed)
+        if isinstance(self.cv, str) or not (hasattr(self.cv, "split") or isinstance(self.cv, Iterable)):
+            what = f"cv is {self.cv!r}"
+            raise InputError(
+                "cv-invalid", what, mend="give a number of folds, a splitter or pairs of positions"
+            )
+        given = on_host(y)
+        split = getattr(self.cv, "split", None)
+        splits = self.cv if split is None else split(np.zeros(len(given)), given, together)
+        return fold_of_splits(splits, len(given))[kept]
+
+    def _chosen(self, training: TrainingRows, selection: SelectionSettings, fold: np.ndarray) -> int:
         """Return the position of the chosen reg, and say what is to be known of it."""
         y, values, sample_weight = training.y, self.regs_, training.weights
-        fold = folds_that_count(y, row_weights, self.cv, selection.seed)
         found = cross_validate(training, values, fold)
         judged, counts = y[found.rows], None if sample_weight is None else sample_weight[found.rows]
         scored = judge(found.scores, judged, values, selection, is_probabilistic(self.loss), counts)

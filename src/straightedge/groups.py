@@ -1,0 +1,123 @@
+"""Which samples are held out together: groups that a split never tears apart, and splits that are given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from straightedge.errors import InputError
+from straightedge.splits import NEVER
+
+
+def checked_groups(groups: Any, n: int) -> np.ndarray:
+    """Return groups as (n,) values that can be sorted.
+
+    Raises:
+        InputError: ``groups-invalid`` for another shape, or a missing group.
+    """
+    found = np.asarray(groups)
+    if found.shape != (n,):
+        raise InputError(
+            "groups-invalid",
+            f"groups have shape {found.shape} for {n} rows",
+            mend="give one group for each row",
+        )
+    missing = [value is None or (isinstance(value, float) and math.isnan(value)) for value in found.tolist()]
+    if any(missing):
+        at = f"row {missing.index(True)}"
+        raise InputError("groups-invalid", "a group is missing", at, "give each row its group")
+    return found.astype(str) if found.dtype == object else found
+
+
+def fold_of_groups(y: np.ndarray, groups: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
+    """Return the fold (N,) in [0, folds) that holds each row out; all rows of a group are in one fold.
+
+    Groups are dealt out one after another, large ones first, each to the fold where the classes are then spread
+    most evenly. The only group that has rows of some class is held out by no fold (`NEVER`).
+
+    Args:
+        y: (N,) int64 labels.
+        groups: (N,) as `checked_groups` gives them; equal values are one group.
+        folds: How many.
+        seed: Seed of the order of groups of one size.
+
+    Raises:
+        InputError: ``groups-invalid`` for fewer groups that can be held out than folds.
+    """
+    _, group = np.unique(groups, return_inverse=True)
+    counts = np.zeros((int(group.max()) + 1, int(y.max()) + 1))
+    np.add.at(counts, (group, y), 1)
+    alone = counts[:, (counts > 0).sum(axis=0) == 1].any(axis=1)
+    movable = np.flatnonzero(~alone)
+    if not 2 <= folds <= len(movable):
+        raise InputError(
+            "groups-invalid",
+            f"folds is {folds} for {len(movable)} groups that can be held out",
+            mend="give 2 folds or more, at most one a group",
+        )
+    order = np.random.default_rng(seed).permutation(movable)
+    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    dealt = np.full(len(counts), NEVER, dtype=np.int64)
+    dealt[order] = _dealt(counts[order], folds)
+    return np.asarray(_with_every_class_left(dealt, counts)[group])
+
+
+def _dealt(counts: np.ndarray, folds: int) -> np.ndarray:
+    """Return the fold of each group, from its rows of each class: counts (G, C)."""
+    share = counts / np.maximum(counts.sum(axis=0), 1)
+    held, chosen = np.zeros((folds, counts.shape[1])), np.empty(len(counts), dtype=np.int64)
+    for place, own in enumerate(share):
+        crowding = ((held + own) ** 2).sum(axis=1) - (held**2).sum(axis=1)
+        chosen[place] = np.lexsort((held.sum(axis=1), crowding))[0]
+        held[chosen[place]] += own
+    return chosen
+
+
+def _with_every_class_left(dealt: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Keep one group of a class in training where a single fold would hold out all of them."""
+    for own in counts.T > 0:
+        if own.any() and (dealt[own] == dealt[own][0]).all():
+            dealt[np.flatnonzero(own)[0]] = NEVER
+    return dealt
+
+
+def hold_out_groups(
+    y: np.ndarray, groups: np.ndarray, size: float, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (training, validation) row indices, about a share `size` held out, no group in both.
+
+    Raises:
+        InputError: See `fold_of_groups`.
+    """
+    folds = max(2, min(round(1 / size), len(np.unique(groups)) - 1))
+    held_out = fold_of_groups(y, groups, folds, seed) == 0
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def fold_of_splits(splits: Iterable[tuple[Any, Any]], n: int) -> np.ndarray:
+    """Return the fold (n,) that holds each row out, from pairs of training and held-out positions.
+
+    Args:
+        splits: As scikit-learn's splitters give them.
+        n: Number of rows.
+
+    Raises:
+        InputError: ``cv-invalid`` where a row is held out twice, or a fold trains on fewer than all other rows.
+    """
+    fold = np.full(n, NEVER, dtype=np.int64)
+    for k, (train, test) in enumerate(splits):
+        held_out, seen = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        held_out[test], seen[train] = True, True
+        if (fold[held_out] != NEVER).any() or (held_out == seen).any():
+            raise InputError(
+                "cv-invalid",
+                f"split {k} of cv holds out a row that another one does, or trains on fewer than all other rows",
+                mend="give a number of folds, or splits that hold out every row at most once: KFold, GroupKFold, …",
+            )
+        fold[held_out] = k
+    if fold.max() < 1:
+        raise InputError("cv-invalid", "cv gives fewer than two folds", mend="give 2 or more")
+    return fold

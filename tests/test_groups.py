@@ -1,0 +1,68 @@
+"""Groups that no split tears apart, and folds that are given."""
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
+
+from straightedge import LinearClassifierCV
+from straightedge.errors import InputError
+from straightedge.groups import fold_of_groups, hold_out_groups
+from straightedge.splits import NEVER
+
+random = np.random.default_rng(0)
+PATIENT = np.repeat(np.arange(40), 10)
+X = random.normal(size=(40, 64))[PATIENT] + 0.1 * random.normal(size=(400, 64))
+Y = random.integers(0, 2, 40)[PATIENT]
+
+
+def test_a_group_is_in_one_fold_and_classes_are_spread():
+    y = random.integers(0, 3, 400)
+    fold = fold_of_groups(y, PATIENT, 5)
+    assert all(len(np.unique(fold[patient == PATIENT])) == 1 for patient in range(40))
+    assert np.bincount(fold).tolist() == [80] * 5
+    shares = np.array([np.bincount(y[fold == k], minlength=3) / 80 for k in range(5)])
+    assert shares.std(axis=0).max() < 0.08
+    assert not np.array_equal(fold, fold_of_groups(y, PATIENT, 5, seed=1))
+
+
+def test_the_only_group_of_a_class_stays_in_training():
+    y = np.where(PATIENT == 7, 2, Y)
+    fold = fold_of_groups(y, PATIENT, 4)
+    assert (fold[PATIENT == 7] == NEVER).all() and (fold[PATIENT != 7] != NEVER).all()
+    with pytest.raises(InputError, match="groups-invalid"):
+        fold_of_groups(Y, PATIENT, 41)
+
+
+def test_a_share_of_the_groups_is_held_out():
+    train, validation = hold_out_groups(Y, PATIENT, 0.2)
+    assert 60 <= len(validation) <= 100 and not set(PATIENT[train]) & set(PATIENT[validation])
+
+
+@pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
+def test_grouped_rows_are_judged_by_groups_they_have_not_seen():
+    torn = LinearClassifierCV(regs=[1e-2]).fit(X, Y).scores_.max()
+    whole = LinearClassifierCV(regs=[1e-2]).fit(X, Y, groups=PATIENT).scores_.max()
+    assert torn > 0.95 and whole < 0.7
+
+
+@pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
+@pytest.mark.parametrize("weighted", [False, True])
+def test_splitters_of_scikit_learn_and_pairs_of_positions_are_taken(weighted):
+    weight = np.where(np.arange(400) % 7 == 0, 0.0, 1.0) if weighted else None
+    by_splitter = LinearClassifierCV(regs=[1e-2], cv=GroupKFold(5)).fit(X, Y, weight, groups=PATIENT)
+    pairs = list(GroupKFold(5).split(X, Y, PATIENT))
+    by_pairs = LinearClassifierCV(regs=[1e-2], cv=pairs).fit(X, Y, weight)
+    assert by_splitter.scores_ == by_pairs.scores_ and by_splitter.scores_.max() < 0.7
+    assert LinearClassifierCV(regs=[1e-2], cv=KFold(5, shuffle=True)).fit(X, Y, weight).scores_.max() > 0.95
+
+
+@pytest.mark.parametrize("cv", [ShuffleSplit(3), [([0, 1], [2, 3])] * 2, None, "five", 2.5])
+def test_what_is_no_partition_into_folds_is_refused(cv):
+    with pytest.raises(InputError, match="cv-invalid"):
+        LinearClassifierCV(regs=[1e-2], cv=cv).fit(X, Y)
+
+
+@pytest.mark.parametrize("groups", [PATIENT[:-1], np.where(PATIENT == 3, np.nan, PATIENT), [None] * 400])
+def test_groups_that_are_not_one_for_each_row_are_refused(groups):
+    with pytest.raises(InputError, match="groups-invalid"):
+        LinearClassifierCV(regs=[1e-2]).fit(X, Y, groups=groups)
