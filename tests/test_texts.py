@@ -15,9 +15,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from typer.testing import CliRunner
 
 from straightedge.cli import evaluate, predict
+from straightedge.cli.fit_screen import print_result
 from straightedge.data import load_dataset
 from straightedge.data.text.encodings import read_texts
 from straightedge.errors import InputError
+from straightedge.evaluation.terms import contributions
 from straightedge.features.base import build_extractor, restore_extractor
 from straightedge.features.text.dataset import text_dataset
 from straightedge.model import load
@@ -272,3 +274,40 @@ def test_folds_of_texts_learn_their_own_words(tmp_path):
     )
     result = run_fit(options)
     assert result["selection"]["splits"] == "3 folds" and 0.5 < result["validation"]["accuracy"] <= 1
+
+
+def test_the_run_tells_the_words_of_each_class_and_a_prediction_the_words_that_decided(fitted, tmp_path):
+    run, result = fitted
+    for entry in result["terms"]:
+        own, others = (
+            TOPICS[entry["class"]],
+            [w for t, ws in TOPICS.items() if t != entry["class"] for w in ws],
+        )
+        assert {one["term"] for one in entry["for"][:8]} <= set(own)
+        assert {one["term"] for one in entry["against"][:8]} <= set(others)
+    wave = next(one for entry in result["terms"] for one in entry["for"] if one["term"] == "wave")
+    train = [text for topic, text in letters(60)]
+    assert wave["share"] == pytest.approx(np.mean(["wave" in text.split() for text in train]))
+    page = (run / "report.html").read_text()
+    assert 'id="words"' in page and 'id="templates"' not in page and "harbour" in page
+    table = (run / "terms.csv").read_text().splitlines()
+    assert table[0] == "class,speaks,rank,term,weight,share" and table[1].startswith("sea,for,1,")
+    letter = tmp_path / "letter.txt"
+    letter.write_text("the captain saw the wave near a market")
+    row = invoked(predict.command, run, letter, "--explain", "--json")
+    words = json.loads(row.stdout)["predictions"][0]["words"]
+    assert words.split()[0] in ("captain", "wave") and "market -" in words
+
+
+def test_contributions_sum_to_the_score_above_the_mean_of_all_classes(fitted):
+    model = load(fitted[0])
+    rows = model.extractor.transform(["the captain saw the storm and a wave near the tower"])
+    scores = rows @ model.weight.numpy()
+    found = contributions((rows.indices, rows.data), model.weight.numpy(), model.feature_names, 0, most=99)
+    assert sum(value for _, value in found) == pytest.approx(float(scores[0, 0] - scores[0].mean()), rel=1e-5)
+    assert abs(found[0][1]) == max(abs(value) for _, value in found)
+
+
+def test_the_terminal_shows_the_words_of_each_class(fitted, capsys):
+    print_result(fitted[1], as_json=False)
+    assert "words that speak" in capsys.readouterr().out

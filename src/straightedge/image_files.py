@@ -36,6 +36,7 @@ class Reading:
         ignored: Number of files in folders and archives that are no images.
         several_frames: Number of images of which the first frame was taken.
         notes: What differs in tables from those of training.
+        explain: Whether the words that decided about a text are wanted.
         table: How the text of tables is read, as in `load_dataset`.
     """
 
@@ -46,6 +47,7 @@ class Reading:
     ignored: int = 0
     several_frames: int = 0
     notes: list[str] = field(default_factory=list)
+    explain: bool = False
     table: dict[str, Any] = field(default_factory=dict)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from straightedge.calibration import block_starts
 from straightedge.data.base import Split
 from straightedge.errors import InputError, warn
+from straightedge.evaluation.terms import contributions
 from straightedge.image_files import Reading, decoded, files_of
 from straightedge.model import LinearModel
 
@@ -29,12 +30,15 @@ class Prediction:
         label: Index of the class with the highest score.
         score: That score.
         probability: Its probability, None where scores mean none (an SVM that was not calibrated).
+        words: Terms of a text with what they add to this class's score above the mean of all classes, the largest
+            first; empty where they were not asked for.
     """
 
     name: str
     label: int
     score: float
     probability: float | None
+    words: tuple[tuple[str, float], ...] = ()
 
 
 def predict_paths(
@@ -96,7 +100,20 @@ def _predict_texts(model: LinearModel, paths: Sequence[str | Path], reading: Rea
         raise InputError(
             "texts-none", "there is no text to classify", where, "give texts, or - for standard input"
         )
-    return predictions_of(model, found.names, model.scores(found.texts))
+    rows = model.extractor.transform(found.texts)
+    predictions = predictions_of(model, found.names, model.scores(rows))
+    return _explained(model, rows, predictions) if reading.explain else predictions
+
+
+def _explained(model: LinearModel, rows: Any, predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Return predictions with the words that decided; rows (N, D) are CSR."""
+    weight, names = model.weight.numpy(), model.feature_names
+    out = []
+    for place, one in enumerate(predictions):
+        own = slice(int(rows.indptr[place]), int(rows.indptr[place + 1]))
+        row = rows.indices[own], rows.data[own]
+        out.append(replace(one, words=tuple(contributions(row, weight, names, one.label))))
+    return out
 
 
 def _is_array(path: Path) -> bool:

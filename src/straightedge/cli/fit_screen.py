@@ -32,6 +32,9 @@ from straightedge.errors import visible
 
 SHOWN_COLUMNS = 30
 """Columns of a table that the terminal lists."""
+SHOWN_CLASSES, SHOWN_WORDS = 20, 6
+"""Classes, and words of each side, that the terminal lists."""
+SIDES = ("for", "against")
 SAME_SIGNAL = 3.0  # seconds within which a second signal is the first one again
 
 
@@ -151,6 +154,8 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
         console.print(visible(result["notes"][0]), markup=False)
         console.print(_columns(result["columns"]))
     console.print(_table(result))
+    if "terms" in result:
+        console.print(_terms(result["terms"]))
     for note in result.get("notes", [])["columns" in result :]:
         console.print(f"note: {visible(note)}", style="yellow", markup=False)
     console.print(f"run:    {visible(result['run'])}", markup=False, soft_wrap=True)
@@ -197,6 +202,19 @@ def _columns(columns: list[dict[str, Any]]) -> Table:
         table.add_row(Text(visible(row["name"])), row["kind"], missing, Text(visible(row["became"])))
     if len(columns) > SHOWN_COLUMNS:
         table.add_row(f"and {len(columns) - SHOWN_COLUMNS} more", "", "", "all are in metrics.json")
+    return table
+
+
+def _terms(terms: list[dict[str, Any]]) -> Table:
+    """Return the words that speak most for and against each class."""
+    table = Table(box=box.SIMPLE, title="words that speak", title_justify="left")
+    for heading in ("class", "for it", "against it"):
+        table.add_column(heading)
+    for entry in terms[:SHOWN_CLASSES]:
+        sides = (", ".join(visible(one["term"]) for one in entry[side][:SHOWN_WORDS]) for side in SIDES)
+        table.add_row(Text(visible(entry["class"])), *map(Text, sides))
+    if len(terms) > SHOWN_CLASSES:
+        table.add_row(f"and {len(terms) - SHOWN_CLASSES} more", "all are in terms.csv", "")
     return table
 
 

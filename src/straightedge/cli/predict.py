@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +37,9 @@ def command(
         str | None, typer.Option(help="colour under transparent pixels; that of the run if left out")
     ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="go on without broken images")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="of texts, name the words that decided, with what they add")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the result alone, as JSON")] = False,
 ) -> None:
     """Classify images, texts, folders and archives of them, and arrays with a fitted model.
@@ -53,17 +57,23 @@ def command(
 
     model = load(run)
     reading = reading_for(model, run, size, background, skip_bad)
+    if explain and not model.takes_texts:
+        raise InputError(
+            "explain-needs-texts", "--explain names words, and the model takes no texts", str(run)
+        )
+    reading.explain = explain
+    columns = (*COLUMNS, "words") if explain else COLUMNS
     predictions = predict_paths(model, paths, reading)
     _tell(reading)
     rows = [_row(model, prediction) for prediction in predictions]
     if out is not None:
         from straightedge.runs.tables import write_table
 
-        write_table(out, COLUMNS, rows)
+        write_table(out, columns, rows)
     if as_json:
         _print_json(rows, reading)
     elif out is None:
-        _print_csv(rows)
+        _print_csv(rows, columns)
 
 
 def reading_for(
@@ -109,7 +119,8 @@ def decoding_of(config: dict[str, Any]) -> tuple[tuple[int, int] | None, str]:
 def _row(model: LinearModel, prediction: Prediction) -> dict[str, Any]:
     name = model.classes[prediction.label]
     numbers = {"score": prediction.score, "probability": prediction.probability}
-    return {"name": prediction.name, "class": name} | numbers
+    words = " ".join(f"{term} {value:+.2f}" for term, value in prediction.words)
+    return {"name": prediction.name, "class": name} | numbers | ({"words": words} if words else {})
 
 
 def _tell(reading: Reading) -> None:
@@ -128,12 +139,13 @@ def _print_json(rows: list[dict[str, Any]], reading: Reading) -> None:
     print(to_json(result))
 
 
-def _print_csv(rows: list[dict[str, Any]]) -> None:
+def _print_csv(rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
     from straightedge.runs.tables import write_rows
 
-    shown = (row | {"name": visible(row["name"]), "class": visible(row["class"])} for row in rows)
+    texts = [name for name in columns if name in ("name", "class", "words")]
+    shown = (row | {name: visible(row.get(name, "")) for name in texts} for row in rows)
     try:
-        write_rows(sys.stdout, COLUMNS, shown)
+        write_rows(sys.stdout, columns, shown)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -64,6 +64,7 @@ def _context(run: Run) -> dict[str, Any]:
         "proof": sections.proof(run),
         "path": sections.path(run),
         "templates": gallery.templates(run),
+        "terms": sections.terms(run),
         "confusion": gallery.confusion(run),
         "per_class": measured.per_class(run),
         "reliability": measured.reliability(run),

@@ -96,6 +96,23 @@ def _selection(run: Run) -> Section | None:
     }
 
 
+def terms(run: Run) -> list[Section]:
+    """The words that speak for and against each class, with the share of training texts that have them."""
+    return [
+        {
+            "name": str(entry.get("class")),
+            "sides": [
+                [
+                    (str(one["term"]), f"{one['weight']:+.2f}", words.percent(one["share"]))
+                    for one in entry[side]
+                ]
+                for side in ("for", "against")
+            ],
+        }
+        for entry in run.metrics.get("terms") or []
+    ]
+
+
 def _is_for_people(name: str) -> bool:
     """Whether a file is part of the finished run, not the page itself or what a fit keeps to resume."""
     return name != "report.html" and not name.startswith(".") and not name.startswith("checkpoint")

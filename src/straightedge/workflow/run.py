@@ -16,7 +16,6 @@ import numpy as np
 
 from straightedge import __version__
 from straightedge.data import Dataset, Split
-from straightedge.data.tables.encoding import column_rows
 from straightedge.data.watch import refuse_changed, stamps
 from straightedge.distributed import (
     Communicator,
@@ -27,15 +26,15 @@ from straightedge.distributed import (
     together,
 )
 from straightedge.errors import InputError
+from straightedge.evaluation.terms import TERM_COLUMNS, term_rows
 from straightedge.features.text.dataset import TEXT_KIND
 from straightedge.model import LinearModel
 from straightedge.prediction import prediction_rows
 from straightedge.report import collect_assets, save_assets, templates_png, write_report
-from straightedge.report.headline import remarks
 from straightedge.rows import is_out_of_memory, out_of_memory
 from straightedge.runs import RunFolder
 from straightedge.runs.checkpoint import CHECKPOINT_FILE
-from straightedge.solvers.base import Callback, Status
+from straightedge.solvers.base import Callback
 from straightedge.workflow.choosing import (
     Fitted,
     add_out_of_fold_scores,
@@ -45,14 +44,13 @@ from straightedge.workflow.choosing import (
 )
 from straightedge.workflow.judging import (
     HARDEST_COLUMNS,
-    SHOWN,
     Judged,
     hardest_rows,
     judge_splits,
-    path_rows,
     temperature_note,
     temperature_of,
 )
+from straightedge.workflow.measures import metrics_of
 from straightedge.workflow.options import FitOptions
 from straightedge.workflow.problem import Problem
 from straightedge.workflow.reading import read_source
@@ -135,7 +133,7 @@ def _run_fit(
         judged = judge_splits(problem, fitted, model, dataset)
         notes += dataset.notes + fitted.notes + (fitted.choice.notes if fitted.choice else [])
         notes += temperature_note(temperature, problem.settings.loss)
-        metrics = _metrics(problem, fitted, judged, notes)
+        metrics = metrics_of(problem, fitted, judged, model, notes)
         together(communicator, lambda: refuse_changed(files, options.source, options.labels))
         say("writing")
         if run is not None:
@@ -302,44 +300,6 @@ def _model(
     )
 
 
-def _metrics(problem: Problem, fitted: Fitted, judged: Judged, notes: list[str]) -> dict[str, Any]:
-    solution, k = fitted.solution, fitted.index
-    out: dict[str, Any] = {
-        "loss": problem.settings.loss,
-        "reg": fitted.reg,
-        "objective": float(solution.objective[k]),
-        "dual": float(solution.dual[k]),
-        "gap": float(solution.gap[k]),
-        "tol": problem.settings.tol,
-        "status": solution.status[k].value,
-        "message": solution.message[k],
-        "n_passes": float(solution.n_passes[k]),
-        "seconds": solution.seconds,
-        "n_classes": len(problem.classes),
-        "classes": list(problem.classes),
-    }
-    out |= judged.splits
-    if fitted.choice is not None:
-        selection = problem.options.selection()
-        splits = f"{selection.folds} folds" if selection.folds else "held-out validation samples"
-        out["path"] = path_rows(fitted)
-        out["selection"] = {
-            "metric": selection.metric,
-            "rule": fitted.choice.rule,
-            "splits": splits,
-            "chosen_reg": fitted.choice.reg,
-            "n_values": len(fitted.choice.scored),
-            "n_certified": sum(status is Status.CERTIFIED for status in fitted.choice.path.status),
-            "path_seconds": fitted.choice.path.seconds,
-        }
-    out["suspects"] = judged.suspects[:SHOWN]
-    out["hardest"] = list(hardest_rows(judged, problem.classes, SHOWN))
-    out["notes"] = notes + remarks(out)
-    if rows := column_rows(fitted.part.training.columns):
-        out["columns"] = rows
-    return out
-
-
 def _write(
     run: RunFolder,
     problem: Problem,
@@ -358,6 +318,8 @@ def _write(
         run.save_path([(reg, weight.float(), bias.float()) for reg, weight, bias in fitted.path_points])
     if judged.suspects:
         run.write_csv("suspects.csv", list(judged.suspects[0]), judged.suspects)
+    if "terms" in metrics:
+        run.write_csv("terms.csv", TERM_COLUMNS, term_rows(metrics["terms"]))
     run.write_csv("hardest.csv", HARDEST_COLUMNS, hardest_rows(judged, problem.classes))
     if images.image_shape is not None and images is problem.dataset:
         run.write_bytes(

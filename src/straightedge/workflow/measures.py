@@ -1,0 +1,74 @@
+"""What metrics.json holds: the answer, its proof, how it was chosen, and how good it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from straightedge.data.tables.encoding import column_rows
+from straightedge.evaluation.terms import telling_terms
+from straightedge.model import LinearModel
+from straightedge.report.headline import remarks
+from straightedge.solvers.base import Status
+from straightedge.workflow.choosing import Fitted
+from straightedge.workflow.judging import SHOWN, Judged, hardest_rows, path_rows
+from straightedge.workflow.problem import Problem
+
+
+def metrics_of(
+    problem: Problem, fitted: Fitted, judged: Judged, model: LinearModel, notes: list[str]
+) -> dict[str, Any]:
+    """Return what metrics.json holds.
+
+    Args:
+        problem: The training samples.
+        fitted: The final W and what it rests on.
+        judged: Everything measured of it.
+        model: W on raw rows.
+        notes: Remarks for the user.
+    """
+    solution, k = fitted.solution, fitted.index
+    out: dict[str, Any] = {
+        "loss": problem.settings.loss,
+        "reg": fitted.reg,
+        "objective": float(solution.objective[k]),
+        "dual": float(solution.dual[k]),
+        "gap": float(solution.gap[k]),
+        "tol": problem.settings.tol,
+        "status": solution.status[k].value,
+        "message": solution.message[k],
+        "n_passes": float(solution.n_passes[k]),
+        "seconds": solution.seconds,
+        "n_classes": len(problem.classes),
+        "classes": list(problem.classes),
+    }
+    out |= judged.splits
+    if fitted.choice is not None:
+        selection = problem.options.selection()
+        splits = f"{selection.folds} folds" if selection.folds else "held-out validation samples"
+        out["path"] = path_rows(fitted)
+        out["selection"] = {
+            "metric": selection.metric,
+            "rule": fitted.choice.rule,
+            "splits": splits,
+            "chosen_reg": fitted.choice.reg,
+            "n_values": len(fitted.choice.scored),
+            "n_certified": sum(status is Status.CERTIFIED for status in fitted.choice.path.status),
+            "path_seconds": fitted.choice.path.seconds,
+        }
+    out["suspects"] = judged.suspects[:SHOWN]
+    out["hardest"] = list(hardest_rows(judged, problem.classes, SHOWN))
+    out["notes"] = notes + remarks(out)
+    if rows := column_rows(fitted.part.training.columns):
+        out["columns"] = rows
+    if model.takes_texts:
+        out["terms"] = _terms(fitted, model)
+    return out
+
+
+def _terms(fitted: Fitted, model: LinearModel) -> list[dict[str, Any]]:
+    """Return the words that speak most for and against each class, and the share of training texts with them."""
+    X = fitted.part.training.X
+    shares = np.bincount(X.indices, minlength=model.n_features) / X.shape[0]
+    return telling_terms(model.weight.numpy(), model.feature_names, model.classes, shares)
