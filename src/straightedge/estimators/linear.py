@@ -189,12 +189,16 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     def _fitted_affine(self, data: TrainingSet) -> AffineMap:
         """Fit the map, and remember the range of the training values."""
         from straightedge.moments import affine_from, moments
+        from straightedge.preprocess import AffineMap
 
+        plain = self.preprocess == "none" and quick.is_plain(data.X) and data.rows.device.type == "cpu"
+        value_range = quick.range_of(data.X) if plain else None
+        if value_range is not None:  # nothing else is asked of the moments
+            self.value_range_ = value_range
+            return AffineMap.identity(data.X.shape[1])
         facts = moments(data.rows, weights=data.weights)
         self.value_range_ = (facts.smallest, facts.largest)
-        affine = affine_from(facts, self.preprocess, data.image_shape)
-        self._scale = facts.mean_square_norm(affine)
-        return affine
+        return affine_from(facts, self.preprocess, data.image_shape)
 
     def _callbacks(self) -> list[Callback]:
         own: list[Callback] = [print_row] if self.verbose else []

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.newton import direct, tall, wide
-from straightedge.newton.blocks import RowBlocks
+from straightedge.newton.blocks import RowBlocks, extremes
 from straightedge.newton.curvature import SECOND_ORDER
 from straightedge.newton.direct import LARGEST, Answer
 from straightedge.newton.work import Size
@@ -50,13 +50,19 @@ def _is_among(value: Any, known: tuple[Any, ...]) -> bool:
 
 def table_of(X: np.ndarray) -> tuple[np.ndarray, tuple[float, float]] | None:
     """Return X in float64 with the constant, and its (min, max |x|); None where an entry is no usable number."""
-    low, high = float(X.min()), float(X.max())
-    if not _is_usable(low, high):
+    value_range = range_of(X)
+    if value_range is None:
         return None
     table = np.empty((len(X), X.shape[1] + 1))
     table[:, :-1] = X
     table[:, -1] = 1.0
-    return table, (low, max(abs(low), abs(high)))
+    return table, value_range
+
+
+def range_of(X: np.ndarray) -> tuple[float, float] | None:
+    """Return (min, max |x|) of a plain table; None where an entry is no usable number."""
+    low, high = extremes(X)
+    return (low, max(abs(low), abs(high))) if _is_usable(low, high) else None
 
 
 def _is_usable(low: float, high: float) -> bool:
@@ -109,9 +115,9 @@ def fit(
         answer = found and direct.minimise(found[0], index, size, reg, rule, tol, most)
         return (answer, classes, found[1]) if found and answer else None
     rows = RowBlocks(X, index, C, rule)
-    low, high = rows.extremes() if tall.fits(size) or wide.fits(size, rule) else (np.nan, np.nan)
-    answer = _of_rows(rows, size, reg, tol, most) if _is_usable(low, high) else None
-    return None if answer is None else (answer, classes, (low, max(abs(low), abs(high))))
+    value_range = range_of(X) if tall.fits(size) or wide.fits(size, rule) else None
+    answer = _of_rows(rows, size, reg, tol, most) if value_range else None
+    return (answer, classes, value_range) if answer and value_range else None
 
 
 def _of_rows(rows: RowBlocks, size: Size, reg: float, tol: float, most: float) -> Answer | None:

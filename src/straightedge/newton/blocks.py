@@ -18,12 +18,37 @@ import numpy as np
 from straightedge.newton.curvature import SecondOrder
 
 BLOCK_BYTES = 2**19  # of rows and scores together: they stay in the cache of one core
+WORTH_THREADS = 2**22  # bytes below which starting threads takes longer than they save
 Result = TypeVar("Result")
 
 
 def cores() -> int:
     """Return how many cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def shared(n_rows: int, step: int, work: Callable[[range], Result], workers: int) -> list[Result]:
+    """Run work on contiguous shares of the blocks' first rows, one a worker, and return results in order."""
+    starts = range(0, n_rows, step)
+    edges = [len(starts) * t // workers for t in range(workers + 1)]
+    shares = [starts[a:b] for a, b in itertools.pairwise(edges) if a < b]
+    if len(shares) == 1:
+        return [work(shares[0])]
+    with ThreadPoolExecutor(len(shares), "straightedge") as executor:
+        return list(executor.map(work, shares))
+
+
+def extremes(X: np.ndarray) -> tuple[float, float]:
+    """Return the smallest and the largest entry of a table, NaN where one is."""
+    step = max(1, BLOCK_BYTES // (X.shape[1] * X.itemsize))
+
+    def of_share(starts: range) -> tuple[float, float]:
+        blocks = (X[start : start + step] for start in starts)
+        found = np.array([(block.min(), block.max()) for block in blocks], dtype=np.float64)
+        return found[:, 0].min(), found[:, 1].max()
+
+    found = np.array(shared(len(X), step, of_share, cores() if X.nbytes > WORTH_THREADS else 1))
+    return float(found[:, 0].min()), float(found[:, 1].max())
 
 
 @dataclass
@@ -54,21 +79,11 @@ class RowBlocks:
         """Rows of a block."""
         return max(64, BLOCK_BYTES // (8 * (int(self.X.shape[1]) + 2 * self.n_classes)))
 
-    def extremes(self) -> tuple[float, float]:
-        """Return the smallest and the largest entry, NaN where one is."""
-        found = np.array(self._shared(self._extremes))
-        return float(found[:, 0].min()), float(found[:, 1].max())
-
-    def _extremes(self, spans: range) -> tuple[float, float]:
-        blocks = [self.X[start : start + self.step] for start in spans]
-        found = np.array([(block.min(), block.max()) for block in blocks], dtype=np.float64)
-        return found[:, 0].min(), found[:, 1].max()
-
     def sums(self, W: np.ndarray, dtype: Any) -> tuple[float, np.ndarray]:
         """Return Σ ℓ and Σ a xᵀ (C, D + 1) float64 at W (C, D + 1), by products in a float type."""
         one = self.n_classes == 2 and self.loss.shift_invariant  # scores differ by one column alone
         columns = (W[1:] - W[:1] if one else W).astype(dtype)
-        parts = self._shared(lambda spans: self._sums(columns, spans))
+        parts = shared(len(self.X), self.step, lambda spans: self._sums(columns, spans), self.workers)
         V = sum(part[1] for part in parts)
         assert isinstance(V, np.ndarray)
         return sum(part[0] for part in parts), np.vstack([-V, V]) if one else V
@@ -84,16 +99,6 @@ class RowBlocks:
             V[:, :-1] += S @ block
             V[:, -1] += S.sum(axis=1)
         return total, V
-
-    def _shared(self, work: Callable[[range], Result]) -> list[Result]:
-        """Run work on contiguous shares of the blocks' first rows, one a worker, and return results in order."""
-        starts = range(0, len(self.X), self.step)
-        edges = [len(starts) * t // self.workers for t in range(self.workers + 1)]
-        shares = [starts[a:b] for a, b in itertools.pairwise(edges) if a < b]
-        if len(shares) == 1:
-            return [work(shares[0])]
-        with ThreadPoolExecutor(len(shares), "straightedge") as executor:
-            return list(executor.map(work, shares))
 
     def drawn(self, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Return some rows with the constant (n, D + 1) float64 and their labels, by a fixed seed."""

@@ -15,6 +15,8 @@ from straightedge.estimators.inputs import TrainingSet
 from straightedge.fitting import checked_reg, solve
 from straightedge.groups import checked_groups, fold_of_groups, fold_of_splits
 from straightedge.losses import is_probabilistic
+from straightedge.moments import moments
+from straightedge.preprocess import AffineMap
 from straightedge.selection.cautions import cautions
 from straightedge.selection.choice import SelectionSettings, choose, judge
 from straightedge.selection.folds import cross_validate
@@ -101,11 +103,7 @@ class LinearClassifierCV(LinearClassifier):
         ).checked()
         data = self._training_set(X, y, sample_weight)
         affine = self._fitted_affine(data)
-        self.regs_ = (
-            checked_reg(self.regs)
-            if self.regs is not None
-            else default_grid(self._scale, sparse=is_sparse(X))
-        )
+        self.regs_ = checked_reg(self.regs) if self.regs is not None else self._grid(data, affine)
         self.classes_ = data.classes
         training = TrainingRows(
             data.X,
@@ -124,6 +122,12 @@ class LinearClassifierCV(LinearClassifier):
         final = TrainingPart(training, None, affine).objective([self.reg_])
         self._finish(solve(final, settings), affine)
         return self
+
+    @staticmethod
+    def _grid(data: TrainingSet, affine: AffineMap) -> list[float]:
+        """Return values of reg around the scale of the mapped rows."""
+        scale = moments(data.rows, weights=data.weights).mean_square_norm(affine)
+        return default_grid(scale, sparse=is_sparse(data.X))
 
     def _class_weight(self, names: list[Any]) -> Any:
         """Return class_weight without classes that no row counts of: those have been left out."""
