@@ -19,7 +19,7 @@ if not (ROOT / "benchmarks" / "run.py").is_file():
     pytest.skip("no peer: benchmarks are not beside the tests", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import chart, field, peers, table, watch  # noqa: E402
+from benchmarks import chart, field, field_problems, peers, table, watch  # noqa: E402
 from benchmarks.ours import fit_once  # noqa: E402
 from benchmarks.parts import PARTS, Options  # noqa: E402
 from benchmarks.problem import Judge, Problem, load_problem, synthetic_images  # noqa: E402
@@ -225,11 +225,38 @@ def test_a_race_of_the_field_judges_every_w_by_itself(tmp_path):
     (result,) = field.main(["--only", "iris", "--reg", "1e-2", "--repeat", "1", "--out", str(out)])
     assert result["gap"] <= field.GAP and set(result["peers"]) == set(field.SOLVERS)
     assert result["ratio"] == min(result["peers"].values()) / result["ours"]
-    assert "iris, reg 0.01" in field.line(json.loads(out.read_text())[0])
+    held = json.loads(out.read_text())
+    assert "iris, softmax, penalized bias, reg 0.01" in field.line(held["results"][0])
+    assert held["summary"]["races"] == 1 and held["commit"] and held["versions"]["scikit-learn"]
+
+
+RACES = [("softmax", False), ("softmax", True)]
+RACES += [(loss, False) for loss in ("svm", "squared_hinge", "crammer_singer")]
+
+
+@pytest.mark.parametrize(("loss", "free"), RACES)
+def test_peers_of_the_field_minimise_the_same(loss, free):
+    """LIBLINEAR's and scikit-learn's W, at a tight tolerance, is as near the optimum as ours."""
+    name = "iris" if loss == "crammer_singer" else "breast cancer, standardised"
+    X, y = field_problems.PROBLEMS[name]()
+    assert field.fits_loss(loss, int(y.max()) + 1, free=free)
+    result = field.race(name, (X, y), 1e-2, loss, 1, free=free)
+    assert result["gap"] <= field.gap_for(loss) and result["peers"], result
+
+
+def test_the_summary_of_the_field_counts_what_is_won():
+    one = {"loss": "softmax", "gap": 0.0, "ratio": 4.0}
+    found = field.summary([one, one | {"ratio": 0.5}, one | {"ratio": None, "gap": 1.0}])
+    assert found["races"] == 3 and found["without_a_peer"] == found["not_there"] == 1
+    assert found["first"] == 0.5 and found["worst"] == 0.5
+    assert found["geometric_mean"] == pytest.approx(2**0.5)
+    assert (
+        found["within_times_the_fastest"]["1.25"] == 0.5 and found["within_times_the_fastest"]["2.0"] == 1.0
+    )
 
 
 def test_the_judge_of_the_field_tells_a_poor_w_from_the_optimum():
-    X, y = field.PROBLEMS["iris"]()
+    X, y = field_problems.PROBLEMS["iris"]()
     judge = field.Judge(np.hstack([X, np.ones((len(X), 1))]), y, 1e-2)
     assert judge.gap(np.zeros((5, 3))) > 0.1
     assert judge.gap(field.ours(X, y, 1e-2)) < 1e-9

@@ -33,11 +33,21 @@ def command(
         "bench.json"
     ),
     as_json: Annotated[bool, typer.Option("--json", help="print the result alone, as JSON")] = False,
+    field: Annotated[
+        bool,
+        typer.Option("--field", help="race at every shape of problem; --only then names problems, with |"),
+    ] = False,
+    loss: Annotated[str, typer.Option(help="losses of the field, with commas")] = "softmax",
+    bias: Annotated[str, typer.Option(help="of the field: penalized or free")] = "penalized",
+    tables: Annotated[Path | None, typer.Option(help="a folder with more tables for the field")] = None,
 ) -> None:
     """Measure straightedge against its peers, each to the same certified gap.
 
     Needs a source checkout: the benchmarks are not part of the package.
     """
+    if field:
+        _field(only or "", loss, bias, reg, tables, repeat, out)
+        return
     run, Options, markdown = _harness()
     options = Options(
         reg=_numbers(reg), peers=_words(peers), tol=tol, repeat=repeat, cap=cap, say=_say(as_json)
@@ -47,10 +57,33 @@ def command(
     print(json.dumps(results) if as_json else markdown(results))
 
 
-def _harness() -> tuple[Any, Any, Any]:
-    """Return what runs the benchmark, from the source tree that this package was installed from."""
+def _field(
+    only: str, loss: str, bias: str, reg: str | None, tables: Path | None, repeat: int, out: Path
+) -> None:
+    """Run the field's races."""
     from importlib import import_module
 
+    _source()
+    words = ["--only", only, "--loss", loss, "--bias", bias, "--repeat", str(repeat), "--out", str(out)]
+    words += ["--reg", reg] if reg else []
+    words += ["--tables", str(tables)] if tables else []
+    import_module("benchmarks.field").main(words)
+
+
+def _harness() -> tuple[Any, Any, Any]:
+    """Return what runs the benchmark."""
+    from importlib import import_module
+
+    _source()
+    return (
+        import_module("benchmarks.run").run,
+        import_module("benchmarks.parts").Options,
+        import_module("benchmarks.table").markdown,
+    )
+
+
+def _source() -> None:
+    """Make the source tree that this package was installed from importable, or say that there is none."""
     from straightedge.errors import InputError
 
     root = Path(__file__).resolve().parents[3]
@@ -61,11 +94,6 @@ def _harness() -> tuple[Any, Any, Any]:
             mend="run it from a source checkout: make bench",
         )
     sys.path.insert(0, str(root))
-    return (
-        import_module("benchmarks.run").run,
-        import_module("benchmarks.parts").Options,
-        import_module("benchmarks.table").markdown,
-    )
 
 
 def _words(text: str | None) -> tuple[str, ...] | None:
