@@ -178,6 +178,10 @@ def command(
             help="columns that are pixels: 28x28, 28x28x3, 3x28x28; no for numbers", rich_help_panel=TABLE
         ),
     ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(help="a file or folder of test rows, such as test.csv", rich_help_panel=DATA),
+    ] = None,
     root: Annotated[
         str | None, typer.Option(help="folder with a copy of a named data set", rich_help_panel=DATA)
     ] = None,

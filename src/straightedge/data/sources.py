@@ -19,6 +19,7 @@ from straightedge.data.other_kinds import HEAD, by_ending, refuse_other_kind
 from straightedge.data.svmlight import looks_like_svmlight
 from straightedge.data.tables.opening import is_text_table
 from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
+from straightedge.data.test_source import with_test_source
 from straightedge.data.text.json_lines import ENDINGS as JSON_ENDINGS
 from straightedge.data.text.json_lines import is_folder_of_json
 from straightedge.errors import InputError
@@ -76,6 +77,7 @@ def load_dataset(
     cache: bool = True,
     labels: str | os.PathLike[str] | None = None,
     classes: Sequence[Any] | None = None,
+    test: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Dataset:
     """Read a data set by name or path.
@@ -93,6 +95,7 @@ def load_dataset(
         cache: Keep decoded images in the cache folder (see `straightedge.data.cache`).
         labels: File of labels for an ``.npy`` of features, or the name of the label column of a table.
         classes: Class names to align to by name, those of a trained model; None takes them from the source.
+        test: A second source, whose rows are the sealed test split.
         **options: Settings of one format, such as ``column`` (the embedding column of a table).
 
     Returns:
@@ -116,7 +119,16 @@ def load_dataset(
         **options,
     )
     _check_size(found, size)
-    return found
+    if test is None:
+        return found
+    given = {
+        "root": root,
+        "skip_bad": skip_bad,
+        "background": background,
+        "progress": progress,
+        "cache": cache,
+    }
+    return with_test_source(found, os.fspath(test), load_dataset, {**options, **given, "labels": labels})
 
 
 def _check_size(found: Dataset, size: Any) -> None:

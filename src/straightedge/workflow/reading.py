@@ -27,6 +27,7 @@ def read_source(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
         cache=options.cache,
         labels=options.labels,
         column=options.column,
+        test=options.test,
         **options.table,
     )
     if is_texts(images.train.X):

@@ -103,6 +103,7 @@ def _run_fit(
     notes: list[str] = []
     say("reading")
     files = stamps(options.source, options.labels) if first else {}
+    test_files = stamps(options.test) if first and options.test else {}
     images, dataset, extractor = first_on_host(communicator, lambda: read_source(options))
     fingerprints = {
         "data": dataset.fingerprint,
@@ -135,6 +136,7 @@ def _run_fit(
         notes += temperature_note(temperature, problem.settings.loss)
         metrics = metrics_of(problem, fitted, judged, model, notes)
         together(communicator, lambda: refuse_changed(files, options.source, options.labels))
+        together(communicator, lambda: refuse_changed(test_files, options.test or ""))
         say("writing")
         if run is not None:
             _write(run, problem, fitted, judged, model, metrics, images)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from straightedge.data.tables.files import Table, arrow
 from straightedge.errors import InputError
 
@@ -113,6 +115,14 @@ def refuse_missing_labels(tables: Sequence[Table], name: str) -> None:
         f"{tables[0].path}, row {row}",
         "fill or remove such rows, or name another column: --labels COLUMN",
     )
+
+
+def without_dots(y: np.ndarray, classes: Sequence[Any]) -> np.ndarray:
+    """Return labels without the dot that ends each of them, as in adult.test, where known classes are left."""
+    known, written = {str(name) for name in classes}, {str(label) for label in np.unique(y.astype(str))}
+    if not all(label.endswith(".") and label not in known and label[:-1] in known for label in written):
+        return y
+    return np.array([str(label)[:-1] for label in y], dtype=object)
 
 
 def _has_few_values(tables: Sequence[Table], name: str) -> bool:

@@ -28,7 +28,7 @@ from straightedge.data.tables.encoding import TableEncoding
 from straightedge.data.tables.files import Table, TableRows, arrow
 from straightedge.data.tables.fitting import fit_encoding
 from straightedge.data.tables.kinds import Wishes, is_plain_number, pandas_index
-from straightedge.data.tables.label_column import choose_label, refuse_missing_labels
+from straightedge.data.tables.label_column import choose_label, refuse_missing_labels, without_dots
 from straightedge.data.tables.matching import encoded_rows, match_columns, text_read_for, unlike_training
 from straightedge.data.tables.opening import names_in, open_splits, paths_of, text_read
 from straightedge.data.tables.parts import SplitRows, TableParts
@@ -83,11 +83,14 @@ def load(source: str, **options: Any) -> Dataset:
     encoding, notes = fit(rows=slice(first, first + n))
     found.notes += notes
     dataset = _encoded(source, found, encoding, label, options)
+    return replace(dataset, parts=TableParts(splits, lambda rows: fit(rows=rows)[0], partial(_anew, source)))
 
-    def encode(anew: TableEncoding, tables: Sequence[Table], n: int, first: int, split: str) -> Any:
-        return _in_memory(encoded_rows(tables, anew, n, first), f"{source} ({split})")
 
-    return replace(dataset, parts=TableParts(splits, lambda rows: fit(rows=rows)[0], encode))
+def _anew(
+    source: str, encoding: TableEncoding, tables: Sequence[Table], n: int, first: int, split: str
+) -> Any:
+    """Return rows of a split by another encoding."""
+    return _in_memory(encoded_rows(tables, encoding, n, first), f"{source} ({split})")
 
 
 @dataclass
@@ -195,7 +198,9 @@ def _load_for_model(source: str, encoding: TableEncoding, options: Mapping[str, 
     wanted = encoding.label if wanted is None and encoding.label in found.schema.names else wanted
     label = _label(found, wanted)
     found.notes += match_columns(found.every, encoding) + unlike_training(found.every, encoding)
-    return _encoded(source, found, encoding, label, options)
+    dataset = _encoded(source, found, encoding, label, options)
+    parts = TableParts(_split_rows(found, label), lambda _: encoding, partial(_anew, source))
+    return replace(dataset, parts=parts)
 
 
 def _encoded(
@@ -204,7 +209,7 @@ def _encoded(
     _refuse_other_columns(found.every, [column.name for column in encoding.used], label)
     return assemble(
         source,
-        _parts(source, found, partial(_rows_of, encoding), label),
+        _parts(source, found, partial(_rows_of, encoding), label, options.get("classes")),
         fingerprint=found.fingerprint([column.name for column in encoding.used] + [label]),
         classes=None,
         declared=options.get("classes"),
@@ -217,12 +222,15 @@ def _rows_of(encoding: TableEncoding, tables: Sequence[Table], n: int, first: in
     return encoded_rows(tables, encoding, n, first)
 
 
-def _parts(source: str, found: Found, rows: Any, label: str) -> dict[str, Part]:
+def _parts(
+    source: str, found: Found, rows: Any, label: str, known: Sequence[Any] | None = None
+) -> dict[str, Part]:
     """Return rows and labels of each split, small ones in memory."""
     parts = {}
     for split, (group, first, n) in _split_rows(found, label).items():
         y = read_labels(group, label)[first : first + n]
         refuse_regression(y, group[0], label)
+        y = y if known is None else without_dots(y, known)
         parts[split] = Part(_in_memory(rows(group, n, first), f"{source} ({split})"), y)
     return parts
 

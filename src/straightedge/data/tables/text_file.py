@@ -15,7 +15,7 @@ from straightedge.data.tables.text_columns import plain_numbers, trimmed, typed_
 from straightedge.data.tables.text_format import MISSING, TextFormat, find_format
 from straightedge.errors import InputError
 
-ENDINGS = (".csv", ".tsv", ".tab", ".data", ".txt")
+ENDINGS = (".csv", ".tsv", ".tab", ".data", ".test", ".txt")
 """Endings of text tables; each may be followed by one of `PACKED`."""
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 BLOCK_BYTES = 2**24
@@ -52,7 +52,7 @@ def read_text_table(path: Path, how: TextRead) -> MemoryTable:
             ``value-infinite``; ``table-empty`` for a header alone.
     """
     text = read_text_bytes(path, how.encoding)
-    data = text.data.lstrip(b"\n\r")
+    data = _without_remark(text.data.lstrip(b"\n\r"))
     given = {"delimiter": how.delimiter, "header": how.header, "decimal": how.decimal, "missing": how.missing}
     form = find_format(data, str(path), **given)
     _refuse_open_quote(data, form.delimiter, path)
@@ -66,6 +66,13 @@ def read_text_table(path: Path, how: TextRead) -> MemoryTable:
     typed = [_typed(columns.column(place), name, form, how, path) for place, name in enumerate(names)]
     table = arrow().Table.from_arrays(typed, names=list(names))
     return MemoryTable(path, table, form.described(text.encoding, columns.num_rows), form.header)
+
+
+def _without_remark(data: bytes) -> bytes:
+    """Return the text without a first line such as ``|1x3 Cross validator``, which adult.test begins with."""
+    first, _, rest = data.partition(b"\n")
+    second = rest.partition(b"\n")[0]
+    return rest if first.startswith(b"|") and second and b"|" not in first[1:] + second else data
 
 
 def _typed(column: Any, name: str, form: TextFormat, how: TextRead, path: Path) -> Any:
