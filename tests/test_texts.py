@@ -20,6 +20,7 @@ from straightedge.data import load_dataset
 from straightedge.data.text.encodings import read_texts
 from straightedge.errors import InputError
 from straightedge.evaluation.terms import contributions
+from straightedge.export import export_model
 from straightedge.features.base import build_extractor, restore_extractor
 from straightedge.features.text.dataset import text_dataset
 from straightedge.model import load
@@ -311,3 +312,23 @@ def test_contributions_sum_to_the_score_above_the_mean_of_all_classes(fitted):
 def test_the_terminal_shows_the_words_of_each_class(fitted, capsys):
     print_result(fitted[1], as_json=False)
     assert "words that speak" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("spec", ["tfidf", "tfidf:chars", "hashing:n_features=512"])
+def test_a_scikit_learn_pipeline_has_the_vectoriser_and_gives_the_models_answers(tmp_path, spec):
+    skops = pytest.importorskip("skops.io")
+    source = folder_of(tmp_path / "letters", files())
+    run_fit(FitOptions(str(source), str(tmp_path / "run"), reg=1e-3, features=spec, progress=False))
+    model, texts = load(tmp_path / "run"), [text for _, text in letters(20, 5)]
+    assert "README.md" in export_model(model, "sklearn", tmp_path / "out", rows=np.array(texts, dtype=object))
+    pipeline = skops.load(tmp_path / "out" / "model.skops")
+    expected = np.array(model.classes)[model.predict(texts)]
+    assert pipeline.predict(texts).tolist() == expected.tolist()
+    np.testing.assert_allclose(pipeline.predict_proba(texts), model.predict_proba(texts), atol=1e-6)
+
+
+@pytest.mark.parametrize("to", ["onnx", "torch"])
+def test_formats_without_words_are_refused_with_the_one_that_has_them(fitted, tmp_path, to):
+    with pytest.raises(InputError, match="--to sklearn") as error:
+        export_model(load(fitted[0]), to, tmp_path / "out")
+    assert error.value.code == "export-texts"

@@ -104,6 +104,8 @@ def _real_rows(model: LinearModel, config: dict[str, Any], source: str, root: st
     X = dataset.train.X
     rows = X.read(0, min(N_CHECKED, X.shape[0])) if hasattr(X, "read") else X[:N_CHECKED]
     rows = np.asarray(fit_rows(model, rows, source))
+    if model.takes_texts:
+        return rows
     is_raw = model.features is not None and tuple(rows.shape[1:]) != (model.n_features,)
     return model.extract(rows) if is_raw else rows
 

@@ -75,6 +75,11 @@ def _head(model: LinearModel) -> str:
 
 
 def _use(model: LinearModel, to: str) -> str:
+    if model.takes_texts:
+        return (
+            "## Use\n\nThe input is texts: the pipeline has the vectoriser.\n\n```python\nimport skops.io\n\n"
+            'classifier = skops.io.load("model.skops")\nlabels = classifier.predict(["a text"])\n```'
+        ) + _calibration(model, to)
     shape = ", ".join(str(size) for size in ("N", *row_shape(model)))
     kind = (
         "pixels as they are, not scaled"

@@ -59,9 +59,12 @@ def random_rows(model: LinearModel, n: int = 1000, seed: int = 0) -> np.ndarray:
         seed: Seed of the generator.
 
     Returns:
-        (n, *row_shape) uint8 or float32.
+        (n, *row_shape) uint8 or float32; (n,) texts of ten terms where the model takes texts.
     """
     generator = np.random.default_rng(seed)
+    if model.takes_texts:
+        terms = np.array(model.feature_names, dtype=object)
+        return np.array([" ".join(generator.choice(terms, 10)) for _ in range(n)], dtype=object)
     shape = (n, *row_shape(model))
     if row_dtype(model) == "uint8":
         return generator.integers(0, 256, shape, dtype=np.uint8)

@@ -9,6 +9,7 @@ import numpy as np
 
 from straightedge.errors import MachineError, MissingExtraError
 from straightedge.export.check import agree, calibrated, class_values, size_of
+from straightedge.export.text_pipeline import text_features
 from straightedge.losses import LOSSES
 from straightedge.model import LinearModel
 
@@ -22,9 +23,11 @@ def sklearn_estimator(model: LinearModel) -> Any:
     Returns:
         A LogisticRegression where scores mean probabilities, else what the loss says, for rows (N, D). With two
         classes scikit-learn keeps one column, the second class's score minus the first's. The temperature is in the
-        weights, so probabilities are the model's. Classes are whole numbers where all names are, else text.
+        weights, so probabilities are the model's. Classes are whole numbers where all names are, else text. For a
+        model of texts, a pipeline of its vectoriser and such a classifier.
     """
     from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
     from sklearn.svm import LinearSVC
 
     weight, bias = calibrated(model)
@@ -40,7 +43,7 @@ def sklearn_estimator(model: LinearModel) -> Any:
     estimator.coef_, estimator.intercept_ = np.ascontiguousarray(weight), np.ascontiguousarray(bias)
     estimator.n_features_in_ = model.n_features
     estimator.n_iter_ = 0 if name == "LinearSVC" else np.zeros(1, dtype=np.int32)
-    return estimator
+    return make_pipeline(text_features(model), estimator) if model.takes_texts else estimator
 
 
 def sklearn_bytes(model: LinearModel, rows: np.ndarray) -> bytes:
@@ -60,7 +63,7 @@ def sklearn_bytes(model: LinearModel, rows: np.ndarray) -> bytes:
         raise MissingExtraError("skops", "export", "writing scikit-learn estimators") from error
     data: bytes = skops.dumps(sklearn_estimator(model))
     estimator = skops.loads(data)  # trusts nothing beyond skops' own list
-    flat, scores = np.asarray(rows).reshape(len(rows), -1), model.scores(rows)
+    flat, scores = rows if model.takes_texts else np.asarray(rows).reshape(len(rows), -1), model.scores(rows)
     _check_scores(model, estimator, flat, scores)
     settled = _settled(scores)  # where two classes tie within rounding, either is right
     answers, expected = estimator.predict(flat), class_values(model)[scores.argmax(axis=1)]

@@ -14,15 +14,18 @@ from straightedge.export.card import model_card
 from straightedge.export.check import random_rows
 from straightedge.export.onnx_file import onnx_bytes
 from straightedge.export.sklearn_file import sklearn_bytes
+from straightedge.export.text_pipeline import refuse_texts
 from straightedge.export.torch_file import STATE_FILE, torch_bytes, torch_module_text
 from straightedge.model import LinearModel
 
 
 def _onnx(model: LinearModel, rows: np.ndarray) -> dict[str, bytes]:
+    refuse_texts(model, "ONNX")
     return {"model.onnx": onnx_bytes(model, rows)}
 
 
 def _torch(model: LinearModel, rows: np.ndarray) -> dict[str, bytes]:
+    refuse_texts(model, "torch")
     return {STATE_FILE: torch_bytes(model, rows), "module.py": torch_module_text(model).encode()}
 
 
@@ -61,7 +64,7 @@ def export_model(
         Name and size in bytes of every file written.
 
     Raises:
-        InputError: ``export-format``; MissingExtraError for a missing package.
+        InputError: ``export-format``, ``export-texts``; MissingExtraError for a missing package.
         MachineError: ``export-differs``; the disk's refusals. Files of an earlier export then stay.
     """
     if to not in FORMATS:

@@ -62,7 +62,7 @@ def metrics_of(
     out["notes"] = notes + remarks(out)
     if rows := column_rows(fitted.part.training.columns):
         out["columns"] = rows
-    if model.takes_texts:
+    if model.takes_texts and hasattr(model.extractor, "feature_names"):  # columns of a hash have no words
         out["terms"] = _terms(fitted, model)
     return out
 
