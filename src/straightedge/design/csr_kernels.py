@@ -3,6 +3,8 @@
 A row i has the entries ``data[indptr[i]:indptr[i + 1]]`` in the columns ``indices[indptr[i]:indptr[i + 1]]``,
 rising and each once. W is laid out (D + 1, C), the bias last: an entry touches one contiguous row of W. The
 constant 1 of x̂ is never stored.
+
+They are written as plain loops: an array assignment or a search of NumPy compiles for seconds at the first use.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ def row_scores(
 ) -> None:
     """Write x̂W of the row with entries ``begin:end`` into out (C,)."""
     n_classes = W.shape[1]
-    out[:] = W[W.shape[0] - 1]
+    bias = W[W.shape[0] - 1]
+    for j in range(n_classes):
+        out[j] = bias[j]
     for t in range(begin, end):
         value, w = data[t], W[indices[t]]
         for j in range(n_classes):
@@ -32,7 +36,9 @@ def add_row(
 ) -> None:
     """Add x̂ ⊗ change (C,) of the row with entries ``begin:end`` to W."""
     n_classes = W.shape[1]
-    W[W.shape[0] - 1] += change
+    bias = W[W.shape[0] - 1]
+    for j in range(n_classes):
+        bias[j] += change[j]
     for t in range(begin, end):
         value, w = data[t], W[indices[t]]
         for j in range(n_classes):
@@ -54,6 +60,18 @@ def scores(
         row_scores(indices, data, indptr[i], indptr[i + 1], W, out[i - start])
 
 
+@numba.njit(nogil=True, cache=True)
+def first_at_least(indices: np.ndarray, begin: int, end: int, low: int) -> int:
+    """Return the first position in ``begin:end`` of rising indices that holds ``low`` or more, else ``end``."""
+    while begin < end:
+        middle = (begin + end) // 2
+        if indices[middle] < low:
+            begin = middle + 1
+        else:
+            end = middle
+    return begin
+
+
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
 def add_adjoint(
     indptr: np.ndarray,
@@ -73,7 +91,7 @@ def add_adjoint(
     n_columns = A.shape[1]
     for i in range(A.shape[0]):
         begin, end = indptr[first_row + i], indptr[first_row + i + 1]
-        begin += np.searchsorted(indices[begin:end], low)
+        begin = first_at_least(indices, begin, end, low)
         a = A[i]
         for t in range(begin, end):
             column = indices[t]

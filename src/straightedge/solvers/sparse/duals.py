@@ -14,14 +14,12 @@ class DualForm:
     """How b stands for a row's score gradient a.
 
     Attributes:
-        kind: The number of the loss in the compiled loop.
         simplex: a = b − e_y, with b on the simplex. Otherwise a_j = b_j for j ≠ y.
         sums_to_zero: a_y = −Σ_{j≠y} b_j, with b_y = 0; otherwise a_y = −b_y. Without meaning on the simplex.
         entropy: −ℓ* is the entropy of b.
         squared: −ℓ* is Σ (b − b²/4). Where neither holds it is Σ b, on the simplex without b_y.
     """
 
-    kind: int
     simplex: bool = False
     sums_to_zero: bool = False
     entropy: bool = False
@@ -74,11 +72,11 @@ class DualForm:
 
 
 FORMS = {
-    "softmax": DualForm(0, simplex=True, entropy=True),
-    "weston_watkins": DualForm(1, sums_to_zero=True),
-    "crammer_singer": DualForm(2, simplex=True),
-    "one_vs_rest": DualForm(3),
-    "squared_hinge": DualForm(4, sums_to_zero=True, squared=True),
-    "one_vs_rest_squared_hinge": DualForm(5, squared=True),
+    "softmax": DualForm(simplex=True, entropy=True),
+    "weston_watkins": DualForm(sums_to_zero=True),
+    "crammer_singer": DualForm(simplex=True),
+    "one_vs_rest": DualForm(),
+    "squared_hinge": DualForm(sums_to_zero=True, squared=True),
+    "one_vs_rest_squared_hinge": DualForm(squared=True),
 }
 """By the word for the row's exact subproblem, `Loss.geometry`."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import FunctionType
+from typing import cast
+
 import numba
 import numpy as np
 
@@ -15,25 +19,10 @@ from straightedge.solvers.sparse.row_problems import (
 )
 from straightedge.solvers.sparse.softmax_row import softmax
 
-
-@numba.njit(nogil=True, cache=True)
-def _solve_row(kind: int, S: np.ndarray, b: np.ndarray, label: int, q: float, change: np.ndarray) -> float:
-    if kind == 0:
-        return softmax(S, b, label, q, change)
-    if kind == 1:
-        return weston_watkins(S, b, label, q, change)
-    if kind == 2:
-        return crammer_singer(S, b, label, q, change)
-    if kind == 3:
-        return one_vs_rest_hinge(S, b, label, q, change)
-    if kind == 4:
-        return squared_hinge(S, b, label, q, change)
-    return one_vs_rest_squared_hinge(S, b, label, q, change)
+solve_row = softmax  # in each loop below the function of its own loss
 
 
-@numba.njit(nogil=True, cache=True)
-def epoch(
-    kind: int,
+def _visit_rows(
     order: np.ndarray,
     indptr: np.ndarray,
     indices: np.ndarray,
@@ -48,7 +37,6 @@ def epoch(
     """Maximise the dual over one row's variables after another; W = −Σ caps_i x̂_i a(b_i)ᵀ is kept in step.
 
     Args:
-        kind: The number of the loss; see `duals.FORMS`.
         order: (n,) rows to visit.
         indptr: (N + 1,) CSR; and the next two.
         indices: (nnz,).
@@ -67,8 +55,29 @@ def epoch(
             continue
         begin, end = indptr[i], indptr[i + 1]
         row_scores(indices, data, begin, end, W, S)
-        moved[i] = _solve_row(kind, S, b[i], y[i], caps[i] * norms[i], change)
+        moved[i] = solve_row(S, b[i], y[i], caps[i] * norms[i], change)
         if moved[i] > 0.0:
             for j in range(n_classes):
                 change[j] *= -caps[i]
             add_row(indices, data, begin, end, change, W)
+
+
+def _compiled(solve: Callable[..., float]) -> Callable[..., None]:
+    """Return the loop for one loss. A loop that chose among them would compile all six at the first use.
+
+    The copy has a name of its own, by which Numba finds it again in its cache of compiled functions.
+    """
+    loop = FunctionType(_visit_rows.__code__, {**globals(), "solve_row": solve}, _visit_rows.__name__)
+    loop.__qualname__ = f"epoch_{solve.__name__}"
+    return cast("Callable[..., None]", numba.njit(nogil=True, cache=True)(loop))
+
+
+EPOCHS = {
+    "softmax": _compiled(softmax),
+    "weston_watkins": _compiled(weston_watkins),
+    "crammer_singer": _compiled(crammer_singer),
+    "one_vs_rest": _compiled(one_vs_rest_hinge),
+    "squared_hinge": _compiled(squared_hinge),
+    "one_vs_rest_squared_hinge": _compiled(one_vs_rest_squared_hinge),
+}
+"""By the word for the row's exact subproblem, as `duals.FORMS`."""

@@ -22,6 +22,7 @@ class SparseProblem:
         rows: X, as compressed rows.
         y: (N,) int64 labels.
         loss: The loss.
+        geometry: The word for the row's exact subproblem, `Loss.geometry`.
         form: What its dual variables are.
         reg: Strength of the ridge.
         weights: (N,) float64, w_i.
@@ -36,7 +37,8 @@ class SparseProblem:
         self.rows, self.pool = design.rows, objective.pool
         self.y = np.ascontiguousarray(objective.y.numpy())
         self.loss: Loss = objective.loss
-        self.form: DualForm = FORMS[objective.loss.geometry or ""]
+        self.geometry = objective.loss.geometry or ""
+        self.form: DualForm = FORMS[self.geometry]
         self.reg = float(objective.reg[0])
         self.weights = objective.row_weights.of_one(len(self.y), design.device).numpy()
         self.caps = self.weights / (2 * self.reg)
@@ -49,12 +51,12 @@ class SparseProblem:
         return float((self.caps * self.norms).mean())
 
     def run_epoch(self, order: np.ndarray, W: np.ndarray, b: np.ndarray, moved: np.ndarray) -> None:
-        """Visit rows in an order; see `epoch.epoch`."""
-        from straightedge.solvers.sparse.epoch import epoch
+        """Visit rows in an order; see `epoch.EPOCHS`."""
+        from straightedge.solvers.sparse.epoch import EPOCHS
 
         rows = self.rows
         arrays = rows.indptr, rows.indices, rows.data, self.y, self.caps, self.norms
-        epoch(self.form.kind, order, *arrays, W, b, moved)
+        EPOCHS[self.geometry](order, *arrays, W, b, moved)
 
     def minimiser(self, b: np.ndarray) -> np.ndarray:
         """Return the W (D + 1, C) that b belongs to, −X̂ᵀ diag(caps) a(b); half a pass."""

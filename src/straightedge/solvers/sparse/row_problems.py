@@ -7,7 +7,8 @@ each function maximises −ℓ*(a(b)) + ⟨S, a(b) − a⟩ − q ‖a(b) − a�
 References:
     Shalev-Shwartz and Zhang, "Stochastic Dual Coordinate Ascent Methods for Regularized Loss Minimization",
     JMLR 2013. Hsieh, Chang, Lin, Keerthi and Sundararajan, "A Dual Coordinate Descent Method for Large-scale
-    Linear SVM", ICML 2008. Wang and Scott, "An Exact Solver for the Weston-Watkins SVM Subproblem", ICML 2021.
+    Linear SVM", ICML 2008. Michelot, "A Finite Algorithm for Finding the Projection of a Point onto the Canonical
+    Simplex of R^n", JOTA 1986. Wang and Scott, "An Exact Solver for the Weston-Watkins SVM Subproblem", ICML 2021.
 """
 
 from __future__ import annotations
@@ -73,12 +74,16 @@ def crammer_singer(S: np.ndarray, b: np.ndarray, label: int, q: float, change: n
     """For b on the simplex, b_label = 1 − Σ_{j≠label} b_j: the projection of b + (S + 1 − e_label)/q."""
     for j in range(len(b)):
         change[j] = b[j] + (S[j] + (0.0 if j == label else 1.0)) / q
-    ordered = np.sort(change)[::-1]
-    total, tau = 0.0, 0.0
-    for j in range(len(b)):
-        total += ordered[j]
-        if ordered[j] > (total - 1.0) / (j + 1):
-            tau = (total - 1.0) / (j + 1)
+    tau, n_above, n_before = -np.inf, len(b), len(b) + 1
+    while n_above < n_before:  # what lies below the threshold of a set lies below that of every smaller set
+        total, n_before, n_kept = 0.0, n_above, 0
+        for j in range(len(b)):
+            if change[j] > tau:
+                total += change[j]
+                n_kept += 1
+        if n_kept == 0:  # values so large that 1 is lost in their sum
+            break
+        tau, n_above = (total - 1.0) / n_kept, n_kept
     largest = 0.0
     for j in range(len(b)):
         new = max(change[j] - tau, 0.0)

@@ -52,7 +52,10 @@ def wright_omega(x: float) -> float:
 def _from_anywhere(c: np.ndarray, q: float, p: np.ndarray) -> None:
     """Solve for p (C,) from c (C,), whatever p was: nested, monotone Newton."""
     log_q = math.log(q)
-    shift = c.max() - q  # the largest class alone has p = 1 here, so Σ p ≥ 1
+    shift = c[0]
+    for j in range(len(c)):
+        shift = max(shift, c[j])
+    shift -= q  # the largest class alone has p = 1 here, so Σ p ≥ 1
     for _ in range(LONGEST_SEARCH):
         total, slope = 0.0, 0.0
         for j in range(len(c)):
@@ -102,9 +105,9 @@ def softmax(S: np.ndarray, p: np.ndarray, label: int, q: float, change: np.ndarr
     Returns:
         The largest change.
     """
-    change[:] = p
     mean, slope = 0.0, 0.0
     for j in range(len(p)):
+        change[j] = p[j]
         S[j] -= math.log(p[j])
         weight = p[j] / (1.0 + q * p[j])
         mean += weight * S[j]
