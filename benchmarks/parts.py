@@ -272,14 +272,15 @@ def folds(problem: Problem, options: Options) -> Iterator[Entry]:
     found: list[Any] = []
 
     def work() -> None:
-        found.append(cross_validate(training, alone["reg"], fold).solution)
+        found.extend(cross_validate(training, alone["reg"], fold).fits)
 
     seconds = timed(work)
     entry: dict[str, Any] = {"folds": options.folds, "seconds": seconds, "tol": tol}
     entry["seconds_path"] = alone["seconds"]
     entry |= conditions(problem.table)
-    entry["status"] = [status.value for status in found[0].status]
-    yield "folds", entry | {"n_passes": found[0].n_passes.tolist(), "gaps": found[0].gap.tolist()}
+    entry["status"] = [status.value for fit in found for status in fit.status]
+    entry["n_passes"] = [n for fit in found for n in fit.n_passes.tolist()]
+    yield "folds", entry | {"gaps": [gap for fit in found for gap in fit.gap.tolist()]}
 
 
 # ---------------------------------------------------------------- memory
