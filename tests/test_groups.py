@@ -5,9 +5,11 @@ import pytest
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from straightedge import LinearClassifierCV
+from straightedge.data import load_dataset
 from straightedge.errors import InputError
 from straightedge.groups import fold_of_groups, hold_out_groups
 from straightedge.splits import NEVER
+from straightedge.workflow import FitOptions, run_fit
 
 random = np.random.default_rng(0)
 PATIENT = np.repeat(np.arange(40), 10)
@@ -66,3 +68,34 @@ def test_what_is_no_partition_into_folds_is_refused(cv):
 def test_groups_that_are_not_one_for_each_row_are_refused(groups):
     with pytest.raises(InputError, match="groups-invalid"):
         LinearClassifierCV(regs=[1e-2]).fit(X, Y, groups=groups)
+
+
+@pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
+@pytest.mark.parametrize("change", [{"folds": 5}, {"regs": [1e-2, 1e-3]}, {"regs": [1e-2], "folds": 4}, {}])
+def test_the_command_keeps_the_rows_of_a_patient_together(change, tmp_path):
+    rows = zip(X.round(4).tolist(), PATIENT, Y, strict=True)
+    lines = [",".join(map(str, [*row, f"p{patient}", label])) for row, patient, label in rows]
+    (tmp_path / "a.csv").write_text(
+        "\n".join([",".join(f"x{i}" for i in range(64)) + ",patient,label", *lines])
+    )
+    asked = {"groups": "patient", "progress": False} | change
+    metrics = run_fit(FitOptions(str(tmp_path / "a.csv"), str(tmp_path / "run"), **asked))
+    assert metrics["validation"]["accuracy"] < 0.75
+    assert "patient" not in {row["name"] for row in metrics["columns"]}
+    assert "groups: column 'patient', which is no feature" in metrics["notes"]
+
+
+@pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
+def test_groups_come_from_a_file_too(tmp_path):
+    np.savez(tmp_path / "a.npz", X=X, y=Y)
+    (tmp_path / "patients.txt").write_text("\n".join(f"patient {p}" for p in PATIENT))
+    groups = str(tmp_path / "patients.txt")
+    asked = {"folds": 5, "reg": 0.01, "progress": False}
+    torn = run_fit(FitOptions(str(tmp_path / "a.npz"), str(tmp_path / "torn"), **asked))
+    whole = run_fit(FitOptions(str(tmp_path / "a.npz"), str(tmp_path / "whole"), groups=groups, **asked))
+    assert torn["validation"]["accuracy"] > 0.95 and whole["validation"]["accuracy"] < 0.7
+    (tmp_path / "patients.txt").write_text("one\ntwo")
+    with pytest.raises(InputError, match="groups-length"):
+        load_dataset(tmp_path / "a.npz", groups=groups)
+    with pytest.raises(InputError, match="groups-missing"):
+        load_dataset(tmp_path / "a.npz", groups="patient")

@@ -182,6 +182,13 @@ def command(
         str | None,
         typer.Option(help="a file or folder of test rows, such as test.csv", rich_help_panel=DATA),
     ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            help="column or file of what belongs together, such as patients: splits keep groups whole",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     root: Annotated[
         str | None, typer.Option(help="folder with a copy of a named data set", rich_help_panel=DATA)
     ] = None,

@@ -52,11 +52,13 @@ class Split(Described):
         X: (N, channels, height, width) uint8 images or (N, D) features, array, memory map or `RowSource`.
         y: (N,) int64 class indices.
         names: Where each row comes from (path or archive member), for lists a person reads; or None.
+        groups: (N,) what rows belong together, such as the patient of each; or None where they are independent.
     """
 
     X: Any
     y: np.ndarray
     names: Sequence[str] | None = None
+    groups: np.ndarray | None = None
 
     @property
     def n(self) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 from straightedge.data.base import Dataset
 from straightedge.data.dumps.readers import READERS, reader_by_content
+from straightedge.data.groups import with_groups
 from straightedge.data.idx_names import is_idx_images
 from straightedge.data.other_kinds import HEAD, by_ending, refuse_other_kind
 from straightedge.data.svmlight import looks_like_svmlight
@@ -78,6 +79,7 @@ def load_dataset(
     labels: str | os.PathLike[str] | None = None,
     classes: Sequence[Any] | None = None,
     test: str | os.PathLike[str] | None = None,
+    groups: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Dataset:
     """Read a data set by name or path.
@@ -96,6 +98,7 @@ def load_dataset(
         labels: File of labels for an ``.npy`` of features, or the name of the label column of a table.
         classes: Class names to align to by name, those of a trained model; None takes them from the source.
         test: A second source, whose rows are the sealed test split.
+        groups: What training rows belong together: a column of a table, or a file with one group for each row.
         **options: Settings of one format, such as ``column`` (the embedding column of a table).
 
     Returns:
@@ -116,9 +119,11 @@ def load_dataset(
         cache=cache,
         labels=labels,
         classes=classes,
+        groups=None if groups is None else os.fspath(groups),
         **options,
     )
     _check_size(found, size)
+    found = found if groups is None else with_groups(found, os.fspath(groups))
     if test is None:
         return found
     given = {

@@ -29,7 +29,7 @@ from straightedge.selection import (
 from straightedge.solvers.base import Limits, Solution, Status
 from straightedge.solvers.sgd import MinibatchSGD
 from straightedge.sparse_rows import is_sparse
-from straightedge.splits import fold_of_rows, hold_out, undivided
+from straightedge.splits import undivided
 from straightedge.training import TrainingPart
 from straightedge.workflow.problem import Problem
 from straightedge.workflow.stages import Stages
@@ -190,7 +190,7 @@ def _validation(
     size: float | int = selection.validation_size
     if problem.options.protocol is not None:
         size = protocols.protocol(problem.options.protocol).split.size(len(problem.y))
-    train, validation = hold_out(problem.y, size, selection.seed)
+    train, validation = problem.hold_out(size, selection.seed)
     return problem.training.part(train), None, validation, problem.y[validation]
 
 
@@ -259,7 +259,7 @@ def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSetti
     grid = grid_of(problem, len(problem.y))
     whole = problem.whole
     path = solve_path(whole.objective, grid, problem.settings, memory=memory, solve=stages.solve)
-    fold = fold_of_rows(problem.y, selection.folds or SUSPECT_FOLDS, selection.seed)
+    fold = problem.fold_of_rows(selection.folds or SUSPECT_FOLDS, selection.seed)
     found = cross_validate(problem.training, grid, fold, memory=memory, solve=stages.solve)
     judged = problem.y[found.rows]
     choice = _choice(problem, selection, found.scores, judged, grid, path)
@@ -289,13 +289,14 @@ def add_out_of_fold_scores(problem: Problem, fitted: Fitted, stages: Stages) -> 
 
     Folds that were asked for are fits like the final one; those that only rank suspects are less exact.
     """
-    divisible = int((np.bincount(problem.y)[problem.y] > 1).sum())
+    together = np.arange(len(problem.y)) if problem.groups is None else problem.groups
+    divisible = len(np.unique(together[np.bincount(problem.y)[problem.y] > 1]))
     folds = min(problem.options.folds or SUSPECT_FOLDS, divisible)
     settings = problem.settings
     if problem.options.folds is None:
         settings = replace(settings, tol=max(SUSPECT_TOL, settings.tol), solver="auto")
     training = replace(problem.training, settings=settings)
-    fold = fold_of_rows(problem.y, folds, problem.options.seed)
+    fold = problem.fold_of_rows(folds, problem.options.seed)
     found = cross_validate(training, [fitted.reg], fold, solve=stages.solve)
     fitted.out_of_fold, fitted.out_of_fold_rows = found.scores[:, 0].numpy(), found.rows
     notes = [found.uncertified([fitted.reg], 0), *_undivided(problem)]

@@ -12,9 +12,11 @@ from straightedge.data import Dataset
 from straightedge.disk import JoinedRows
 from straightedge.distributed import Communicator, local, own_device, row_range
 from straightedge.fitting import build_objective
+from straightedge.groups import checked_groups, fold_of_groups, hold_out_groups
 from straightedge.moments import affine_from, moments
 from straightedge.objective import Objective
 from straightedge.sparse_rows import is_sparse, joined_sparse, open_rows
+from straightedge.splits import fold_of_rows, hold_out
 from straightedge.training import TrainingPart, TrainingRows, slice_of
 from straightedge.workflow.options import FitOptions
 
@@ -30,6 +32,7 @@ class Problem:
     Attributes:
         X: Training rows of all ranks as they lie, in memory or to be read.
         y: (N,) labels of all ranks.
+        groups: (N,) what rows belong together, or None.
         classes: Class names.
         training: The training rows, of which any part can be fitted by itself.
         whole: All of them.
@@ -45,6 +48,8 @@ class Problem:
         self.communicator = communicator or local()
         self.settings = options.settings()
         self.X, self.y = self._held(dataset.train.X), dataset.train.y
+        groups = dataset.train.groups
+        self.groups = None if groups is None else checked_groups(groups, len(self.y))
         self.classes = dataset.classes
         self.device = own_device(options.device)
         self.training = TrainingRows(
@@ -70,6 +75,19 @@ class Problem:
         """Return X in memory where it is on disk and takes at most half of what may be used."""
         alone = isinstance(X, np.memmap) and self.communicator.size == 1
         return np.array(X) if alone and X.nbytes <= self.options.usable_memory // 2 else X
+
+    def fold_of_rows(self, folds: int, seed: int) -> np.ndarray:
+        """Return the fold (N,) that holds each training row out, no group in two folds."""
+        if self.groups is None:
+            return fold_of_rows(self.y, folds, seed)
+        return fold_of_groups(self.y, self.groups, folds, seed)
+
+    def hold_out(self, size: float | int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return (training, validation) positions, no group in both."""
+        if self.groups is None:
+            return hold_out(self.y, size, seed)
+        share = size / len(self.y) if isinstance(size, int) else size
+        return hold_out_groups(self.y, self.groups, share, seed)
 
     def objective_with(self, X: Any, y: np.ndarray, reg: Sequence[float]) -> Objective:
         """Return the objective on all training rows and further ones together."""

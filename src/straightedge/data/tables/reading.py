@@ -28,7 +28,12 @@ from straightedge.data.tables.encoding import TableEncoding
 from straightedge.data.tables.files import Table, TableRows, arrow
 from straightedge.data.tables.fitting import fit_encoding
 from straightedge.data.tables.kinds import Wishes, is_plain_number, pandas_index
-from straightedge.data.tables.label_column import choose_label, refuse_missing_labels, without_dots
+from straightedge.data.tables.label_column import (
+    choose_label,
+    plain_column,
+    refuse_missing_labels,
+    without_dots,
+)
 from straightedge.data.tables.matching import encoded_rows, match_columns, text_read_for, unlike_training
 from straightedge.data.tables.opening import names_in, open_splits, paths_of, text_read
 from straightedge.data.tables.parts import SplitRows, TableParts
@@ -69,7 +74,7 @@ def load(source: str, **options: Any) -> Dataset:
     wanted = options.get("column") or trained.get("column")
     column = row_column(found.schema, wanted, label, found.where)
     if column is not None:
-        return _load_vectors(source, found, column, label, options)
+        return _with_groups(_load_vectors(source, found, column, label, options), found, label, options)
     wishes = Wishes(
         *(frozenset(names_in(options.get(key))) for key in ("drop", "keep", "categories", "numeric"))
     )
@@ -78,12 +83,29 @@ def load(source: str, **options: Any) -> Dataset:
         wishes = Wishes(wishes.drop | set(others), wishes.keep | {wanted}, wishes.categories, wishes.numeric)
     splits = _split_rows(found, label)
     tables, first, n = splits.get("train", (found.tables["train"], 0, 0))
-    ignored = ["split"] if _ranges(found, label) else []
+    ignored = [
+        *(["split"] if _ranges(found, label) else []),
+        *([options["groups"]] if options.get("groups") else []),
+    ]
     fit = partial(fit_encoding, tables, label, wishes, found.index, ignored=ignored)
     encoding, notes = fit(rows=slice(first, first + n))
     found.notes += notes
     dataset = _encoded(source, found, encoding, label, options)
-    return replace(dataset, parts=TableParts(splits, lambda rows: fit(rows=rows)[0], partial(_anew, source)))
+    dataset = replace(
+        dataset, parts=TableParts(splits, lambda rows: fit(rows=rows)[0], partial(_anew, source))
+    )
+    return _with_groups(dataset, found, label, options)
+
+
+def _with_groups(dataset: Dataset, found: Found, label: str, options: Mapping[str, Any]) -> Dataset:
+    """Return the data set with the groups of its training rows, where a column has them."""
+    name = options.get("groups")
+    if name is None or name not in found.schema.names:
+        return dataset
+    tables, first, n = _split_rows(found, label)["train"]
+    groups: np.ndarray = np.array(plain_column(tables, name)[first : first + n].to_pylist(), dtype=object)
+    dataset.notes.append(f"groups: column {name!r}, which is no feature")
+    return replace(dataset, train=replace(dataset.train, groups=groups))
 
 
 def _anew(
