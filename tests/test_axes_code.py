@@ -1,6 +1,7 @@
 """What the code of the axes may not do: recognise a loss, compute with reg in a solver, reach past the design."""
 
 import ast
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,17 @@ CORES = (  # on plain arrays, of one ridge that their adapter hands them
     ),
     *(f"solvers/sparse/{name}.py" for name in ("ascent", "problem")),
 )
+
+
+MOST_LINES, MOST_FIELDS, MEDIAN, LONGEST = 350, 15, 8, 40
+ESTIMATORS = (
+    "LinearClassifier",
+    "LinearClassifierCV",
+)  # parameters and fitted attributes as scikit-learn
+WIDE_RECORDS = (
+    "FitOptions",
+    "LinearModel",
+)  # an option of `fit`, an entry of a model file, a field
 
 
 def trees(folder: str = ".") -> Iterator[tuple[str, ast.Module]]:
@@ -134,3 +146,68 @@ def test_solvers_do_not_reach_past_the_design(room: str) -> None:
 )
 def test_the_searches_find_what_they_look_for(code: str, finds: object) -> None:
     assert list(finds(ast.parse(code))) == [1]  # type: ignore[operator]
+
+
+# ------------------------------------------------------------------------- the size of things
+
+
+def body_lines(node: ast.FunctionDef) -> int:
+    """Lines of a function without its signature and docstring."""
+    first = node.body[1:] if ast.get_docstring(node) else node.body
+    return node.end_lineno - first[0].lineno + 1 if first else 0  # type: ignore[operator]
+
+
+def fields_of(node: ast.ClassDef) -> set[str]:
+    """Annotated names of a class, and all attributes that its methods set on themselves."""
+    declared = {
+        s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
+    }
+    return declared | {
+        inner.attr
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Attribute)
+        and isinstance(inner.ctx, ast.Store)
+        and isinstance(inner.value, ast.Name)
+        and inner.value.id == "self"
+    }
+
+
+def classes() -> Iterator[ast.ClassDef]:
+    for _, tree in trees():
+        yield from (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+
+
+def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    for name, tree in trees():
+        yield from ((f"{name}:{f.name}", f) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef))
+
+
+def test_no_class_has_many_fields() -> None:
+    found = {node.name: len(fields_of(node)) for node in classes()}
+    aside = {*ESTIMATORS, *WIDE_RECORDS}
+    assert aside <= set(found)
+    assert not {name: n for name, n in found.items() if n > MOST_FIELDS and name not in aside}
+
+
+def test_no_file_is_long() -> None:
+    lengths = {
+        str(path.relative_to(SOURCE)): len(path.read_text().splitlines()) for path in SOURCE.rglob("*.py")
+    }
+    assert not {name: n for name, n in lengths.items() if n > MOST_LINES}
+
+
+def test_functions_are_small() -> None:
+    whole = [f.end_lineno - f.lineno + 1 for _, f in functions()]  # type: ignore[operator]
+    assert statistics.median(whole) <= MEDIAN
+    commands = [name for name, _ in functions() if name.startswith("cli/") and name.endswith(":command")]
+    assert commands  # their signatures are the lists of options
+    assert not {name: body_lines(f) for name, f in functions() if body_lines(f) >= LONGEST}
+
+
+def test_the_measures_see_what_they_should() -> None:
+    tree = ast.parse(
+        "class A:\n a: int\n def f(self,\n  x):\n  'doc'\n  self.b = self.c, self.d = 1, 2\n  return self.e\n"
+    )
+    node = tree.body[0]
+    assert isinstance(node, ast.ClassDef) and fields_of(node) == {"a", "b", "c", "d"}
+    assert isinstance(node.body[1], ast.FunctionDef) and body_lines(node.body[1]) == 2

@@ -288,7 +288,7 @@ def test_least_residuals_are_those_of_the_whole_space_and_ahead_of_conjugate_gra
 
 def test_few_remembered_directions_still_lower_the_residual(monkeypatch: pytest.MonkeyPatch) -> None:
     hessian, gradient = newton_system(1e-2, decades=0)
-    monkeypatch.setattr("straightedge.solvers.hinge.blocks.hessian.REMEMBERED_BYTES", 1)
+    monkeypatch.setattr("straightedge.solvers.hinge.blocks.directions.REMEMBERED_BYTES", 1)
     solution, _ = gcr(hessian, gradient, 1e-2)
     assert float((hessian.times(solution, solution) + gradient).norm()) <= 1e-2 * float(gradient.norm())
 

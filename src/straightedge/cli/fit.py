@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from straightedge.cli.presence import require_source
+from straightedge.cli.resuming import resumed
+from straightedge.cli.values import bytes_of, numbers_of
 
 if TYPE_CHECKING:
     from straightedge.workflow import FitOptions
@@ -273,7 +275,7 @@ def command(
     options = FitOptions(
         **given
         | {
-            "regs": _numbers(regs),
+            "regs": numbers_of(regs),
             "table": {name: value for name, value in table.items() if value is not None},
             "text": {name: value for name, value in text.items() if value is not None},
             "out": _out(source, loss, out, resume),
@@ -281,7 +283,7 @@ def command(
             "validation_size": validation,
             "suspects": not no_suspects,
             "cache": not no_cache,
-            "memory": _bytes(memory),
+            "memory": bytes_of(memory),
             "resume": resume is not None,
             "progress": not as_json,
             "overwrite": overwrite,
@@ -310,69 +312,6 @@ def run(options: FitOptions, as_json: bool) -> None:
             print_result(result, as_json)
 
 
-def resumed(options: FitOptions, folder: Path) -> FitOptions:
-    """Return the options an interrupted run was started with, from its config.json.
-
-    What these name is not the user's word: a module among them is imported only if the user names it as well.
-    """
-    from dataclasses import replace
-
-    from straightedge.runs import RunFolder
-
-    with RunFolder.resume(folder) as interrupted:
-        config = interrupted.config
-        interrupted.abandon()
-    same = _options_of(config, folder)
-    _refuse_other_options(options, same, folder)
-    same = replace(same, features_trusted=options.features is not None)
-    if options.source is not None and options.source != same.source:
-        same = replace(same, source=options.source)
-    return replace(same, resume=True, progress=options.progress, checkpoint_every=options.checkpoint_every)
-
-
-def _refuse_other_options(asked: FitOptions, before: FitOptions, folder: Path) -> None:
-    """Refuse an option that was given and is another than the run's: a resumed run would go on without it.
-
-    Raises:
-        InputError: ``resume-differs`` with what differs.
-    """
-    from dataclasses import replace
-
-    from straightedge.errors import InputError
-    from straightedge.runs.checkpoint import differences
-    from straightedge.workflow import FitOptions as Options
-
-    usual = Options(asked.source, asked.out).identity()
-    given = {name: value for name, value in asked.identity().items() if value != usual[name]}
-    kept = replace(before, source=asked.source).identity()
-    found = differences({name: kept[name] for name in given}, given)
-    if found:
-        raise InputError(
-            "resume-differs",
-            "the run was started with something else: " + "; ".join(found),
-            str(folder),
-            "leave these options out, or start again with --overwrite",
-        )
-
-
-def _options_of(config: dict[str, Any], folder: Path) -> FitOptions:
-    """Return the options in a run's config.json, which anybody may have written."""
-    from straightedge.errors import InputError
-    from straightedge.workflow import FitOptions as Options
-
-    try:
-        before: dict[str, Any] = dict(config["options"])
-        before["max_seconds"] = float("inf") if before.get("max_seconds") is None else before["max_seconds"]
-        return Options(**before | {"out": str(folder), "command": list(config["command"])})
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            "run-damaged",
-            f"config.json does not say how the run was started ({error})",
-            str(folder),
-            "start again with --overwrite",
-        ) from error
-
-
 def _out(source: str | None, loss: str, out: Path | None, resume: Path | None) -> str:
     from straightedge.errors import InputError
 
@@ -388,34 +327,6 @@ def _out(source: str | None, loss: str, out: Path | None, resume: Path | None) -
         number += 1
         name = f"{stem}-{loss}-{number}"
     return str(Path("runs") / name)
-
-
-def _numbers(text: str | None) -> list[float] | None:
-    from straightedge.errors import InputError
-
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",") if part.strip()]
-    except ValueError as error:
-        raise InputError(
-            "reg-invalid", f"--regs is {text!r}", mend="numbers with commas: 1e-4,1e-3,1e-2"
-        ) from error
-
-
-def _bytes(text: str | None) -> int | None:
-    """Read 2GB, 500MB, 1.5g or a number of bytes."""
-    import re
-
-    from straightedge.errors import InputError
-
-    if text is None:
-        return None
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?)i?b?\s*", text.lower())
-    try:
-        return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))  # type: ignore[index]
-    except (TypeError, ValueError) as error:
-        raise InputError("memory-invalid", f"--memory is {text!r}", mend="such as 2GB or 500MB") from error
 
 
 def _command_line() -> list[str]:

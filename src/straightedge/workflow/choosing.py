@@ -12,7 +12,7 @@ from torch import Tensor
 
 from straightedge import protocols
 from straightedge.fitting import checked_reg
-from straightedge.losses import get_loss, is_probabilistic
+from straightedge.losses import is_probabilistic
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
 from straightedge.selection import (
@@ -36,8 +36,6 @@ from straightedge.workflow.stages import Stages
 
 DEFAULT_REG = 5e-5  # of the mean square norm of a row of pixels, whose spectrum is steep
 STANDARD_REG = 5e-4  # of the mean square of a standardised feature: C = 1 at a thousand samples
-SEARCH_RATES = (0.3, 1.0, 3.0, 10.0)  # of the natural learning rate
-SEARCH_REGS = (1e-7, 1e-6, 1e-5, 1e-4)  # of the mean square norm of a row
 SUSPECT_FOLDS = 5
 SUSPECT_TOL = 1e-2  # a ranking does not need more
 
@@ -106,7 +104,7 @@ def _fit_value(problem: Problem, stages: Stages, reg: float) -> Fitted:
     options, whole = problem.options, problem.whole
     if options.solver == "sgd":
         rate = [options.learning_rate] if options.learning_rate else None
-        solution = _sgd(whole.objective([reg]), problem, rate, stages)
+        solution = train_by_sgd(whole.objective([reg]), problem, rate, stages)
     else:
         solution = stages.solve(whole.objective([reg]), problem.settings)
     fitted = Fitted(solution.W[0], whole, reg, solution, 0, trace=list(solution.trace))
@@ -130,16 +128,16 @@ def grid_of(problem: Problem, n_train: int) -> list[float]:
 def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
     """Fit the path, choose reg on samples it has not seen, and fit the choice on all of them."""
     selection = problem.options.selection()
-    if not _can_be_judged(problem):
-        return _fit_unchosen(problem, stages)
+    if not can_be_judged(problem):
+        return fit_unchosen(problem, stages)
     if problem.options.folds is not None:
         return _chosen_by_folds(problem, stages, selection, memory)
-    part, X_validation, held_out, y_validation = _validation(problem, selection)
+    part, X_validation, held_out, y_validation = held_out_part(problem, selection)
     n_train = len(problem.y) if part.index is None else len(part.index)
     grid = grid_of(problem, n_train)
     path = solve_path(part.objective, grid, problem.settings, memory=memory, solve=stages.solve)
     scores = part.scores(path.W, X_validation, held_out)
-    choice = _choice(problem, selection, scores, y_validation, grid, path)
+    choice = choice_of(problem, selection, scores, y_validation, grid, path)
     final, fitted_on, reg = _refit(problem, stages, choice, part)
     return Fitted(
         final.W[0],
@@ -157,12 +155,12 @@ def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
     )
 
 
-def _can_be_judged(problem: Problem) -> bool:
+def can_be_judged(problem: Problem) -> bool:
     """Return whether any sample can be held out, or the data bring a validation split."""
     return problem.dataset.validation is not None or int(np.bincount(problem.y).max()) > 1
 
 
-def _fit_unchosen(problem: Problem, stages: Stages) -> Fitted:
+def fit_unchosen(problem: Problem, stages: Stages) -> Fitted:
     """Fit the value tried that is nearest to the default, where no sample can be held out to choose by."""
     natural = _natural_reg(problem)
     reg = min(grid_of(problem, len(problem.y)), key=lambda value: abs(math.log(value / natural)))
@@ -180,7 +178,7 @@ def _undivided(problem: Problem) -> list[str]:
     return [note] if note else []
 
 
-def _validation(
+def held_out_part(
     problem: Problem, selection: SelectionSettings
 ) -> tuple[TrainingPart, Any, np.ndarray | None, np.ndarray]:
     """Return the rows to train on, and those to judge by: X (None: the training rows), places (None: all), y."""
@@ -194,7 +192,7 @@ def _validation(
     return problem.training.part(train), None, validation, problem.y[validation]
 
 
-def _choice(
+def choice_of(
     problem: Problem,
     selection: SelectionSettings,
     scores: Tensor,
@@ -202,6 +200,7 @@ def _choice(
     grid: list[float],
     path: Solution,
 ) -> Choice:
+    """Return the choice among values of reg by the scores of samples that they have not seen."""
     softmax = is_probabilistic(problem.settings.loss)
     scored = judge(scores, y, grid, selection, softmax)
     index = choose(scored, selection)
@@ -262,7 +261,7 @@ def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSetti
     fold = problem.fold_of_rows(selection.folds or SUSPECT_FOLDS, selection.seed)
     found = cross_validate(problem.training, grid, fold, memory=memory, solve=stages.solve)
     judged = problem.y[found.rows]
-    choice = _choice(problem, selection, found.scores, judged, grid, path)
+    choice = choice_of(problem, selection, found.scores, judged, grid, path)
     if note := found.uncertified(grid, choice.index):
         choice.notes.append(note)
     final = problem_solution(choice)
@@ -306,43 +305,10 @@ def add_out_of_fold_scores(problem: Problem, fitted: Fitted, stages: Stages) -> 
 # -------------------------------------------------------------------- SGD
 
 
-def fit_search(problem: Problem, stages: Stages) -> Fitted:
-    """Train a grid of (learning rate, reg) heads in the same batches; the best on validation is the model."""
-    if not _can_be_judged(problem):
-        return _fit_unchosen(problem, stages)
-    selection = problem.options.selection()
-    part, X_validation, held_out, y_validation = _validation(problem, selection)
-    regs = problem.options.regs or [float(f"{problem.scale * r:.3g}") for r in SEARCH_REGS]
-    natural = 0.1 * len(problem.classes) / problem.scale * get_loss(problem.settings.loss).learning_rate
-    rates = (
-        [problem.options.learning_rate]
-        if problem.options.learning_rate
-        else [natural * r for r in SEARCH_RATES]
-    )
-    heads = [(rate, reg) for rate in rates for reg in regs]
-    objective = part.objective([reg for _, reg in heads])
-    solution = _sgd(objective, problem, [rate for rate, _ in heads], stages)
-    scores = part.scores(solution.W, X_validation, held_out)
-    choice = _choice(problem, selection, scores, y_validation, [reg for _, reg in heads], solution)
-    choice.notes = []  # the heads are not at their optima: the table says so
-    index = choice.index
-    return Fitted(
-        solution.W[index],
-        part,
-        choice.reg,
-        solution,
-        index,
-        choice,
-        choice.scores,
-        y_validation,
-        held_out,
-        path_points=[],
-        trace=solution.trace,
-        grid=[{"learning_rate": rate, "reg": reg} for rate, reg in heads],
-    )
-
-
-def _sgd(objective: Objective, problem: Problem, rates: Sequence[float] | None, stages: Stages) -> Solution:
+def train_by_sgd(
+    objective: Objective, problem: Problem, rates: Sequence[float] | None, stages: Stages
+) -> Solution:
+    """Train by minibatch SGD, at one rate for all configurations or one for each; None is the natural one."""
     options = problem.options
     solver = MinibatchSGD(
         rates,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -89,6 +89,15 @@ def temperature_note(found: TemperatureFit, loss: str) -> list[str]:
     return [f"{meaning}: {found.refusal}"]
 
 
+class Shown(NamedTuple):
+    """The split that the page shows, and which of its rows: the last of training, validation and test there is."""
+
+    split: Split
+    name: str
+    rows: np.ndarray | None
+    scores: np.ndarray
+
+
 def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: Dataset) -> Judged:
     """Judge training, validation and, last and once, test samples."""
     classes, loss = dataset.classes, problem.settings.loss
@@ -104,29 +113,21 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
     splits: dict[str, dict[str, Any]] = {
         "train": evaluate(train_scores[seen], problem.y[seen], classes, **settings)
     }
-    shown, scores, rows = dataset.train, train_scores[seen], part.index
-    shown_name = "train"
+    shown = Shown(dataset.train, "train", part.index, train_scores[seen])
     if fitted.held_out_scores is not None and fitted.held_out_labels is not None:
         splits["validation"] = evaluate(fitted.held_out_scores, fitted.held_out_labels, classes, **settings)
         folds = fitted.held_out_scores is fitted.out_of_fold
         splits["validation"]["kind"] = "out of fold" if folds else "held out"
-        shown, shown_name, scores = dataset.validation or dataset.train, "validation", fitted.held_out_scores
         rows = None if dataset.validation is not None else fitted.held_out_rows
+        shown = Shown(dataset.validation or dataset.train, "validation", rows, fitted.held_out_scores)
     if dataset.test is not None:
-        shown, shown_name, rows = dataset.test.open("evaluation of the final model"), "test", None
-        scores = _scores(problem, model, _test_rows(part, shown.X, dataset))
-        splits["test"] = evaluate(scores, shown.y, classes, **settings)
-    judged = Judged(
-        splits,
-        shown,
-        shown_name,
-        rows,
-        scores,
-        temperature=temperature,
-        has_probabilities=model.has_probabilities,
-    )
+        split = dataset.test.open("evaluation of the final model")
+        scores = _scores(problem, model, _test_rows(part, split.X, dataset))
+        splits["test"] = evaluate(scores, split.y, classes, **settings)
+        shown = Shown(split, "test", None, scores)
+    judged = Judged(splits, *shown, temperature=temperature, has_probabilities=model.has_probabilities)
     judged.answers = _answers(judged, fitted, dataset, train_scores)
-    judged.hardest = hardest(scores, judged.labels, temperature=temperature)
+    judged.hardest = hardest(shown.scores, judged.labels, temperature=temperature)
     scores_of_folds, rows_of_folds = fitted.out_of_fold, fitted.out_of_fold_rows
     if problem.options.suspects and scores_of_folds is not None and rows_of_folds is not None:
         judged.suspects = _suspects(scores_of_folds, rows_of_folds, dataset.train, classes, loss)

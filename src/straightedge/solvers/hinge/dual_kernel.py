@@ -59,8 +59,23 @@ def common_shift(v: np.ndarray, label: int, cap: float, guess: float) -> Any:
     return gamma
 
 
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, inline="always")
+def move_and_score(w: np.ndarray, step: float, before: np.ndarray, x: np.ndarray) -> Any:
+    """Take ``step`` times the row before from a column w (D,), in place, and return its product with the row x."""
+    total = w.dtype.type(0)
+    if step != 0:
+        for k in range(len(w)):
+            moved = w[k] - step * before[k]
+            w[k] = moved
+            total += moved * x[k]
+    else:
+        for k in range(len(w)):
+            total += w[k] * x[k]
+    return total
+
+
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
-def ascend(  # noqa: PLR0912 (a compiled loop: calls would cost what they save in reading)
+def ascend(
     X: np.ndarray,
     index: np.ndarray,
     y: np.ndarray,
@@ -83,24 +98,14 @@ def ascend(  # noqa: PLR0912 (a compiled loop: calls would cost what they save i
         W: (C, D), changed in place.
         alpha: (N, C), changed in place; the column of the right class stays 0.
     """
-    n, width = X.shape
-    n_classes = W.shape[0]
+    n, n_classes = len(X), W.shape[0]
     scores, v = np.zeros(n_classes), np.zeros(n_classes)
     change = np.zeros(n_classes, dtype=W.dtype)
     for i in range(n):
         x = X[i]
         before = X[max(i - 1, 0)]
         for j in range(n_classes):
-            w, step, total = W[j], change[j], W.dtype.type(0)
-            if step != 0:
-                for k in range(width):
-                    moved = w[k] - step * before[k]
-                    w[k] = moved
-                    total += moved * x[k]
-            else:
-                for k in range(width):
-                    total += w[k] * x[k]
-            scores[j] = total
+            scores[j] = move_and_score(W[j], change[j], before, x)
             change[j] = 0
         row = index[i]
         cap, label = caps[row], y[row]
@@ -122,5 +127,4 @@ def ascend(  # noqa: PLR0912 (a compiled loop: calls would cost what they save i
         change[label] = -own
     for j in range(n_classes):
         if n > 0 and change[j] != 0:
-            for k in range(width):
-                W[j, k] -= change[j] * X[n - 1, k]
+            W[j] -= change[j] * X[n - 1]

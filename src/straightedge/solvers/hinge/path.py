@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from straightedge.objective import Objective
+from straightedge.solvers.hinge.blocks.records import BlockSubproblemState
 from straightedge.solvers.hinge.blocks.solver import USUAL_PASSES, HingeALM, MetricState, metric_work
-from straightedge.solvers.hinge.blocks.subproblem import BlockSubproblemState
 from straightedge.solvers.hinge.dual_ascent import (
     AscentState,
     AscentSubproblem,

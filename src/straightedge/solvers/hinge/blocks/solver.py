@@ -37,18 +37,14 @@ from straightedge.objective import Objective
 from straightedge.solvers.hinge.blocks.dual_bundle import DualBundle
 from straightedge.solvers.hinge.blocks.preconditioner import LEAST_OF_MOMENT, Metric
 from straightedge.solvers.hinge.blocks.preconditioner import SAMPLE_ROWS as METRIC_ROWS
-from straightedge.solvers.hinge.blocks.subproblem import (
-    DAMPING,
-    FINE,
-    FIRST_MU,
+from straightedge.solvers.hinge.blocks.records import (
     FORCING_COLD,
     FORCING_WARM,
-    WARM_MU,
-    BlockSubproblem,
     BlockSubproblemState,
     Change,
     Control,
 )
+from straightedge.solvers.hinge.blocks.subproblem import DAMPING, FINE, FIRST_MU, WARM_MU, BlockSubproblem
 from straightedge.solvers.hinge.half_pass import row_weights, scores
 from straightedge.solvers.hinge.sequential import (
     BestPoint,

@@ -13,10 +13,17 @@ from straightedge.solvers.hinge.blocks.directions import gcr, pcg
 from straightedge.solvers.hinge.blocks.dual_bundle import BundleState, DualBundle
 from straightedge.solvers.hinge.blocks.hessian import Hessian
 from straightedge.solvers.hinge.blocks.preconditioner import Metric
+from straightedge.solvers.hinge.blocks.records import (
+    FORCING_FINE,
+    BlockSubproblemState,
+    Change,
+    Control,
+    DualVariables,
+)
 from straightedge.solvers.hinge.blocks.subspace import SPAN, Span
 from straightedge.solvers.hinge.half_pass import adjoint, row_weights, scores
 from straightedge.solvers.hinge.sequential import SAFE, BestPoint, HingeSubproblem
-from straightedge.solvers.state import OF_ROWS, taken_from
+from straightedge.solvers.state import taken_from
 
 FIRST_MU = 4.0  # margins are of size 1 at W = 0: every pair starts between its bounds
 WARM_MU = 0.5
@@ -29,11 +36,6 @@ NEAR = 1.0  # times the tolerance: a smoothing's share up to which the dual is s
 FINE_NEAR = 4.0  # and from which a fine fit leaves no row out
 MOST_DUAL_STEPS = 6
 BLUNT = 50.0  # times as much of I in the metric of such steps: the longest ones take half the iterations
-FORCING_COLD, FORCING_WARM, FORCING_FINE = (
-    0.3,
-    0.4,
-    0.01,
-)  # relative residuals at which CG stops in the primal
 FORCING = 0.3, 0.2  # the same of dual steps: the first is clipped most, so it is solved most loosely
 SHRINK = 4.0  # times the tolerance: a smoothing's share from which μ falls as the centre moves
 STUCK = 5  # steps without a better gap before a fine fit raises μ
@@ -45,71 +47,6 @@ FINE = (
 )
 COARSE = 1e-3  # gaps above this are reached with fewer and larger steps of μ
 MOST_UPDATES = 16  # of V before it is summed anew
-
-
-@dataclass
-class Change:
-    """A step of W and what it does to the margins.
-
-    Attributes:
-        step: (C, D + 1).
-        margins: (N, 1, C).
-    """
-
-    step: Tensor
-    margins: Tensor = field(metadata=OF_ROWS)
-
-
-@dataclass
-class DualVariables:
-    """b and the sum that goes with it.
-
-    Attributes:
-        V: (C, D + 1) float64 Σ w x̂ (Jᵀb)ᵀ.
-        updates: Incremental updates of V since it was last summed over all rows.
-        b: (N, 1, C).
-    """
-
-    V: Tensor = field(default_factory=lambda: torch.empty(0))
-    updates: int = 0
-    b: Tensor = field(default_factory=lambda: torch.empty(0), metadata=OF_ROWS)
-
-
-@dataclass
-class Control:
-    """What steers the steps.
-
-    Attributes:
-        mu: μ.
-        damping: See `Hessian.at`.
-        forcing: Of ∇f that a Newton step may leave: more where the start is near, and steps soon change b.
-        outer_exact: Whether the centre moves only once the smoothed problem is solved: it once ran ahead of W.
-        stalled: Steps without a better gap.
-        pending: Passes that the start took, to be told with the first step.
-    """
-
-    mu: float
-    damping: float = 0.0
-    forcing: float = FORCING_COLD
-    outer_exact: bool = False
-    stalled: int = 0
-    pending: float = 0.0
-
-
-@dataclass
-class BlockSubproblemState:
-    """What a checkpoint keeps of a `BlockSubproblem`; see there."""
-
-    W: Tensor
-    gradient: Tensor
-    smoothing: float
-    best: BestPoint
-    control: Control
-    dual: DualVariables
-    changes: list[Change]
-    bundle: BundleState
-    z: Tensor = field(metadata=OF_ROWS)
-    centre: Tensor = field(metadata=OF_ROWS)
 
 
 @dataclass

@@ -107,7 +107,7 @@ class Span:
     def _looped_sums(self) -> Model:
         """Return the same, by a compiled loop; an entry of the right class never leaves 0 where it has no part."""
         assert self._loops is not None
-        loop, m = self._loops.bend_entries, len(self.changes)
+        loop, m = self._loops.add_margin_sums, len(self.changes)
         z, centre, *d = (
             array.contiguous().numpy().reshape(-1)
             for array in (self.z, self.centre, *(d for _, d in self.changes))

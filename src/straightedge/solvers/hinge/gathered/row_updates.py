@@ -135,6 +135,54 @@ def shuffle(order: np.ndarray, count: int, random: np.ndarray) -> None:
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST)
+def solved_row(
+    kind: int,
+    label: int,
+    sign: float,
+    weight: float,
+    square: float,
+    reg: float,
+    s: np.ndarray,
+    b: np.ndarray,
+    buffers: Any,
+    change: np.ndarray,
+) -> bool:
+    """Maximise the dual over the variables of one row; return whether it is to be visited again.
+
+    Args:
+        kind: `Margins.kind`.
+        label: Its right class.
+        sign: Its sign.
+        weight: Its w > 0.
+        square: ‖x̂‖².
+        reg: reg.
+        s: (M,) its scores.
+        b: (m,) its variables, changed in place.
+        buffers: Three arrays (m,).
+        change: (M,) overwritten with what its scores' columns of W move by, in x̂.
+    """
+    z, v, new = buffers
+    margins_of(kind, label, sign, s, z)
+    if not best_row(kind, label, z, max(weight * square / (2 * reg), 1e-300), b, v, new):
+        return False
+    score_changes(kind, label, sign, -weight / (2 * reg), b, new, change)
+    return True
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
+def add_changes(change: np.ndarray, x: np.ndarray, W: np.ndarray) -> int:
+    """Add change_j x (d,) to the rows of W (M, d) that change; return how many they are."""
+    moves = 0
+    for j in range(len(W)):
+        if change[j] != 0:
+            w, step = W[j], change[j]
+            moves += 1
+            for k in range(len(x)):
+                w[k] += step * x[k]
+    return moves
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FAST)
 def ascend_features(
     X: np.ndarray,
     norms: np.ndarray,
@@ -165,34 +213,26 @@ def ascend_features(
     """
     n, width = X.shape
     order, active, visits, moves = np.arange(n), n, 0, 0
-    s, z, v, new = np.zeros(W.shape[0]), np.zeros(b.shape[1]), np.zeros(b.shape[1]), np.zeros(b.shape[1])
-    change = np.zeros(W.shape[0])
+    s, change = np.zeros(W.shape[0]), np.zeros(W.shape[0])
+    buffers = np.zeros(b.shape[1]), np.zeros(b.shape[1]), np.zeros(b.shape[1])
     for _ in range(epochs):
         shuffle(order, active, random)
         place = 0
         while place < active:
             i = order[place]
             x = X[i]
-            response = weights[i] * norms[i] / (2 * reg)
             for j in range(W.shape[0]):
                 w, total = W[j], 0.0
                 for k in range(width):
                     total += w[k] * x[k]
                 s[j] = total
-            margins_of(kind, labels[i], t[i], s, z)
             visits += 1
-            if not best_row(kind, labels[i], z, max(response, 1e-300), b[i], v, new):
+            if solved_row(kind, labels[i], t[i], weights[i], norms[i], reg, s, b[i], buffers, change):
+                moves += add_changes(change, x, W)
+                place += 1
+            else:
                 active -= 1
                 order[place], order[active] = order[active], order[place]
-                continue
-            score_changes(kind, labels[i], t[i], -weights[i] / (2 * reg), b[i], new, change)
-            for j in range(W.shape[0]):
-                if change[j] != 0:
-                    w, step = W[j], change[j]
-                    moves += 1
-                    for k in range(width):
-                        w[k] += step * x[k]
-            place += 1
     return visits, moves
 
 
@@ -225,29 +265,20 @@ def ascend_kernel(
     """
     n = K.shape[0]
     order, active, visits, moves = np.arange(n), n, 0, 0
-    s, z, v, new = np.zeros(S.shape[0]), np.zeros(b.shape[1]), np.zeros(b.shape[1]), np.zeros(b.shape[1])
-    change = np.zeros(S.shape[0])
+    s, change = np.zeros(S.shape[0]), np.zeros(S.shape[0])
+    buffers = np.zeros(b.shape[1]), np.zeros(b.shape[1]), np.zeros(b.shape[1])
     for _ in range(epochs):
         shuffle(order, active, random)
         place = 0
         while place < active:
             i = order[place]
-            response = weights[i] * K[i, i] / (2 * reg)
             for j in range(S.shape[0]):
                 s[j] = S[j, i]
-            margins_of(kind, labels[i], t[i], s, z)
             visits += 1
-            if not best_row(kind, labels[i], z, max(response, 1e-300), b[i], v, new):
+            if solved_row(kind, labels[i], t[i], weights[i], K[i, i], reg, s, b[i], buffers, change):
+                moves += add_changes(change, K[i], S)
+                place += 1
+            else:
                 active -= 1
                 order[place], order[active] = order[active], order[place]
-                continue
-            score_changes(kind, labels[i], t[i], -weights[i] / (2 * reg), b[i], new, change)
-            row = K[i]
-            for j in range(S.shape[0]):
-                if change[j] != 0:
-                    scores, step = S[j], change[j]
-                    moves += 1
-                    for k in range(n):
-                        scores[k] += step * row[k]
-            place += 1
     return visits, moves

@@ -1,0 +1,72 @@
+"""The options of a run that is resumed: those it was begun with, which no other may replace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from straightedge.workflow import FitOptions
+
+
+def resumed(options: FitOptions, folder: Path) -> FitOptions:
+    """Return the options an interrupted run was started with, from its config.json.
+
+    What these name is not the user's word: a module among them is imported only if the user names it as well.
+    """
+    from dataclasses import replace
+
+    from straightedge.runs import RunFolder
+
+    with RunFolder.resume(folder) as interrupted:
+        config = interrupted.config
+        interrupted.abandon()
+    same = _options_of(config, folder)
+    _refuse_other_options(options, same, folder)
+    same = replace(same, features_trusted=options.features is not None)
+    if options.source is not None and options.source != same.source:
+        same = replace(same, source=options.source)
+    return replace(same, resume=True, progress=options.progress, checkpoint_every=options.checkpoint_every)
+
+
+def _refuse_other_options(asked: FitOptions, before: FitOptions, folder: Path) -> None:
+    """Refuse an option that was given and is another than the run's: a resumed run would go on without it.
+
+    Raises:
+        InputError: ``resume-differs`` with what differs.
+    """
+    from dataclasses import replace
+
+    from straightedge.errors import InputError
+    from straightedge.runs.checkpoint import differences
+    from straightedge.workflow import FitOptions as Options
+
+    usual = Options(asked.source, asked.out).identity()
+    given = {name: value for name, value in asked.identity().items() if value != usual[name]}
+    kept = replace(before, source=asked.source).identity()
+    found = differences({name: kept[name] for name in given}, given)
+    if found:
+        raise InputError(
+            "resume-differs",
+            "the run was started with something else: " + "; ".join(found),
+            str(folder),
+            "leave these options out, or start again with --overwrite",
+        )
+
+
+def _options_of(config: dict[str, Any], folder: Path) -> FitOptions:
+    """Return the options in a run's config.json, which anybody may have written."""
+    from straightedge.errors import InputError
+    from straightedge.workflow import FitOptions as Options
+
+    try:
+        before: dict[str, Any] = dict(config["options"])
+        before["max_seconds"] = float("inf") if before.get("max_seconds") is None else before["max_seconds"]
+        return Options(**before | {"out": str(folder), "command": list(config["command"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            "run-damaged",
+            f"config.json does not say how the run was started ({error})",
+            str(folder),
+            "start again with --overwrite",
+        ) from error
