@@ -1,4 +1,8 @@
-"""scikit-learn's own checks, all of them, with none expected to fail."""
+"""scikit-learn's own checks, all of them, of the estimators as they come, with none expected to fail.
+
+Two of them compare fits with weights and with repeated rows to 1e-7 in the scores: a fit that costs little has to
+be as sharp as that, whatever gap is asked for. `test_newton` has these two for every loss.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from straightedge.estimators import LinearClassifier, SoftmaxClassifier, SVMClassifier
 
-# Two checks compare fits that differ in the last bit (weights against repetitions, one dtype against another)
-# to 1e-7 in the scores: they need an optimum that is as sharp, so the gap asked for is small.
-SHARP = {"tol": 1e-18, "reg": 1e-1, "max_passes": 3000}
-
-
-ESTIMATORS = [
-    SoftmaxClassifier(**SHARP),
-    SVMClassifier(**(SHARP | {"tol": 1e-11})),
-    LinearClassifier("squared_hinge", **SHARP),
-]
+ESTIMATORS = [SoftmaxClassifier(), SVMClassifier(), LinearClassifier()]
 
 
 @parametrize_with_checks(ESTIMATORS)

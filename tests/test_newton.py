@@ -8,11 +8,15 @@ import torch
 from scipy.optimize import minimize as scipy_minimize
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.estimator_checks import check_sample_weight_equivalence_on_dense_data
+from sklearn.utils.estimator_checks import (
+    check_sample_weight_equivalence_on_dense_data,
+    check_sample_weight_equivalence_on_sparse_data,
+)
 
 from straightedge import LinearClassifier, SoftmaxClassifier
 from straightedge.errors import InputError
 from straightedge.fitting import FitSettings, build_objective, solve
+from straightedge.losses import LOSSES as REGISTERED
 from straightedge.losses import SoftmaxLoss, SquaredHingeLoss
 from straightedge.newton.curvature import pairs
 from straightedge.newton.problem import contrasts
@@ -23,6 +27,7 @@ from straightedge.solvers.base import Limits, Loop, Status
 from straightedge.solvers.newton import Newton
 
 LOSSES = {"softmax": SoftmaxLoss(), "squared_hinge": SquaredHingeLoss()}
+CURVED = [loss for loss in REGISTERED.values() if loss.second_order is not None]
 SHAPES = {
     "small": (60, 4, 3),
     "two classes": (80, 6, 2),
@@ -184,13 +189,13 @@ def test_bounds_hold_at_every_step(bias):
         assert row["dual"] <= optimum * (1 + 1e-12) and row["objective"] >= optimum * (1 - 1e-12)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", CURVED, ids=lambda loss: loss.name)
 @pytest.mark.parametrize("n_classes", [2, 3, 7])
 def test_curvature_is_the_derivative_of_the_score_gradient(loss, n_classes):
     rng = np.random.default_rng(3)
     S, y = rng.normal(size=(n_classes, 20)), rng.integers(0, n_classes, 20)
     T, h = rng.normal(size=(n_classes, 20)), 1e-6
-    rule = LOSSES[loss].second_order
+    rule = loss.second_order
     found = rule.at(S, y)
     moved = (rule.at(S + h * T, y).gradient - rule.at(S - h * T, y).gradient) / (2 * h)
     np.testing.assert_allclose(found.product(T), moved, atol=1e-6)
@@ -201,11 +206,13 @@ def test_curvature_is_the_derivative_of_the_score_gradient(loss, n_classes):
         np.testing.assert_allclose(entries[index], Q[:, a] @ found.product(column), atol=1e-12)
     diagonal = np.stack([found.product(np.eye(n_classes)[:, [j]] * np.ones(20))[j] for j in range(n_classes)])
     np.testing.assert_allclose(found.mean_diagonal(), diagonal.mean(axis=0), atol=1e-12)
-    torch_loss = LOSSES[loss]
     A = torch.as_tensor(S.T[:, None].copy())
-    value = torch_loss.value_and_gradient(A, torch.as_tensor(y))
+    value = loss.value_and_gradient(A, torch.as_tensor(y))
     np.testing.assert_allclose(found.value, value[:, 0], atol=1e-12)
     np.testing.assert_allclose(found.gradient, A[:, 0].T, atol=1e-12)
+    overwritten = S.copy()
+    np.testing.assert_allclose(rule.overwrite(overwritten, y), found.value, atol=1e-12)
+    np.testing.assert_allclose(overwritten, found.gradient, atol=1e-12)
 
 
 def test_contrasts_are_an_orthonormal_basis_of_what_sums_to_nothing():
@@ -255,10 +262,11 @@ def test_reg_of_every_configuration_keeps_its_own_objective():
         assert math.isclose(float(found.objective[k]), reference(X, y, reg, "softmax")[0], rel_tol=1e-9)
 
 
-@pytest.mark.parametrize("estimator", [SoftmaxClassifier(), LinearClassifier("squared_hinge")])
-def test_weights_count_like_repetitions_with_default_settings(estimator):
-    """scikit-learn's own check, to 1e-7 in the scores; the default gap of 1e-4 alone would miss it by far."""
-    check_sample_weight_equivalence_on_dense_data(type(estimator).__name__, estimator)
+@pytest.mark.parametrize("loss", REGISTERED)
+def test_weights_count_like_repetitions_with_default_settings(loss):
+    """scikit-learn's own checks, to 1e-7 in the scores; the default gap of 1e-4 alone would miss it by far."""
+    check_sample_weight_equivalence_on_dense_data(loss, LinearClassifier(loss))
+    check_sample_weight_equivalence_on_sparse_data(loss, LinearClassifier(loss))
 
 
 @pytest.mark.parametrize(("n_classes", "bias"), [(2, "penalized"), (4, "free")])

@@ -14,7 +14,7 @@ from straightedge import LinearClassifier, SoftmaxClassifier
 from straightedge.errors import InputError
 from straightedge.estimators import quick
 from straightedge.newton.blocks import RowBlocks
-from straightedge.newton.curvature import SECOND_ORDER
+from straightedge.newton.rules import SECOND_ORDER
 
 LOADS = [load_iris, load_wine, load_breast_cancer]
 

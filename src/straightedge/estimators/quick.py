@@ -13,8 +13,8 @@ import numpy as np
 
 from straightedge.newton import direct, tall, wide
 from straightedge.newton.blocks import RowBlocks, extremes
-from straightedge.newton.curvature import SECOND_ORDER
 from straightedge.newton.direct import LARGEST, Answer
+from straightedge.newton.rules import SECOND_ORDER
 from straightedge.newton.work import Size
 
 LARGEST_VALUE = 1e15  # see `rows.LARGEST_VALUE`

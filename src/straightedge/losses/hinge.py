@@ -26,7 +26,8 @@ from straightedge.losses.piecewise import (
     PiecewiseLinearLoss,
     ProjectionJacobian,
 )
-from straightedge.newton.curvature import SECOND_ORDER, SecondOrder
+from straightedge.newton.curvature import SecondOrder
+from straightedge.newton.rules import SECOND_ORDER
 
 ON_THE_FACE = 1e-5  # Σ b within this of 1 counts as 1: some roundings of float32
 

@@ -18,6 +18,8 @@ from torch import Tensor
 from straightedge.losses.base import DualReference, Loss, label_index, largest_loss
 from straightedge.losses.hinge import OneVsRestHingeLoss
 from straightedge.losses.piecewise import OneAgainstRest
+from straightedge.newton.curvature import SecondOrder
+from straightedge.newton.rules import SECOND_ORDER
 
 FAR = 40.0  # scores beyond which log(1 + e^s) is s: e^−40 is below float64's rounding of 40
 
@@ -35,6 +37,7 @@ class OneVsRestLogisticLoss(Loss):
     tolerance: ClassVar[float] = 1e-4
     learning_rate: ClassVar[float] = 1.0
     sklearn_class: ClassVar[str] = "LogisticRegression"
+    second_order: ClassVar[SecondOrder | None] = SECOND_ORDER["one_vs_rest_logistic"]
 
     def curvature(self, n_classes: int) -> float:
         """Return 1/4: p(1 − p) of an undecided score, less for every other."""
@@ -76,6 +79,7 @@ class OneVsRestSquaredHingeLoss(OneAgainstRest, Loss):
     phrase: ClassVar[str] = "sum of the squared hinges of each class against the rest"
     formula: ClassVar[str] = "max(0, 1 − s_y)² + Σ_{j≠y} max(0, 1 + s_j)²"
     geometry: ClassVar[str | None] = "one_vs_rest_squared_hinge"
+    second_order: ClassVar[SecondOrder | None] = SECOND_ORDER["one_vs_rest_squared_hinge"]
 
     def curvature(self, n_classes: int) -> float:
         """Return 2: the second derivative of z² where the margin is positive."""

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from straightedge.losses.base import DualReference, Loss, label_index, largest_loss
-from straightedge.newton.curvature import SECOND_ORDER, SecondOrder
+from straightedge.newton.curvature import SecondOrder
+from straightedge.newton.rules import SECOND_ORDER
 
 
 class SoftmaxLoss(Loss):

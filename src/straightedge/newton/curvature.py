@@ -214,10 +214,3 @@ class SquaredHingeSecondOrder:
         np.multiply(-2 * sign, margin, out=score)
         value: np.ndarray = margin * margin
         return value
-
-
-SECOND_ORDER: dict[str, SecondOrder] = {
-    "softmax": SoftmaxSecondOrder(),
-    "squared_hinge": SquaredHingeSecondOrder(),
-}
-"""The losses that state their curvature, by name."""
