@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from straightedge import LinearClassifierCV
 from straightedge.data import load_dataset
+from straightedge.data.near_rows import near_share
 from straightedge.errors import InputError
 from straightedge.groups import fold_of_groups, hold_out_groups
 from straightedge.splits import NEVER
@@ -85,6 +87,23 @@ def test_the_command_keeps_the_rows_of_a_patient_together(change, tmp_path):
     assert "groups: column 'patient', which is no feature" in metrics["notes"]
 
 
+@pytest.mark.parametrize("width", [3, 10, 100])
+@pytest.mark.parametrize("size", [2, 10])
+def test_rows_that_are_nearly_the_same_are_counted(width, size):
+    draw = np.random.default_rng(width)
+    alone = draw.normal(size=(400, width))
+    assert near_share(alone) <= 0.03
+    near = np.repeat(alone[: 200 // size], size, axis=0)
+    near += 0.03 * draw.normal(size=near.shape)
+    assert near_share(near) > 0.9
+    assert abs(near_share(np.concatenate([alone[200:], near])) - 0.5) < 0.1
+
+
+@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer, load_digits])
+def test_rows_of_common_data_are_not_nearly_the_same(load):
+    assert near_share(load(return_X_y=True)[0]) < 0.01
+
+
 @pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
 def test_groups_come_from_a_file_too(tmp_path):
     np.savez(tmp_path / "a.npz", X=X, y=Y)
@@ -94,6 +113,8 @@ def test_groups_come_from_a_file_too(tmp_path):
     torn = run_fit(FitOptions(str(tmp_path / "a.npz"), str(tmp_path / "torn"), **asked))
     whole = run_fit(FitOptions(str(tmp_path / "a.npz"), str(tmp_path / "whole"), groups=groups, **asked))
     assert torn["validation"]["accuracy"] > 0.95 and whole["validation"]["accuracy"] < 0.7
+    assert any("100 % of the training rows are nearly the same" in note for note in torn["notes"])
+    assert not any("nearly the same" in note for note in whole["notes"])
     (tmp_path / "patients.txt").write_text("one\ntwo")
     with pytest.raises(InputError, match="groups-length"):
         load_dataset(tmp_path / "a.npz", groups=groups)

@@ -11,6 +11,7 @@ import numpy as np
 
 from straightedge import __version__
 from straightedge.data import Dataset
+from straightedge.data.near_rows import near_note
 from straightedge.data.watch import refuse_changed, stamps
 from straightedge.distributed import (
     Communicator,
@@ -115,6 +116,7 @@ def _run_fit(
         judged = judge_splits(problem, fitted, model, dataset)
         notes = dataset.notes + fitted.notes + (fitted.choice.notes if fitted.choice else [])
         notes += temperature_note(temperature, problem.settings.loss)
+        notes += _near_rows(problem, fitted)
         metrics = metrics_of(problem, fitted, judged, model, notes)
         together(communicator, lambda: refuse_changed(files, options.source, options.labels))
         together(communicator, lambda: refuse_changed(test_files, options.test or ""))
@@ -210,6 +212,14 @@ def _fit(problem: Problem, stages: Stages, options: FitOptions) -> Fitted:
     if options.chooses:
         return fit_chosen(problem, stages, float(options.usable_memory))
     return fit_single(problem, stages)
+
+
+def _near_rows(problem: Problem, fitted: Fitted) -> list[str]:
+    """Return a note where training rows were divided though many of them are nearly the same."""
+    if fitted.held_out_rows is None or problem.groups is not None:
+        return []
+    note = near_note(problem.X)
+    return [note] if note else []
 
 
 def _wants_folds(problem: Problem, fitted: Fitted, options: FitOptions) -> bool:
