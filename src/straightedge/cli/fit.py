@@ -50,7 +50,7 @@ def command(
     ] = "softmax",
     reg: Annotated[
         float | None,
-        typer.Option(help="strength of reg·ΣW²; from the data's scale if left out", rich_help_panel=FIT),
+        typer.Option(help="strength of reg·ΣW²; chosen on held-out samples if left out", rich_help_panel=FIT),
     ] = None,
     tol: Annotated[
         float | None,
@@ -250,8 +250,9 @@ def command(
 ) -> None:
     """Fit a linear classifier to a proven optimum, judge it, and write a run folder with a page.
 
-    Without --path, one value of reg is fitted. With --path, sixteen are, and the best on validation samples is
-    fitted again on all training samples. The test split is read once, by the final model.
+    Without --reg it is chosen among eight values: by five folds up to 2,000 training samples, on a held-out tenth
+    of more. --path tries sixteen values on held-out samples. The chosen one is fitted again on all training
+    samples. The test split is read once, by the final model.
     """
     given = dict(locals())
     if resume is None:

@@ -26,11 +26,13 @@ from straightedge.selection import (
     rule_in_words,
     solve_path,
 )
+from straightedge.selection.path import DEFAULT_SIZE
 from straightedge.solvers.base import Limits, Solution, Status
 from straightedge.solvers.sgd import MinibatchSGD
 from straightedge.sparse_rows import is_sparse
 from straightedge.splits import undivided
 from straightedge.training import TrainingPart
+from straightedge.workflow.automatic import VALUES, path_settings, scored_by_folds
 from straightedge.workflow.problem import Problem
 from straightedge.workflow.stages import Stages
 
@@ -122,7 +124,8 @@ def grid_of(problem: Problem, n_train: int) -> list[float]:
         return list(protocols.protocol(options.protocol).reg_values(n_train, len(problem.classes)))
     if options.regs is not None:
         return checked_reg(options.regs)
-    return default_grid(problem.scale, sparse=is_sparse(problem.X))
+    size = VALUES if options.is_automatic else DEFAULT_SIZE
+    return default_grid(problem.scale, size, sparse=is_sparse(problem.X))
 
 
 def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
@@ -135,7 +138,8 @@ def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
     part, X_validation, held_out, y_validation = held_out_part(problem, selection)
     n_train = len(problem.y) if part.index is None else len(part.index)
     grid = grid_of(problem, n_train)
-    path = solve_path(part.objective, grid, problem.settings, memory=memory, solve=stages.solve)
+    settings = path_settings(problem.options, problem.settings)
+    path = solve_path(part.objective, grid, settings, memory=memory, solve=stages.solve)
     scores = part.scores(path.W, X_validation, held_out)
     choice = choice_of(problem, selection, scores, y_validation, grid, path)
     final, fitted_on, reg = _refit(problem, stages, choice, part)
@@ -257,14 +261,19 @@ def problem_solution(choice: Choice) -> Solution:
 def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSettings, memory: float) -> Fitted:
     grid = grid_of(problem, len(problem.y))
     whole = problem.whole
-    path = solve_path(whole.objective, grid, problem.settings, memory=memory, solve=stages.solve)
-    fold = problem.fold_of_rows(selection.folds or SUSPECT_FOLDS, selection.seed)
-    found = cross_validate(problem.training, grid, fold, memory=memory, solve=stages.solve)
+    settings = path_settings(problem.options, problem.settings)
+    path = solve_path(whole.objective, grid, settings, memory=memory, solve=stages.solve)
+    training = replace(problem.training, settings=settings)
+    found = scored_by_folds(
+        training, problem.options, grid, problem.fold_of_rows, memory=memory, solve=stages.solve
+    )
     judged = problem.y[found.rows]
     choice = choice_of(problem, selection, found.scores, judged, grid, path)
     if note := found.uncertified(grid, choice.index):
         choice.notes.append(note)
     final = problem_solution(choice)
+    if settings.tol > problem.settings.tol:  # compared to less digits than were asked for
+        final = stages.solve(whole.objective([choice.reg]), problem.settings, W=final.W)
     return Fitted(
         final.W[0],
         whole,

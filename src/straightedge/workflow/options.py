@@ -24,7 +24,7 @@ class FitOptions:
         source: See `straightedge.data.load_dataset`.
         out: The run folder.
         loss: Name of the loss.
-        reg: The value, or None for one from the data's scale.
+        reg: The value, or None to have it chosen (for SGD: one from the data's scale).
         path: Whether reg is chosen among several values.
         regs: The values tried, or None for the default grid.
         tol: Relative gap to certify; None is 1e-4 for one value and 1e-3 for a path.
@@ -156,11 +156,20 @@ class FitOptions:
     @property
     def chooses(self) -> bool:
         """Whether reg is chosen on validation samples."""
+        return self._names_values or self.is_automatic
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether nobody said which reg, nor which values to choose among."""
+        return self.reg is None and not self._names_values and self.solver != "sgd"
+
+    @property
+    def _names_values(self) -> bool:
         return self.path or self.regs is not None or self.search or self.protocol is not None
 
     def settings(self) -> FitSettings:
         """Return what the solvers are asked for."""
-        usual = 1e-3 if self.chooses else get_loss(self.loss).tolerance
+        usual = 1e-3 if self._names_values else get_loss(self.loss).tolerance
         tol = self.tol if self.tol is not None else usual
         return FitSettings(
             loss=self.loss,

@@ -26,6 +26,7 @@ from straightedge.rows import is_out_of_memory, out_of_memory
 from straightedge.runs import RunFolder
 from straightedge.runs.checkpoint import CHECKPOINT_FILE
 from straightedge.solvers.base import Callback
+from straightedge.workflow.automatic import decided
 from straightedge.workflow.choosing import (
     Fitted,
     add_out_of_fold_scores,
@@ -107,7 +108,7 @@ def _run_fit(
     with run or nullcontext():
         stages = Stages(run, options.checkpoint_every, callbacks, communicator)
         stages.resume(together(communicator, lambda: run.load_checkpoint(fingerprints) if run else None))
-        problem = Problem(dataset, options, communicator)
+        problem = Problem(dataset, decided(options, dataset), communicator)
         say("fitting")
         fitted = _fitted(problem, stages, say)
         temperature = temperature_of(fitted, problem.y)

@@ -1,0 +1,99 @@
+"""``fit SOURCE`` without ``--reg``: how reg is chosen, what is said of it, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from straightedge.data.base import Dataset, SealedSplit, Split
+from straightedge.fitting import FitSettings
+from straightedge.splits import fold_of_rows
+from straightedge.training import TrainingRows
+from straightedge.workflow import FitOptions, run_fit
+from straightedge.workflow.automatic import FEW_ROWS, VALUES, decided, path_settings, scored_by_folds
+
+
+def dataset(n: int, *, validation: bool = False, classes: int = 2) -> Dataset:
+    X, y = np.zeros((n, 2), np.float32), np.arange(n) % classes
+    own = Split(X[:4], y[:4]) if validation else None
+    return Dataset("rows", tuple(map(str, range(classes))), Split(X, y), own, SealedSplit(Split(X, y)))
+
+
+def options(**given: object) -> FitOptions:
+    return FitOptions("rows", "out", **given)  # type: ignore[arg-type]
+
+
+def test_folds_choose_where_rows_are_few_and_a_held_out_tenth_where_they_are_many() -> None:
+    few = decided(options(), dataset(FEW_ROWS))
+    assert (few.folds, few.one_standard_error) == (5, True)
+    assert decided(options(), dataset(FEW_ROWS + 1)).folds is None
+    assert decided(options(), dataset(100, validation=True)).folds is None
+    assert decided(options(), dataset(3)).folds == 2  # a class of one row is held out by no fold
+    assert decided(options(), dataset(2)).folds is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"reg": 0.1},
+        {"path": True},
+        {"regs": [0.1, 1.0]},
+        {"folds": 3},
+        {"protocol": "clip"},
+        {"solver": "sgd"},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_what_was_asked_for_is_left_as_it_is(given: dict[str, object]) -> None:
+    asked = options(**given)
+    assert decided(asked, dataset(100)) == asked
+
+
+def test_the_chosen_value_is_fitted_to_the_usual_gap_and_compared_ones_are_not() -> None:
+    assert options().settings().tol == 1e-4
+    assert path_settings(options(), FitSettings(tol=1e-4)).tol == 1e-3
+    assert path_settings(options(path=True), FitSettings(tol=1e-4)).tol == 1e-4
+
+
+def test_scores_of_few_rows_a_class_are_means_over_three_deals_of_folds() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(24) % 3
+    X = (np.eye(3)[y] + 0.3 * rng.normal(size=(24, 3))).astype(np.float64)
+    training = TrainingRows(X, y, 3, FitSettings(tol=1e-6))
+    asked = replace(options(), folds=4)
+    found = scored_by_folds(
+        training, asked, [0.1], partial(fold_of_rows, y), memory=float("inf"), solve=_solve
+    )
+    deals = []
+    for deal in range(3):
+        fold, scores = fold_of_rows(y, 4, deal), torch.zeros(24, 3, dtype=torch.float64)
+        for k in range(4):
+            part = training.part(np.flatnonzero(fold != k))
+            W = _solve(part.objective([0.1]), training.settings).W
+            scores[fold == k] = part.scores(W, None, np.flatnonzero(fold == k))[:, 0].double()
+        deals.append(scores)
+    assert torch.allclose(found.scores[:, 0].double(), torch.stack(deals).mean(dim=0), atol=1e-4)
+    assert len(found.fits) == 12
+
+
+def _solve(objective, settings, **given):  # type: ignore[no-untyped-def]
+    from straightedge.fitting import solve
+
+    return solve(objective, settings, **given)
+
+
+def test_a_fit_without_reg_says_how_it_was_chosen(tmp_path: Path) -> None:
+    result = run_fit(FitOptions("digits", str(tmp_path / "run"), progress=False, suspects=False))
+    chosen = result["selection"]
+    assert chosen["splits"] == "5 folds"
+    assert chosen["n_values"] == len(result["path"]) == VALUES
+    assert chosen["rule"].startswith("the largest reg within one standard error")
+    assert result["reg"] == chosen["chosen_reg"]
+    assert result["gap"] <= 1e-4
+    assert result["status"] == "certified"
+    assert result["test"]["accuracy"] > 0.95
