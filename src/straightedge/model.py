@@ -115,11 +115,16 @@ class LinearModel(ModelViews):
         return int(self.weight.shape[0])
 
     @property
+    def is_of_table(self) -> bool:
+        """Whether rows are a table's, whose columns are known."""
+        return self.features is None and (self.columns or {}).get("kind") == "table"
+
+    @property
     def feature_names(self) -> list[str]:
         """(D,) names of what the weights see: of a table's features, terms of texts, else ``x0``, ``x1``, …."""
         if self.takes_texts and hasattr(self.extractor, "feature_names"):
             return list(self.extractor.feature_names)
-        if self.features is None and (self.columns or {}).get("kind") == "table":
+        if self.is_of_table:
             return TableEncoding.from_dict(self.columns or {}).feature_names
         return [f"x{place}" for place in range(self.n_features)]
 

@@ -201,7 +201,7 @@ def reliability_figure(bins: list[dict[str, Any]]) -> Spec | None:
     x["axis"] |= {"format": ".0%", "tickCount": 5}
     y = y_axis("accuracy", "share that was right", unit, format=".0%")
     ends = [{"confidence": 0, "accuracy": 0}, {"confidence": 1, "accuracy": 1}]
-    tips = tooltip(confidence="probability", accuracy="right", low="from", high="to", n="images")
+    tips = tooltip(confidence="probability", accuracy="right", low="from", high="to", n="samples")
     for tip in tips[:4]:
         tip |= {"format": ".1%", "type": "quantitative"}
     diagonal = {
@@ -229,14 +229,14 @@ def _reliability_row(entry: dict[str, Any]) -> Spec | None:
 
 
 def counts_figure(bins: list[dict[str, Any]]) -> Spec | None:
-    """Draw how many images each bin of the reliability curve has."""
+    """Draw how many samples each bin of the reliability curve has."""
     rows = [{name: finite(entry.get(name)) for name in ("low", "high", "n")} for entry in bins]
     rows = [row for row in rows if None not in row.values()]
     if not any(row["n"] for row in rows):
         return None
     x = x_axis("low", "probability given to the answer", domain=[0, 1])
     x["axis"] |= {"format": ".0%", "tickCount": 5}
-    y = y_axis("n", "images", {"nice": True}, tickCount=3)
+    y = y_axis("n", "samples", {"nice": True}, tickCount=3)
     bar = {"type": "rect", "color": "var(--accent)", "opacity": 0.55, "stroke": "var(--page)"}
-    encoding = {"x": x, "x2": {"field": "high"}, "y": y, "y2": {"datum": 0}, "tooltip": tooltip(n="images")}
+    encoding = {"x": x, "x2": {"field": "high"}, "y": y, "y2": {"datum": 0}, "tooltip": tooltip(n="samples")}
     return figure(80, "Number of images by probability.", [layer(rows, bar, encoding)])

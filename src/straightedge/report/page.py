@@ -10,13 +10,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from straightedge import atomic
 from straightedge.report import gallery, measured, sections
+from straightedge.report.coefficients import coefficients
 from straightedge.report.run_files import Run, read_run
+from straightedge.report.trying import try_box
+from straightedge.report.usage import use
 
 _PACKAGE = "straightedge.report"
 _SCRIPT_ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
@@ -50,7 +54,8 @@ def render(run: Run) -> str:
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters["script_json"] = script_json
     context = _context(run)
-    scripts, style = _scripts(), (static / "page.css").read_text("utf-8")
+    own = ("page.js", "try.js") if context["trying"] else ("page.js",)
+    scripts, style = _scripts(own), (static / "page.css").read_text("utf-8")
     policy = content_policy(scripts, style)
     template = environment.get_template("page.html.j2")
     return template.render(**context, scripts=scripts, style=style, policy=policy)
@@ -65,12 +70,15 @@ def _context(run: Run) -> dict[str, Any]:
         "path": sections.path(run),
         "templates": gallery.templates(run),
         "terms": sections.terms(run),
+        "coefficients": coefficients(run),
         "confusion": gallery.confusion(run),
         "per_class": measured.per_class(run),
         "reliability": measured.reliability(run),
         "suspects": gallery.listed(run, "suspects"),
         "hardest": gallery.listed(run, "hardest"),
         "notes": sections.notes(run),
+        "trying": try_box(run),
+        "use": use(run),
         "command": sections.command(run),
     }
     figures: dict[str, Any] = {}
@@ -79,7 +87,8 @@ def _context(run: Run) -> dict[str, Any]:
             if figure is not None:
                 figures[f"{name}-{place}"] = figure
     pictures = {name: (context[name] or {}).get("data") for name in ("templates", "confusion")}
-    return context | {"figures": figures, "page_data": pictures | {"figures": figures}}
+    data = pictures | {"figures": figures, "trying": context["trying"]}
+    return context | {"figures": figures, "page_data": data}
 
 
 def script_json(value: Any) -> Any:
@@ -89,12 +98,16 @@ def script_json(value: Any) -> Any:
     return Markup(atomic.to_json(value).translate(_SCRIPT_ESCAPES))
 
 
-def _scripts() -> list[str]:
+def _scripts(own: Sequence[str]) -> list[str]:
     """Return the scripts in their order: the library, its interpreter as a plain script, the page's own."""
     package = files(_PACKAGE)
     library = [(package / "vendor" / name).read_text("utf-8") for name in ("vega.min.js", "vega-lite.min.js")]
     interpreter = (package / "vendor" / "vega-interpreter.js").read_text("utf-8")
-    texts = [*library, plain_script(interpreter), (package / "static" / "page.js").read_text("utf-8")]
+    texts = [
+        *library,
+        plain_script(interpreter),
+        *((package / "static" / name).read_text("utf-8") for name in own),
+    ]
     return [text.replace("//# sourceMappingURL=", "// source map: ") for text in texts]
 
 

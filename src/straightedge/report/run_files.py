@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.errors import InputError
+from straightedge.model import LinearModel
 from straightedge.report.assets import Assets, load_assets
 from straightedge.report.words import finite
 from straightedge.runs.reading import RunFiles
@@ -25,6 +26,7 @@ class Run:
         trace: Rows of ``trace.csv``, numbers as text.
         regs: K values of reg whose weights are known.
         weights: (K, D, C) float32 on raw rows, or None.
+        model: The classifier, or None where it was not kept.
         assets: Arrays of ``assets.npz``; empty without it.
         present: Names of the files that are there.
     """
@@ -35,6 +37,7 @@ class Run:
     trace: list[dict[str, str]] = field(default_factory=list)
     regs: list[float] = field(default_factory=list)
     weights: np.ndarray | None = None
+    model: LinearModel | None = None
     assets: Assets = field(default_factory=dict)
     present: tuple[str, ...] = ()
 
@@ -80,7 +83,8 @@ def read_run(folder: Path) -> Run:
         if not files.has(name):
             mend = "without it there is nothing to report; fit again"
             raise InputError("run-file-missing", f"the run has no {name}", str(folder), mend)
-    regs, weights = _weights(files)
+    model = files.load_model() if files.has("model.safetensors") else None
+    regs, weights = _weights(files, model)
     return Run(
         folder=folder,
         config=files.config,
@@ -88,18 +92,18 @@ def read_run(folder: Path) -> Run:
         trace=files.read_trace() if files.has("trace.csv") else [],
         regs=regs,
         weights=weights,
+        model=model,
         assets=load_assets(folder / "assets.npz") if files.has("assets.npz") else {},
         present=tuple(sorted(path.name for path in folder.iterdir() if path.is_file())),
     )
 
 
-def _weights(files: RunFiles) -> tuple[list[float], np.ndarray | None]:
+def _weights(files: RunFiles, model: LinearModel | None) -> tuple[list[float], np.ndarray | None]:
     """Take the weights of the whole path where they were kept, else those of the model alone."""
     if files.has("path.safetensors"):
         points = files.load_path()
         return [reg for reg, _, _ in points], np.stack([weight.numpy() for _, weight, _ in points])
-    if files.has("model.safetensors"):
-        model = files.load_model()
+    if model is not None:
         return [float(model.reg)], model.weight.numpy()[None]
     return [], None
 
