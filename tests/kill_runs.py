@@ -29,8 +29,8 @@ from straightedge.runs import RunFolder
 from straightedge.workflow import FitOptions, run_fit
 
 KINDS = {
-    "softmax": {"tol": 1e-7},
-    "svm": {"loss": "svm", "max_passes": 30, "suspects": False},
+    "softmax": {"reg": 1e-4, "tol": 1e-7},
+    "svm": {"loss": "svm", "reg": 1e-4, "max_passes": 30, "suspects": False},
     "path": {"regs": [1e-4, 1e-3, 1e-2], "tol": 1e-5, "suspects": False},
     "sgd": {"solver": "sgd", "epochs": 12, "batch_size": 20, "suspects": False},
     "search": {"solver": "sgd", "search": True, "epochs": 8, "batch_size": 20, "suspects": False},

@@ -46,6 +46,7 @@ def options(tmp_path: Path) -> FitOptions:
     return FitOptions(
         str(tmp_path / "data.npz"),
         str(tmp_path / "run"),
+        reg=1e-4,
         tol=1e-7,
         checkpoint_every=0.0,
         progress=False,
@@ -124,7 +125,9 @@ def test_ctrl_c_at_random_moments_ends_in_the_same_w(tmp_path: Path) -> None:
     ],
 )
 def test_a_stopped_run_goes_on_to_the_same_bits(options: FitOptions, change: dict[str, Any]) -> None:
-    options = replace(options, **change)
+    options = replace(
+        options, **({"reg": None} if change.get("regs") or change.get("search") else {}) | change
+    )
     whole = replace(options, out=options.out + "-whole")
     run_fit(whole)
     interrupted(options, 3)
@@ -221,7 +224,9 @@ def test_an_image_folder_changed_during_a_run_is_refused(tmp_path: Path, what: s
         if what != "gone":
             Image.new("L", (4, 4), 255).save(target)
 
-    options = FitOptions(str(tmp_path / "images"), str(tmp_path / "run"), progress=False, suspects=False)
+    options = FitOptions(
+        str(tmp_path / "images"), str(tmp_path / "run"), reg=1e-3, progress=False, suspects=False
+    )
     with pytest.raises(InputError) as caught:
         run_fit(options, callbacks=(change,))
     assert (caught.value.code, caught.value.where) == ("data-changed", str(target))
