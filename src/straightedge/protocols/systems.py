@@ -143,6 +143,21 @@ SYSTEMS: tuple[System, ...] = (
         caveats=(FREE, TWO, "C = 1/(Nλ) as measured with 1.2.2; part of its documentation says 1/(2Nλ)"),
     ),
     System(
+        key="glmnet",
+        title="glmnet(family = 'multinomial', alpha = 0)",
+        parameter="lambda",
+        objective="(1/N) Σ cross-entropy + (λ/2) Σ W²",
+        loss="softmax",
+        inverse=False,
+        factor=_half,
+        single_vector=True,
+        caveats=(
+            FREE,
+            TWO,
+            "it standardises features unless standardize = FALSE, which is preprocess='standardize' here",
+        ),
+    ),
+    System(
         key="torch-cross-entropy",
         title="PyTorch CrossEntropyLoss + SGD(weight_decay)",
         parameter="weight_decay",
