@@ -74,14 +74,14 @@ def crammer_singer(S: np.ndarray, b: np.ndarray, label: int, q: float, change: n
     """For b on the simplex, b_label = 1 − Σ_{j≠label} b_j: the projection of b + (S + 1 − e_label)/q."""
     for j in range(len(b)):
         change[j] = b[j] + (S[j] + (0.0 if j == label else 1.0)) / q
-    tau, n_above, n_before = -np.inf, len(b), len(b) + 1
-    while n_above < n_before:  # what lies below the threshold of a set lies below that of every smaller set
-        total, n_before, n_kept = 0.0, n_above, 0
+    tau, n_above = -np.inf, 0
+    for _ in range(len(b)):  # what lies below the threshold of a set lies below that of every smaller set
+        total, n_kept = 0.0, 0
         for j in range(len(b)):
             if change[j] > tau:
                 total += change[j]
                 n_kept += 1
-        if n_kept == 0:  # values so large that 1 is lost in their sum
+        if n_kept in (0, n_above):  # none: values so large that 1 is lost in their sum
             break
         tau, n_above = (total - 1.0) / n_kept, n_kept
     largest = 0.0
