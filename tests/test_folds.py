@@ -51,11 +51,10 @@ CASES = [(loss, solver) for loss in LOSSES for solver in solvers_of(loss)]
 EXACT = [(loss, solver) for loss, solver in CASES if solver != "sgd"]
 SGD = [pytest.param(loss, "sgd", marks=pytest.mark.long) for loss in ("softmax", "svm")]
 DESCENTS = 6  # passes of stochastic descent, which needs thousands to the tolerances of the others
-FINE = [(0.3, False), (1e-6, True)]  # a tolerance, and whether folds are given a start
 ENDINGS = [
-    *((*case, 0.3, True) for case in EXACT),
+    *((*case, 0.3, True) for case in EXACT),  # a tolerance, and whether folds are given a start
     *((loss, "auto", 1e-3, False) for loss in LOSSES),
-    *(pytest.param(*case, *ending, marks=pytest.mark.long) for case in EXACT for ending in FINE),
+    *(pytest.param(*case, 1e-6, True, marks=pytest.mark.long) for case in EXACT),
     *(pytest.param(*case.values, 0.3, True, marks=pytest.mark.long) for case in SGD),
 ]
 
@@ -83,7 +82,7 @@ def test_what_a_fold_holds_out_changes_neither_its_weights_nor_its_scores(loss, 
     assert (other_W[1] - W[1]).abs().max() > 1e-4  # the other fold was trained on all of that
 
 
-@pytest.mark.parametrize(("loss", "solver"), [*EXACT, *SGD])
+@pytest.mark.parametrize(("loss", "solver"), [*EXACT, SGD[0]])
 def test_each_fold_is_a_separate_fit_of_its_rows(loss, solver):
     X, y, fold = data(3)
     passes, bar = (DESCENTS, 1.0) if solver == "sgd" else (3000, 1e-3)
@@ -266,12 +265,16 @@ def test_random_labels_are_not_predicted(loss):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize(("n", "width", "n_classes"), SHAPES)
-@pytest.mark.parametrize("command", [False, True])
-def test_random_labels_score_what_scikit_learn_finds_in_twelve_draws(
-    loss, n, width, n_classes, command, tmp_path
-):
-    folder = tmp_path if command else None
-    shape = (n, width, n_classes)
-    ours, peers = zip(*(best_scores(loss, shape, seed, folder) for seed in range(12)), strict=True)
-    assert abs(np.mean(ours) - np.mean(peers)) <= 0.03
-    assert np.mean(ours) < 1 / n_classes + 0.1
+def test_random_labels_score_what_scikit_learn_finds(loss, n, width, n_classes):
+    draws = {"softmax": 12, "svm": 6}.get(loss, 3)  # of twelve, the means differ by 0.001 at most
+    found = [best_scores(loss, (n, width, n_classes), seed) for seed in range(draws)]
+    ours, peers = np.mean(found, axis=0)
+    assert abs(ours - peers) <= 0.03 and ours < 1 / n_classes + 0.1
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("loss", LOSSES)
+def test_random_labels_score_in_the_command_what_scikit_learn_finds(loss, tmp_path):
+    ours, peers = np.mean([best_scores(loss, (120, 200, 2), seed, tmp_path) for seed in range(2)], axis=0)
+    assert abs(ours - peers) <= 0.03 and ours < 0.6
