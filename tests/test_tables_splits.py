@@ -84,3 +84,35 @@ def test_test_rows_have_the_features_of_the_part_that_was_fitted(tmp_path):
     asked |= {"test": str(tmp_path / "test.csv"), "metric": "accuracy"}
     metrics = run_fit(FitOptions(str(tmp_path / "train.csv"), str(tmp_path / "run"), **asked))
     assert metrics["test"]["n"] == 50
+
+
+def test_a_column_of_words_divides_the_rows(do):
+    columns = people() | {"part": np.array(["train", "Test", "train", "valid"] * 50, dtype=object)}
+    write(do.path / "a.csv", columns)
+    found = load_dataset(do.path / "a.csv", split_column="part")
+    assert (found.train.n, found.validation.n, found.test.n) == (100, 50, 50)
+    train = {name: values[::2] for name, values in columns.items() if name != "part" and len(values) == 200}
+    alone = load_dataset(write(do.path / "train.csv", {n: np.asarray(v, object) for n, v in train.items()}))
+    assert np.array_equal(found.train.X, alone.train.X) and np.array_equal(found.train.y, alone.train.y)
+    assert "rows divided by column 'part', which is no feature" in found.notes
+    do.refused("column-missing", "'parts'", by=("fit", "a.csv", "--split-column", "parts", "--out", "run"))
+    do.refused(
+        "split-unknown",
+        "no split",
+        "'city', row 0",
+        by=("fit", "a.csv", "--split-column", "city", "--out", "run"),
+    )
+
+
+@pytest.mark.parametrize("kind", ["number", "date"])
+def test_the_last_part_in_time_is_the_test_split(kind, tmp_path):
+    rng = np.random.default_rng(0)
+    time = rng.permutation(np.repeat(np.arange(50), 2))
+    written = time if kind == "number" else [f"2020-{1 + t // 28:02d}-{1 + t % 28:02d}" for t in time]
+    x = time + rng.random(100) / 10
+    write(tmp_path / "a.csv", {"when": written, "x": x, "z": rng.normal(size=100), "label": ["a", "b"] * 50})
+    found = load_dataset(tmp_path / "a.csv", time="when")
+    train, validation, test = found.train, found.validation, found.test.open("a look")
+    assert train.X.shape == (70, 2) and (validation.n, test.n) == (14, 16)
+    assert train.X[:, 0].max() < validation.X[:, 0].min()
+    assert validation.X[:, 0].max() < test.X[:, 0].min()

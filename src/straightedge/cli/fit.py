@@ -19,6 +19,8 @@ TEXT_OPTIONS = ("ngrams", "min_df", "max_features", "sublinear")
 DATA, FIT, CHOICE, SGD, RUN = "The data", "The fit", "The choice of reg", "Minibatch SGD", "The run"
 TABLE = "A table"
 TABLE_OPTIONS = (
+    "split_column",
+    "time",
     "drop",
     "keep",
     "categories",
@@ -190,6 +192,14 @@ def command(
             help="column or file of what belongs together, such as patients: splits keep groups whole",
             rich_help_panel=DATA,
         ),
+    ] = None,
+    split_column: Annotated[
+        str | None,
+        typer.Option(help="column that says train, validation or test", rich_help_panel=DATA),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(help="column of times: train on the past, test on the last part", rich_help_panel=DATA),
     ] = None,
     root: Annotated[
         str | None, typer.Option(help="folder with a copy of a named data set", rich_help_panel=DATA)

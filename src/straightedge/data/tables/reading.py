@@ -24,6 +24,7 @@ from straightedge.data.label_values import listed
 from straightedge.data.manifests import source as manifests
 from straightedge.data.split_names import split_of_word
 from straightedge.data.tables import pixels
+from straightedge.data.tables.dividing import divided
 from straightedge.data.tables.encoding import TableEncoding
 from straightedge.data.tables.files import Table, TableRows, arrow
 from straightedge.data.tables.fitting import fit_encoding
@@ -65,6 +66,9 @@ def load(source: str, **options: Any) -> Dataset:
     if trained.get("kind") == "table":
         return _load_for_model(source, TableEncoding.from_dict(trained), options)
     found = _open(source, text_read(options, names_in(options.get("categories"))))
+    if list(found.tables) == ["train"]:
+        found.tables["train"], found.divided_by = divided(found.tables["train"], options)
+        found.notes += [f"rows divided by column {name!r}, which is no feature" for name in found.divided_by]
     if trained.get("kind") is None and (images := manifests.load_table(source, found.tables, options)):
         return images
     label = _label(found, options.get("labels"))
@@ -117,10 +121,11 @@ def _anew(
 
 @dataclass
 class Found:
-    """Opened tables: those of each split, remarks, and the columns that are an index of pandas'."""
+    """Opened tables: those of each split, remarks, the column that divides the rows, and a frame's index."""
 
     tables: dict[str, list[Table]]
     notes: list[str] = field(default_factory=list)
+    divided_by: list[str] = field(default_factory=list)
 
     @property
     def every(self) -> list[Table]:
@@ -145,7 +150,7 @@ class Found:
     def fingerprint(self, columns: Sequence[str]) -> str:
         """Hash the files and the columns that are read."""
         return fingerprint.of_values(
-            content=fingerprint.of_files(paths_of(self.tables)), columns=list(columns)
+            content=fingerprint.of_files(paths_of(self.tables)), columns=[*columns, *self.divided_by]
         )
 
 
