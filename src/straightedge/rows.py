@@ -221,21 +221,19 @@ class Rows:
         row, column = found
         value = float(self._raw(row, row + 1).reshape(-1)[column])
         place = row if self.order is None else int(self.order[row])
-        where = f"row {self._first_row + place}, column {column}"
-        if not np.isfinite(value):
-            # the words NaN and infinity are those that scikit-learn's own checks look for
-            raise InputError(
-                "x-not-finite",
-                f"X contains NaN or infinity: {value}",
-                where,
-                "remove or fill in such entries",
-            )
-        raise InputError(
-            "x-too-large",
-            f"X has the value {value:.3g}, whose products leave the range of floats",
-            where,
-            f"scale the features so that entries are below {LARGEST_VALUE:.0e}",
-        )
+        raise unusable_value(value, f"row {self._first_row + place}, column {column}")
+
+
+def unusable_value(value: float, where: str) -> InputError:
+    """Return the error of an entry that is no number, or one too large: ``x-not-finite`` or ``x-too-large``."""
+    if not np.isfinite(value):
+        # the words NaN and infinity are those that scikit-learn's own checks look for
+        what, mend = f"X contains NaN or infinity: {value}", "remove or fill in such entries"
+        return InputError("x-not-finite", what, where, mend)
+    what = f"X has the value {value:.3g}, whose products leave the range of floats"
+    return InputError(
+        "x-too-large", what, where, f"scale the features so that entries are below {LARGEST_VALUE:.0e}"
+    )
 
 
 def _as_source(X: Any) -> Any:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from straightedge.errors import InputError
-from straightedge.rows import LARGEST_VALUE, Rows, check_shape
+from straightedge.rows import LARGEST_VALUE, Rows, check_shape, unusable_value
 
 KEPT = {"float32", "float64", "int8", "uint8", "bool"}
 """Types of entries that the compiled loops read as they are; others become float64, or float32 from float16."""
@@ -121,22 +121,9 @@ class SparseRows:
         if not bad.any():
             return
         place = int(bad.argmax())
-        value = float(self.data[place])
         row = int(np.searchsorted(self.indptr, place, side="right")) - 1
         where = f"row {self._first_row + row}, column {int(self.indices[place])}"
-        if not np.isfinite(value):
-            raise InputError(
-                "x-not-finite",
-                f"X contains NaN or infinity: {value}",
-                where,
-                "remove or fill in such entries",
-            )
-        raise InputError(
-            "x-too-large",
-            f"X has the value {value:.3g}, whose products leave the range of floats",
-            where,
-            f"scale the features so that entries are below {LARGEST_VALUE:.0e}",
-        )
+        raise unusable_value(float(self.data[place]), where)
 
 
 AnyRows = Rows | SparseRows

@@ -13,18 +13,18 @@ max(0, z_j)²: smooth, and solved like softmax.
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from straightedge.losses.base import DualReference, Loss, label_index, largest_loss
+from straightedge.losses.base import DualReference, label_index
 from straightedge.losses.piecewise import (
     AgainstTrueClass,
     OneAgainstRest,
     PiecewiseLinearLoss,
     ProjectionJacobian,
+    SquaredHinge,
 )
 from straightedge.newton.curvature import SecondOrder
 from straightedge.newton.rules import SECOND_ORDER
@@ -146,7 +146,7 @@ class OneVsRestHingeLoss(OneAgainstRest, HingeLoss):
         return DualReference(theta, rows, (others + own).sum(dim=1))
 
 
-class SquaredHingeLoss(AgainstTrueClass, Loss):
+class SquaredHingeLoss(AgainstTrueClass, SquaredHinge):
     """Σ_{j≠y} max(0, s_j − s_y + 1)²: the notes' margins squared; smooth, its certificate is free."""
 
     name: ClassVar[str] = "squared_hinge"
@@ -156,17 +156,6 @@ class SquaredHingeLoss(AgainstTrueClass, Loss):
     kernel: ClassVar[str | None] = "squared_hinge"
     geometry: ClassVar[str | None] = "squared_hinge"
     second_order: ClassVar[SecondOrder | None] = SECOND_ORDER["squared_hinge"]
-
-    def curvature(self, n_classes: int) -> float:
-        """Return 2: the second derivative of z² where the margin is positive."""
-        return 2.0
-
-    def value_and_gradient(self, S: Tensor, y: Tensor) -> Tensor:
-        """See `Loss.value_and_gradient`."""
-        z = self.margins(S, y).clamp_(0.0, math.sqrt(largest_loss(S.dtype)))  # its square stays finite
-        value = z.square().sum(dim=2)
-        self.to_scores(z.mul_(2.0), y)
-        return value
 
     def dual_reference(self, residual: Tensor, shares: Tensor) -> DualReference:
         """Take the hinge's flow b; here −ℓ*(a(b)) = Σ (b − b²/4)."""

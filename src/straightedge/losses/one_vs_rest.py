@@ -9,7 +9,6 @@ References:
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from straightedge.losses.base import DualReference, Loss, label_index, largest_loss
 from straightedge.losses.hinge import OneVsRestHingeLoss
-from straightedge.losses.piecewise import OneAgainstRest
+from straightedge.losses.piecewise import OneAgainstRest, SquaredHinge
 from straightedge.newton.curvature import SecondOrder
 from straightedge.newton.rules import SECOND_ORDER
 
@@ -71,7 +70,7 @@ class OneVsRestLogisticLoss(Loss):
         return DualReference(theta, q[:, None, :] - identity, entropy)
 
 
-class OneVsRestSquaredHingeLoss(OneAgainstRest, Loss):
+class OneVsRestSquaredHingeLoss(OneAgainstRest, SquaredHinge):
     """Σ_j max(0, 1 − t_j s_j)²: C two-class SVMs with the squared hinge, LinearSVC's default."""
 
     name: ClassVar[str] = "one_vs_rest_squared_hinge"
@@ -80,17 +79,6 @@ class OneVsRestSquaredHingeLoss(OneAgainstRest, Loss):
     formula: ClassVar[str] = "max(0, 1 − s_y)² + Σ_{j≠y} max(0, 1 + s_j)²"
     geometry: ClassVar[str | None] = "one_vs_rest_squared_hinge"
     second_order: ClassVar[SecondOrder | None] = SECOND_ORDER["one_vs_rest_squared_hinge"]
-
-    def curvature(self, n_classes: int) -> float:
-        """Return 2: the second derivative of z² where the margin is positive."""
-        return 2.0
-
-    def value_and_gradient(self, S: Tensor, y: Tensor) -> Tensor:
-        """See `Loss.value_and_gradient`."""
-        z = self.margins(S, y).clamp_(0.0, math.sqrt(largest_loss(S.dtype)))  # its square stays finite
-        value = z.square().sum(dim=2)
-        self.to_scores(z.mul_(2.0), y)
-        return value
 
     def dual_reference(self, residual: Tensor, shares: Tensor) -> DualReference:
         """Take the hinge's b; here −ℓ*(a(b)) = Σ (b − b²/4)."""

@@ -6,6 +6,7 @@ to know of such a loss are its margins, the projection on B and the projection's
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -170,4 +171,27 @@ class PiecewiseLinearLoss(Loss):
         z = self.margins(S, y)
         value = self.support(z)
         self.to_scores(self.subgradient(z), y)
+        return value
+
+
+class SquaredHinge(Loss):
+    """The sum of squares of the margins above 0; the class before it in the bases says which."""
+
+    def curvature(self, n_classes: int) -> float:
+        """Return 2: the second derivative of z² where the margin is positive."""
+        return 2.0
+
+    def margins(self, S: Tensor, y: Tensor) -> Tensor:
+        """Overwrite S (n, K, C) with the margins z."""
+        raise NotImplementedError
+
+    def to_scores(self, b: Tensor, y: Tensor) -> Tensor:
+        """Overwrite b (n, K, C) with the score gradient a = Jᵀb."""
+        raise NotImplementedError
+
+    def value_and_gradient(self, S: Tensor, y: Tensor) -> Tensor:
+        """See `Loss.value_and_gradient`."""
+        z = self.margins(S, y).clamp_(0.0, math.sqrt(largest_loss(S.dtype)))  # its square stays finite
+        value = z.square().sum(dim=2)
+        self.to_scores(z.mul_(2.0), y)
         return value
