@@ -31,6 +31,9 @@ def test_a_missing_value_of_a_frame_is_named_with_row_and_column():
 def test_text_in_a_frame_is_named_with_row_and_column():
     with pytest.raises(InputError, match=r"'x'.*row 0, column 't'.*x-dtype"):
         SoftmaxClassifier().fit(FRAME.assign(t="x"), y)
+    table = pytest.importorskip("pyarrow").Table.from_pandas(FRAME.assign(t="x"), preserve_index=False)
+    with pytest.raises(InputError, match=r"'x'.*row 0, column 't'.*x-dtype"):
+        SoftmaxClassifier().fit(table, y)
     with pytest.raises(InputError, match=r"row 1, column 0"):
         as_numbers(np.array([[1], ["x"]], dtype=object))
 

@@ -15,7 +15,7 @@ def as_table(X: Any) -> Any:
     """Return anything that NumPy can read as an array; objects of a table become float64.
 
     Args:
-        X: A list, a frame of pandas or polars, or whatever else `numpy.asarray` takes.
+        X: A list, a frame of pandas, polars or pyarrow, or whatever else `numpy.asarray` takes.
 
     Raises:
         InputError: ``x-missing``; ``x-dtype`` with the row and, where columns have names, the column.
@@ -23,7 +23,10 @@ def as_table(X: Any) -> Any:
     array = np.asarray(X)
     if array.dtype.kind != "O" or array.ndim != 2:
         return array
-    return as_numbers(array, [str(name) for name in X.columns] if hasattr(X, "columns") else None)
+    names = getattr(
+        X, "column_names", getattr(X, "columns", None)
+    )  # pyarrow's, or those of pandas and polars
+    return as_numbers(array, None if names is None else [str(name) for name in names])
 
 
 def as_numbers(array: np.ndarray, names: Sequence[str] | None = None) -> np.ndarray:
