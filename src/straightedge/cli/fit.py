@@ -254,6 +254,10 @@ def command(
         bool, typer.Option("--no-suspects", help="do not look for mislabelled images", rich_help_panel=RUN)
     ] = False,
     seed: Annotated[int, typer.Option(help="of splits and batches", rich_help_panel=RUN)] = 0,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="print nothing but warnings and errors", rich_help_panel=RUN),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="print the result alone, as JSON", rich_help_panel=RUN)
     ] = False,
@@ -275,6 +279,7 @@ def command(
         "one_se",
         "validation",
         "as_json",
+        "quiet",
         "regs",
         "resume",
         "out",
@@ -296,16 +301,16 @@ def command(
             "cache": not no_cache,
             "memory": bytes_of(memory),
             "resume": resume is not None,
-            "progress": not as_json,
+            "progress": not (as_json or quiet),
             "overwrite": overwrite,
             "command": _command_line(),
         }
     )
-    run(options if resume is None else resumed(options, resume), as_json)
+    run(options if resume is None else resumed(options, resume), as_json, quiet)
 
 
-def run(options: FitOptions, as_json: bool) -> None:
-    """Fit with a progress bar and print the result; of several ranks, only the first one speaks."""
+def run(options: FitOptions, as_json: bool, quiet: bool = False) -> None:
+    """Fit with a progress bar and print the result, unless quiet; of several ranks, only the first one speaks."""
     from straightedge.cli.fit_screen import FitScreen, interruptible, print_result, print_stopped, quiet_ranks
     from straightedge.workflow import run_fit
     from straightedge.workflow.stages import Stopped
@@ -319,7 +324,7 @@ def run(options: FitOptions, as_json: bool) -> None:
             if speaks:
                 print_stopped(stopped.solution, options.out, options.features)
             raise typer.Exit(130) from None
-        if speaks:
+        if speaks and (as_json or not quiet):
             print_result(result, as_json)
 
 
