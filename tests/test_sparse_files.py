@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,5 +94,11 @@ def test_sparse_frames_of_pandas_are_fitted_as_the_matrix_that_they_are(file):
 @pytest.mark.slow
 @pytest.mark.skipif(not SMS.exists(), reason="no shared cases")
 def test_messages_are_classified_as_well_as_their_words_allow(tmp_path):
-    found = run_fit(FitOptions(str(SMS), out=str(tmp_path / "run"), path=True, progress=False))
+    asked = FitOptions(str(SMS), out=str(tmp_path / "run"), progress=False)
+    run_fit(asked)  # loops are compiled once a machine
+    begun = time.process_time()
+    found = run_fit(replace(asked, overwrite=True))
+    assert time.process_time() - begun < 3
     assert found["validation"]["accuracy"] >= 0.97 and found["status"] == "certified"
+    chosen = run_fit(replace(asked, out=str(tmp_path / "path"), path=True))
+    assert chosen["validation"]["accuracy"] >= 0.97 and chosen["status"] == "certified"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import scipy.sparse as sp
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from straightedge import SoftmaxClassifier, SVMClassifier
+from straightedge.workflow import FitOptions, run_fit
 
 ZIP = Path("../shared/data/20news.zip")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not ZIP.exists(), reason="no shared cases")]
@@ -48,3 +50,13 @@ def test_weston_watkins_is_certified_to_a_thousandth(news, reg):
     X, y = news
     model = SVMClassifier(reg=reg, tol=1e-3).fit(X, y)
     assert model.status_ == "certified" and model.gap_ <= 1e-3
+
+
+def test_the_archive_is_fitted_over_a_path_as_well_as_its_words_allow(tmp_path, monkeypatch):
+    monkeypatch.setenv("STRAIGHTEDGE_CACHE", str(tmp_path / "cache"))
+    begun = time.process_time()
+    found = run_fit(FitOptions(str(ZIP), str(tmp_path / "run"), path=True, progress=False))
+    assert time.process_time() - begun < 90
+    assert found["test"]["n"] == 7532 and found["test"]["accuracy"] >= 0.83
+    assert found["selection"]["n_certified"] == 16
+    assert "encodings of the texts: 18774 in UTF-8, 73 in cp1252" in found["notes"]

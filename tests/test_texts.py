@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import typer
+from sklearn.datasets import dump_svmlight_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 from typer.testing import CliRunner
 
@@ -23,7 +25,9 @@ from straightedge.evaluation.terms import contributions
 from straightedge.export import export_model
 from straightedge.features.base import build_extractor, restore_extractor
 from straightedge.features.text.dataset import text_dataset
+from straightedge.fitting import FitSettings, build_objective
 from straightedge.model import load
+from straightedge.sparse_rows import open_rows
 from straightedge.workflow import FitOptions, run_fit
 
 TOPICS = {
@@ -332,3 +336,16 @@ def test_formats_without_words_are_refused_with_the_one_that_has_them(fitted, tm
     with pytest.raises(InputError, match="--to sklearn") as error:
         export_model(load(fitted[0]), to, tmp_path / "out")
     assert error.value.code == "export-texts"
+
+
+def test_P_at_one_W_is_the_same_for_texts_their_svmlight_file_and_every_form_of_matrix(tmp_path):
+    dataset = text_dataset(load_dataset(folder_of(tmp_path / "letters", files())), build_extractor("tfidf"))
+    X, y = dataset.train.X, torch.from_numpy(dataset.train.y)
+    dump_svmlight_file(X, dataset.train.y, str(tmp_path / "rows.svm"), zero_based=False)
+    read = load_dataset(tmp_path / "rows.svm", n_features=X.shape[1]).train.X
+    W = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 3, X.shape[1] + 1)))
+    values = []
+    for rows in (X, X.toarray(), X.tocsc(), X.tocoo(), read):
+        objective = build_objective(open_rows(rows), y, 3, [1e-3], FitSettings())
+        values.append(float(objective.in_dtype(torch.float64).evaluate(W).objective[0]))
+    np.testing.assert_allclose(values, values[0], rtol=1e-9)
