@@ -208,6 +208,33 @@ def test_small_tables_are_fitted_sooner_than_by_the_fastest_peer(load):
     assert statistics.median(ours) < statistics.median(theirs)
 
 
+@pytest.mark.parametrize("n_classes", [1, 2, 5])
+def test_the_largest_of_equal_scores_is_the_first(n_classes, monkeypatch):
+    monkeypatch.setattr(quick, "SCORED", 3 * 7)
+    rng = np.random.default_rng(0)
+    X, coef = rng.integers(-2, 3, (100, 3)).astype(float), rng.integers(-1, 2, (n_classes, 3)).astype(float)
+    scores, value_range = quick.score(X, coef, np.zeros(n_classes))
+    expected = scores.argmax(axis=1) if n_classes > 1 else scores[:, 0] > 0
+    found = quick.predict(X, coef, np.zeros(n_classes))
+    np.testing.assert_array_equal(found[0], expected)
+    assert found[1] == value_range == (-2.0, 2.0)
+
+
+@pytest.mark.parametrize("n_classes", [2, 7])
+def test_many_predictions_take_about_as_long_as_one_product_and_its_argmax(n_classes):
+    """CPU seconds of all threads, in turns; in seconds of the clock it is half of that on two cores."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200_000, 20)).astype(np.float32)
+    y = rng.integers(0, n_classes, 200)
+    model = SoftmaxClassifier(reg=1e-1).fit(X[:200], y)
+    W = model.W_[:-1].astype(np.float32)
+    ours, theirs = [], []
+    for _ in range(9):
+        ours.append(_seconds(lambda: model.predict(X)))
+        theirs.append(_seconds(lambda: (X @ W).argmax(axis=1)))
+    assert statistics.median(ours) < 1.6 * statistics.median(theirs)
+
+
 def _seconds(work):
     start = time.process_time()
     work()

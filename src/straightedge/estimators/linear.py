@@ -269,17 +269,19 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         return _like(X, self._decision(X))
 
     def _decision(self, X: Any) -> np.ndarray:
-        scores, value_range = self._scored_quickly(X) or self._scored(X)
+        scores, value_range = self._scored(X)
         warn_on_range(self.value_range_, value_range)
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
-    def _scored_quickly(self, X: Any) -> tuple[np.ndarray, tuple[float, float]] | None:
+    def _is_short(self, X: Any) -> bool:
+        """Return whether there is a short way for X; scikit-learn warns of an array where columns had names."""
         plain = quick.is_plain(X) and X.shape[1] == self.n_features_in_ and self.device in (None, "cpu")
-        if not plain or hasattr(self, "feature_names_in_"):  # scikit-learn warns of X without the names
-            return None
-        return quick.score(X, self.coef_, self.intercept_)
+        return plain and not hasattr(self, "feature_names_in_")
 
     def _scored(self, X: Any) -> tuple[np.ndarray, tuple[float, float]]:
+        found = quick.score(X, self.coef_, self.intercept_) if self._is_short(X) else None
+        if found is not None:
+            return found
         from straightedge.estimators.answers import score_rows
 
         rows = self._rows(X, reset=False)
@@ -295,6 +297,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     def predict(self, X: Any) -> Any:
         """Return the class with the largest score for each row (N,): a tensor for tensors with numeric classes."""
         check_is_fitted(self, "coef_")
+        found = quick.predict(X, self.coef_, self.intercept_) if self._is_short(X) else None
+        if found is not None:
+            warn_on_range(self.value_range_, found[1])
+            return self.classes_.take(found[0])
         scores = self._decision(X)
         index = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return _like(X, self.classes_[index])

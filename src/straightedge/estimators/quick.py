@@ -7,12 +7,13 @@ about which there is nothing to say go the short way, with the same Newton steps
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from straightedge.newton import direct, tall, wide
-from straightedge.newton.blocks import RowBlocks, extremes
+from straightedge.newton.blocks import WORTH_THREADS, RowBlocks, cores, extremes, shared
 from straightedge.newton.direct import LARGEST, Answer
 from straightedge.newton.rules import SECOND_ORDER
 from straightedge.newton.work import Size
@@ -138,15 +139,61 @@ def score(
     Numerics:
         Products are float64, for large tables of float32 or small integers float32.
     """
-    dtype = np.float32 if X.size >= LARGEST and X.dtype.itemsize < 4 + (X.dtype.kind == "f") else np.float64
-    weight, bias = np.ascontiguousarray(coef.T, dtype=dtype), intercept.astype(dtype)
+    out: np.ndarray = np.empty((len(X), len(coef)), dtype=_product_type(X))
+
+    def keep(start: int, S: np.ndarray) -> None:
+        out[start : start + S.shape[1]] = S.T
+
+    value_range = _each_block(X, coef, intercept, keep)
+    return None if value_range is None else (out, value_range)
+
+
+def predict(
+    X: np.ndarray, coef: np.ndarray, intercept: np.ndarray
+) -> tuple[np.ndarray, tuple[float, float]] | None:
+    """Return the class of the largest score (N,), the first of equal ones, and X's (min, max); see `score`."""
+    out = np.zeros(len(X), dtype=np.int64)
+
+    def keep(start: int, S: np.ndarray) -> None:
+        own = out[start : start + S.shape[1]]
+        if len(S) == 1:  # of two classes: the second's score minus the first's
+            own[:] = S[0] > 0
+            return
+        best = S[0].copy()
+        for j in range(1, len(S)):
+            np.putmask(own, S[j] > best, j)
+            np.maximum(best, S[j], out=best)
+
+    value_range = _each_block(X, coef, intercept, keep)
+    return None if value_range is None else (out, value_range)
+
+
+def _product_type(X: np.ndarray) -> type:
+    single = X.dtype.itemsize < 4 + (X.dtype.kind == "f")  # what float32 holds
+    return np.float32 if X.size >= LARGEST and single else np.float64
+
+
+def _each_block(
+    X: np.ndarray, coef: np.ndarray, intercept: np.ndarray, keep: Callable[[int, np.ndarray], None]
+) -> tuple[float, float] | None:
+    """Call ``keep(first row, scores (C, n))`` for each block, on every core; return X's (min, max) or None."""
+    dtype = _product_type(X)
+    weight: np.ndarray = coef.astype(dtype)
+    bias: np.ndarray = intercept.astype(dtype)[:, None]
     step = max(1, SCORED // X.shape[1])
-    out, ranges = np.empty((len(X), len(coef)), dtype=dtype), np.empty((-(-len(X) // step), 2))
-    for place, start in enumerate(range(0, len(X), step)):
-        block = X[start : start + step]
-        ranges[place] = low, high = block.min(), block.max()
-        if not _is_usable(low, high):
-            return None
-        np.matmul(block.astype(dtype, copy=False), weight, out=out[start : start + step])
-    out += bias
-    return out, (float(ranges[:, 0].min()), float(ranges[:, 1].max()))
+
+    def of_share(starts: range) -> tuple[float, float]:
+        ranges = []
+        for start in starts:
+            block = X[start : start + step]
+            ranges.append((float(block.min()), float(block.max())))
+            if not _is_usable(*ranges[-1]):
+                return np.nan, np.nan
+            S = weight @ block.astype(dtype, copy=False).T
+            S += bias
+            keep(start, S)
+        return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+    found = np.array(shared(len(X), step, of_share, cores() if X.nbytes > WORTH_THREADS else 1))
+    low, high = float(found[:, 0].min()), float(found[:, 1].max())
+    return (low, high) if _is_usable(low, high) else None
