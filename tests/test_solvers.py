@@ -17,7 +17,7 @@ from straightedge.losses.hinge import HingeLoss
 from straightedge.moments import fit_affine
 from straightedge.objective import Objective
 from straightedge.rows import BlockPool, Rows
-from straightedge.solvers import SOLVERS, choose_solver, whitening
+from straightedge.solvers import SOLVERS, choose_solver, preconditioner
 from straightedge.solvers.base import Limits, Loop, Status, minimize, relative_gap
 from straightedge.solvers.hinge.blocks.solver import HingeALM
 from straightedge.solvers.lbfgs import WhitenedLBFGS
@@ -361,8 +361,8 @@ def test_the_inverse_factor_is_the_same_by_lapack_and_by_torch(size: int, dtype:
     A = torch.randn(size, size + 5, generator=torch.Generator().manual_seed(size), dtype=dtype)
     M = A @ A.t() + torch.eye(size, dtype=dtype)
     kept = M.clone()
-    by_torch = whitening._torch_inverse(M)
-    found = whitening.inverse_factor(M)
+    by_torch = preconditioner._torch_inverse(M)
+    found = preconditioner.inverse_factor(M)
     assert torch.equal(M, kept)
     assert torch.equal(found, found.tril())
     assert found.is_contiguous()
@@ -371,9 +371,9 @@ def test_the_inverse_factor_is_the_same_by_lapack_and_by_torch(size: int, dtype:
 
 def test_a_matrix_that_has_no_factor_gets_a_larger_diagonal() -> None:
     M = torch.ones(3, 3, dtype=torch.float64) - 1e-9 * torch.eye(3, dtype=torch.float64)
-    assert whitening._lapack_inverse(M) is None
-    assert whitening._torch_inverse(M) is None
-    assert bool(whitening.inverse_factor(M).isfinite().all())
+    assert preconditioner._lapack_inverse(M) is None
+    assert preconditioner._torch_inverse(M) is None
+    assert bool(preconditioner.inverse_factor(M).isfinite().all())
 
 
 def test_torch_has_its_threads_again_after_a_pass_and_after_a_fit_that_wanted_one() -> None:

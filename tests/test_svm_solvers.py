@@ -300,7 +300,7 @@ def test_a_renewed_metric_has_a_new_blunt_one() -> None:
     metric.blunt.fit(0.3, objective.penalty)
     assert metric.blunt is metric.blunt and metric.blunt.made_for == (0.3, 0.01)
     assert metric.made_for == (0.0, 0.0)
-    metric.renew(objective, torch.arange(30))
+    metric.refit(objective, torch.arange(30))
     assert metric.blunt.made_for == (0.0, 0.0) and metric.blunt.moment is metric.moment
 
 
@@ -342,14 +342,14 @@ def test_the_metric_is_made_anew_from_the_rows_with_curvature_once_products_have
     b[300:] = 0.0
     hessian = Hessian.at(objective, metric, b, 1.0, own, complete=True)
     assert len(hessian.index) == 300
-    assert not metric.outworn(hessian)
+    assert not metric.is_stale(objective, hessian.cost, hessian.index)
     metric.products = 1000
-    assert metric.outworn(hessian)
-    metric.renew(objective, hessian.index)
+    assert metric.is_stale(objective, hessian.cost, hessian.index)
+    metric.refit(objective, hessian.index)
     data = torch.cat([X[:300], torch.ones(300, 1, dtype=torch.float64)], dim=1)
     torch.testing.assert_close(metric.moment, data.t() @ data / 300)
     metric.products = 1000
-    assert not metric.outworn(hessian)  # it has seen these rows
+    assert not metric.is_stale(objective, hessian.cost, hessian.index)  # it has seen these rows
 
 
 @pytest.mark.parametrize("loss", LOSSES)

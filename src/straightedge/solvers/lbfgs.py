@@ -20,9 +20,10 @@ from torch import Tensor
 
 from straightedge.objective import Evaluation, Objective
 from straightedge.solvers.curvature_pairs import CurvaturePairs, inner
+from straightedge.solvers.preconditioner import LARGEST_DENSE
 from straightedge.solvers.protocol import Progress, Solver, missing, nothing_known
 from straightedge.solvers.state import given_to, taken_from
-from straightedge.solvers.whitening import LARGEST_DENSE, SAMPLE_ROWS, Whitening
+from straightedge.solvers.whitening import SAMPLE_ROWS, Whitening
 from straightedge.solvers.work import CALL, moment_work, pass_work
 
 ARMIJO = 1e-4

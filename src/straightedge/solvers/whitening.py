@@ -11,18 +11,14 @@ References:
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 
 from straightedge.objective import Objective
+from straightedge.solvers.preconditioner import Preconditioner, second_moment
 
 SAMPLE_ROWS = 8_000  # rows of the Gram matrix; more give fewer passes and cost more than those
-DIAGONAL_SAMPLE = 8_000  # rows of the mean squares that stand for it where D is large
-LARGEST_DENSE = 16_384  # features up to which a D × D factor is worth its memory
 SHARED_DECADE = 10.0  # values of reg within this ratio share a factor
-SMALLEST_HALF = 256  # triangular matrices up to this size are inverted by one solve
 
 
 class Whitening:
@@ -47,26 +43,23 @@ class Whitening:
         centres: Tensor | None = None,
     ) -> None:
         self.centres = _decades(objective.reg) if centres is None else centres
-        self.design = objective.design
-        self.dense = self.design.width <= LARGEST_DENSE
-        self._factors: dict[float, Tensor] = {}
-        rough = self.design.rough
-        moment = rough.second_moment(sample_rows) if self.dense else rough.mean_squares(DIAGONAL_SAMPLE)[None]
-        for reg in sorted(set(self.centres.tolist())):
-            ridge = objective.penalty.at(torch.tensor([reg], dtype=torch.float64)).ridge(moment[0])
-            if self.dense:
-                self._factors[reg] = inverse_factor(with_ridge(moment * kappa, ridge))
-            else:
-                self._factors[reg] = 1 / (kappa * moment[0] + ridge).clamp_min(torch.finfo(moment.dtype).tiny)
+        moment = second_moment(objective.design, sample_rows)
+        self._factors = {
+            reg: Preconditioner.of(
+                objective.design,
+                moment,
+                kappa,
+                objective.penalty.at(torch.tensor([reg], dtype=torch.float64)),
+            )
+            for reg in sorted(set(self.centres.tolist()))
+        }
 
     def solve(self, G: Tensor) -> Tensor:
         """Return M⁻¹ applied to each row of G (K, C, D + 1)."""
         out = torch.empty_like(G)
         for reg, factor in self._factors.items():
             members = (self.centres == reg).to(G.device)
-            part = G[members].to(factor.dtype)
-            whitened = self.design.gram_applied(factor, part.flatten(0, 1)) if self.dense else part * factor
-            out[members] = whitened.view_as(part).to(G.dtype)
+            out[members] = factor.solve(G[members].flatten(0, 1)).view(-1, *G.shape[1:])
         return out
 
     def keep(self, positions: Tensor) -> None:
@@ -86,57 +79,3 @@ def _decades(strength: Tensor) -> Tensor:
             group = []
         group.append(k)
     return centres
-
-
-def with_ridge(M: Tensor, ridge: Tensor) -> Tensor:
-    """Add the ridge, and what the rounding of the factorisation needs, to M's diagonal in place."""
-    M.diagonal().add_(ridge + 30 * torch.finfo(M.dtype).eps * float(M.diagonal().mean()))
-    return M
-
-
-def inverse_factor(M: Tensor) -> Tensor:
-    """Return R with RᵀR = M⁻¹: the inverse of the Cholesky factor, lower triangular.
-
-    Applying R twice is two plain products; a triangular solve with ten right-hand sides is slower.
-    """
-    invert = _lapack_inverse if M.device.type == "cpu" else _torch_inverse
-    for attempt in range(6):
-        factor = invert(M)
-        if factor is not None:
-            return factor
-        M.diagonal().add_(float(M.diagonal().mean()) * 10.0 ** (attempt - 6))
-    raise FloatingPointError("the second-moment matrix has no Cholesky factor")
-
-
-def _lapack_inverse(M: Tensor) -> Tensor | None:
-    """Return L⁻¹ of M = L Lᵀ, None where M has no L; SciPy's LAPACK takes half of the time of torch's."""
-    decompose, invert = get_lapack_funcs(("potrf", "trtri"), dtype=np.dtype(str(M.dtype)[6:]))
-    upper, info = decompose(M.numpy().T, lower=0, clean=1)  # LAPACK has columns first: all is transposed
-    if info != 0:
-        return None
-    inverse, _ = invert(upper, lower=0, overwrite_c=1)
-    return torch.from_numpy(inverse.T)
-
-
-def _torch_inverse(M: Tensor) -> Tensor | None:
-    """Return L⁻¹ of M = L Lᵀ, None where M has no L."""
-    factor, info = torch.linalg.cholesky_ex(M)
-    return _triangular_inverse(factor) if int(info) == 0 else None
-
-
-def _triangular_inverse(L: Tensor) -> Tensor:
-    """Return L⁻¹ of a lower triangular L, by halves: nearly all of the work is plain products.
-
-    [[A, 0], [B, C]]⁻¹ = [[A⁻¹, 0], [−C⁻¹ B A⁻¹, C⁻¹]]
-    """
-    n = len(L)
-    if n <= SMALLEST_HALF:
-        identity = torch.eye(n, dtype=L.dtype, device=L.device)
-        small: Tensor = torch.linalg.solve_triangular(L, identity, upper=False)
-        return small.tril().contiguous()
-    half = n // 2
-    out = torch.zeros_like(L, memory_format=torch.contiguous_format)
-    out[:half, :half] = _triangular_inverse(L[:half, :half])
-    out[half:, half:] = _triangular_inverse(L[half:, half:])
-    out[half:, :half] = -(out[half:, half:] @ (L[half:, :half] @ out[:half, :half]))
-    return out

@@ -10,12 +10,7 @@ from torch import Tensor
 from straightedge.objective import Objective
 from straightedge.penalties import PenaltyTerm
 from straightedge.solvers.hinge.dual_ascent import row_coupling
-from straightedge.solvers.whitening import (
-    DIAGONAL_SAMPLE,
-    LARGEST_DENSE,
-    inverse_factor,
-    with_ridge,
-)
+from straightedge.solvers.preconditioner import LARGEST_DENSE, Preconditioner, second_moment
 
 SAMPLE_ROWS = 10_000  # rows of the second moment
 ALL_ROWS = 1 << 62
@@ -52,22 +47,21 @@ class Metric:
         self.design = objective.design
         self.sample = sample or 0
         if index is not None and self.dense:
-            self.renew(objective, index)
+            self.refit(objective, index)
             return
         if sample is None:
             self.sample = FEW_SAMPLE_ROWS if row_coupling(objective) <= MILD else SAMPLE_ROWS
-        rough = objective.design.rough
-        moment = rough.second_moment(self.sample) if self.dense else rough.mean_squares(DIAGONAL_SAMPLE)
-        self._take(moment, None)
+        self._take(second_moment(self.design, self.sample), None)
 
     def _take(self, moment: Tensor, index: Tensor | None) -> None:
         """Go on with another Σ, of the rows of this rank that have these indices."""
-        self.moment = self._factor = moment
+        self.moment = moment
+        self._inverse: Preconditioner | None = None
         self.index, self.products = index, 0
         self.made_for: tuple[float, float] = (0.0, 0.0)
         self._blunt: Metric | None = None
 
-    def renew(self, objective: Objective, index: Tensor) -> None:
+    def refit(self, objective: Objective, index: Tensor) -> None:
         """Make Σ anew from these rows (n,) of this rank."""
         part = objective.design.rough.subset(spread_over(index, RENEWED_ROWS))
         self._take(part.second_moment(ALL_ROWS), index)
@@ -80,7 +74,7 @@ class Metric:
             self._blunt.made_for = (0.0, 0.0)
         return self._blunt
 
-    def outworn(self, objective: Objective, cost: float, index: Tensor) -> bool:
+    def is_stale(self, objective: Objective, cost: float, index: Tensor) -> bool:
         """Return whether another Σ, of a Hessian's rows (n,) of this rank, is worth its cost by now.
 
         Args:
@@ -100,26 +94,21 @@ class Metric:
     def fit(self, kappa: float, penalty: PenaltyTerm) -> None:
         """Make the factor for κ and a penalty of one configuration, unless the one there is near enough."""
         kappa = max(kappa, 1e-3)
-        if self._serves(float(penalty.curvature[0]) / kappa):
+        if self._is_close_enough(float(penalty.curvature[0]) / kappa):
             return
         self.penalty = penalty
-        ridge = penalty.ridge(self.moment[0] if self.dense else self.moment)
-        if self.dense:
-            self._factor = inverse_factor(with_ridge(self.moment * kappa, ridge))
-        else:
-            self._factor = 1 / (kappa * self.moment + ridge).clamp_min(torch.finfo(ridge.dtype).tiny)
+        self._inverse = Preconditioner.of(self.design, self.moment, kappa, penalty)
         self.made_for = (kappa, float(penalty.reg[0]))
 
-    def _serves(self, ratio: float) -> bool:
+    def _is_close_enough(self, ratio: float) -> bool:
         """Tell whether the factor is near enough to that of curvature/κ: its scale is of no matter."""
         kappa, smaller, larger = self.made_for[0], *DRIFT
         return kappa > 0 and ratio / smaller <= float(self.penalty.curvature[0]) / kappa <= ratio * larger
 
     def solve(self, G: Tensor) -> Tensor:
         """Return M⁻¹ applied to each row of G (C, D + 1)."""
-        if self.dense:
-            return self.design.gram_applied(self._factor, G.to(self._factor.dtype)).to(G.dtype)
-        return (G * self._factor).to(G.dtype)
+        assert self._inverse is not None, "no factor was made"
+        return self._inverse.solve(G)
 
     def times_moment(self, direction: Tensor, image: Tensor) -> Tensor:
         """Return Σ applied to each row of a direction (C, D + 1), from its image M Δ: without a product."""

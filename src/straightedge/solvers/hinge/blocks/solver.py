@@ -53,9 +53,9 @@ from straightedge.solvers.hinge.sequential import (
     SequentialState,
     WarmStart,
 )
+from straightedge.solvers.preconditioner import LARGEST_DENSE
 from straightedge.solvers.protocol import Progress
 from straightedge.solvers.state import OF_ROWS
-from straightedge.solvers.whitening import LARGEST_DENSE
 from straightedge.solvers.work import CALL, moment_work, pass_work
 
 USUAL_PASSES = 300  # of a usual fit

@@ -243,8 +243,8 @@ class BlockSubproblem(HingeSubproblem):
         W, cost, goal = self.W, 0.5, SAFE * self.tol * self.best.primal
         for step in range(MOST_DUAL_STEPS):
             hessian = Hessian.at(objective, metric, self.b, self.control.mu, self.weights, complete=True)
-            if metric.outworn(objective, hessian.cost, hessian.index):
-                metric.renew(objective, hessian.index)
+            if metric.is_stale(objective, hessian.cost, hessian.index):
+                metric.refit(objective, hessian.index)
                 cost += hessian.cost / 2
             hessian.metric = metric.blunt
             hessian.metric.fit(hessian.curvature / BLUNT, objective.penalty)

@@ -74,7 +74,7 @@ class Span:
         )
         # a free bias moves where nothing is curved
         least = torch.diag(FLAT * sum_ranks(most).cpu() / self.mu)
-        own_sums = self._looped_sums() if self._loop_serves() else self._dense_sums()
+        own_sums = self._looped_sums() if self._loop_is_close_enough() else self._dense_sums()
 
         def model(tau: Tensor) -> tuple[Tensor, Tensor]:
             slopes, curvature = own_sums(tau)
@@ -84,7 +84,7 @@ class Span:
 
         return model
 
-    def _loop_serves(self) -> bool:
+    def _loop_is_close_enough(self) -> bool:
         """Tell whether b is found entry by entry, and many enough are to be found for a compiled loop."""
         return not self._loss.sum_bounded and self._loops is not None
 
