@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,19 @@ def test_groups_of_hdf5_and_text_in_it(tmp_path: Path) -> None:
             file[f"{split}/X"], file[f"{split}/y"] = X + len(split), [f"c{label}" for label in Y]
     found = load_dataset(tmp_path / "f.h5")
     assert found.classes == ("c0", "c1", "c2") and found.test is not None
+
+
+@pytest.mark.parametrize("form", ["h5", "mat 7.3", "mat 5", "torch", "safetensors", "pickle"])
+def test_large_arrays_are_views_of_the_file(form: str, tmp_path: Path) -> None:
+    file, write = WRITERS[form]
+    large = np.random.default_rng(3).normal(size=(600, 500)).astype(np.float32)
+    write(tmp_path / file, {"X": large, "y": np.arange(600) % 3})
+    tracemalloc.start()
+    found = load_dataset(tmp_path / file, progress=False)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(np.asarray(found.train.X), large)
+    assert held < large.nbytes / 2
 
 
 def test_half_formats_of_torch_become_numbers(tmp_path: Path) -> None:

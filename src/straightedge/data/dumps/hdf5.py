@@ -12,6 +12,8 @@ from straightedge.errors import InputError, MissingExtraError
 
 LARGEST_RATIO, RATIO_FROM = 250, 2**28
 """An array above `RATIO_FROM` bytes that grows more than this from what is stored is a bomb."""
+MAPPED_FROM = 2**20
+"""Bytes from which an array is mapped instead of read."""
 DEEPEST = 8
 """Groups within groups that are looked into."""
 
@@ -26,7 +28,7 @@ def read(path: Path) -> dict[str, Any]:
     h5py = library()
     try:
         with h5py.File(path, "r") as file:
-            return {name: array_of(item, f"{path}, {name}") for name, item in datasets(file, h5py)}
+            return {name: array_of(item, path, name) for name, item in datasets(file, h5py)}
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise
@@ -56,12 +58,13 @@ def datasets(group: Any, h5py: Any, prefix: str = "", depth: int = 0) -> Iterato
             yield from datasets(item, h5py, f"{prefix}{name}/", depth + 1)
 
 
-def array_of(item: Any, where: str) -> Any:
-    """Return one array; text as a list.
+def array_of(item: Any, path: Path, name: str) -> Any:
+    """Return one array, mapped where it lies in the file as it is; text as a list.
 
     Raises:
         InputError: ``hdf5-refused``.
     """
+    where = f"{path}, {name}"
     if item.external or item.is_virtual:
         raise _refused("the array lies in other files", where)
     stored = item.id.get_storage_size()
@@ -72,8 +75,18 @@ def array_of(item: Any, where: str) -> Any:
             entry.decode("utf-8", "replace") if isinstance(entry, bytes) else entry
             for entry in np.ravel(item[()])
         ]
-    array: np.ndarray = item[()]
-    return np.asarray(array)
+    mapped = _mapped(item, path)
+    return np.asarray(item[()]) if mapped is None else mapped
+
+
+def _mapped(item: Any, path: Path) -> np.ndarray | None:
+    """Map an array of numbers that is stored in one piece; None for small ones and for those in pieces."""
+    place = item.id.get_offset()
+    if place is None or item.dtype.kind not in "biuf" or not item.nbytes >= MAPPED_FROM:
+        return None
+    if place + item.nbytes > path.stat().st_size:
+        raise _refused("the array ends after the file", f"{path}, {item.name}")
+    return np.memmap(path, item.dtype, "r", place, item.shape)
 
 
 def _refused(what: str, where: str) -> InputError:
