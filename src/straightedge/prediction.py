@@ -15,6 +15,7 @@ from straightedge.errors import InputError, warn
 from straightedge.evaluation.terms import contributions
 from straightedge.image_files import Reading, decoded, files_of
 from straightedge.model import LinearModel
+from straightedge.special_files import open_regular
 
 ROW_FORMATS = ("tables.reading", "svmlight")
 """Readers of `load_dataset` whose files hold rows, beside arrays."""
@@ -121,7 +122,7 @@ def _is_array(path: Path) -> bool:
         return False
     if path.suffix.lower() in (".npy", ".npz"):
         return True
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(6) == b"\x93NUMPY"
 
 

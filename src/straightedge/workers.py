@@ -7,6 +7,7 @@ import math
 import os
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from straightedge.errors import MachineError
 
@@ -25,6 +27,27 @@ except ImportError:  # not on Windows
 Result = TypeVar("Result")
 STOP_REQUESTED = threading.Event()
 """Set by the command's Ctrl-C handler: every pass ends after the block it is in, with KeyboardInterrupt."""
+
+
+_POOLS: weakref.WeakSet[BlockPool] = weakref.WeakSet()
+"""Every pool of this process."""
+
+
+def _after_fork() -> None:
+    """Give a forked process threads of its own.
+
+    Threads of the parent are not in the child, and a pool or a team of OpenMP that counts on them waits for ever; a
+    BLAS that starts its team anew takes a hundred times as long for small matrices. One thread for products is what
+    PyTorch's own data loaders give their workers.
+    """
+    torch.set_num_threads(1)
+    threadpool_limits(1, "blas")
+    for pool in list(_POOLS):
+        pool.renew()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def default_workers() -> int:
@@ -65,6 +88,11 @@ class BlockPool:
     def __init__(self, workers: int, *, patient: bool = False) -> None:
         self.workers = max(1, workers)
         self._patient = patient
+        self.renew()
+        _POOLS.add(self)
+
+    def renew(self) -> None:
+        """Start anew: after a fork, the child has the pool but none of its threads."""
         self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix="straightedge")
         self._stop = threading.Event()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import inspect
+import io
 import json
 import os
 import sys
@@ -79,6 +81,36 @@ def _help(command: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
+PLAIN = {
+    "≤": "<=",
+    "≥": ">=",
+    "×": "x",
+    "·": "-",
+    "−": "-",
+    "–": "-",
+    "—": "-",
+    "…": "...",
+    "’": "'",
+    "→": "->",
+}
+"""Letters of messages that an encoding may lack -> what stands for them."""
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for letters that a stream's encoding lacks: plain ones, or escapes as JSON has them."""
+    assert isinstance(error, UnicodeEncodeError)
+    letters = error.object[error.start : error.end]
+    return "".join(PLAIN.get(letter) or json.dumps(letter)[1:-1] for letter in letters), error.end
+
+
+def speak_any_encoding() -> None:
+    """Let output survive every encoding of a terminal or a log, where work of hours would end in an error."""
+    codecs.register_error("straightedge", _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="straightedge")
+
+
 def print_error(error: Exception, *, as_json: bool) -> int:
     """Print an error as the user sees it and return the exit status."""
     from straightedge.errors import StraightedgeError, visible  # here, not above: one import less for --help
@@ -104,6 +136,7 @@ def main() -> None:
     """Run the command line; errors end in one message and an exit status, never in a traceback."""
     from straightedge.errors import StraightedgeError, visible
 
+    speak_any_encoding()
     _register()
     warnings.showwarning = _print_warning
     try:

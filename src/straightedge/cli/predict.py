@@ -12,6 +12,7 @@ import typer
 
 from straightedge.cli.presence import require_run
 from straightedge.errors import InputError, visible
+from straightedge.special_files import refuse_special
 
 if TYPE_CHECKING:
     from straightedge.image_files import Reading
@@ -50,6 +51,8 @@ def command(
     """
     require_run(run)
     for path in paths:
+        if str(path) != "-":
+            refuse_special(path)
         if str(path) != "-" and not path.exists():
             raise InputError("path-missing", "there is no such file or folder", str(path))
     from straightedge.model import load

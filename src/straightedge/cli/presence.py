@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from straightedge.errors import InputError
+from straightedge.special_files import refuse_special
 
 
 def require_source(source: str | None) -> None:
@@ -25,6 +26,7 @@ def require_run(run: Path) -> None:
     Raises:
         InputError: ``model-missing``.
     """
+    refuse_special(run)
     if not run.exists():
         runs = sorted(path.parent for path in Path("runs").glob("*/model.safetensors"))
         mend = f"runs here: {', '.join(map(str, runs[-5:]))}" if runs else "fit one: straightedge fit SOURCE"

@@ -21,6 +21,7 @@ from straightedge.data.npz import is_npy, read_npy, read_npz
 from straightedge.data.sparse_members import with_matrices
 from straightedge.data.write import sidecar
 from straightedge.errors import InputError
+from straightedge.special_files import refuse_special
 
 
 def load(source: str, **options: Any) -> Dataset:
@@ -66,6 +67,7 @@ def read_label_file(path: Path) -> Any:
     Raises:
         InputError: ``file-missing``, ``npy-objects``, ``npy-broken``, ``labels-file``.
     """
+    refuse_special(path)
     if path.suffix.lower() == ".npy" or not path.is_file() or is_npy(path):
         return read_npy(path)
     if path.suffix.lower() in READERS:

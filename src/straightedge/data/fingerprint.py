@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from straightedge.special_files import open_regular
+
 WHOLE = 2**29
 """Files up to this many bytes are hashed whole; of larger ones their size, time and 64 samples."""
 SAMPLES, SAMPLE = 64, 2**16
@@ -34,7 +36,7 @@ def of_file(path: Path) -> str:
     """Hash one file: whole up to `WHOLE` bytes, else size, time of change and samples spread over it."""
     size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if size <= WHOLE:
             while block := file.read(2**20):
                 digest.update(block)

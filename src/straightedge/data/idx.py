@@ -23,6 +23,7 @@ from straightedge.data.cache import cache_folder
 from straightedge.data.download import Remote, fetch, verified
 from straightedge.data.idx_names import labels_for, pairs_in
 from straightedge.errors import InputError
+from straightedge.special_files import open_regular
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -178,11 +179,11 @@ def read_idx(path: Path) -> np.ndarray:
         InputError: ``idx-broken``.
     """
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         packed = file.read(2) == b"\x1f\x8b"
     available = size * LARGEST_GZIP_RATIO if packed else size
     try:
-        with path.open("rb") as raw:
+        with open_regular(path) as raw:
             stream: Any = gzip.GzipFile(fileobj=raw) if packed else raw
             return _read_stream(stream, available, str(path))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

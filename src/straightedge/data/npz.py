@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 
 from straightedge.errors import InputError
+from straightedge.special_files import open_regular, refuse_special
 
+LARGEST_RATIO, RATIO_FROM = 250, 2**28
+"""An array above `RATIO_FROM` bytes that grows more than this from what is packed is a bomb."""
 DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, struct.error),
     *(ValueError, SyntaxError, tokenize.TokenError, RecursionError, TypeError, OverflowError),  # of a header
     *(NotImplementedError, RuntimeError),  # a compression that is not known, an encrypted member
 )
+
 """What NumPy and zipfile raise on bytes that are no array."""
 
 
@@ -29,6 +33,7 @@ def read_npy(path: Path) -> np.ndarray:
     Raises:
         InputError: ``file-missing``, ``npy-objects`` for arrays of Python objects, ``npy-broken``.
     """
+    refuse_special(path)
     if not path.is_file():
         raise InputError("file-missing", "there is no such file", str(path))
     if not is_npy(path):
@@ -42,6 +47,7 @@ def read_npy(path: Path) -> np.ndarray:
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Read the arrays of an `.npz`: stored members are mapped, compressed ones read."""
+    refuse_special(path)
     try:
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
@@ -51,6 +57,10 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    if info.file_size > RATIO_FROM and info.file_size > LARGEST_RATIO * max(1, info.compress_size):
+        what = f"{info.compress_size} packed bytes claim to hold {info.file_size}"
+        mend = f"arrays above {RATIO_FROM} bytes may grow at most {LARGEST_RATIO} times: save them unpacked"
+        raise InputError("archive-bomb", what, f"{path}, {info.filename}", mend)
     with archive.open(info) as file:
         shape, fortran, dtype = npy_header(file, info.file_size, f"{path}, {info.filename}")
         offset = file.tell()
@@ -64,7 +74,7 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.n
 
 def _data_start(path: Path, info: zipfile.ZipInfo) -> int:
     """Return where a stored member's bytes begin: its local header has lengths of its own."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(info.header_offset)
         header = file.read(30)
     return (
@@ -127,5 +137,5 @@ def _as_plain(where: str) -> str:
 
 def is_npy(path: Path) -> bool:
     """Whether a file begins as a `.npy` file does."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(6) == b"\x93NUMPY"

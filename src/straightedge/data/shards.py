@@ -126,7 +126,9 @@ def shard_files(path: Path) -> dict[str, list[Path]]:
     if path.is_file():
         return {"train": [path]}
     found: dict[str | None, list[Path]] = {}
-    for file in sorted(file for file in path.rglob("*") if file.name.lower().endswith(ENDINGS)):
+    for file in sorted(
+        file for file in path.rglob("*") if file.name.lower().endswith(ENDINGS) and file.is_file()
+    ):
         found.setdefault(split_of(file.relative_to(path)), []).append(file)
     if "train" in found:
         return {split: found[split] for split in SPLITS if split in found}

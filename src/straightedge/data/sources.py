@@ -24,6 +24,7 @@ from straightedge.data.test_source import with_test_source
 from straightedge.data.text.json_lines import ENDINGS as JSON_ENDINGS
 from straightedge.data.text.json_lines import is_folder_of_json
 from straightedge.errors import InputError
+from straightedge.special_files import open_regular, refuse_special
 
 NAMED = {
     "digits": "digits",
@@ -174,6 +175,7 @@ def module_of(source: str) -> str:
         if is_idx_images(rows):
             return "idx"
         return "dumps" if rows.endswith(DUMPS) else "arrays"
+    refuse_special(source)
     path = Path(source)
     if not path.exists():
         raise _missing(source)
@@ -210,7 +212,7 @@ def _is_shard(path: Path) -> bool:
 
 
 def _by_content(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(HEAD)
     if head.startswith(b"\x93NUMPY"):
         return "arrays"

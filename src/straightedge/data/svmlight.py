@@ -20,6 +20,7 @@ from straightedge.data.label_values import listed
 from straightedge.data.sparse_members import sparse_or_table
 from straightedge.data.write_svmlight import ENDINGS, read_head
 from straightedge.errors import InputError, warn
+from straightedge.special_files import open_regular
 
 LARGEST_WIDTH = 50_000_000
 """Features beyond which a file is refused: W has as many numbers for each class."""
@@ -30,7 +31,7 @@ LINE = re.compile(rb"[+-]?[0-9.eE,]+([ \t]+qid:\d+)?([ \t]+\d+:[^ \t]+)+[ \t]*(#
 
 def looks_like_svmlight(path: Path) -> bool:
     """Whether the first line that is no comment is one of an svmlight file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(2**16)
     lines = [line for line in head.split(b"\n") if line.strip() and not line.startswith(b"#")]
     return bool(lines) and LINE.fullmatch(lines[0]) is not None

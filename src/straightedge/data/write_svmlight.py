@@ -17,6 +17,7 @@ import numpy as np
 from straightedge.atomic import to_json, writing
 from straightedge.data.assemble import Part
 from straightedge.data.sparse_members import is_sparse
+from straightedge.special_files import open_regular
 
 ENDINGS = {"train": "", "validation": ".val", "test": ".t"}
 """Split -> what stands behind the name of the training file, as the LIBSVM collection has it."""
@@ -43,7 +44,7 @@ def write_svmlight(path: Path, parts: Mapping[str, Part], about: Mapping[str, An
 
 def read_head(path: Path) -> dict[str, Any]:
     """Return what the first line of a file written here says; {} for files of other programs."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         line = file.readline(LONGEST_HEAD)
     try:
         found = json.loads(line.removeprefix(HEAD.encode())) if line.startswith(HEAD.encode()) else {}

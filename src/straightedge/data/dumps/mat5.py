@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.errors import InputError
+from straightedge.special_files import open_regular
 
 HEADER = 128
 MATRIX, COMPRESSED, UTF8 = 14, 15, 16
@@ -54,7 +55,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         InputError: ``matlab-broken``, ``matlab-refused``.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     order = {b"IM": "<", b"MI": ">"}.get(bytes(data[126:128]))
     if order is None:

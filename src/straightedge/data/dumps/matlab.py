@@ -12,6 +12,7 @@ import numpy as np
 from straightedge.data.dumps import hdf5, mat5
 from straightedge.data.dumps.readers import HDF5, MATLAB_7
 from straightedge.errors import InputError
+from straightedge.special_files import open_regular
 
 DAMAGE = (
     ValueError,
@@ -23,6 +24,7 @@ DAMAGE = (
     zlib.error,
     RecursionError,
 )
+
 """What Python raises on bytes that are no such file."""
 
 
@@ -33,7 +35,7 @@ def read(path: Path) -> dict[str, Any]:
         InputError: ``matlab-broken``, ``matlab-refused``, and the codes of `hdf5`.
         MissingExtraError: version 7.3 needs h5py.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(520)
     if head.startswith((MATLAB_7, HDF5)) or head[512:520] == HDF5:
         return _version_7(path)

@@ -8,6 +8,7 @@ from typing import Any
 
 from straightedge.data.sparse_members import with_matrices
 from straightedge.errors import InputError
+from straightedge.special_files import open_regular, refuse_special
 
 READERS = {
     ".npz": "numpy_file",
@@ -49,11 +50,12 @@ def read_members(path: Path) -> dict[str, Any]:
     Raises:
         InputError: ``file-missing``, ``source-kind`` and the codes of the reader.
     """
+    refuse_special(path)
     if not path.is_file():
         raise InputError("file-missing", "there is no such file", str(path))
     ending = path.suffix.lower()
     if ending not in READERS:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             ending = reader_by_content(file.read(16)) or ending
     if ending not in READERS:
         raise InputError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from straightedge.data.dumps.naming import role
+from straightedge.special_files import open_regular
 
 LARGEST = 2**25
 """Bytes of the largest file whose opcodes are listed."""
@@ -48,7 +49,7 @@ def _opcodes(path: Path) -> Iterator[tuple[str, Any]]:
     if path.stat().st_size > LARGEST:
         return
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
                 if number >= MOST_OPCODES:
                     return

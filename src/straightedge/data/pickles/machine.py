@@ -23,6 +23,7 @@ from straightedge.data.pickles.names import ArrayDraft, Name, TypeDraft, broken,
 from straightedge.data.pickles.opcodes import BY_CODE, REFUSED
 from straightedge.data.pickles.stack import MARK, Machine
 from straightedge.errors import InputError, StraightedgeError
+from straightedge.special_files import open_regular
 
 
 def read_plain(path: Path) -> Any:
@@ -37,7 +38,7 @@ def read_plain(path: Path) -> Any:
     Raises:
         InputError: ``pickle-refused`` naming what is not plain; ``pickle-broken`` for damage.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         try:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         except ValueError:

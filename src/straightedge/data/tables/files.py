@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.errors import InputError
+from straightedge.special_files import open_regular
 
 BATCH_BYTES = 2**23
 """Decoded bytes asked for at a time from a Parquet file."""
@@ -130,7 +131,7 @@ class StreamFile:
 
 def open_file(path: Path) -> Any:
     """Open a Parquet file, an Arrow (Feather) file or an Arrow stream by its content."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(6)
     if head[:4] == b"PAR1":
         return arrow("pyarrow.parquet").ParquetFile(path)

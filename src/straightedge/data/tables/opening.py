@@ -15,6 +15,7 @@ from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
 from straightedge.data.tables.text_file import PACKED, TextRead, read_text_table
 from straightedge.data.tables.text_format import refuse_repeated
 from straightedge.errors import InputError
+from straightedge.special_files import open_regular
 
 ENDINGS = {".parquet", ".arrow", ".feather", ".ipc"}
 """Endings of the files that a folder of tables is read from."""
@@ -32,7 +33,7 @@ def open_table(path: Path, how: TextRead) -> Table:
     Raises:
         InputError: ``table-broken``, ``columns-repeated``, the codes of `read_text_table`.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(6)
     if head.startswith(BINARY) or path.suffix.lower() in ENDINGS:
         table = Table(path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from straightedge.errors import InputError
+from straightedge.special_files import open_regular
 
 LARGEST_TEXT = 2**32
 """Bytes of the largest text table that is read, unpacked: it is held in memory."""
@@ -73,7 +74,7 @@ def read_text_bytes(path: Path, encoding: str | None = None) -> TextBytes:
 
 
 def _unpacked(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(6)
         file.seek(0)
         if head.startswith(b"PK\x03\x04"):

@@ -1,0 +1,196 @@
+"""Troubles that every format and command meets alike: special files, bombs, forks, encodings of the terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from straightedge.cli.app import speak_any_encoding
+from straightedge.data import load_dataset, npz
+from straightedge.data.arrays import read_label_file
+from straightedge.data.layer_files import LayerFiles
+from straightedge.data.sources import SUFFIXES
+from straightedge.data.tables.text_file import ENDINGS
+from straightedge.errors import InputError
+from straightedge.special_files import open_regular
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def listening(path: Path) -> None:
+    """A socket; its name has to be short, so that it is made from inside its folder."""
+    here = os.getcwd()
+    os.chdir(path.parent)
+    try:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def circle(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+TROUBLES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "pipe": (pipe, "a pipe"),
+    "socket": (listening, "a socket"),
+    "link to a device": (device, "a device"),
+    "link to itself": (circle, "it cannot be read"),
+}
+FORMS = sorted({*SUFFIXES, *ENDINGS, "", ".png", ".joblib", ".unknown"})
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_no_format_opens_a_special_file(trouble: str, tmp_path: Path) -> None:
+    make, words = TROUBLES[trouble]
+    for ending in FORMS:
+        path = tmp_path / f"x{ending}"
+        make(path)
+        with pytest.raises(InputError, match=rf"{words}.*\[file-(special|unreadable)\]"):
+            load_dataset(path, progress=False)
+        with pytest.raises(InputError, match=words):
+            open_regular(path)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_labels_layers_and_pairs_open_no_special_file(trouble: str, tmp_path: Path) -> None:
+    make, words = TROUBLES[trouble]
+    np.save(tmp_path / "X.npy", np.zeros((4, 2)))
+    for ending in (".npy", ".txt", ".npz", ".pkl", ".h5"):
+        path = tmp_path / f"y{ending}"
+        make(path)
+        for read in (
+            lambda path=path: read_label_file(path),
+            lambda path=path: LayerFiles(path),
+            lambda path=path: load_dataset(f"{tmp_path / 'X.npy'},{path}"),
+            lambda path=path: load_dataset(tmp_path / "X.npy", labels=path),
+        ):
+            with pytest.raises(InputError, match=words):
+                read()
+
+
+def test_special_files_in_a_folder_are_no_part_of_it(tmp_path: Path) -> None:
+    from test_data_manifests import plain
+
+    plain(tmp_path)
+    for name, (make, _) in TROUBLES.items():
+        make(tmp_path / f"{name}.png")
+        make(tmp_path / f"{name}.csv")
+        make(tmp_path / f"{name}.npy")
+    assert load_dataset(tmp_path, progress=False, cache=False).train.n == 12
+
+
+def test_an_array_that_unfolds_too_far_is_refused_before_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(npz, "RATIO_FROM", 2**20)
+    np.savez_compressed(tmp_path / "bomb.npz", X=np.zeros((2000, 200)), y=np.arange(2000) % 2)
+    with pytest.raises(InputError, match=r"packed bytes claim to hold 3200128.*archive-bomb"):
+        load_dataset(tmp_path / "bomb.npz")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_output_survives_every_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    speak_any_encoding()
+    print("gap ≤ 1e-4 · 3 × 3")
+    print(json.dumps({"name": "Hündin 😀 \udcff"}, ensure_ascii=False))
+    stream.flush()
+    first, second = raw.getvalue().decode(encoding).splitlines()
+    assert first in ("gap ≤ 1e-4 · 3 × 3", "gap <= 1e-4 - 3 x 3", "gap <= 1e-4 · 3 × 3"), first
+    assert json.loads(second)["name"] == "Hündin 😀 \udcff"
+
+
+COMMANDS = (
+    "fit digits --reg 0.01 --out run",
+    "evaluate run digits",
+    "report run",
+    "runs .",
+    "export run --out model.onnx",
+    "translate --C 1 --n 50",
+    "features digits --extractor hog --out f.npz",
+    "predict run f.npz",
+    "fit f.npz --reg 0.01 --out other",
+    "compare run other",
+    "layers layers.npy --labels y.npy",
+    "--help",
+    "fit --help",
+)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("setting", [{"LC_ALL": "C"}, {"PYTHONIOENCODING": "cp1252"}], ids=["C", "cp1252"])
+def test_every_command_runs_in_every_encoding(setting: dict[str, str], tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "layers.npy", random.normal(size=(80, 2, 5)).astype(np.float32))
+    np.save(tmp_path / "y.npy", np.arange(80) % 2)
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("LC_", "LANG", "PYTHONUTF8"))
+    }
+    environment = own | setting | {"STRAIGHTEDGE_CACHE": str(tmp_path / "cache")}
+    for words in COMMANDS:
+        done = subprocess.run(
+            [sys.executable, "-X", "utf8=0", "-m", "straightedge", *words.split()],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        assert b"UnicodeEncodeError" not in done.stderr and b"[internal]" not in done.stderr, words
+        assert done.returncode in (0, 2), f"{words}: {done.stderr[-500:]!r}"
+
+
+FORKED = """
+import multiprocessing, warnings
+import numpy as np
+warnings.simplefilter("ignore")
+from straightedge import SoftmaxClassifier, SVMClassifier
+random = np.random.default_rng(0)
+X, y = random.normal(size=(500, 60)).astype(np.float32), random.integers(0, 5, 500)
+def fit(turn):
+    kinds = (SoftmaxClassifier(reg=1e-3), SVMClassifier(reg=1e-3), SoftmaxClassifier(reg=1e-3, solver="lbfgs"))
+    return [kind.fit(X, y).score(X, y) for kind in kinds]
+if __name__ == "__main__":
+    here = fit(0)
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        there = pool.map_async(fit, range(6)).get(timeout=120)
+    assert all(np.allclose(one, here) for one in there), (here, there)
+    print("the same")
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_process_fits_with_threads_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "forked.py").write_text(FORKED)
+    threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # as many as the machine has
+    environment = {name: value for name, value in os.environ.items() if name not in threads}
+    done = subprocess.run(
+        [sys.executable, tmp_path / "forked.py"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.stdout.strip() == "the same", done.stderr[-2000:]
