@@ -72,6 +72,7 @@ NO_IMPORT: dict[str, list[tuple[str, ...]]] = {
     "predict": [("predict", "run", "images")],
     "export": [("export", "run", "--to", "torch"), ("export", "run", "--to", "onnx")],
     "report": [("report", "run")],
+    "runs": [("runs", "."), ("runs", ".", "--json")],
     "compare": [("compare", "run", "run")],
     "features": [("features", "images", "--extractor", "raw", "--out", "f.npz")],
     "check-gradients": [("check-gradients", "--source", "run")],
