@@ -27,6 +27,7 @@ from straightedge.features.base import build_extractor, restore_extractor
 from straightedge.features.text.dataset import text_dataset
 from straightedge.fitting import FitSettings, build_objective
 from straightedge.model import load
+from straightedge.runs.reading import RunFiles
 from straightedge.sparse_rows import open_rows
 from straightedge.workflow import FitOptions, run_fit
 
@@ -279,6 +280,19 @@ def test_folds_of_texts_learn_their_own_words(tmp_path):
     )
     result = run_fit(options)
     assert result["selection"]["splits"] == "3 folds" and 0.5 < result["validation"]["accuracy"] <= 1
+
+
+def test_the_path_has_its_weights_on_the_words_of_the_final_model(tmp_path):
+    """What is left of a hold-out teaches fewer words, among them all that its own texts have."""
+    source = folder_of(tmp_path / "letters", files())
+    asked = FitOptions(str(source), str(tmp_path / "run"), regs=[1e-4], text={"min_df": 1}, progress=False)
+    run_fit(asked)
+    model, points = load(tmp_path / "run"), RunFiles(tmp_path / "run").load_path()
+    unseen = [k for k, name in enumerate(model.feature_names) if name.startswith("only")]
+    assert points[0][1].shape == model.weight.shape
+    assert int((points[0][1][unseen] == 0).all(dim=1).sum()) == 6  # a tenth of the training texts is held out
+    agreement = np.corrcoef(points[0][1].numpy().ravel(), model.weight.numpy().ravel())[0, 1]
+    assert agreement > 0.9
 
 
 def test_the_run_tells_the_words_of_each_class_and_a_prediction_the_words_that_decided(fitted, tmp_path):

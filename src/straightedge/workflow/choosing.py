@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from straightedge import protocols
@@ -88,6 +89,24 @@ def _natural_reg(problem: Problem) -> float:
     return float(f"{DEFAULT_REG * problem.scale:.2g}")
 
 
+Points = list[tuple[float, Tensor, Tensor]]
+
+
+def _points_of(problem: Problem, part: TrainingPart, fitted_on: TrainingPart, points: Points) -> Points:
+    """Return the classifiers of a part on the features of the final model, 0 where the part has no such term."""
+    parts, columns = problem.dataset.parts, part.training.columns
+    if parts is None or fitted_on is part or columns is None or not hasattr(parts, "places"):
+        return points
+    places = torch.from_numpy(parts.places(columns))
+    known = places >= 0
+    out = []
+    for reg, weight, bias in points:
+        whole = weight.new_zeros(fitted_on.affine.n_features, weight.shape[1])
+        whole[places[known]] = weight[known]
+        out.append((reg, whole, bias))
+    return out
+
+
 def _points(grid: Sequence[float], W: Tensor, affine: AffineMap) -> list[tuple[float, Tensor, Tensor]]:
     """Return every reg with its classifier on raw rows, from W (K, C, D + 1) behind a map."""
     return [(reg, *affine.fold(one.t())) for reg, one in zip(grid, W, strict=True)]
@@ -153,7 +172,7 @@ def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
         choice.scores,
         y_validation,
         held_out,
-        path_points=_points(grid, path.W, part.affine),
+        path_points=_points_of(problem, part, fitted_on, _points(grid, path.W, part.affine)),
         trace=path.trace + final.trace,
         notes=_undivided(problem),
     )

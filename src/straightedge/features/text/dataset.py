@@ -95,6 +95,15 @@ class TextParts:
         fitted.learn(self.counts, index)  # type: ignore[attr-defined]
         return {"kind": TEXT_KIND, "extractor": fitted}
 
+    def places(self, columns: Mapping[str, Any]) -> np.ndarray:
+        """Return where the terms of a part are among those of all training texts, −1 where they are not: (D',)."""
+        found, first = [], 0
+        for whole, part in zip(self.extractor.blocks, columns["extractor"].blocks, strict=True):
+            near = np.minimum(np.searchsorted(whole.kept, part.kept), len(whole.kept) - 1)
+            found.append(np.where(whole.kept[near] == part.kept, near + first, -1))
+            first += len(whole.kept)
+        return np.concatenate(found)
+
     def rows(self, split: str, columns: Mapping[str, Any]) -> Any:
         """Return all texts of a split as features of the extractor that `columns` gave."""
         fitted = columns["extractor"]
