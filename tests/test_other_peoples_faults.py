@@ -95,7 +95,7 @@ def test_memory_that_runs_out_is_the_machines_and_tells_the_size(monkeypatch):
     monkeypatch.setattr(fitting, "minimize", full)
     for door in DOORS[:2]:
         with pytest.raises(MachineError, match="1,000 MiB") as caught:
-            door(X, Y)
+            door(torch.as_tensor(X), Y)  # small tables of NumPy have a door of their own
         assert caught.value.code == "out-of-memory" and "memory=" in caught.value.mend
         assert "3 classes" in caught.value.where
 
@@ -121,6 +121,9 @@ def test_what_memory_cannot_hold_is_refused_with_its_size_before_the_work(monkey
     assert not rows
     found = fit_path(X, y, [1.0, 10.0], solver="lbfgs", memory=2e7, tol=0.3)  # one value at a time fits
     assert len(found.reg) == 2
+    y = np.arange(3000) % 1500  # Newton holds the scores of all rows
+    with pytest.raises(MachineError, match=r"need about \d+ MiB in newton, and 200 MiB are free"):
+        fit_path(X[:, :20], y, [1.0], solver="newton")
 
 
 def test_the_free_memory_is_that_of_the_tightest_limit():

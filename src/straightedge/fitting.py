@@ -183,6 +183,7 @@ def _refuse_beyond_memory(objective: Objective, solver: Solver) -> None:
     K, C, width = objective.shape
     at_once = K if solver.together else 1  # others go from one configuration to the next
     needed = 4 * C * width * (VECTORS * at_once + RESULT_VECTORS * (K - at_once))
+    needed += 8 * objective.n_samples * C * solver.score_tables
     if needed > SURELY_FREE and needed > (free := free_memory()):
         raise MachineError(
             "out-of-memory",

@@ -48,6 +48,7 @@ class Solver(ABC):
         one_thread: Whether what it does between passes is better done by one thread; see `workers.torch_threads`.
         seeded: Whether it draws samples, and is made with a ``seed``.
         together: Whether all configurations are at work at once, each with its own vectors in memory.
+        score_tables: How many (N, C) tables of float64 scores it holds at once; 0 for those that go by blocks.
         sparse: Whether it goes over sparse rows as they are.
         most_passes: Passes that a configuration may use; the loop sets it before the start. A solver whose step may
             take many passes ends its step there.
@@ -60,6 +61,7 @@ class Solver(ABC):
     one_thread: ClassVar[bool] = False
     seeded: ClassVar[bool] = False
     together: ClassVar[bool] = False
+    score_tables: ClassVar[int] = 0
     sparse: ClassVar[bool] = False
     most_passes: float = math.inf
 
