@@ -265,8 +265,7 @@ def command(
     """Fit a linear classifier to a proven optimum, judge it, and write a run folder with a page.
 
     Without --reg it is chosen among eight values: by five folds up to 2,000 training samples, on a held-out tenth
-    of more. --path tries sixteen values on held-out samples. The chosen one is fitted again on all training
-    samples. The test split is read once, by the final model.
+    of more. --path tries sixteen. The chosen one is fitted to all; the test split is read once, by the final model.
     """
     given = dict(locals())
     if resume is None:
