@@ -14,8 +14,9 @@ import pytest
 
 from report_fixture import digits_run, edit
 from straightedge.errors import InputError
+from straightedge.losses import LOSSES
 from straightedge.report import write_report
-from straightedge.report.page import page_data_of, plain_script
+from straightedge.report.page import formula, page_data_of, plain_script
 from straightedge.report.run_files import last_stage
 
 EVIL_CLASS = "<script>alert(1)</script>"
@@ -332,3 +333,9 @@ def test_the_command_writes_the_page_again(run: Path, capsys: pytest.CaptureFixt
     assert json.loads(capsys.readouterr().out) == {"report": str(page), "bytes": page.stat().st_size}
     command(run)
     assert capsys.readouterr().out == f"{page}\n"
+
+
+def test_a_formula_has_its_indices_below_and_its_powers_above():
+    assert formula("log Σ_j e^{s_j} < 1") == "log Σ<sub>j</sub> e<sup>s<sub>j</sub></sup> &lt; 1"
+    for loss in LOSSES.values():
+        assert not set("_^{}") & set(formula(loss.formula))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -53,6 +54,7 @@ def render(run: Run) -> str:
     loader = FileSystemLoader(str(static))
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters["script_json"] = script_json
+    environment.filters["formula"] = formula
     context = _context(run)
     own = ("page.js", "try.js") if context["trying"] else ("page.js",)
     scripts, style = _scripts(own), (static / "page.css").read_text("utf-8")
@@ -89,6 +91,21 @@ def _context(run: Run) -> dict[str, Any]:
     pictures = {name: (context[name] or {}).get("data") for name in ("templates", "confusion")}
     data = pictures | {"figures": figures, "trying": context["trying"]}
     return context | {"figures": figures, "page_data": data}
+
+
+def formula(text: str) -> Any:
+    """Return a loss's line of text, such as "Σ_{j≠y} e^{s_j}", with its indices below and its powers above."""
+    from markupsafe import Markup, escape
+
+    marked = str(escape(text))
+    for pattern in (r"([_^])(\w)", r"([_^])\{([^{}]*)\}"):  # inner ones first: e^{s_j}
+        marked = re.sub(pattern, lambda found: _shifted(found[1], found[2]), marked)
+    return Markup(marked)
+
+
+def _shifted(sign: str, inner: str) -> str:
+    tag = "sub" if sign == "_" else "sup"
+    return f"<{tag}>{inner}</{tag}>"
 
 
 def script_json(value: Any) -> Any:
