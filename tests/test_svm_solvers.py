@@ -426,7 +426,7 @@ def test_dual_steps_solve_the_smoothed_problem(loss: type[HingeLoss]) -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_dual_step_moves_the_same_rows_from_those_that_can_move_and_from_all(loss: type[HingeLoss]) -> None:
     fit = on_its_way(loss, steps=4)
-    hessian = Hessian.at(fit.objective, fit.metric, fit.b, fit.mu, fit.weights, complete=True)
+    hessian = Hessian.at(fit.objective, fit.metric, fit.b, fit.control.mu, fit.weights, complete=True)
     assert hessian.rest is None and 0 < len(hessian.index) < 300
     direction = torch.randn(3, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64) / 5
     few = fit._moved(hessian, direction)
