@@ -12,6 +12,10 @@ import numpy as np
 
 LOOKED_AT, AMONG = 300, 5000
 """Rows whose nearest row is looked for, and rows among which it is."""
+MOST_COLUMNS = 128
+"""Columns that distances are measured in: 5,000 rows of them are 5 MB."""
+RUN = 100
+"""Rows read together from a file: each row by itself would draw its neighbours' pages into memory, too."""
 FEWEST_COLUMNS = 3
 """Continuous columns that a statement needs: with one or two, independent rows often lie close together."""
 MOST_EQUAL = 5
@@ -37,8 +41,7 @@ def near_share(X: Any, seed: int = 0) -> float:
     """
     if not isinstance(X, np.ndarray) or len(X) < 4 * MOST_EQUAL:
         return 0.0
-    order = np.random.default_rng(seed).permutation(len(X))[:AMONG]
-    rows = X[order].reshape(len(order), -1).astype(np.float64)
+    rows = _sample(X, np.random.default_rng(seed))
     rows = rows[:, _continuous(rows[:LOOKED_AT])]
     if rows.shape[1] < FEWEST_COLUMNS:
         return 0.0
@@ -50,6 +53,18 @@ def near_share(X: Any, seed: int = 0) -> float:
     dimension = np.log(many / few) / np.log(spread)
     expected = distances[:, few - 1] * few ** (-1 / dimension)
     return float(np.mean(distances[:, 0] < CLOSE * expected))
+
+
+def _sample(X: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return some rows in some columns, in a random order, as float64."""
+    table = X.reshape(len(X), -1)
+    order = random.permutation(len(X))[:AMONG]
+    if isinstance(X, np.memmap) and len(X) > AMONG:
+        starts = random.choice(len(X) // RUN, AMONG // RUN, replace=False) * RUN
+        order = random.permutation((starts[:, None] + np.arange(RUN)).ravel())
+    columns = np.sort(random.permutation(table.shape[1])[:MOST_COLUMNS])
+    rows: np.ndarray = table[np.ix_(order, columns)].astype(np.float64)
+    return rows
 
 
 def _continuous(rows: np.ndarray) -> np.ndarray:
