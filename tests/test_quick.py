@@ -241,3 +241,13 @@ def _seconds(work):
     start = time.process_time()
     work()
     return time.process_time() - start
+
+
+def test_rows_in_the_other_order_of_bytes_are_scored_by_blocks_too(monkeypatch):
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 100, (300, 20)).astype(np.uint16), rng.integers(0, 3, 300)
+    model = SoftmaxClassifier(reg=1e3).fit(X, y)
+    expected = model.decision_function(X), model.predict(X)
+    monkeypatch.setattr(SoftmaxClassifier, "_rows", None)  # the long way, which would copy them all
+    np.testing.assert_array_equal(model.decision_function(X.astype(">u2")), expected[0])
+    np.testing.assert_array_equal(model.predict(X.astype(">u2")), expected[1])

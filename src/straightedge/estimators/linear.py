@@ -275,7 +275,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
 
     def _is_short(self, X: Any) -> bool:
         """Return whether there is a short way for X; scikit-learn warns of an array where columns had names."""
-        plain = quick.is_plain(X) and X.shape[1] == self.n_features_in_ and self.device in (None, "cpu")
+        plain = quick.is_scored(X) and X.shape[1] == self.n_features_in_ and self.device in (None, "cpu")
         return plain and not hasattr(self, "feature_names_in_")
 
     def _scored(self, X: Any) -> tuple[np.ndarray, tuple[float, float]]:

@@ -37,7 +37,12 @@ SHORT_SETTINGS = {
 
 def is_plain(X: Any) -> bool:
     """Return whether X is a table of numbers in memory, as NumPy has them."""
-    return type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind in "fiu" and X.dtype.isnative and X.size > 0
+    return is_scored(X) and bool(X.dtype.isnative)
+
+
+def is_scored(X: Any) -> bool:
+    """Return whether X can be scored by blocks: a table of numbers in memory, in either order of bytes."""
+    return type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind in "fiu" and X.size > 0
 
 
 def has_short_settings(estimator: Any) -> bool:
