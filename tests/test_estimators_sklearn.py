@@ -6,8 +6,10 @@ be as sharp as that, whatever gap is asked for. `test_newton` has these two for 
 
 from __future__ import annotations
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from straightedge import LinearClassifierCV
 from straightedge.estimators import LinearClassifier, SoftmaxClassifier, SVMClassifier
 
 ESTIMATORS = [SoftmaxClassifier(), SVMClassifier(), LinearClassifier()]
@@ -15,4 +17,11 @@ ESTIMATORS = [SoftmaxClassifier(), SVMClassifier(), LinearClassifier()]
 
 @parametrize_with_checks(ESTIMATORS)
 def test_sklearn_check(estimator, check) -> None:
+    check(estimator)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
+@parametrize_with_checks([LinearClassifierCV(cv=3)])
+def test_sklearn_check_of_the_choice(estimator, check) -> None:
     check(estimator)

@@ -211,3 +211,15 @@ def test_values_are_judged_by_weight():
     again = scores.repeat_interleave(torch.tensor(COPIES), dim=0)
     other = judge(again, LABELS, [0.1], SelectionSettings("log_loss"), True)[0]
     assert (one.value, one.error) == (other.value, other.error)
+
+
+def test_reg_is_chosen_by_what_mistakes_of_a_class_cost():
+    """Of two overlapping classes one counts nearly alone: what is right for it is chosen, and counted."""
+    rng = np.random.default_rng(3)
+    rows, labels = rng.normal(size=(120, 2)) * 20, np.arange(120) % 2
+    costs, settings = {0: 1000.0, 1: 1e-4}, {"regs": [1e3, 1e-3], "preprocess": "standardize", "cv": 3}
+    with pytest.warns(StraightedgeWarning):
+        chosen = LinearClassifierCV(class_weight=costs, **settings).fit(rows, labels)
+        plain = LinearClassifierCV(**settings).fit(rows, labels)
+    assert (chosen.predict(rows) == 0).all() and chosen.scores_.max() > 0.999
+    assert plain.scores_.max() < 0.7

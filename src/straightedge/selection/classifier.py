@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from straightedge.errors import InputError, warn
 from straightedge.estimators import LinearClassifier
@@ -17,6 +19,7 @@ from straightedge.groups import checked_groups, fold_of_groups, fold_of_splits
 from straightedge.losses import is_probabilistic
 from straightedge.moments import moments
 from straightedge.preprocess import AffineMap
+from straightedge.row_weights import row_weights
 from straightedge.selection.cautions import cautions
 from straightedge.selection.choice import SelectionSettings, choose, judge
 from straightedge.selection.folds import cross_validate
@@ -39,7 +42,8 @@ class LinearClassifierCV(LinearClassifier):
         tol: Relative gap, for the folds and the refit.
         max_passes: As in `LinearClassifier`.
         bias: As in `LinearClassifier`.
-        class_weight: As in `LinearClassifier`.
+        class_weight: As in `LinearClassifier`. Numbers of a mapping are taken for what mistakes of a class cost:
+            reg is chosen, and `scores_` counted, by them, too. "balanced" is for the fits alone.
         preprocess: As in `LinearClassifier`.
         solver: As in `LinearClassifier`.
         device: As in `LinearClassifier`.
@@ -85,7 +89,7 @@ class LinearClassifierCV(LinearClassifier):
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
         """Choose reg by cross-validation and fit it on all rows; see `LinearClassifier.fit`.
 
-        Rows count by sample_weight in the fits and where answers are judged; class_weight is for the fits alone.
+        Rows count by sample_weight, and by the numbers of a class_weight, in the fits and where answers are judged.
 
         Args:
             X: Rows.
@@ -153,11 +157,21 @@ class LinearClassifierCV(LinearClassifier):
         splits = self.cv if split is None else split(np.zeros(len(given)), given, together)
         return fold_of_splits(splits, len(given))[kept]
 
+    def _counts(self, training: TrainingRows, rows: np.ndarray) -> Tensor | None:
+        """Return how much each held-out answer counts (n,), or None where all count the same."""
+        weights, names = training.weights, self.classes_.tolist()
+        if not isinstance(self.class_weight, Mapping):
+            return None if weights is None else weights[rows]
+        costs = row_weights(
+            torch.from_numpy(training.y), len(names), weights, self._class_weight(names), names
+        )
+        return None if costs is None else costs[rows] / costs[rows].sum()  # shares: no row is several
+
     def _chosen(self, training: TrainingRows, selection: SelectionSettings, fold: np.ndarray) -> int:
         """Return the position of the chosen reg, and say what is to be known of it."""
-        y, values, sample_weight = training.y, self.regs_, training.weights
+        y, values = training.y, self.regs_
         found = cross_validate(training, values, fold)
-        judged, counts = y[found.rows], None if sample_weight is None else sample_weight[found.rows]
+        judged, counts = y[found.rows], self._counts(training, found.rows)
         scored = judge(found.scores, judged, values, selection, is_probabilistic(self.loss), counts)
         index = choose(scored, selection)
         self.scores_ = np.array([one.value for one in scored])
