@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from straightedge.errors import InputError, warn
@@ -19,7 +18,6 @@ from straightedge.groups import checked_groups, fold_of_groups, fold_of_splits
 from straightedge.losses import is_probabilistic
 from straightedge.moments import moments
 from straightedge.preprocess import AffineMap
-from straightedge.row_weights import row_weights
 from straightedge.selection.cautions import cautions
 from straightedge.selection.choice import SelectionSettings, choose, judge
 from straightedge.selection.folds import cross_validate
@@ -159,12 +157,9 @@ class LinearClassifierCV(LinearClassifier):
 
     def _counts(self, training: TrainingRows, rows: np.ndarray) -> Tensor | None:
         """Return how much each held-out answer counts (n,), or None where all count the same."""
-        weights, names = training.weights, self.classes_.tolist()
-        if not isinstance(self.class_weight, Mapping):
-            return None if weights is None else weights[rows]
-        costs = row_weights(
-            torch.from_numpy(training.y), len(names), weights, self._class_weight(names), names
-        )
+        if not isinstance(training.class_weight, Mapping):
+            return None if training.weights is None else training.weights[rows]
+        costs = training.own_weights(None)
         return None if costs is None else costs[rows] / costs[rows].sum()  # shares: no row is several
 
     def _chosen(self, training: TrainingRows, selection: SelectionSettings, fold: np.ndarray) -> int:
