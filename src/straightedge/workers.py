@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 from threadpoolctl import threadpool_limits
 
+from straightedge.cores import available_cores
 from straightedge.errors import MachineError
 
 try:
@@ -52,7 +53,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 def default_workers() -> int:
     """Return how many worker threads a pass uses: the cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available_cores()
 
 
 @contextmanager

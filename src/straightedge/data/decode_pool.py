@@ -21,6 +21,7 @@ from typing import IO
 import numpy as np
 
 import straightedge
+from straightedge.cores import available_cores
 from straightedge.data.decode_worker import Finding, receive, send
 from straightedge.data.images import Decoding
 from straightedge.errors import MachineError
@@ -80,11 +81,6 @@ def _read_into(stream: IO[bytes], view: memoryview) -> int:
         view[done : done + len(data)] = data
         done += len(data)
     return done
-
-
-def available_cores() -> int:
-    """Return how many cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class DecodePool:

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from straightedge.cores import available_cores
 from straightedge.newton import direct, tall, wide
-from straightedge.newton.blocks import WORTH_THREADS, RowBlocks, cores, extremes, shared
+from straightedge.newton.blocks import WORTH_THREADS, RowBlocks, extremes, shared
 from straightedge.newton.direct import LARGEST, Answer
 from straightedge.newton.rules import SECOND_ORDER
 from straightedge.newton.work import Size
@@ -199,6 +200,6 @@ def _each_block(
             keep(start, S)
         return min(low for low, _ in ranges), max(high for _, high in ranges)
 
-    found = np.array(shared(len(X), step, of_share, cores() if X.nbytes > WORTH_THREADS else 1))
+    found = np.array(shared(len(X), step, of_share, available_cores() if X.nbytes > WORTH_THREADS else 1))
     low, high = float(found[:, 0].min()), float(found[:, 1].max())
     return (low, high) if _is_usable(low, high) else None

@@ -7,7 +7,6 @@ and one call of NumPy is long beside its own cost. Scores lie class-major. Sums 
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,16 +14,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from straightedge.cores import available_cores
 from straightedge.newton.curvature import SecondOrder
 
 BLOCK_BYTES = 2**19  # of rows and scores together: they stay in the cache of one core
 WORTH_THREADS = 2**22  # bytes below which starting threads takes longer than they save
 Result = TypeVar("Result")
-
-
-def cores() -> int:
-    """Return how many cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def shared(n_rows: int, step: int, work: Callable[[range], Result], workers: int) -> list[Result]:
@@ -47,7 +42,7 @@ def extremes(X: np.ndarray) -> tuple[float, float]:
         found = np.array([(block.min(), block.max()) for block in blocks], dtype=np.float64)
         return found[:, 0].min(), found[:, 1].max()
 
-    found = np.array(shared(len(X), step, of_share, cores() if X.nbytes > WORTH_THREADS else 1))
+    found = np.array(shared(len(X), step, of_share, available_cores() if X.nbytes > WORTH_THREADS else 1))
     return float(found[:, 0].min()), float(found[:, 1].max())
 
 
@@ -67,7 +62,7 @@ class RowBlocks:
     y: np.ndarray
     n_classes: int
     loss: SecondOrder
-    workers: int = field(default_factory=cores)
+    workers: int = field(default_factory=available_cores)
 
     @property
     def own_type(self) -> Any:
