@@ -77,6 +77,17 @@ def fold_of_rows(y: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
     return out
 
 
+def hold_out_that_counts(
+    y: np.ndarray, weights: Tensor | None, size: float | int = 0.1, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `hold_out` of the rows of positive weight; the others, which count nowhere, stay in training."""
+    if weights is None or bool((weights > 0).all()):
+        return hold_out(y, size, seed)
+    kept = np.flatnonzero((weights > 0).numpy())
+    validation = kept[hold_out(y[kept], size, seed)[1]]
+    return np.setdiff1d(np.arange(len(y)), validation), validation
+
+
 def folds_that_count(y: np.ndarray, weights: Tensor | None, folds: int, seed: int = 0) -> np.ndarray:
     """Return `fold_of_rows` of the rows of positive weight; no fold holds the others out, which count nowhere."""
     if weights is None or bool((weights > 0).all()):

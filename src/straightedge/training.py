@@ -6,7 +6,7 @@ other rows has seen nothing of them: neither their labels nor their values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -89,6 +89,20 @@ class TrainingRows:
         found = row_weights(y, self.n_classes, own, self.class_weight, self.names)
         start, stop = row_range(len(y), self.communicator.rank, self.communicator.size)
         return None if found is None else found[start:stop]
+
+    def judging_weights(self, rows: np.ndarray) -> Tensor | None:
+        """Return how much each held-out answer counts where reg is chosen, or None where all count the same.
+
+        Rows count by their weights, and by the numbers of a class_weight, which are costs of mistakes; "balanced"
+        says how to fit, and not what a mistake costs.
+
+        Args:
+            rows: (n,) positions of the rows.
+        """
+        if not isinstance(self.class_weight, Mapping):
+            return None if self.weights is None else self.weights[rows]
+        costs = self.own_weights(None)
+        return None if costs is None else costs[rows] / costs[rows].sum()  # shares: no row is several
 
     def own(self, index: np.ndarray | None) -> tuple[AnyRows, np.ndarray]:
         """Return this rank's rows of a part, and their positions (n_r,)."""

@@ -34,6 +34,9 @@ def command(
     root: Annotated[str | None, typer.Option(help="folder with a copy of the data")] = None,
     labels: Annotated[str | None, typer.Option(help="labels of an .npy, or a table's label column")] = None,
     column: Annotated[str | None, typer.Option(help="a table's embedding or image column")] = None,
+    sample_weight: Annotated[
+        str | None, typer.Option(help="column or file of how often each row counts")
+    ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="go on without broken images")] = False,
     seed: Annotated[int, typer.Option(help="seed of the bootstrap intervals")] = 0,
     out: Annotated[Path | None, typer.Option(help="write the result to this JSON file")] = None,
@@ -56,7 +59,7 @@ def command(
     reading = reading_for(model, run, size, background, skip_bad)
     options: dict[str, Any] = {"size": reading.size, "background": reading.background, "skip_bad": skip_bad}
     options |= {"root": root, "labels": labels, "column": column, "progress": not as_json}
-    options |= {"n_features": model.n_features, "columns": model.columns}
+    options |= {"sample_weight": sample_weight, "n_features": model.n_features, "columns": model.columns}
     dataset = load_dataset(source, classes=model.classes, **options)
     name, samples = _choose(dataset, split)
     own = _is_own(run, dataset)
@@ -134,6 +137,7 @@ def _judge(model: LinearModel, samples: Split, scores: np.ndarray, seed: int) ->
         temperature=model.temperature,
         probabilities=model.has_probabilities,
         seed=seed,
+        weights=samples.weights,
     )
 
 
@@ -181,7 +185,7 @@ def _print(result: dict[str, Any], notes: list[str]) -> None:
 def _title(result: dict[str, Any]) -> str:
     """Name the samples as their owner does: the source, and its split where it has splits."""
     split = f", {result['split']}" if result["split"] else ""
-    return f"{result['source']}{split}: {result['n']:,} samples"
+    return f"{result['source']}{split}: {result['n']:,.0f} samples"
 
 
 def _add(table: Any, name: str, measure: dict[str, Any] | None) -> None:

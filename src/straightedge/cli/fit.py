@@ -9,6 +9,21 @@ import typer
 
 from straightedge.cli.presence import require_source
 from straightedge.cli.resuming import resumed
+from straightedge.cli.table_options import (
+    TABLE_OPTIONS,
+    Categories,
+    ClassWeight,
+    Decimal,
+    Delimiter,
+    Drop,
+    Encoding,
+    Header,
+    ImageShape,
+    Keep,
+    Missing,
+    Numeric,
+    SampleWeight,
+)
 from straightedge.cli.values import bytes_of, numbers_of
 
 if TYPE_CHECKING:
@@ -17,21 +32,6 @@ if TYPE_CHECKING:
 TEXT = "Texts"
 TEXT_OPTIONS = ("ngrams", "min_df", "max_features", "sublinear")
 DATA, FIT, CHOICE, SGD, RUN = "The data", "The fit", "The choice of reg", "Minibatch SGD", "The run"
-TABLE = "A table"
-TABLE_OPTIONS = (
-    "split_column",
-    "time",
-    "drop",
-    "keep",
-    "categories",
-    "numeric",
-    "delimiter",
-    "header",
-    "encoding",
-    "decimal",
-    "missing",
-    "image_shape",
-)
 
 
 def command(
@@ -130,34 +130,17 @@ def command(
     column: Annotated[
         str | None, typer.Option(help="a table's embedding or image column", rich_help_panel=DATA)
     ] = None,
-    drop: Annotated[
-        str | None, typer.Option(help="columns of a table to leave out: A,B", rich_help_panel=TABLE)
-    ] = None,
-    keep: Annotated[
-        str | None,
-        typer.Option(help="columns to use though they look like identifiers", rich_help_panel=TABLE),
-    ] = None,
-    categories: Annotated[
-        str | None, typer.Option(help="columns of numbers that are categories", rich_help_panel=TABLE)
-    ] = None,
-    numeric: Annotated[
-        str | None,
-        typer.Option(help="columns of numbers, in which all else is missing", rich_help_panel=TABLE),
-    ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option(help="one character, tab or blanks", rich_help_panel=TABLE)
-    ] = None,
-    header: Annotated[
-        bool | None,
-        typer.Option("--header/--no-header", help="whether the first row has names", rich_help_panel=TABLE),
-    ] = None,
-    encoding: Annotated[
-        str | None, typer.Option(help="such as utf-8 or cp1252", rich_help_panel=TABLE)
-    ] = None,
-    decimal: Annotated[str | None, typer.Option(help=". or ,", rich_help_panel=TABLE)] = None,
-    missing: Annotated[
-        str | None, typer.Option(help="texts that mean a missing value: ?,NA", rich_help_panel=TABLE)
-    ] = None,
+    drop: Drop = None,
+    keep: Keep = None,
+    categories: Categories = None,
+    numeric: Numeric = None,
+    delimiter: Delimiter = None,
+    header: Header = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
+    missing: Missing = None,
+    sample_weight: SampleWeight = None,
+    class_weight: ClassWeight = None,
     ngrams: Annotated[
         str | None, typer.Option(help="words of a term, such as 1-2 [1-1]", rich_help_panel=TEXT)
     ] = None,
@@ -176,12 +159,7 @@ def command(
             "--sublinear/--no-sublinear", help="1 + ln n for a count n [sublinear]", rich_help_panel=TEXT
         ),
     ] = None,
-    image_shape: Annotated[
-        str | None,
-        typer.Option(
-            help="columns that are pixels: 28x28, 28x28x3, 3x28x28; no for numbers", rich_help_panel=TABLE
-        ),
-    ] = None,
+    image_shape: ImageShape = None,
     test: Annotated[
         str | None,
         typer.Option(help="a file or folder of test rows, such as test.csv", rich_help_panel=DATA),

@@ -53,12 +53,14 @@ class Split(Described):
         y: (N,) int64 class indices.
         names: Where each row comes from (path or archive member), for lists a person reads; or None.
         groups: (N,) what rows belong together, such as the patient of each; or None where they are independent.
+        weights: (N,) float64 ≥ 0, how often each row counts; None counts each once.
     """
 
     X: Any
     y: np.ndarray
     names: Sequence[str] | None = None
     groups: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     @property
     def n(self) -> int:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from straightedge.data.base import Dataset
+from straightedge.data.beside import with_groups, with_weights
 from straightedge.data.dumps.readers import READERS, reader_by_content
-from straightedge.data.groups import with_groups
 from straightedge.data.idx_names import is_idx_images
 from straightedge.data.other_kinds import HEAD, by_ending, refuse_other_kind
 from straightedge.data.svmlight import looks_like_svmlight
@@ -81,6 +81,7 @@ def load_dataset(
     classes: Sequence[Any] | None = None,
     test: str | os.PathLike[str] | None = None,
     groups: str | os.PathLike[str] | None = None,
+    sample_weight: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Dataset:
     """Read a data set by name or path.
@@ -100,6 +101,8 @@ def load_dataset(
         classes: Class names to align to by name, those of a trained model; None takes them from the source.
         test: A second source, whose rows are the sealed test split.
         groups: What training rows belong together: a column of a table, or a file with one group for each row.
+        sample_weight: How often training rows count: a column of a table, or a file with one weight for each row. A
+            column gives the weights of validation and test rows, too.
         **options: Settings of one format, such as ``column`` (the embedding column of a table).
 
     Returns:
@@ -110,6 +113,7 @@ def load_dataset(
     """
     text = os.fspath(source)
     load = reader(text)
+    weights = None if sample_weight is None else os.fspath(sample_weight)
     found = load(
         text,
         size=size,
@@ -121,19 +125,23 @@ def load_dataset(
         labels=labels,
         classes=classes,
         groups=None if groups is None else os.fspath(groups),
+        sample_weight=weights,
         **options,
     )
     _check_size(found, size)
     found = found if groups is None else with_groups(found, os.fspath(groups))
+    found = found if weights is None or not found.train.n else with_weights(found, weights)
     if test is None:
         return found
-    given = {
+    given: dict[str, Any] = {
         "root": root,
         "skip_bad": skip_bad,
         "background": background,
         "progress": progress,
         "cache": cache,
     }
+    if weights is not None and not os.path.exists(weights):  # a column, which test rows may have as well
+        given["sample_weight"] = weights
     return with_test_source(found, os.fspath(test), load_dataset, {**options, **given, "labels": labels})
 
 

@@ -62,7 +62,7 @@ def with_test_source(
     repeat_warning(repeats)
     return replace(
         train,
-        test=SealedSplit(Split(split.X, split.y, split.names)),
+        test=SealedSplit(Split(split.X, split.y, split.names, weights=split.weights)),
         fingerprint=fingerprint.of_values(train=train.fingerprint, test=other.fingerprint),
         notes=[*train.notes, *(f"test: {note}" for note in other.notes), *repeats],
         parts=parts,
@@ -87,6 +87,12 @@ def _read(train: Dataset, source: str, read: Callable[..., Dataset], options: Ma
             **given,
         )
     except InputError as error:
+        if error.code == "weights-missing":
+            found = _read(
+                train, source, read, {key: options[key] for key in options if key != "sample_weight"}
+            )
+            found.notes.append("there is no column of weights: every row counts once")
+            return found
         if error.code == "column-missing" and f"label column {labels!r}" in error.what:
             mend = f"rows without labels are predicted, not judged: straightedge predict RUN {source}"
             raise InputError("test-unlabelled", error.what, source, mend) from None

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-from torch import Tensor
 
 from straightedge.errors import InputError, warn
 from straightedge.estimators import LinearClassifier
@@ -155,18 +154,11 @@ class LinearClassifierCV(LinearClassifier):
         splits = self.cv if split is None else split(np.zeros(len(given)), given, together)
         return fold_of_splits(splits, len(given))[kept]
 
-    def _counts(self, training: TrainingRows, rows: np.ndarray) -> Tensor | None:
-        """Return how much each held-out answer counts (n,), or None where all count the same."""
-        if not isinstance(training.class_weight, Mapping):
-            return None if training.weights is None else training.weights[rows]
-        costs = training.own_weights(None)
-        return None if costs is None else costs[rows] / costs[rows].sum()  # shares: no row is several
-
     def _chosen(self, training: TrainingRows, selection: SelectionSettings, fold: np.ndarray) -> int:
         """Return the position of the chosen reg, and say what is to be known of it."""
         y, values = training.y, self.regs_
         found = cross_validate(training, values, fold)
-        judged, counts = y[found.rows], self._counts(training, found.rows)
+        judged, counts = y[found.rows], training.judging_weights(found.rows)
         scored = judge(found.scores, judged, values, selection, is_probabilistic(self.loss), counts)
         index = choose(scored, selection)
         self.scores_ = np.array([one.value for one in scored])

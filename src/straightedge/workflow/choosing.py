@@ -160,7 +160,7 @@ def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
     settings = path_settings(problem.options, problem.settings)
     path = solve_path(part.objective, grid, settings, memory=memory, solve=stages.solve)
     scores = part.scores(path.W, X_validation, held_out)
-    choice = choice_of(problem, selection, scores, y_validation, grid, path)
+    choice = choice_of(problem, selection, scores, grid, path, held_out)
     final, fitted_on, reg = _refit(problem, stages, choice, part)
     return Fitted(
         final.W[0],
@@ -219,16 +219,16 @@ def choice_of(
     problem: Problem,
     selection: SelectionSettings,
     scores: Tensor,
-    y: np.ndarray,
     grid: list[float],
     path: Solution,
+    rows: np.ndarray | None,
 ) -> Choice:
-    """Return the choice among values of reg by the scores of samples that they have not seen."""
-    softmax = is_probabilistic(problem.settings.loss)
-    scored = judge(scores, y, grid, selection, softmax)
+    """Return the choice among values of reg by scores of samples that they have not seen (`rows`: see `Fitted`)."""
+    y, counts = problem.labels_of(rows), problem.counts_of(rows)
+    scored = judge(scores, y, grid, selection, is_probabilistic(problem.settings.loss), counts)
     index = choose(scored, selection)
     choice = Choice(index, grid[index], scored, scores[:, index].numpy(), y, path, rule_in_words(selection))
-    said = cautions(scored, index, y, selection)
+    said = cautions(scored, index, y, selection, counts)
     choice.notes += (
         [said["choice-at-the-edge"]] if "choice-at-the-edge" in said else []
     )  # `remarks` say the rest
@@ -256,7 +256,7 @@ def _refit(
     whole = problem.whole
     same = part.affine.n_features == whole.affine.n_features  # a part of a table may have other categories
     start = choice.path.W[choice.index][None] if same else None  # behind the part's map: a start only
-    objective = whole.objective([reg]) if own is None else problem.objective_with(own.X, own.y, [reg])
+    objective = whole.objective([reg]) if own is None else problem.objective_with(own, [reg])
     return stages.solve(objective, problem.settings, W=start), whole, reg
 
 
@@ -286,8 +286,7 @@ def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSetti
     found = scored_by_folds(
         training, problem.options, grid, problem.fold_of_rows, memory=memory, solve=stages.solve
     )
-    judged = problem.y[found.rows]
-    choice = choice_of(problem, selection, found.scores, judged, grid, path)
+    choice = choice_of(problem, selection, found.scores, grid, path, found.rows)
     if note := found.uncertified(grid, choice.index):
         choice.notes.append(note)
     final = problem_solution(choice)
@@ -301,7 +300,7 @@ def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSetti
         0,
         choice,
         choice.scores,
-        judged,
+        problem.labels_of(found.rows),
         found.rows,
         choice.scores,
         found.rows,

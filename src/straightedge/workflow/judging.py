@@ -62,18 +62,19 @@ class Judged:
         return self.shown.y if self.shown_rows is None else np.asarray(self.shown.y[self.shown_rows])
 
 
-def temperature_of(fitted: Fitted, y: np.ndarray) -> TemperatureFit:
+def temperature_of(fitted: Fitted, problem: Problem) -> TemperatureFit:
     """Find T on samples the scoring model had not seen.
 
     Args:
         fitted: Its held-out scores are taken; where they tell no T, those out of fold, which are of more samples.
-        y: (N_train,) labels of the training rows.
+        problem: The training rows.
     """
     found = TemperatureFit(None, "no samples were held out to fit a temperature on")
-    folds = None if fitted.out_of_fold_rows is None else y[fitted.out_of_fold_rows]
-    for scores, labels in ((fitted.held_out_scores, fitted.held_out_labels), (fitted.out_of_fold, folds)):
+    folds = None if fitted.out_of_fold_rows is None else problem.y[fitted.out_of_fold_rows]
+    held_out = fitted.held_out_scores, fitted.held_out_labels, fitted.held_out_rows
+    for scores, labels, rows in (held_out, (fitted.out_of_fold, folds, fitted.out_of_fold_rows)):
         if found.value is None and scores is not None and labels is not None and len(labels):
-            found = find_temperature(scores, labels)
+            found = find_temperature(scores, labels, problem.weights_of(rows))
     return found
 
 
@@ -111,11 +112,20 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
     train_scores = part.scores(fitted.W[None])[:, 0].numpy()
     seen = slice(None) if part.index is None else part.index
     splits: dict[str, dict[str, Any]] = {
-        "train": evaluate(train_scores[seen], problem.y[seen], classes, **settings)
+        "train": evaluate(
+            train_scores[seen],
+            problem.y[seen],
+            classes,
+            weights=problem.weights_of(np.arange(len(problem.y))[seen]),
+            **settings,
+        )
     }
     shown = Shown(dataset.train, "train", part.index, train_scores[seen])
     if fitted.held_out_scores is not None and fitted.held_out_labels is not None:
-        splits["validation"] = evaluate(fitted.held_out_scores, fitted.held_out_labels, classes, **settings)
+        counts = problem.weights_of(fitted.held_out_rows)
+        splits["validation"] = evaluate(
+            fitted.held_out_scores, fitted.held_out_labels, classes, weights=counts, **settings
+        )
         folds = fitted.held_out_scores is fitted.out_of_fold
         splits["validation"]["kind"] = "out of fold" if folds else "held out"
         rows = None if dataset.validation is not None else fitted.held_out_rows
@@ -123,7 +133,7 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
     if dataset.test is not None:
         split = dataset.test.open("evaluation of the final model")
         scores = _scores(problem, model, _test_rows(part, split.X, dataset))
-        splits["test"] = evaluate(scores, split.y, classes, **settings)
+        splits["test"] = evaluate(scores, split.y, classes, weights=split.weights, **settings)
         shown = Shown(split, "test", None, scores)
     judged = Judged(splits, *shown, temperature=temperature, has_probabilities=model.has_probabilities)
     judged.answers = _answers(judged, fitted, dataset, train_scores)

@@ -40,7 +40,8 @@ class FitOptions:
         weights: File with an extractor's weights.
         features_trusted: Whether the user wrote `features`; False where it was read from a run's files, whose
             word is not enough to import code.
-        size, root, skip_bad, labels, column, background, cache, test, groups: See `load_dataset`.
+        size, root, skip_bad, labels, column, background, cache, test, groups, sample_weight: See `load_dataset`.
+        class_weight: ``balanced``, or a file of class weights (see `read_class_weights`), or None.
         table: How a table is read: ``drop``, ``keep``, ``categories``, ``numeric``, ``encoding``, ``delimiter``,
             ``header``, ``decimal``, ``missing`` of `load_dataset`.
         text: How texts become features: ``ngrams``, ``min_df``, ``max_features``, ``sublinear`` of an extractor.
@@ -83,6 +84,8 @@ class FitOptions:
     column: str | None = None
     test: str | None = None
     groups: str | None = None
+    sample_weight: str | None = None
+    class_weight: str | None = None
     background: str = "white"
     cache: bool = True
     table: dict[str, Any] = field(default_factory=dict)

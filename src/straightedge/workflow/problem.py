@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from straightedge.data import Dataset
+from straightedge.data import Dataset, Split
+from straightedge.data.beside import read_class_weights
 from straightedge.disk import JoinedRows
 from straightedge.distributed import Communicator, local, own_device, row_range
 from straightedge.fitting import build_objective
 from straightedge.groups import checked_groups, fold_of_groups, hold_out_groups
 from straightedge.moments import affine_from, moments
 from straightedge.objective import Objective
+from straightedge.row_weights import checked_sample_weight, row_weights
 from straightedge.sparse_rows import is_sparse, joined_sparse, open_rows
-from straightedge.splits import fold_of_rows, hold_out
+from straightedge.splits import folds_that_count, hold_out_that_counts
 from straightedge.training import TrainingPart, TrainingRows, slice_of
 from straightedge.workflow.options import FitOptions
 
@@ -32,6 +35,7 @@ class Problem:
     Attributes:
         X: Training rows of all ranks as they lie, in memory or to be read.
         y: (N,) labels of all ranks.
+        weights: (N,) float64, how often each row counts, or None.
         groups: (N,) what rows belong together, or None.
         classes: Class names.
         training: The training rows, of which any part can be fitted by itself.
@@ -51,6 +55,7 @@ class Problem:
         groups = dataset.train.groups
         self.groups = None if groups is None else checked_groups(groups, len(self.y))
         self.classes = dataset.classes
+        self.weights = _checked(dataset.train)
         self.device = own_device(options.device)
         self.training = TrainingRows(
             self.X,
@@ -59,13 +64,16 @@ class Problem:
             self.settings,
             options.preprocess,
             dataset.image_shape,
+            self.weights,
+            None if options.class_weight is None else read_class_weights(options.class_weight),
+            dataset.classes,
             device=self.device,
             communicator=self.communicator,
             table=dataset.parts,
             columns=dataset.columns,
         )
         rows, _ = self.training.own(None)
-        facts = moments(rows, self.communicator)
+        facts = moments(rows, self.communicator, self.training.own_weights(None))
         self.affine = affine_from(facts, options.preprocess, dataset.image_shape)
         self.scale = facts.mean_square_norm(self.affine)
         self.whole = TrainingPart(self.training, None, self.affine)
@@ -79,28 +87,67 @@ class Problem:
     def fold_of_rows(self, folds: int, seed: int) -> np.ndarray:
         """Return the fold (N,) that holds each training row out, no group in two folds."""
         if self.groups is None:
-            return fold_of_rows(self.y, folds, seed)
+            return folds_that_count(self.y, self.weights, folds, seed)
         return fold_of_groups(self.y, self.groups, folds, seed)
 
     def hold_out(self, size: float | int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (training, validation) positions, no group in both."""
         if self.groups is None:
-            return hold_out(self.y, size, seed)
+            return hold_out_that_counts(self.y, self.weights, size, seed)
         share = size / len(self.y) if isinstance(size, int) else size
         return hold_out_groups(self.y, self.groups, share, seed)
 
-    def objective_with(self, X: Any, y: np.ndarray, reg: Sequence[float]) -> Objective:
-        """Return the objective on all training rows and further ones together."""
+    def labels_of(self, rows: np.ndarray | None) -> np.ndarray:
+        """Return the labels of held-out rows: those at (n,) training positions, or all of the validation split."""
+        if rows is not None:
+            return np.asarray(self.y[rows])
+        assert self.dataset.validation is not None
+        return self.dataset.validation.y
+
+    def weights_of(self, rows: np.ndarray | None) -> np.ndarray | None:
+        """Return how much held-out rows (see `labels_of`) count, or None for once each."""
+        if rows is not None:
+            return None if self.weights is None else self.weights[rows].numpy()
+        return None if self.dataset.validation is None else self.dataset.validation.weights
+
+    def counts_of(self, rows: np.ndarray | None) -> Tensor | None:
+        """Return how much held-out rows (see `weights_of`) count where reg is chosen, or None for once each."""
+        if rows is not None:
+            return self.training.judging_weights(rows)
+        weights = self.weights_of(None)
+        return None if weights is None else torch.from_numpy(weights)
+
+    def objective_with(self, split: Split, reg: Sequence[float]) -> Objective:
+        """Return the objective on all training rows and those of a further split together."""
+        X, y = split.X, split.y
         (start, stop), (first, last) = self._own_range(len(self.y)), self._own_range(len(y))
         own = slice_of(self.X, start, stop), slice_of(X, first, last)
         labels = np.concatenate([self.y[start:stop], y[first:last]])
+        weights = self._joint_weights(split, (start, stop), (first, last))
         if is_sparse(self.X):
-            return self._joint(joined_sparse(own), labels, reg)
+            return self._joint(joined_sparse(own), labels, reg, weights)
         fits = all(isinstance(part, np.ndarray) for part in own)
         fits = fits and sum(part.nbytes for part in own) <= self.options.usable_memory // 2
-        return self._joint(np.concatenate(own) if fits else JoinedRows(own), labels, reg)
+        return self._joint(np.concatenate(own) if fits else JoinedRows(own), labels, reg, weights)
 
-    def _joint(self, X: Any, y: np.ndarray, reg: Sequence[float]) -> Objective:
+    def _joint_weights(self, split: Split, own: tuple[int, int], further: tuple[int, int]) -> Tensor | None:
+        """Return the weights of this rank's training rows and further ones, or None where all count once."""
+        parts = [self.weights, _checked(split)]
+        class_weight = self.training.class_weight
+        if class_weight is None and all(part is None for part in parts):
+            return None
+        sizes = len(self.y), split.n
+        filled = [
+            torch.ones(n, dtype=torch.float64) if part is None else part
+            for part, n in zip(parts, sizes, strict=True)
+        ]
+        y = torch.from_numpy(np.concatenate([self.y, split.y]))
+        found = row_weights(y, len(self.classes), torch.cat(filled), class_weight, self.classes)
+        assert found is not None
+        whole, rest = found[: sizes[0]], found[sizes[0] :]
+        return torch.cat([whole[slice(*own)], rest[slice(*further)]])
+
+    def _joint(self, X: Any, y: np.ndarray, reg: Sequence[float], weights: Tensor | None) -> Objective:
         return build_objective(
             open_rows(X, device=self.device),
             torch.from_numpy(y),
@@ -108,8 +155,14 @@ class Problem:
             reg,
             self.settings,
             affine=self.affine,
+            weights=weights,
             communicator=self.communicator,
         )
 
     def _own_range(self, n: int) -> tuple[int, int]:
         return row_range(n, self.communicator.rank, self.communicator.size)
+
+
+def _checked(split: Split) -> Tensor | None:
+    """Return the weights of a split as a tensor, or None where every row counts once."""
+    return None if split.weights is None else checked_sample_weight(split.weights, split.n)

@@ -30,6 +30,7 @@ def read_source(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
         column=options.column,
         test=options.test,
         groups=options.groups,
+        sample_weight=options.sample_weight,
         **options.table,
     )
     if is_texts(images.train.X):
@@ -38,12 +39,13 @@ def read_source(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
         return images, images, None
     extractor = _extractor(options.features, options)
     dataset = extract_dataset(images, extractor, progress=options.progress, seed=options.seed)
-    return images, _grouped_like(images, dataset), extractor
+    return images, _beside_like(images, dataset), extractor
 
 
-def _grouped_like(read: Dataset, features: Dataset) -> Dataset:
-    """Return features with the groups of the rows that they were made of."""
-    return replace(features, train=replace(features.train, groups=read.train.groups))
+def _beside_like(read: Dataset, features: Dataset) -> Dataset:
+    """Return features with the groups and weights of the rows that they were made of."""
+    train = replace(features.train, groups=read.train.groups, weights=read.train.weights)
+    return replace(features, train=train)
 
 
 def _extractor(spec: str, options: FitOptions) -> Any:
@@ -57,7 +59,7 @@ def _extractor(spec: str, options: FitOptions) -> Any:
 def _texts_read(texts: Dataset, options: FitOptions) -> tuple[Dataset, Dataset, Any]:
     """Return texts as features, twice: pages show no texts; TF-IDF unless another extractor was asked for."""
     extractor = _extractor(options.features or TEXT_FEATURES, options)
-    dataset = _grouped_like(texts, text_dataset(texts, extractor))
+    dataset = _beside_like(texts, text_dataset(texts, extractor))
     if options.features is None:
         dataset.notes.append(f"the rows are texts: fitted with --features {TEXT_FEATURES}")
     return dataset, dataset, extractor

@@ -111,7 +111,7 @@ def _run_fit(
         problem = Problem(dataset, decided(options, dataset), communicator)
         say("fitting")
         fitted = _fitted(problem, stages, say)
-        temperature = temperature_of(fitted, problem.y)
+        temperature = temperature_of(fitted, problem)
         model = model_of(problem, fitted, dataset, images, extractor, temperature.value)
         say("judging")
         judged = judge_splits(problem, fitted, model, dataset)

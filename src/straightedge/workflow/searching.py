@@ -35,7 +35,7 @@ def fit_search(problem: Problem, stages: Stages) -> Fitted:
     objective = part.objective([reg for _, reg in heads])
     solution = train_by_sgd(objective, problem, [rate for rate, _ in heads], stages)
     scores = part.scores(solution.W, X_validation, held_out)
-    choice = choice_of(problem, selection, scores, y_validation, [reg for _, reg in heads], solution)
+    choice = choice_of(problem, selection, scores, [reg for _, reg in heads], solution, held_out)
     choice.notes = []  # the heads are not at their optima: the table says so
     index = choice.index
     return Fitted(

@@ -24,6 +24,7 @@ from straightedge.data.label_values import listed
 from straightedge.data.manifests import source as manifests
 from straightedge.data.split_names import split_of_word
 from straightedge.data.tables import pixels
+from straightedge.data.tables.beside import columns_beside, with_beside
 from straightedge.data.tables.dividing import divided
 from straightedge.data.tables.encoding import TableEncoding
 from straightedge.data.tables.files import Table, TableRows, arrow
@@ -31,7 +32,6 @@ from straightedge.data.tables.fitting import fit_encoding
 from straightedge.data.tables.kinds import Wishes, is_plain_number, pandas_index
 from straightedge.data.tables.label_column import (
     choose_label,
-    plain_column,
     refuse_missing_labels,
     without_dots,
 )
@@ -78,7 +78,8 @@ def load(source: str, **options: Any) -> Dataset:
     wanted = options.get("column") or trained.get("column")
     column = row_column(found.schema, wanted, label, found.where)
     if column is not None:
-        return _with_groups(_load_vectors(source, found, column, label, options), found, label, options)
+        rows = _load_vectors(source, found, column, label, options)
+        return with_beside(rows, _split_rows(found, label), options)
     wishes = Wishes(
         *(frozenset(names_in(options.get(key))) for key in ("drop", "keep", "categories", "numeric"))
     )
@@ -87,10 +88,7 @@ def load(source: str, **options: Any) -> Dataset:
         wishes = Wishes(wishes.drop | set(others), wishes.keep | {wanted}, wishes.categories, wishes.numeric)
     splits = _split_rows(found, label)
     tables, first, n = splits.get("train", (found.tables["train"], 0, 0))
-    ignored = [
-        *(["split"] if _ranges(found, label) else []),
-        *([options["groups"]] if options.get("groups") else []),
-    ]
+    ignored = columns_beside(options, found.schema.names) + (["split"] if _ranges(found, label) else [])
     fit = partial(fit_encoding, tables, label, wishes, found.index, ignored=ignored)
     encoding, notes = fit(rows=slice(first, first + n))
     found.notes += notes
@@ -98,18 +96,7 @@ def load(source: str, **options: Any) -> Dataset:
     dataset = replace(
         dataset, parts=TableParts(splits, lambda rows: fit(rows=rows)[0], partial(_anew, source))
     )
-    return _with_groups(dataset, found, label, options)
-
-
-def _with_groups(dataset: Dataset, found: Found, label: str, options: Mapping[str, Any]) -> Dataset:
-    """Return the data set with the groups of its training rows, where a column has them."""
-    name = options.get("groups")
-    if name is None or name not in found.schema.names:
-        return dataset
-    tables, first, n = _split_rows(found, label)["train"]
-    groups: np.ndarray = np.array(plain_column(tables, name)[first : first + n].to_pylist(), dtype=object)
-    dataset.notes.append(f"groups: column {name!r}, which is no feature")
-    return replace(dataset, train=replace(dataset.train, groups=groups))
+    return with_beside(dataset, splits, options)
 
 
 def _anew(
@@ -179,7 +166,8 @@ def _label(found: Found, wanted: str | None) -> str:
 def _load_vectors(source: str, found: Found, column: str, label: str, options: Mapping[str, Any]) -> Dataset:
     """Read rows that are one column of vectors or images; other columns are no part of them."""
     plan = make_plan(found.every, column, label)
-    others = [name for name in found.schema.names if name not in (column, label, "split")]
+    apart = (column, label, "split", *columns_beside(options, found.schema.names))
+    others = [name for name in found.schema.names if name not in apart]
     notes = found.notes[1:]  # the label of a table of vectors has no rival
     notes += [f"left out: {listed(others)} (the rows are column {column!r})"] if others else []
     key = found.fingerprint([column, label])
@@ -226,8 +214,9 @@ def _load_for_model(source: str, encoding: TableEncoding, options: Mapping[str, 
     label = _label(found, wanted)
     found.notes += match_columns(found.every, encoding) + unlike_training(found.every, encoding)
     dataset = _encoded(source, found, encoding, label, options)
-    parts = TableParts(_split_rows(found, label), lambda _: encoding, partial(_anew, source))
-    return replace(dataset, parts=parts)
+    splits = _split_rows(found, label)
+    dataset = replace(dataset, parts=TableParts(splits, lambda _: encoding, partial(_anew, source)))
+    return with_beside(dataset, splits, {"sample_weight": options.get("sample_weight")})
 
 
 def _encoded(

@@ -1,0 +1,59 @@
+"""Options of `straightedge fit`: how a table is read, what its columns are, how rows and answers count."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+TABLE, JUDGED = "A table", "Weights, metrics, thresholds"
+TABLE_OPTIONS = (
+    "split_column",
+    "time",
+    "drop",
+    "keep",
+    "categories",
+    "numeric",
+    "delimiter",
+    "header",
+    "encoding",
+    "decimal",
+    "missing",
+    "image_shape",
+)
+"""Options that go to the reader of tables as they are."""
+
+Drop = Annotated[str | None, typer.Option(help="columns of a table to leave out: A,B", rich_help_panel=TABLE)]
+Keep = Annotated[
+    str | None, typer.Option(help="columns to use though they look like identifiers", rich_help_panel=TABLE)
+]
+Categories = Annotated[
+    str | None, typer.Option(help="columns of numbers that are categories", rich_help_panel=TABLE)
+]
+Numeric = Annotated[
+    str | None, typer.Option(help="columns of numbers, in which all else is missing", rich_help_panel=TABLE)
+]
+Delimiter = Annotated[str | None, typer.Option(help="one character, tab or blanks", rich_help_panel=TABLE)]
+Header = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", help="whether the first row has names", rich_help_panel=TABLE),
+]
+Encoding = Annotated[str | None, typer.Option(help="such as utf-8 or cp1252", rich_help_panel=TABLE)]
+Decimal = Annotated[str | None, typer.Option(help=". or ,", rich_help_panel=TABLE)]
+Missing = Annotated[
+    str | None, typer.Option(help="texts that mean a missing value: ?,NA", rich_help_panel=TABLE)
+]
+ImageShape = Annotated[
+    str | None,
+    typer.Option(
+        help="columns that are pixels: 28x28, 28x28x3, 3x28x28; no for numbers", rich_help_panel=TABLE
+    ),
+]
+SampleWeight = Annotated[
+    str | None,
+    typer.Option(help="column or file of how often each row counts", rich_help_panel=JUDGED),
+]
+ClassWeight = Annotated[
+    str | None,
+    typer.Option(help="balanced, or a file of lines class,weight", rich_help_panel=JUDGED),
+]
