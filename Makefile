@@ -64,7 +64,7 @@ check: $(VENV)/.dev
 # Ten minutes for each parser of the project's own: FUZZ_SECONDS=60 for a short look.
 fuzz: $(VENV)/.fuzz
 	for parser in idx cifar zip tar npz pickle model run arguments; do \
-	  $(BIN)/python tests/fuzz/run.py $$parser $(FUZZ_SECONDS) || exit 1; done
+	  $(BIN)/python tests/support/fuzz/run.py $$parser $(FUZZ_SECONDS) || exit 1; done
 
 bench: $(VENV)/.bench
 	$(BIN)/straightedge bench

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from failing_disk import FailingDisk
 from straightedge import atomic
 from straightedge.errors import InputError, MachineError
+from support.failing_disk import FailingDisk
 
 
 @pytest.mark.parametrize("short", [False, True], ids=["nothing written", "half written"])

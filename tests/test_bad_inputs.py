@@ -24,13 +24,13 @@ import pytest
 import torch
 from PIL import Image
 
-from bad_inputs import Commands, X, encoded, picture, png, y
-from failing_disk import FailingDisk
 from straightedge import SoftmaxClassifier, SVMClassifier, atomic
 from straightedge.errors import InputError, StraightedgeWarning
 from straightedge.losses import get_loss
 from straightedge.objective import Objective
 from straightedge.rows import Rows
+from support.bad_inputs import Commands, X, encoded, picture, png, y
+from support.failing_disk import FailingDisk
 
 Row = Callable[[Commands], None]
 ROWS: list[Any] = []

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bad_inputs import Commands
+from support.bad_inputs import Commands
 
 rng = np.random.default_rng(0)
 N = 60

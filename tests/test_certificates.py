@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from linear_problems import Problem, needs_solver, random_problem
 from straightedge.fitting import FitSettings, build_objective, solve
 from straightedge.losses import LOSSES
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
+from support.linear_problems import Problem, needs_solver, random_problem
 
 BATCHES = 10  # of 4 problems for each loss: 200 in all
 SLACK = 1e-9

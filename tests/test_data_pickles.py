@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hostile_pickles import HOSTILE
 from straightedge import fit_path
 from straightedge.data import load_dataset
 from straightedge.data.pickles import read_plain
 from straightedge.data.pickles.machine import read_bytes
 from straightedge.errors import InputError
+from support.hostile_pickles import HOSTILE
 
 PROTOCOLS = range(6)
 ARRAYS = {

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-import rank_runner
 from straightedge.data.base import Dataset, SealedSplit, Split
 from straightedge.distributed import LocalCommunicator, RowSlice, current, own_rows, row_range, shard
 from straightedge.distributed.starting import read_place
 from straightedge.errors import InputError
+from support import rank_runner
 
 
 class Rank(LocalCommunicator):

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-import rank_runner
-import rank_work
 from straightedge.distributed import local
+from support import rank_runner, rank_work
 
 
 @pytest.fixture(scope="module")

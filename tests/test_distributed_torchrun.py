@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-import rank_runner
-import rank_work
 from straightedge.distributed import local
 from straightedge.runs import RunFolder
+from support import rank_runner, rank_work
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 

@@ -7,10 +7,10 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from linear_problems import needs_solver
 from straightedge import LinearClassifier, SoftmaxClassifier, SVMClassifier
 from straightedge.losses import LOSSES
 from straightedge.protocols import translate
+from support.linear_problems import needs_solver
 
 
 def binned_diabetes():

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from bad_inputs import Commands
 from straightedge.cli.compare import Predictions, command, compared
 from straightedge.errors import InputError
+from support.bad_inputs import Commands
 
 HEADER = "name,label,predicted,score,probability,split"
 

@@ -19,7 +19,6 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from failing_disk import FailingDisk
 from straightedge import atomic
 from straightedge.cli import export as export_command
 from straightedge.errors import InputError, MachineError, MissingExtraError, StraightedgeWarning
@@ -28,6 +27,7 @@ from straightedge.export.card import escape
 from straightedge.model import LinearModel
 from straightedge.preprocess import AffineMap
 from straightedge.runs import RunFolder
+from support.failing_disk import FailingDisk
 
 onnx = pytest.importorskip("onnx", reason="no onnx")
 pytest.importorskip("onnxruntime", reason="no onnxruntime")

@@ -1,19 +1,16 @@
-"""Changed and random bytes for every parser of the project's own; tests/fuzz runs the same ones for longer."""
+"""Changed and random bytes for every parser of the project's own; `make fuzz` runs the same ones for longer."""
 
 from __future__ import annotations
 
 import io
-import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).with_name("fuzz")))
-import parsers
+from support.fuzz import parsers
 
 
 def nameless_zip() -> bytes:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from gradcheck_mistakes import no_maximum, softmax, svm, table
 from straightedge import course
 from straightedge.errors import InputError
 from straightedge.gradcheck import check_gradient, with_rows
 from straightedge.losses import LOSSES
+from support.gradcheck_mistakes import no_maximum, softmax, svm, table
 
 
 def problem(n_samples=12, n_features=6, n_classes=5, seed=0):

@@ -7,9 +7,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from gradcheck_mistakes import softmax
 from straightedge.cli import check_gradients
 from straightedge.errors import InputError
+from support.gradcheck_mistakes import softmax
 
 app = typer.Typer()
 app.command()(check_gradients.command)

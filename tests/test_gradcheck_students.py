@@ -13,7 +13,7 @@ import torch
 
 from straightedge.gradcheck import GradCheckReport, check_gradient
 from straightedge.gradcheck.mistakes import CODES, MISTAKES, REMARKS
-from student_functions import FORM_MISTAKES, STUDENT_FUNCTIONS, VALUE_MISTAKES, StudentFunction
+from support.student_functions import FORM_MISTAKES, STUDENT_FUNCTIONS, VALUE_MISTAKES, StudentFunction
 
 PARTS = {"seen": False, "held back": True}
 SEEDS = (0, pytest.param(1, marks=pytest.mark.long))

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernel_cases import kernels
 from straightedge.design import Design, RowWeights
 from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHingeLoss
 from straightedge.moments import fit_affine
@@ -21,6 +20,7 @@ from straightedge.solvers.hinge.blocks.preconditioner import Metric
 from straightedge.solvers.hinge.blocks.solver import HingeALM
 from straightedge.solvers.hinge.half_pass import adjoint, row_weights
 from straightedge.solvers.hinge.interior_point import InteriorPoint
+from support.kernel_cases import kernels
 
 LOSSES = [HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss]
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from sklearn.datasets import load_wine
 
-from hinge_problems import HingeCase, hinge_case
 from straightedge.errors import InputError
 from straightedge.fitting import FitSettings, build_objective, solve
 from straightedge.losses import get_loss
@@ -22,6 +21,7 @@ from straightedge.solvers.hinge.gathered.margins import PairMargins, SharedMargi
 from straightedge.solvers.hinge.gathered.newton import newton_step
 from straightedge.solvers.hinge.gathered.problem import Bounds, HingeProblem
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, KernelSpace
+from support.hinge_problems import HingeCase, hinge_case
 from test_svm_solvers import quadratic_program
 
 LOSSES = [HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss]

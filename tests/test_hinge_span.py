@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from kernel_cases import kernels
 from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHingeLoss
 from straightedge.objective import Objective
 from straightedge.rows import Rows
 from straightedge.solvers.hinge.blocks.subspace import SPAN, Span
 from straightedge.solvers.hinge.half_pass import row_weights, scores
+from support.kernel_cases import kernels
 
 LOSSES = [HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss]
 

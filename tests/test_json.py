@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bad_inputs import Commands
+from support.bad_inputs import Commands
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
 KINDS = {"number": (int, float), "text": (str,), "list": (list,), "object": (dict,), "none": (type(None),)}

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bad_inputs import Commands
 from straightedge.model import load
+from support.bad_inputs import Commands
 
 
 @pytest.fixture

@@ -13,24 +13,24 @@ from pathlib import Path
 import pytest
 import torch
 
-from kernel_cases import CASES, TOLERANCE, Case, fits, kernels, measured, measured_adjoint, problem
 from straightedge.errors import InputError, StraightedgeWarning
 from straightedge.kernels import PortableProducts, door, gram_applied, products_for
 from straightedge.kernels.splitting import KINDS, TOP, column_scale, split_weight
 from straightedge.losses import LOSSES
 from straightedge.preprocess import AffineMap
 from straightedge.rows import BlockPool, Rows
+from support.kernel_cases import CASES, TOLERANCE, Case, fits, kernels, measured, measured_adjoint, problem
 
-HERE = Path(__file__).parent
+PROGRAMS = Path(__file__).parent / "support"
 EVERY_PRODUCT = [f"{dtype}:{columns}" for dtype in KINDS for columns in (10, 160, 1000)]
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="no triton")
 
 
 def program(name: str, *words: str, **environment: str) -> dict:
-    """Run a program beside this file and return the JSON that it prints."""
+    """Run a program of `support` and return the JSON that it prints."""
     plain = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(HERE / name), *words],
+        [sys.executable, "-W", "error", str(PROGRAMS / name), *words],
         env=plain | environment,
         capture_output=True,
         text=True,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from kill_runs import write_data
 from straightedge import SoftmaxClassifier, SVMClassifier
 from straightedge.data import load_dataset
 from straightedge.workflow import FitOptions, run_fit
+from support.kill_runs import write_data
 
 WARM_UP = 8
 LARGEST_GROWTH = 0.05

@@ -8,11 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linear_problems import CONJUGATES, LOOPS
 from straightedge import course
 from straightedge.errors import InputError
 from straightedge.gradcheck import check_gradient
 from straightedge.losses import LOSSES, HingeLoss, PiecewiseLinearLoss, get_loss, is_probabilistic
+from support.linear_problems import CONJUGATES, LOOPS
 
 ALL = pytest.mark.parametrize("name", LOSSES)
 HINGES = pytest.mark.parametrize("name", [n for n, loss in LOSSES.items() if loss.piecewise_linear])

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from linear_problems import LOOPS, Problem, random_problem
 from straightedge.errors import InputError
 from straightedge.losses import LOSSES
 from straightedge.moments import KINDS, fit_affine
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
+from support.linear_problems import LOOPS, Problem, random_problem
 
 ALL = pytest.mark.parametrize("name", LOSSES)
 N, D, C = 83, 7, 4

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from pretend_device import NAME, DeviceTensor, MixedDevicesError, pretend_device
 from straightedge import LinearClassifier, SoftmaxClassifier, SVMClassifier
 from straightedge.design import RowWeights
 from straightedge.fitting import FitSettings, build_objective, solve
@@ -19,6 +18,7 @@ from straightedge.selection import LinearClassifierCV
 from straightedge.workflow import options as workflow_options
 from straightedge.workflow.options import FitOptions
 from straightedge.workflow.run import run_fit
+from support.pretend_device import NAME, DeviceTensor, MixedDevicesError, pretend_device
 
 N, D, C, TOL = 60, 9, 3, 1e-2
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from report_fixture import digits_run, edit
 from straightedge.report import write_report
+from support.report_fixture import digits_run, edit
 
 pytestmark = pytest.mark.browser
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

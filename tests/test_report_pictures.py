@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from report_fixture import digits_run
 from straightedge.data.base import Split
 from straightedge.errors import InputError
 from straightedge.evaluation import evaluate
 from straightedge.report import collect_assets, load_assets, save_assets, templates_png, words
 from straightedge.report.pictures import data_uri, within
 from straightedge.report.templates import has_templates, template_pixels, template_strips
+from support.report_fixture import digits_run
 
 
 def split_of(n: int, shape: tuple[int, int, int], n_classes: int = 3, names: bool = True) -> Split:

@@ -16,8 +16,6 @@ import numpy as np
 import pytest
 import torch
 
-from failing_disk import FailingDisk
-from kill_runs import answer, write_data
 from straightedge import atomic
 from straightedge.errors import InputError, MachineError
 from straightedge.rows import STOP_REQUESTED, Rows
@@ -25,9 +23,11 @@ from straightedge.runs import RunFolder
 from straightedge.solvers.base import TraceRow
 from straightedge.workflow import FitOptions, run_fit
 from straightedge.workflow.stages import Stopped
+from support.failing_disk import FailingDisk
+from support.kill_runs import answer, write_data
 
 KINDS = "softmax,svm,path,sgd"
-KILLER = Path(__file__).with_name("kill_runs.py")
+KILLER = Path(__file__).parent / "support" / "kill_runs.py"
 
 
 def stopped_runs(folder: Path, kinds: str, tries: int, number: int, seed: int = 1) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 
-from linear_problems import needs_solver
 from straightedge import LinearClassifier, LinearClassifierCV, SoftmaxClassifier, fit_path
 from straightedge.calibration import fit_temperature
 from straightedge.errors import InputError, StraightedgeWarning
@@ -20,6 +19,7 @@ from straightedge.moments import affine_from, moments
 from straightedge.row_weights import row_weights, sample_size
 from straightedge.rows import Rows
 from straightedge.selection import METRICS, SelectionSettings, judge
+from support.linear_problems import needs_solver
 
 RNG = np.random.default_rng(0)
 N = 90

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from failing_disk import FailingDisk
 from straightedge import atomic
 from straightedge.errors import MachineError
 from straightedge.model import LinearModel
 from straightedge.runs import RunFolder
+from support.failing_disk import FailingDisk
 
 
 def write_run(path: Path, value: float) -> None:

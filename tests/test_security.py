@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from bad_inputs import Commands, png
 from straightedge.data import cifar10, idx
+from support.bad_inputs import Commands, png
 
 SOURCE = Path(__file__).parents[1] / "src" / "straightedge"
 FORBIDDEN_MODULES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "jsonpickle"}

@@ -8,7 +8,6 @@ import torch
 from sklearn.datasets import load_digits, load_iris
 from sklearn.model_selection import StratifiedKFold
 
-from linear_problems import needs_solver
 from straightedge import LinearClassifier, LinearClassifierCV, SoftmaxClassifier, fit_path
 from straightedge.errors import InputError, StraightedgeWarning
 from straightedge.fitting import FitSettings, build_objective
@@ -29,6 +28,7 @@ from straightedge.selection import (
 from straightedge.solvers import choose_solver
 from straightedge.splits import NEVER, fold_of_rows, hold_out, undivided
 from straightedge.training import TrainingRows
+from support.linear_problems import needs_solver
 
 X, y = load_iris(return_X_y=True)
 REGS = [1.0, 1e-1, 1e-2]

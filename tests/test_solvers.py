@@ -9,7 +9,6 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from linear_problems import needs_solver, random_problem
 from straightedge.errors import InputError
 from straightedge.fitting import FitSettings, build_objective, checked_reg, solve
 from straightedge.losses import LOSSES, SoftmaxLoss
@@ -22,6 +21,7 @@ from straightedge.solvers.base import Limits, Loop, Status, minimize, relative_g
 from straightedge.solvers.hinge.blocks.solver import HingeALM
 from straightedge.solvers.lbfgs import WhitenedLBFGS
 from straightedge.solvers.sgd import SCHEDULES, MinibatchSGD
+from support.linear_problems import needs_solver, random_problem
 
 
 def digits(reg, *, loss="softmax", dtype=None, n=300, **settings):

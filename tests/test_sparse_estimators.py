@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparse_problems import sparse_problem
 from straightedge import LinearClassifier, LinearClassifierCV, SoftmaxClassifier, SVMClassifier
 from straightedge.errors import InputError
+from support.sparse_problems import sparse_problem
 
 FORMATS = [sp.csr_matrix, sp.csc_matrix, sp.coo_matrix, sp.csr_array, sp.coo_array, sp.lil_matrix]
 

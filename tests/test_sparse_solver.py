@@ -9,7 +9,6 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from sparse_problems import primal, smooth_optimum, sparse_problem
 from straightedge.design import DenseDesign, SparseDesign
 from straightedge.design.csr import column_spans, csr_adjoint, csr_scores
 from straightedge.errors import InputError
@@ -21,6 +20,7 @@ from straightedge.solvers.sparse.duals import FORMS
 from straightedge.solvers.sparse.softmax_row import softmax, wright_omega
 from straightedge.sparse_rows import SparseRows
 from straightedge.workers import BlockPool
+from support.sparse_problems import primal, smooth_optimum, sparse_problem
 from test_svm_solvers import quadratic_program
 
 HINGES = ["svm", "crammer_singer", "one_vs_rest"]

@@ -15,8 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from student_functions import DRAW_SEED, FORM_MISTAKES, STUDENT_FUNCTIONS, VALUE_MISTAKES, StudentFunction
-from student_references import (
+from support.student_functions import (
+    DRAW_SEED,
+    FORM_MISTAKES,
+    STUDENT_FUNCTIONS,
+    VALUE_MISTAKES,
+    StudentFunction,
+)
+from support.student_references import (
     CASES,
     ORDINARY,
     OUTCOMES,

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bad_inputs import Commands, png
 from straightedge.atomic import to_json
 from straightedge.errors import InputError, StraightedgeWarning, visible
 from straightedge.runs.tables import read_table, write_rows, write_table
+from support.bad_inputs import Commands, png
 
 SOURCE = Path(__file__).parents[1] / "src" / "straightedge"
 

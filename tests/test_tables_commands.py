@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from bad_inputs import Commands
 from straightedge.model import load
+from support.bad_inputs import Commands
 from test_tables_columns import N, people, write
 
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from bad_inputs import Commands
 from straightedge.data import load_dataset
 from straightedge.errors import InputError
 from straightedge.workflow import FitOptions, run_fit
+from support.bad_inputs import Commands
 from test_tables_columns import people, write
 
 

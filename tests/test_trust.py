@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from bad_inputs import Commands, png
 from straightedge.cli.app import COMMANDS
 from straightedge.features import user_module
+from support.bad_inputs import Commands, png
 
 MODULE = "net_of_the_run"
 TARGET = f"{MODULE}:Net"

@@ -8,9 +8,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 from sklearn.preprocessing import StandardScaler
 
-from bad_inputs import Commands
 from straightedge.model import load
 from straightedge.workflow import FitOptions, run_fit
+from support.bad_inputs import Commands
 
 N, REG = 240, 0.02
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from student_functions import StudentFunction
+from support.student_functions import StudentFunction
 
 Outcome = tuple[float, np.ndarray]  # a value and a gradient
 

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from student_functions.records import right
+from support.student_functions.records import right
 
 
 @right("svm", "torch")

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from student_functions.records import right
+from support.student_functions.records import right
 
 
 @right("softmax", "numpy")

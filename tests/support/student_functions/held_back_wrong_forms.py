@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from student_functions.records import wrong
+from support.student_functions.records import wrong
 
 
 @wrong("svm", "numpy", "raises")

@@ -2,7 +2,7 @@
 
 Run by test_resume.py in a process of its own: Python and torch are imported once, and every fit is a fork.
 
-    python tests/kill_runs.py FOLDER KINDS TRIES SEED [SIGNAL]
+    python tests/support/kill_runs.py FOLDER KINDS TRIES SEED [SIGNAL]
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from student_functions.records import right
+from support.student_functions.records import right
 
 
 @right("svm", "numpy")

@@ -1,4 +1,4 @@
-"""Fuzz one parser with atheris for some minutes: ``python tests/fuzz/run.py NAME [SECONDS]``.
+"""Fuzz one parser with atheris for some minutes: ``python tests/support/fuzz/run.py NAME [SECONDS]``.
 
 Ends with status 0 if nothing was found. A finding is written to the folder it was started in (crash-…); mend the
 parser and keep the bytes as a case of test_fuzz.py.

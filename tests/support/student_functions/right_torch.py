@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from student_functions.records import right
+from support.student_functions.records import right
 
 
 @right("svm", "torch")

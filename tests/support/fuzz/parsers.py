@@ -1,7 +1,8 @@
 """The parsers of the project's own, each as a function of bytes that must give a value or an error of the family.
 
 Anything else that comes out of them, a traceback, a hang, memory beyond the input's own, is a finding. The
-functions are called by the fuzzers here (`python tests/fuzz/run.py NAME`) and by Hypothesis in test_fuzz.py.
+functions are called by the fuzzers here (`python tests/support/fuzz/run.py NAME`) and by Hypothesis in
+test_fuzz.py.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ mistake, the rest from all.
 import importlib
 import pkgutil
 
-from student_functions.records import FORM_MISTAKES, FOUND, VALUE_MISTAKES, StudentFunction
+from support.student_functions.records import FORM_MISTAKES, FOUND, VALUE_MISTAKES, StudentFunction
 
 # The seed of the draw of the held-back third; it is the number of the course, and no other was tried.
 DRAW_SEED = 231
