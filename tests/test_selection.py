@@ -163,7 +163,7 @@ def test_every_metric_prefers_the_better_scores(metric):
 
 def test_an_unknown_metric_is_refused():
     with pytest.raises(InputError, match="accuracy"):
-        SelectionSettings("auc").checked()
+        SelectionSettings("kappa").checked()
 
 
 @pytest.mark.parametrize(("size", "n"), [(0.1, 15), (30, 30), (0.5, 75)])

@@ -107,6 +107,19 @@ def checked(scores: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     return array, labels
 
 
+def decided(scores: np.ndarray, threshold: float | None = None) -> np.ndarray:
+    """Return the class (N,) int64 that scores name: the largest, the first of equal ones.
+
+    Args:
+        scores: (N, C).
+        threshold: Of two classes, the difference of scores from which the second is named; None is the
+            largest score.
+    """
+    if threshold is None:
+        return np.asarray(scores.argmax(axis=1), dtype=np.int64)
+    return np.asarray(scores[:, 1] - scores[:, 0] >= threshold, dtype=np.int64)
+
+
 def log_softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """Return log softmax(scores / temperature), row by row.
 

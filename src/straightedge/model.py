@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from straightedge.calibration import probabilities
+from straightedge.calibration import decided, probabilities
 from straightedge.data.tables.encoding import TableEncoding
 from straightedge.data.text.documents import is_texts
 from straightedge.errors import InputError
@@ -58,6 +58,8 @@ class LinearModel(ModelViews):
         features: The extractor's description, or None when rows go to the classifier as they are.
         extractor_state: What the extractor learned, by name.
         temperature: Scores are divided by it before the softmax; None means not calibrated.
+        threshold: Of two classes, by how much the second one's score must exceed the first one's for it to be
+            named; None names the class of the highest score.
         versions: Versions of the software that fitted it.
     """
 
@@ -78,6 +80,7 @@ class LinearModel(ModelViews):
     features: dict[str, Any] | None = None
     extractor_state: dict[str, Tensor] | None = None
     temperature: float | None = None
+    threshold: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -185,8 +188,12 @@ class LinearModel(ModelViews):
         return np.concatenate(rows) if rows else np.zeros((0, self.n_features), dtype=np.float32)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return (N,) int64 labels, the class of the highest score, the first one where scores tie."""
-        return np.asarray(self.scores(X).argmax(axis=1), dtype=np.int64)
+        """Return (N,) int64 labels: see `labels_of`."""
+        return self.labels_of(self.scores(X))
+
+    def labels_of(self, scores: np.ndarray) -> np.ndarray:
+        """Return (N,) int64 labels: the class of the highest score, the first of equal ones; or by `threshold`."""
+        return decided(scores, self.threshold)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return (N, C) float64 probabilities (errors as `scores` and `probabilities`)."""
@@ -281,7 +288,7 @@ def _meta(model: LinearModel) -> dict[str, Any]:
         "columns",
         "features",
     )
-    meta = {name: getattr(model, name) for name in (*names, "temperature", "versions")}
+    meta = {name: getattr(model, name) for name in (*names, "temperature", "threshold", "versions")}
     return meta | {"affine_kind": model.affine.kind if model.affine else None}
 
 
@@ -293,6 +300,8 @@ def _fields(tensors: dict[str, Tensor], meta: dict[str, Any]) -> dict[str, Any]:
     fields |= {"classes": tuple(str(name) for name in meta["classes"]), "versions": dict(meta["versions"])}
     fields |= {"input_shape": tuple(int(size) for size in meta["input_shape"])}
     fields |= {"temperature": None if meta["temperature"] is None else float(meta["temperature"])}
+    threshold = meta.get("threshold")  # files of earlier versions have none
+    fields |= {"threshold": None if threshold is None else float(threshold)}
     fields |= {"weight": tensors["weight"], "bias": tensors["bias"]}
     if meta["affine_kind"] is not None:
         affine = AffineMap(tensors["affine.shift"], tensors["affine.scale"], str(meta["affine_kind"]))
@@ -319,5 +328,7 @@ def _check_model(model: LinearModel) -> None:
         bad = int((~torch.isfinite(model.weight)).sum() + (~torch.isfinite(model.bias)).sum())
         mend = "train again; if the features are huge, scale them first"
         raise InputError("model-nan", f"{bad} weights are NaN or infinite", mend=mend)
+    if model.threshold is not None and (C != 2 or not math.isfinite(model.threshold)):
+        raise InputError("model-threshold", f"a threshold of {model.threshold} for {C} classes")
     if model.temperature is not None and not 0 < model.temperature < math.inf:
         raise InputError("model-nan", f"the temperature must be positive and finite, not {model.temperature}")

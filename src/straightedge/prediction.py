@@ -223,7 +223,7 @@ def predictions_of(model: LinearModel, names: Sequence[str], scores: np.ndarray)
     Returns:
         N predictions.
     """
-    labels = scores.argmax(axis=1)
+    labels = model.labels_of(scores)
     rows = np.arange(len(labels))
     best = scores[rows, labels].tolist()
     chances: list[Any] = [None] * len(labels)

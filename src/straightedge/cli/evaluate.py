@@ -68,6 +68,8 @@ def command(
     scores = model.scores(fit_rows(model, samples.X, source))
     told = {"source": source, "split": name if own or _is_divided(dataset) else None, "model": str(run)}
     result = _judge(model, samples, scores, seed) | told
+    if model.threshold is not None:
+        result["threshold"] = {"class": model.classes[1], **_parted(model)}
     _write((model, samples, scores, name if own else "evaluated"), result, out, predictions)
     if as_json:
         from straightedge.atomic import to_json
@@ -138,7 +140,17 @@ def _judge(model: LinearModel, samples: Split, scores: np.ndarray, seed: int) ->
         probabilities=model.has_probabilities,
         seed=seed,
         weights=samples.weights,
+        threshold=model.threshold,
     )
+
+
+def _parted(model: LinearModel) -> dict[str, Any]:
+    """Return where a model parts two classes: by a difference of scores, and by the probability that this is."""
+    import math
+
+    score = model.threshold or 0.0
+    chance = 1 / (1 + math.exp(-score / (model.temperature or 1.0))) if model.has_probabilities else None
+    return {"score": score, "probability": chance}
 
 
 def _write(
@@ -163,6 +175,8 @@ def _print(result: dict[str, Any], notes: list[str]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from straightedge.evaluation.measures import MEASURES
+    from straightedge.evaluation.metrics import METRIC_NAMES
     from straightedge.report import headline
 
     table = Table(title=escape(visible(_title(result))), box=box.SIMPLE)
@@ -172,9 +186,13 @@ def _print(result: dict[str, Any], notes: list[str]) -> None:
     share = headline.largest_class(result)
     if share is not None:
         table.add_row("largest class", f"{share:.4f}", "")
+    if said := headline.threshold_in_words(result):
+        notes = [f"threshold: {said}", *notes]
     top = f"top {result['top_k']['k']}"
     for name, key in [("balanced accuracy", "balanced_accuracy"), (top, "top_k"), ("log loss", "log_loss")]:
         _add(table, name, result[key])
+    for name in MEASURES:
+        _add(table, METRIC_NAMES[name], result.get(name))
     _add(table, "calibration error", result["ece"])
     console = Console()
     console.print(table)

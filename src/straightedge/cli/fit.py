@@ -20,9 +20,11 @@ from straightedge.cli.table_options import (
     Header,
     ImageShape,
     Keep,
+    Metric,
     Missing,
     Numeric,
     SampleWeight,
+    Threshold,
 )
 from straightedge.cli.values import bytes_of, numbers_of
 
@@ -87,9 +89,8 @@ def command(
         int | None,
         typer.Option(help="judge and choose by so many folds, not a held-out split", rich_help_panel=CHOICE),
     ] = None,
-    metric: Annotated[
-        str, typer.Option(help="accuracy, balanced_accuracy or log_loss", rich_help_panel=CHOICE)
-    ] = "accuracy",
+    metric: Metric = "accuracy",
+    threshold: Threshold = None,
     one_se: Annotated[
         bool,
         typer.Option(

@@ -171,7 +171,7 @@ def _table(result: dict[str, Any]) -> Table:
     for split in ("test", "validation", "train"):
         if split in result:
             low, high = result[split]["interval"]
-            beside = [f"n = {result[split]['n']:,}", *headline.beside(result[split])]
+            beside = [f"n = {result[split]['n']:,.0f}", *headline.beside(result[split])]
             beside += filter(None, [headline.best_of(result, split)])
             table.add_row(
                 f"{split} accuracy",
@@ -179,6 +179,8 @@ def _table(result: dict[str, Any]) -> Table:
                     "\u00a0", " "
                 ),
             )
+    if threshold := result.get("threshold"):
+        table.add_row("threshold", visible(f"{headline.threshold_in_words(result)} ({threshold['rule']})"))
     if "selection" in result:
         table.add_row(
             "reg chosen by",

@@ -53,6 +53,21 @@ SampleWeight = Annotated[
     str | None,
     typer.Option(help="column or file of how often each row counts", rich_help_panel=JUDGED),
 ]
+Metric = Annotated[
+    str,
+    typer.Option(
+        help="accuracy, balanced_accuracy, log_loss, auc, average_precision, f1, mcc or brier: chooses reg",
+        rich_help_panel=JUDGED,
+    ),
+]
+Threshold = Annotated[
+    str | None,
+    typer.Option(
+        help="where two classes are parted: cost:FP=1,FN=5 (false alarms, misses), f1, mcc, balanced_accuracy, "
+        "accuracy, or a probability of the second class",
+        rich_help_panel=JUDGED,
+    ),
+]
 ClassWeight = Annotated[
     str | None,
     typer.Option(help="balanced, or a file of lines class,weight", rich_help_panel=JUDGED),

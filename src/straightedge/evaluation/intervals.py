@@ -72,12 +72,27 @@ def balanced_interval(totals: np.ndarray, right: np.ndarray) -> Interval:
     middle = float(recall.mean())
     alone = totals < 2  # a class of one sample tells nothing of its own variance: the mean's is taken
     spread = np.where(alone, middle * (1 - middle), recall * (1 - recall) / np.maximum(totals - 1, 1))
-    variance = float(spread.sum()) / len(totals) ** 2
-    if variance > 0:
-        n = middle * (1 - middle) / variance
-    else:  # all right, or every class all right or all wrong: as if classes were alike
-        n = len(totals) ** 2 / float((1 / totals).sum())
-    return share_interval(middle * n, n)
+    return interval_around(middle, float(spread.sum()) / len(totals) ** 2, totals)
+
+
+def interval_around(share: float, variance: float, sizes: np.ndarray) -> Interval:
+    """Return the interval of a measure between 0 and 1 from its variance: that of a share of as many outcomes.
+
+    Args:
+        share: The measure.
+        variance: Of its estimate.
+        sizes: (C,) samples of each class, which say how many outcomes there are where nothing varies.
+
+    Numerics:
+        A share b of n outcomes has variance b(1 − b)/n. Where the variance is 0 (all right, or every class
+        all right or all wrong) n is C times the harmonic mean of the classes' sizes.
+    """
+    there = sizes[sizes > 0]
+    if variance > 0 and 0 < share < 1:
+        n = share * (1 - share) / variance
+    else:
+        n = len(there) ** 2 / float((1 / there).sum())
+    return share_interval(share * n, n)
 
 
 def mean_interval(

@@ -10,6 +10,18 @@ import numpy as np
 from straightedge.evaluation.outcomes import Outcomes, outcomes
 from straightedge.row_weights import is_whole
 
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "log_loss": "log loss",
+    "auc": "AUC",
+    "average_precision": "average precision",
+    "f1": "F1",
+    "mcc": "Matthews correlation",
+    "brier": "Brier score",
+}
+"""Measures by what people call them."""
+
 
 def accuracy(scores: Any, y: Any, weights: Any = None) -> float:
     """Return the share of samples, by weight, whose largest score is at their label."""

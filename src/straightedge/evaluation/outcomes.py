@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.calibration import block_starts, checked, log_softmax
+from straightedge.calibration import block_starts, checked, decided, log_softmax
 from straightedge.errors import InputError
 from straightedge.row_weights import checked_sample_weight, is_whole, sample_size
 
@@ -64,7 +64,9 @@ class Outcomes:
         return np.asarray(self.rank == 0)
 
 
-def outcomes(scores: Any, y: Any, temperature: float = 1.0, weights: Any = None) -> Outcomes:
+def outcomes(
+    scores: Any, y: Any, temperature: float = 1.0, weights: Any = None, threshold: float | None = None
+) -> Outcomes:
     """Reduce scores to what happened to each sample.
 
     Args:
@@ -72,6 +74,7 @@ def outcomes(scores: Any, y: Any, temperature: float = 1.0, weights: Any = None)
         y: (N,) labels in 0…C−1.
         temperature: T of the probabilities softmax(scores / T).
         weights: (N,) ≥ 0, how often each sample counts; None counts each once.
+        threshold: See `decided`; the rank of a class is then 0 where it is named.
 
     Raises:
         InputError: ``scores-shape``, ``scores-length``, ``scores-not-finite``, ``labels-out-of-range``,
@@ -80,7 +83,7 @@ def outcomes(scores: Any, y: Any, temperature: float = 1.0, weights: Any = None)
     array, labels = checked(scores, y)
     starts = block_starts(array)
     ranges = [(start, slice(start, start + starts.step)) for start in starts]
-    blocks = [_of_block(array[rows], labels[rows], temperature, start) for start, rows in ranges]
+    blocks = [_of_block(array[rows], labels[rows], temperature, start, threshold) for start, rows in ranges]
     predicted, rank, loss, confidence = (np.concatenate(column) for column in zip(*blocks, strict=True))
     happened = Outcomes(labels, predicted, rank, loss, confidence, array.shape[1])
     if weights is None:
@@ -88,7 +91,9 @@ def outcomes(scores: Any, y: Any, temperature: float = 1.0, weights: Any = None)
     return happened.counted(checked_sample_weight(weights, len(labels)).numpy())
 
 
-def _of_block(scores: np.ndarray, y: np.ndarray, temperature: float, start: int) -> tuple[np.ndarray, ...]:
+def _of_block(
+    scores: np.ndarray, y: np.ndarray, temperature: float, start: int, threshold: float | None
+) -> tuple[np.ndarray, ...]:
     if not np.isfinite(scores).all():
         row, column = np.argwhere(~np.isfinite(scores))[0]
         raise InputError(
@@ -100,5 +105,7 @@ def _of_block(scores: np.ndarray, y: np.ndarray, temperature: float, start: int)
     before = (scores == mine) & (np.arange(scores.shape[1]) < y[:, None])
     rank = ((scores > mine) | before).sum(axis=1)
     log_likely = log_softmax(scores, temperature)
-    predicted = scores.argmax(axis=1)
+    predicted = decided(scores, threshold)
+    if threshold is not None:
+        rank = (predicted != y).astype(np.int64)
     return predicted, rank, -log_likely[rows, y], np.exp(log_likely[rows, predicted])

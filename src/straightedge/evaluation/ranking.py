@@ -63,18 +63,21 @@ def suspects(out_of_fold_scores: Any, y: Any, *, temperature: float | None = Non
     return Ranking(doubted[ranked.index], ranked.suggested, ranked.score)
 
 
-def hardest(scores: Any, y: Any, *, temperature: float | None = None) -> Ranking:
+def hardest(
+    scores: Any, y: Any, *, temperature: float | None = None, threshold: float | None = None
+) -> Ranking:
     """Rank samples by how improbable the model finds their label.
 
     Args:
         scores: (N, C) scores of the final model, such as of the test images.
         y: (N,) labels.
         temperature: T of the probabilities; None is T = 1 (for an SVM only the order then means something).
+        threshold: See `decided`.
 
     Returns:
         All samples, the hardest first; `suggested` is the prediction.
     """
-    happened = outcomes(scores, y, temperature or 1.0)
+    happened = outcomes(scores, y, temperature or 1.0, threshold=threshold)
     return _ranked(happened.loss, happened.predicted)
 
 

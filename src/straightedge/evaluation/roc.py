@@ -1,8 +1,9 @@
-"""ROC curves: each class against all others."""
+"""ROC curves, each class against all others; of two classes precision and recall, too."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from straightedge.calibration import log_softmax
 
 Curve = tuple[np.ndarray, np.ndarray, float]
 """False positive rates, true positive rates, the area under the curve."""
+
+MOST_POINTS = 200
+"""Points of a curve that a page shows: a line of 300 pixels has no use for more."""
 
 
 @dataclass(frozen=True)
@@ -40,3 +44,46 @@ class Judged:
             return None
         false, true, _ = roc_curve(is_class, ranked, sample_weight=self.weights)
         return false, true, float(auc(false, true))
+
+
+def two_class_curves(
+    scores: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None, threshold: float | None = None
+) -> dict[str, Any] | None:
+    """Return the curves of the second class against the first, as JSON can hold them.
+
+    Args:
+        scores: (N, 2).
+        y: (N,) labels, 0 or 1.
+        weights: (N,) ≥ 0, or None.
+        threshold: See `decided`; None is 0.
+
+    Returns:
+        ``roc`` and ``precision_recall``, lists of two numbers a point (false and true positive rate; recall and
+        precision), `MOST_POINTS` at most, and ``at``, these four numbers where the classes are parted. None
+        where all samples are of one class.
+    """
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
+    if y.min() == y.max():
+        return None
+    ranked = (scores[:, 1] - scores[:, 0]).astype(np.float64)
+    false, true, cuts = roc_curve(y, ranked, sample_weight=weights)
+    precision, recall, steps = precision_recall_curve(y, ranked, sample_weight=weights)
+    here = threshold or 0.0
+    place = int(np.searchsorted(-cuts, -here, side="right")) - 1
+    step = int(np.searchsorted(steps, here))
+    at = [false[place], true[place], recall[step], precision[step]]
+    return {
+        "roc": _thinned(false, true),
+        "precision_recall": _thinned(recall, precision),
+        "at": [float(value) for value in at],
+    }
+
+
+def _thinned(x: np.ndarray, y: np.ndarray) -> list[list[float]]:
+    """Return points of a curve as pairs, the first and the last among them, evenly spread along its length."""
+    along = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
+    wanted = np.linspace(0, along[-1], MOST_POINTS)
+    places = np.unique(np.searchsorted(along, wanted).clip(0, len(x) - 1))
+    places = np.union1d(places, [0, len(x) - 1])
+    return [[float(x[k]), float(y[k])] for k in places]

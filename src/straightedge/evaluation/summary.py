@@ -16,6 +16,7 @@ from straightedge.evaluation.intervals import (
     mean_interval,
     share_interval,
 )
+from straightedge.evaluation.measures import measures, taken_unasked
 from straightedge.evaluation.metrics import class_counts, confusion_of, mean, mean_recall, per_class
 from straightedge.evaluation.outcomes import Outcomes, outcomes
 from straightedge.evaluation.roc import Judged
@@ -105,6 +106,8 @@ def evaluate(
     probabilities: bool = True,
     seed: int = 0,
     weights: Any = None,
+    threshold: float | None = None,
+    measured: Sequence[str] | None = None,
     keep_scores: bool = True,
 ) -> Evaluation:
     """Judge the scores of one split.
@@ -119,20 +122,25 @@ def evaluate(
         seed: Seed of the bootstrap.
         weights: (N,) ≥ 0, how often each sample counts, or None for once each. A sample of weight w counts as w
             samples in every number; one of weight 0 in none.
+        threshold: Of two classes, the difference of scores from which the second is named; None is 0, where
+            the first is named at 0.
+        measured: Which of `MEASURES` are taken; None takes all that cost little.
         keep_scores: Whether `Evaluation.judged` keeps scores, which takes their memory as long as it lives.
 
     Returns:
         An `Evaluation`, a dictionary that JSON can hold: ``n``, ``accuracy`` with its ``interval``;
         ``balanced_accuracy``, ``top_k``, ``log_loss`` (nats) and ``ece`` as ``{"value", "interval"}``;
-        ``per_class``, ``confusion`` (row = label), ``reliability`` and ``temperature``. Intervals are 95 %
-        bootstrap intervals. Of weighted samples ``n`` is what intervals count on, and ``weighted`` says what it
+        ``auc``, ``average_precision``, ``f1``, ``mcc`` and ``brier`` likewise, or None where these samples do
+        not tell them; ``per_class``, ``confusion`` (row = label), ``reliability`` and ``temperature``.
+        Intervals are 95 % bootstrap intervals. Of weighted samples ``n`` is what intervals count on, and
+        ``weighted`` says what it
         is: Σw or (Σw)²/Σw².
 
     Raises:
         InputError: ``scores-shape``, ``scores-length``, ``scores-not-finite``, ``labels-out-of-range``,
             ``scores-classes``, ``sample-weight-invalid``.
     """
-    happened = outcomes(scores, y, temperature or 1.0, weights)
+    happened = outcomes(scores, y, temperature or 1.0, weights, threshold)
     if len(classes) != happened.n_classes:
         raise InputError(
             "scores-classes", f"{happened.n_classes} columns of scores, {len(classes)} class names"
@@ -151,6 +159,16 @@ def evaluate(
             },
             "top_k": _top_k(happened),
             **_of_probabilities(happened if probabilities else None, seed),
+            **measures(
+                scores,
+                np.asarray(y),
+                names=taken_unasked(scores) if measured is None else measured,
+                temperature=temperature,
+                probabilities=probabilities,
+                threshold=threshold,
+                weights=weights,
+                seed=seed,
+            ),
             "per_class": per_class(table, classes),
             "confusion": table.tolist(),
             "temperature": temperature,

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from straightedge.evaluation.measures import MEASURES
+from straightedge.evaluation.metrics import METRIC_NAMES
 from straightedge.export.check import row_dtype, row_shape
 from straightedge.model import LinearModel
 
@@ -70,7 +72,17 @@ def _head(model: LinearModel) -> str:
     return (
         "---\nlibrary_name: straightedge\ntags:\n- linear-classifier\n- image-classification\n---\n\n"
         f"# Linear classifier ({escape(model.loss)}, {len(model.classes)} classes)\n\n"
-        f"Scores are `x @ weight + bias`; the class with the highest score is the answer.\n\nClasses: {classes}."
+        f"Scores are `x @ weight + bias`; {_rule(model)}.\n\nClasses: {classes}."
+    )
+
+
+def _rule(model: LinearModel) -> str:
+    """Return which class is the answer."""
+    if model.threshold is None:
+        return "the class with the highest score is the answer"
+    names = [escape(name) for name in model.classes]
+    return (
+        f"{names[1]} is the answer where its score less that of {names[0]} is {model.threshold:.9g} or more"
     )
 
 
@@ -144,10 +156,10 @@ def _numbers(metrics: dict[str, Any]) -> str:
             chosen = f" (chosen among {n_values} values of reg)" if key == "validation" and n_values else ""
             accuracy = _value(split["accuracy"], split.get("interval"))
             rows.append([title + chosen, str(split.get("n", "")), "accuracy", *accuracy])
-            for name in ("balanced_accuracy", "log_loss", "ece"):
+            for name in ("balanced_accuracy", "log_loss", "ece", *MEASURES):
                 measure = split.get(name)
                 if isinstance(measure, dict) and measure.get("value") is not None:
-                    title_of = {"ece": "calibration error"}.get(name, name.replace("_", " "))
+                    title_of = "calibration error" if name == "ece" else METRIC_NAMES[name]
                     rows.append([title, "", title_of, *_value(measure["value"], measure.get("interval"))])
     if not rows:
         return ""

@@ -65,7 +65,7 @@ def check_onnx(model: LinearModel, data: bytes, rows: np.ndarray) -> float:
         raise InputError("onnx-broken", f"onnxruntime refuses the file: {str(error)[:200]}") from error
     scores = model.scores(rows)
     difference = agree(out.get("scores"), scores, "ONNX file", rows)
-    labels = np.array(model.classes, dtype=object)[np.asarray(out["scores"]).argmax(axis=1)]
+    labels = np.array(model.classes, dtype=object)[model.labels_of(np.asarray(out["scores"]))]
     if list(out.get("label", [])) != list(labels):
         raise MachineError("export-differs", "the ONNX file gives other labels than the model")
     if model.has_probabilities:
@@ -81,7 +81,7 @@ def _graph(onnx: Any, model: LinearModel) -> Any:
         helper.make_node("Flatten", ["input"], ["flat"], axis=1),
         helper.make_node("Cast", ["flat"], ["rows"], to=kinds.FLOAT),
         helper.make_node("Gemm", ["rows", "weight", "bias"], ["scores"]),
-        helper.make_node("ArgMax", ["scores"], ["index"], axis=1, keepdims=0),
+        *_index_nodes(helper, kinds, model),
         helper.make_node("Gather", ["classes", "index"], ["label"], axis=0),
     ]
     outputs = [
@@ -93,6 +93,13 @@ def _graph(onnx: Any, model: LinearModel) -> Any:
         onnx.numpy_helper.from_array(model.bias.numpy(), "bias"),
         helper.make_tensor("classes", kinds.STRING, [C], [_utf8(name) for name in model.classes]),
     ]
+    if model.threshold is not None:
+        values += [
+            onnx.numpy_helper.from_array(np.array(place, dtype=np.int64), name)
+            for place, name in enumerate(("first", "second"))
+        ]
+        threshold = np.array(model.threshold, dtype=np.float32)
+        values.append(onnx.numpy_helper.from_array(threshold, "threshold"))
     if model.has_probabilities:
         values.append(
             onnx.numpy_helper.from_array(
@@ -110,6 +117,19 @@ def _graph(onnx: Any, model: LinearModel) -> Any:
     )
     helper.set_model_props(proto, _properties(model))
     return proto
+
+
+def _index_nodes(helper: Any, kinds: Any, model: LinearModel) -> list[Any]:
+    """Return what finds the index of the class: of the largest score, or of two scores by the threshold."""
+    if model.threshold is None:
+        return [helper.make_node("ArgMax", ["scores"], ["index"], axis=1, keepdims=0)]
+    return [
+        helper.make_node("Gather", ["scores", "first"], ["score of first"], axis=1),
+        helper.make_node("Gather", ["scores", "second"], ["score of second"], axis=1),
+        helper.make_node("Sub", ["score of second", "score of first"], ["difference"]),
+        helper.make_node("GreaterOrEqual", ["difference", "threshold"], ["is second"]),
+        helper.make_node("Cast", ["is second"], ["index"], to=kinds.INT64),
+    ]
 
 
 def _properties(model: LinearModel) -> dict[str, str]:

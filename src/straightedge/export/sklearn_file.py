@@ -23,8 +23,9 @@ def sklearn_estimator(model: LinearModel) -> Any:
     Returns:
         A LogisticRegression where scores mean probabilities, else what the loss says, for rows (N, D). With two
         classes scikit-learn keeps one column, the second class's score minus the first's. The temperature is in the
-        weights, so probabilities are the model's. Classes are whole numbers where all names are, else text. For a
-        model of texts, a pipeline of its vectoriser and such a classifier.
+        weights, so probabilities are the model's. Classes are whole numbers where all names are, else text. A
+        threshold makes it a FixedThresholdClassifier around that. For a model of texts, a pipeline of its
+        vectoriser and such a classifier.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -43,7 +44,24 @@ def sklearn_estimator(model: LinearModel) -> Any:
     estimator.coef_, estimator.intercept_ = np.ascontiguousarray(weight), np.ascontiguousarray(bias)
     estimator.n_features_in_ = model.n_features
     estimator.n_iter_ = 0 if name == "LinearSVC" else np.zeros(1, dtype=np.int32)
+    if model.threshold is not None:
+        estimator = _parted(model, estimator)
     return make_pipeline(text_features(model), estimator) if model.takes_texts else estimator
+
+
+def _parted(model: LinearModel, estimator: Any) -> Any:
+    """Return an estimator of two classes that names the second one from the model's threshold on."""
+    from sklearn.frozen import FrozenEstimator
+    from sklearn.model_selection import FixedThresholdClassifier
+
+    parted = FixedThresholdClassifier(
+        FrozenEstimator(estimator),
+        threshold=(model.threshold or 0.0) / (model.temperature or 1.0),
+        response_method="decision_function",
+        pos_label=estimator.classes_[1],
+    )
+    rows = np.zeros((2, model.n_features))
+    return parted.fit(rows, estimator.classes_)  # the frozen estimator stays as it is
 
 
 def sklearn_bytes(model: LinearModel, rows: np.ndarray) -> bytes:
@@ -65,8 +83,8 @@ def sklearn_bytes(model: LinearModel, rows: np.ndarray) -> bytes:
     estimator = skops.loads(data)  # trusts nothing beyond skops' own list
     flat, scores = rows if model.takes_texts else np.asarray(rows).reshape(len(rows), -1), model.scores(rows)
     _check_scores(model, estimator, flat, scores)
-    settled = _settled(scores)  # where two classes tie within rounding, either is right
-    answers, expected = estimator.predict(flat), class_values(model)[scores.argmax(axis=1)]
+    settled = _settled(scores, model.threshold)  # where two classes tie within rounding, either is right
+    answers, expected = estimator.predict(flat), class_values(model)[model.labels_of(scores)]
     if answers.dtype.kind != expected.dtype.kind or (answers != expected)[settled].any():
         raise MachineError("export-differs", "the scikit-learn estimator gives other classes than the model")
     return data
@@ -83,7 +101,9 @@ def _check_scores(model: LinearModel, estimator: Any, flat: np.ndarray, scores: 
         agree(estimator.predict_proba(flat), model.probabilities(scores), what, flat, size_of(expected))
 
 
-def _settled(scores: np.ndarray) -> np.ndarray:
-    """Whether the highest score of each row stands out from the second by more than rounding."""
+def _settled(scores: np.ndarray, threshold: float | None = None) -> np.ndarray:
+    """Whether the answer to each row stands out from the next by more than rounding."""
+    if threshold is not None:
+        scores = np.stack([scores[:, 0] + threshold, scores[:, 1]], axis=1)
     top = np.sort(scores, axis=1)[:, -2:]
     return np.asarray(top[:, -1] - top[:, 0] > 1e-4 * np.maximum(1, np.abs(top[:, -1])))

@@ -53,7 +53,19 @@ def beside(judged: dict[str, Any], digits: int = 1) -> list[str]:
             f"balanced accuracy {words.percent(balanced.get('value'), digits)}"
             + (f" ({interval})" if interval else "")
         )
-    return parts
+    return parts + ([said] if (said := threshold_in_words(judged)) else [])
+
+
+def threshold_in_words(judged: dict[str, Any]) -> str:
+    """Return where two classes are parted, or nothing where the class of the higher score is named."""
+    found = judged.get("threshold")
+    if not isinstance(found, dict):
+        return ""
+    chance, score = words.finite(found.get("probability")), words.finite(found.get("score"))
+    where = (
+        f"a difference of scores of {score or 0:.3g}" if chance is None else f"a probability of {chance:.3g}"
+    )
+    return f"{found.get('class')} named from {where} on"
 
 
 def best_of(metrics: dict[str, Any], split: str) -> str:

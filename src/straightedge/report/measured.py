@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from straightedge.evaluation.measures import MEASURES
+from straightedge.evaluation.metrics import METRIC_NAMES
 from straightedge.losses import is_probabilistic
-from straightedge.report import figures, headline, words
+from straightedge.report import curve_figures, figures, headline, words
 from straightedge.report.run_files import Run
 from straightedge.report.sections import SPLIT_NAMES, Section
 
@@ -21,6 +23,7 @@ def answer(run: Run) -> Section:
         ("top_k", f"right class among the first {k}", True),
         ("log_loss", "log loss, nats", False),
         ("ece", "expected calibration error", True),
+        *((name, METRIC_NAMES[name], name not in ("mcc", "brier")) for name in MEASURES),
     ]
     rows = [(title, [_cell(entry, key, share) for entry in judged]) for key, title, share in shown]
     rows.insert(1, ("share of the largest class", [_baseline(entry) for entry in judged]))
@@ -103,4 +106,27 @@ def reliability(run: Run) -> Section | None:
         "ece_interval": words.percent_interval(interval),
         "rows": rows,
         "figures": [drawn, figures.counts_figure(bins)],
+    }
+
+
+def curves(run: Run) -> Section | None:
+    """ROC and precision–recall of two classes, with the place where they are parted."""
+    split, judged = run.judged
+    found = judged.get("curves")
+    if not isinstance(found, dict) or len(run.classes) != 2:
+        return None
+    at = [words.percent(words.finite(value)) for value in found["at"]]
+    names = ("auc", "average_precision")
+    cells = [_cell(judged, name, share=True) for name in names]
+    return {
+        "split": SPLIT_NAMES[split],
+        "positive": run.classes[1],
+        "at": dict(zip(("false", "true", "recall", "precision"), at, strict=True)),
+        "areas": [(METRIC_NAMES[name], *cell) for name, cell in zip(names, cells, strict=True)],
+        "threshold": headline.threshold_in_words(judged),
+        "rule": str((judged.get("threshold") or {}).get("rule") or ""),
+        "figures": [
+            curve_figures.curve_figure(found["roc"], found["at"][:2], curve_figures.ROC),
+            curve_figures.curve_figure(found["precision_recall"], found["at"][2:], curve_figures.PRECISION),
+        ],
     }

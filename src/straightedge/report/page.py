@@ -76,6 +76,7 @@ def _context(run: Run) -> dict[str, Any]:
         "confusion": gallery.confusion(run),
         "per_class": measured.per_class(run),
         "reliability": measured.reliability(run),
+        "curves": measured.curves(run),
         "suspects": gallery.listed(run, "suspects"),
         "hardest": gallery.listed(run, "hardest"),
         "notes": sections.notes(run),
@@ -84,7 +85,7 @@ def _context(run: Run) -> dict[str, Any]:
         "command": sections.command(run),
     }
     figures: dict[str, Any] = {}
-    for name in ("proof", "path", "reliability"):
+    for name in ("proof", "path", "reliability", "curves"):
         for place, figure in enumerate((context[name] or {}).get("figures", [])):
             if figure is not None:
                 figures[f"{name}-{place}"] = figure

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from straightedge.evaluation.metrics import METRIC_NAMES
 from straightedge.losses import LOSSES
 from straightedge.report import figures, headline, words
 from straightedge.report.run_files import Run, last_stage
 
 SPLIT_NAMES = {"train": "training", "validation": "validation", "test": "test"}
-METRIC_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "log_loss": "log loss"}
 MAX_TABLE_ROWS = 40
 Section = dict[str, Any]
 
@@ -167,7 +167,7 @@ def path(run: Run) -> Section | None:
     if not entries:
         return None
     metric = str((run.metrics.get("selection") or {}).get("metric") or "accuracy")
-    share = metric != "log_loss"
+    share = metric not in ("log_loss", "mcc", "brier")
     rows = figures.path_rows(entries, metric, run.tol)
     name = METRIC_NAMES.get(metric, metric)
     write = words.percent if share else _three_digits

@@ -35,6 +35,7 @@ def _answers(model: LinearModel) -> Section:
         "classes": list(model.classes),
         "weight": _packed(model.weight.numpy()),
         "bias": _packed(model.bias.numpy()),
+        "threshold": model.threshold,
         "temperature": (model.temperature or 1.0) if model.has_probabilities else None,
     }
 

@@ -21,9 +21,13 @@ from torch import Tensor
 from straightedge.calibration import find_temperature
 from straightedge.errors import InputError
 from straightedge.evaluation import evaluate
+from straightedge.evaluation.measures import MEASURES
+from straightedge.evaluation.metrics import METRIC_NAMES
 from straightedge.solvers.base import Solution
 
-METRICS = ("accuracy", "balanced_accuracy", "log_loss")
+METRICS = ("accuracy", "balanced_accuracy", "log_loss", *MEASURES)
+SMALL = ("log_loss", "brier")
+"""Metrics of which less is better."""
 SAME = 1e-9  # values of a metric nearer than this are equal: rounding tells them apart
 WIDTH = 3.92  # standard errors in a 95 % interval
 
@@ -33,7 +37,7 @@ class SelectionSettings:
     """How reg is chosen.
 
     Attributes:
-        metric: "accuracy", "balanced_accuracy" or "log_loss".
+        metric: One of `METRICS`.
         folds: Number of folds, or None for a held-out validation split.
         validation_size: Share or number of training samples held out where the data bring no validation split.
         one_standard_error: Take the largest reg whose metric is within one standard error of the best.
@@ -62,7 +66,7 @@ class Scored:
     Attributes:
         reg: The value.
         metrics: What `evaluation.evaluate` says of the validation samples.
-        value: The metric of the choice (larger is better; log loss negated).
+        value: The metric of the choice (larger is better; losses negated).
         error: Its standard error.
     """
 
@@ -114,7 +118,15 @@ def judge(
     for k, value in enumerate(reg):
         own = scores[:, k].cpu().numpy()
         temperature = None if softmax else find_temperature(own, y, counts).value
-        metrics = evaluate(own, y, names, temperature=temperature, weights=counts, keep_scores=False)
+        metrics = evaluate(
+            own,
+            y,
+            names,
+            temperature=temperature,
+            weights=counts,
+            measured=[settings.metric] if settings.metric in MEASURES else [],
+            keep_scores=False,
+        )
         out.append(Scored(value, metrics, *_value_and_error(metrics, settings.metric, metrics["n"])))
     return out
 
@@ -124,7 +136,10 @@ def _value_and_error(metrics: dict[str, Any], metric: str, n: float) -> tuple[fl
         share = metrics["accuracy"]
         return share, math.sqrt(max(share * (1 - share), 0.25 / n) / n)
     entry = metrics[metric]
-    return (entry["value"] if metric == "balanced_accuracy" else -entry["value"]), standard_error(entry)
+    if entry is None:
+        what = f"these held-out samples tell no {metric.replace('_', ' ')}: they are all of one class"
+        raise InputError("metric-untold", what, mend="hold out more of them: --folds 5, or another --metric")
+    return (-entry["value"] if metric in SMALL else entry["value"]), standard_error(entry)
 
 
 def standard_error(entry: dict[str, Any]) -> float:
@@ -162,7 +177,7 @@ def _among_equals(scored: Sequence[Scored], equals: Sequence[int]) -> int:
 
 def rule_in_words(settings: SelectionSettings) -> str:
     """Return the rule of the choice as a phrase."""
-    metric = settings.metric.replace("_", " ")
+    metric = METRIC_NAMES[settings.metric]
     if settings.one_standard_error:
         return f"the largest reg within one standard error of the best validation {metric}"
     if settings.metric == "log_loss":

@@ -12,6 +12,7 @@ import torch
 from straightedge.calibration import TemperatureFit, find_temperature
 from straightedge.data import Dataset, Split
 from straightedge.evaluation import Ranking, evaluate, hardest, suspects
+from straightedge.evaluation.roc import two_class_curves
 from straightedge.losses import is_probabilistic
 from straightedge.model import LinearModel
 from straightedge.training import TrainingPart, gathered, slice_of
@@ -20,6 +21,7 @@ from straightedge.workflow.problem import Problem
 
 SHOWN = 60  # suspects and hardest images in metrics.json and on the page; the CSV files have all
 SUSPECT_SHARE = 0.02
+SHOWN_OF_A_PATH = ("n", "accuracy", "interval", "balanced_accuracy", "log_loss")
 HARDEST_COLUMNS = ("name", "index", "label", "predicted", "probability")
 
 
@@ -99,13 +101,20 @@ class Shown(NamedTuple):
     scores: np.ndarray
 
 
-def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: Dataset) -> Judged:
-    """Judge training, validation and, last and once, test samples."""
+def judge_splits(
+    problem: Problem,
+    fitted: Fitted,
+    model: LinearModel,
+    dataset: Dataset,
+    threshold: dict[str, Any] | None = None,
+) -> Judged:
+    """Judge training, validation and, last and once, test samples (`threshold`: as metrics.json holds it)."""
     classes, loss = dataset.classes, problem.settings.loss
     temperature = model.temperature
     settings: dict[str, Any] = {
         "temperature": temperature,
         "probabilities": model.has_probabilities,
+        "threshold": model.threshold,
         "keep_scores": False,
     }
     part = fitted.part
@@ -136,12 +145,31 @@ def judge_splits(problem: Problem, fitted: Fitted, model: LinearModel, dataset: 
         splits["test"] = evaluate(scores, split.y, classes, weights=split.weights, **settings)
         shown = Shown(split, "test", None, scores)
     judged = Judged(splits, *shown, temperature=temperature, has_probabilities=model.has_probabilities)
+    for entry in splits.values():
+        entry |= {} if threshold is None else {"threshold": threshold}
+    if len(classes) == 2:
+        judged.splits[judged.shown_name]["curves"] = _curves(problem, fitted, judged, threshold)
     judged.answers = _answers(judged, fitted, dataset, train_scores)
-    judged.hardest = hardest(shown.scores, judged.labels, temperature=temperature)
+    judged.hardest = hardest(shown.scores, judged.labels, temperature=temperature, threshold=model.threshold)
     scores_of_folds, rows_of_folds = fitted.out_of_fold, fitted.out_of_fold_rows
     if problem.options.suspects and scores_of_folds is not None and rows_of_folds is not None:
         judged.suspects = _suspects(scores_of_folds, rows_of_folds, dataset.train, classes, loss)
     return judged
+
+
+def _curves(
+    problem: Problem, fitted: Fitted, judged: Judged, threshold: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """Return the ROC and precision–recall curves of the samples that the page shows."""
+    weights = judged.shown.weights
+    if judged.shown_name != "test":
+        rows = judged.shown_rows if judged.shown_name == "train" else fitted.held_out_rows
+        weights = problem.weights_of(
+            np.arange(len(problem.y)) if judged.shown_name == "train" and rows is None else rows
+        )
+    return two_class_curves(
+        judged.scores, judged.labels, weights, None if threshold is None else threshold["score"]
+    )
 
 
 def _test_rows(part: TrainingPart, X: Any, dataset: Dataset) -> Any:
@@ -240,8 +268,8 @@ def _suspects(
     ]
 
 
-def path_rows(fitted: Fitted) -> list[dict[str, Any]]:
-    """Return the rows of metrics.json's path: each value's proof and validation numbers."""
+def path_rows(fitted: Fitted, metric: str) -> list[dict[str, Any]]:
+    """Return the rows of metrics.json's path: each value's proof and validation numbers, the metric among them."""
     if fitted.choice is None:
         return []
     choice, path = fitted.choice, fitted.choice.path
@@ -257,10 +285,7 @@ def path_rows(fitted: Fitted) -> list[dict[str, Any]]:
             "message": path.message[k],
             "n_passes": float(path.n_passes[k]),
             "seconds": float(last[-1]["seconds"]) if last else path.seconds,
-            "validation": {
-                key: scored.metrics[key]
-                for key in ("n", "accuracy", "interval", "balanced_accuracy", "log_loss")
-            },
+            "validation": {key: scored.metrics[key] for key in dict.fromkeys((*SHOWN_OF_A_PATH, metric))},
             "chosen": k == choice.index,
         }
         if fitted.grid is not None:

@@ -44,10 +44,12 @@ def metrics_of(
         "classes": list(problem.classes),
     }
     out |= judged.splits
+    if threshold := judged.splits["train"].get("threshold"):
+        out["threshold"] = threshold
     if fitted.choice is not None:
         selection = problem.options.selection()
         splits = f"{selection.folds} folds" if selection.folds else "held-out validation samples"
-        out["path"] = path_rows(fitted)
+        out["path"] = path_rows(fitted, selection.metric)
         out["selection"] = {
             "metric": selection.metric,
             "rule": fitted.choice.rule,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from straightedge.errors import InputError
+from straightedge.evaluation.thresholds import ThresholdRule
 from straightedge.fitting import FitSettings
 from straightedge.losses import get_loss
 from straightedge.moments import KINDS
@@ -35,6 +36,7 @@ class FitOptions:
         preprocess: See `moments.fit_affine`.
         device: Where products run, the extractor's too.
         metric, folds, validation_size, one_standard_error: See `SelectionSettings`.
+        threshold: How two classes are parted: see `ThresholdRule.read`; None names the class of the higher score.
         protocol: Name of a published protocol, which fixes the above.
         features: Extractor of the images ("patches", "hog", ...), or None.
         weights: File with an extractor's weights.
@@ -70,6 +72,7 @@ class FitOptions:
     preprocess: str = "auto"
     device: str | None = None
     metric: str = "accuracy"
+    threshold: str | None = None
     folds: int | None = None
     validation_size: float = 0.1
     one_standard_error: bool = False
@@ -116,6 +119,8 @@ class FitOptions:
                 "search-needs-sgd", "--search is the grid of minibatch SGD", mend="add --solver sgd"
             )
         self._known_words()
+        if self.threshold is not None:
+            ThresholdRule.read(self.threshold)
         self._counts()
         self.settings().checked()
         self.selection().checked()

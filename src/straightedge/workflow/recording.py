@@ -94,6 +94,7 @@ def model_of(
     images: Dataset,
     extractor: Any,
     temperature: float | None,
+    threshold: dict[str, Any] | None,
 ) -> LinearModel:
     """Return the classifier of the chosen reg, as it is saved."""
     solution, k = fitted.solution, fitted.index
@@ -118,6 +119,7 @@ def model_of(
         features=dataset.features,
         extractor_state=extractor.state() if extractor is not None else None,
         temperature=temperature,
+        threshold=None if threshold is None else threshold["score"],
         versions=versions(),
     )
 
@@ -160,7 +162,7 @@ def assets_of(
     shown: Split = judged.shown
     if images is not problem.dataset:  # the rows that were judged are features; the page shows their images
         shown = images_of(judged, problem.dataset, images)
-    predicted = judged.scores.argmax(axis=1)
+    predicted = model.labels_of(judged.scores)
     chances = None
     if model.has_probabilities:
         chances = model.probabilities(judged.scores).max(axis=1)

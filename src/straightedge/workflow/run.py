@@ -40,6 +40,7 @@ from straightedge.workflow.judging import (
 )
 from straightedge.workflow.measures import metrics_of
 from straightedge.workflow.options import FitOptions
+from straightedge.workflow.parting import needs_rows, refuse_classes, threshold_note, threshold_of
 from straightedge.workflow.problem import Problem
 from straightedge.workflow.reading import read_source
 from straightedge.workflow.recording import (
@@ -109,14 +110,17 @@ def _run_fit(
         stages = Stages(run, options.checkpoint_every, callbacks, communicator)
         stages.resume(together(communicator, lambda: run.load_checkpoint(fingerprints) if run else None))
         problem = Problem(dataset, decided(options, dataset), communicator)
+        refuse_classes(options, problem)
         say("fitting")
         fitted = _fitted(problem, stages, say)
         temperature = temperature_of(fitted, problem)
-        model = model_of(problem, fitted, dataset, images, extractor, temperature.value)
+        threshold = threshold_of(problem, fitted, temperature.value)
+        model = model_of(problem, fitted, dataset, images, extractor, temperature.value, threshold)
         say("judging")
-        judged = judge_splits(problem, fitted, model, dataset)
+        judged = judge_splits(problem, fitted, model, dataset, threshold)
         notes = dataset.notes + fitted.notes + (fitted.choice.notes if fitted.choice else [])
         notes += temperature_note(temperature, problem.settings.loss)
+        notes += threshold_note(threshold)
         notes += _near_rows(problem, fitted)
         metrics = metrics_of(problem, fitted, judged, model, notes)
         together(communicator, lambda: refuse_changed(files, options.source, options.labels))
@@ -227,6 +231,8 @@ def _wants_folds(problem: Problem, fitted: Fitted, options: FitOptions) -> bool:
     """Whether folds are fitted at the final reg: they were asked for, or suspects are ranked by them."""
     if fitted.out_of_fold is not None or options.search or int(np.bincount(problem.y).max()) < 2:
         return False
+    if needs_rows(options) and fitted.held_out_scores is None:
+        return fitted.reg > 0
     cheap = problem.in_memory and len(problem.y) <= SUSPECTS_UP_TO
     return fitted.reg > 0 and (options.folds is not None or (options.suspects and cheap))
 

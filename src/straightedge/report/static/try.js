@@ -73,6 +73,7 @@
     const scores = scoresOf(row);
     const shares = data.temperature ? probabilitiesOf(scores) : null;
     const order = [...scores.keys()].sort((a, b) => scores[b] - scores[a] || a - b);
+    if (data.threshold !== null && (scores[1] - scores[0] >= data.threshold) !== (order[0] === 1)) order.reverse();
     return { scores: [...scores], shares, order };
   };
   const show = ({ scores, shares, order }, note) => {
