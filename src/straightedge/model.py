@@ -20,6 +20,7 @@ from torch import Tensor
 
 from straightedge.calibration import decided, probabilities
 from straightedge.data.tables.encoding import TableEncoding
+from straightedge.data.tables.frames import frame_rows, is_frame
 from straightedge.data.text.documents import is_texts
 from straightedge.errors import InputError
 from straightedge.losses import is_probabilistic
@@ -150,16 +151,19 @@ class LinearModel(ModelViews):
         Args:
             X: (N, D) or (N, *input_shape) rows, any real type and layout: NumPy array or memory map, torch
                 tensor on any device, or a `RowSource`. With an extractor: (N, D) features, or images
-                (N, *input_shape), or N texts where the model was fitted on texts.
+                (N, *input_shape), or N texts where the model was fitted on texts. Where it was fitted on a table: a
+                frame of pandas, polars or pyarrow with its columns as they are written, in any order.
 
         Returns:
             (N, C) float32.
 
         Raises:
-            InputError: ``predict-shape``, ``predict-width``, ``predict-type``, ``predict-nan``.
+            InputError: ``predict-shape``, ``predict-width``, ``predict-type``, ``predict-nan``, ``column-missing``.
 
         Numerics: products are in float32 whatever X is; uint8 pixels are exact in it.
         """
+        if self.is_of_table and is_frame(X):
+            X = frame_rows(X, self.columns or {})
         X = as_rows(self.extractor.transform(X) if self.takes_texts and is_texts(X) else X)
         if self.features is not None and tuple(X.shape[1:]) == self.input_shape != (self.n_features,):
             X = self.extract(X)

@@ -10,8 +10,6 @@ import typer
 from straightedge.errors import InputError, visible, warn
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from straightedge.model import LinearModel
 
 N_CHECKED = 1000
@@ -70,7 +68,7 @@ def _metrics(run: Path) -> dict[str, Any]:
 
 def _rows(
     model: LinearModel, config: dict[str, Any], source: str | None, root: str | None
-) -> tuple[np.ndarray, str]:
+) -> tuple[Any, str]:
     """Return rows to check on and where they come from: real ones wherever they can be read."""
     from straightedge.export import random_rows
 
@@ -89,14 +87,20 @@ def _rows(
         return random_rows(model, N_CHECKED), "random rows"
 
 
-def _real_rows(model: LinearModel, config: dict[str, Any], source: str, root: str | None) -> np.ndarray:
-    """Return training rows of a source, through the extractor if the model has one."""
+def _real_rows(model: LinearModel, config: dict[str, Any], source: str, root: str | None) -> Any:
+    """Return training rows of a source, through the extractor if the model has one; of a table its raw cells."""
     import numpy as np
 
     from straightedge.cli.evaluate import fit_rows
     from straightedge.cli.predict import decoding_of
     from straightedge.data import load_dataset
 
+    if model.is_of_table:
+        from straightedge.export.cells import real_cells
+
+        options = config.get("options")
+        how = options.get("table") if isinstance(options, dict) else None
+        return real_cells(model, source, how if isinstance(how, dict) else {}, N_CHECKED)
     size, background = decoding_of(config)
     dataset = load_dataset(
         source, root=root, skip_bad=True, classes=model.classes, size=size, background=background

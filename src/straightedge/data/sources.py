@@ -18,6 +18,10 @@ from straightedge.data.dumps.readers import READERS, reader_by_content
 from straightedge.data.idx_names import is_idx_images
 from straightedge.data.other_kinds import HEAD, by_ending, refuse_other_kind
 from straightedge.data.svmlight import looks_like_svmlight
+from straightedge.data.tables.arff import ENDING as ARFF
+from straightedge.data.tables.excel import ENDINGS as SHEETS
+from straightedge.data.tables.frames import NAME as FRAME
+from straightedge.data.tables.frames import frame_table, is_frame
 from straightedge.data.tables.opening import is_text_table
 from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
 from straightedge.data.test_source import with_test_source
@@ -47,6 +51,7 @@ SUFFIXES = {
     ".arrow": "tables.reading",
     ".feather": "tables.reading",
     ".ipc": "tables.reading",
+    **dict.fromkeys((ARFF, f"{ARFF}.gz", *SHEETS), "tables.reading"),
     **dict.fromkeys(JSON_ENDINGS, "text.json_lines"),
     ".svm": "svmlight",
     ".svmlight": "svmlight",
@@ -69,7 +74,7 @@ DUMPS = tuple(ending for ending in READERS if not ending.startswith(".np"))
 
 
 def load_dataset(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Any,
     *,
     size: int | str | tuple[int, int] | None = None,
     root: str | os.PathLike[str] | None = None,
@@ -90,7 +95,8 @@ def load_dataset(
         source: ``digits``, ``cifar10``, ``mnist``, ``fashion-mnist``; a folder, ``.zip`` or ``.tar[.gz]``
             of class folders of images or texts with or without ``train/ val/ test/``; JSON lines; ``.npz``;
             ``X.npy,y.npy``; Parquet, Arrow or Feather files or a folder of them; tar shards; svmlight; pickles of
-            plain arrays and CIFAR's ``python`` batches (read without unpickling).
+            plain arrays and CIFAR's ``python`` batches (read without unpickling); CSV, ARFF, workbooks; or a
+            frame of pandas, polars or pyarrow.
         size: Pixels that every image is resized to: one number, a pair, or text such as ``32`` or ``24x32``.
         root: Folder that holds, or receives, the files of a named source.
         skip_bad: Go on without images that cannot be decoded, and list them in the notes.
@@ -111,8 +117,11 @@ def load_dataset(
     Raises:
         InputError: ``source-missing``, ``source-kind``, ``pickle-refused``, and the codes of the reader.
     """
-    text = os.fspath(source)
-    load = reader(text)
+    if is_frame(source):
+        options["frame"], text, load = frame_table(source), FRAME, reader_of("tables.reading")
+    else:
+        text = os.fspath(source)
+        load = reader(text)
     weights = None if sample_weight is None else os.fspath(sample_weight)
     found = load(
         text,
@@ -166,7 +175,12 @@ def _check_size(found: Dataset, size: Any) -> None:
 
 def reader(source: str) -> Callable[..., Dataset]:
     """Return the function that reads a source, chosen by name, then by what is at the path."""
-    load: Callable[..., Dataset] = import_module(f"straightedge.data.{module_of(source)}").load
+    return reader_of(module_of(source))
+
+
+def reader_of(module: str) -> Callable[..., Dataset]:
+    """Return the function that reads sources of a module below `straightedge.data`."""
+    load: Callable[..., Dataset] = import_module(f"straightedge.data.{module}").load
     return load
 
 

@@ -34,6 +34,27 @@ classifier = skops.io.load("model.skops")
 labels = classifier.predict(X.reshape(len(X), -1))""",
 }
 
+TABLE_USES = {
+    "sklearn": """The input is a pandas frame with its columns as they are written; categories are text.
+
+```python
+import pandas, skops.io
+
+pipeline = skops.io.load("model.skops", trusted=["numpy.dtype"])
+labels = pipeline.predict(pandas.read_csv("new.csv"))
+```""",
+    "onnx": """Each column is an input of its name, (N, 1): numbers as float32, a missing one NaN;
+categories as strings, a missing one empty.
+
+```python
+import numpy, onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+columns = {one.name: frame[one.name].to_numpy()[:, None] for one in session.get_inputs()}
+label, scores, *probabilities = session.run(None, columns)
+```""",
+}
+
 
 def model_card(model: LinearModel, to: str, config: dict[str, Any], metrics: dict[str, Any]) -> str:
     """Return the card as Markdown.
@@ -92,6 +113,8 @@ def _use(model: LinearModel, to: str) -> str:
             "## Use\n\nThe input is texts: the pipeline has the vectoriser.\n\n```python\nimport skops.io\n\n"
             'classifier = skops.io.load("model.skops")\nlabels = classifier.predict(["a text"])\n```'
         ) + _calibration(model, to)
+    if model.is_of_table and to in TABLE_USES:
+        return f"## Use\n\n{TABLE_USES[to]}" + _calibration(model, to)
     shape = ", ".join(str(size) for size in ("N", *row_shape(model)))
     kind = (
         "pixels as they are, not scaled"

@@ -15,37 +15,42 @@ from typing import Any
 import numpy as np
 
 import straightedge
+from straightedge.data.tables.encoding import as_floats, as_text
 from straightedge.errors import InputError, MachineError, MissingExtraError
+from straightedge.export.cells import encoding_of, is_cells, scores_of_cells
 from straightedge.export.check import agree, row_dtype, row_shape
+from straightedge.export.table_graph import ML_OPSET, TableGraph
 from straightedge.model import LinearModel
 
 OPSET, IR_VERSION = 17, 8
 
 
-def onnx_bytes(model: LinearModel, rows: np.ndarray) -> bytes:
+def onnx_bytes(model: LinearModel, rows: Any) -> bytes:
     """Return the model as an ONNX file that was checked on rows.
 
     Args:
         model: The model.
-        rows: Rows that onnxruntime must give the model's scores, labels and probabilities on.
+        rows: Rows that onnxruntime must give the model's scores, labels and probabilities on; raw cells of a
+            table as an Arrow table, for a file that takes its columns as they are written.
 
     Returns:
-        The file's bytes. Input ``input`` (N, ...) uint8 or float32; outputs ``label`` (N,) string, ``scores``
-        (N, C) float32 and, where scores mean probabilities, ``probabilities`` (N, C) float32.
+        The file's bytes. Input ``input`` (N, ...) uint8 or float32, or one input (N, 1) a column; outputs
+        ``label`` (N,) string, ``scores`` (N, C) float32 and, where scores mean probabilities,
+        ``probabilities`` (N, C) float32.
 
     Raises:
         MissingExtraError: onnx or onnxruntime is not installed.
         MachineError: ``export-differs``.
     """
     onnx = _extra("onnx")
-    proto = _graph(onnx, model)
+    proto = _graph(onnx, model, raw=is_cells(rows))
     onnx.checker.check_model(proto, full_check=True)
     data: bytes = proto.SerializeToString()
     check_onnx(model, data, rows)
     return data
 
 
-def check_onnx(model: LinearModel, data: bytes, rows: np.ndarray) -> float:
+def check_onnx(model: LinearModel, data: bytes, rows: Any) -> float:
     """Run an ONNX file's bytes on rows and compare everything it says with the model.
 
     Returns:
@@ -59,11 +64,10 @@ def check_onnx(model: LinearModel, data: bytes, rows: np.ndarray) -> float:
     try:
         session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
         names = [output.name for output in session.get_outputs()]
-        rows = np.ascontiguousarray(rows, dtype=row_dtype(model)).reshape(-1, *row_shape(model))
-        out = dict(zip(names, session.run(None, {session.get_inputs()[0].name: rows}), strict=True))
+        out = dict(zip(names, session.run(None, _given(model, session, rows)), strict=True))
     except Exception as error:  # onnxruntime's own exceptions have no common base
         raise InputError("onnx-broken", f"onnxruntime refuses the file: {str(error)[:200]}") from error
-    scores = model.scores(rows)
+    scores = scores_of_cells(model, rows) if is_cells(rows) else model.scores(rows)
     difference = agree(out.get("scores"), scores, "ONNX file", rows)
     labels = np.array(model.classes, dtype=object)[model.labels_of(np.asarray(out["scores"]))]
     if list(out.get("label", [])) != list(labels):
@@ -73,14 +77,50 @@ def check_onnx(model: LinearModel, data: bytes, rows: np.ndarray) -> float:
     return difference
 
 
-def _graph(onnx: Any, model: LinearModel) -> Any:
+def _given(model: LinearModel, session: Any, rows: Any) -> dict[str, np.ndarray]:
+    """Return the inputs of a session: rows, or each column of a table."""
+    if is_cells(rows):
+        kinds = {one.name: one.type for one in session.get_inputs()}
+        return {name: _column(rows.column(name), "string" in kinds[name]) for name in kinds}
+    X = np.ascontiguousarray(rows, dtype=row_dtype(model)).reshape(-1, *row_shape(model))
+    return {session.get_inputs()[0].name: X}
+
+
+def _column(values: Any, is_category: bool) -> np.ndarray:
+    """Return a column as ONNX takes it, (N, 1): strings, a missing one empty; or float32, a missing one NaN."""
+    if is_category:
+        texts = [value or "" for value in as_text(values.combine_chunks()).to_pylist()]
+        return np.array(texts, dtype=object)[:, None]
+    return as_floats(values.combine_chunks(), "cells", loose=True).astype(np.float32)[:, None]
+
+
+def _rows_in(onnx: Any, model: LinearModel) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return inputs, nodes and values that make ``scores`` of rows."""
     helper, kinds = onnx.helper, onnx.TensorProto
     kind = kinds.UINT8 if row_dtype(model) == "uint8" else kinds.FLOAT
-    C = len(model.classes)
     nodes = [
         helper.make_node("Flatten", ["input"], ["flat"], axis=1),
         helper.make_node("Cast", ["flat"], ["rows"], to=kinds.FLOAT),
         helper.make_node("Gemm", ["rows", "weight", "bias"], ["scores"]),
+    ]
+    values = [
+        onnx.numpy_helper.from_array(model.weight.numpy(), "weight"),
+        onnx.numpy_helper.from_array(model.bias.numpy(), "bias"),
+    ]
+    return [helper.make_tensor_value_info("input", kind, ["N", *row_shape(model)])], nodes, values
+
+
+def _graph(onnx: Any, model: LinearModel, *, raw: bool) -> Any:
+    helper, kinds = onnx.helper, onnx.TensorProto
+    C = len(model.classes)
+    opsets = [helper.make_opsetid("", OPSET)]
+    if raw:
+        table = TableGraph(onnx, encoding_of(model), model.weight.numpy(), model.bias.numpy())
+        inputs, nodes, values = table.inputs, table.nodes, table.values
+        opsets.append(helper.make_opsetid("ai.onnx.ml", ML_OPSET))
+    else:
+        inputs, nodes, values = _rows_in(onnx, model)
+    nodes += [
         *_index_nodes(helper, kinds, model),
         helper.make_node("Gather", ["classes", "index"], ["label"], axis=0),
     ]
@@ -88,9 +128,7 @@ def _graph(onnx: Any, model: LinearModel) -> Any:
         helper.make_tensor_value_info("label", kinds.STRING, ["N"]),
         helper.make_tensor_value_info("scores", kinds.FLOAT, ["N", C]),
     ]
-    values = [
-        onnx.numpy_helper.from_array(model.weight.numpy(), "weight"),
-        onnx.numpy_helper.from_array(model.bias.numpy(), "bias"),
+    values += [
         helper.make_tensor("classes", kinds.STRING, [C], [_utf8(name) for name in model.classes]),
     ]
     if model.threshold is not None:
@@ -109,9 +147,7 @@ def _graph(onnx: Any, model: LinearModel) -> Any:
         nodes.append(helper.make_node("Div", ["scores", "temperature"], ["scaled"]))
         nodes.append(helper.make_node("Softmax", ["scaled"], ["probabilities"], axis=1))
         outputs.append(helper.make_tensor_value_info("probabilities", kinds.FLOAT, ["N", C]))
-    given = helper.make_tensor_value_info("input", kind, ["N", *row_shape(model)])
-    graph = helper.make_graph(nodes, "straightedge", [given], outputs, values)
-    opsets = [helper.make_opsetid("", OPSET)]
+    graph = helper.make_graph(nodes, "straightedge", inputs, outputs, values)
     proto = helper.make_model(
         graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="straightedge"
     )

@@ -8,17 +8,23 @@ from typing import Any
 import numpy as np
 
 from straightedge.errors import MachineError, MissingExtraError
+from straightedge.export.cells import encoding_of, is_cells, scores_of_cells
 from straightedge.export.check import agree, calibrated, class_values, size_of
+from straightedge.export.table_pipeline import table_features
 from straightedge.export.text_pipeline import text_features
 from straightedge.losses import LOSSES
 from straightedge.model import LinearModel
 
+TRUSTED = ["numpy.dtype"]
+"""What a pipeline of a table holds beside the types that skops trusts: an imputer keeps the type of its numbers."""
 
-def sklearn_estimator(model: LinearModel) -> Any:
+
+def sklearn_estimator(model: LinearModel, *, raw: bool = True) -> Any:
     """Return a scikit-learn classifier that has the model's weights, as if it had been fitted.
 
     Args:
         model: The model.
+        raw: Of a model of a table, whether the estimator takes its columns as they are written, by name.
 
     Returns:
         A LogisticRegression where scores mean probabilities, else what the loss says, for rows (N, D). With two
@@ -32,6 +38,9 @@ def sklearn_estimator(model: LinearModel) -> Any:
     from sklearn.svm import LinearSVC
 
     weight, bias = calibrated(model)
+    first: Any = text_features(model) if model.takes_texts else None
+    if raw and model.is_of_table:
+        first, weight, bias = table_features(encoding_of(model), weight, bias)
     weight = weight.T
     if len(model.classes) == 2:
         weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
@@ -42,11 +51,11 @@ def sklearn_estimator(model: LinearModel) -> Any:
     estimator = kinds[name]()
     estimator.classes_ = class_values(model)
     estimator.coef_, estimator.intercept_ = np.ascontiguousarray(weight), np.ascontiguousarray(bias)
-    estimator.n_features_in_ = model.n_features
+    estimator.n_features_in_ = weight.shape[1]
     estimator.n_iter_ = 0 if name == "LinearSVC" else np.zeros(1, dtype=np.int32)
     if model.threshold is not None:
         estimator = _parted(model, estimator)
-    return make_pipeline(text_features(model), estimator) if model.takes_texts else estimator
+    return estimator if first is None else make_pipeline(first, estimator)
 
 
 def _parted(model: LinearModel, estimator: Any) -> Any:
@@ -60,16 +69,17 @@ def _parted(model: LinearModel, estimator: Any) -> Any:
         response_method="decision_function",
         pos_label=estimator.classes_[1],
     )
-    rows = np.zeros((2, model.n_features))
+    rows = np.zeros((2, estimator.n_features_in_))
     return parted.fit(rows, estimator.classes_)  # the frozen estimator stays as it is
 
 
-def sklearn_bytes(model: LinearModel, rows: np.ndarray) -> bytes:
+def sklearn_bytes(model: LinearModel, rows: Any) -> bytes:
     """Return the estimator as a skops file (no pickle), checked on rows.
 
     Args:
         model: The model.
-        rows: Rows that the loaded estimator must give the model's scores and classes on.
+        rows: Rows that the loaded estimator must give the model's scores and classes on; raw cells of a table as an
+            Arrow table, for an estimator that takes such.
 
     Raises:
         MissingExtraError: skops is not installed.
@@ -79,15 +89,24 @@ def sklearn_bytes(model: LinearModel, rows: np.ndarray) -> bytes:
         skops = import_module("skops.io")
     except ImportError as error:
         raise MissingExtraError("skops", "export", "writing scikit-learn estimators") from error
-    data: bytes = skops.dumps(sklearn_estimator(model))
-    estimator = skops.loads(data)  # trusts nothing beyond skops' own list
-    flat, scores = rows if model.takes_texts else np.asarray(rows).reshape(len(rows), -1), model.scores(rows)
+    data: bytes = skops.dumps(sklearn_estimator(model, raw=is_cells(rows)))
+    trusted = TRUSTED if is_cells(rows) else []  # nothing else beyond skops' own list
+    estimator = skops.loads(data, trusted=trusted)
+    flat, scores = _given(model, rows)
     _check_scores(model, estimator, flat, scores)
     settled = _settled(scores, model.threshold)  # where two classes tie within rounding, either is right
     answers, expected = estimator.predict(flat), class_values(model)[model.labels_of(scores)]
     if answers.dtype.kind != expected.dtype.kind or (answers != expected)[settled].any():
         raise MachineError("export-differs", "the scikit-learn estimator gives other classes than the model")
     return data
+
+
+def _given(model: LinearModel, rows: Any) -> tuple[Any, np.ndarray]:
+    """Return rows as the estimator takes them, and the model's scores of them."""
+    if is_cells(rows):
+        return rows.to_pandas(), scores_of_cells(model, rows)
+    flat = rows if model.takes_texts else np.asarray(rows).reshape(len(rows), -1)
+    return flat, model.scores(rows)
 
 
 def _check_scores(model: LinearModel, estimator: Any, flat: np.ndarray, scores: np.ndarray) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from straightedge import atomic
 from straightedge.errors import InputError
 from straightedge.export.card import model_card
+from straightedge.export.cells import encoding_of, is_cells, random_cells
 from straightedge.export.check import random_rows
 from straightedge.export.onnx_file import onnx_bytes
 from straightedge.export.sklearn_file import sklearn_bytes
@@ -19,21 +20,28 @@ from straightedge.export.torch_file import STATE_FILE, torch_bytes, torch_module
 from straightedge.model import LinearModel
 
 
-def _onnx(model: LinearModel, rows: np.ndarray) -> dict[str, bytes]:
+def _onnx(model: LinearModel, rows: Any) -> dict[str, bytes]:
     refuse_texts(model, "ONNX")
-    return {"model.onnx": onnx_bytes(model, rows)}
+    return {"model.onnx": onnx_bytes(model, _raw(model, rows))}
 
 
-def _torch(model: LinearModel, rows: np.ndarray) -> dict[str, bytes]:
+def _raw(model: LinearModel, rows: Any) -> Any:
+    """Return rows for a format that takes raw columns of a table: cells, random ones where none are given."""
+    return random_cells(model) if model.is_of_table and not is_cells(rows) else rows
+
+
+def _torch(model: LinearModel, rows: Any) -> dict[str, bytes]:
     refuse_texts(model, "torch")
+    if is_cells(rows):  # a layer takes features alone
+        rows = encoding_of(model).transform(rows, "cells", 0).astype(np.float32)
     return {STATE_FILE: torch_bytes(model, rows), "module.py": torch_module_text(model).encode()}
 
 
-def _sklearn(model: LinearModel, rows: np.ndarray) -> dict[str, bytes]:
-    return {"model.skops": sklearn_bytes(model, rows)}
+def _sklearn(model: LinearModel, rows: Any) -> dict[str, bytes]:
+    return {"model.skops": sklearn_bytes(model, _raw(model, rows))}
 
 
-FORMATS: dict[str, Callable[[LinearModel, np.ndarray], dict[str, bytes]]] = {
+FORMATS: dict[str, Callable[[LinearModel, Any], dict[str, bytes]]] = {
     "onnx": _onnx,
     "torch": _torch,
     "sklearn": _sklearn,
@@ -46,7 +54,7 @@ def export_model(
     to: str,
     folder: str | Path,
     *,
-    rows: np.ndarray | None = None,
+    rows: Any = None,
     config: dict[str, Any] | None = None,
     metrics: dict[str, Any] | None = None,
 ) -> dict[str, int]:
@@ -56,7 +64,8 @@ def export_model(
         model: The model.
         to: ``onnx``, ``torch`` or ``sklearn``.
         folder: Where the files go; made if it is not there.
-        rows: Rows the artefact is checked on, as the weights see them; random ones if left out.
+        rows: Rows the artefact is checked on, as the weights see them, or an Arrow table of raw cells; random
+            ones if left out. A model of a table is written for raw columns, but for torch, which takes features.
         config: The run's config.json, for the card.
         metrics: The run's metrics.json, for the card.
 

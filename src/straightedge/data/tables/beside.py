@@ -64,4 +64,4 @@ def _with_weights(split: Split, rows: SplitRows, name: str) -> Split:
         return split
     where = f"{tables[0].path}, column {name!r}"
     values = as_floats(plain_column(tables, name)[first : first + n].combine_chunks(), where, row=first)
-    return replace(split, weights=checked_sample_weight(values, n).numpy())
+    return replace(split, weights=checked_sample_weight(values.copy(), n).numpy())

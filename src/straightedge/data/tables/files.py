@@ -35,6 +35,7 @@ class Table:
     Attributes:
         about: How it was read, in one line, where there was a choice.
         header: Whether its columns have names of their own.
+        digest: SHA-256 of the content of a table that is no file.
 
     Raises:
         InputError: ``table-broken``.
@@ -42,6 +43,7 @@ class Table:
 
     about = ""
     header = True
+    digest = ""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -10,6 +10,8 @@ from typing import Any
 
 from straightedge.data.assemble import SPLITS
 from straightedge.data.split_names import split_folders, split_of
+from straightedge.data.tables.arff import is_arff, read_arff
+from straightedge.data.tables.excel import is_excel, read_excel
 from straightedge.data.tables.files import MemoryTable, Table, arrow, table_errors
 from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
 from straightedge.data.tables.text_file import PACKED, TextRead, read_text_table
@@ -37,6 +39,10 @@ def open_table(path: Path, how: TextRead) -> Table:
         head = file.read(6)
     if head.startswith(BINARY) or path.suffix.lower() in ENDINGS:
         table = Table(path)
+    elif is_excel(path):
+        table = read_excel(path, how)
+    elif is_arff(path):
+        table = read_arff(path, how)
     else:
         table = read_json_lines(path) if path.suffix.lower() in JSON_LINES else read_text_table(path, how)
     refuse_repeated(table.schema.names, str(path))

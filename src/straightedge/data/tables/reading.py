@@ -55,7 +55,8 @@ def load(source: str, **options: Any) -> Dataset:
         source: File or folder.
         **options: ``labels`` names the label column, ``column`` the embedding or image column; ``drop``, ``keep``,
             ``categories`` and ``numeric`` say what columns are; ``encoding``, ``delimiter``, ``header``,
-            ``decimal`` and ``missing`` say how text is written; ``columns`` is the encoding of a trained model.
+            ``decimal`` and ``missing`` say how text is written; ``frame`` is a table in memory; ``columns``
+            is the encoding of a trained model.
 
     Raises:
         InputError: ``table-broken``, ``table-empty``, ``column-missing``, ``column-kind``, ``columns-differ``,
@@ -65,7 +66,7 @@ def load(source: str, **options: Any) -> Dataset:
     trained = options.get("columns") or {}
     if trained.get("kind") == "table":
         return _load_for_model(source, TableEncoding.from_dict(trained), options)
-    found = _open(source, text_read(options, names_in(options.get("categories"))))
+    found = _open(source, text_read(options, names_in(options.get("categories"))), options.get("frame"))
     if list(found.tables) == ["train"]:
         found.tables["train"], found.divided_by = divided(found.tables["train"], options)
         found.notes += [f"rows divided by column {name!r}, which is no feature" for name in found.divided_by]
@@ -137,12 +138,13 @@ class Found:
     def fingerprint(self, columns: Sequence[str]) -> str:
         """Hash the files and the columns that are read."""
         return fingerprint.of_values(
-            content=fingerprint.of_files(paths_of(self.tables)), columns=[*columns, *self.divided_by]
+            content=self.every[0].digest or fingerprint.of_files(paths_of(self.tables)),
+            columns=[*columns, *self.divided_by],
         )
 
 
-def _open(source: str, how: Any) -> Found:
-    found = Found(*open_splits(Path(source), how))
+def _open(source: str, how: Any, frame: Table | None) -> Found:
+    found = Found({"train": [frame]}) if frame is not None else Found(*open_splits(Path(source), how))
     if sum(table.n_rows for table in found.every) == 0:
         raise InputError("table-empty", "the table has no rows", found.where)
     return found
@@ -208,7 +210,7 @@ def _load_pixels(source: str, found: Found, form: PixelForm, options: Mapping[st
 
 def _load_for_model(source: str, encoding: TableEncoding, options: Mapping[str, Any]) -> Dataset:
     """Read a table for a trained model: by its columns, whatever their order here."""
-    found = _open(source, text_read_for(encoding, options))
+    found = _open(source, text_read_for(encoding, options), options.get("frame"))
     wanted = options.get("labels")
     wanted = encoding.label if wanted is None and encoding.label in found.schema.names else wanted
     label = _label(found, wanted)

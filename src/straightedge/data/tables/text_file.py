@@ -52,7 +52,11 @@ def read_text_table(path: Path, how: TextRead) -> MemoryTable:
             ``value-infinite``; ``table-empty`` for a header alone.
     """
     text = read_text_bytes(path, how.encoding)
-    data = _without_remark(text.data.lstrip(b"\n\r"))
+    return table_of_text(_without_remark(text.data.lstrip(b"\n\r")), text.encoding, path, how)
+
+
+def table_of_text(data: bytes, encoding: str, path: Path, how: TextRead) -> MemoryTable:
+    """Return UTF-8 text, whose lines end in newlines, as a table (errors as `read_text_table`)."""
     given = {"delimiter": how.delimiter, "header": how.header, "decimal": how.decimal, "missing": how.missing}
     form = find_format(data, str(path), **given)
     _refuse_open_quote(data, form.delimiter, path)
@@ -65,7 +69,7 @@ def read_text_table(path: Path, how: TextRead) -> MemoryTable:
         names = how.names
     typed = [_typed(columns.column(place), name, form, how, path) for place, name in enumerate(names)]
     table = arrow().Table.from_arrays(typed, names=list(names))
-    return MemoryTable(path, table, form.described(text.encoding, columns.num_rows), form.header)
+    return MemoryTable(path, table, form.described(encoding, columns.num_rows), form.header)
 
 
 def _without_remark(data: bytes) -> bytes:

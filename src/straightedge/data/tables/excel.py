@@ -1,0 +1,85 @@
+"""Excel and OpenDocument sheets: the first one that holds rows, read as the text table that people see."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from straightedge.data.tables.files import MemoryTable
+from straightedge.data.tables.text_bytes import LARGEST_TEXT
+from straightedge.data.tables.text_file import TextRead, table_of_text
+from straightedge.errors import InputError, MissingExtraError
+from straightedge.special_files import open_regular
+
+ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+
+
+def is_excel(path: Path) -> bool:
+    """Whether a file is a workbook by its name."""
+    return path.suffix.lower() in ENDINGS
+
+
+def read_excel(path: Path, how: TextRead) -> MemoryTable:
+    """Read the first sheet of a workbook that is not empty; others are named.
+
+    Raises:
+        MissingExtraError: python-calamine is not installed.
+        InputError: ``table-broken``, ``table-bomb``, ``table-empty``, the codes of text tables.
+    """
+    try:
+        import python_calamine as calamine
+    except ImportError as error:
+        raise MissingExtraError("python-calamine", "formats", "reading Excel") from error
+    _refuse_large(path)
+    try:
+        book = calamine.CalamineWorkbook.from_path(str(path))
+        names = list(book.sheet_names)
+        sheets = ((name, book.get_sheet_by_name(name).to_python()) for name in names)
+        name, rows = next(((name, rows) for name, rows in sheets if rows), ("", []))
+    except (calamine.CalamineError, OSError, ValueError) as error:
+        what = f"the workbook cannot be read: {str(error)[:200]}"
+        raise InputError("table-broken", what, str(path), "save it again, or as CSV") from None
+    if not rows:
+        raise InputError("table-empty", "no sheet has a row", str(path), "give a table with a row a sample")
+    others = [other for other in names if other != name]
+    table = table_of_text(_as_text(rows), "a workbook", path, replace(how, delimiter=",", decimal="."))
+    beside = f"; other sheets are not read: {', '.join(others[:5])}" if others else ""
+    table.about = f"sheet {name!r}: {table.n_rows:,} rows of {len(table.schema.names)} columns{beside}"
+    return table
+
+
+def _refuse_large(path: Path) -> None:
+    """Refuse a zip that unpacks to more than is read of any table."""
+    with open_regular(path) as file:
+        if file.read(4) != b"PK\x03\x04":
+            return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            total = sum(info.file_size for info in archive.infolist())
+    except zipfile.BadZipFile:
+        return  # whoever reads it says so
+    if total > LARGEST_TEXT:
+        what = f"the workbook unpacks to {total:,} bytes"
+        raise InputError("table-bomb", what, str(path), "save it as Parquet, which is read in parts")
+
+
+def _as_text(rows: Iterable[Iterable[Any]]) -> bytes:
+    """Return rows of cells between commas."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> str:
+    """Return a cell as it is written: whole numbers without a point, dates as 2024-05-01."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == datetime.min.time() else value.isoformat(" ")
+    return value.isoformat() if isinstance(value, date) else str(value)

@@ -1,0 +1,61 @@
+"""Raw cells of a table that an artefact is checked on: real rows, or random ones of the kind that training had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from straightedge.data.tables.encoding import Column, TableEncoding
+from straightedge.data.tables.files import arrow
+from straightedge.data.tables.label_column import plain_column
+from straightedge.data.tables.matching import match_columns, text_read_for
+from straightedge.data.tables.opening import open_splits
+from straightedge.model import LinearModel
+
+UNSEEN = "a value that training did not have"
+
+
+def encoding_of(model: LinearModel) -> TableEncoding:
+    """Return how a model's columns become features."""
+    return TableEncoding.from_dict(model.columns or {})
+
+
+def is_cells(rows: Any) -> bool:
+    """Whether rows are raw cells, and not features."""
+    return isinstance(rows, arrow().Table)
+
+
+def random_cells(model: LinearModel, n: int = 1000, seed: int = 0) -> Any:
+    """Return an Arrow table of the columns that a model uses: missing and unseen values are among them."""
+    pa, draw = arrow(), np.random.default_rng(seed)
+    return pa.table({column.name: _drawn(column, n, draw) for column in encoding_of(model).used})
+
+
+def _drawn(column: Column, n: int, draw: np.random.Generator) -> Any:
+    pa = arrow()
+    if column.kind == "number":
+        values = draw.uniform(column.low, column.high, n).astype(np.float32).astype(np.float64)
+        return pa.array(values, mask=draw.random(n) < 0.1)
+    known = [*column.categories, None, UNSEEN]
+    return pa.array([known[place] for place in draw.integers(0, len(known), n)], pa.string())
+
+
+def real_cells(model: LinearModel, source: str, options: dict[str, Any], n: int) -> Any:
+    """Return the first rows of a file or folder as an Arrow table of the columns that a model uses.
+
+    Raises:
+        InputError: ``column-missing`` and the codes of the readers.
+    """
+    encoding = encoding_of(model)
+    splits, _ = open_splits(Path(source), text_read_for(encoding, options))
+    tables = next(iter(splits.values()))
+    match_columns(tables, encoding)
+    columns = {column.name: plain_column(tables, column.name)[:n] for column in encoding.used}
+    return arrow().table(columns)
+
+
+def scores_of_cells(model: LinearModel, cells: Any) -> np.ndarray:
+    """Return the model's scores (N, C) of raw cells."""
+    return model.scores(encoding_of(model).transform(cells, "cells", 0))
