@@ -8,6 +8,7 @@ import os
 import re
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -105,7 +106,21 @@ class BlockPool:
         group: int = 1,
         shares: int | None = None,
     ) -> list[Result]:
-        """Run ``work`` on shares of ``spans`` and return the results in order of share.
+        """Run ``work`` on shares of ``spans`` and return the results in order of share; see `results`."""
+        return list(self.results(spans, work, group=group, shares=shares))
+
+    def results(
+        self,
+        spans: list[tuple[int, int]],
+        work: Callable[[Iterator[tuple[int, int]]], Result],
+        *,
+        group: int = 1,
+        shares: int | None = None,
+    ) -> Iterator[Result]:
+        """Run ``work`` on shares of ``spans`` and yield the results in order of share.
+
+        At most one share more than there are workers is begun before its result is asked for: results as large as
+        a Gram matrix can be added up without all of them in memory.
 
         Args:
             spans: Blocks.
@@ -116,27 +131,30 @@ class BlockPool:
         """
         n_shares, n_groups = shares or self.workers, -(-len(spans) // group)
         edges = [n_groups * t // n_shares * group for t in range(n_shares + 1)]
-        return self._run([spans[start:stop] for start, stop in itertools.pairwise(edges)], work)
+        yield from self._run([spans[start:stop] for start, stop in itertools.pairwise(edges)], work)
 
     def _run(
         self, shares: list[list[tuple[int, int]]], work: Callable[[Iterator[tuple[int, int]]], Result]
-    ) -> list[Result]:
+    ) -> Iterator[Result]:
         self._stop.clear()
-        futures: list[Future[Result]] = []
+        begun: deque[Future[Result]] = deque()
         try:
             with torch_threads(1):
                 filled = [share for share in shares if share] or shares[:1]
                 if self.workers == 1 or len(filled) == 1:  # handing one share over costs more than it gains
-                    results = [self._guarded(share, work) for share in filled]
+                    yield from (self._guarded(share, work) for share in filled)
                 else:
-                    futures = [self._executor.submit(self._guarded, share, work) for share in filled]
-                    results = [future.result() for future in futures]
+                    for share in filled:
+                        begun.append(self._executor.submit(self._guarded, share, work))
+                        if len(begun) > self.workers:
+                            yield begun.popleft().result()
+                    while begun:
+                        yield begun.popleft().result()
             if self._stopped():
                 raise KeyboardInterrupt
-            return results
         except BaseException:
             self._stop.set()  # the other workers leave after the block they are in
-            wait(futures)  # they may write to buffers of the caller: nobody may still be at it afterwards
+            wait(begun)  # they may write to buffers of the caller: nobody may still be at it afterwards
             raise
 
     def _guarded(

@@ -6,12 +6,17 @@ and not how well it does on something new.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from straightedge.disk import row_reader
+
 LOOKED_AT, AMONG = 300, 5000
 """Rows whose nearest row is looked for, and rows among which it is."""
+TOGETHER = 50
+"""Rows whose distances are in memory at a time."""
 MOST_COLUMNS = 128
 """Columns that distances are measured in: 5,000 rows of them are 5 MB."""
 RUN = 100
@@ -45,26 +50,30 @@ def near_share(X: Any, seed: int = 0) -> float:
     rows = rows[:, _continuous(rows[:LOOKED_AT])]
     if rows.shape[1] < FEWEST_COLUMNS:
         return 0.0
-    distances = _distances((rows - rows.mean(axis=0)) / rows.std(axis=0))
+    rows -= rows.mean(axis=0)
+    rows /= rows.std(axis=0)
     few, many = max(2, len(rows) // 10), max(4, len(rows) // 2)
-    spread = np.median(distances[:, many - 1] / distances[:, few - 1])
+    nearest, near, half = _distances(rows, [0, few - 1, many - 1]).T
+    spread = np.median(half / near)
     if not np.isfinite(spread) or spread <= 1:
         return 0.0
     dimension = np.log(many / few) / np.log(spread)
-    expected = distances[:, few - 1] * few ** (-1 / dimension)
-    return float(np.mean(distances[:, 0] < CLOSE * expected))
+    expected = near * few ** (-1 / dimension)
+    return float(np.mean(nearest < CLOSE * expected))
 
 
 def _sample(X: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Return some rows in some columns, in a random order, as float64."""
-    table = X.reshape(len(X), -1)
+    width = math.prod(X.shape[1:])
     order = random.permutation(len(X))[:AMONG]
-    if isinstance(X, np.memmap) and len(X) > AMONG:
-        starts = random.choice(len(X) // RUN, AMONG // RUN, replace=False) * RUN
-        order = random.permutation((starts[:, None] + np.arange(RUN)).ravel())
-    columns = np.sort(random.permutation(table.shape[1])[:MOST_COLUMNS])
-    rows: np.ndarray = table[np.ix_(order, columns)].astype(np.float64)
-    return rows
+    columns = np.sort(random.permutation(width)[:MOST_COLUMNS])
+    if not isinstance(X, np.memmap) or len(X) <= AMONG:
+        rows: np.ndarray = X.reshape(len(X), -1)[np.ix_(order, columns)]
+        return rows.astype(np.float64)
+    read = row_reader(X)
+    starts = random.choice(len(X) // RUN, AMONG // RUN, replace=False) * RUN
+    runs = [read(start, start + RUN).reshape(RUN, -1)[:, columns] for start in starts]
+    return np.asarray(random.permutation(np.concatenate(runs)), dtype=np.float64)
 
 
 def _continuous(rows: np.ndarray) -> np.ndarray:
@@ -73,13 +82,19 @@ def _continuous(rows: np.ndarray) -> np.ndarray:
     return np.asarray(distinct * MOST_EQUAL > len(rows))
 
 
-def _distances(rows: np.ndarray) -> np.ndarray:
-    """Return the distances of the first rows to all others, rising; equal rows are infinitely far."""
-    looked = rows[:LOOKED_AT]
-    squares = (looked**2).sum(axis=1)[:, None] + (rows**2).sum(axis=1) - 2 * looked @ rows.T
-    squares[np.arange(len(looked)), np.arange(len(looked))] = np.inf
-    squares[squares < 1e-12 * np.median(squares)] = np.inf
-    return np.asarray(np.sqrt(np.sort(squares, axis=1)))
+def _distances(rows: np.ndarray, ranks: list[int]) -> np.ndarray:
+    """Return the distances of the first rows to their nearest, by rank; equal rows are infinitely far."""
+    norms = (rows**2).sum(axis=1)
+    found = []
+    for start in range(0, min(LOOKED_AT, len(rows)), TOGETHER):
+        looked = rows[start : min(start + TOGETHER, LOOKED_AT)]
+        squares = looked @ (-2 * rows.T) + norms
+        squares += norms[start : start + len(looked), None]
+        squares[np.arange(len(looked)), start + np.arange(len(looked))] = np.inf
+        squares[squares < 1e-12 * np.median(squares)] = np.inf
+        squares.partition(ranks, axis=1)
+        found.append(squares[:, ranks])
+    return np.asarray(np.sqrt(np.concatenate(found)))
 
 
 def near_note(X: Any) -> str | None:

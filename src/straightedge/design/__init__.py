@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from straightedge.design.base import Design
 from straightedge.design.dense import DenseDesign
+from straightedge.design.gram import mirrored
 from straightedge.design.pairs import PairProducts
 from straightedge.design.sparse import SparseDesign
 from straightedge.design.sweep import Block, ScoreFunction
 from straightedge.design.weights import RowWeights
 
-__all__ = ["Block", "DenseDesign", "Design", "PairProducts", "RowWeights", "ScoreFunction", "SparseDesign"]
+__all__ = [
+    "Block",
+    "DenseDesign",
+    "Design",
+    "PairProducts",
+    "RowWeights",
+    "ScoreFunction",
+    "SparseDesign",
+    "mirrored",
+]

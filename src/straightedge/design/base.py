@@ -15,12 +15,13 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from straightedge.design.gram import GRAM_ROWS, RUN, gathered_blocks, lower_gram, spread
+from straightedge.design.gram import GRAM_ROWS, RUN, add_gram, gathered_blocks, mirrored, panels, spread
 from straightedge.design.pairs import PairProducts
 from straightedge.design.passes import Passes
 from straightedge.distributed import guarded_sum
@@ -31,8 +32,13 @@ ROUGH_ABOVE = 2_000_000  # entries of X̂ above which what only decides the pace
 MOST_SHARES = (
     8  # parts that a sample is summed in; not the number of workers, which must not change a float32 sum
 )
-SHARE_BYTES = 2**29  # for the sums of all parts
+SHARED_SUMS = (
+    2**23
+)  # numbers of all parts' sums; where there would be more, workers share the columns instead
 VISITED = 512  # rows that `in_order` maps together
+
+Adder = Callable[[list[tuple[int, int]], Tensor], None]
+"""Adds what is summed over the rows of some spans to a total."""
 
 
 class Design(Passes):
@@ -128,16 +134,27 @@ class Design(Passes):
 
     def second_moment(self, sample_rows: int) -> Tensor:
         """Return X̂ᵀX̂/n (D + 1, D + 1) of a sample of n rows of all ranks, in the products' type."""
-        lower = torch.tril(self._sampled(sample_rows, (self.width, self.width), self._lower_gram))
-        return lower + torch.tril(lower, -1).T
+        shape = (self.width, self.width)
+        if MOST_SHARES * self.width**2 <= SHARED_SUMS:
+            return mirrored(self._sampled(sample_rows, shape, self._by_rows(self._lower_gram)))
+        return mirrored(self._sampled(sample_rows, shape, self._by_columns))
 
     def _lower_gram(self, share: Iterator[tuple[int, int]]) -> Tensor:
-        blocks = gathered_blocks(self.read, share, self.width, torch.empty(0, **self._like))
-        return lower_gram(blocks, torch.zeros(self.width, self.width, **self._like))
+        total = torch.zeros(self.width, self.width, **self._like)
+        for block in gathered_blocks(self.read, share, self.width, total):
+            add_gram(total, block, panels(self.width))
+        return total
+
+    def _by_columns(self, spans: list[tuple[int, int]], total: Tensor) -> None:
+        """Add X̂ᵀX̂ of the spans to its lower triangle; workers share its columns, and no sum is there twice."""
+        columns = panels(self.width)
+        for block in gathered_blocks(self.read, spans, self.width, total):
+            add = partial(add_gram, total, block)
+            self.pool.run(columns, add, shares=len(columns))
 
     def mean_squares(self, sample_rows: int) -> Tensor:
         """Return the mean square of each mapped feature (D + 1,), from a sample of rows of all ranks."""
-        return self._sampled(sample_rows, (self.width,), self._squares)
+        return self._sampled(sample_rows, (self.width,), self._by_rows(self._squares))
 
     def _squares(self, share: Iterator[tuple[int, int]]) -> Tensor:
         total = torch.zeros(self.width, **self._like)
@@ -145,23 +162,28 @@ class Design(Passes):
             total += block.square().sum(dim=0)
         return total
 
-    def _sampled(
-        self, sample_rows: int, shape: tuple[int, ...], work: Callable[[Iterator[tuple[int, int]]], Tensor]
-    ) -> Tensor:
-        """Return the mean over a sample's rows, of all ranks, of what ``work`` sums over spans of them."""
+    def _by_rows(self, work: Callable[[Iterator[tuple[int, int]]], Tensor]) -> Adder:
+        """Return what adds to a total the sums that workers have of their shares of the rows."""
+
+        def add(spans: list[tuple[int, int]], total: Tensor) -> None:
+            for part in self.pool.results(spans, work, group=GRAM_ROWS // RUN, shares=MOST_SHARES):
+                total += part
+
+        return add
+
+    def _sampled(self, sample_rows: int, shape: tuple[int, ...], add: Adder) -> Tensor:
+        """Return the mean over a sample's rows, of all ranks, of what ``add`` adds to a total for their spans."""
         spans = spread(self.n_samples, max(1, sample_rows // self.communicator.size))
-        count = float(sum(stop - start for start, stop in spans))
         like = torch.empty(math.prod(shape) + 1, **self._like)
-        shares = max(1, min(MOST_SHARES, SHARE_BYTES // (4 * len(like))))
 
         def own_sums() -> Tensor:
-            total = torch.zeros(shape, **self._like)
-            for part in self.pool.run(spans, work, group=GRAM_ROWS // RUN, shares=shares):
-                total += part
-            return torch.cat([total.flatten(), total.new_tensor([count])])
+            packed = torch.zeros_like(like)
+            add(spans, packed[:-1].view(shape))
+            packed[-1] = float(sum(stop - start for start, stop in spans))
+            return packed
 
         summed = guarded_sum(self.communicator, own_sums, like)
-        return (summed[:-1] / summed[-1]).view(shape)
+        return summed[:-1].div_(summed[-1]).view(shape)
 
     def gram_applied(self, R: Tensor, G: Tensor) -> Tensor:
         """Return G RᵀR (M, D + 1) for a factor R (D + 1, D + 1), by this design's workers."""

@@ -45,11 +45,21 @@ def gathered_blocks(
         yield block[:filled]
 
 
-def lower_gram(blocks: Iterable[Tensor], total: Tensor) -> Tensor:
-    """Add X̂ᵀX̂ of blocks to ``total``, its lower triangle (and a little more: panels are rectangular)."""
-    width = len(total)
-    panel = max(256, -(-width // PANELS))
-    for block in blocks:
-        for left in range(0, width, panel):
-            total[left:, left : left + panel].addmm_(block[:, left:].t(), block[:, left : left + panel])
+def panels(width: int) -> list[tuple[int, int]]:
+    """Return the spans of columns in which a Gram matrix of so many columns is taken."""
+    return block_spans(width, max(256, -(-width // PANELS)))
+
+
+def add_gram(total: Tensor, block: Tensor, columns: Iterable[tuple[int, int]]) -> None:
+    """Add X̂ᵀX̂ of a block to some columns of ``total``, from the diagonal down (and a little above it)."""
+    for left, right in columns:
+        total[left:, left:right].addmm_(block[:, left:].t(), block[:, left:right])
+
+
+def mirrored(total: Tensor) -> Tensor:
+    """Write the lower triangle of a square matrix over its upper one and return the matrix."""
+    for left, right in panels(len(total)):
+        diagonal = total[left:right, left:right]
+        diagonal.copy_(diagonal.tril() + diagonal.tril(-1).T)
+        total[left:right, right:] = total[right:, left:right].T
     return total

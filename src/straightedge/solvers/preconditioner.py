@@ -13,7 +13,7 @@ import torch
 from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 
-from straightedge.design import Design
+from straightedge.design import Design, mirrored
 from straightedge.penalties import PenaltyTerm
 
 DIAGONAL_SAMPLE = 8_000  # rows of the mean squares that stand for it where D is large
@@ -68,7 +68,7 @@ def with_ridge(M: Tensor, ridge: Tensor) -> Tensor:
 
 
 def inverse_factor(M: Tensor) -> Tensor:
-    """Return R with RᵀR = M⁻¹: the inverse of the Cholesky factor, lower triangular.
+    """Return R with RᵀR = M⁻¹, in the place of M: the inverse of the Cholesky factor, lower triangular.
 
     Applying R twice is two plain products; a triangular solve with ten right-hand sides is slower.
     """
@@ -82,13 +82,16 @@ def inverse_factor(M: Tensor) -> Tensor:
 
 
 def _lapack_inverse(M: Tensor) -> Tensor | None:
-    """Return L⁻¹ of M = L Lᵀ, None where M has no L; SciPy's LAPACK takes half of the time of torch's."""
+    """Return L⁻¹ of M = L Lᵀ in the place of M, None where M has no L; LAPACK takes half of the time of torch's."""
     decompose, invert = get_lapack_funcs(("potrf", "trtri"), dtype=np.dtype(str(M.dtype)[6:]))
-    upper, info = decompose(M.numpy().T, lower=0, clean=1)  # LAPACK has columns first: all is transposed
-    if info != 0:
+    diagonal, turned = M.diagonal().clone(), M.numpy().T  # LAPACK has columns first: all is transposed
+    _, info = decompose(turned, lower=0, clean=0, overwrite_a=1)
+    if info != 0:  # the half above the diagonal is as it was
+        M.diagonal().copy_(diagonal)
+        mirrored(M.T)
         return None
-    inverse, _ = invert(upper, lower=0, overwrite_c=1)
-    return torch.from_numpy(inverse.T)
+    invert(turned, lower=0, overwrite_c=1)
+    return M.tril_()
 
 
 def _torch_inverse(M: Tensor) -> Tensor | None:
