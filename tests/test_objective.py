@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from straightedge.design import DenseDesign
 from straightedge.errors import InputError
 from straightedge.losses import LOSSES
 from straightedge.moments import KINDS, fit_affine
@@ -347,3 +348,19 @@ def test_an_identity_map_is_told():
 def test_problem_oracle_agrees_with_itself():
     problem = Problem("svm", np.zeros((2, 1)), np.array([0, 1]), 2, 0.5)
     assert problem.value(np.zeros((2, 2))) == 1.0
+
+
+@pytest.mark.parametrize("shared_sums", [0, 2**23])
+def test_the_second_moment_is_the_same_by_rows_by_columns_and_for_any_number_of_workers(
+    monkeypatch, shared_sums
+):
+    monkeypatch.setattr("straightedge.design.base.SHARED_SUMS", shared_sums)
+    X = np.random.default_rng(0).integers(0, 256, size=(3_000, 700), dtype=np.uint8)
+    affine = fit_affine(Rows(X), "standardize")
+    found = [
+        DenseDesign(Rows(X), affine, dtype=torch.float32, workers=workers).second_moment(3_000)
+        for workers in (1, 3)
+    ]
+    assert torch.equal(*found)
+    mapped = np.c_[(X - affine.shift.numpy()) * affine.scale.numpy(), np.ones(len(X))]
+    np.testing.assert_allclose(found[0].numpy(), mapped.T @ mapped / len(X), atol=2e-4)
