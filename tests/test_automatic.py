@@ -30,11 +30,11 @@ def options(**given: object) -> FitOptions:
 
 def test_folds_choose_where_rows_are_few_and_a_held_out_tenth_where_they_are_many() -> None:
     few = decided(options(), dataset(FEW_ROWS))
-    assert (few.folds, few.one_standard_error) == (5, True)
-    assert decided(options(), dataset(FEW_ROWS + 1)).folds is None
-    assert decided(options(), dataset(100, validation=True)).folds is None
-    assert decided(options(), dataset(3)).folds == 2  # a class of one row is held out by no fold
-    assert decided(options(), dataset(2)).folds is None
+    assert (few.split.folds, few.choice.one_standard_error) == (5, True)
+    assert decided(options(), dataset(FEW_ROWS + 1)).split.folds is None
+    assert decided(options(), dataset(100, validation=True)).split.folds is None
+    assert decided(options(), dataset(3)).split.folds == 2  # a class of one row is held out by no fold
+    assert decided(options(), dataset(2)).split.folds is None
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,7 @@ ESTIMATORS = (
     "LinearClassifier",
     "LinearClassifierCV",
 )  # parameters and fitted attributes as scikit-learn
-WIDE_RECORDS = (
-    "FitOptions",
-    "LinearModel",
-)  # an option of `fit`, an entry of a model file, a field
+WIDE_RECORDS = ("LinearModel",)  # an option of `fit`, an entry of a model file, a field
 
 
 def trees(folder: str = ".") -> Iterator[tuple[str, ast.Module]]:

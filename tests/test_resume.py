@@ -128,19 +128,19 @@ def test_a_stopped_run_goes_on_to_the_same_bits(options: FitOptions, change: dic
     options = replace(
         options, **({"reg": None} if change.get("regs") or change.get("search") else {}) | change
     )
-    whole = replace(options, out=options.out + "-whole")
+    whole = replace(options, out=options.run.out + "-whole")
     run_fit(whole)
     interrupted(options, 3)
     interrupted(replace(options, resume=True), 1)
     result = run_fit(replace(options, resume=True))
-    metrics, former = RunFolder.open(options.out).metrics, RunFolder.open(whole.out).metrics
-    if options.loss == "svm":  # a step that was broken off in the middle is taken again from where it was
+    metrics, former = RunFolder.open(options.run.out).metrics, RunFolder.open(whole.run.out).metrics
+    if options.fit.loss == "svm":  # a step that was broken off in the middle is taken again from where it was
         assert max(metrics["dual"], former["dual"]) <= min(metrics["objective"], former["objective"])
         return
-    assert answer(Path(options.out)) == answer(Path(whole.out))
+    assert answer(Path(options.run.out)) == answer(Path(whole.run.out))
     for key in ("objective", "dual", "gap", "status", "n_passes", "reg"):
         assert metrics[key] == former[key] == result[key], key
-    trace, before = (RunFolder.open(run).read_trace() for run in (options.out, whole.out))
+    trace, before = (RunFolder.open(run).read_trace() for run in (options.run.out, whole.run.out))
     assert [row["objective"] for row in trace] == [row["objective"] for row in before]
 
 
@@ -167,10 +167,10 @@ def test_resume_with_other_settings_is_refused(
 
 def test_resume_with_other_data_is_refused(options: FitOptions) -> None:
     interrupted(options)
-    with np.load(options.source) as held:
+    with np.load(options.data.source) as held:
         X, y = held["X"].copy(), held["y"]
     X[17, 3] += 1e-3
-    np.savez(options.source, X=X, y=y)
+    np.savez(options.data.source, X=X, y=y)
     with pytest.raises(InputError, match=r"data: [0-9a-f]{16}") as caught:
         run_fit(replace(options, resume=True))
     assert caught.value.code == "resume-differs"
@@ -178,8 +178,8 @@ def test_resume_with_other_data_is_refused(options: FitOptions) -> None:
 
 def test_resume_with_other_classes_is_refused(options: FitOptions) -> None:
     interrupted(options)
-    with np.load(options.source) as held:
-        np.savez(options.source, X=held["X"], y=np.array(["ant", "bee", "cow"])[held["y"]])
+    with np.load(options.data.source) as held:
+        np.savez(options.data.source, X=held["X"], y=np.array(["ant", "bee", "cow"])[held["y"]])
     with pytest.raises(InputError, match="classes") as caught:
         run_fit(replace(options, resume=True))
     assert caught.value.code == "resume-differs"
@@ -205,7 +205,7 @@ def test_a_data_file_changed_during_a_run_is_refused(options: FitOptions, tmp_pa
         run_fit(both, callbacks=(overwrite,))
     assert caught.value.code == "data-changed"
     assert caught.value.where == str(rows)
-    assert not Path(options.out).exists()
+    assert not Path(options.run.out).exists()
     assert run_fit(replace(both, overwrite=True))["status"] == "certified"
 
 
@@ -246,9 +246,9 @@ def full_at(options: FitOptions, monkeypatch: pytest.MonkeyPatch, fails_at: int,
         return True
     finally:
         monkeypatch.setattr(atomic, "disk", whole_disk)
-    found = answer(Path(options.out))
-    assert RunFolder.open(options.out).metrics["reg"] in (0.01, 0.3)
-    assert (found == expected) == (RunFolder.open(options.out).metrics["reg"] == 0.01)
+    found = answer(Path(options.run.out))
+    assert RunFolder.open(options.run.out).metrics["reg"] in (0.01, 0.3)
+    assert (found == expected) == (RunFolder.open(options.run.out).metrics["reg"] == 0.01)
     return False
 
 
@@ -256,7 +256,7 @@ def disk_full_everywhere(options: FitOptions, monkeypatch: pytest.MonkeyPatch, s
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
     options = replace(options, reg=0.01, tol=1e-3, suspects=False)
     run_fit(options)
-    expected = answer(Path(options.out))
+    expected = answer(Path(options.run.out))
     tried = 0
     for fails_at in range(1, 1000, step):
         if full_at(options, monkeypatch, fails_at, expected):
@@ -322,7 +322,7 @@ def test_out_of_memory_for_good_is_one_clear_error(
         run_fit(options)
     assert caught.value.code == "out-of-memory"
     assert len(set(sizes)) >= 6
-    assert not Path(options.out).exists()
+    assert not Path(options.run.out).exists()
 
 
 @pytest.mark.parametrize("loss", ["softmax", "svm"])
@@ -332,7 +332,7 @@ def test_1_or_64_threads_certify_the_same(
     found = []
     for workers in (1, 64):
         monkeypatch.setattr("straightedge.design.passes.default_workers", lambda workers=workers: workers)
-        out = f"{options.out}-{workers}"
+        out = f"{options.run.out}-{workers}"
         settings = {"loss": loss, "solver": "auto", "tol": 1e-4, "suspects": False, "max_passes": 300}
         found.append(run_fit(replace(options, out=out, **settings)))
     one, many = found

@@ -84,7 +84,7 @@ def answer(run: Path) -> bytes:
 
 def stop_and_resume(options: FitOptions, after: float, number: int) -> str:
     """Return how the run that was stopped stood: ended, resumed from a checkpoint, or begun again."""
-    out = Path(options.out)
+    out = Path(options.run.out)
     partial = out.with_name(f".{out.name}.partial")
     status = forked_fit(options, after, number)
     assert status in ({0, -number} if number == signal.SIGKILL else {0, 130}), status

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from straightedge.cli.fit_options import options_from
 from straightedge.cli.presence import require_source
 from straightedge.cli.resuming import resumed
 from straightedge.cli.table_options import (
-    TABLE_OPTIONS,
     Categories,
     ClassWeight,
     Decimal,
@@ -26,17 +26,16 @@ from straightedge.cli.table_options import (
     SampleWeight,
     Threshold,
 )
-from straightedge.cli.values import bytes_of, numbers_of
 
 if TYPE_CHECKING:
     from straightedge.workflow import FitOptions
 
 TEXT = "Texts"
-TEXT_OPTIONS = ("ngrams", "min_df", "max_features", "sublinear")
 DATA, FIT, CHOICE, SGD, RUN = "The data", "The fit", "The choice of reg", "Minibatch SGD", "The run"
 
 
 def command(
+    context: typer.Context,
     source: Annotated[
         str | None,
         typer.Argument(
@@ -246,44 +245,9 @@ def command(
     Without --reg it is chosen among eight values: by five folds up to 2,000 training samples, on a held-out tenth
     of more. --path tries sixteen. The chosen one is fitted to all; the test split is read once, by the final model.
     """
-    given = dict(locals())
     if resume is None:
         require_source(source)
-    from straightedge.workflow import FitOptions
-
-    for name in (
-        "no_cache",
-        "no_suspects",
-        "one_se",
-        "validation",
-        "as_json",
-        "quiet",
-        "regs",
-        "resume",
-        "out",
-        "memory",
-    ):
-        given.pop(name)
-    table = {name: given.pop(name) for name in TABLE_OPTIONS}
-    text = {name: given.pop(name) for name in TEXT_OPTIONS}
-    options = FitOptions(
-        **given
-        | {
-            "regs": numbers_of(regs),
-            "table": {name: value for name, value in table.items() if value is not None},
-            "text": {name: value for name, value in text.items() if value is not None},
-            "out": _out(source, loss, out, resume),
-            "one_standard_error": one_se,
-            "validation_size": validation,
-            "suspects": not no_suspects,
-            "cache": not no_cache,
-            "memory": bytes_of(memory),
-            "resume": resume is not None,
-            "progress": not (as_json or quiet),
-            "overwrite": overwrite,
-            "command": _command_line(),
-        }
-    )
+    options = options_from(context.params)
     run(options if resume is None else resumed(options, resume), as_json, quiet)
 
 
@@ -294,36 +258,13 @@ def run(options: FitOptions, as_json: bool, quiet: bool = False) -> None:
     from straightedge.workflow.stages import Stopped
 
     with quiet_ranks() as speaks:
-        screen = FitScreen(options.settings().tol, enabled=options.progress and speaks)
+        screen = FitScreen(options.settings().tol, enabled=options.run.progress and speaks)
         try:
             with interruptible(), screen:
                 result = run_fit(options, callbacks=(screen.row,), say=screen.say)
         except Stopped as stopped:
             if speaks:
-                print_stopped(stopped.solution, options.out, options.features)
+                print_stopped(stopped.solution, options.run.out, options.extractor.features)
             raise typer.Exit(130) from None
         if speaks and (as_json or not quiet):
             print_result(result, as_json)
-
-
-def _out(source: str | None, loss: str, out: Path | None, resume: Path | None) -> str:
-    from straightedge.errors import InputError
-
-    if resume is not None:
-        return str(resume)
-    if source is None:
-        raise InputError("source-missing", "no SOURCE was given", mend="such as: straightedge fit digits")
-    if out is not None:
-        return str(out)
-    stem = Path(source.split(",")[0]).name.split(".")[0] or "data"
-    name, number = f"{stem}-{loss}", 1
-    while (Path("runs") / name).exists():  # an earlier run is never replaced unless asked for by name
-        number += 1
-        name = f"{stem}-{loss}-{number}"
-    return str(Path("runs") / name)
-
-
-def _command_line() -> list[str]:
-    import sys
-
-    return ["straightedge", *sys.argv[1:]]

@@ -23,10 +23,17 @@ def resumed(options: FitOptions, folder: Path) -> FitOptions:
         interrupted.abandon()
     same = _options_of(config, folder)
     _refuse_other_options(options, same, folder)
-    same = replace(same, features_trusted=options.features is not None)
-    if options.source is not None and options.source != same.source:
-        same = replace(same, source=options.source)
-    return replace(same, resume=True, progress=options.progress, checkpoint_every=options.checkpoint_every)
+    return replace(
+        same,
+        data=replace(same.data, source=options.data.source or same.data.source),
+        extractor=replace(same.extractor, features_trusted=options.extractor.features is not None),
+        run=replace(
+            same.run,
+            resume=True,
+            progress=options.run.progress,
+            checkpoint_every=options.run.checkpoint_every,
+        ),
+    )
 
 
 def _refuse_other_options(asked: FitOptions, before: FitOptions, folder: Path) -> None:
@@ -35,15 +42,13 @@ def _refuse_other_options(asked: FitOptions, before: FitOptions, folder: Path) -
     Raises:
         InputError: ``resume-differs`` with what differs.
     """
-    from dataclasses import replace
-
     from straightedge.errors import InputError
     from straightedge.runs.checkpoint import differences
     from straightedge.workflow import FitOptions as Options
 
-    usual = Options(asked.source, asked.out).identity()
+    usual = Options(asked.data.source, asked.run.out).identity()
     given = {name: value for name, value in asked.identity().items() if value != usual[name]}
-    kept = replace(before, source=asked.source).identity()
+    kept = before.identity() | {"source": asked.data.source}
     found = differences({name: kept[name] for name in given}, given)
     if found:
         raise InputError(

@@ -37,14 +37,14 @@ def decided(options: FitOptions, dataset: Dataset) -> FitOptions:
         dataset: Its training rows are counted; a validation split of its own is what chooses.
     """
     y = dataset.train.y
-    left_open = options.is_automatic and options.folds is None and dataset.validation is None
-    left_open = (
-        left_open and options.groups is None
-    )  # groups may be fewer than folds: a held-out share chooses
+    split = options.split
+    left_open = options.is_automatic and split.folds is None and dataset.validation is None
+    left_open = left_open and split.groups is None  # groups may be fewer than folds: a held-out share chooses
     divisible = int((np.bincount(y)[y] > 1).sum())
     if not left_open or dataset.train.n > FEW_ROWS or divisible < 2:
         return options
-    return replace(options, folds=min(FOLDS, divisible), one_standard_error=True)
+    split = replace(split, folds=min(FOLDS, divisible))
+    return replace(options, split=split, choice=replace(options.choice, one_standard_error=True))
 
 
 def path_settings(options: FitOptions, settings: FitSettings) -> FitSettings:
@@ -66,12 +66,12 @@ def scored_by_folds(
     Scores of several deals are averaged: each is of folds that have not seen the row.
     """
     y = training.y
-    few = options.is_automatic and options.groups is None and len(y) < FEW_SHOT * len(np.unique(y))
+    few = options.is_automatic and options.split.groups is None and len(y) < FEW_SHOT * len(np.unique(y))
     found = [
         cross_validate(
             training,
             reg,
-            fold_of_rows(options.folds or FOLDS, options.seed + deal),
+            fold_of_rows(options.split.folds or FOLDS, options.split.seed + deal),
             memory=memory,
             solve=solve,
         )

@@ -115,16 +115,16 @@ def _points(grid: Sequence[float], W: Tensor, affine: AffineMap) -> list[tuple[f
 def fit_single(problem: Problem, stages: Stages) -> Fitted:
     """Fit one value of reg on all training samples."""
     options = problem.options
-    reg = options.reg if options.reg is not None else _natural_reg(problem)
-    checked_reg(reg, exact=options.solver != "sgd")
+    reg = options.fit.reg if options.fit.reg is not None else _natural_reg(problem)
+    checked_reg(reg, exact=options.fit.solver != "sgd")
     return _fit_value(problem, stages, reg)
 
 
 def _fit_value(problem: Problem, stages: Stages, reg: float) -> Fitted:
     """Fit this reg on all training samples, and judge it on the data's own validation split, if any."""
     options, whole = problem.options, problem.whole
-    if options.solver == "sgd":
-        rate = [options.learning_rate] if options.learning_rate else None
+    if options.fit.solver == "sgd":
+        rate = [options.sgd.learning_rate] if options.sgd.learning_rate else None
         solution = train_by_sgd(whole.objective([reg]), problem, rate, stages)
     else:
         solution = stages.solve(whole.objective([reg]), problem.settings)
@@ -139,10 +139,10 @@ def _fit_value(problem: Problem, stages: Stages, reg: float) -> Fitted:
 def grid_of(problem: Problem, n_train: int) -> list[float]:
     """Return the values of reg to try for n_train samples."""
     options = problem.options
-    if options.protocol is not None:
-        return list(protocols.protocol(options.protocol).reg_values(n_train, len(problem.classes)))
-    if options.regs is not None:
-        return checked_reg(options.regs)
+    if options.choice.protocol is not None:
+        return list(protocols.protocol(options.choice.protocol).reg_values(n_train, len(problem.classes)))
+    if options.choice.regs is not None:
+        return checked_reg(options.choice.regs)
     size = VALUES if options.is_automatic else DEFAULT_SIZE
     return default_grid(problem.scale, size, sparse=is_sparse(problem.X))
 
@@ -152,7 +152,7 @@ def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
     selection = problem.options.selection()
     if not can_be_judged(problem):
         return fit_unchosen(problem, stages)
-    if problem.options.folds is not None:
+    if problem.options.split.folds is not None:
         return _chosen_by_folds(problem, stages, selection, memory)
     part, X_validation, held_out, y_validation = held_out_part(problem, selection)
     n_train = len(problem.y) if part.index is None else len(part.index)
@@ -209,8 +209,8 @@ def held_out_part(
     if own is not None:
         return problem.whole, own.X, None, own.y
     size: float | int = selection.validation_size
-    if problem.options.protocol is not None:
-        size = protocols.protocol(problem.options.protocol).split.size(len(problem.y))
+    if problem.options.choice.protocol is not None:
+        size = protocols.protocol(problem.options.choice.protocol).split.size(len(problem.y))
     train, validation = problem.hold_out(size, selection.seed)
     return problem.training.part(train), None, validation, problem.y[validation]
 
@@ -248,8 +248,8 @@ def _refit(
     own = problem.dataset.validation
     n_all = len(problem.y) + (own.n if own is not None else 0)
     reg = choice.reg
-    if problem.options.protocol is not None:
-        protocol = protocols.protocol(problem.options.protocol)
+    if problem.options.choice.protocol is not None:
+        protocol = protocols.protocol(problem.options.choice.protocol)
         if not protocol.refit:
             return problem_solution(choice), part, reg
         reg = protocol.reg(protocol.grid[choice.index], n_all, len(problem.classes))
@@ -317,12 +317,12 @@ def add_out_of_fold_scores(problem: Problem, fitted: Fitted, stages: Stages) -> 
     """
     together = np.arange(len(problem.y)) if problem.groups is None else problem.groups
     divisible = len(np.unique(together[np.bincount(problem.y)[problem.y] > 1]))
-    folds = min(problem.options.folds or SUSPECT_FOLDS, divisible)
+    folds = min(problem.options.split.folds or SUSPECT_FOLDS, divisible)
     settings = problem.settings
-    if problem.options.folds is None:
+    if problem.options.split.folds is None:
         settings = replace(settings, tol=max(SUSPECT_TOL, settings.tol), solver="auto")
     training = replace(problem.training, settings=settings)
-    fold = problem.fold_of_rows(folds, problem.options.seed)
+    fold = problem.fold_of_rows(folds, problem.options.split.seed)
     found = cross_validate(training, [fitted.reg], fold, solve=stages.solve)
     fitted.out_of_fold, fitted.out_of_fold_rows = found.scores[:, 0].numpy(), found.rows
     notes = [found.uncertified([fitted.reg], 0), *_undivided(problem)]
@@ -336,14 +336,14 @@ def train_by_sgd(
     objective: Objective, problem: Problem, rates: Sequence[float] | None, stages: Stages
 ) -> Solution:
     """Train by minibatch SGD, at one rate for all configurations or one for each; None is the natural one."""
-    options = problem.options
+    sgd, settings = problem.options.sgd, problem.settings
     solver = MinibatchSGD(
         rates,
-        batch_size=options.batch_size,
-        epochs=options.epochs,
-        momentum=options.momentum,
-        schedule=options.schedule,
-        seed=options.seed,
+        batch_size=sgd.batch_size,
+        epochs=sgd.epochs,
+        momentum=sgd.momentum,
+        schedule=sgd.schedule,
+        seed=settings.seed,
     )
-    limits = Limits(problem.settings.tol, options.max_passes, options.max_seconds)
+    limits = Limits(settings.tol, settings.max_passes, settings.max_seconds)
     return stages.minimize(objective, solver, limits)

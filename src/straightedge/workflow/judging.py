@@ -109,7 +109,7 @@ def judge_splits(
     threshold: dict[str, Any] | None = None,
 ) -> Judged:
     """Judge training, validation and, last and once, test samples (`threshold`: as metrics.json holds it)."""
-    classes, loss = dataset.classes, problem.settings.loss
+    classes = dataset.classes
     temperature = model.temperature
     settings: dict[str, Any] = {
         "temperature": temperature,
@@ -120,14 +120,9 @@ def judge_splits(
     part = fitted.part
     train_scores = part.scores(fitted.W[None])[:, 0].numpy()
     seen = slice(None) if part.index is None else part.index
+    weights = problem.weights_of(np.arange(len(problem.y))[seen])
     splits: dict[str, dict[str, Any]] = {
-        "train": evaluate(
-            train_scores[seen],
-            problem.y[seen],
-            classes,
-            weights=problem.weights_of(np.arange(len(problem.y))[seen]),
-            **settings,
-        )
+        "train": evaluate(train_scores[seen], problem.y[seen], classes, weights=weights, **settings)
     }
     shown = Shown(dataset.train, "train", part.index, train_scores[seen])
     if fitted.held_out_scores is not None and fitted.held_out_labels is not None:
@@ -151,9 +146,7 @@ def judge_splits(
         judged.splits[judged.shown_name]["curves"] = _curves(problem, fitted, judged, threshold)
     judged.answers = _answers(judged, fitted, dataset, train_scores)
     judged.hardest = hardest(shown.scores, judged.labels, temperature=temperature, threshold=model.threshold)
-    scores_of_folds, rows_of_folds = fitted.out_of_fold, fitted.out_of_fold_rows
-    if problem.options.suspects and scores_of_folds is not None and rows_of_folds is not None:
-        judged.suspects = _suspects(scores_of_folds, rows_of_folds, dataset.train, classes, loss)
+    judged.suspects = _suspects_of(problem, fitted, dataset)
     return judged
 
 
@@ -266,6 +259,14 @@ def _suspects(
         }
         for row, other, score in zip(rows[ranking.index], ranking.suggested, ranking.score, strict=True)
     ]
+
+
+def _suspects_of(problem: Problem, fitted: Fitted, dataset: Dataset) -> list[dict[str, Any]]:
+    """Return the training rows whose label looks wrong, where folds have scored them and they were asked for."""
+    scores, rows = fitted.out_of_fold, fitted.out_of_fold_rows
+    if not problem.options.run.suspects or scores is None or rows is None:
+        return []
+    return _suspects(scores, rows, dataset.train, dataset.classes, problem.settings.loss)
 
 
 def path_rows(fitted: Fitted, metric: str) -> list[dict[str, Any]]:

@@ -1,165 +1,119 @@
-"""What a fit was asked for, as the command line or a caller gave it."""
+"""What a fit was asked for, as the command line or a caller gave it: seven records of options."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-import torch
-
 from straightedge.errors import InputError
-from straightedge.evaluation.thresholds import ThresholdRule
 from straightedge.fitting import FitSettings
 from straightedge.losses import get_loss
-from straightedge.moments import KINDS
 from straightedge.selection import SelectionSettings
-from straightedge.solvers import SOLVERS
+from straightedge.workflow.records import (
+    ChoiceOptions,
+    DataOptions,
+    ExtractorOptions,
+    MinibatchOptions,
+    ObjectiveOptions,
+    RunOptions,
+    SplitOptions,
+)
+
+RECORDS: dict[str, type] = {
+    "data": DataOptions,
+    "extractor": ExtractorOptions,
+    "split": SplitOptions,
+    "fit": ObjectiveOptions,
+    "choice": ChoiceOptions,
+    "sgd": MinibatchOptions,
+    "run": RunOptions,
+}
+RECORD_OF = {option.name: name for name, kind in RECORDS.items() for option in fields(kind)}
+"""The record in which an option stands; no two records have an option of the same name."""
+
+SAYS_NOTHING_OF_THE_ANSWER = frozenset(
+    {
+        "out",
+        "progress",
+        "checkpoint_every",
+        "overwrite",
+        "resume",
+        "command",
+        "memory",
+        "cache",
+        "root",
+        "features_trusted",
+    }
+)
+"""Options in which a resumed run may differ from its beginning."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class FitOptions:
     """Everything that decides the answer, and where it goes.
 
+    Options stand in records, and may be given by their own names, too: ``FitOptions("digits", "run", reg=1e-3)`` is
+    ``FitOptions(data=DataOptions("digits"), run=RunOptions("run"), fit=ObjectiveOptions(reg=1e-3))``.
+    `dataclasses.replace` takes both as well.
+
+    Args:
+        source: Option of `data`.
+        out: Option of `run`.
+        **given: Records by their names, and options by theirs; an option changes the record that has it.
+
     Attributes:
-        source: See `straightedge.data.load_dataset`.
-        out: The run folder.
-        loss: Name of the loss.
-        reg: The value, or None to have it chosen (for SGD: one from the data's scale).
-        path: Whether reg is chosen among several values.
-        regs: The values tried, or None for the default grid.
-        tol: Relative gap to certify; None is 1e-4 for one value and 1e-3 for a path.
-        max_passes: Passes for one configuration.
-        max_seconds: Wall time of one solve, s.
-        solver: "auto", or a solver's name.
-        bias: "penalized" or "free".
-        preprocess: See `moments.fit_affine`.
-        device: Where products run, the extractor's too.
-        metric, folds, validation_size, one_standard_error: See `SelectionSettings`.
-        threshold: How two classes are parted: see `ThresholdRule.read`; None names the class of the higher score.
-        protocol: Name of a published protocol, which fixes the above.
-        features: Extractor of the images ("patches", "hog", ...), or None.
-        weights: File with an extractor's weights.
-        features_trusted: Whether the user wrote `features`; False where it was read from a run's files, whose
-            word is not enough to import code.
-        size, root, skip_bad, labels, column, background, cache, test, groups, sample_weight: See `load_dataset`.
-        class_weight: ``balanced``, or a file of class weights (see `read_class_weights`), or None.
-        table: How a table is read: ``drop``, ``keep``, ``categories``, ``numeric``, ``encoding``, ``delimiter``,
-            ``header``, ``decimal``, ``missing`` of `load_dataset`.
-        text: How texts become features: ``ngrams``, ``min_df``, ``max_features``, ``sublinear`` of an extractor.
-        search: With sgd: a grid of learning rates and regs.
-        learning_rate, epochs, batch_size, momentum, schedule: Of sgd.
-        suspects: Whether training images are ranked by how likely their label is wrong.
-        memory: Bytes that solvers and readers may use; None is a quarter of the machine's.
-        seed: Of splits and batches.
-        checkpoint_every: Seconds between checkpoints.
-        overwrite: Replace a run of the same name.
-        resume: Go on with an interrupted run of this name.
-        progress: Show bars on a terminal.
+        data: What is read.
+        extractor: What makes features of images or texts.
+        split: Which rows are fitted, which choose, and which judge.
+        fit: Which objective is minimised, how closely, by what and where.
+        choice: How reg is chosen.
+        sgd: What minibatch SGD is asked for.
+        run: Where the run is written, and what is shown on the way.
+
+    Raises:
+        TypeError: For an option that no record has.
     """
 
-    source: str
-    out: str
-    loss: str = "softmax"
-    reg: float | None = None
-    path: bool = False
-    regs: list[float] | None = None
-    tol: float | None = None
-    max_passes: float = 1000
-    max_seconds: float = float("inf")
-    solver: str = "auto"
-    bias: str = "penalized"
-    preprocess: str = "auto"
-    device: str | None = None
-    metric: str = "accuracy"
-    threshold: str | None = None
-    folds: int | None = None
-    validation_size: float = 0.1
-    one_standard_error: bool = False
-    protocol: str | None = None
-    features: str | None = None
-    weights: str | None = None
-    features_trusted: bool = True
-    size: str | None = None
-    root: str | None = None
-    skip_bad: bool = False
-    labels: str | None = None
-    column: str | None = None
-    test: str | None = None
-    groups: str | None = None
-    sample_weight: str | None = None
-    class_weight: str | None = None
-    background: str = "white"
-    cache: bool = True
-    table: dict[str, Any] = field(default_factory=dict)
-    text: dict[str, Any] = field(default_factory=dict)
-    search: bool = False
-    learning_rate: float | None = None
-    epochs: int | None = None
-    batch_size: int = 200
-    momentum: float = 0.0
-    schedule: str = "cosine"
-    suspects: bool = True
-    memory: int | None = None
-    seed: int = 0
-    checkpoint_every: float = 60.0
-    overwrite: bool = False
-    resume: bool = False
-    progress: bool = True
-    command: list[str] = field(default_factory=list)
+    data: DataOptions
+    extractor: ExtractorOptions
+    split: SplitOptions
+    fit: ObjectiveOptions
+    choice: ChoiceOptions
+    sgd: MinibatchOptions
+    run: RunOptions
+
+    def __init__(self, source: str | None = None, out: str | None = None, **given: Any) -> None:
+        given |= {name: value for name, value in (("source", source), ("out", out)) if value is not None}
+        unknown = sorted(set(given) - set(RECORDS) - set(RECORD_OF))
+        if unknown:
+            raise TypeError(f"FitOptions has no option {', '.join(unknown)}")
+        for name, kind in RECORDS.items():
+            own = {option: value for option, value in given.items() if RECORD_OF.get(option) == name}
+            object.__setattr__(self, name, replace(given.get(name, kind()), **own))
 
     def checked(self) -> FitOptions:
         """Return self; raise `InputError` on combinations that make no sense."""
-        if self.reg is not None and (self.path or self.regs):
+        if self.fit.reg is not None and (self.choice.path or self.choice.regs):
             raise InputError(
                 "reg-and-path", "both a single reg and a path were asked for", mend="give --reg or --path"
             )
-        if self.search and self.solver != "sgd":
+        self._check_search()
+        self.fit.check()
+        self.split.check()
+        self.choice.check()
+        self.settings().checked()
+        self.selection().checked()
+        return self
+
+    def _check_search(self) -> None:
+        if self.sgd.search and self.fit.solver != "sgd":
             raise InputError(
                 "search-needs-sgd", "--search is the grid of minibatch SGD", mend="add --solver sgd"
             )
-        self._known_words()
-        if self.threshold is not None:
-            ThresholdRule.read(self.threshold)
-        self._counts()
-        self.settings().checked()
-        self.selection().checked()
-        _refuse_device(self.device)
-        return self
-
-    def _known_words(self) -> None:
-        """Refuse a word that names nothing before any data are read."""
-        for name, words in (
-            ("solver", ("auto", *SOLVERS)),
-            ("bias", ("penalized", "free")),
-            ("preprocess", KINDS),
-        ):
-            value = getattr(self, name)
-            if value not in words:
-                raise InputError(
-                    f"{name}-unknown", f"{name} is {value!r}", mend=f"one of: {', '.join(words)}"
-                )
-
-    def _counts(self) -> None:
-        if self.search and self.folds is not None:
+        if self.sgd.search and self.split.folds is not None:
             raise InputError(
                 "search-folds", "--search chooses on a held-out split, not by folds", mend="leave --folds out"
             )
-        if self.folds is not None and self.folds < 2:
-            raise InputError("folds-invalid", f"folds is {self.folds}", mend="give 2 or more, such as 5")
-        if not 0 < self.validation_size < 1:
-            raise InputError(
-                "validation-size", f"validation is {self.validation_size:g}", mend="a share, such as 0.1"
-            )
-
-    @property
-    def usable_memory(self) -> int:
-        """Bytes that solvers and readers may use."""
-        if self.memory is not None:
-            return self.memory
-        if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
-        return 4 << 30
 
     @property
     def chooses(self) -> bool:
@@ -169,58 +123,39 @@ class FitOptions:
     @property
     def is_automatic(self) -> bool:
         """Whether nobody said which reg, nor which values to choose among."""
-        return self.reg is None and not self._names_values and self.solver != "sgd"
+        return self.fit.reg is None and not self._names_values and self.fit.solver != "sgd"
 
     @property
     def _names_values(self) -> bool:
-        return self.path or self.regs is not None or self.search or self.protocol is not None
+        choice = self.choice
+        return choice.path or choice.regs is not None or self.sgd.search or choice.protocol is not None
 
     def settings(self) -> FitSettings:
         """Return what the solvers are asked for."""
-        usual = 1e-3 if self._names_values else get_loss(self.loss).tolerance
-        tol = self.tol if self.tol is not None else usual
+        fit = self.fit
+        usual = 1e-3 if self._names_values else get_loss(fit.loss).tolerance
         return FitSettings(
-            loss=self.loss,
-            tol=tol,
-            max_passes=self.max_passes,
-            max_seconds=self.max_seconds,
-            bias=self.bias,
-            solver=self.solver,
-            device=self.device,
-            seed=self.seed,
+            loss=fit.loss,
+            tol=fit.tol if fit.tol is not None else usual,
+            max_passes=fit.max_passes,
+            max_seconds=fit.max_seconds,
+            bias=fit.bias,
+            solver=fit.solver,
+            device=fit.device,
+            seed=self.split.seed,
         )
 
     def selection(self) -> SelectionSettings:
         """Return how reg is chosen."""
+        split, choice = self.split, self.choice
         return SelectionSettings(
-            self.metric, self.folds, self.validation_size, self.one_standard_error, self.seed
+            choice.metric, split.folds, split.validation_size, choice.one_standard_error, split.seed
         )
+
+    def flat(self) -> dict[str, Any]:
+        """Return all options in one table, by name: what config.json has."""
+        return {option: value for name in RECORDS for option, value in asdict(getattr(self, name)).items()}
 
     def identity(self) -> dict[str, Any]:
         """Return what a resumed run must share: all that decides the answer, nothing that does not."""
-        free = {
-            "out",
-            "progress",
-            "checkpoint_every",
-            "overwrite",
-            "resume",
-            "command",
-            "memory",
-            "cache",
-            "root",
-            "features_trusted",
-        }
-        return {key: value for key, value in asdict(self).items() if key not in free}
-
-
-def _refuse_device(device: str | None) -> None:
-    """Refuse a device that has no such name, or that this machine has not."""
-    kind, _, number = (device or "cpu").partition(":")
-    if kind not in {"cpu", "cuda"} or (number and not number.isdecimal()):
-        raise InputError("device-unknown", f"device is {device!r}", mend="cpu or cuda")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise InputError(
-            "device-missing",
-            f"there is no device {device!r} on this machine",
-            mend="leave --device out, or cpu",
-        )
+        return {name: value for name, value in self.flat().items() if name not in SAYS_NOTHING_OF_THE_ANSWER}

@@ -18,14 +18,17 @@ def refuse_classes(options: FitOptions, problem: Problem) -> None:
     Raises:
         InputError: ``threshold-classes``.
     """
-    if options.threshold is not None and len(problem.classes) != 2:
+    if options.choice.threshold is not None and len(problem.classes) != 2:
         what = f"a threshold parts two classes, and here are {len(problem.classes)}"
         raise InputError("threshold-classes", what, "--threshold", "leave it out")
 
 
 def needs_rows(options: FitOptions) -> bool:
     """Whether held-out samples choose the threshold."""
-    return options.threshold is not None and ThresholdRule.read(options.threshold).probability is None
+    return (
+        options.choice.threshold is not None
+        and ThresholdRule.read(options.choice.threshold).probability is None
+    )
 
 
 def threshold_of(problem: Problem, fitted: Fitted, temperature: float | None) -> dict[str, Any] | None:
@@ -35,7 +38,7 @@ def threshold_of(problem: Problem, fitted: Fitted, temperature: float | None) ->
         InputError: ``threshold-rows`` where no samples of both classes were held out, ``not-calibrated`` for a
             probability where scores mean none.
     """
-    text = problem.options.threshold
+    text = problem.options.choice.threshold
     if text is None:
         return None
     rule, loss = ThresholdRule.read(text), problem.settings.loss

@@ -56,16 +56,16 @@ class Problem:
         self.groups = None if groups is None else checked_groups(groups, len(self.y))
         self.classes = dataset.classes
         self.weights = _checked(dataset.train)
-        self.device = own_device(options.device)
+        self.device = own_device(options.fit.device)
         self.training = TrainingRows(
             self.X,
             self.y,
             len(self.classes),
             self.settings,
-            options.preprocess,
+            options.fit.preprocess,
             dataset.image_shape,
             self.weights,
-            None if options.class_weight is None else read_class_weights(options.class_weight),
+            None if options.fit.class_weight is None else read_class_weights(options.fit.class_weight),
             dataset.classes,
             device=self.device,
             communicator=self.communicator,
@@ -74,7 +74,7 @@ class Problem:
         )
         rows, _ = self.training.own(None)
         facts = moments(rows, self.communicator, self.training.own_weights(None))
-        self.affine = affine_from(facts, options.preprocess, dataset.image_shape)
+        self.affine = affine_from(facts, options.fit.preprocess, dataset.image_shape)
         self.scale = facts.mean_square_norm(self.affine)
         self.whole = TrainingPart(self.training, None, self.affine)
         self.in_memory = rows.in_memory or isinstance(self.X, np.ndarray)
@@ -82,7 +82,7 @@ class Problem:
     def _held(self, X: Any) -> Any:
         """Return X in memory where it is on disk and takes at most half of what may be used."""
         alone = isinstance(X, np.memmap) and self.communicator.size == 1
-        return np.array(X) if alone and X.nbytes <= self.options.usable_memory // 2 else X
+        return np.array(X) if alone and X.nbytes <= self.options.data.usable_memory // 2 else X
 
     def fold_of_rows(self, folds: int, seed: int) -> np.ndarray:
         """Return the fold (N,) that holds each training row out, no group in two folds."""
@@ -127,7 +127,7 @@ class Problem:
         if is_sparse(self.X):
             return self._joint(joined_sparse(own), labels, reg, weights)
         fits = all(isinstance(part, np.ndarray) for part in own)
-        fits = fits and sum(part.nbytes for part in own) <= self.options.usable_memory // 2
+        fits = fits and sum(part.nbytes for part in own) <= self.options.data.usable_memory // 2
         return self._joint(np.concatenate(own) if fits else JoinedRows(own), labels, reg, weights)
 
     def _joint_weights(self, split: Split, own: tuple[int, int], further: tuple[int, int]) -> Tensor | None:

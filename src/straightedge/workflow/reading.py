@@ -18,27 +18,28 @@ TEXT_FEATURES = "tfidf"
 
 def read_source(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
     """Return the dataset as read (images for the page), as fitted (features, if asked for), and the extractor."""
+    data = options.data
     images = load_dataset(
-        options.source,
-        size=options.size,
-        root=options.root,
-        skip_bad=options.skip_bad,
-        background=options.background,
-        progress=options.progress,
-        cache=options.cache,
-        labels=options.labels,
-        column=options.column,
-        test=options.test,
-        groups=options.groups,
-        sample_weight=options.sample_weight,
-        **options.table,
+        data.source,
+        size=data.size,
+        root=data.root,
+        skip_bad=data.skip_bad,
+        background=data.background,
+        progress=options.run.progress,
+        cache=data.cache,
+        labels=data.labels,
+        column=data.column,
+        test=options.split.test,
+        groups=options.split.groups,
+        sample_weight=data.sample_weight,
+        **data.table,
     )
     if is_texts(images.train.X):
         return _texts_read(images, options)
-    if options.features is None:
+    if options.extractor.features is None:
         return images, images, None
-    extractor = _extractor(options.features, options)
-    dataset = extract_dataset(images, extractor, progress=options.progress, seed=options.seed)
+    extractor = _extractor(options.extractor.features, options)
+    dataset = extract_dataset(images, extractor, progress=options.run.progress, seed=options.split.seed)
     return images, _beside_like(images, dataset), extractor
 
 
@@ -50,16 +51,17 @@ def _beside_like(read: Dataset, features: Dataset) -> Dataset:
 
 def _extractor(spec: str, options: FitOptions) -> Any:
     """Return the extractor that was asked for, not fitted yet."""
-    device = options.device if has_option(spec, "device") else None
+    asked = options.extractor
+    device = options.fit.device if has_option(spec, "device") else None
     return build_extractor(
-        spec, trusted=options.features_trusted, weights=options.weights, device=device, **options.text
+        spec, trusted=asked.features_trusted, weights=asked.weights, device=device, **asked.text
     )
 
 
 def _texts_read(texts: Dataset, options: FitOptions) -> tuple[Dataset, Dataset, Any]:
     """Return texts as features, twice: pages show no texts; TF-IDF unless another extractor was asked for."""
-    extractor = _extractor(options.features or TEXT_FEATURES, options)
+    extractor = _extractor(options.extractor.features or TEXT_FEATURES, options)
     dataset = _beside_like(texts, text_dataset(texts, extractor))
-    if options.features is None:
+    if options.extractor.features is None:
         dataset.notes.append(f"the rows are texts: fitted with --features {TEXT_FEATURES}")
     return dataset, dataset, extractor

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from straightedge.workflow.problem import Problem
 
 def result_of(options: FitOptions, metrics: dict[str, Any]) -> dict[str, Any]:
     """Return what a caller of `run_fit` gets: the metrics, and where run and page are."""
-    return metrics | {"run": str(options.out), "report": str(Path(options.out) / "report.html")}
+    return metrics | {"run": str(options.run.out), "report": str(Path(options.run.out) / "report.html")}
 
 
 def versions() -> dict[str, str]:
@@ -54,19 +53,18 @@ def versions() -> dict[str, str]:
 def config_of(options: FitOptions, dataset: Dataset) -> dict[str, Any]:
     """Return config.json: what was asked for, of which data, with which software."""
     apart = {"command", "out", "features_trusted"}  # what a resumed run says anew
-    asked = {key: value for key, value in asdict(options).items() if key not in apart}
-    settings = options.settings()
+    settings, fit = options.settings(), options.fit
     return {
-        "command": options.command or sys.argv,
-        "source": options.source,
-        "loss": options.loss,
-        "reg": options.reg,
-        "path": options.regs if options.chooses else None,
-        "solver": options.solver,
-        "bias": options.bias,
-        "preprocess": options.preprocess,
-        "seed": options.seed,
-        "device": options.device or "cpu",
+        "command": options.run.command or sys.argv,
+        "source": options.data.source,
+        "loss": fit.loss,
+        "reg": fit.reg,
+        "path": options.choice.regs if options.chooses else None,
+        "solver": fit.solver,
+        "bias": fit.bias,
+        "preprocess": fit.preprocess,
+        "seed": options.split.seed,
+        "device": fit.device or "cpu",
         "tol": settings.tol,
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -81,9 +79,7 @@ def config_of(options: FitOptions, dataset: Dataset) -> dict[str, Any]:
             "n_test": dataset.test.n if dataset.test else None,
         },
         "features": dataset.features,
-        "options": {
-            key: value for key, value in asked.items() if key not in {"command", "out", "features_trusted"}
-        },
+        "options": {name: value for name, value in options.flat().items() if name not in apart},
     }
 
 

@@ -75,7 +75,7 @@ def run_fit(
         MachineError: The machine's.
         Stopped: Ctrl-C; a checkpoint is in place.
     """
-    communicator = current(options.device)
+    communicator = current(options.fit.device)
     try:
         return _run_fit(options, communicator, callbacks, say)
     except Stopped:
@@ -83,7 +83,7 @@ def run_fit(
     except BaseException as error:
         communicator.fail(error)
         if is_out_of_memory(error):
-            raise out_of_memory(error, options.source) from error
+            raise out_of_memory(error, options.data.source) from error
         raise
 
 
@@ -94,12 +94,12 @@ def _run_fit(
     first = communicator.rank == 0
     options = with_protocol(options.checked())
     if not first:
-        options = replace(options, progress=False)
+        options = replace(options, run=replace(options.run, progress=False))
     if (done := _done_before(options, communicator)) is not None:
         return done
     say("reading")
-    files = stamps(options.source, options.labels) if first else {}
-    test_files = stamps(options.test) if first and options.test else {}
+    files = stamps(options.data.source, options.data.labels) if first else {}
+    test_files = stamps(options.split.test) if first and options.split.test else {}
     images, dataset, extractor = first_on_host(communicator, lambda: read_source(options))
     fingerprints = _fingerprints(options, dataset)
     same_everywhere(communicator, fingerprints | {"versions": versions(), "n": dataset.train.n})
@@ -107,7 +107,7 @@ def _run_fit(
         communicator, lambda: _folder(options, dataset, fingerprints, communicator) if first else None
     )
     with run or nullcontext():
-        stages = Stages(run, options.checkpoint_every, callbacks, communicator)
+        stages = Stages(run, options.run.checkpoint_every, callbacks, communicator)
         stages.resume(together(communicator, lambda: run.load_checkpoint(fingerprints) if run else None))
         problem = Problem(dataset, decided(options, dataset), communicator)
         refuse_classes(options, problem)
@@ -123,8 +123,8 @@ def _run_fit(
         notes += threshold_note(threshold)
         notes += _near_rows(problem, fitted)
         metrics = metrics_of(problem, fitted, judged, model, notes)
-        together(communicator, lambda: refuse_changed(files, options.source, options.labels))
-        together(communicator, lambda: refuse_changed(test_files, options.test or ""))
+        together(communicator, lambda: refuse_changed(files, options.data.source, options.data.labels))
+        together(communicator, lambda: refuse_changed(test_files, options.split.test or ""))
         say("writing")
         if run is not None:
             write_run(run, problem, fitted, judged, model, metrics, images)
@@ -147,7 +147,7 @@ def _fitted(problem: Problem, stages: Stages, say: Say) -> Fitted:
     options = problem.options
     fitted = _fit(problem, stages, options)
     if _wants_folds(problem, fitted, options):
-        say("ranking suspects" if options.suspects else "folds")
+        say("ranking suspects" if options.run.suspects else "folds")
         add_out_of_fold_scores(problem, fitted, stages)
     if fitted.held_out_labels is None and fitted.out_of_fold is not None:
         fitted.held_out_scores = fitted.out_of_fold
@@ -158,29 +158,32 @@ def _fitted(problem: Problem, stages: Stages, say: Say) -> Fitted:
 
 def with_protocol(options: FitOptions) -> FitOptions:
     """Return the options with what a named protocol fixes."""
-    if options.protocol is None:
+    if options.choice.protocol is None:
         return options
     from straightedge.protocols import protocol
 
-    named = protocol(options.protocol)
+    named = protocol(options.choice.protocol)
     normalization = {"none": "none", "channel-mean": "channel"}[named.normalization]
     return replace(
         options,
-        loss=named.loss or options.loss,
-        bias=named.bias,
-        metric=named.metric,
-        preprocess=normalization,
-        folds=None,
+        fit=replace(
+            options.fit,
+            loss=named.loss or options.fit.loss,
+            bias=named.bias,
+            preprocess=normalization,
+        ),
+        choice=replace(options.choice, metric=named.metric),
+        split=replace(options.split, folds=None),
     )
 
 
 def _folder(
     options: FitOptions, dataset: Dataset, fingerprints: dict[str, Any], communicator: Communicator
 ) -> RunFolder:
-    if options.resume or (restarts() and _is_interrupted(options.out)):
-        return RunFolder.resume(options.out, fingerprints)
+    if options.run.resume or (restarts() and _is_interrupted(options.run.out)):
+        return RunFolder.resume(options.run.out, fingerprints)
     config = config_of(options, dataset) | ({"launch": communicator.launch} if communicator.launch else {})
-    return RunFolder.create(options.out, config, options.overwrite, fingerprints)
+    return RunFolder.create(options.run.out, config, options.run.overwrite, fingerprints)
 
 
 def _is_interrupted(out: str) -> bool:
@@ -201,7 +204,7 @@ def _done_before(options: FitOptions, communicator: Communicator) -> dict[str, A
 
     def look() -> dict[str, Any] | None:
         try:
-            run = RunFolder.open(options.out)
+            run = RunFolder.open(options.run.out)
             same = run.config.get("launch") == communicator.launch
         except InputError:
             return None
@@ -212,10 +215,10 @@ def _done_before(options: FitOptions, communicator: Communicator) -> dict[str, A
 
 
 def _fit(problem: Problem, stages: Stages, options: FitOptions) -> Fitted:
-    if options.search:
+    if options.sgd.search:
         return fit_search(problem, stages)
     if options.chooses:
-        return fit_chosen(problem, stages, float(options.usable_memory))
+        return fit_chosen(problem, stages, float(options.data.usable_memory))
     return fit_single(problem, stages)
 
 
@@ -229,12 +232,12 @@ def _near_rows(problem: Problem, fitted: Fitted) -> list[str]:
 
 def _wants_folds(problem: Problem, fitted: Fitted, options: FitOptions) -> bool:
     """Whether folds are fitted at the final reg: they were asked for, or suspects are ranked by them."""
-    if fitted.out_of_fold is not None or options.search or int(np.bincount(problem.y).max()) < 2:
+    if fitted.out_of_fold is not None or options.sgd.search or int(np.bincount(problem.y).max()) < 2:
         return False
     if needs_rows(options) and fitted.held_out_scores is None:
         return fitted.reg > 0
     cheap = problem.in_memory and len(problem.y) <= SUSPECTS_UP_TO
-    return fitted.reg > 0 and (options.folds is not None or (options.suspects and cheap))
+    return fitted.reg > 0 and (options.split.folds is not None or (options.run.suspects and cheap))
 
 
 __all__ = ["run_fit", "versions", "with_protocol"]

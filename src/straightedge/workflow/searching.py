@@ -22,15 +22,13 @@ def fit_search(problem: Problem, stages: Stages) -> Fitted:
     """Train a grid of (learning rate, reg) heads in the same batches; the best on validation is the model."""
     if not can_be_judged(problem):
         return fit_unchosen(problem, stages)
-    selection = problem.options.selection()
+    options = problem.options
+    selection = options.selection()
     part, X_validation, held_out, y_validation = held_out_part(problem, selection)
-    regs = problem.options.regs or [float(f"{problem.scale * r:.3g}") for r in SEARCH_REGS]
+    regs = options.choice.regs or [float(f"{problem.scale * r:.3g}") for r in SEARCH_REGS]
     natural = 0.1 * len(problem.classes) / problem.scale * get_loss(problem.settings.loss).learning_rate
-    rates = (
-        [problem.options.learning_rate]
-        if problem.options.learning_rate
-        else [natural * r for r in SEARCH_RATES]
-    )
+    asked = options.sgd.learning_rate
+    rates = [asked] if asked else [natural * r for r in SEARCH_RATES]
     heads = [(rate, reg) for rate in rates for reg in regs]
     objective = part.objective([reg for _, reg in heads])
     solution = train_by_sgd(objective, problem, [rate for rate, _ in heads], stages)
