@@ -128,22 +128,8 @@ def _graph(onnx: Any, model: LinearModel, *, raw: bool) -> Any:
         helper.make_tensor_value_info("label", kinds.STRING, ["N"]),
         helper.make_tensor_value_info("scores", kinds.FLOAT, ["N", C]),
     ]
-    values += [
-        helper.make_tensor("classes", kinds.STRING, [C], [_utf8(name) for name in model.classes]),
-    ]
-    if model.threshold is not None:
-        values += [
-            onnx.numpy_helper.from_array(np.array(place, dtype=np.int64), name)
-            for place, name in enumerate(("first", "second"))
-        ]
-        threshold = np.array(model.threshold, dtype=np.float32)
-        values.append(onnx.numpy_helper.from_array(threshold, "threshold"))
+    values += _constants(onnx, model)
     if model.has_probabilities:
-        values.append(
-            onnx.numpy_helper.from_array(
-                np.array([model.temperature or 1.0], dtype=np.float32), "temperature"
-            )
-        )
         nodes.append(helper.make_node("Div", ["scores", "temperature"], ["scaled"]))
         nodes.append(helper.make_node("Softmax", ["scaled"], ["probabilities"], axis=1))
         outputs.append(helper.make_tensor_value_info("probabilities", kinds.FLOAT, ["N", C]))
@@ -153,6 +139,20 @@ def _graph(onnx: Any, model: LinearModel, *, raw: bool) -> Any:
     )
     helper.set_model_props(proto, _properties(model))
     return proto
+
+
+def _constants(onnx: Any, model: LinearModel) -> list[Any]:
+    """Return class names, and what the threshold and the temperature need."""
+    array = onnx.numpy_helper.from_array
+    names = [_utf8(name) for name in model.classes]
+    values = [onnx.helper.make_tensor("classes", onnx.TensorProto.STRING, [len(names)], names)]
+    if model.threshold is not None:
+        places = enumerate(("first", "second"))
+        values += [array(np.array(place, dtype=np.int64), name) for place, name in places]
+        values.append(array(np.array(model.threshold, dtype=np.float32), "threshold"))
+    if model.has_probabilities:
+        values.append(array(np.array([model.temperature or 1.0], dtype=np.float32), "temperature"))
+    return values
 
 
 def _index_nodes(helper: Any, kinds: Any, model: LinearModel) -> list[Any]:
