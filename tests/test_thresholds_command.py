@@ -77,7 +77,7 @@ def test_a_threshold_by_cost_is_one_in_every_door(do):
     assert evaluated["accuracy"] == test["accuracy"] and evaluated["threshold"]["score"] == model.threshold
     assert [row["predicted"] for row in held_out] == [row["class"] for row in found]
     # both exports
-    estimator = sklearn_estimator(model)
+    estimator = sklearn_estimator(model, raw=False)
     names = np.array(["c0", "c1"])
     assert (estimator.predict(other) == names[predicted]).all()
     session = pytest.importorskip("onnxruntime").InferenceSession(onnx_bytes(model, other))
