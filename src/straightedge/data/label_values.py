@@ -98,6 +98,9 @@ def plain_values(y: np.ndarray, where: str) -> np.ndarray:
 
 
 def _from_objects(y: np.ndarray, where: str) -> np.ndarray:
+    if set(map(type, y)) == {str}:
+        known = {value: label_text(value) for value in set(y)}  # a million labels are few words
+        return np.array([known[value] for value in y])
     refuse_missing(y, where)
     if all(isinstance(value, str | bytes) for value in y):
         return np.array([label_text(value) for value in y])

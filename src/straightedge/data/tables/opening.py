@@ -16,6 +16,7 @@ from straightedge.data.tables.files import MemoryTable, Table, arrow, table_erro
 from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
 from straightedge.data.tables.text_file import PACKED, TextRead, read_text_table
 from straightedge.data.tables.text_format import refuse_repeated
+from straightedge.data.tables.text_stream import streamed_table
 from straightedge.errors import InputError
 from straightedge.special_files import open_regular
 
@@ -44,7 +45,8 @@ def open_table(path: Path, how: TextRead) -> Table:
     elif is_arff(path):
         table = read_arff(path, how)
     else:
-        table = read_json_lines(path) if path.suffix.lower() in JSON_LINES else read_text_table(path, how)
+        is_json = path.suffix.lower() in JSON_LINES
+        table = read_json_lines(path) if is_json else streamed_table(path, how) or read_text_table(path, how)
     refuse_repeated(table.schema.names, str(path))
     return table
 
@@ -72,6 +74,7 @@ def text_read(options: Mapping[str, Any], as_text: Collection[str] = ()) -> Text
         decimal=decimal,
         missing=None if missing is None else tuple(names_in(missing)),
         as_text=as_text,
+        cache=bool(options.get("cache", True)),
     )
 
 

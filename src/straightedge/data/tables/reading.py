@@ -32,6 +32,7 @@ from straightedge.data.tables.fitting import fit_encoding
 from straightedge.data.tables.kinds import Wishes, is_plain_number, pandas_index
 from straightedge.data.tables.label_column import (
     choose_label,
+    is_text,
     refuse_missing_labels,
     without_dots,
 )
@@ -66,7 +67,7 @@ def load(source: str, **options: Any) -> Dataset:
     trained = options.get("columns") or {}
     if trained.get("kind") == "table":
         return _load_for_model(source, TableEncoding.from_dict(trained), options)
-    found = _open(source, text_read(options, names_in(options.get("categories"))), options.get("frame"))
+    found = open_source(source, text_read(options, names_in(options.get("categories"))), options.get("frame"))
     if list(found.tables) == ["train"]:
         found.tables["train"], found.divided_by = divided(found.tables["train"], options)
         found.notes += [f"rows divided by column {name!r}, which is no feature" for name in found.divided_by]
@@ -80,14 +81,14 @@ def load(source: str, **options: Any) -> Dataset:
     column = row_column(found.schema, wanted, label, found.where)
     if column is not None:
         rows = _load_vectors(source, found, column, label, options)
-        return with_beside(rows, _split_rows(found, label), options)
+        return with_beside(rows, split_rows(found, label), options)
     wishes = Wishes(
         *(frozenset(names_in(options.get(key))) for key in ("drop", "keep", "categories", "numeric"))
     )
     if wanted is not None:
         others = [name for name in found.schema.names if name not in (wanted, label)]
         wishes = Wishes(wishes.drop | set(others), wishes.keep | {wanted}, wishes.categories, wishes.numeric)
-    splits = _split_rows(found, label)
+    splits = split_rows(found, label)
     tables, first, n = splits.get("train", (found.tables["train"], 0, 0))
     ignored = columns_beside(options, found.schema.names) + (["split"] if _ranges(found, label) else [])
     fit = partial(fit_encoding, tables, label, wishes, found.index, ignored=ignored)
@@ -95,16 +96,16 @@ def load(source: str, **options: Any) -> Dataset:
     found.notes += notes
     dataset = _encoded(source, found, encoding, label, options)
     dataset = replace(
-        dataset, parts=TableParts(splits, lambda rows: fit(rows=rows)[0], partial(_anew, source))
+        dataset, parts=TableParts(splits, lambda rows: fit(rows=rows)[0], partial(anew, source))
     )
     return with_beside(dataset, splits, options)
 
 
-def _anew(
+def anew(
     source: str, encoding: TableEncoding, tables: Sequence[Table], n: int, first: int, split: str
 ) -> Any:
     """Return rows of a split by another encoding."""
-    return _in_memory(encoded_rows(tables, encoding, n, first), f"{source} ({split})")
+    return in_memory(encoded_rows(tables, encoding, n, first), f"{source} ({split})")
 
 
 @dataclass
@@ -143,7 +144,8 @@ class Found:
         )
 
 
-def _open(source: str, how: Any, frame: Table | None) -> Found:
+def open_source(source: str, how: Any, frame: Table | None = None) -> Found:
+    """Open the tables of a source, or a frame in its place."""
     found = Found({"train": [frame]}) if frame is not None else Found(*open_splits(Path(source), how))
     if sum(table.n_rows for table in found.every) == 0:
         raise InputError("table-empty", "the table has no rows", found.where)
@@ -210,14 +212,14 @@ def _load_pixels(source: str, found: Found, form: PixelForm, options: Mapping[st
 
 def _load_for_model(source: str, encoding: TableEncoding, options: Mapping[str, Any]) -> Dataset:
     """Read a table for a trained model: by its columns, whatever their order here."""
-    found = _open(source, text_read_for(encoding, options), options.get("frame"))
+    found = open_source(source, text_read_for(encoding, options), options.get("frame"))
     wanted = options.get("labels")
     wanted = encoding.label if wanted is None and encoding.label in found.schema.names else wanted
     label = _label(found, wanted)
     found.notes += match_columns(found.every, encoding) + unlike_training(found.every, encoding)
     dataset = _encoded(source, found, encoding, label, options)
-    splits = _split_rows(found, label)
-    dataset = replace(dataset, parts=TableParts(splits, lambda _: encoding, partial(_anew, source)))
+    splits = split_rows(found, label)
+    dataset = replace(dataset, parts=TableParts(splits, lambda _: encoding, partial(anew, source)))
     return with_beside(dataset, splits, {"sample_weight": options.get("sample_weight")})
 
 
@@ -245,15 +247,15 @@ def _parts(
 ) -> dict[str, Part]:
     """Return rows and labels of each split, small ones in memory."""
     parts = {}
-    for split, (group, first, n) in _split_rows(found, label).items():
+    for split, (group, first, n) in split_rows(found, label).items():
         y = read_labels(group, label)[first : first + n]
         refuse_regression(y, group[0], label)
         y = y if known is None else without_dots(y, known)
-        parts[split] = Part(_in_memory(rows(group, n, first), f"{source} ({split})"), y)
+        parts[split] = Part(in_memory(rows(group, n, first), f"{source} ({split})"), y)
     return parts
 
 
-def _in_memory(rows: TableRows, where: str) -> Any:
+def in_memory(rows: TableRows, where: str) -> Any:
     """Read a small split whole; a large one stays on disk."""
     if rows.dtype.itemsize * int(np.prod(rows.shape)) > IN_MEMORY:
         return rows
@@ -282,9 +284,20 @@ def read_labels(tables: Sequence[Table], column: str) -> np.ndarray:
         values = table.column(column)
         if arrow("pyarrow.types").is_dictionary(values.type):
             values = values.cast(values.type.value_type)
+        if values.null_count == 0 and is_text(values.type):
+            parts.append(_words(values))
+            continue
         plain = values.null_count == 0 and is_plain_number(values.type)
         parts.append(values.to_numpy() if plain else np.array(values.to_pylist(), dtype=object))
     return np.concatenate(parts)
+
+
+def _words(values: Any) -> np.ndarray:
+    """Return a column of text as objects, of which equal ones are one: a million labels are few words."""
+    coded = values.combine_chunks().dictionary_encode()
+    coded = coded.combine_chunks() if hasattr(coded, "combine_chunks") else coded
+    words: np.ndarray = np.array(coded.dictionary.to_pylist(), dtype=object)
+    return np.asarray(words[coded.indices.to_numpy(zero_copy_only=False)])
 
 
 def refuse_regression(y: np.ndarray, table: Table, label: str) -> None:
@@ -301,7 +314,7 @@ def refuse_regression(y: np.ndarray, table: Table, label: str) -> None:
         )
 
 
-def _split_rows(found: Found, label: str) -> dict[str, SplitRows]:
+def split_rows(found: Found, label: str) -> dict[str, SplitRows]:
     """Return where the rows of each split are: in files of its own, or in a stretch of all files."""
     if ranges := _ranges(found, label):
         return ranges
@@ -336,4 +349,4 @@ def _ranges(found: Found, label: str) -> dict[str, SplitRows]:
     return ranges
 
 
-__all__ = ["Plan", "load", "read_labels"]
+__all__ = ["Found", "Plan", "anew", "in_memory", "load", "open_source", "read_labels", "split_rows"]

@@ -107,7 +107,7 @@ def _decoded(raw: bytes, encoding: str | None, path: Path) -> TextBytes:
         encoding = "utf-16"
     if encoding is not None:
         return _by_name(raw, encoding, path)
-    _refuse_unmarked(raw, path)
+    refuse_unmarked(raw, path)
     raw = raw.removeprefix(b"\xef\xbb\xbf")
     try:
         raw.decode("utf-8")
@@ -127,7 +127,7 @@ def _by_name(raw: bytes, encoding: str, path: Path) -> TextBytes:
     return TextBytes(text.encode("utf-8", "replace"), encoding.upper())
 
 
-def _refuse_unmarked(raw: bytes, path: Path) -> None:
+def refuse_unmarked(raw: bytes, path: Path) -> None:
     """Refuse UTF-16 without a byte-order mark, in which every second byte of plain text is 0."""
     if raw[:2000].count(0) > len(raw[:2000]) // 4:
         raise InputError(

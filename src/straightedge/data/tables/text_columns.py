@@ -28,7 +28,7 @@ def plain_numbers(column: Any, where: str) -> Any | None:
         return None
     for kind in (pa.int64(), pa.float64()):
         try:
-            return _finite(column.cast(kind), column, where)
+            return finite(column.cast(kind), where, column)
         except pa.ArrowInvalid:
             continue
     return None
@@ -54,7 +54,7 @@ def typed_column(column: Any, form: TextFormat, where: str) -> Any:
             numbers = plain.cast(kind)
         except pa.ArrowInvalid:
             continue
-        return _finite(numbers, column, where)
+        return finite(numbers, where, column)
     return column
 
 
@@ -85,7 +85,8 @@ def _with_points(column: Any, decimal: str) -> Any:
     return compute.if_else(grouped, plain, column)
 
 
-def _finite(numbers: Any, column: Any, where: str) -> Any:
+def finite(numbers: Any, where: str, written: Any = None) -> Any:
+    """Return numbers as they are; refuse one beyond float64, with its row (`written`: the texts that they were)."""
     pa, compute = arrow(), arrow("pyarrow.compute")
     if numbers.type != pa.float64():
         return numbers
@@ -93,7 +94,7 @@ def _finite(numbers: Any, column: Any, where: str) -> Any:
     if row >= 0:
         raise InputError(
             "value-infinite",
-            f"the value {column[row].as_py()!r} is beyond the range of floats",
+            f"the value {(numbers if written is None else written)[row].as_py()!r} is beyond the range of floats",
             f"{where}, row {row}",
             "mend or remove it, or scale the column",
         )

@@ -29,6 +29,7 @@ class TextRead:
         encoding, delimiter, header, decimal, missing: What the user says of the format; None finds it.
         as_text: Columns that stay text though all their values are numbers.
         names: Names of the columns of a table without a header, where they are known.
+        cache: Whether the cells of a large table may be kept parsed in the cache.
     """
 
     encoding: str | None = None
@@ -38,6 +39,7 @@ class TextRead:
     missing: tuple[str, ...] | None = None
     as_text: Collection[str] = ()
     names: tuple[str, ...] | None = None
+    cache: bool = True
 
 
 def read_text_table(path: Path, how: TextRead) -> MemoryTable:
@@ -67,8 +69,11 @@ def table_of_text(data: bytes, encoding: str, path: Path, how: TextRead) -> Memo
     names = form.names
     if how.names is not None and len(how.names) == len(names) and not form.header:
         names = how.names
-    typed = [_typed(columns.column(place), name, form, how, path) for place, name in enumerate(names)]
-    table = arrow().Table.from_arrays(typed, names=list(names))
+    found = [
+        typed(columns.column(place), name, form, how, f"{path}, column {name!r}")
+        for place, name in enumerate(names)
+    ]
+    table = arrow().Table.from_arrays(found, names=list(names))
     return MemoryTable(path, table, form.described(encoding, columns.num_rows), form.header)
 
 
@@ -79,13 +84,17 @@ def _without_remark(data: bytes) -> bytes:
     return rest if first.startswith(b"|") and second and b"|" not in first[1:] + second else data
 
 
-def _typed(column: Any, name: str, form: TextFormat, how: TextRead, path: Path) -> Any:
-    if name not in how.as_text and form.missing == MISSING:
-        plain = plain_numbers(column, f"{path}, column {name!r}")
+def typed(
+    column: Any, name: str, form: TextFormat, how: TextRead, where: str, *, as_text: bool = False
+) -> Any:
+    """Return a column of text by what it holds, missing values as nulls (errors as `typed_column`)."""
+    as_text = as_text or name in how.as_text
+    if not as_text and form.missing == MISSING:
+        plain = plain_numbers(column, where)
         if plain is not None:
             return plain
     text = trimmed(column, form.missing)
-    return text if name in how.as_text else typed_column(text, form, f"{path}, column {name!r}")
+    return text if as_text else typed_column(text, form, where)
 
 
 def _spaced(data: bytes, delimiter: str) -> bytes:
@@ -128,14 +137,15 @@ def _parsed(data: bytes, form: TextFormat, path: Path) -> Any:
         )
     except pa.ArrowInvalid as error:
         if bad:
-            raise _ragged(bad[0], path) from None
+            raise ragged(bad[0], path) from None
         if "Empty CSV" in str(error):
             return pa.table({position: pa.array([], pa.string()) for position in positions})
         what = f"the text cannot be parsed: {str(error)[:200]}"
         raise InputError("table-broken", what, str(path), "mend the quotes and delimiters") from None
 
 
-def _ragged(row: Any, path: Path) -> InputError:
+def ragged(row: Any, path: Path) -> InputError:
+    """Return the error of a row with another number of fields."""
     line = f", line {row.number}" if row.number else ""
     return InputError(
         "table-ragged",

@@ -48,10 +48,11 @@ class TextFormat:
     missing: tuple[str, ...] = MISSING
     row_names: bool = False
 
-    def described(self, encoding: str, n_rows: int) -> str:
-        """Return the format in one line."""
+    def described(self, encoding: str, n_rows: int | None) -> str:
+        """Return the format in one line; a place ``{n_rows:,}`` where the number of rows is not known yet."""
+        count = "{n_rows:,}" if n_rows is None else f"{n_rows:,}"
         parts = [
-            f"{n_rows:,} rows of {len(self.names)} columns between {NAMES.get(self.delimiter, self.delimiter)}",
+            f"{count} rows of {len(self.names)} columns between {NAMES.get(self.delimiter, self.delimiter)}",
             "names in the first row" if self.header else "no header: columns are called by their positions",
             *(["decimal commas"] if self.decimal == "," else []),
             encoding,

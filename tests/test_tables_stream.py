@@ -1,0 +1,145 @@
+"""Large text tables go through the cache: the same cells and messages as small ones, within little memory."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from straightedge.data.tables import text_stream
+from straightedge.data.tables.text_file import TextRead, read_text_table
+from straightedge.data.tables.text_stream import streamed_table
+from straightedge.errors import InputError
+
+BIG = 2**30
+LIMIT = 500 * 2**20
+
+
+@pytest.fixture
+def streams(tmp_path, monkeypatch):
+    """Let every table be large, and blocks hold few rows."""
+    monkeypatch.setenv("STRAIGHTEDGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(text_stream, "STREAMED_FROM", 0)
+    monkeypatch.setattr(text_stream, "BLOCK_BYTES", 512)
+    return tmp_path
+
+
+def rows(n=200):
+    draw = np.random.default_rng(0)
+    for i in range(n):
+        first = "" if i % 17 == 0 else str(i) if i < 150 else f"{draw.normal():.3f}"
+        yield f"{first},{draw.integers(9)},{'?' if i % 13 == 0 else 'abc'[i % 3]},{'x' if i == 180 else i}"
+
+
+def cells(table):
+    return {name: table.column(name).to_pylist() for name in table.schema.names}
+
+
+WRITTEN = {
+    "plain": "a,b,c,d\n" + "\n".join(rows()) + "\n",
+    "no newline at the end": "a,b,c,d\n" + "\n".join(rows()),
+    "no header": "\n".join(rows()) + "\n",
+    "tabs": "a\tb\tc\td\n" + "\n".join(rows()).replace(",", "\t"),
+    "carriage returns": "a,b,c,d\r\n" + "\r\n".join(rows()),
+    "quotes late": "a,b\n" + "1,x\n" * 300 + '2,"y\nz,""w"""\n' * 20,
+    "a byte-order mark": "\ufeffa,b\n" + "1,2\n" * 300,
+    "decimal commas": "a;b\n" + "1,5;2\n" * 300,
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_cells_are_those_of_a_table_in_memory(streams, name, pack):
+    path = streams / "a.csv"
+    path.write_bytes(pack(WRITTEN[name].encode()))
+    found, plain = streamed_table(path, TextRead()), read_text_table(path, TextRead())
+    assert found.schema.types == plain.schema.types and cells(found) == cells(plain)
+    assert found.about == plain.about + ", kept parsed in the cache" and found.header == plain.header
+
+
+def test_the_text_is_parsed_once(streams, monkeypatch):
+    (streams / "a.csv").write_text(WRITTEN["plain"])
+    first = cells(streamed_table(streams / "a.csv", TextRead()))
+    monkeypatch.setattr(text_stream, "_Parsing", None)
+    assert cells(streamed_table(streams / "a.csv", TextRead())) == first
+    (streams / "a.csv").write_text(
+        WRITTEN["plain"] + "1,2,a,3\n"
+    )  # another state of the file is another table
+    with pytest.raises(TypeError):
+        streamed_table(streams / "a.csv", TextRead())
+
+
+def test_without_a_cache_nothing_is_left_in_it(streams):
+    (streams / "a.csv").write_text(WRITTEN["plain"])
+    found = streamed_table(streams / "a.csv", TextRead(cache=False))
+    assert found.n_rows == 200 and not (streams / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "said"),
+    [
+        ("a,b\n" + "1,2\n" * 300 + "1,2,3\n", "table-ragged", "3 fields"),
+        ("a,b\n" + "1,2\n" * 300 + "1,\0\n", "table-nul", "line 302"),
+        ("a,b\n" + "1,2\n" * 300 + '1,"2\n' + "1,2\n" * 300, "table-quote", "never ends"),
+        ("a,b\n" + "1,2\n" * 300 + "1e400,2\n", "value-infinite", "beyond the range of floats"),
+    ],
+)
+def test_broken_ones_are_refused(streams, content, code, said):
+    (streams / "a.csv").write_text(content)
+    with pytest.raises(InputError) as raised:
+        streamed_table(streams / "a.csv", TextRead())
+    assert raised.value.code == code and said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "content", [("a,b\n" + "1,s\xe4ker\n" * 300).encode("cp1252"), b"a  b\n" + b"1   2\n" * 300]
+)
+def test_what_has_to_be_read_whole_is(streams, content):
+    (streams / "a.csv").write_bytes(content)
+    assert streamed_table(streams / "a.csv", TextRead()) is None
+
+
+FIT = """
+import json, sys, time
+from straightedge.data.tables.reading import load
+from straightedge.workflow import FitOptions, run_fit
+
+def peak():
+    return int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1]) * 1024
+
+run_fit(FitOptions("digits", sys.argv[2] + "/warm", reg=1e-3, suspects=False, progress=False))
+before = peak()
+found = run_fit(FitOptions(sys.argv[1], sys.argv[2] + "/run", reg=1e-3, suspects=False, progress=False))
+print(json.dumps([peak() - before, found["train"]["accuracy"], found["status"], time.process_time()]))
+"""
+
+
+def large_csv(path, size):
+    """Write a table of 60 numbers and two categories, a block of rows over and over."""
+    draw = np.random.default_rng(0)
+    n = 2_000
+    X = draw.normal(size=(n, 60)).round(5)
+    label = np.where(X[:, 0] + 0.3 * draw.normal(size=n) > 0, "yes", "no")
+    lines = [
+        f"{','.join(map(str, row))},{'abc'[i % 3]},{('north', 'south')[i % 2]},{label[i]}"
+        for i, row in enumerate(X)
+    ]
+    block = ("\n".join(lines) + "\n").encode()
+    with path.open("wb") as file:
+        file.write((",".join([*(f"x{k}" for k in range(60)), "kind", "side", "label"]) + "\n").encode())
+        for _ in range(-(-size // len(block))):
+            file.write(block)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+def test_a_csv_of_a_gigabyte_is_fitted_within_500_mb(tmp_path):
+    large_csv(tmp_path / "big.csv", BIG)
+    environment = os.environ | {"STRAIGHTEDGE_CACHE": str(tmp_path / "cache")}
+    words = [sys.executable, "-c", FIT, str(tmp_path / "big.csv"), str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)
+    memory, accuracy, status, _ = json.loads(done.stdout.splitlines()[-1])
+    assert memory < LIMIT and accuracy > 0.85 and status == "certified"
