@@ -79,7 +79,7 @@ def test_options_may_be_given_by_name_or_as_records() -> None:
 
 
 def test_an_unknown_option_is_named() -> None:
-    with pytest.raises(TypeError, match="no option regg"):
+    with pytest.raises(TypeError, match="no field regg"):
         FitOptions("digits", "run", regg=1e-3)
 
 

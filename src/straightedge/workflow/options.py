@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from straightedge.errors import InputError
 from straightedge.fitting import FitSettings
 from straightedge.losses import get_loss
+from straightedge.nested import record_of, records_from
 from straightedge.selection import SelectionSettings
 from straightedge.workflow.records import (
     ChoiceOptions,
@@ -28,8 +29,8 @@ RECORDS: dict[str, type] = {
     "sgd": MinibatchOptions,
     "run": RunOptions,
 }
-RECORD_OF = {option.name: name for name, kind in RECORDS.items() for option in fields(kind)}
-"""The record in which an option stands; no two records have an option of the same name."""
+RECORD_OF = record_of(RECORDS)
+"""The record in which an option stands."""
 
 SAYS_NOTHING_OF_THE_ANSWER = frozenset(
     {
@@ -84,12 +85,8 @@ class FitOptions:
 
     def __init__(self, source: str | None = None, out: str | None = None, **given: Any) -> None:
         given |= {name: value for name, value in (("source", source), ("out", out)) if value is not None}
-        unknown = sorted(set(given) - set(RECORDS) - set(RECORD_OF))
-        if unknown:
-            raise TypeError(f"FitOptions has no option {', '.join(unknown)}")
-        for name, kind in RECORDS.items():
-            own = {option: value for option, value in given.items() if RECORD_OF.get(option) == name}
-            object.__setattr__(self, name, replace(given.get(name, kind()), **own))
+        for name, record in records_from(RECORDS, given, "FitOptions").items():
+            object.__setattr__(self, name, record)
 
     def checked(self) -> FitOptions:
         """Return self; raise `InputError` on combinations that make no sense."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from straightedge.data.tables.frames import frame_rows, is_frame
 from straightedge.data.text.documents import is_texts
 from straightedge.errors import InputError
 from straightedge.losses import is_probabilistic
+from straightedge.model.file import arguments_of, facts_of, tensors_of
+from straightedge.model.records import RECORDS, InputFormat, Proof, RecordedFacts
+from straightedge.nested import record_of, records_from
 from straightedge.preprocess import AffineMap
 from straightedge.scoring import as_rows, score_rows
 from straightedge.tensorfile import read_tensors, write_tensors
@@ -33,76 +36,84 @@ MODEL_FILE = "model.safetensors"
 FORMAT_VERSION = 1
 TEXT_EXTRACTORS = ("tfidf", "hashing")
 _IMAGES_AT_ONCE = 256
-_STATE_PREFIX = "extractor."
-_NUMBERS = ("reg", "objective", "dual", "gap")
+FACTS = record_of(RECORDS)
 
 
-@dataclass(frozen=True, repr=False)
-class LinearModel(ModelViews):
+@dataclass(frozen=True, repr=False, init=False)
+class LinearModel(RecordedFacts, ModelViews):
     """A linear classifier on raw rows, with what is known about how it was fitted.
 
+    Facts stand in two records, and are attributes of the model, too: ``model.loss`` is ``model.proof.loss``.
+
+    Args:
+        weight: (D, C), affine map folded in.
+        bias: (C,).
+        classes: Class names, index = label.
+        affine: The map W was fitted behind.
+        temperature: See the attribute.
+        threshold: See the attribute.
+        **facts: The records by their names, and their fields by theirs, such as ``loss="svm"``.
+
     Attributes:
-        weight: (D, C) float32, affine map folded in.
+        weight: (D, C) float32.
         bias: (C,) float32.
         classes: Class names, index = label.
-        loss: Name of the loss it minimises (``softmax``, ``svm``, ...).
-        reg: Regularisation strength of the objective.
-        objective: P(W) at the end of the fit.
-        dual: Best dual value: no W has an objective below it.
-        gap: Relative duality gap, (objective − dual) / objective.
-        status: Why the fit ended.
-        affine: The map W was fitted behind.
-        bias_mode: ``penalized`` or ``free``.
-        input_shape: Shape of one raw sample, such as (3, 32, 32) or (D,); with an extractor, of one image.
-        input_dtype: ``uint8`` (pixels 0 to 255) or ``float32``.
-        columns: What a table's columns became, as plain data, or None where rows are no table's.
-        features: The extractor's description, or None when rows go to the classifier as they are.
-        extractor_state: What the extractor learned, by name.
+        affine: The map W was fitted behind, or None.
         temperature: Scores are divided by it before the softmax; None means not calibrated.
         threshold: Of two classes, by how much the second one's score must exceed the first one's for it to be
             named; None names the class of the highest score.
-        versions: Versions of the software that fitted it.
+        proof: What was minimised, and how near the optimum the weights are: `loss`, `reg`, `bias_mode`,
+            `objective`, `dual`, `gap`, `status`, `versions`.
+        input: What the rows are: `input_shape`, `input_dtype`, `columns`, `features`, `extractor_state`.
+
+    Raises:
+        InputError: ``model-shape``, ``model-nan``, ``model-threshold``.
+        TypeError: For a fact that no record has.
     """
 
     weight: Tensor
     bias: Tensor
     classes: tuple[str, ...]
-    loss: str = "softmax"
-    reg: float = 0.0
-    objective: float = math.nan
-    dual: float = math.nan
-    gap: float = math.nan
-    status: str = ""
-    affine: AffineMap | None = None
-    bias_mode: str = "penalized"
-    input_shape: tuple[int, ...] = ()
-    input_dtype: str = "float32"
-    columns: dict[str, Any] | None = None
-    features: dict[str, Any] | None = None
-    extractor_state: dict[str, Tensor] | None = None
-    temperature: float | None = None
-    threshold: float | None = None
-    versions: dict[str, str] = field(default_factory=dict)
+    affine: AffineMap | None
+    temperature: float | None
+    threshold: float | None
+    proof: Proof
+    input: InputFormat
 
-    def __post_init__(self) -> None:
-        """Bring tensors to float32 on the CPU and check that everything fits together."""
-        weight = self.weight.detach().to("cpu", torch.float32).contiguous()
-        bias = self.bias.detach().to("cpu", torch.float32).contiguous()
-        object.__setattr__(self, "weight", weight)
-        object.__setattr__(self, "bias", bias)
-        object.__setattr__(self, "classes", tuple(self.classes))
-        object.__setattr__(self, "input_shape", tuple(self.input_shape) or (weight.shape[0],))
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        classes: tuple[str, ...],
+        *,
+        affine: AffineMap | None = None,
+        temperature: float | None = None,
+        threshold: float | None = None,
+        **facts: Any,
+    ) -> None:
+        weight, bias = (part.detach().to("cpu", torch.float32).contiguous() for part in (weight, bias))
+        records = records_from(RECORDS, facts, "LinearModel")
+        shape = tuple(records["input"].input_shape) or (weight.shape[0],)
+        records["input"] = replace(records["input"], input_shape=shape)
+        self.__dict__.update(weight=weight, bias=bias, classes=tuple(classes), affine=affine, **records)
+        self.__dict__.update(temperature=temperature, threshold=threshold)
         _check_model(self)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what was pickled; earlier versions had every fact beside the weights."""
+        facts = {name: value for name, value in state.items() if name in FACTS}
+        records = {} if RECORDS.keys() <= state.keys() else records_from(RECORDS, facts, "LinearModel")
+        self.__dict__.update({name: value for name, value in state.items() if name not in facts} | records)
+
     @classmethod
-    def from_fit(cls, W: Tensor, affine: AffineMap, classes: tuple[str, ...], **fields: Any) -> LinearModel:
+    def from_fit(cls, W: Tensor, affine: AffineMap, classes: tuple[str, ...], **facts: Any) -> LinearModel:
         """Fold a solution on mapped rows into a model on raw rows.
 
         Args:
             W: (D + 1, C) on mapped rows, bias in the last row; float64 keeps the folding exact.
             affine: The map it was fitted behind.
             classes: Class names.
-            **fields: The other attributes.
+            **facts: The other facts, by name.
 
         Returns:
             The model.
@@ -111,7 +122,7 @@ class LinearModel(ModelViews):
             InputError: ``model-shape`` or ``model-nan``.
         """
         weight, bias = affine.fold(W.detach().to("cpu", torch.float64))
-        return cls(weight=weight, bias=bias, classes=classes, affine=affine, **fields)
+        return cls(weight=weight, bias=bias, classes=classes, affine=affine, **facts)
 
     @property
     def n_features(self) -> int:
@@ -243,11 +254,7 @@ class LinearModel(ModelViews):
             MachineError: ``disk-full``, ``read-only``, ``write-failed``.
             InputError: ``output-path``.
         """
-        tensors = {"weight": self.weight, "bias": self.bias}
-        if self.affine is not None:
-            tensors |= {"affine.shift": self.affine.shift, "affine.scale": self.affine.scale}
-        tensors |= {_STATE_PREFIX + name: tensor for name, tensor in (self.extractor_state or {}).items()}
-        write_tensors(path, tensors, kind="model", version=FORMAT_VERSION, meta=_meta(self))
+        write_tensors(path, tensors_of(self), kind="model", version=FORMAT_VERSION, meta=facts_of(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LinearModel:
@@ -270,48 +277,14 @@ def load(path: str | os.PathLike[str]) -> LinearModel:
     """
     where = Path(path)
     where = where / MODEL_FILE if where.is_dir() else where
-    tensors, meta = read_tensors(where, kind="model", version=FORMAT_VERSION)
+    tensors, facts = read_tensors(where, kind="model", version=FORMAT_VERSION)
     try:
-        return LinearModel(**_fields(tensors, meta))
+        return LinearModel(**arguments_of(tensors, facts))
     except InputError as error:
         raise InputError(error.code, error.what, str(where), error.mend) from error
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         what = f"the model's description is incomplete ({type(error).__name__}: {str(error)[:80]})"
         raise InputError("model-header", what, str(where), "restore the file from a copy") from error
-
-
-def _meta(model: LinearModel) -> dict[str, Any]:
-    names = (
-        "classes",
-        "loss",
-        *_NUMBERS,
-        "status",
-        "bias_mode",
-        "input_shape",
-        "input_dtype",
-        "columns",
-        "features",
-    )
-    meta = {name: getattr(model, name) for name in (*names, "temperature", "threshold", "versions")}
-    return meta | {"affine_kind": model.affine.kind if model.affine else None}
-
-
-def _fields(tensors: dict[str, Tensor], meta: dict[str, Any]) -> dict[str, Any]:
-    """Turn what a file holds into the arguments of `LinearModel`."""
-    fields = {name: meta[name] for name in ("loss", "status", "bias_mode", "input_dtype", "features")}
-    fields |= {"columns": meta.get("columns")}  # files of earlier versions have none
-    fields |= {name: math.nan if meta[name] is None else float(meta[name]) for name in _NUMBERS}
-    fields |= {"classes": tuple(str(name) for name in meta["classes"]), "versions": dict(meta["versions"])}
-    fields |= {"input_shape": tuple(int(size) for size in meta["input_shape"])}
-    fields |= {"temperature": None if meta["temperature"] is None else float(meta["temperature"])}
-    threshold = meta.get("threshold")  # files of earlier versions have none
-    fields |= {"threshold": None if threshold is None else float(threshold)}
-    fields |= {"weight": tensors["weight"], "bias": tensors["bias"]}
-    if meta["affine_kind"] is not None:
-        affine = AffineMap(tensors["affine.shift"], tensors["affine.scale"], str(meta["affine_kind"]))
-        fields |= {"affine": affine}
-    state = {name[len(_STATE_PREFIX) :]: t for name, t in tensors.items() if name.startswith(_STATE_PREFIX)}
-    return fields | {"extractor_state": state or None}
 
 
 def _check_model(model: LinearModel) -> None:

@@ -1,0 +1,55 @@
+"""What a model's file holds: tensors by name and a flat table of facts, as every version has written them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+from straightedge.preprocess import AffineMap
+
+STATE_PREFIX = "extractor."
+"""Prefix of the tensors that an extractor has learned."""
+NUMBERS = ("reg", "objective", "dual", "gap")
+WORDS = ("loss", "status", "bias_mode", "input_dtype", "features")
+SINCE_THE_FIRST_VERSION = (*WORDS, *NUMBERS, "classes", "input_shape", "temperature", "versions")
+ADDED_LATER = ("columns", "threshold")
+"""Facts that files of earlier versions do not have."""
+
+
+def tensors_of(model: Any) -> dict[str, Tensor]:
+    """Return the tensors of a `LinearModel` by their names in a file."""
+    tensors = {"weight": model.weight, "bias": model.bias}
+    if model.affine is not None:
+        tensors |= {"affine.shift": model.affine.shift, "affine.scale": model.affine.scale}
+    return tensors | {STATE_PREFIX + name: tensor for name, tensor in (model.extractor_state or {}).items()}
+
+
+def facts_of(model: Any) -> dict[str, Any]:
+    """Return the table of facts of a `LinearModel`."""
+    facts = {name: getattr(model, name) for name in (*SINCE_THE_FIRST_VERSION, *ADDED_LATER)}
+    return facts | {"affine_kind": model.affine.kind if model.affine else None}
+
+
+def arguments_of(tensors: dict[str, Tensor], facts: dict[str, Any]) -> dict[str, Any]:
+    """Turn what a file holds into the arguments of `LinearModel`.
+
+    Raises:
+        KeyError, TypeError, ValueError: For a table in which something is missing or of another kind.
+    """
+    found = {name: facts[name] for name in WORDS} | {"columns": facts.get("columns")}
+    found |= {name: math.nan if facts[name] is None else float(facts[name]) for name in NUMBERS}
+    found |= {"classes": tuple(str(name) for name in facts["classes"]), "versions": dict(facts["versions"])}
+    found |= {"input_shape": tuple(int(size) for size in facts["input_shape"])}
+    found |= {"temperature": _number(facts["temperature"]), "threshold": _number(facts.get("threshold"))}
+    found |= {"weight": tensors["weight"], "bias": tensors["bias"]}
+    if facts["affine_kind"] is not None:
+        affine = AffineMap(tensors["affine.shift"], tensors["affine.scale"], str(facts["affine_kind"]))
+        found |= {"affine": affine}
+    state = {name[len(STATE_PREFIX) :]: t for name, t in tensors.items() if name.startswith(STATE_PREFIX)}
+    return found | {"extractor_state": state or None}
+
+
+def _number(fact: Any) -> float | None:
+    return None if fact is None else float(fact)
