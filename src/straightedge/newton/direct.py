@@ -43,7 +43,7 @@ class Answer:
 def fits(size: Size) -> bool:
     """Return whether a problem of a plain ridge is small, and auto would take Newton without a rotation for it."""
     small = size.N * size.D <= LARGEST and size.N <= 2 * SAMPLE_ROWS
-    return small and not size.has_span and size.is_worthwhile(rotation_invariant=True)
+    return small and not size.has_span and size.prefers_newton()
 
 
 def minimise(

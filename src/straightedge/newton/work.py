@@ -18,7 +18,10 @@ SPAN_IN_PRODUCTS = 60  # products of a usual fit with more features than rows
 USUAL_STEPS = 8  # of a fit to a gap of 1e-4: fields of tables take 5 to 12
 UNCONDITIONED = 10  # times as many products where the diagonal alone preconditions them
 EXP = 20  # operations in the time of one exponential, with what goes over scores beside it
-LONGEST_STEP = 1e10  # operations of a Newton step above which L-BFGS, a pass a step, was faster
+LBFGS_PASSES = 300  # of a usual fit by L-BFGS: where fits by both took as long, both are counted the same
+LBFGS_CALLS = 300  # of NumPy in the time of what a step of L-BFGS does beside its products
+METRIC_ROWS = 8_000  # of the sample that the metric of L-BFGS is made of
+LARGEST_METRIC = 16_384  # features up to which that metric is a matrix
 CHEAP = 4_000_000  # a step below this is done in half a millisecond: it is worth its digits
 
 
@@ -91,20 +94,24 @@ class Size:
         products = PRODUCTS_OF_TWO if self.C == 2 else PRODUCTS
         return self.preconditioner + products * self.product + 3 * self.evaluation + 60 * CALL
 
-    def is_worthwhile(self, *, rotation_invariant: bool) -> bool:
-        """Return whether a step of Newton takes little work.
-
-        Rows more than features whose Gram costs too much, such as 5,000 images, are better off with a metric from a
-        sample.
-        """
-        if rotation_invariant and self.has_span:
-            return True
-        preconditioned = self.has_gram or self.N < self.D or self.exact <= self.conjugate
-        return preconditioned and min(self.exact, self.conjugate) <= LONGEST_STEP
-
     def fit(self, *, rotation_invariant: bool) -> float:
         """Return the work of a usual fit: steps by the cheaper direction, or products in the span of the rows."""
         if rotation_invariant and self.has_span:
             return self.span + SPAN_IN_PRODUCTS * self.bare_product
         conjugate = self.conjugate if self.has_gram else UNCONDITIONED * self.conjugate
         return USUAL_STEPS * min(self.exact, conjugate)
+
+    def lbfgs(self, n_configs: int = 1) -> float:
+        """Return the work of usual fits by L-BFGS: a pass a step, and the metric once for all."""
+        applied = 4.0 * self.D**2 * self.C if self.D <= LARGEST_METRIC else 0.0
+        step = 4.0 * self.N * self.D * self.C + applied + LBFGS_CALLS * CALL
+        return n_configs * LBFGS_PASSES * step + metric_work(min(self.N, METRIC_ROWS), self.D)
+
+    def prefers_newton(self) -> bool:
+        """Return whether a usual fit with a plain ridge takes less work by Newton steps than by L-BFGS."""
+        return self.fit(rotation_invariant=True) <= self.lbfgs()
+
+
+def metric_work(n_rows: int, width: int) -> float:
+    """Return the work of a metric: the second moment of rows and its factor, or their mean squares where many."""
+    return n_rows * width**2 + width**3 / 3 if width <= LARGEST_METRIC else 2.0 * n_rows * width

@@ -18,20 +18,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from straightedge.newton.work import METRIC_ROWS, Size
 from straightedge.objective import Evaluation, Objective
 from straightedge.solvers.curvature_pairs import CurvaturePairs, inner
-from straightedge.solvers.preconditioner import LARGEST_DENSE
 from straightedge.solvers.protocol import Progress, Solver, missing, nothing_known
 from straightedge.solvers.state import given_to, taken_from
-from straightedge.solvers.whitening import SAMPLE_ROWS, Whitening
-from straightedge.solvers.work import CALL, moment_work, pass_work
+from straightedge.solvers.whitening import Whitening
 
 ARMIJO = 1e-4
 MEMORY = 20
 LONGEST_SEARCH = 12  # trials in one line search; a float type that needs more has run out of digits
 LONGEST_WAIT = 40  # passes in which the certificate may fail to improve, before rounding is what holds it up
-USUAL_PASSES = 300  # with it Newton's cost is the same where fits by both took as long: a Newton step of 1e10
-CALLS = 150  # of torch in a step
 FINEST = 1e-14  # relative gaps above this are within the reach of float64
 
 
@@ -91,7 +88,7 @@ class WhitenedLBFGS(Solver):
     State = LBFGSState
     together = True  # all configurations take their step in one pass, and keep their vectors
 
-    def __init__(self, memory: int = MEMORY, sample_rows: int = SAMPLE_ROWS) -> None:
+    def __init__(self, memory: int = MEMORY, sample_rows: int = METRIC_ROWS) -> None:
         self.memory = memory
         self.sample_rows = sample_rows
         self.metric: Whitening | None = None
@@ -109,9 +106,7 @@ class WhitenedLBFGS(Solver):
     def cost(cls, objective: Objective) -> float:
         """See `Solver.cost`: a pass a step, the metric applied, and the metric once for all configurations."""
         K, C, width = objective.shape
-        dense = width <= LARGEST_DENSE
-        step = pass_work(objective) + (4.0 * width**2 * C if dense else 0.0) + CALLS * CALL
-        return K * USUAL_PASSES * step + moment_work(objective, SAMPLE_ROWS, LARGEST_DENSE)
+        return Size(objective.n_total, width, C, C).lbfgs(K)
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. Starts at W = 0 by default, where P is known: log C for softmax."""

@@ -14,10 +14,10 @@ from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 
 from straightedge.design import Design, mirrored
+from straightedge.newton.work import LARGEST_METRIC
 from straightedge.penalties import PenaltyTerm
 
 DIAGONAL_SAMPLE = 8_000  # rows of the mean squares that stand for it where D is large
-LARGEST_DENSE = 16_384  # features up to which a D × D factor is worth its memory
 SMALLEST_HALF = 256  # triangular matrices up to this size are inverted by one solve
 
 
@@ -58,7 +58,9 @@ class Preconditioner:
 def second_moment(design: Design, rows: int) -> Tensor:
     """Return Σ of a sample of so many rows, or its diagonal where a matrix of all features is too large."""
     rough = design.rough
-    return rough.second_moment(rows) if design.width <= LARGEST_DENSE else rough.mean_squares(DIAGONAL_SAMPLE)
+    return (
+        rough.second_moment(rows) if design.width <= LARGEST_METRIC else rough.mean_squares(DIAGONAL_SAMPLE)
+    )
 
 
 def with_ridge(M: Tensor, ridge: Tensor) -> Tensor:

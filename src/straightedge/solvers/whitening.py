@@ -14,10 +14,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from straightedge.newton.work import METRIC_ROWS
 from straightedge.objective import Objective
 from straightedge.solvers.preconditioner import Preconditioner, second_moment
 
-SAMPLE_ROWS = 8_000  # rows of the Gram matrix; more give fewer passes and cost more than those
 SHARED_DECADE = 10.0  # values of reg within this ratio share a factor
 
 
@@ -39,7 +39,7 @@ class Whitening:
         self,
         objective: Objective,
         kappa: float,
-        sample_rows: int = SAMPLE_ROWS,
+        sample_rows: int = METRIC_ROWS,
         centres: Tensor | None = None,
     ) -> None:
         self.centres = _decades(objective.reg) if centres is None else centres

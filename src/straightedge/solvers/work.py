@@ -6,6 +6,7 @@ What is counted is the order of magnitude: solvers that are near one another tak
 
 from __future__ import annotations
 
+from straightedge.newton.work import metric_work
 from straightedge.objective import Objective
 
 CALL = 20_000  # operations in the time of one call of torch on small tensors: 2 µs
@@ -18,13 +19,6 @@ def pass_work(objective: Objective) -> float:
     return 4.0 * objective.n_total * width * C
 
 
-def moment_work(objective: Objective, rows: int, largest_dense: int) -> float:
-    """Return the work of a second moment of some rows and its factor, or of their mean squares.
-
-    Args:
-        objective: Gives the rows.
-        rows: How many, at most.
-        largest_dense: Features up to which the moment is a matrix.
-    """
-    n, width = min(rows, objective.n_total), objective.design.width
-    return n * width**2 + width**3 / 3 if width <= largest_dense else 2.0 * n * width
+def moment_work(objective: Objective, rows: int) -> float:
+    """Return the work of a metric made of so many rows, at most; see `newton.work.metric_work`."""
+    return metric_work(min(rows, objective.n_total), objective.design.width)

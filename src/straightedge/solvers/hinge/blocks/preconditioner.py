@@ -7,10 +7,11 @@ import copy
 import torch
 from torch import Tensor
 
+from straightedge.newton.work import LARGEST_METRIC
 from straightedge.objective import Objective
 from straightedge.penalties import PenaltyTerm
 from straightedge.solvers.hinge.dual_ascent import row_coupling
-from straightedge.solvers.preconditioner import LARGEST_DENSE, Preconditioner, second_moment
+from straightedge.solvers.preconditioner import Preconditioner, second_moment
 
 SAMPLE_ROWS = 10_000  # rows of the second moment
 ALL_ROWS = 1 << 62
@@ -42,7 +43,7 @@ class Metric:
     """
 
     def __init__(self, objective: Objective, index: Tensor | None = None, sample: int | None = None) -> None:
-        self.dense = objective.design.width <= LARGEST_DENSE
+        self.dense = objective.design.width <= LARGEST_METRIC
         self.penalty = objective.penalty
         self.design = objective.design
         self.sample = sample or 0

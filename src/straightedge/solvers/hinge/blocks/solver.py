@@ -53,7 +53,6 @@ from straightedge.solvers.hinge.sequential import (
     SequentialState,
     WarmStart,
 )
-from straightedge.solvers.preconditioner import LARGEST_DENSE
 from straightedge.solvers.protocol import Progress
 from straightedge.solvers.state import OF_ROWS
 from straightedge.solvers.work import CALL, moment_work, pass_work
@@ -219,7 +218,7 @@ class HingeALM(SequentialSolver):
 
 def metric_work(objective: Objective) -> float:
     """Return the work of the metric that all configurations share."""
-    return moment_work(objective, METRIC_ROWS, LARGEST_DENSE)
+    return moment_work(objective, METRIC_ROWS)
 
 
 def _restored_metric(objective: Objective, state: MetricState) -> Metric:
