@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from straightedge.design.base import Design
+from straightedge.design.categories import CategoryDesign
 from straightedge.design.dense import DenseDesign
 from straightedge.design.gram import mirrored
 from straightedge.design.pairs import PairProducts
+from straightedge.design.side_by_side import SideBySide
 from straightedge.design.sparse import SparseDesign
 from straightedge.design.sweep import Block, ScoreFunction
 from straightedge.design.weights import RowWeights
 
 __all__ = [
     "Block",
+    "CategoryDesign",
     "DenseDesign",
     "Design",
     "PairProducts",
     "RowWeights",
     "ScoreFunction",
+    "SideBySide",
     "SparseDesign",
     "mirrored",
 ]

@@ -7,15 +7,15 @@ import copy
 import torch
 from torch import Tensor
 
-from straightedge.design.base import Design
 from straightedge.design.csr import CsrProducts
+from straightedge.design.mapped import MappedDesign
 from straightedge.distributed import Communicator
 from straightedge.kernels import Products
 from straightedge.preprocess import AffineMap
 from straightedge.sparse_rows import SparseRows
 
 
-class SparseDesign(Design):
+class SparseDesign(MappedDesign):
     """Rows in compressed form, in the CPU's memory.
 
     Args:
@@ -47,20 +47,6 @@ class SparseDesign(Design):
         )
         self.rows, self.affine = rows, affine or AffineMap.identity(D)
 
-    def fold(self, W: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Design.fold`."""
-        if self.affine.is_identity:
-            return W[:, :-1], W[:, -1]
-        weight = W[:, :-1] * self.affine.scale
-        return weight, W[:, -1] - weight @ self.affine.shift
-
-    def unfold(self, raw: Tensor) -> Tensor:
-        """See `Design.unfold`: the chain rule of the fold."""
-        if self.affine.is_identity:
-            return raw
-        body = self.affine.scale * (raw[:, :-1] - self.affine.shift * raw[:, -1:])
-        return torch.cat([body, raw[:, -1:]], dim=1)
-
     def products(self, block_rows: int, n_columns: int) -> Products:
         """See `Design.products`."""
         return CsrProducts(self.rows, self.dtype)
@@ -69,15 +55,7 @@ class SparseDesign(Design):
         """See `Design.gather`; for a few rows, which become dense."""
         raw = torch.empty(len(index), self.n_features, dtype=torch.float64)
         self.rows.fill(index.numpy(), raw.numpy())
-        torch.sub(raw, self.affine.shift, out=raw)
-        out[:, :-1] = raw.mul_(self.affine.scale)
-        out[:, -1] = 1.0
-        return out
-
-    def read(self, start: int, stop: int, out: Tensor) -> None:
-        """See `Design.read`; for a few rows, which become dense."""
-        whole = torch.empty(stop - start, self.width, dtype=torch.float64)
-        out.copy_(self.gather(torch.arange(start, stop), whole)[:, :-1])
+        return self.mapped(raw, out)
 
     def subset(self, index: Tensor) -> SparseDesign:
         """See `Design.subset`."""

@@ -200,7 +200,7 @@ class Subproblem(HingeSubproblem):
     def b(self) -> Tensor:
         """(N, 1, C) the dual variables of the best bound; 0 where a row has no weight."""
         part, own = self.objective, self.gathered
-        b = np.zeros((part.rows.n_samples, part.n_classes))
+        b = np.zeros((part.n_samples, part.n_classes))
         b[own.index] = self.layout.joined([d.problem.feasible(d.bounds.b) for d in self.descents], own.y)
         return torch.from_numpy(b)[:, None].to(part.device)
 
