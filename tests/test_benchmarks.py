@@ -19,7 +19,7 @@ if not (ROOT / "benchmarks" / "run.py").is_file():
     pytest.skip("no peer: benchmarks are not beside the tests", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import chart, field, field_problems, peers, table, watch  # noqa: E402
+from benchmarks import chart, field, field_problems, pairs, peers, table, watch  # noqa: E402
 from benchmarks.ours import fit_once  # noqa: E402
 from benchmarks.parts import PARTS, Options  # noqa: E402
 from benchmarks.problem import Judge, Problem, load_problem, synthetic_images  # noqa: E402
@@ -260,3 +260,18 @@ def test_the_judge_of_the_field_tells_a_poor_w_from_the_optimum():
     judge = field.Judge(np.hstack([X, np.ones((len(X), 1))]), y, 1e-2)
     assert judge.gap(np.zeros((5, 3))) > 0.1
     assert judge.gap(field.ours(X, y, 1e-2)) < 1e-9
+
+
+def test_ratios_of_pairs_have_students_interval_and_begin_anew_at_another_commit() -> None:
+    values = [(1.0, 1.1), (2.0, 2.1), (1.0, 0.9)]
+    logs = np.log([after / before for before, after in values])
+    half = 4.302653 * logs.std(ddof=1) / math.sqrt(3)  # Student's 0.975 quantile of two degrees of freedom
+    found = pairs.ratio(values)
+    assert found["ratio"] == pytest.approx(math.exp(logs.mean()))
+    assert (found["low"], found["high"]) == pytest.approx(
+        (math.exp(logs.mean() - half), math.exp(logs.mean() + half)), rel=1e-6
+    )
+    results: dict[str, dict[str, dict[str, object]]] = {"entries": {}}
+    for commit, count in (("a", 1), ("a", 2), ("b", 1)):
+        pairs.added(results, {"after": commit, "rows": "all"}, {"svm": (1.0, 2.0)})
+        assert results["entries"]["svm, all rows"]["pairs"] == count
