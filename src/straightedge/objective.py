@@ -198,6 +198,9 @@ class Objective:
         """Return the same objective for some of the configurations (K',) int64; data is shared."""
         part = copy.copy(self)
         part.penalty, part.row_weights = self.penalty.select(configs), self.row_weights.select(configs)
+        part.design = self.design.select(configs)
+        if part.design is not self.design:
+            part._cache = {}
         return part
 
     def subset(self, index: Tensor) -> Objective:
@@ -280,7 +283,7 @@ class Objective:
         return self.penalty.best_bound(V, conjugate)
 
     def _repaired(self, V: Tensor, conjugate: Tensor) -> tuple[Tensor, Tensor]:
-        sums = self.class_sums()[self.fold]  # (K, C, D + 1)
+        sums = self.class_sums()[self.fold] if self.design.one_map else self._class_sums(self.row_weights)
         reference = self.loss.dual_reference(V[..., -1].cpu(), sums[..., -1].cpu())
         theta = reference.theta[:, None, None].to(V.device)
         other = reference.rows.to(V.device).transpose(1, 2) @ sums.to(V.device)
@@ -293,19 +296,21 @@ class Objective:
     def class_sums(self) -> Tensor:
         """Return (F, C, D + 1) float64: Σ of w_i x̂_i over each class, for each set of row weights."""
         if "class_sums" not in self._cache:
-            n_folds = self.row_weights.n_sets
-            whole = self.in_dtype(torch.float64)  # a proof rests on them, whatever the products' type
-            whole.penalty = self.penalty.at(torch.ones(n_folds))
-            whole.row_weights = replace(self.row_weights, fold=torch.arange(n_folds))
-
-            def one_hot(S: Tensor, block: Block) -> Sequence[Tensor]:
-                index = self.y[block.start : block.stop].view(-1, 1, 1).expand(-1, S.shape[1], 1)
-                S.zero_().scatter_(2, index, 1.0)
-                return ()
-
-            W = torch.zeros(whole.shape, dtype=torch.float64, device=self.device)
-            self._cache["class_sums"] = whole.sweep(W, one_hot)[1]
+            every = torch.arange(self.row_weights.n_sets)
+            self._cache["class_sums"] = self._class_sums(replace(self.row_weights, fold=every))
         return self._cache["class_sums"]
+
+    def _class_sums(self, weights: RowWeights) -> Tensor:
+        """Return (K', C, D + 1) float64: the class sums of each of so many configurations, from one pass."""
+
+        def one_hot(S: Tensor, block: Block) -> Sequence[Tensor]:
+            index = self.y[block.start : block.stop].view(-1, 1, 1).expand(-1, S.shape[1], 1)
+            S.zero_().scatter_(2, index, 1.0)
+            return ()
+
+        W = torch.zeros(len(weights.fold), *self.shape[1:], dtype=torch.float64, device=self.device)
+        whole = self.design.to(torch.float64)  # a proof rests on them, whatever the products' type
+        return whole.sweep(W, one_hot, weights)[1]
 
     def _normalised(self, weights: Tensor | None) -> Tensor | None:
         if weights is None:

@@ -6,6 +6,7 @@ from straightedge.design.base import Design
 from straightedge.design.categories import CategoryDesign
 from straightedge.design.dense import DenseDesign
 from straightedge.design.gram import mirrored
+from straightedge.design.own_maps import OwnMaps
 from straightedge.design.pairs import PairProducts
 from straightedge.design.side_by_side import SideBySide
 from straightedge.design.sparse import SparseDesign
@@ -17,6 +18,7 @@ __all__ = [
     "CategoryDesign",
     "DenseDesign",
     "Design",
+    "OwnMaps",
     "PairProducts",
     "RowWeights",
     "ScoreFunction",

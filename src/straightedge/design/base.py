@@ -64,6 +64,15 @@ class Design(Passes):
         other.dtype = dtype
         return other
 
+    @property
+    def one_map(self) -> bool:
+        """Whether all configurations see the same X̂."""
+        return True
+
+    def select(self, configs: Tensor) -> Design:
+        """Return the design of some of the configurations (K',) int64, where each has an X̂ of its own."""
+        return self
+
     def loops(self, n_columns: int) -> ModuleType | None:
         """Return the compiled loops where they are worth loading for a pass with so many columns, else None."""
         return None

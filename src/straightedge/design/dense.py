@@ -66,8 +66,12 @@ class DenseDesign(Design):
         )
         self.rows, self.affine = rows, affine or AffineMap.identity(D)
         self.in_memory = rows.in_memory
-        double: dict[str, Any] = {"dtype": torch.float64, "device": rows.device}
-        self._map = (self.affine.shift.to(**double), self.affine.scale.to(**double))
+        self._map = self._on_device(self.affine)
+
+    def _on_device(self, affine: AffineMap) -> tuple[Tensor, Tensor]:
+        """Return shift and scale of a map (D,) float64 where the rows are."""
+        double: dict[str, Any] = {"dtype": torch.float64, "device": self.device}
+        return affine.shift.to(**double), affine.scale.to(**double)
 
     def fold(self, W: Tensor) -> tuple[Tensor, Tensor]:
         """See `Design.fold`."""

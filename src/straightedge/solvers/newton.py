@@ -87,6 +87,7 @@ class Newton(Solver):
         return missing(
             (second_order is not None, f"a smooth loss that states its curvature, and {loss.name} does not"),
             (penalty.quadratic, f"a quadratic penalty, and {penalty.penalty.name} is not"),
+            (objective.design.one_map, "one map for all configurations"),
             (bool(penalty.bounds_below.all()), "reg > 0"),
             (objective.device.type == "cpu" and design.in_memory, "rows in the CPU's memory"),
             (objective.communicator.size == 1, "one process"),

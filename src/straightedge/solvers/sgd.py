@@ -97,6 +97,7 @@ class MinibatchSGD(Solver):
         penalty = objective.penalty.penalty
         return missing(
             (not folds, "the same batches for all heads: no folds"),
+            (objective.design.one_map, "one map for all configurations"),
             (penalty.smooth, f"a smooth penalty, and {penalty.name} has kinks"),
         )
 

@@ -282,6 +282,7 @@ def needs_of_dual_ascent(objective: Objective) -> str | None:
             f"exact updates of one row, and {objective.loss.name} has none",
         ),
         (objective.penalty.uniform, "a ridge with a penalised bias"),
+        (objective.design.one_map, "one map for all configurations"),
         (bool(objective.penalty.bounds_below.all()), "reg > 0"),
         (objective.device.type == "cpu" and objective.design.in_memory, "rows in the CPU's memory"),
         (objective.communicator.size == 1, "one process"),

@@ -173,6 +173,7 @@ class SequentialSolver(Solver):
                 loss.piecewise_linear,
                 f"a piecewise-linear loss, and {loss.name} is not",
             ),
+            (objective.design.one_map, "one map for all configurations"),
             (penalty.quadratic, f"a quadratic penalty, and {penalty.penalty.name} is not"),
         )
 
