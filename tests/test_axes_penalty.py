@@ -1,4 +1,4 @@
-"""A quadratic penalty defined here alone runs through every smooth solver; sparse rows say what they lack."""
+"""Penalties that only tests define run through every smooth solver; what one cannot take it says by name."""
 
 from typing import ClassVar
 
@@ -18,7 +18,9 @@ from straightedge.penalties import Penalty
 from straightedge.rows import Rows
 from straightedge.solvers import SOLVERS, choose_solver
 from straightedge.solvers.base import Limits, Status, minimize
+from straightedge.solvers.sgd import MinibatchSGD
 from straightedge.sparse_rows import SparseRows
+from test_axes import RidgeAndCube
 
 C, REG = 3, 0.05
 
@@ -55,10 +57,20 @@ def rows(n: int, d: int) -> tuple[np.ndarray, torch.Tensor]:
     return rng.normal(size=(n, d)) + np.arange(n)[:, None] % C, torch.arange(n) % C
 
 
-def optimum(X: np.ndarray, y: np.ndarray) -> float:
-    """min P of softmax with `Rising`, by an optimiser that knows none of this."""
+PENALTIES: dict[str, Penalty] = {"rising": Rising(), "ridge and cube": RidgeAndCube()}
+
+
+def penalty_of(name: str, W: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return R(W) and its gradient by its formula."""
+    if name == "rising":
+        m = np.arange(1, W.shape[1] + 1)
+        return float((m * W**2).sum()), 2 * m * W
+    return float((W**2 + np.abs(W) ** 3).sum()), 2 * W + 3 * W * np.abs(W)
+
+
+def optimum(X: np.ndarray, y: np.ndarray, penalty: str) -> float:
+    """min P of softmax with a penalty, by an optimiser that knows none of this."""
     Z = np.hstack([X, np.ones((len(X), 1))])
-    m = np.arange(1, Z.shape[1] + 1)
 
     def value(flat: np.ndarray) -> tuple[float, np.ndarray]:
         W = flat.reshape(C, -1)
@@ -67,26 +79,61 @@ def optimum(X: np.ndarray, y: np.ndarray) -> float:
         p = np.exp(S) / np.exp(S).sum(axis=1, keepdims=True)
         loss = -np.log(p[np.arange(len(y)), y]).mean()
         p[np.arange(len(y)), y] -= 1
-        return loss + REG * (m * W**2).sum(), (p.T @ Z / len(y) + 2 * REG * m * W).ravel()
+        R, slope = penalty_of(penalty, W)
+        return loss + REG * R, (p.T @ Z / len(y) + REG * slope).ravel()
 
     options = {"maxiter": 5000, "ftol": 1e-16, "gtol": 1e-11}
-    found = scipy_minimize(value, np.zeros(C * len(m)), jac=True, method="L-BFGS-B", options=options)
+    found = scipy_minimize(value, np.zeros(C * Z.shape[1]), jac=True, method="L-BFGS-B", options=options)
     return float(found.fun)
 
 
-@pytest.mark.parametrize("way", ["exact", "conjugate gradients", "lbfgs"])
-@pytest.mark.parametrize(("n", "d"), [(60, 5), (20, 40)], ids=["tall", "wide"])
-def test_a_penalty_of_another_kind_runs_through_every_smooth_solver(
-    way: str, n: int, d: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def problem(n: int, d: int, penalty: str) -> tuple[Objective, float]:
+    """Return the problem in float64, and its optimum."""
     X, y = rows(n, d)
-    objective = Objective(Rows(X), y, C, get_loss("softmax"), [REG], penalty=Rising()).in_dtype(torch.float64)
-    smooth = {name for name in ("newton", "lbfgs", "sgd") if SOLVERS[name].supports(objective) is None}
-    assert smooth == {"newton", "lbfgs", "sgd"}
-    monkeypatch.setattr(Engine, "is_exact", way == "exact")
-    found = minimize(objective, SOLVERS["lbfgs" if way == "lbfgs" else "newton"](), Limits(1e-9))
+    whole = Objective(
+        Rows(X), y, C, get_loss("softmax"), [REG], penalty=PENALTIES[penalty], dtype=torch.float64
+    )
+    return whole, optimum(X, y.numpy(), penalty)
+
+
+SHAPES = pytest.mark.parametrize(("n", "d"), [(60, 5), (20, 40)], ids=["tall", "wide"])
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["exact", "conjugate gradients"])
+@SHAPES
+def test_a_quadratic_penalty_runs_through_newton(
+    exact: bool, n: int, d: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objective, best = problem(n, d, "rising")
+    monkeypatch.setattr(Engine, "is_exact", exact)
+    found = minimize(objective, SOLVERS["newton"](), Limits(1e-9))
     assert found.status == [Status.CERTIFIED]
-    assert float(found.objective[0]) == pytest.approx(optimum(X, y.numpy()), rel=1e-8)
+    assert float(found.objective[0]) == pytest.approx(best, rel=1e-8)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@SHAPES
+def test_any_smooth_penalty_runs_through_the_lbfgs(penalty: str, n: int, d: int) -> None:
+    objective, best = problem(n, d, penalty)
+    found = minimize(objective, SOLVERS["lbfgs"](), Limits(1e-9))
+    assert found.status == [Status.CERTIFIED]
+    assert float(found.objective[0]) == pytest.approx(best, rel=1e-8)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_any_smooth_penalty_runs_through_sgd(penalty: str) -> None:
+    objective, best = problem(60, 5, penalty)
+    found = minimize(objective, MinibatchSGD(1e-2, epochs=40, batch_size=10, momentum=0.5), Limits(1e-9))
+    assert best * (1 - 1e-9) <= float(found.objective[0]) < 1.06 * best
+    assert float(found.dual[0]) <= best * (1 + 1e-9)
+
+
+def test_auto_takes_a_penalty_of_another_kind_and_newton_says_what_it_lacks() -> None:
+    curved, _ = problem(60, 5, "ridge and cube")
+    assert choose_solver("auto", curved).name == "lbfgs"
+    with pytest.raises(InputError, match="newton needs a quadratic penalty, and ridge_and_cube is not"):
+        choose_solver("newton", curved)
+    assert choose_solver("auto", problem(60, 5, "rising")[0]).name == "newton"
 
 
 @pytest.mark.parametrize("loss", ["softmax", "svm"])
