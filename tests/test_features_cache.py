@@ -13,7 +13,7 @@ import pytest
 
 from straightedge import atomic
 from straightedge.data.base import Dataset, SealedSplit, Split
-from straightedge.errors import InputError, MachineError
+from straightedge.errors import InputError, MachineError, StraightedgeWarning
 from straightedge.features import cache
 from straightedge.features.base import build_extractor
 from straightedge.features.cache import extract_dataset
@@ -248,7 +248,7 @@ def test_rows_that_are_no_images_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_a_full_disk_is_an_error_and_the_rest_goes_on_later(
+def test_on_a_full_disk_what_is_made_goes_on_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
@@ -258,22 +258,32 @@ def test_a_full_disk_is_an_error_and_the_rest_goes_on_later(
         if len(calls) == 5:
             raise OSError(errno.ENOSPC, "No space left on device")
 
+    extractor = Counted()
     with monkeypatch.context() as patch:
         patch.setattr(atomic.disk, "sync", full)
-        with pytest.raises(MachineError) as caught:
-            extract(dataset_of(), Counted(), tmp_path)
-    assert caught.value.code == "disk-full"
+        with pytest.warns(StraightedgeWarning, match="cache-not-written"):
+            made = extract(dataset_of(), extractor, tmp_path)
+    np.testing.assert_array_equal(made.train.X, dataset_of().train.X.reshape(20, -1))
+    assert extractor.seen == 25 + 4  # the chunk that could not be written is made twice
     resumed = Counted()
-    made = extract(dataset_of(), resumed, tmp_path)
+    extract(dataset_of(), resumed, tmp_path)
     assert 0 < resumed.seen < 25
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_without_a_folder_for_the_cache_features_are_made_in_memory(tmp_path: Path, learns: bool) -> None:
+    (tmp_path / "file").write_text("here")
+    extractor = Counted()
+    extractor.learns = learns
+    with pytest.warns(StraightedgeWarning, match="cache-not-written"):
+        made = extract(dataset_of(), extractor, tmp_path / "file")
     np.testing.assert_array_equal(made.train.X, dataset_of().train.X.reshape(20, -1))
 
 
-def test_a_folder_that_cannot_be_one_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("here")
-    with pytest.raises(InputError) as caught:
-        extract(dataset_of(), Counted(), tmp_path / "file")
-    assert caught.value.code == "output-path"
+def test_without_a_cache_nothing_is_written(tmp_path: Path) -> None:
+    made = extract(dataset_of(), Counted(), tmp_path / "cache", cache=False)
+    np.testing.assert_array_equal(made.train.X, dataset_of().train.X.reshape(20, -1))
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_bar_tells_images_a_second(

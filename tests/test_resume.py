@@ -18,9 +18,13 @@ import torch
 
 from straightedge import atomic
 from straightedge.errors import InputError, MachineError
+from straightedge.losses import LOSSES
+from straightedge.objective import Objective
 from straightedge.rows import STOP_REQUESTED, Rows
 from straightedge.runs import RunFolder
+from straightedge.solvers import choose_solver
 from straightedge.solvers.base import TraceRow
+from straightedge.solvers.loop import Limits, minimize
 from straightedge.workflow import FitOptions, run_fit
 from straightedge.workflow.stages import Stopped
 from support.failing_disk import FailingDisk
@@ -340,3 +344,19 @@ def test_1_or_64_threads_certify_the_same(
     low, high = max(one["dual"], many["dual"]), min(one["objective"], many["objective"])
     assert low <= high * (1 + 1e-12)  # each certificate holds for the other's W as well
     assert one["objective"] == pytest.approx(many["objective"], rel=2e-4)
+
+
+def test_a_stage_that_another_solver_takes_up_begins_at_the_best_w_of_the_first() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 9)), torch.as_tensor(rng.integers(3, size=200))
+    objective = Objective(Rows(X), y, 3, LOSSES["softmax"], (1e-3,), dtype=torch.float64)
+    states: list[dict[str, torch.Tensor]] = []
+    begun = minimize(
+        objective,
+        choose_solver("lbfgs", objective),
+        Limits(1e-3),
+        checkpoint=lambda loop: states.append(loop.state()),
+    )
+    ended = minimize(objective, choose_solver("newton", objective), Limits(1e-10), resume=states[0])
+    assert float(ended.gap[0]) <= 1e-10 < float(begun.gap[0])
+    assert float(ended.n_passes[0]) > float(states[0]["loop.best.n_passes"][0])

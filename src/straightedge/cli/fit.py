@@ -190,7 +190,8 @@ def command(
         str, typer.Option(help="colour under transparent pixels", rich_help_panel=DATA)
     ] = "white",
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="do not keep decoded images", rich_help_panel=DATA)
+        bool,
+        typer.Option("--no-cache", help="keep neither decoded images nor features", rich_help_panel=DATA),
     ] = False,
     memory: Annotated[
         str | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,7 @@ def resumed(options: FitOptions, folder: Path) -> FitOptions:
     """
     from dataclasses import replace
 
-    from straightedge.runs import RunFolder
-
-    with RunFolder.resume(folder) as interrupted:
-        config = interrupted.config
-        interrupted.abandon()
+    config = _config_of(folder)
     same = _options_of(config, folder)
     _refuse_other_options(options, same, folder)
     return replace(
@@ -34,6 +31,18 @@ def resumed(options: FitOptions, folder: Path) -> FitOptions:
             checkpoint_every=options.run.checkpoint_every,
         ),
     )
+
+
+def _config_of(folder: Path) -> dict[str, Any]:
+    """Return what an interrupted run was started with; one process alone asks whether another one writes it."""
+    from straightedge.runs import RunFolder
+
+    if os.environ.get("RANK", "0") != "0":
+        return RunFolder.look(folder).config
+    with RunFolder.resume(folder) as interrupted:
+        config = interrupted.config
+        interrupted.abandon()
+    return config
 
 
 def _refuse_other_options(asked: FitOptions, before: FitOptions, folder: Path) -> None:

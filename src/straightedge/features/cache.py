@@ -22,15 +22,17 @@ import numpy as np
 from straightedge import atomic
 from straightedge.data.base import Dataset, SealedSplit, Split
 from straightedge.data.cache import cache_folder
-from straightedge.errors import InputError
+from straightedge.errors import InputError, StraightedgeError, warn
 from straightedge.features.base import Extractor, check_images, read_images
-from straightedge.features.partial import locked, write_rows
+from straightedge.features.partial import Bar, locked, rows_kept, write_rows
 from straightedge.features.screen import bar
 from straightedge.tensorfile import read_tensors, write_tensors
 
 Precision = Literal["float16", "float32"]
 CHUNK = 1024
 """Images per chunk: what a kill can lose."""
+UNWRITTEN = {"disk-full", "read-only", "write-failed", "output-path"}
+"""Codes of the errors of a place that cannot be written to: a cache that has one is gone without."""
 _STATE_KIND, _STATE_VERSION = "extractor", 1
 
 
@@ -39,17 +41,21 @@ def extract_dataset(
     extractor: Extractor,
     *,
     cache_dir: str | os.PathLike[str] | None = None,
+    cache: bool = True,
     progress: bool = True,
     dtype: Precision = "float16",
     seed: int = 0,
     fit: bool = True,
 ) -> Dataset:
-    """Return the data set with features for images, as read-only memory maps.
+    """Return the data set with features for images, as read-only memory maps of the cache's files.
+
+    Where the cache cannot be made or written, a warning says so, and the features are kept in memory.
 
     Args:
         dataset: Splits of uint8 images; the test split stays sealed.
         extractor: Fitted here on `dataset.train`, in place.
         cache_dir: Folder of the cache; None takes `features` in the cache of `straightedge data`.
+        cache: False keeps the features in memory and writes nothing.
         progress: Show a bar with images a second on a terminal.
         dtype: Type on disk. float16 keeps 11 bits, which a linear classifier does not notice.
         seed: For the extractor's `fit`.
@@ -58,12 +64,11 @@ def extract_dataset(
     Raises:
         InputError: ``features-need-images``, ``features-not-finite``, ``features-overflow`` and the
             extractor's codes.
-        MachineError: ``disk-full``, ``read-only``, ``write-failed``.
     """
     for split in (dataset.train, dataset.validation):
         if split is not None:
             check_images(split.X)
-    folder = _folder(cache_dir)
+    folder = _folder(cache_dir) if cache else None
     if fit:
         fit_cached(extractor, dataset.train.X, seed, folder)
     job = Extraction(extractor, folder, np.dtype(dtype), progress)
@@ -105,7 +110,7 @@ class Extraction:
     """A fitted extractor with the place and type of what it makes."""
 
     extractor: Extractor
-    folder: Path
+    folder: Path | None
     dtype: np.dtype[Any]
     progress: bool
 
@@ -114,24 +119,43 @@ class Extraction:
         return replace(split, X=self.features(split.X, name))
 
     def features(self, images: Any, name: str) -> np.ndarray:
-        """Return (N, F) features as a read-only memory map, made now or found in the cache."""
+        """Return (N, F) features: a read-only memory map, made now or found in the cache, or an array."""
         check_images(images)
+        if self.folder is None:
+            return self._in_memory(images, name, np.empty((0, self.extractor.n_features)))
         key = _digest(extractor_key(self.extractor), images_key(images), self.dtype.name)
         path = self.folder / f"{key}.npy"
-        with locked(path.with_suffix(".lock")):
-            if not path.exists():
-                n, width = int(images.shape[0]), self.extractor.n_features
-                label = f"{self.extractor.name} features of {name}"
-                write_rows(
-                    path,
-                    self._chunk_of(images, name),
-                    n,
-                    width,
-                    self.dtype,
-                    CHUNK,
-                    bar(label, n, enabled=self.progress),
-                )
-        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        try:
+            with locked(path.with_suffix(".lock")):
+                if not path.exists():
+                    shown = self._bar(images, name)
+                    write_rows(
+                        path, self._chunk_of(images, name), *self._shape(images), self.dtype, CHUNK, shown
+                    )
+            return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        except StraightedgeError as error:
+            _warn_of(error)
+            return self._in_memory(images, name, rows_kept(path, *self._shape(images), self.dtype))
+
+    def _in_memory(self, images: Any, name: str, kept: np.ndarray) -> np.ndarray:
+        """Return the features as an array, of which the first rows are there already."""
+        n, width = self._shape(images)
+        make, rows = self._chunk_of(images, name), np.empty((n, width), self.dtype)
+        rows[: len(kept)] = kept
+        with self._bar(images, name) as advance:
+            advance(len(kept))
+            for start in range(len(kept), n, CHUNK):
+                stop = min(start + CHUNK, n)
+                rows[start:stop] = make(start, stop)
+                advance(stop - start)
+        return rows
+
+    def _shape(self, images: Any) -> tuple[int, int]:
+        return int(images.shape[0]), self.extractor.n_features
+
+    def _bar(self, images: Any, name: str) -> Bar:
+        label = f"{self.extractor.name} features of {name}"
+        return bar(label, int(images.shape[0]), enabled=self.progress)
 
     def _chunk_of(self, images: Any, name: str) -> Callable[[int, int], np.ndarray]:
         def make(start: int, stop: int) -> np.ndarray:
@@ -159,19 +183,32 @@ def _check_finite(rows: np.ndarray, narrow: np.ndarray, start: int, name: str) -
     )
 
 
-def fit_cached(extractor: Extractor, images: Any, seed: int, folder: Path) -> None:
+def fit_cached(extractor: Extractor, images: Any, seed: int, folder: Path | None) -> None:
     """Fit an extractor, or give it the state that the same fit gave before."""
-    if not extractor.learns:
+    if not extractor.learns or folder is None:
         extractor.fit(images, seed)
         return
     key = _digest(json.dumps(extractor.config(), sort_keys=True), images_key(images), str(seed))
-    path = folder / f"{key}.extractor.safetensors"
-    with locked(path.with_suffix(".lock")):
-        if path.exists() and _restored(extractor, path, images, seed):
-            return
-        extractor.fit(images, seed)
-        meta = {"config": extractor.config()}
-        write_tensors(path, extractor.state(), kind=_STATE_KIND, version=_STATE_VERSION, meta=meta)
+    path, fitted = folder / f"{key}.extractor.safetensors", False
+    try:
+        with locked(path.with_suffix(".lock")):
+            if path.exists() and _restored(extractor, path, images, seed):
+                return
+            extractor.fit(images, seed)
+            fitted = True
+            meta = {"config": extractor.config()}
+            write_tensors(path, extractor.state(), kind=_STATE_KIND, version=_STATE_VERSION, meta=meta)
+    except StraightedgeError as error:
+        _warn_of(error)
+        if not fitted:
+            extractor.fit(images, seed)
+
+
+def _warn_of(error: StraightedgeError) -> None:
+    """Warn of a cache that cannot be written; any other error is raised."""
+    if error.code not in UNWRITTEN:
+        raise error
+    warn("cache-not-written", f"the features are not kept for the next time: {error.what} ({error.where})")
 
 
 def _restored(extractor: Extractor, path: Path, images: Any, seed: int) -> bool:
@@ -207,8 +244,13 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:40]
 
 
-def _folder(cache_dir: str | os.PathLike[str] | None) -> Path:
+def _folder(cache_dir: str | os.PathLike[str] | None) -> Path | None:
+    """Return the folder of the cache, made if need be, or None where it cannot be: a warning says why."""
     folder = Path(cache_dir) if cache_dir is not None else cache_folder() / "features"
-    with atomic.disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with atomic.disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    except StraightedgeError as error:
+        _warn_of(error)
+        return None
     return folder

@@ -87,6 +87,15 @@ def rows_done(partial: Path, journal: Path, header: bytes, row_bytes: int) -> in
     return rows if same and whole and rows > 0 else 0
 
 
+def rows_kept(path: Path, n: int, width: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return the first rows of ``path`` that an unfinished `write_rows` left, of (n, width) in all; may be none."""
+    partial, journal = path.with_suffix(".partial"), path.with_suffix(".journal")
+    done = rows_done(partial, journal, npy_header_bytes(dtype, (n, width)), width * dtype.itemsize)
+    if not done:
+        return np.empty((0, width), dtype)
+    return np.fromfile(partial, dtype, done * width, offset=HEADER_BYTES).reshape(done, width)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a lock file, so that two processes do not make the same features; the second finds them made.

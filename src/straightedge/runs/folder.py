@@ -115,15 +115,7 @@ class RunFolder(RunFiles):
         target, lock = _lock(path)
         try:
             settle(target)
-            partial = neighbour(target, "partial")
-            if read_marker(partial) is not None or not (partial / "config.json").exists():
-                state = "it is finished" if (target / "metrics.json").exists() else "there is none"
-                raise InputError(
-                    "nothing-to-resume",
-                    f"no interrupted run was found: {state}",
-                    str(target),
-                    "start it without --resume",
-                )
+            partial = _interrupted(target)
             atomic.sweep_temporaries(partial)
         except BaseException:
             lock.release()
@@ -131,6 +123,16 @@ class RunFolder(RunFiles):
         run = cls(target, partial, lock, fingerprints or {})
         run._taken_up = True
         return run
+
+    @classmethod
+    def look(cls, path: str | os.PathLike[str]) -> RunFolder:
+        """Return a run that was interrupted, to be read alone, without its lock: another rank holds that one.
+
+        Raises:
+            InputError: ``nothing-to-resume``.
+        """
+        target = _resolve(path)
+        return cls(target, _interrupted(target), None, {})
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
@@ -248,6 +250,20 @@ class RunFolder(RunFiles):
                 self.finish()
         finally:
             self.abandon()
+
+
+def _interrupted(target: Path) -> Path:
+    """Return the folder of what an interrupted run has so far (InputError ``nothing-to-resume``)."""
+    partial = neighbour(target, "partial")
+    if read_marker(partial) is not None or not (partial / "config.json").exists():
+        raise InputError(
+            "nothing-to-resume",
+            "no interrupted run was found: "
+            + ("it is finished" if (target / "metrics.json").exists() else "there is none"),
+            str(target),
+            "start it without --resume",
+        )
+    return partial
 
 
 def _resolve(path: str | os.PathLike[str]) -> Path:

@@ -98,6 +98,7 @@ class LoopState:
         iteration: Steps.
         seconds: Wall time, s.
         in_double: Whether products are float64's.
+        solver: (n,) uint8, the name of the solver that was at work.
     """
 
     best: Best
@@ -107,6 +108,7 @@ class LoopState:
     iteration: int
     seconds: float
     in_double: bool
+    solver: Tensor
 
 
 class Loop:
@@ -289,11 +291,12 @@ class Loop:
             self.iteration,
             self.seconds,
             self.objective.dtype == torch.float64,
+            _as_bytes(self.solver.name),
         )
         return pack(own, "loop", copy=copy) | pack(self.solver.state(), "solver", copy=copy)
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take up a `state` of the same problem."""
+        """Take up a `state` of the same problem; another solver begins anew from the best W."""
         own = unpack(LoopState, state, "loop")
         self.best, self.active, self.waiting = own.best, own.active, own.waiting
         self.status = [list(Status)[i] for i in own.status.tolist()]
@@ -301,7 +304,10 @@ class Loop:
         self._began -= own.seconds
         if own.in_double:
             self.objective = self.objective.in_dtype(torch.float64)
-        if self.active.numel():
+        if self.active.numel() and not torch.equal(own.solver, _as_bytes(self.solver.name)):
+            part, W, tol = self.objective.select(self.active), self.best.W[self.active], self.tol[self.active]
+            self._guarded(lambda: self.solver.start(part, W, tol))
+        elif self.active.numel():
             self._restore_solver(state)
         elif bool(self.waiting.any()):
             self._settle()
@@ -314,3 +320,7 @@ class Loop:
             self._leave(progress.exhausted, self.best.gap)
         except KeyboardInterrupt:
             self.interrupted = True
+
+
+def _as_bytes(name: str) -> Tensor:
+    return torch.tensor(list(name.encode()), dtype=torch.uint8)

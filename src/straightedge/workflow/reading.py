@@ -39,7 +39,9 @@ def read_source(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
     if options.extractor.features is None:
         return images, images, None
     extractor = _extractor(options.extractor.features, options)
-    dataset = extract_dataset(images, extractor, progress=options.run.progress, seed=options.split.seed)
+    dataset = extract_dataset(
+        images, extractor, cache=data.cache, progress=options.run.progress, seed=options.split.seed
+    )
     return images, _beside_like(images, dataset), extractor
 
 

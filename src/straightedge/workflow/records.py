@@ -28,7 +28,7 @@ class DataOptions:
         root: Folder with a copy of a named data set, or None.
         size, background: Images are resized to it; the colour under transparent pixels.
         skip_bad: Go on without broken images.
-        cache: Keep decoded images.
+        cache: Keep decoded images and features.
         table: How a table is read: ``drop``, ``keep``, ``categories``, ``numeric``, ``encoding``, ``delimiter``,
             ``header``, ``decimal``, ``missing``, ``image_shape``, ``split_column``, ``time`` of `load_dataset`.
         memory: Bytes that solvers and readers may use; None is a quarter of the machine's.
