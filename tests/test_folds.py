@@ -56,6 +56,12 @@ ENDINGS = [
     *((loss, "auto", 1e-3, False) for loss in LOSSES),
     *(pytest.param(*case, 1e-6, True, marks=pytest.mark.long) for case in EXACT),
     *(pytest.param(*case.values, 0.3, True, marks=pytest.mark.long) for case in SGD),
+    *(
+        pytest.param(*case, tol, started, marks=pytest.mark.slow)  # all of them, those above once more
+        for case in EXACT
+        for tol in (0.3, 1e-3, 1e-6)
+        for started in (False, True)
+    ),
 ]
 
 
@@ -278,3 +284,17 @@ def test_random_labels_score_what_scikit_learn_finds(loss, n, width, n_classes):
 def test_random_labels_score_in_the_command_what_scikit_learn_finds(loss, tmp_path):
     ours, peers = np.mean([best_scores(loss, (120, 200, 2), seed, tmp_path) for seed in range(2)], axis=0)
     assert abs(ours - peers) <= 0.03 and ours < 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(("n", "width", "n_classes"), SHAPES)
+@pytest.mark.parametrize("by_command", [False, True])
+def test_twelve_draws_of_random_labels_score_what_scikit_learn_finds(
+    loss, n, width, n_classes, by_command, tmp_path
+):
+    folder = tmp_path if by_command else None
+    found = [best_scores(loss, (n, width, n_classes), seed, folder) for seed in range(12)]
+    ours, peers = np.mean(found, axis=0)
+    assert abs(ours - peers) <= 0.03 and ours < 1 / n_classes + 0.1
