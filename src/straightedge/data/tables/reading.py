@@ -30,12 +30,7 @@ from straightedge.data.tables.encoding import TableEncoding
 from straightedge.data.tables.files import Table, TableRows, arrow
 from straightedge.data.tables.fitting import fit_encoding
 from straightedge.data.tables.kinds import Wishes, is_plain_number, pandas_index
-from straightedge.data.tables.label_column import (
-    choose_label,
-    is_text,
-    refuse_missing_labels,
-    without_dots,
-)
+from straightedge.data.tables.label_column import choose_label, is_text, refuse_missing_labels, without_dots
 from straightedge.data.tables.matching import encoded_rows, match_columns, text_read_for, unlike_training
 from straightedge.data.tables.opening import names_in, open_splits, paths_of, text_read
 from straightedge.data.tables.parts import SplitRows, TableParts

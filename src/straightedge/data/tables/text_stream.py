@@ -247,8 +247,7 @@ class _Parsing:
         }
 
     def _batches(self) -> Generator[Any]:
-        pa, reader = arrow(), arrow("pyarrow.csv")
-        positions = [str(place) for place in range(len(self.names))]
+        pa = arrow()
         bad: list[Any] = []
 
         def refuse(row: Any) -> str:
@@ -259,26 +258,7 @@ class _Parsing:
             plain = _plain(file, self.path)
             text = _Watched(plain, self, plain is not file)
             try:
-                yield from reader.open_csv(
-                    text,
-                    read_options=reader.ReadOptions(
-                        use_threads=False,
-                        block_size=BLOCK_BYTES,
-                        column_names=positions,
-                        skip_rows=int(self.form.header),
-                    ),
-                    parse_options=reader.ParseOptions(
-                        delimiter=self.form.delimiter,
-                        newlines_in_values=self.quotes,
-                        invalid_row_handler=refuse,
-                    ),
-                    convert_options=reader.ConvertOptions(
-                        column_types=self._types(positions),
-                        null_values=list(self.form.missing),
-                        strings_can_be_null=False,
-                        decimal_point=self.form.decimal,
-                    ),
-                )
+                yield from self._csv(text, refuse)
             except pa.ArrowInvalid:
                 if bad and text.knew_quotes:
                     raise ragged(bad[0], self.path) from None
@@ -287,6 +267,30 @@ class _Parsing:
                 text.check_quotes()
                 raise
         text.check_quotes()
+
+    def _csv(self, text: Any, refuse: Any) -> Any:
+        """Return the reader of a text, which calls ``refuse`` with a row of another length."""
+        reader, positions = arrow("pyarrow.csv"), [str(place) for place in range(len(self.names))]
+        return reader.open_csv(
+            text,
+            read_options=reader.ReadOptions(
+                use_threads=False,
+                block_size=BLOCK_BYTES,
+                column_names=positions,
+                skip_rows=int(self.form.header),
+            ),
+            parse_options=reader.ParseOptions(
+                delimiter=self.form.delimiter,
+                newlines_in_values=self.quotes,
+                invalid_row_handler=refuse,
+            ),
+            convert_options=reader.ConvertOptions(
+                column_types=self._types(positions),
+                null_values=list(self.form.missing),
+                strings_can_be_null=False,
+                decimal_point=self.form.decimal,
+            ),
+        )
 
 
 class _Watched(io.RawIOBase):
