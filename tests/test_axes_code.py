@@ -168,6 +168,12 @@ def fields_of(node: ast.ClassDef) -> set[str]:
     }
 
 
+def parameters_of(node: ast.ClassDef) -> set[str]:
+    """Names of the arguments with which a class is made."""
+    made = [f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"]
+    return {argument.arg for f in made for argument in (*f.args.args, *f.args.kwonlyargs)}
+
+
 def classes() -> Iterator[ast.ClassDef]:
     for _, tree in trees():
         yield from (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
@@ -179,9 +185,15 @@ def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
 
 
 def test_no_class_has_many_fields() -> None:
-    found = {node.name: len(fields_of(node)) for node in classes()}
+    """A scikit-learn estimator has its parameters and fitted attributes besides, as scikit-learn wants them."""
+    found: dict[str, int] = {}
+    for node in classes():
+        own = fields_of(node)
+        if node.name in ESTIMATORS:
+            own = {name for name in own - parameters_of(node) if not name.endswith("_")}
+        found[node.name] = max(len(own), found.get(node.name, 0))
     assert set(ESTIMATORS) <= set(found)
-    assert not {name: n for name, n in found.items() if n > MOST_FIELDS and name not in ESTIMATORS}
+    assert not {name: n for name, n in found.items() if n > MOST_FIELDS}
 
 
 def test_no_file_is_long() -> None:
@@ -192,10 +204,9 @@ def test_no_file_is_long() -> None:
 
 
 def test_functions_are_small() -> None:
+    """The body of a command counts as any other; its signature is the list of its options."""
     whole = [f.end_lineno - f.lineno + 1 for _, f in functions()]  # type: ignore[operator]
     assert statistics.median(whole) <= MEDIAN
-    commands = [name for name, _ in functions() if name.startswith("cli/") and name.endswith(":command")]
-    assert commands  # their signatures are the lists of options
     assert not {name: body_lines(f) for name, f in functions() if body_lines(f) >= LONGEST}
 
 
