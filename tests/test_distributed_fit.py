@@ -45,6 +45,18 @@ def test_the_layouts_are_as_uneven_as_they_say(ranks):
 
 
 @pytest.mark.long
+def test_a_run_taken_up_by_two_ranks_ends_with_the_same_bits(tmp_path):
+    ranks = rank_runner.run("resumed", 2, tmp_path)
+    assert [rank["status"] for rank in ranks] == [0, 0], ranks[0]["stderr"]
+    for name in rank_work.RESUMED:
+        found = ranks[0][name]
+        assert found["checkpoints"] >= 3
+        assert ranks[1][name] == found
+        assert len(set(found["bits"])) == 1
+        assert all(passes == found["n_passes"][0] for passes in found["n_passes"])
+
+
+@pytest.mark.long
 def test_folds_scale_and_sgd_are_those_of_all_rows(tmp_path):
     one = rank_work.selection(local())
     ranks = rank_runner.run("selection", 2, tmp_path)

@@ -1,6 +1,8 @@
 """What the ranks of the tests do: each function is run by every rank and returns JSON values."""
 
+import copy
 import json
+import math
 import os
 import pickle
 import sys
@@ -23,7 +25,10 @@ from straightedge.fitting import FitSettings, build_objective, solve
 from straightedge.moments import fit_affine
 from straightedge.rows import STOP_REQUESTED, Rows
 from straightedge.solvers.base import Limits, minimize
+from straightedge.solvers.hinge.blocks.solver import HingeALM
+from straightedge.solvers.lbfgs import WhitenedLBFGS
 from straightedge.solvers.sgd import MinibatchSGD
+from straightedge.workflow.stages import Stages
 
 N, D, C = 360, 9, 4
 
@@ -60,8 +65,6 @@ def fit(communicator, layout, loss, reg):
     classes = sorted(set(y[start:stop].tolist()))
     if loss == "softmax":
         return solve(objective, settings), classes
-    from straightedge.solvers.hinge.blocks.solver import HingeALM
-
     return minimize(objective, HingeALM(), Limits(settings.tol)), classes
 
 
@@ -88,6 +91,47 @@ def fits(communicator):
                 "n_passes": solution.n_passes.tolist(),
                 "classes": classes,
             }
+    return out
+
+
+class Kept:
+    """Stands for a run folder: keeps every checkpoint in memory."""
+
+    def __init__(self):
+        self.saved = []
+
+    def save_checkpoint(self, tensors, meta):
+        self.saved.append(({name: value.clone() for name, value in tensors.items()}, copy.deepcopy(meta)))
+
+
+RESUMED = {
+    "lbfgs": (WhitenedLBFGS, "softmax", [1e-1, 1e-3], 1e-9),
+    "hinge_alm": (HingeALM, "svm", [3e-1, 1e-1], 1e-7),
+    "sgd": (lambda: MinibatchSGD(0.05, batch_size=40, epochs=6), "softmax", [1e-2], 1e-9),
+}
+
+
+def resumed(communicator):
+    """Solves that are taken up from their first, a middle and their last checkpoint; rows lie unevenly."""
+    X, y = problem()
+    start, stop = part("uneven", communicator)
+    out = {}
+    for name, (solver, loss, reg, tol) in RESUMED.items():
+        rows, own = Rows(X[start:stop]), torch.from_numpy(y[start:stop])
+        objective = build_objective(rows, own, C, reg, FitSettings(loss=loss), communicator=communicator)
+        kept = Kept() if communicator.rank == 0 else None
+        whole = Stages(kept, 0.0, communicator=communicator).minimize(objective, solver(), Limits(tol))
+        count = communicator.broadcast_object(None if kept is None else len(kept.saved))
+        answers = [whole]
+        for place in (0, count // 2, count - 1):
+            again = Stages(None, math.inf, communicator=communicator)
+            again.resume(None if kept is None else kept.saved[place])
+            answers.append(again.minimize(objective, solver(), Limits(tol)))
+        out[name] = {
+            "checkpoints": count,
+            "bits": [answer.W.numpy().tobytes().hex() for answer in answers],
+            "n_passes": [answer.n_passes.tolist() for answer in answers],
+        }
     return out
 
 
