@@ -32,7 +32,7 @@ class DiskRows:
     """The rows of a memory map, read from its file: a `RowSource`.
 
     Args:
-        mapped: (N, ...) C-contiguous map of a file, or a part of one.
+        mapped: (N, ...) map of a file, or a part of one, each row of which lies in one piece.
         start: Byte of the file at which row 0 lies.
     """
 
@@ -40,6 +40,7 @@ class DiskRows:
         self.shape, self.dtype = mapped.shape, mapped.dtype
         self.path, self._start = str(mapped.filename), start
         self._row_bytes = mapped.dtype.itemsize * int(np.prod(mapped.shape[1:]))
+        self._step = int(mapped.strides[0]) if len(mapped) > 1 else self._row_bytes
         self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         weakref.finalize(self, os.close, self._file)
 
@@ -53,21 +54,35 @@ class DiskRows:
             InputError: ``data-changed``: the file has become shorter.
         """
         rows = np.empty((max(0, stop - start), *self.shape[1:]), dtype=self.dtype)
-        wanted, place = rows.reshape(-1).data.cast("B"), self._start + start * self._row_bytes
+        wanted, place = rows.reshape(-1).data.cast("B"), self._start + start * self._step
+        piece = len(wanted) if self._step == self._row_bytes else self._row_bytes
+        for first in range(0, len(wanted), piece or 1):
+            self._fill(wanted[first : first + piece], place, stop - 1)
+            place += self._step
+        return rows
+
+    def _fill(self, wanted: memoryview, place: int, last: int) -> None:
+        """Read into a buffer from a byte of the file on; ``last`` is the last row asked for, for the message."""
         while wanted:
             n = os.preadv(self._file, [wanted], place)
             if n == 0:
-                what = f"the file ends before row {stop - 1}: it has become shorter"
+                what = f"the file ends before row {last}: it has become shorter"
                 raise InputError("data-changed", what, self.path, "let nobody write to it during a fit")
             wanted, place = wanted[n:], place + n
-        return rows
 
     def __getitem__(self, index: Any) -> np.ndarray:
         """Return rows by a slice or by an array of positions, in that order."""
         if isinstance(index, slice):
             start, stop, step = index.indices(len(self))
             return self.read(start, stop)[::step] if step > 0 else self[np.arange(start, stop, step)]
-        return rows_at(self, np.asarray(index))
+        wanted = np.asarray(index)
+        if self._step == self._row_bytes:
+            return rows_at(self, wanted)
+        rows = np.empty((len(wanted), *self.shape[1:]), dtype=self.dtype)
+        room, size = rows.reshape(-1).data.cast("B"), self._row_bytes
+        for place, row in enumerate(wanted.tolist()):
+            self._fill(room[place * size : place * size + size], self._start + row * self._step, row)
+        return rows
 
 
 def rows_at(source: Any, wanted: np.ndarray) -> np.ndarray:
@@ -90,11 +105,11 @@ def rows_at(source: Any, wanted: np.ndarray) -> np.ndarray:
 def disk_rows(mapped: np.memmap[Any, Any]) -> DiskRows | None:
     """Return the rows of a map to be read from its file, or None where they cannot be.
 
-    None for a map that is no file's, is written to in private (mode "c"), does not lie row by row, whose file is
-    gone or another one by now, and where the system has no positioned reads.
+    None for a map that is no file's, is written to in private (mode "c"), whose rows do not lie in one piece, whose
+    file is gone or another one by now, and where the system has no positioned reads.
     """
     own = getattr(mapped, "_mmap", None)
-    readable = mapped.mode in {"r", "r+", "w+"} and mapped.flags.c_contiguous and mapped.dtype.isnative
+    readable = mapped.mode in {"r", "r+", "w+"} and _rows_in_pieces(mapped) and mapped.dtype.isnative
     if own is None or mapped.filename is None or not readable or not hasattr(os, "preadv") or not mapped.size:
         return None
     beginning = np.frombuffer(own, dtype=np.uint8).__array_interface__["data"][0]
@@ -107,6 +122,12 @@ def disk_rows(mapped: np.memmap[Any, Any]) -> DiskRows | None:
     except (OSError, InputError):
         return None
     return found if same else None
+
+
+def _rows_in_pieces(mapped: np.ndarray) -> bool:
+    """Whether each row lies in one piece, and the rows after one another."""
+    strided = mapped.ndim > 1 and mapped[:1].flags.c_contiguous and mapped.strides[0] >= mapped[:1].nbytes
+    return bool(mapped.flags.c_contiguous or strided)
 
 
 def row_reader(X: np.ndarray) -> Callable[[int, int], np.ndarray]:

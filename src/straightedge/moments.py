@@ -53,7 +53,10 @@ class Moments:
 
 
 def moments(
-    rows: AnyRows, communicator: Communicator | None = None, weights: Tensor | None = None
+    rows: AnyRows,
+    communicator: Communicator | None = None,
+    weights: Tensor | None = None,
+    block_rows: int = BLOCK_ROWS,
 ) -> Moments:
     """Return the moments of the rows, over all ranks.
 
@@ -61,6 +64,7 @@ def moments(
         rows: This rank's rows.
         communicator: Sums over ranks.
         weights: (N,) ≥ 0, this rank's row weights: a row of weight w is w rows. None counts each row once.
+        block_rows: Dense rows that are looked at together; fewer take less memory.
 
     Numerics:
         Sums are taken about the mean of the first block and in float64, so that a feature with a large mean
@@ -74,14 +78,14 @@ def moments(
         return _of_sparse(rows, communicator, weights)
     wide = torch.empty(rows.n_features, dtype=torch.float64, device=rows.device)
     first = guarded_sum(
-        communicator, lambda: with_smaller_blocks(BLOCK_ROWS, lambda size: _first_mean(rows, size)), wide
+        communicator, lambda: with_smaller_blocks(block_rows, lambda size: _first_mean(rows, size)), wide
     )
     centre = first / communicator.size
     # rounded to float32, so that it is the same number in either float type
     centre = centre.to(torch.float32).to(torch.float64)
     sums, largest = together(
         communicator,
-        lambda: with_smaller_blocks(BLOCK_ROWS, lambda size: _own_sums(rows, centre, size, weights)),
+        lambda: with_smaller_blocks(block_rows, lambda size: _own_sums(rows, centre, size, weights)),
     )
     sums = communicator.all_reduce(sums)
     largest = communicator.all_reduce_max(largest)

@@ -118,6 +118,7 @@ class Objective:
         self.penalty = PenaltyTerm(penalty, torch.as_tensor(list(reg), dtype=torch.float64))
         folds = fold if fold is not None else torch.zeros(self.n_configs, dtype=torch.int64)
         self.row_weights = RowWeights(self._normalised(weights), folds, 1 / self.n_total)
+        self.labels: Tensor | None = None
         self._cache: dict[str, Tensor] = {}
 
     @property
@@ -201,6 +202,7 @@ class Objective:
         part.design = self.design.select(configs)
         if part.design is not self.design:
             part._cache = {}
+        part.labels = None if self.labels is None else self.labels[configs]
         return part
 
     def subset(self, index: Tensor) -> Objective:
@@ -212,12 +214,30 @@ class Objective:
         part = copy.copy(self)
         part.design, part.y = self.design.subset(index), self.y[index]
         part.row_weights, part._cache = RowWeights(None, self.fold, 1.0), {}
+        part.labels = None if self.labels is None else self.labels[:, index]
         return part
 
     def in_dtype(self, dtype: torch.dtype) -> Objective:
         """Return the same objective with products in another float type; data is shared."""
         other = copy.copy(self)
         other.design = self.design.to(dtype)
+        return other
+
+    def for_labels(self, y: Tensor) -> Objective:
+        """Return the objective of other labels (N,) int64 on the same rows."""
+        other = copy.copy(self)
+        other.y, other._cache = y.to(self.device), {}
+        return other
+
+    def for_reg(self, reg: Sequence[float], labels: Tensor | None = None) -> Objective:
+        """Return the objective of K other values of reg on the same rows; where given, with labels (K, N) of each.
+
+        Labels of each need a solver that asks for values and gradients alone, and a penalised bias.
+        """
+        other = copy.copy(self)
+        other.penalty = PenaltyTerm(self.penalty.penalty, torch.as_tensor(list(reg), dtype=torch.float64))
+        other.row_weights = replace(self.row_weights, fold=torch.zeros(len(reg), dtype=torch.int64))
+        other.labels = labels
         return other
 
     # ---------------------------------------------------------------- one pass
@@ -246,11 +266,20 @@ class Objective:
                     scores[block.start : block.stop] = S
                 else:
                     scores[block.start : block.stop, block.configs] = S.to(scores.dtype)
+            if self.labels is not None:
+                return (self._of_own_labels(S, self.labels[:, block.start : block.stop]),)
             return (value_and_gradient(self.loss, S, self.y[block.start : block.stop], compiled=compiled),)
 
         compiled = self.design.loops(self.n_configs * self.n_classes) is not None
         sums, V = self.sweep(W, score_function)
         return self.evaluation(W, sums[0], V)
+
+    def _of_own_labels(self, S: Tensor, labels: Tensor) -> Tensor:
+        """Return the losses (n, K) of a block of scores (n, K, C) for labels (K, n); scores become gradients."""
+        losses = [
+            value_and_gradient(self.loss, S[:, k : k + 1], y, compiled=False) for k, y in enumerate(labels)
+        ]
+        return torch.cat(losses, dim=1)
 
     def evaluation(self, W: Tensor, mean_loss: Tensor, V: Tensor) -> Evaluation:
         """Assemble value, gradient and dual from a pass's sums, by −ℓ*(a) = ℓ − ⟨s, a⟩."""

@@ -81,7 +81,9 @@ class Rows:
         own = self._source.device if isinstance(self._source, Tensor) else torch.device("cpu")
         self.device = torch.device(device) if device is not None else own
         self.order = order
-        self._ahead = ReadAhead(self._fetched, self.n_samples)
+        # rows in memory need none; it refers to these rows, and a ring is freed late
+        held = isinstance(self._source, Tensor)
+        self._ahead = None if held else ReadAhead(self._fetched, self.n_samples)
         if isinstance(self._source, Tensor):
             if self._source.device != self.device:
                 self._source = self._source.to(self.device)
@@ -157,6 +159,7 @@ class Rows:
             return source.index_select(
                 0, self.order[start:stop]
             )  # copies whole rows: indexing goes entry by entry
+        assert self._ahead is not None
         return self._ahead.block(start, stop)
 
     def _fetched(self, start: int, stop: int) -> Tensor:

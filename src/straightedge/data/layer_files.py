@@ -14,10 +14,22 @@ from straightedge.data.dumps.naming import is_table, listing, only_rows, role
 from straightedge.data.dumps.readers import READERS, read_members
 from straightedge.errors import InputError
 
+MEAN_ROWS = 64
+"""Samples whose positions are averaged together."""
+
+
+def _mean(X: np.ndarray) -> np.ndarray:
+    """Return the means (N, D) of (N, T, D) over T, summed in float64, a few samples at a time."""
+    out = np.empty((len(X), X.shape[2]), np.float64 if X.dtype.itemsize > 4 else np.float32)
+    for start in range(0, len(X), MEAN_ROWS):
+        out[start : start + MEAN_ROWS] = X[start : start + MEAN_ROWS].mean(axis=1, dtype=np.float64)
+    return out
+
+
 POSITIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "last": lambda X: X[..., -1, :],
     "first": lambda X: X[..., 0, :],
-    "mean": lambda X: X.mean(axis=-2, dtype=np.float64),
+    "mean": _mean,
 }
 """How one vector is made of those of all positions (tokens) of a sample, beside a position's number."""
 
@@ -40,7 +52,10 @@ class LayerFiles(Mapping[str, np.ndarray]):
             raise InputError("layers-source", "there is no layer", str(source), _MEND)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return at_positions(np.asarray(self._readers[name]()), self._positions, name)
+        found = self._readers[name]()
+        # a map stays one: its rows are read from the file, where pages of a map would count as memory
+        array = found if isinstance(found, np.memmap) else np.asarray(found)
+        return at_positions(array, self._positions, name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._readers)
@@ -71,8 +86,8 @@ def _readers(path: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
         raise InputError("layers-source", f"the file holds {listing(members)}", str(path), _MEND)
 
 
-def _only_rows(file: Path) -> np.ndarray:
-    return np.asarray(only_rows(read_members(file), str(file)))
+def _only_rows(file: Path) -> Any:
+    return only_rows(read_members(file), str(file))
 
 
 def _layer(X: np.ndarray, place: int) -> np.ndarray:

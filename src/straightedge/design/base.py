@@ -44,6 +44,9 @@ Adder = Callable[[list[tuple[int, int]], Tensor], None]
 class Design(Passes):
     """X̂ (N, D + 1) of one rank, and products with it; see `Passes` for the arguments."""
 
+    _remembered: dict[tuple[int, torch.dtype], Tensor] | None = None
+    """Second moments by rows of the sample and float type, for the fits that follow; None keeps none."""
+
     @abstractmethod
     def gather(self, index: Tensor, out: Tensor) -> Tensor:
         """Write the mapped rows x̂ of an index (n,) int64, in any order, into ``out`` (n, D + 1) and return it."""
@@ -57,6 +60,15 @@ class Design(Passes):
         """Return the design of some of this rank's rows, a rising index (n,) int64, which may be empty."""
 
     # ---------------------------------------------------------------- what it may say
+
+    def remembering(self) -> Design:
+        """Return the same design for many fits in little memory; data are shared.
+
+        It computes its second moments once, and in one part: each part would be as large as they are.
+        """
+        other = copy.copy(self)
+        other._remembered = {}
+        return other
 
     def to(self, dtype: torch.dtype) -> Design:
         """Return the same design with products in another float type; data are shared."""
@@ -143,10 +155,12 @@ class Design(Passes):
 
     def second_moment(self, sample_rows: int) -> Tensor:
         """Return X̂ᵀX̂/n (D + 1, D + 1) of a sample of n rows of all ranks, in the products' type."""
-        shape = (self.width, self.width)
-        if MOST_SHARES * self.width**2 <= SHARED_SUMS:
-            return mirrored(self._sampled(sample_rows, shape, self._by_rows(self._lower_gram)))
-        return mirrored(self._sampled(sample_rows, shape, self._by_columns))
+        kept = {} if self._remembered is None else self._remembered
+        if (key := (sample_rows, self.dtype)) not in kept:
+            apart = self._remembered is None and MOST_SHARES * self.width**2 <= SHARED_SUMS
+            add = self._by_rows(self._lower_gram) if apart else self._by_columns
+            kept[key] = mirrored(self._sampled(sample_rows, (self.width, self.width), add))
+        return kept[key]
 
     def _lower_gram(self, share: Iterator[tuple[int, int]]) -> Tensor:
         total = torch.zeros(self.width, self.width, **self._like)

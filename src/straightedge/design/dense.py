@@ -28,6 +28,9 @@ from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
 from straightedge.workers import block_spans
 
+CONVERTED_ROWS = (
+    128  # of a block that is converted to float64, for each worker, where memory is to stay small
+)
 GATHERED = 256  # rows converted together: they stay in cache
 
 
@@ -92,7 +95,8 @@ class DenseDesign(Design):
         """See `Design.default_block_rows`."""
         if self.device.type != "cpu":
             return default_block_rows(self.rows, n_columns, self.dtype, self.affine)
-        return super().default_block_rows(n_columns)
+        in_little = self._remembered is not None and self.dtype == torch.float64 and not self.rows.is_float64
+        return CONVERTED_ROWS if in_little else super().default_block_rows(n_columns)
 
     def loops(self, n_columns: int) -> ModuleType | None:
         """See `Design.loops`."""
@@ -144,6 +148,7 @@ class DenseDesign(Design):
     def subset(self, index: Tensor) -> DenseDesign:
         """See `Design.subset`."""
         part = copy.copy(self)
+        part._remembered = None
         part.rows = self.rows.subset(index)
         part.n_samples, part.in_memory = part.rows.n_samples, part.rows.in_memory
         return part

@@ -13,7 +13,7 @@ from torch import Tensor
 from straightedge.workers import block_spans
 
 RUN = 64  # rows read together
-GRAM_ROWS = 1024  # rows of one product of the Gram matrix
+GRAM_ROWS = 512  # rows of one product of the Gram matrix
 PANELS = 6  # column panels of its lower triangle: 1/2 + 1/12 of the work of the square
 
 Reader = Callable[[int, int, Tensor], None]

@@ -60,6 +60,7 @@ class SparseDesign(MappedDesign):
     def subset(self, index: Tensor) -> SparseDesign:
         """See `Design.subset`."""
         part = copy.copy(self)
+        part._remembered = None
         part.rows = self.rows.subset(index)
         part.n_samples = len(index)
         return part

@@ -18,7 +18,9 @@ from straightedge.newton.work import METRIC_ROWS
 from straightedge.objective import Objective
 from straightedge.solvers.preconditioner import Preconditioner, second_moment
 
-SHARED_DECADE = 10.0  # values of reg within this ratio share a factor
+SHARED_DECADE = (
+    10.1  # values of reg within this ratio share a factor; those of a grid are rounded to three digits
+)
 
 
 class Whitening:
