@@ -29,7 +29,7 @@ FACTS = {  # what a file held when a model was one flat record
     "versions": {"straightedge": "0.1.0"},
     "affine_kind": "center",
 }
-PROOF = Proof("svm", 0.5, "free", 0.25, 0.2, 0.2, "certified", {"straightedge": "0.1.0"})
+PROOF = Proof("svm", 0.5, "free", 0.25, 0.2, 0.2, "certified", versions={"straightedge": "0.1.0"})
 
 
 def the_model() -> LinearModel:
@@ -76,6 +76,7 @@ def test_a_file_of_this_version_has_the_facts_of_earlier_ones(tmp_path: Path) ->
     assert json.loads(json.dumps(facts)) | FACTS == facts and set(facts) - set(FACTS) == {
         "columns",
         "threshold",
+        "multilabel",
     }
 
 

@@ -33,6 +33,8 @@ class Prediction:
         probability: Its probability, None where scores mean none (an SVM that was not calibrated).
         words: Terms of a text with what they add to this class's score above the mean of all classes, the largest
             first; empty where they were not asked for.
+        labels: Indices of all classes that are named, where a sample may have several.
+        chances: Each class's probability, or score where scores mean none, where a sample may have several.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Prediction:
     score: float
     probability: float | None
     words: tuple[tuple[str, float], ...] = ()
+    labels: tuple[int, ...] = ()
+    chances: tuple[float, ...] = ()
 
 
 def predict_paths(
@@ -223,6 +227,8 @@ def predictions_of(model: LinearModel, names: Sequence[str], scores: np.ndarray)
     Returns:
         N predictions.
     """
+    if model.multilabel:
+        return _several(model, names, scores)
     labels = model.labels_of(scores)
     rows = np.arange(len(labels))
     best = scores[rows, labels].tolist()
@@ -230,6 +236,23 @@ def predictions_of(model: LinearModel, names: Sequence[str], scores: np.ndarray)
     if model.has_probabilities:
         chances = model.probabilities(scores)[rows, labels].tolist()
     return [Prediction(*fields) for fields in zip(names, labels.tolist(), best, chances, strict=True)]
+
+
+def _several(model: LinearModel, names: Sequence[str], scores: np.ndarray) -> list[Prediction]:
+    """Return what scores say where a sample may have several labels."""
+    best = scores.argmax(axis=1)
+    shown = model.probabilities(scores) if model.has_probabilities else scores
+    return [
+        Prediction(
+            name,
+            int(best[row]),
+            float(scores[row, best[row]]),
+            None,
+            labels=tuple(np.flatnonzero(scores[row] >= 0).tolist()),
+            chances=tuple(shown[row].tolist()),
+        )
+        for row, name in enumerate(names)
+    ]
 
 
 def prediction_rows(

@@ -56,6 +56,9 @@ def command(
     from straightedge.model import load
 
     model = load(run)
+    if model.multilabel:
+        _several_labels(model, run, source, labels, out, as_json)
+        return
     reading = reading_for(model, run, size, background, skip_bad)
     options: dict[str, Any] = {"size": reading.size, "background": reading.background, "skip_bad": skip_bad}
     options |= {"root": root, "labels": labels, "column": column, "progress": not as_json}
@@ -77,6 +80,33 @@ def command(
         print(to_json(result))
     else:
         _print(result, dataset.notes)
+
+
+def _several_labels(
+    model: LinearModel, run: Path, source: str, labels: str | None, out: Path | None, as_json: bool
+) -> None:
+    """Judge a model of several labels a row."""
+    import numpy as np
+
+    from straightedge import atomic
+    from straightedge.data.tables.multihot import load_multihot
+    from straightedge.evaluation.multilabel import MULTILABEL_NAMES, evaluate_multilabel
+
+    found = load_multihot(source, labels, {}, columns=model.columns, names=model.classes)
+    split = next(name for name in SPLITS if name in found.X)
+    scores = np.asarray(model.scores(found.X[split]))
+    odds = model.has_probabilities
+    result = evaluate_multilabel(scores, found.Y[split], model.classes, probabilities=odds)
+    result |= {"source": source, "split": split if len(found.X) > 1 else None, "model": str(run)}
+    if out is not None:
+        atomic.write_json(out, result)
+    if as_json:
+        print(atomic.to_json(result))
+        return
+    print(visible(_title(result)))
+    print(f"all labels right: {result['accuracy']:.4f}  {_interval(result['interval'])}")
+    for key, name in MULTILABEL_NAMES.items():
+        print(f"{name}: {result[key]['value']:.4f}  {_interval(result[key]['interval'])}")
 
 
 def _choose(dataset: Dataset, split: str | None) -> tuple[str, Split]:

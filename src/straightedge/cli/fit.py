@@ -22,6 +22,7 @@ from straightedge.cli.table_options import (
     Keep,
     Metric,
     Missing,
+    MultiLabel,
     Numeric,
     SampleWeight,
     Threshold,
@@ -139,6 +140,7 @@ def command(
     encoding: Encoding = None,
     decimal: Decimal = None,
     missing: Missing = None,
+    multilabel: MultiLabel = False,
     sample_weight: SampleWeight = None,
     class_weight: ClassWeight = None,
     ngrams: Annotated[

@@ -46,7 +46,8 @@ def command(
     """Classify images, texts, folders and archives of them, and arrays with a fitted model.
 
     Writes name, class, score and, for softmax and calibrated models, the probability of the class. The
-    features that the run was trained on are made again from the images. Names with control characters are
+    features that the run was trained on are made again from the images. A model of several labels a row
+    writes all of them, with "; " between, and the probability of each. Names with control characters are
     printed with escapes; --out and --json have them as they are.
     """
     require_run(run)
@@ -65,7 +66,9 @@ def command(
             "explain-needs-texts", "--explain names words, and the model takes no texts", str(run)
         )
     reading.explain = explain
-    columns = (*COLUMNS, "words") if explain else COLUMNS
+    columns: tuple[str, ...] = (*COLUMNS, "words") if explain else COLUMNS
+    if model.multilabel:
+        columns = ("name", "class", *(f"p {name}" for name in model.classes))
     predictions = predict_paths(model, paths, reading)
     _tell(reading)
     rows = [_row(model, prediction) for prediction in predictions]
@@ -120,6 +123,10 @@ def decoding_of(config: dict[str, Any]) -> tuple[tuple[int, int] | None, str]:
 
 
 def _row(model: LinearModel, prediction: Prediction) -> dict[str, Any]:
+    if model.multilabel:
+        named = "; ".join(model.classes[label] for label in prediction.labels)
+        each = {f"p {name}": chance for name, chance in zip(model.classes, prediction.chances, strict=True)}
+        return {"name": prediction.name, "class": named} | each
     name = model.classes[prediction.label]
     numbers = {"score": prediction.score, "probability": prediction.probability}
     words = " ".join(f"{term} {value:+.2f}" for term, value in prediction.words)

@@ -49,6 +49,14 @@ ImageShape = Annotated[
         help="columns that are pixels: 28x28, 28x28x3, 3x28x28; no for numbers", rich_help_panel=TABLE
     ),
 ]
+MultiLabel = Annotated[
+    bool,
+    typer.Option(
+        "--multilabel",
+        help="rows have several labels: --labels A,B,C of 0 and 1, or one column of lists",
+        rich_help_panel=TABLE,
+    ),
+]
 SampleWeight = Annotated[
     str | None,
     typer.Option(help="column or file of how often each row counts", rich_help_panel=JUDGED),

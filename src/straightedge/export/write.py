@@ -76,6 +76,9 @@ def export_model(
         InputError: ``export-format``, ``export-texts``; MissingExtraError for a missing package.
         MachineError: ``export-differs``; the disk's refusals. Files of an earlier export then stay.
     """
+    if model.multilabel:
+        what = "exports name one class a row, and this model several"
+        raise InputError("export-multilabel", what, "--to", "use straightedge predict, or one model a label")
     if to not in FORMATS:
         raise InputError(
             "export-format", f"there is no format {to!r}", "--to", f"one of: {', '.join(FORMATS)}"

@@ -203,12 +203,12 @@ class LinearModel(RecordedFacts, ModelViews):
         return np.concatenate(rows) if rows else np.zeros((0, self.n_features), dtype=np.float32)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return (N,) int64 labels: see `labels_of`."""
+        """Return (N,) int64 labels, or (N, C) bool of several labels a row: see `labels_of`."""
         return self.labels_of(self.scores(X))
 
     def labels_of(self, scores: np.ndarray) -> np.ndarray:
         """Return (N,) int64 labels: the class of the highest score, the first of equal ones; or by `threshold`."""
-        return decided(scores, self.threshold)
+        return np.asarray(scores >= 0) if self.multilabel else decided(scores, self.threshold)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return (N, C) float64 probabilities (errors as `scores` and `probabilities`)."""
@@ -220,13 +220,13 @@ class LinearModel(RecordedFacts, ModelViews):
         return is_probabilistic(self.loss) or self.temperature is not None
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Turn scores into probabilities: softmax(scores / temperature).
+        """Turn scores into probabilities: softmax(scores / temperature), or each label's own.
 
         Args:
             scores: (N, C), as `scores` gives them.
 
         Returns:
-            (N, C) float64, rows sum to 1.
+            (N, C) float64, rows sum to 1; of several labels a row each between 0 and 1 by itself.
 
         Raises:
             InputError: ``not-calibrated`` for scores of a hinge without a temperature.
@@ -241,6 +241,8 @@ class LinearModel(RecordedFacts, ModelViews):
             )
         if not len(scores):
             return np.zeros((0, len(self.classes)))
+        if self.multilabel:
+            return np.asarray(1 / (1 + np.exp(-scores.astype(np.float64).clip(-700, 700))))
         return probabilities(scores, self.temperature or 1.0)
 
     def with_temperature(self, temperature: float | None) -> LinearModel:

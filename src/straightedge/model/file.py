@@ -14,7 +14,7 @@ STATE_PREFIX = "extractor."
 NUMBERS = ("reg", "objective", "dual", "gap")
 WORDS = ("loss", "status", "bias_mode", "input_dtype", "features")
 SINCE_THE_FIRST_VERSION = (*WORDS, *NUMBERS, "classes", "input_shape", "temperature", "versions")
-ADDED_LATER = ("columns", "threshold")
+ADDED_LATER = ("columns", "threshold", "multilabel")
 """Facts that files of earlier versions do not have."""
 
 
@@ -43,6 +43,7 @@ def arguments_of(tensors: dict[str, Tensor], facts: dict[str, Any]) -> dict[str,
     found |= {"classes": tuple(str(name) for name in facts["classes"]), "versions": dict(facts["versions"])}
     found |= {"input_shape": tuple(int(size) for size in facts["input_shape"])}
     found |= {"temperature": _number(facts["temperature"]), "threshold": _number(facts.get("threshold"))}
+    found |= {"multilabel": bool(facts.get("multilabel", False))}
     found |= {"weight": tensors["weight"], "bias": tensors["bias"]}
     if facts["affine_kind"] is not None:
         affine = AffineMap(tensors["affine.shift"], tensors["affine.scale"], str(facts["affine_kind"]))

@@ -23,6 +23,8 @@ class Proof:
         dual: Best dual value: no W has an objective below it.
         gap: Relative duality gap, (objective − dual) / objective.
         status: Why the fit ended.
+        multilabel: Whether a row may have several classes or none: C two-class problems, whose objectives add
+            up. Each score is then one against no such class, and names it from 0 on.
         versions: Versions of the software that fitted it.
     """
 
@@ -33,6 +35,7 @@ class Proof:
     dual: float = math.nan
     gap: float = math.nan
     status: str = ""
+    multilabel: bool = False
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -68,6 +71,7 @@ class RecordedFacts:
     dual = Held[float]("proof")
     gap = Held[float]("proof")
     status = Held[str]("proof")
+    multilabel = Held[bool]("proof")
     versions = Held[dict[str, str]]("proof")
     input_shape = Held[tuple[int, ...]]("input")
     input_dtype = Held[str]("input")

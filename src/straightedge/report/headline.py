@@ -44,6 +44,8 @@ def beside(judged: dict[str, Any], digits: int = 1) -> list[str]:
         judged: A split of metrics.json.
         digits: Decimals of the percentages.
     """
+    if "hamming_loss" in judged:  # several labels a sample: classes are no parts of the samples
+        return [f"micro F1 {words.percent((judged.get('micro_f1') or {}).get('value'), digits)}"]
     share = largest_class(judged)
     parts = [] if share is None else [f"largest class {words.percent(share, digits)}"]
     balanced = judged.get("balanced_accuracy")

@@ -6,6 +6,7 @@ from typing import Any
 
 from straightedge.evaluation.measures import MEASURES
 from straightedge.evaluation.metrics import METRIC_NAMES
+from straightedge.evaluation.multilabel import MULTILABEL_NAMES
 from straightedge.losses import is_probabilistic
 from straightedge.report import curve_figures, figures, headline, words
 from straightedge.report.run_files import Run
@@ -23,10 +24,14 @@ def answer(run: Run) -> Section:
         ("top_k", f"right class among the first {k}", True),
         ("log_loss", "log loss, nats", False),
         ("ece", "expected calibration error", True),
+        *((name, title, True) for name, title in MULTILABEL_NAMES.items()),
         *((name, METRIC_NAMES[name], name not in ("mcc", "brier")) for name in MEASURES),
     ]
     rows = [(title, [_cell(entry, key, share) for entry in judged]) for key, title, share in shown]
-    rows.insert(1, ("share of the largest class", [_baseline(entry) for entry in judged]))
+    if run.metrics.get("multilabel"):
+        rows[0] = ("all labels right", rows[0][1])
+    else:
+        rows.insert(1, ("share of the largest class", [_baseline(entry) for entry in judged]))
     return {
         "splits": [
             (

@@ -27,6 +27,7 @@ def heading(run: Run) -> Section:
         "loss": loss_name(run),
         "source": name,
         "split": SPLIT_NAMES.get(split, split),
+        "several": bool(metrics.get("multilabel")),
         "things": "images" if dataset.get("image_shape") else "samples",
         "accuracy": words.percent(judged.get("accuracy")),
         "interval": words.percent_interval(judged.get("interval")),

@@ -24,6 +24,7 @@ class DataOptions:
     Attributes:
         source: File, folder or name of the data; "" where a resumed run says it.
         labels, column: Where labels and features stand.
+        multilabel: Whether rows have several labels each: `labels` names several columns, or one of lists.
         sample_weight: Column or file of how often each row counts, or None.
         root: Folder with a copy of a named data set, or None.
         size, background: Images are resized to it; the colour under transparent pixels.
@@ -37,6 +38,7 @@ class DataOptions:
     source: str = ""
     labels: str | None = None
     column: str | None = None
+    multilabel: bool = False
     sample_weight: str | None = None
     root: str | None = None
     size: str | None = None

@@ -38,6 +38,7 @@ from straightedge.workflow.judging import (
     temperature_note,
     temperature_of,
 )
+from straightedge.workflow.labels_run import run_labels
 from straightedge.workflow.measures import metrics_of
 from straightedge.workflow.options import FitOptions
 from straightedge.workflow.parting import needs_rows, refuse_classes, threshold_note, threshold_of
@@ -75,6 +76,8 @@ def run_fit(
         MachineError: The machine's.
         Stopped: Ctrl-C; a checkpoint is in place.
     """
+    if options.data.multilabel:
+        return run_labels(options, say)
     communicator = current(options.fit.device)
     try:
         return _run_fit(options, communicator, callbacks, say)

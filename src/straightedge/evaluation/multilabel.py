@@ -1,0 +1,135 @@
+"""Judging answers of several labels a sample: each label by itself, all of them together, and their order.
+
+References:
+    Tsoumakas, Katakis and Vlahavas, "Mining Multi-label Data", 2010, for the measures; values are scikit-learn's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from straightedge.errors import InputError
+from straightedge.evaluation.intervals import interval_around, mean_interval, share_interval
+from straightedge.evaluation.measures import measures
+
+MULTILABEL_NAMES = {
+    "micro_f1": "F1 of all labels together",
+    "macro_f1": "mean F1 of the labels",
+    "hamming_loss": "share of labels that are wrong",
+    "ranking_average_precision": "ranking average precision",
+}
+"""Measures by what people call them."""
+
+
+def evaluate_multilabel(
+    scores: np.ndarray, Y: np.ndarray, names: Sequence[str], *, probabilities: bool = True
+) -> dict[str, Any]:
+    """Judge the scores of one split.
+
+    Args:
+        scores: (N, C) score of each label; 0 or more names it.
+        Y: (N, C) bool, the labels of each sample.
+        names: C names.
+        probabilities: Whether scores are log-odds.
+
+    Returns:
+        What JSON can hold: ``n``, ``accuracy``, the share of samples whose labels are all right, with its
+        ``interval``; ``micro_f1``, ``macro_f1``, ``hamming_loss`` and ``ranking_average_precision`` as ``{"value",
+        "interval"}``; ``log_loss``, the sum over the labels in nats; and ``per_class``: ``class``, ``n``,
+        ``precision``, ``recall``, ``f1``, ``auc``.
+
+    Raises:
+        InputError: ``scores-shape``, ``scores-not-finite``.
+    """
+    scores, Y = np.asarray(scores, dtype=np.float64), np.asarray(Y, dtype=bool)
+    if scores.shape != Y.shape or scores.ndim != 2 or not len(scores):
+        raise InputError("scores-shape", f"scores of shape {scores.shape}, labels of shape {Y.shape}")
+    if not np.isfinite(scores).all():
+        raise InputError("scores-not-finite", "a score is NaN or infinite")
+    named = scores >= 0
+    whole = (named == Y).all(axis=1)
+    n, right = len(Y), float(whole.mean())
+    return {
+        "n": n,
+        "accuracy": right,
+        "interval": list(share_interval(right * n, n)),
+        "micro_f1": _micro(named, Y),
+        "macro_f1": _macro(named, Y),
+        "hamming_loss": _mean((named != Y).mean(axis=1)),
+        "ranking_average_precision": _ranking(scores, Y),
+        "log_loss": _mean(np.logaddexp(0, np.where(Y, -scores, scores)).sum(axis=1))
+        if probabilities
+        else None,
+        "per_class": [_label(scores[:, k], Y[:, k], named[:, k], name) for k, name in enumerate(names)],
+    }
+
+
+def _mean(values: np.ndarray) -> dict[str, Any]:
+    around = mean_interval(values)
+    return {"value": float(values.mean()), "interval": list(around) if around else None}
+
+
+def _shares(named: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return twice what is right, and what is told or true, of each sample and label; and sums of the latter."""
+    right, sizes = 2.0 * (named & Y), named.astype(float) + Y
+    return right, sizes, sizes.sum(axis=0)
+
+
+def _micro(named: np.ndarray, Y: np.ndarray) -> dict[str, Any]:
+    right, sizes, _ = _shares(named, Y)
+    return _ratio(right.sum(axis=1), sizes.sum(axis=1))
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> dict[str, Any]:
+    """Return Σ above/Σ below of (N,) samples with its interval; 0 where nothing is told or true."""
+    total, n = float(below.sum()), len(below)
+    value = float(above.sum()) / total if total else 0.0
+    influence = n * (above - value * below) / total if total else np.zeros(n)
+    return _entry(value, influence)
+
+
+def _macro(named: np.ndarray, Y: np.ndarray) -> dict[str, Any]:
+    right, sizes, totals = _shares(named, Y)
+    filled = np.where(totals > 0, totals, 1.0)
+    each = right.sum(axis=0) / filled
+    influence = (len(Y) * (right - each * sizes) / filled).mean(axis=1)
+    return _entry(float(each.mean()), influence)
+
+
+def _entry(value: float, influence: np.ndarray) -> dict[str, Any]:
+    variance = float((influence**2).mean()) / len(influence)
+    return {
+        "value": value,
+        "interval": list(interval_around(value, variance, np.array([len(influence)]))),
+    }
+
+
+def _ranking(scores: np.ndarray, Y: np.ndarray) -> dict[str, Any]:
+    """Return how pure the labels above each true one are, on average; samples of none or all labels count 1."""
+    rank = rankdata(-scores, "max", axis=1)
+    among = rankdata(np.where(Y, -scores, np.inf), "max", axis=1)
+    counts = Y.sum(axis=1)
+    purity = np.where(Y, among / rank, 0).sum(axis=1) / np.maximum(counts, 1)
+    values = np.where((counts == 0) | (counts == Y.shape[1]), 1.0, purity)
+    lost = mean_interval(1 - values)
+    return {
+        "value": float(values.mean()),
+        "interval": [1 - end for end in reversed(lost)] if lost else None,
+    }
+
+
+def _label(scores: np.ndarray, y: np.ndarray, named: np.ndarray, name: str) -> dict[str, Any]:
+    right, told, actual = int((named & y).sum()), int(named.sum()), int(y.sum())
+    pair = np.stack([np.zeros_like(scores), scores], axis=1)
+    return {
+        "class": name,
+        "n": actual,
+        "precision": right / told if told else None,
+        "recall": right / actual if actual else None,
+        "f1": 2 * right / (told + actual) if told + actual else None,
+        "auc": measures(pair, y.astype(np.int64), names=["auc"])["auc"],
+    }

@@ -1,0 +1,247 @@
+"""Rows with several labels each: C two-class problems at one reg, in one run folder.
+
+Each label is a fit of its own, against no such label, on the rows' features that all of them share. Their
+objectives add up: mean Σ_c ℓ_c + reg ΣW², of two classes each, with the proof of the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from straightedge.data.tables.multihot import MultiHot, load_multihot
+from straightedge.errors import InputError
+from straightedge.evaluation.multilabel import evaluate_multilabel
+from straightedge.losses import is_probabilistic
+from straightedge.model import LinearModel
+from straightedge.moments import moments
+from straightedge.parameters import checked_reg
+from straightedge.selection import cross_validate, default_grid
+from straightedge.solvers.base import Solution, Status
+from straightedge.splits import fold_of_rows
+from straightedge.training import TrainingPart, TrainingRows
+from straightedge.workflow.automatic import FOLDS, VALUES
+from straightedge.workflow.options import FitOptions
+from straightedge.workflow.recording import versions
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class LabelFits:
+    """The fits of all labels at one reg.
+
+    Attributes:
+        part: The training rows of the last label, with the map and features that all share.
+        W: (C, D + 1) float64: the second class's weights less the first's.
+        solutions: Of each label.
+        reg: The strength of each two-class fit.
+        held_out: (n, C) scores of rows that their fit had not seen, or None.
+        judged: (K,) mean log loss of a label at each reg tried, on held-out rows; empty where one was given.
+        grid: The K values.
+    """
+
+    part: TrainingPart
+    W: Tensor
+    solutions: list[Solution]
+    reg: float
+    held_out: np.ndarray | None
+    judged: list[float]
+    grid: list[float]
+
+
+def read_rows(options: FitOptions) -> tuple[MultiHot, MultiHot | None]:
+    """Return the training data, with validation and test splits of their own, and a second source of test rows.
+
+    Raises:
+        InputError: The codes of `load_multihot`; ``multilabel-option`` for what one label a row alone can have.
+    """
+    for name, value in (
+        ("--threshold", options.choice.threshold),
+        ("--groups", options.split.groups),
+        ("--sample-weight", options.data.sample_weight),
+        ("--class-weight", options.fit.class_weight),
+        ("--features", options.extractor.features),
+        ("--protocol", options.choice.protocol),
+        ("--search", options.sgd.search or None),
+    ):
+        if value is not None:
+            raise InputError(
+                "multilabel-option", f"{name} is not for several labels a row", mend="leave it out"
+            )
+    found = load_multihot(options.data.source, options.data.labels, options.data.table)
+    if options.split.test is None:
+        return found, None
+    test = load_multihot(
+        options.split.test,
+        options.data.labels,
+        options.data.table,
+        columns=found.columns,
+        names=found.names,
+    )
+    return found, test
+
+
+def fit_labels(found: MultiHot, options: FitOptions, say: Say) -> LabelFits:
+    """Choose reg, unless it is given, and fit every label."""
+    Y = found.Y["train"]
+    _refuse_constant(Y, found)
+    problems = [_training(found, options, Y[:, place]) for place in range(len(found.names))]
+    folds = options.split.folds or FOLDS
+    fold = fold_of_rows(np.zeros(len(Y), dtype=np.int64), min(folds, len(Y)), options.split.seed)
+    grid = _grid(problems[0], options)
+    judged: list[float] = []
+    held_out = None
+    if len(grid) > 1 or options.split.folds is not None:
+        say("folds")
+        scores = np.stack([_out_of_fold(one, grid, fold) for one in problems], axis=2)
+        judged = [_log_loss(scores[:, k], Y) for k in range(len(grid))]
+        best = int(np.argmin(judged))
+        held_out, reg = scores[:, best], grid[best]
+    else:
+        reg = grid[0]
+    say("fitting")
+    parts = [one.part() for one in problems]
+    solutions = [_solved(part, reg) for part in parts]
+    W = torch.stack([solution.W[0, 1] - solution.W[0, 0] for solution in solutions])
+    return LabelFits(parts[-1], W, solutions, reg, held_out, judged if len(grid) > 1 else [], grid)
+
+
+def _training(found: MultiHot, options: FitOptions, y: np.ndarray) -> TrainingRows:
+    return TrainingRows(
+        found.X["train"],
+        y.astype(np.int64),
+        2,
+        options.settings(),
+        options.fit.preprocess,
+        table=found.parts,
+        columns=found.columns,
+    )
+
+
+def _refuse_constant(Y: np.ndarray, found: MultiHot) -> None:
+    """Refuse a label that all training rows have, or none."""
+    counts = Y.sum(axis=0)
+    for name, count in zip(found.names, counts.tolist(), strict=True):
+        if count in (0, len(Y)):
+            what = f"{'no' if count == 0 else 'every'} training row has the label {name!r}"
+            raise InputError("labels-single-class", what, mend="leave this label out")
+
+
+def _grid(training: TrainingRows, options: FitOptions) -> list[float]:
+    """Return the values of reg to try: the one that was given, or those around the data's scale."""
+    if options.fit.reg is not None:
+        return checked_reg(options.fit.reg)
+    if options.choice.regs is not None:
+        return checked_reg(options.choice.regs)
+    rows, _ = training.own(None)
+    return default_grid(moments(rows).mean_square_norm(training.part().affine), VALUES)
+
+
+def _out_of_fold(training: TrainingRows, grid: list[float], fold: np.ndarray) -> np.ndarray:
+    """Return (n, K) scores of a label for rows whose fit had not seen them."""
+    found = cross_validate(training, grid, fold).scores
+    return (found[:, :, 1] - found[:, :, 0]).numpy()
+
+
+def _log_loss(scores: np.ndarray, Y: np.ndarray) -> float:
+    return float(np.logaddexp(0, np.where(Y, -scores, scores)).mean())
+
+
+def _solved(part: TrainingPart, reg: float) -> Solution:
+    from straightedge.fitting import solve
+
+    return solve(part.objective([reg]), part.training.settings)
+
+
+def model_of_labels(found: MultiHot, fits: LabelFits, options: FitOptions) -> LinearModel:
+    """Return the classifier of all labels."""
+    proof = proof_of(fits)
+    return LinearModel.from_fit(
+        fits.W.t(),
+        fits.part.affine,
+        found.names,
+        loss=options.fit.loss,
+        reg=fits.reg,
+        **{key: proof[key] for key in ("objective", "dual", "gap", "status")},
+        bias_mode=options.fit.bias,
+        columns=found.columns,
+        multilabel=True,
+        versions=versions(),
+    )
+
+
+def proof_of(fits: LabelFits) -> dict[str, Any]:
+    """Return the proof of the sum: bounds add up, and the whole is certified where every label is."""
+    objective, dual = (
+        float(sum(float(getattr(one, name)[0]) for one in fits.solutions)) for name in ("objective", "dual")
+    )
+    open_ones = [one for one in fits.solutions if one.status[0] is not Status.CERTIFIED]
+    last = open_ones[0] if open_ones else fits.solutions[0]
+    return {
+        "objective": objective,
+        "dual": dual,
+        "gap": (objective - dual) / objective if objective else 0.0,
+        "status": last.status[0].value,
+        "message": last.message[0] if open_ones else f"all {len(fits.solutions)} labels certified",
+        "n_passes": sum(float(one.n_passes[0]) for one in fits.solutions),
+        "seconds": sum(one.seconds for one in fits.solutions),
+    }
+
+
+def judged_splits(
+    found: MultiHot, more: MultiHot | None, fits: LabelFits, model: LinearModel
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return scores and labels of each split; validation is out of fold where the data have none of their own."""
+    rows = {split: (model.scores(X), found.Y[split]) for split, X in found.X.items()}
+    if fits.held_out is not None and "validation" not in rows:
+        rows["validation"] = (fits.held_out, found.Y["train"])
+    if more is not None:
+        rows["test"] = (model.scores(more.X["train"]), more.Y["train"])
+    return rows
+
+
+def metrics_of_labels(
+    found: MultiHot, fits: LabelFits, options: FitOptions, rows: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> dict[str, Any]:
+    """Return what metrics.json holds."""
+    proof = proof_of(fits)
+    odds = is_probabilistic(options.fit.loss)
+    splits = {
+        split: evaluate_multilabel(scores, Y, found.names, probabilities=odds)
+        for split, (scores, Y) in rows.items()
+    }
+    if fits.held_out is not None and "validation" in splits:
+        splits["validation"]["kind"] = "out of fold"
+    labels = [
+        {
+            "class": name,
+            "objective": float(one.objective[0]),
+            "dual": float(one.dual[0]),
+            "gap": float(one.gap[0]),
+            "status": one.status[0].value,
+            "n_passes": float(one.n_passes[0]),
+        }
+        for name, one in zip(found.names, fits.solutions, strict=True)
+    ]
+    tried = [{"reg": reg, "log_loss": loss} for reg, loss in zip(fits.grid, fits.judged, strict=False)]
+    return {
+        "loss": options.fit.loss,
+        "multilabel": True,
+        "reg": fits.reg,
+        **proof,
+        "tol": options.settings().tol,
+        "n_classes": len(found.names),
+        "classes": list(found.names),
+        **splits,
+        "labels": labels,
+        **({"tried": tried} if tried else {}),
+        "suspects": [],
+        "hardest": [],
+        "notes": list(found.notes),
+    }
