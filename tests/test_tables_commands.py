@@ -91,3 +91,15 @@ def test_a_table_without_a_header_is_predicted_without_its_label(do):
     (do.path / "b.csv").write_text("\n".join(line.split(",", 1)[1] for line in lines))
     whole, alone = (rows(do.run("predict", "run", name)) for name in ("a.csv", "b.csv"))
     assert [row["score"] for row in whole] == [row["score"] for row in alone]
+
+
+def test_predict_writes_columns_of_the_table_beside_its_answers(run):
+    do, _ = run
+    write(do.path / "new.csv", people(n=30, seed=2))
+    found = rows(do.run("predict", "run", "new.csv", "--columns", "id,name,city"))
+    assert list(found[0]) == ["name", "class", "score", "probability", "id", "name (column)", "city"]
+    assert [int(row["id"]) for row in found] == people(n=30)["id"].tolist()
+    assert [row["city"] or None for row in found] == people(n=30, seed=2)["city"].tolist()
+    whole = rows(do.run("predict", "run", "new.csv", "--columns", "all"))
+    assert len(whole[0]) == 4 + len(people())
+    do.refused("column-missing", "'shoe'", by=("predict", "run", "new.csv", "--columns", "shoe"))

@@ -118,10 +118,10 @@ print(json.dumps([peak() - before, found["train"]["accuracy"], found["status"], 
 
 
 def large_csv(path, size):
-    """Write a table of 60 numbers and two categories, a block of rows over and over."""
+    """Write a table of 200 numbers and two categories, a block of rows over and over."""
     draw = np.random.default_rng(0)
-    n = 2_000
-    X = draw.normal(size=(n, 60)).round(5)
+    n = 1_000
+    X = draw.normal(size=(n, 200)).round(5)
     label = np.where(X[:, 0] + 0.3 * draw.normal(size=n) > 0, "yes", "no")
     lines = [
         f"{','.join(map(str, row))},{'abc'[i % 3]},{('north', 'south')[i % 2]},{label[i]}"
@@ -129,7 +129,7 @@ def large_csv(path, size):
     ]
     block = ("\n".join(lines) + "\n").encode()
     with path.open("wb") as file:
-        file.write((",".join([*(f"x{k}" for k in range(60)), "kind", "side", "label"]) + "\n").encode())
+        file.write((",".join([*(f"x{k}" for k in range(200)), "kind", "side", "label"]) + "\n").encode())
         for _ in range(-(-size // len(block))):
             file.write(block)
 

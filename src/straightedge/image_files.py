@@ -38,6 +38,8 @@ class Reading:
         notes: What differs in tables from those of training.
         explain: Whether the words that decided about a text are wanted.
         table: How the text of tables is read, as in `load_dataset`.
+        columns: Columns of tables that are written beside the answers; ``all`` is all of them.
+        beside: Their cells by column, a text for each row of the tables so far; a missing one is empty.
     """
 
     size: tuple[int, int] | None = None
@@ -49,6 +51,8 @@ class Reading:
     notes: list[str] = field(default_factory=list)
     explain: bool = False
     table: dict[str, Any] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    beside: dict[str, list[str]] = field(default_factory=dict)
 
 
 def files_of(paths: Iterable[Path]) -> Iterator[ImageFile]:

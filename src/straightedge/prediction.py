@@ -161,12 +161,15 @@ def _table_rows(model: LinearModel, path: Path, reading: Reading) -> Any:
     """
     from straightedge.data.sources import module_of
     from straightedge.data.svmlight import rows_of
-    from straightedge.data.tables.matching import new_rows
+    from straightedge.data.tables.matching import new_rows, written_cells
 
     if path.is_file() and module_of(str(path)) == "svmlight":
         return rows_of(path, model.n_features)
     rows, notes = new_rows(path, model.columns or {}, reading.table)
     reading.notes += notes
+    if reading.columns:
+        for name, cells in written_cells(path, model.columns or {}, reading.table, reading.columns).items():
+            reading.beside.setdefault(name, []).extend(cells)
     return rows
 
 

@@ -11,7 +11,9 @@ from straightedge.cli.fit_options import options_from
 from straightedge.cli.presence import require_source
 from straightedge.cli.resuming import resumed
 from straightedge.cli.table_options import (
+    Bootstrap,
     Categories,
+    Classes,
     ClassWeight,
     Decimal,
     Delimiter,
@@ -140,7 +142,9 @@ def command(
     encoding: Encoding = None,
     decimal: Decimal = None,
     missing: Missing = None,
+    classes: Classes = None,
     multilabel: MultiLabel = False,
+    bootstrap: Bootstrap = 0,
     sample_weight: SampleWeight = None,
     class_weight: ClassWeight = None,
     ngrams: Annotated[

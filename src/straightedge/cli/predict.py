@@ -41,6 +41,9 @@ def command(
     explain: Annotated[
         bool, typer.Option("--explain", help="of texts, name the words that decided, with what they add")
     ] = False,
+    columns: Annotated[
+        str | None, typer.Option(help="columns of a table to write beside the answers: ID,NAME, or all")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the result alone, as JSON")] = False,
 ) -> None:
     """Classify images, texts, folders and archives of them, and arrays with a fitted model.
@@ -66,20 +69,34 @@ def command(
             "explain-needs-texts", "--explain names words, and the model takes no texts", str(run)
         )
     reading.explain = explain
-    columns: tuple[str, ...] = (*COLUMNS, "words") if explain else COLUMNS
+    reading.columns = tuple(name.strip() for name in (columns or "").split(",") if name.strip())
+    told: tuple[str, ...] = (*COLUMNS, "words") if explain else COLUMNS
     if model.multilabel:
-        columns = ("name", "class", *(f"p {name}" for name in model.classes))
+        told = ("name", "class", *(f"p {name}" for name in model.classes))
     predictions = predict_paths(model, paths, reading)
     _tell(reading)
     rows = [_row(model, prediction) for prediction in predictions]
+    told = _beside(rows, reading, told)
     if out is not None:
         from straightedge.runs.tables import write_table
 
-        write_table(out, columns, rows)
+        write_table(out, told, rows)
     if as_json:
         _print_json(rows, reading)
     elif out is None:
-        _print_csv(rows, columns)
+        _print_csv(rows, told)
+
+
+def _beside(rows: list[dict[str, Any]], reading: Reading, told: tuple[str, ...]) -> tuple[str, ...]:
+    """Add the columns of tables that were asked for to the rows, and return the names of all columns."""
+    names = {name: f"{name} (column)" if name in told else name for name in reading.beside}
+    for name, cells in reading.beside.items():
+        if len(cells) != len(rows):
+            what = f"column {name!r} is not in all that is predicted"
+            raise InputError("column-missing", what, "--columns", "predict such tables by themselves")
+        for row, cell in zip(rows, cells, strict=True):
+            row[names[name]] = cell
+    return (*told, *names.values())
 
 
 def reading_for(
@@ -152,7 +169,8 @@ def _print_json(rows: list[dict[str, Any]], reading: Reading) -> None:
 def _print_csv(rows: list[dict[str, Any]], columns: Sequence[str]) -> None:
     from straightedge.runs.tables import write_rows
 
-    texts = [name for name in columns if name in ("name", "class", "words")]
+    numbers = {"score", "probability"}
+    texts = [name for name in columns if name not in numbers and not name.startswith("p ")]
     shown = (row | {name: visible(row.get(name, "")) for name in texts} for row in rows)
     try:
         write_rows(sys.stdout, columns, shown)

@@ -49,6 +49,13 @@ ImageShape = Annotated[
         help="columns that are pixels: 28x28, 28x28x3, 3x28x28; no for numbers", rich_help_panel=TABLE
     ),
 ]
+Classes = Annotated[
+    str | None, typer.Option(help="class names in their order: no,yes", rich_help_panel=TABLE)
+]
+Bootstrap = Annotated[
+    int,
+    typer.Option(help="refits for 95 % intervals of a table's coefficients and odds", rich_help_panel=JUDGED),
+]
 MultiLabel = Annotated[
     bool,
     typer.Option(

@@ -140,7 +140,8 @@ def _brier(found: Answers, seed: int) -> dict[str, Any]:
         error[np.arange(len(error)), found.y[rows]] -= 1
         values[rows] = (error**2).sum(axis=1)
     values /= 2 if found.n_classes == 2 else 1
-    around = mean_interval(values, seed, weights=found.weights)
+    alike = bool((found.weights == 1).all())
+    around = mean_interval(values, seed, weights=None if alike else found.weights)
     value = float(np.average(values, weights=found.weights))
     return {"value": value, "interval": list(around) if around else None}
 

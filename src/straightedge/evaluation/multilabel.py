@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from straightedge.errors import InputError
 from straightedge.evaluation.intervals import interval_around, mean_interval, share_interval
@@ -110,6 +109,8 @@ def _entry(value: float, influence: np.ndarray) -> dict[str, Any]:
 
 def _ranking(scores: np.ndarray, Y: np.ndarray) -> dict[str, Any]:
     """Return how pure the labels above each true one are, on average; samples of none or all labels count 1."""
+    from scipy.stats import rankdata
+
     rank = rankdata(-scores, "max", axis=1)
     among = rankdata(np.where(Y, -scores, np.inf), "max", axis=1)
     counts = Y.sum(axis=1)

@@ -45,6 +45,7 @@ def _rows(run: Run, found: Coefficients) -> list[Section]:
     temperature = run.model.temperature if run.model is not None and run.model.temperature else 1.0
     ease = found.comparable[:, 1] - found.comparable[:, 0]
     each = found.per_unit[:, 1] - found.per_unit[:, 0]
+    told = {row.get("feature"): row for row in run.metrics.get("coefficients") or []}
     shown = np.argsort(-np.abs(ease), kind="stable")[:MOST_FEATURES]
     reach = max(float(np.abs(ease[shown]).max()), np.finfo(float).tiny)
     return [
@@ -53,10 +54,17 @@ def _rows(run: Run, found: Coefficients) -> list[Section]:
             "value": signed(ease[k]),
             "each": signed(each[k]),
             "odds": _odds(each[k] / temperature) if odds else "",
+            "interval": _interval(told.get(found.features[k]) or {}) if odds else "",
             "bar": [round(50 + 50 * min(0.0, ease[k]) / reach, 2), round(50 * abs(ease[k]) / reach, 2)],
         }
         for k in shown.tolist()
     ]
+
+
+def _interval(row: Section) -> str:
+    """Return the 95 % interval of a feature's odds, where refits gave one."""
+    low, high = words.finite(row.get("odds_low")), words.finite(row.get("odds_high"))
+    return "" if low is None or high is None else f"{low:.3g} to {high:.3g}"
 
 
 def _classes(run: Run, found: Coefficients) -> list[Section]:

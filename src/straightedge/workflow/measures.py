@@ -12,12 +12,18 @@ from straightedge.model import LinearModel
 from straightedge.report.headline import remarks
 from straightedge.solvers.base import Status
 from straightedge.workflow.choosing import Fitted
+from straightedge.workflow.coefficients import largest_rows
 from straightedge.workflow.judging import SHOWN, Judged, hardest_rows, path_rows
 from straightedge.workflow.problem import Problem
 
 
 def metrics_of(
-    problem: Problem, fitted: Fitted, judged: Judged, model: LinearModel, notes: list[str]
+    problem: Problem,
+    fitted: Fitted,
+    judged: Judged,
+    model: LinearModel,
+    notes: list[str],
+    table: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Return what metrics.json holds.
 
@@ -27,6 +33,7 @@ def metrics_of(
         judged: Everything measured of it.
         model: W on raw rows.
         notes: Remarks for the user.
+        table: The rows of coefficients.csv.
     """
     solution, k = fitted.solution, fitted.index
     out: dict[str, Any] = {
@@ -62,11 +69,16 @@ def metrics_of(
     out["suspects"] = judged.suspects[:SHOWN]
     out["hardest"] = list(hardest_rows(judged, problem.classes, SHOWN))
     out["notes"] = notes + remarks(out)
-    if rows := column_rows(fitted.part.training.columns):
-        out["columns"] = rows
+    out |= _of_columns(fitted, table)
     if model.takes_texts and hasattr(model.extractor, "feature_names"):  # columns of a hash have no words
         out["terms"] = _terms(fitted, model)
     return out
+
+
+def _of_columns(fitted: Fitted, table: list[dict[str, Any]] | None) -> dict[str, Any]:
+    """Return what metrics.json holds of a table's columns: what they became, and their coefficients."""
+    rows = column_rows(fitted.part.training.columns)
+    return ({"coefficients": largest_rows(table)} if table else {}) | ({"columns": rows} if rows else {})
 
 
 def _terms(fitted: Fitted, model: LinearModel) -> list[dict[str, Any]]:

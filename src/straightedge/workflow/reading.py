@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from straightedge.data import Dataset, load_dataset
+from straightedge.data.tables.opening import names_in
 from straightedge.data.text.documents import is_texts
 from straightedge.features.base import build_extractor, has_option
 from straightedge.features.cache import extract_dataset
@@ -28,6 +29,7 @@ def read_source(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
         progress=options.run.progress,
         cache=data.cache,
         labels=data.labels,
+        classes=None if data.classes is None else names_in(data.classes),
         column=data.column,
         test=options.split.test,
         groups=options.split.groups,

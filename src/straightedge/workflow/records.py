@@ -24,6 +24,7 @@ class DataOptions:
     Attributes:
         source: File, folder or name of the data; "" where a resumed run says it.
         labels, column: Where labels and features stand.
+        classes: Class names in their order, with commas, or None: numbers by size, text by letter.
         multilabel: Whether rows have several labels each: `labels` names several columns, or one of lists.
         sample_weight: Column or file of how often each row counts, or None.
         root: Folder with a copy of a named data set, or None.
@@ -38,6 +39,7 @@ class DataOptions:
     source: str = ""
     labels: str | None = None
     column: str | None = None
+    classes: str | None = None
     multilabel: bool = False
     sample_weight: str | None = None
     root: str | None = None
@@ -206,6 +208,7 @@ class RunOptions:
     Attributes:
         out: The run folder.
         suspects: Whether training samples are ranked by how likely their label is wrong.
+        bootstrap: Refits for the intervals of a table's coefficients; 0 gives none.
         checkpoint_every: Seconds between checkpoints.
         overwrite: Replace a run of the same name.
         resume: Go on with an interrupted run of this name.
@@ -215,6 +218,7 @@ class RunOptions:
 
     out: str = ""
     suspects: bool = True
+    bootstrap: int = 0
     checkpoint_every: float = 60.0
     overwrite: bool = False
     resume: bool = False

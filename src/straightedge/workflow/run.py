@@ -33,6 +33,8 @@ from straightedge.workflow.choosing import (
     fit_chosen,
     fit_single,
 )
+from straightedge.workflow.coefficients import COLUMNS as COEFFICIENT_COLUMNS
+from straightedge.workflow.coefficients import coefficient_rows
 from straightedge.workflow.judging import (
     judge_splits,
     temperature_note,
@@ -121,14 +123,14 @@ def _run_fit(
         model = model_of(problem, fitted, dataset, images, extractor, temperature.value, threshold)
         say("judging")
         judged = judge_splits(problem, fitted, model, dataset, threshold)
-        notes = dataset.notes + fitted.notes + (fitted.choice.notes if fitted.choice else [])
-        notes += temperature_note(temperature, problem.settings.loss)
-        notes += threshold_note(threshold)
-        notes += _near_rows(problem, fitted)
-        metrics = metrics_of(problem, fitted, judged, model, notes)
+        notes = temperature_note(temperature, problem.settings.loss) + threshold_note(threshold)
+        table = coefficient_rows(problem, fitted, model)
+        metrics = metrics_of(problem, fitted, judged, model, _notes(problem, fitted, notes), table)
         together(communicator, lambda: refuse_changed(files, options.data.source, options.data.labels))
         together(communicator, lambda: refuse_changed(test_files, options.split.test or ""))
         say("writing")
+        if run is not None and table:
+            run.write_csv("coefficients.csv", COEFFICIENT_COLUMNS, table)
         if run is not None:
             write_run(run, problem, fitted, judged, model, metrics, images)
     communicator.barrier()  # the others end well only if the first one has written everything
@@ -223,6 +225,12 @@ def _fit(problem: Problem, stages: Stages, options: FitOptions) -> Fitted:
     if options.chooses:
         return fit_chosen(problem, stages, float(options.data.usable_memory))
     return fit_single(problem, stages)
+
+
+def _notes(problem: Problem, fitted: Fitted, more: list[str]) -> list[str]:
+    """Return the remarks of data, fit and choice, and more of what was judged."""
+    chosen = fitted.choice.notes if fitted.choice else []
+    return problem.dataset.notes + fitted.notes + chosen + more + _near_rows(problem, fitted)
 
 
 def _near_rows(problem: Problem, fitted: Fitted) -> list[str]:

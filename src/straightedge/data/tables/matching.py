@@ -141,3 +141,40 @@ def _new_values(column: Column, encoding: TableEncoding, values: Any, where: str
             f"column {column.name!r}: {missing} missing values, which training did not have: the mean"
         )
     return notes
+
+
+ALL = "all"
+"""What stands for every column."""
+
+
+def written_cells(
+    path: Path, description: Mapping[str, Any], options: Mapping[str, Any], wanted: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return columns of a table as text, to be written beside answers; a missing cell is empty.
+
+    Args:
+        path: A table or a folder of tables.
+        description: What the model keeps of its columns.
+        options: How text is read.
+        wanted: Names, or ``all``.
+
+    Raises:
+        InputError: ``column-missing``.
+    """
+    encoding = TableEncoding.from_dict(description) if description.get("kind") == "table" else None
+    splits, _ = open_splits(path, text_read_for(encoding, options) if encoding else text_read(options))
+    tables = [table for group in splits.values() for table in group]
+    names = tables[0].schema.names
+    for name in wanted:
+        if name not in names and tuple(wanted) != (ALL,):
+            raise InputError(
+                "column-missing",
+                f"there is no column {name!r}",
+                str(path),
+                f"columns here: {', '.join(names[:40])}",
+            )
+    kept = names if tuple(wanted) == (ALL,) else wanted
+    return {
+        name: ["" if value is None else str(value) for value in plain_column(tables, name).to_pylist()]
+        for name in kept
+    }
