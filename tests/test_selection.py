@@ -8,14 +8,14 @@ import torch
 from sklearn.datasets import load_digits, load_iris
 from sklearn.model_selection import StratifiedKFold
 
-from straightedge import LinearClassifier, LinearClassifierCV, SoftmaxClassifier, fit_path
+from straightedge import LinearClassifier, LinearClassifierCV, SoftmaxClassifier, fit_path, selection
 from straightedge.errors import InputError, StraightedgeWarning
 from straightedge.fitting import FitSettings, build_objective
 from straightedge.losses import LOSSES
 from straightedge.rows import Rows
 from straightedge.selection import (
     METRICS,
-    Scored,
+    CandidateScore,
     SelectionSettings,
     cautions,
     choose,
@@ -116,7 +116,10 @@ def test_out_of_fold_scores_are_those_of_explicit_fits_on_the_subsets(loss, bias
 
 def scored(values, errors=None):
     regs = [10.0**-k for k in range(len(values))]
-    return [Scored(r, {}, v, e) for r, v, e in zip(regs, values, errors or [0.05] * len(values), strict=True)]
+    return [
+        CandidateScore(r, {}, v, e)
+        for r, v, e in zip(regs, values, errors or [0.05] * len(values), strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -290,3 +293,11 @@ def test_the_solver_is_chosen_by_the_problem_and_not_by_the_cores():
                 settings = FitSettings(loss=loss, workers=workers)
                 kinds.add(type(choose_solver("auto", build_objective(rows, y, 3, [reg], settings))))
             assert len(kinds) == 1
+
+
+@pytest.mark.parametrize(
+    ("former", "now"), [("Scored", "CandidateScore"), ("Choice", "RegChoice"), ("Path", "RegularizationPath")]
+)
+def test_former_names_warn_and_work(former: str, now: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"is called {now} now"):
+        assert getattr(selection, former) is getattr(selection, now)

@@ -1,10 +1,13 @@
 """The path, the folds, the choice of reg."""
 
+import warnings
+from typing import Any
+
 from straightedge.selection.cautions import cautions
 from straightedge.selection.choice import (
     METRICS,
-    Choice,
-    Scored,
+    CandidateScore,
+    RegChoice,
     SelectionSettings,
     choose,
     judge,
@@ -23,11 +26,11 @@ from straightedge.selection.path import (
 
 __all__ = [
     "METRICS",
-    "Choice",
+    "CandidateScore",
     "LinearClassifierCV",
     "OutOfFold",
+    "RegChoice",
     "RegularizationPath",
-    "Scored",
     "SelectionSettings",
     "cautions",
     "choose",
@@ -40,3 +43,14 @@ __all__ = [
     "rule_in_words",
     "solve_path",
 ]
+
+_FORMER_NAMES = {"Scored": "CandidateScore", "Choice": "RegChoice", "Path": "RegularizationPath"}
+
+
+def __getattr__(name: str) -> Any:
+    """Find a class by its name of the version before, with a warning."""
+    if name not in _FORMER_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    now = _FORMER_NAMES[name]
+    warnings.warn(f"{__name__}.{name} is called {now} now", DeprecationWarning, stacklevel=2)
+    return globals()[now]

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from straightedge.selection.choice import Scored, SelectionSettings
+from straightedge.selection.choice import CandidateScore, SelectionSettings
 
 
 def cautions(
-    scored: Sequence[Scored],
+    scored: Sequence[CandidateScore],
     index: int,
     labels: np.ndarray,
     settings: SelectionSettings,
@@ -34,7 +34,7 @@ def cautions(
     return {code: sentence for code, sentence in found.items() if sentence}
 
 
-def _at_the_end(scored: Sequence[Scored], index: int) -> str | None:
+def _at_the_end(scored: Sequence[CandidateScore], index: int) -> str | None:
     order = sorted(range(len(scored)), key=lambda k: scored[k].reg)
     place = order.index(index)
     if len(order) < 2 or 0 < place < len(order) - 1:
@@ -49,7 +49,7 @@ def _at_the_end(scored: Sequence[Scored], index: int) -> str | None:
     )
 
 
-def _below_chance(chosen: Scored, counts: np.ndarray, settings: SelectionSettings) -> str | None:
+def _below_chance(chosen: CandidateScore, counts: np.ndarray, settings: SelectionSettings) -> str | None:
     """Return what is wrong where a constant answer does better; counts (C,) are of each class's samples."""
     if settings.metric == "balanced_accuracy":
         name, reached, constant = "balanced accuracy", chosen.value, 1 / int((counts > 0).sum())

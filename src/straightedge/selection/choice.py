@@ -60,7 +60,7 @@ class SelectionSettings:
 
 
 @dataclass
-class Scored:
+class CandidateScore:
     """One value of reg, judged on samples its W has not seen.
 
     Attributes:
@@ -77,7 +77,7 @@ class Scored:
 
 
 @dataclass
-class Choice:
+class RegChoice:
     """The chosen reg and all that was looked at for it.
 
     Attributes:
@@ -94,7 +94,7 @@ class Choice:
 
     index: int
     reg: float
-    scored: list[Scored]
+    scored: list[CandidateScore]
     scores: np.ndarray
     labels: np.ndarray
     path: Solution
@@ -109,7 +109,7 @@ def judge(
     settings: SelectionSettings,
     softmax: bool,
     weights: Tensor | None = None,
-) -> list[Scored]:
+) -> list[CandidateScore]:
     """Judge K configurations by their scores (N, K, C) on samples they have not seen, by weight."""
     n_classes = scores.shape[2]
     names = [str(c) for c in range(n_classes)]
@@ -127,7 +127,7 @@ def judge(
             measured=[settings.metric] if settings.metric in MEASURES else [],
             keep_scores=False,
         )
-        out.append(Scored(value, metrics, *_value_and_error(metrics, settings.metric, metrics["n"])))
+        out.append(CandidateScore(value, metrics, *_value_and_error(metrics, settings.metric, metrics["n"])))
     return out
 
 
@@ -148,7 +148,7 @@ def standard_error(entry: dict[str, Any]) -> float:
     return float(high - low) / WIDTH
 
 
-def choose(scored: Sequence[Scored], settings: SelectionSettings) -> int:
+def choose(scored: Sequence[CandidateScore], settings: SelectionSettings) -> int:
     """Return the position of the chosen value: the best metric; among equals see `_among_equals`.
 
     With the one-standard-error rule: the largest reg within one standard error of the best.
@@ -160,7 +160,7 @@ def choose(scored: Sequence[Scored], settings: SelectionSettings) -> int:
     return _among_equals(scored, [k for k, one in enumerate(scored) if best.value - one.value <= SAME])
 
 
-def _among_equals(scored: Sequence[Scored], equals: Sequence[int]) -> int:
+def _among_equals(scored: Sequence[CandidateScore], equals: Sequence[int]) -> int:
     """Return the largest reg whose log loss is within one standard error of the least among equals.
 
     Few samples give few different accuracies: a hundred values of reg tie, the largest among them, whose W is

@@ -17,7 +17,7 @@ from straightedge.losses import is_probabilistic
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
 from straightedge.selection import (
-    Choice,
+    RegChoice,
     SelectionSettings,
     cautions,
     choose,
@@ -70,7 +70,7 @@ class Fitted:
     reg: float
     solution: Solution
     index: int
-    choice: Choice | None = None
+    choice: RegChoice | None = None
     held_out_scores: np.ndarray | None = None
     held_out_labels: np.ndarray | None = None
     held_out_rows: np.ndarray | None = None
@@ -222,12 +222,14 @@ def choice_of(
     grid: list[float],
     path: Solution,
     rows: np.ndarray | None,
-) -> Choice:
+) -> RegChoice:
     """Return the choice among values of reg by scores of samples that they have not seen (`rows`: see `Fitted`)."""
     y, counts = problem.labels_of(rows), problem.counts_of(rows)
     scored = judge(scores, y, grid, selection, is_probabilistic(problem.settings.loss), counts)
     index = choose(scored, selection)
-    choice = Choice(index, grid[index], scored, scores[:, index].numpy(), y, path, rule_in_words(selection))
+    choice = RegChoice(
+        index, grid[index], scored, scores[:, index].numpy(), y, path, rule_in_words(selection)
+    )
     said = cautions(scored, index, y, selection, counts)
     choice.notes += (
         [said["choice-at-the-edge"]] if "choice-at-the-edge" in said else []
@@ -238,7 +240,7 @@ def choice_of(
 
 
 def _refit(
-    problem: Problem, stages: Stages, choice: Choice, part: TrainingPart
+    problem: Problem, stages: Stages, choice: RegChoice, part: TrainingPart
 ) -> tuple[Solution, TrainingPart, float]:
     """Fit the chosen reg on training and validation samples together, starting from the path's W.
 
@@ -251,7 +253,7 @@ def _refit(
     if problem.options.choice.protocol is not None:
         protocol = protocols.protocol(problem.options.choice.protocol)
         if not protocol.refit:
-            return problem_solution(choice), part, reg
+            return chosen_solution(choice), part, reg
         reg = protocol.reg(protocol.grid[choice.index], n_all, len(problem.classes))
     whole = problem.whole
     same = part.affine.n_features == whole.affine.n_features  # a part of a table may have other categories
@@ -260,7 +262,7 @@ def _refit(
     return stages.solve(objective, problem.settings, W=start), whole, reg
 
 
-def problem_solution(choice: Choice) -> Solution:
+def chosen_solution(choice: RegChoice) -> Solution:
     """Return the chosen configuration of the path as a solution of its own."""
     path, k = choice.path, choice.index
     rows = [row for row in path.trace if row["reg"] == choice.reg]
@@ -289,7 +291,7 @@ def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSetti
     choice = choice_of(problem, selection, found.scores, grid, path, found.rows)
     if note := found.uncertified(grid, choice.index):
         choice.notes.append(note)
-    final = problem_solution(choice)
+    final = chosen_solution(choice)
     if settings.tol > problem.settings.tol:  # compared to less digits than were asked for
         final = stages.solve(whole.objective([choice.reg]), problem.settings, W=final.W)
     return Fitted(
