@@ -101,6 +101,22 @@ class RegChoice:
     rule: str
     notes: list[str] = field(default_factory=list)
 
+    def solution(self) -> Solution:
+        """Return the chosen configuration of the path as a solution of its own."""
+        path, k = self.path, self.index
+        rows = [row for row in path.trace if row["reg"] == self.reg]
+        return Solution(
+            path.W[k : k + 1],
+            path.objective[k : k + 1],
+            path.dual[k : k + 1],
+            path.gap[k : k + 1],
+            [path.status[k]],
+            [path.message[k]],
+            path.n_passes[k : k + 1],
+            path.seconds,
+            rows,
+        )
+
 
 def judge(
     scores: Tensor,

@@ -253,30 +253,13 @@ def _refit(
     if problem.options.choice.protocol is not None:
         protocol = protocols.protocol(problem.options.choice.protocol)
         if not protocol.refit:
-            return chosen_solution(choice), part, reg
+            return choice.solution(), part, reg
         reg = protocol.reg(protocol.grid[choice.index], n_all, len(problem.classes))
     whole = problem.whole
     same = part.affine.n_features == whole.affine.n_features  # a part of a table may have other categories
     start = choice.path.W[choice.index][None] if same else None  # behind the part's map: a start only
     objective = whole.objective([reg]) if own is None else problem.objective_with(own, [reg])
     return stages.solve(objective, problem.settings, W=start), whole, reg
-
-
-def chosen_solution(choice: RegChoice) -> Solution:
-    """Return the chosen configuration of the path as a solution of its own."""
-    path, k = choice.path, choice.index
-    rows = [row for row in path.trace if row["reg"] == choice.reg]
-    return Solution(
-        path.W[k : k + 1],
-        path.objective[k : k + 1],
-        path.dual[k : k + 1],
-        path.gap[k : k + 1],
-        [path.status[k]],
-        [path.message[k]],
-        path.n_passes[k : k + 1],
-        path.seconds,
-        rows,
-    )
 
 
 def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSettings, memory: float) -> Fitted:
@@ -291,7 +274,7 @@ def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSetti
     choice = choice_of(problem, selection, found.scores, grid, path, found.rows)
     if note := found.uncertified(grid, choice.index):
         choice.notes.append(note)
-    final = chosen_solution(choice)
+    final = choice.solution()
     if settings.tol > problem.settings.tol:  # compared to less digits than were asked for
         final = stages.solve(whole.objective([choice.reg]), problem.settings, W=final.W)
     return Fitted(
