@@ -106,6 +106,9 @@ def kinds() -> Iterator[tuple[str, bytes]]:
     yield "nested tuples", b"\x80\x02)" + b"\x85" * 10**5 + b"."
     yield "a list in itself", b"\x80\x02]q\x00h\x00a."
     yield "a billion laughs", b"\x80\x02](K\x01K\x01e" + b"q\x002(h\x00h\x00t0" * 60 + b"."
+    rows, labels = [[1] * 1000] * 130, ["a"] * 10**5
+    yield "rows under many names", pickle.dumps({str(name): rows for name in range(300)})
+    yield "labels under many names", pickle.dumps({str(name): labels for name in range(1000)})
     yield "codec rot13", b"\x80\x02c_codecs\nencode\n(" + text("abc") + text("rot13") + b"tR."
     yield "codec zlib", b"\x80\x02c_codecs\nencode\n(" + text("abc") + text("zlib_codec") + b"tR."
     yield "type with fields", b"\x80\x02cnumpy\ndtype\n(" + text("V8") + b"K\x00K\x01tR."

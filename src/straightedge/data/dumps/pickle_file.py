@@ -7,11 +7,11 @@ from typing import Any
 
 from straightedge.data.pickles.contents import helpful
 from straightedge.data.pickles.machine import read_plain
-from straightedge.data.pickles.values import described, members
+from straightedge.data.pickles.values import Budget, described, members
 from straightedge.errors import InputError
 
 BUDGET = 16
-"""Bytes of an array made from a list, as a multiple of the file's: a small number takes 2 there and 8 here."""
+"""Bytes of all arrays made from lists, as a multiple of the file's: a small number takes 2 there and 8 here."""
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def read(path: Path) -> dict[str, Any]:
         if error.code != "pickle-refused" or (error.mend or "").startswith("convert it"):
             raise
         raise InputError(error.code, error.what, error.where, helpful(path, error.mend)) from None
-    found = members(value, BUDGET * path.stat().st_size + 2**20)
+    found = members(value, Budget(BUDGET * path.stat().st_size + 2**20))
     if not found:
         raise InputError(
             "dump-contents",

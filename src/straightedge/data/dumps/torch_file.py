@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from straightedge.data.dumps.pickle_file import BUDGET
-from straightedge.data.pickles.values import described, members
+from straightedge.data.pickles.values import Budget, described, members
 from straightedge.errors import InputError
 
 
@@ -21,7 +21,7 @@ def read(path: Path) -> dict[str, Any]:
             ``dump-contents`` where there is no table of numbers.
     """
     value = plain(_loaded(path), str(path))
-    found = members(value, BUDGET * path.stat().st_size + 2**20)
+    found = members(value, Budget(BUDGET * path.stat().st_size + 2**20))
     if not found:
         raise InputError(
             "dump-contents",

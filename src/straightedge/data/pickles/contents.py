@@ -50,10 +50,11 @@ def _opcodes(path: Path) -> Iterator[tuple[str, Any]]:
         return
     try:
         with open_regular(path) as file:
-            for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-                if number >= MOST_OPCODES:
-                    return
-                yield opcode.name, argument
+            data = file.read()  # a file would make room for whatever length an opcode claims
+        for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+            if number >= MOST_OPCODES:
+                return
+            yield opcode.name, argument
     except (ValueError, OverflowError, MemoryError, UnicodeError, AttributeError, IndexError):
         return  # what was listed before the damage is all there is
 

@@ -15,12 +15,33 @@ DEEPEST = 3
 """Dictionaries within dictionaries that are looked into: splits, then rows and labels."""
 
 
-def as_rows(value: Any, budget: int) -> np.ndarray | None:
+class Budget:
+    """Bytes that all lists of a file may become together, so that none is named again and again.
+
+    Args:
+        n_bytes: How many.
+    """
+
+    def __init__(self, n_bytes: int) -> None:
+        self._left = n_bytes
+
+    def take(self, n_bytes: int) -> None:
+        """Count an array or a list that is made.
+
+        Raises:
+            InputError: ``pickle-refused`` where there would be more.
+        """
+        self._left -= n_bytes
+        if self._left < 0:
+            raise refused("a list that unfolds to far more than the file")
+
+
+def as_rows(value: Any, budget: Budget) -> np.ndarray | None:
     """Return rows as an array, or None where the value is no table of numbers.
 
     Args:
         value: An array, or a list of rows that are arrays or lists of numbers.
-        budget: Bytes that a list may become; one that names the same row again and again is refused.
+        budget: What a list may become.
     """
     if isinstance(value, np.ndarray):
         return value if value.ndim >= 2 else None
@@ -35,8 +56,7 @@ def as_rows(value: Any, budget: int) -> np.ndarray | None:
         return None
     if any(len(row) != width for row in value):
         return None
-    if 8 * width * len(value) > budget:
-        raise refused("a list that unfolds to far more than the file")
+    budget.take(8 * width * len(value))
     return _stacked(value)
 
 
@@ -50,12 +70,14 @@ def _stacked(rows: Any) -> np.ndarray | None:
     return stacked if stacked.dtype.kind in "biuf" else None
 
 
-def as_labels(value: Any) -> Any:
+def as_labels(value: Any, budget: Budget | None = None) -> Any:
     """Return labels: an array of one dimension, or a list of numbers or of text; None for anything else."""
     if isinstance(value, np.ndarray):
         return value if value.ndim == 1 or value.shape[1:] == (1,) else None
     if not isinstance(value, list | tuple) or not value:
         return None
+    if budget is not None:
+        budget.take(8 * len(value))
     plain = [
         bytes(item).decode("utf-8", "replace") if isinstance(item, bytes | memoryview) else item
         for item in value
@@ -63,7 +85,7 @@ def as_labels(value: Any) -> Any:
     return plain if all(isinstance(item, str | int | float | np.generic) for item in plain) else None
 
 
-def members(value: Any, budget: int) -> dict[str, Any]:
+def members(value: Any, budget: Budget) -> dict[str, Any]:
     """Return the rows and labels of a value by name, as the arrays of an ``.npz`` have names.
 
     A dictionary of splits (``{"train": {"X": …, "y": …}}``) gives names such as ``X_train``; a pair (X, y) is
@@ -72,7 +94,7 @@ def members(value: Any, budget: int) -> dict[str, Any]:
     if isinstance(value, tuple | list) and len(value) == 2 and as_rows(value[0], budget) is not None:
         value = {"X": value[0], "y": value[1]}
     if not isinstance(value, Mapping):
-        rows, labels = as_rows(value, budget), as_labels(value)
+        rows, labels = as_rows(value, budget), as_labels(value, budget)
         named = {"X": rows, "y": labels if rows is None else None}
         return {name: item for name, item in named.items() if item is not None}
     found: dict[str, Any] = {}
@@ -81,21 +103,21 @@ def members(value: Any, budget: int) -> dict[str, Any]:
     return found
 
 
-def _member(key: str, item: Any, budget: int) -> dict[str, Any]:
+def _member(key: str, item: Any, budget: Budget) -> dict[str, Any]:
     if isinstance(item, Mapping):
         return {f"{name}_{key}": inner for name, inner in _flat(item, budget).items()}
     one = _one(item, budget)
     return {} if one is None else {key: one}
 
 
-def _flat(value: Mapping[Any, Any], budget: int) -> dict[str, Any]:
+def _flat(value: Mapping[Any, Any], budget: Budget) -> dict[str, Any]:
     ones = {str(key): _one(item, budget) for key, item in value.items()}
     return {key: one for key, one in ones.items() if one is not None}
 
 
-def _one(item: Any, budget: int) -> Any:
+def _one(item: Any, budget: Budget) -> Any:
     rows = as_rows(item, budget)
-    return as_labels(item) if rows is None else rows
+    return as_labels(item, budget) if rows is None else rows
 
 
 def described(value: Any, depth: int = 0) -> str:
