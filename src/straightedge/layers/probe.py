@@ -16,7 +16,7 @@ from straightedge.layers.gathering import BLOCK_ROWS, Linear, Part
 from straightedge.losses import get_loss, is_probabilistic
 from straightedge.moments import affine_from, moments
 from straightedge.rows import Rows
-from straightedge.selection import Scored, SelectionSettings, choose, default_grid
+from straightedge.selection import CandidateScore, SelectionSettings, choose, default_grid
 from straightedge.solvers.base import Solution, Status
 
 GROUP = 4
@@ -60,11 +60,11 @@ class JudgedPath:
 
     reg: list[float] = field(default_factory=list)
     fits: list[Linear] = field(default_factory=list)
-    scored: list[Scored] = field(default_factory=list)
+    scored: list[CandidateScore] = field(default_factory=list)
     losses: list[np.ndarray | None] = field(default_factory=list)
     certified: int = 0
 
-    def add(self, reg: float, fit: Linear, scored: Scored, losses: np.ndarray | None) -> None:
+    def add(self, reg: float, fit: Linear, scored: CandidateScore, losses: np.ndarray | None) -> None:
         """Add the next smaller value."""
         self.reg.append(reg)
         self.fits.append(fit)
@@ -169,7 +169,7 @@ def _with_solver(settings: FitSettings, n_entries: int) -> FitSettings:
 
 def judged(
     scores: np.ndarray, reg: float, y: np.ndarray, probabilistic: bool
-) -> tuple[Scored, np.ndarray | None]:
+) -> tuple[CandidateScore, np.ndarray | None]:
     """Return what scores (n, C) are worth, as `selection.choose` asks for it, and the log loss of each row."""
     temperature = 1.0 if probabilistic else find_temperature(scores, y).value
     happened = outcomes(scores, y, temperature or 1.0)
@@ -177,7 +177,7 @@ def judged(
     error = float(np.sqrt(max(right * (1 - right), 0.25 / len(y)) / len(y)))
     loss = None if temperature is None else _log_loss(happened.loss)
     known = happened.loss if probabilistic else None
-    return Scored(reg, {"accuracy": right, "log_loss": loss}, right, error), known
+    return CandidateScore(reg, {"accuracy": right, "log_loss": loss}, right, error), known
 
 
 def _log_loss(losses: np.ndarray) -> dict[str, Any]:
