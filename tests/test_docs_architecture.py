@@ -45,6 +45,7 @@ def test_every_room_is_in_the_picture_once() -> None:
         path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert sorted(named) == sorted(there - {"__init__", "__main__"})
+    assert all((SOURCE / path).exists() for row in ROOMS for path in row)
 
 
 def test_rooms_stand_in_the_order_that_imports_keep() -> None:
