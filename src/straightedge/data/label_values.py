@@ -90,7 +90,7 @@ def plain_values(y: np.ndarray, where: str) -> np.ndarray:
         return np.array([label_text(bytes(value)) for value in y])
     if y.dtype.kind in "UT":
         text = y.astype(str)
-        marked = np.strings.startswith(text, MARK)
+        marked = np.char.startswith(text, MARK)
         return np.array([label_text(value) for value in text]) if marked.any() else text
     raise InputError(
         "labels-kind", f"labels are of type {y.dtype}", where, "give whole numbers or text, one a sample"
