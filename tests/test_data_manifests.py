@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -442,3 +443,76 @@ def test_idx_files_packed_or_not(images: str, labels: str, source: str, tmp_path
     found = read(given)
     np.testing.assert_array_equal(found.train.X[:, 0], GREY)
     np.testing.assert_array_equal(found.train.y, DIGITS)
+
+
+# ------------------------------------------------------------------ the same inside archives
+
+
+def packed(folder: Path, ending: str, order: int = 1, top: str = "") -> Path:
+    """Pack a folder as people do: at the top or in a folder of its own, members in one order or the other."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())[::order]
+    archive = folder.parent / f"{folder.name}{ending}"
+    if ending == ".zip":
+        with zipfile.ZipFile(archive, "w") as target:
+            for path in files:
+                target.write(path, top + str(path.relative_to(folder)))
+    else:
+        with tarfile.open(archive, "w:gz" if ending == ".tgz" else "w") as target:
+            for path in files:
+                target.add(path, top + str(path.relative_to(folder)))
+    return archive
+
+
+@pytest.mark.parametrize("form", [plain, metadata, metadata_lines, kaggle, numbered, images_folder, one_hot])
+def test_an_archive_reads_as_the_folder_with_the_same_content(
+    form: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    (tmp_path / "set").mkdir()
+    folder = read(form(tmp_path / "set"))
+    for ending, order, top in ((".zip", 1, ""), (".tgz", -1, "set/"), (".tar", -1, "")):
+        found = read(packed(tmp_path / "set", ending, order, top))
+        holds(found)
+        assert found.train.names == folder.train.names and found.fingerprint == folder.fingerprint
+        assert (found.test is None) == (folder.test is None)
+
+
+def test_splits_in_an_archive_are_those_of_the_folder(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        images = IMAGES if split == "train" else 255 - IMAGES
+        put(tmp_path / "set" / split, names(), images)
+        rows = list(zip(names(), LABELS, strict=True))
+        lines(tmp_path / "set" / split / "metadata.csv", [("file_name", "label"), *rows])
+    for ending in (".zip", ".tgz"):
+        found = read(packed(tmp_path / "set", ending, -1))
+        holds(found)
+        assert found.test is not None and found.test.n == N
+
+
+def test_a_table_in_an_archive_is_held_to_the_same_rules(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (plain(tmp_path / "set") / "010.png").unlink()
+    archive = packed(tmp_path / "set", ".zip")
+    with pytest.raises(
+        InputError, match=r"names '010.png'.*set\.zip.*labels\.csv, row 10.*image-file-missing"
+    ):
+        read(archive)
+    assert read(archive, skip_bad=True).train.n == N - 1
+    put(tmp_path, ["outside.png"])
+    rows = list(zip(["../outside.png"] * N, LABELS, strict=True))
+    lines(tmp_path / "set" / "labels.csv", [("filename", "label"), *rows])
+    with pytest.raises(InputError):
+        read(packed(tmp_path / "set", ".zip"), column="filename")
+
+
+def test_class_folders_in_an_archive_go_before_a_table_that_is_no_metadata(tmp_path: Path) -> None:
+    paths = [f"{label}/{name}" for name, label in zip(names(), LABELS, strict=True)]
+    put(tmp_path / "set", paths)
+    lines(tmp_path / "set" / "ages.csv", [("filename", "label"), *((path, "old") for path in paths)])
+    for top in ("", "set/"):
+        assert read(packed(tmp_path / "set", ".zip", 1, top)).classes == ("cat", "dog", "owl")
+
+
+def test_a_readme_beside_class_folders_is_no_class(tmp_path: Path) -> None:
+    put(tmp_path / "set", [f"{label}/{name}" for name, label in zip(names(), LABELS, strict=True)])
+    (tmp_path / "set" / "README.md").write_text("Cats, dogs and owls.")
+    assert read(packed(tmp_path / "set", ".tgz", -1, "set/")).classes == ("cat", "dog", "owl")

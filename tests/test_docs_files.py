@@ -37,6 +37,7 @@ from test_data_manifests import (
     lines,
     metadata,
     names,
+    packed,
     plain,
     png,
     put,
@@ -159,6 +160,11 @@ def below(name: str, write: Callable[[Path], Path]) -> Callable[[Path], Path]:
     return make
 
 
+def kaggle_zip(path: Path) -> None:
+    (path / "packed" / "kaggle").mkdir(parents=True)
+    packed(kaggle(path / "packed" / "kaggle"), ".zip").rename(path / "kaggle.zip")
+
+
 def layers(path: Path) -> None:
     save_file({"layer1": X * 2, "layer3": X, "y": Y}, path / "f.safetensors")
 
@@ -191,6 +197,7 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "filename,label in a CSV beside images": below("listed", plain),
     "Hugging Face's metadata.csv": below("imagefolder", metadata),
     "Kaggle's train.csv with train/, names without ending": below("kaggle", kaggle),
+    "either of these in a .zip or .tgz": kaggle_zip,
     "a CSV of paths": csv_of_paths,
     "DatasetDict.save_to_disk": lambda path: saved(path / "saved"),
     "Parquet shards of the hub": hub,

@@ -58,8 +58,7 @@ class Reading:
 def files_of(paths: Iterable[Path]) -> Iterator[ImageFile]:
     """Yield every file that the paths hold, one after the other."""
     from straightedge.data.container import Container
-    from straightedge.data.decode_run import IMAGE_ENDINGS
-    from straightedge.data.listing import printable
+    from straightedge.data.listing import IMAGE_ENDINGS, printable
 
     for path in paths:
         if not _is_container(path):

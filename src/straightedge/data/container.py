@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import struct
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from straightedge.data.fingerprint import of_file, of_listing
 from straightedge.data.listing import (
@@ -24,6 +26,9 @@ from straightedge.data.listing import (
     scan_folder,
 )
 from straightedge.errors import InputError, MachineError
+
+COPIED = 2**20
+"""Bytes of a packed tar that are unpacked at a time."""
 
 
 class ByteSource(Protocol):
@@ -50,6 +55,7 @@ class Container:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._archive: zipfile.ZipFile | tarfile.TarFile | None = None
+        self._copy: IO[bytes] | None = None
 
     def __enter__(self) -> Container:
         return self
@@ -57,6 +63,8 @@ class Container:
     def __exit__(self, *error: object) -> None:
         if self._archive is not None:
             self._archive.close()
+        if self._copy is not None:
+            self._copy.close()
 
     @cached_property
     def _scan(self) -> Scan:
@@ -109,6 +117,32 @@ class Container:
                 raise broken_archive(self.path, error, item) from None
             except OSError as error:
                 raise _unreadable(self.path, error, item) from None
+
+    def read_in_any_order(self, items: Sequence[Item]) -> Iterator[bytes]:
+        """Yield the bytes of each item in an order that need not be that of the archive (errors as `read`).
+
+        A packed tar, which can only be read forward, is first unpacked into a file without a name.
+        """
+        if isinstance(self._archive, tarfile.TarFile):
+            places = [item.handle.offset for item in items]
+            if places != sorted(places):
+                self._unpack(self._archive)
+        yield from self.read(items)
+
+    def _unpack(self, packed: tarfile.TarFile) -> None:
+        """Go on with an unpacked copy of a packed tar; listing it has checked its size."""
+        if self._copy is not None or packed.fileobj is None or isinstance(packed.fileobj, io.BufferedReader):
+            return
+        self._copy = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
+        try:
+            packed.fileobj.seek(0)
+            for start in range(0, end := packed.offset + 2 * tarfile.BLOCKSIZE, COPIED):
+                self._copy.write(packed.fileobj.read(min(COPIED, end - start)))
+        except (OSError, *BROKEN) as error:
+            raise broken_archive(self.path, error) from None
+        self._copy.seek(0)
+        self._archive = tarfile.open(fileobj=self._copy, mode="r:")  # noqa: SIM115 (closed by __exit__)
+        packed.close()
 
     def _read(self, item: Item) -> bytes:
         if isinstance(self._archive, zipfile.ZipFile):

@@ -21,12 +21,9 @@ from straightedge.data.decode_pool import BLOCK_BYTES, BLOCK_COUNT, DecodePool
 from straightedge.data.decode_worker import Finding, decode_block
 from straightedge.data.images import Decoding
 from straightedge.data.layout import Layout
-from straightedge.data.listing import Item, printable
+from straightedge.data.listing import IMAGE_ENDINGS, Item, printable
 from straightedge.data.npy import MemoryRows, NpyRows, RowSink
 from straightedge.errors import InputError
-
-IMAGE_ENDINGS = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"}
-"""A file with such a name must be an image; any other file may turn out to be one or is left out."""
 
 
 def decode_layout(

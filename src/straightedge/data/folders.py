@@ -33,17 +33,22 @@ def load(source: str, **options: Any) -> Dataset:
         InputError: ``image-broken``, ``image-too-large``, ``image-mode``, ``mixed-sizes``, ``background``,
             ``size``, and the codes of `Container`, `arrange` and `assemble`.
     """
+    with Container(Path(source)) as container:
+        return load_container(source, container, options)
+
+
+def load_container(source: str, container: Container, options: Mapping[str, Any]) -> Dataset:
+    """Read class folders from an open folder or archive (errors as `load`)."""
     how = decoding(options.get("size"), options.get("background", "white"))
-    path, skip_bad = Path(source), bool(options.get("skip_bad"))
-    with Container(path) as container:
-        if holds_texts(container):
-            return load_texts(source, container, options)
-        key = fingerprint.of_values(content=container.fingerprint(), how=how.to_dict(), skip_bad=skip_bad)
-        arrays, meta = through_cache(
-            key,
-            lambda folder: _decode(container, how, folder, options),
-            enabled=bool(options.get("cache", True)),
-        )
+    skip_bad = bool(options.get("skip_bad"))
+    if holds_texts(container):
+        return load_texts(source, container, options)
+    key = fingerprint.of_values(content=container.fingerprint(), how=how.to_dict(), skip_bad=skip_bad)
+    arrays, meta = through_cache(
+        key,
+        lambda folder: _decode(container, how, folder, options),
+        enabled=bool(options.get("cache", True)),
+    )
     return dataset_of(source, arrays, meta, options)
 
 

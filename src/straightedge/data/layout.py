@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from straightedge.data.checks import counted
 from straightedge.data.label_values import listed
 from straightedge.data.labels import classes_differ
-from straightedge.data.listing import Item, Listing, printable
+from straightedge.data.listing import IMAGE_ENDINGS, Item, Listing, printable
 from straightedge.data.split_names import WORDS, split_folders, split_of_word
 from straightedge.errors import InputError
 
@@ -31,6 +31,8 @@ class Layout:
     notes: tuple[str, ...]
 
 
+REMARKS = (".txt", ".md", ".rst", ".html", ".pdf", ".json", ".jsonl", ".csv", ".tsv", ".csv.gz")
+"""Endings of files that come with a data set of images and are no samples."""
 Prefixes = dict[str, tuple[str, ...]]
 """Split -> the folders that every class folder of it lies in."""
 
@@ -109,12 +111,21 @@ def _read_as(prefixes: Prefixes) -> list[str]:
 
 
 def _common_folders(listing: Listing) -> tuple[str, ...]:
-    """Return the folders above everything, as long as a class folder remains below."""
+    """Return the folders above everything, as long as a class folder remains below.
+
+    A table or a text that lies beside the folders of images, such as a list of the files, is no sample.
+    """
+    has_images = any(item.path.suffix.lower() in IMAGE_ENDINGS for item in listing.items)
+    remarks = REMARKS if has_images else ()
     paths = [item.path.parts for item in listing.items]
     depth = 0
-    while paths and all(len(parts) > depth + 2 and parts[depth] == paths[0][depth] for parts in paths):
+    while inside := [
+        parts for parts in paths if len(parts) > depth + 2 or not parts[-1].lower().endswith(remarks)
+    ]:
+        if any(len(parts) <= depth + 2 or parts[depth] != inside[0][depth] for parts in inside):
+            return inside[0][:depth]
         depth += 1
-    return paths[0][:depth] if paths else ()
+    return ()
 
 
 def _split_prefixes(listing: Listing, above: tuple[str, ...], where: str) -> Prefixes:

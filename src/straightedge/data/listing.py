@@ -15,6 +15,8 @@ from typing import Any
 
 from straightedge.errors import InputError, MachineError
 
+IMAGE_ENDINGS = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"}
+"""A file with such a name must be an image; any other file may turn out to be one or is left out."""
 IGNORED_NAMES = {"thumbs.db", "desktop.ini", "__macosx"}
 LARGEST_RATIO, RATIO_FROM = 250, 2**20
 """A member above `RATIO_FROM` bytes that grows more than this is a bomb; images hardly shrink at all."""

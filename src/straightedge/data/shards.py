@@ -18,9 +18,8 @@ from straightedge.data import fingerprint
 from straightedge.data.assemble import SPLITS
 from straightedge.data.base import Dataset
 from straightedge.data.container import BROKEN, broken_archive
-from straightedge.data.decode_run import IMAGE_ENDINGS
 from straightedge.data.label_values import plain_labels
-from straightedge.data.listing import Item, is_ignored, list_tar, printable
+from straightedge.data.listing import IMAGE_ENDINGS, Item, is_ignored, list_tar, printable
 from straightedge.data.sample_images import Samples, load_samples
 from straightedge.data.split_names import split_of
 from straightedge.data.tables.label_column import LABEL_COLUMNS, OTHER_NAMES

@@ -41,12 +41,12 @@ NAMED = {
 SUFFIXES = {
     ".npz": "arrays",
     ".npy": "arrays",
-    ".zip": "folders",
-    ".tar": "folders",
-    ".tar.gz": "folders",
-    ".tgz": "folders",
-    ".tar.bz2": "folders",
-    ".tar.xz": "folders",
+    ".zip": "manifests",
+    ".tar": "manifests",
+    ".tar.gz": "manifests",
+    ".tgz": "manifests",
+    ".tar.bz2": "manifests",
+    ".tar.xz": "manifests",
     ".parquet": "tables.reading",
     ".arrow": "tables.reading",
     ".feather": "tables.reading",
@@ -241,7 +241,7 @@ def _by_content(path: Path) -> str:
     if by_ending(path):
         raise refuse_other_kind(path, head, [])
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) or head[257:262] == b"ustar":
-        return "folders"
+        return "manifests"
     if head.startswith((b"PAR1", b"ARROW1")):
         return "tables.reading"
     if reader_by_content(head) is not None:
@@ -283,9 +283,9 @@ def _by_names(names: Collection[str], path: Path) -> str | None:
 def _by_tables(path: Path) -> str:
     """Return the reader of a folder of dumps, of images with a table of labels, or of class folders."""
     from straightedge.data.dumps.source import is_folder_of_dumps
-    from straightedge.data.manifests.source import is_metadata, tables_beside
+    from straightedge.data.manifests.places import FolderPlace, is_metadata
 
-    tables = tables_beside(path)
+    tables = FolderPlace(path).tables()
     if is_folder_of_json(path) and not any(is_metadata(table) for table in tables):
         return "text.json_lines"
     if is_folder_of_dumps(path):

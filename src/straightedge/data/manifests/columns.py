@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.data.decode_run import IMAGE_ENDINGS
-from straightedge.data.manifests.files import ImageFile, ImageFinder
+from straightedge.data.listing import IMAGE_ENDINGS
+from straightedge.data.manifests.files import ImageFinder
+from straightedge.data.manifests.places import ImageFile, Place
 from straightedge.data.split_names import split_of_word
 from straightedge.data.tables.files import Table, arrow
 from straightedge.data.tables.label_column import choose_label, is_text
@@ -51,19 +52,19 @@ class Manifest:
         return self._values
 
 
-def find_manifest(table: Table, root: Path, wanted: str | None = None) -> Manifest | None:
-    """Return a table as a manifest if one of its columns names images inside `root`.
+def find_manifest(table: Table, place: Place, wanted: str | None = None) -> Manifest | None:
+    """Return a table as a manifest if one of its columns names images inside `place`.
 
     Args:
         table: The table.
-        root: The folder that holds table and images.
+        place: What holds table and images.
         wanted: The column, as the user says; None looks for it.
 
     Raises:
         InputError: ``image-file-missing`` where the column that was asked for names no image.
     """
     names = _candidates(table, wanted)
-    finder = ImageFinder(table.path.absolute(), root.absolute()) if names else None
+    finder = ImageFinder(table.path, place) if names else None
     for name in names:
         values = _first_values(table, name)
         assert finder is not None
@@ -71,7 +72,7 @@ def find_manifest(table: Table, root: Path, wanted: str | None = None) -> Manife
         if there > len(values) / 2:
             return Manifest(table, name, finder)
     if wanted is not None and names and _looks_like_files(_first_values(table, wanted)):
-        raise missing_file(_first_values(table, wanted)[0], 0, table.path, root)
+        raise missing_file(_first_values(table, wanted)[0], 0, table.path, place.root)
     return None
 
 

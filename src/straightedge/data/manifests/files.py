@@ -3,52 +3,30 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from straightedge.data.decode_run import IMAGE_ENDINGS
-from straightedge.data.listing import IGNORED_NAMES
+from straightedge.data.listing import IMAGE_ENDINGS
+from straightedge.data.manifests.places import ImageFile, Place
 from straightedge.data.split_names import FILLERS, split_of
 
-DEEPEST = 2
-"""Folders within folders that are looked into for the images."""
-MOST_FOLDERS = 200
-"""Folders that are looked into; images of one table lie in a few."""
-FIRST = 100
-"""Files of a folder that tell whether there are images in it."""
 MOST_PARTS = 4
 """Last parts of a path that are looked for where the whole path leads elsewhere, as on another machine."""
 
 
-@dataclass(frozen=True)
-class ImageFile:
-    """One image of a table.
-
-    Attributes:
-        path: Where it lies.
-        size: Bytes.
-        changed: Time of its last change, ns.
-    """
-
-    path: str
-    size: int
-    changed: int
-
-
 class ImageFinder:
-    """Finds the images that a table names, inside one folder alone.
+    """Finds the images that a table names, inside one folder or archive alone.
 
     Args:
         table: The table.
-        root: The folder that holds both; nothing outside is opened.
+        place: What holds both; nothing outside is opened.
     """
 
-    def __init__(self, table: Path, root: Path) -> None:
-        self.folders = sorted(_folders(root, DEEPEST), key=lambda folder: _distance(folder, table, root))
+    def __init__(self, table: Path, place: Place) -> None:
+        root, table = place.root.absolute(), table.absolute()
+        self._place = place
+        self.folders = sorted(place.folders(), key=lambda folder: _distance(folder, table, root))
         self._last = ("", "")
 
     def find(self, name: Any) -> ImageFile | None:
@@ -61,10 +39,11 @@ class ImageFinder:
 
     def has_images(self) -> bool:
         """Whether a file with the ending of an image is among the first of any folder."""
-        return any(_begins_with_images(folder) for folder in self.folders)
+        names = (name for folder in self.folders for name in self._place.first_names(folder))
+        return any(os.path.splitext(name)[1].lower() in IMAGE_ENDINGS for name in names)
 
     def _at(self, folder: str, ending: str, parts: str) -> ImageFile | None:
-        return _regular(os.path.join(folder, parts + ending)) if folder else None
+        return self._place.file(os.path.join(folder, parts + ending)) if folder else None
 
     def _anywhere(self, parts: str) -> ImageFile | None:
         for folder in self.folders:
@@ -74,39 +53,6 @@ class ImageFinder:
                     self._last = str(folder), ending
                     return found
         return None
-
-
-def _folders(root: Path, deep: int) -> list[Path]:
-    """Return a folder and those inside it, hidden ones left out; links to folders are not followed."""
-    found = [root]
-    level = [root]
-    for _ in range(deep):
-        level = [Path(entry.path) for folder in level for entry in _inside(folder)][:MOST_FOLDERS]
-        found += level[: MOST_FOLDERS - len(found)]
-    return found
-
-
-def _inside(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return [
-                entry
-                for entry in entries
-                if entry.is_dir(follow_symlinks=False)
-                and not entry.name.startswith(".")
-                and entry.name.lower() not in IGNORED_NAMES
-            ]
-    except OSError:
-        return []
-
-
-def _begins_with_images(folder: Path) -> bool:
-    try:
-        with os.scandir(folder) as entries:
-            first = [entry.name for entry in islice(entries, FIRST)]
-    except OSError:
-        return False
-    return any(os.path.splitext(name)[1].lower() in IMAGE_ENDINGS for name in first)
 
 
 def _distance(folder: Path, table: Path, root: Path) -> tuple[int, int, str]:
@@ -144,12 +90,3 @@ def _to_add(parts: str) -> tuple[str, ...]:
 
 ADDED = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG", ".tif", ".tiff", ".bmp", ".webp", ".gif")
 """Endings that are tried for a name without one, the usual ones first."""
-
-
-def _regular(path: str) -> ImageFile | None:
-    """Return a regular file; whatever else has the name, such as a pipe or a link to a folder, is no image."""
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return ImageFile(path, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None

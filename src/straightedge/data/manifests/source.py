@@ -26,27 +26,21 @@ from straightedge.data.manifests.columns import (
     labels_of,
     split_column,
 )
-from straightedge.data.manifests.files import ImageFile, ImageFinder
+from straightedge.data.manifests.files import ImageFinder
+from straightedge.data.manifests.places import ArchivePlace, FolderPlace, ImageFile, Place, is_metadata
 from straightedge.data.sample_images import Samples, load_samples
 from straightedge.data.split_names import split_of, split_of_word
 from straightedge.data.tables.files import Table, arrow
-from straightedge.data.tables.opening import is_text_table, open_table, text_read
+from straightedge.data.tables.opening import is_text_table, text_read
 from straightedge.data.tables.plan import class_names
 from straightedge.errors import InputError, MachineError
 
-TABLES = (".csv", ".tsv", ".csv.gz")
-"""Endings of the tables that are looked for beside images; any table may be the source by itself."""
-METADATA = ("metadata.csv", "metadata.jsonl")
-"""Names of the tables that Hugging Face's image folders have: they go before the names of folders."""
-LARGEST_TABLE = 2**28
-"""Bytes of the largest table beside images that is looked into."""
-
 
 def load(source: str, **options: Any) -> Dataset:
-    """Read a folder of images with a table of labels; without one, its folders are the classes.
+    """Read a folder or archive of images with a table of labels; without one, its folders are the classes.
 
     Args:
-        source: The folder.
+        source: The folder, zip or tar.
         **options: ``labels`` names the label column, ``column`` that of the images' names.
 
     Raises:
@@ -55,73 +49,54 @@ def load(source: str, **options: Any) -> Dataset:
     """
     from straightedge.data import folders
 
-    root = Path(source)
-    tables = tables_beside(root)
+    path = Path(source)
+    if path.is_dir():
+        found = _load(source, FolderPlace(path), options)
+        return folders.load(source, **options) if found is None else found
+    with Container(path) as container:
+        found = _load(source, ArchivePlace(container), options)
+        return folders.load_container(source, container, options) if found is None else found
+
+
+def _load(source: str, place: Place, options: Mapping[str, Any]) -> Dataset | None:
+    """Read what the tables of a place name; None where no table names an image, or folders are the classes."""
+    tables = place.tables()
     metadata = [path for path in tables if is_metadata(path)]
-    if not metadata and _has_class_folders(root):
-        return folders.load(source, **options)
-    manifests, notes = _manifests(metadata or tables, root, options)
-    if not manifests:
-        return folders.load(source, **options)
-    return load_manifests(source, manifests, root, notes, options)
+    if not tables or (not metadata and _has_class_folders(place)):
+        return None
+    manifests, notes = _manifests(metadata or tables, place, options)
+    return load_manifests(source, manifests, place, notes, options) if manifests else None
 
 
-def tables_beside(root: Path) -> list[Path]:
-    """Return the text tables in a folder and in the folders of its splits, sorted."""
-    places = [root, *(Path(entry) for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))]
-    return sorted(
-        path
-        for place in places
-        for path in _entries(place)
-        if (path.name.lower().endswith(TABLES) or is_metadata(path))
-        and not path.name.startswith(".")
-        and path.is_file()
-        and path.stat().st_size <= LARGEST_TABLE
-    )
-
-
-def is_metadata(path: Path) -> bool:
-    """Whether a table has the name of those in Hugging Face's image folders."""
-    return path.name.lower() in METADATA
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
-
-
-def _has_class_folders(root: Path) -> bool:
+def _has_class_folders(place: Place) -> bool:
     """Whether the names of folders say the classes, as they do without any table."""
     try:
-        with Container(root) as container:
-            return len(arrange(container.listing, str(root)).classes) > 1
+        return len(arrange(place.listing(), str(place.root)).classes) > 1
     except (InputError, MachineError):
         return False
 
 
 def _manifests(
-    paths: Sequence[Path], root: Path, options: Mapping[str, Any]
+    paths: Sequence[Path], place: Place, options: Mapping[str, Any]
 ) -> tuple[list[Manifest], list[str]]:
     """Return the tables that name images and have labels, one a split, and remarks on the others."""
     found, notes = [], []
     for path in paths:
-        manifest, why = _looked_into(path, root, options)
+        manifest, why = _looked_into(path, place, options)
         if manifest is not None:
-            manifest.split = split_of(path.relative_to(root))
+            manifest.split = split_of(path.relative_to(place.root))
             found.append(manifest)
         notes += [f"{path.name} is not read: {why}"] if why else []
-    _refuse_two(found, root)
+    _refuse_two(found, place.root)
     return found, notes
 
 
-def _looked_into(path: Path, root: Path, options: Mapping[str, Any]) -> tuple[Manifest | None, str]:
+def _looked_into(path: Path, place: Place, options: Mapping[str, Any]) -> tuple[Manifest | None, str]:
     """Return a table that names images, or why one beside them is not read."""
     if "submission" in path.name.lower():
         return None, "a submission has no true labels"
     try:
-        manifest = open_manifest(path, root, options)
+        manifest = open_manifest(path, place, options)
     except InputError as error:
         if is_metadata(path) or error.code == "image-file-missing":
             raise
@@ -131,13 +106,13 @@ def _looked_into(path: Path, root: Path, options: Mapping[str, Any]) -> tuple[Ma
     return manifest, ""
 
 
-def open_manifest(path: Path, root: Path, options: Mapping[str, Any]) -> Manifest | None:
-    """Open a table; return it if it names images inside a folder, None otherwise."""
-    table = open_table(path, text_read(options))
-    return find_manifest(as_written(table, root, options), root, options.get("column"))
+def open_manifest(path: Path, place: Place, options: Mapping[str, Any]) -> Manifest | None:
+    """Open a table; return it if it names images inside a place, None otherwise."""
+    table = place.open_table(path, text_read(options))
+    return find_manifest(as_written(table, place, options), place, options.get("column"))
 
 
-def as_written(table: Table, root: Path, options: Mapping[str, Any]) -> Table:
+def as_written(table: Table, place: Place, options: Mapping[str, Any]) -> Table:
     """Return a table whose names of images are text as it is written: 007 is no number 7."""
     types = arrow("pyarrow.types")
     numbers = [
@@ -145,9 +120,9 @@ def as_written(table: Table, root: Path, options: Mapping[str, Any]) -> Table:
         for name in table.schema.names
         if name.strip().lower() in FILE_COLUMNS and types.is_integer(table.schema.field(name).type)
     ]
-    if not numbers or not is_text_table(table.path.name) or not ImageFinder(table.path, root).has_images():
+    if not numbers or not is_text_table(table.path.name) or not ImageFinder(table.path, place).has_images():
         return table
-    return open_table(table.path, text_read(options, numbers))
+    return place.open_table(table.path, text_read(options, numbers))
 
 
 def _refuse_two(found: Sequence[Manifest], root: Path) -> None:
@@ -173,7 +148,7 @@ def _refuse_two(found: Sequence[Manifest], root: Path) -> None:
 def load_manifests(
     source: str,
     manifests: Sequence[Manifest],
-    root: Path,
+    place: Place,
     notes: Sequence[str],
     options: Mapping[str, Any],
 ) -> Dataset:
@@ -182,7 +157,7 @@ def load_manifests(
     Args:
         source: What the user called it.
         manifests: Tables, one a split, or one for all.
-        root: The folder that holds tables and images.
+        place: What holds tables and images.
         notes: Remarks so far.
         options: Those of `load_dataset`.
     """
@@ -200,16 +175,16 @@ def load_manifests(
         if not rows:
             wanted, classes = labels.column, class_names(manifest.table.schema, labels.column)
             said.append(f"{labels.remark}; images: column {manifest.column!r}")
-        files = files_of(manifest, root, bool(options.get("skip_bad")))
+        files = files_of(manifest, place.root, bool(options.get("skip_bad")))
         said += _left_out(manifest, files)
-        for split, row in _splits(manifest, files, root):
+        for split, row in _splits(manifest, files, place.root):
             rows.setdefault(split, []).append((files[row], labels.y[row]))
     if "train" not in rows:
         raise InputError("train-missing", f"there are splits {sorted(rows)} but no train", source)
-    places = [(str(file.path), file.size, file.changed) for part in rows.values() for file, _ in part]
+    content = place.key([file for part in rows.values() for file, _ in part])
     y = {split: [str(label) for _, label in part] for split, part in rows.items()}
-    key = fingerprint.of_values(kind="manifest", files=places, labels=y, classes=classes)
-    samples = {split: _samples(rows[split], root) for split in SPLITS if split in rows}
+    key = fingerprint.of_values(kind="manifest", files=content, labels=y, classes=classes)
+    samples = {split: _samples(rows[split], place) for split in SPLITS if split in rows}
     return load_samples(source, lambda: samples, classes, key, said, options)
 
 
@@ -218,16 +193,16 @@ def load_table(
 ) -> Dataset | None:
     """Read a table whose rows name images beside it; None where it names none."""
     path = Path(source)
-    root = path if path.is_dir() else path.parent
+    place = FolderPlace(path if path.is_dir() else path.parent)
     found = []
     for split, group in tables.items():
         for table in group:
-            manifest = find_manifest(as_written(table, root, options), root, options.get("column"))
+            manifest = find_manifest(as_written(table, place, options), place, options.get("column"))
             if manifest is None or manifest.column in str(options.get("drop") or "").split(","):
                 return None
             manifest.split = split if len(tables) > 1 else None
             found.append(manifest)
-    return load_manifests(source, found, root, (), options)
+    return load_manifests(source, found, place, (), options)
 
 
 def _left_out(manifest: Manifest, files: Files) -> list[str]:
@@ -252,23 +227,15 @@ def _splits(manifest: Manifest, files: Files, root: Path) -> Iterator[tuple[str,
     yield from ((str(folder[row]) if several else "train", row) for row in files)
 
 
-def _samples(rows: Sequence[tuple[ImageFile, Any]], root: Path) -> Samples:
+def _samples(rows: Sequence[tuple[ImageFile, Any]], place: Place) -> Samples:
     files = [file for file, _ in rows]
-    names = [printable(os.path.relpath(file.path, root.absolute())) for file in files]
+    names = [printable(os.path.relpath(file.path, place.root.absolute())) for file in files]
     labels = np.array([label for _, label in rows], dtype=object)
-    return Samples(names, [file.size for file in files], labels, partial(_read, files))
+    return Samples(names, [file.size for file in files], labels, partial(_read, place, files))
 
 
-def _read(files: Sequence[ImageFile], positions: Sequence[int]) -> Iterator[bytes]:
-    for position in positions:
-        try:
-            yield Path(files[position].path).read_bytes()
-        except OSError as error:
-            raise MachineError(
-                "file-unreadable",
-                f"the file cannot be read: {error.strerror}",
-                printable(files[position].path),
-            ) from None
+def _read(place: Place, files: Sequence[ImageFile], positions: Sequence[int]) -> Iterator[bytes]:
+    yield from place.read([files[position] for position in positions])
 
 
-__all__ = ["load", "load_manifests", "load_table", "tables_beside"]
+__all__ = ["load", "load_manifests", "load_table"]

@@ -11,6 +11,7 @@ import numpy as np
 
 from straightedge.data.base import Dataset
 from straightedge.data.manifests.files import ImageFinder
+from straightedge.data.manifests.places import FolderPlace
 from straightedge.data.sample_images import Samples, load_samples
 from straightedge.data.tables.files import Table, TableRows
 from straightedge.data.tables.plan import Plan
@@ -45,7 +46,7 @@ def _samples(source: Path, tables: Sequence[Table], plan: Plan) -> Samples:
 
     n = sum(table.n_rows for table in tables)
     root = source if source.is_dir() else source.parent
-    finders = {str(table.path): ImageFinder(table.path, root) for table in tables}
+    finders = {str(table.path): ImageFinder(table.path, FolderPlace(root)) for table in tables}
     decode = partial(_bytes_of, column=plan.column, finders=finders)
     rows = TableRows(tables, [plan.column], decode, (n,), np.dtype(object))
     names = [f"{table.path.relative_to(root)}/{row}" for table in tables for row in range(table.n_rows)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -47,6 +48,23 @@ def open_table(path: Path, how: TextRead) -> Table:
     else:
         is_json = path.suffix.lower() in JSON_LINES
         table = read_json_lines(path) if is_json else streamed_table(path, how) or read_text_table(path, how)
+    refuse_repeated(table.schema.names, str(path))
+    return table
+
+
+def open_text_bytes(content: bytes, path: Path, how: TextRead) -> Table:
+    """Open a text table whose bytes are at hand, such as a member of an archive (errors as `open_table`).
+
+    Args:
+        content: The bytes.
+        path: What they are called in messages.
+        how: What is known of the format.
+    """
+    if path.suffix.lower() in JSON_LINES:
+        with table_errors(path):
+            table = MemoryTable(path, arrow("pyarrow.json").read_json(io.BytesIO(content)))
+    else:
+        table = read_text_table(path, how, content)
     refuse_repeated(table.schema.names, str(path))
     return table
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import re
 import zipfile
@@ -48,18 +49,19 @@ class TextBytes:
     encoding: str
 
 
-def read_text_bytes(path: Path, encoding: str | None = None) -> TextBytes:
+def read_text_bytes(path: Path, encoding: str | None = None, content: bytes | None = None) -> TextBytes:
     """Read, unpack and decode a text table.
 
     Args:
         path: The file; gzip, bzip2, xz and a zip of one file are told by their content.
         encoding: Name of a codec; None finds it.
+        content: The bytes of the file where they are at hand, as those of a member of an archive are.
 
     Raises:
         InputError: ``table-broken``, ``table-bomb``, ``table-empty``, ``table-nul``, ``table-encoding``.
     """
     try:
-        raw = _unpacked(path)
+        raw = _unpacked(path, content)
     except DAMAGE as error:
         mend = "write or download it again"
         raise InputError("table-broken", f"the file cannot be read: {error}", str(path), mend) from None
@@ -73,18 +75,18 @@ def read_text_bytes(path: Path, encoding: str | None = None) -> TextBytes:
     return TextBytes(_newlines(found.data), found.encoding)
 
 
-def _unpacked(path: Path) -> bytes:
-    with open_regular(path) as file:
+def _unpacked(path: Path, content: bytes | None) -> bytes:
+    with open_regular(path) if content is None else io.BytesIO(content) as file:
         head = file.read(6)
         file.seek(0)
         if head.startswith(b"PK\x03\x04"):
-            return _only_member(path)
+            return _only_member(file, path)
         unpack = next((unpack for magic, unpack in UNPACKERS.items() if head.startswith(magic)), None)
         return _limited(unpack(file) if unpack else file, path)
 
 
-def _only_member(path: Path) -> bytes:
-    with zipfile.ZipFile(path) as archive:
+def _only_member(file: BinaryIO, path: Path) -> bytes:
+    with zipfile.ZipFile(file) as archive:
         names = [info for info in archive.infolist() if not info.is_dir() and "__MACOSX" not in info.filename]
         if len(names) != 1:
             what = f"the zip holds {len(names)} files, and a table is one"

@@ -14,9 +14,8 @@ from straightedge.data.base import Dataset
 from straightedge.data.cache import Entry, through_cache
 from straightedge.data.checks import counted
 from straightedge.data.container import Container
-from straightedge.data.decode_run import IMAGE_ENDINGS
 from straightedge.data.layout import Layout, arrange
-from straightedge.data.listing import Item, printable
+from straightedge.data.listing import IMAGE_ENDINGS, Item, printable
 from straightedge.data.text.documents import Documents, repeated_texts, warn_of_empty
 from straightedge.data.text.encodings import read_texts, why_no_text
 from straightedge.errors import InputError
