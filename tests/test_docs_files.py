@@ -191,6 +191,9 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "Parquet with a column of vectors": lambda path: pq.write_table(
         pa.table({"embedding": X.tolist(), "label": Y}), path / "features.parquet"
     ),
+    "Parquet with a column of matrices": lambda path: pq.write_table(
+        pa.table({"hidden": X.reshape(30, 2, 3).tolist(), "label": Y}), path / "matrices.parquet"
+    ),
     "Dataset.save_to_disk with vectors": saved_vectors,
     "svmlight, f.svm beside f.svm.t": svmlight,
     "class folders": class_folders,

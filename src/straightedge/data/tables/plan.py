@@ -40,6 +40,7 @@ class Plan:
         dtype: Type of the decoded entries.
         classes: Names from the schema's metadata, if it has them.
         features: Description of the extractor from the schema's metadata, if it has one.
+        lists: Lengths of a row's lists, the outer one first: one for a vector, several for lists of lists.
     """
 
     column: str
@@ -49,6 +50,7 @@ class Plan:
     dtype: np.dtype[Any]
     classes: tuple[str, ...] | None = None
     features: dict[str, Any] | None = None
+    lists: tuple[int, ...] = ()
 
 
 def row_column(schema: Any, wanted: str | None, label: str | None, where: str) -> str | None:
@@ -68,8 +70,10 @@ def row_column(schema: Any, wanted: str | None, label: str | None, where: str) -
             raise InputError("column-kind", what, where)
         return None
     found = [name for name in schema.names if name != label and is_rows(schema.field(name).type)]
+    flat = [name for name in found if not is_nested(schema.field(name).type)]
     lower = {name.lower(): name for name in reversed(found)}
     named = next((lower[name] for name in ROW_COLUMNS if name in lower), None)
+    found = flat or found
     if named is None and len(found) > 1:
         what = f"no column of {schema.names} is clearly the features"
         raise InputError("column-missing", what, where, "name it: --column NAME")
@@ -95,19 +99,34 @@ def make_plan(tables: Sequence[Table], column: str, label: str | None) -> Plan:
             if name is not None
         ):
             raise InputError("columns-differ", f"the columns differ from those of {where}", str(table.path))
-    kind, shape, dtype = _row_kind(tables, column)
+    kind, shape, dtype, lists = _row_kind(tables, column)
     if 0 in shape:
         raise InputError("rows-differ", f"the vectors of column {column!r} have no entries", where)
     classes = class_names(schema, label) if label is not None else None
-    return Plan(column, label or "", kind, shape, dtype, classes, own_metadata(schema).get("features"))
+    return Plan(column, label or "", kind, shape, dtype, classes, own_metadata(schema).get("features"), lists)
+
+
+def is_nested(kind: Any) -> bool:
+    """Whether each value of an Arrow type is a list of lists, as an array of several axes is kept."""
+    kind = getattr(kind, "storage_type", kind)
+    return _is_list(kind) and _is_list(kind.value_type)
 
 
 def _is_vector(kind: Any) -> bool:
+    kind = getattr(kind, "storage_type", kind)
+    return _is_list(kind) and is_plain_number(_entry_kind(kind))
+
+
+def _is_list(kind: Any) -> bool:
     types = arrow("pyarrow.types")
-    if hasattr(kind, "storage_type"):
-        return _is_vector(kind.storage_type)
-    listed = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    return bool(listed) and is_plain_number(kind.value_type)
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _entry_kind(kind: Any) -> Any:
+    """Return the type of what lies inside all lists."""
+    while _is_list(kind):
+        kind = kind.value_type
+    return kind
 
 
 def _is_image(kind: Any) -> bool:
@@ -117,13 +136,18 @@ def _is_image(kind: Any) -> bool:
     return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
-def _row_kind(tables: Sequence[Table], column: str) -> tuple[str, tuple[int, ...], np.dtype[Any]]:
+def _row_kind(
+    tables: Sequence[Table], column: str
+) -> tuple[str, tuple[int, ...], np.dtype[Any], tuple[int, ...]]:
     kind = tables[0].schema.field(column).type
     if _is_image(kind):
-        return "image", (), np.dtype(object)
+        return "image", (), np.dtype(object), ()
     shape = tuple(getattr(kind, "shape", ()))  # Arrow's tensor type knows its shape
     storage = getattr(kind, "storage_type", kind)
-    return "list", shape or (_width(tables, column, storage),), _entry_dtype(storage.value_type)
+    lists = _lengths(tables, column, storage)
+    if len(shape) != 3 or len(lists) > 1:  # features, unless it is a tensor of channels, height and width
+        shape = (int(np.prod(lists)),)
+    return "list", shape, _entry_dtype(_entry_kind(storage)), lists
 
 
 def _entry_dtype(kind: Any) -> np.dtype[Any]:
@@ -136,15 +160,21 @@ def _entry_dtype(kind: Any) -> np.dtype[Any]:
     return dtype
 
 
-def _width(tables: Sequence[Table], column: str, kind: Any) -> int:
-    if hasattr(kind, "list_size") and kind.list_size > 0:
-        return int(kind.list_size)
-    for table in tables:
-        for piece, count in enumerate(table.counts):
-            if count:
-                first = next(iter(table.blocks(piece, [column], 1))).column(0)[0].as_py()
-                return len(first) if first is not None else 0
-    return 0
+def _lengths(tables: Sequence[Table], column: str, kind: Any) -> tuple[int, ...]:
+    """Return the lengths of the first row's lists, the outer one first."""
+    if hasattr(kind, "list_size") and not _is_list(kind.value_type):
+        return (int(kind.list_size),)
+    firsts = (
+        next(iter(table.blocks(piece, [column], 1))).column(0)[0].as_py()
+        for table in tables
+        for piece, count in enumerate(table.counts)
+        if count
+    )
+    value, found = next(firsts, None), []
+    while _is_list(kind):
+        found.append(int(getattr(kind, "list_size", len(value or ()))))
+        value, kind = value[0] if value else None, kind.value_type
+    return tuple(found)
 
 
 def class_names(schema: Any, label: str) -> tuple[str, ...] | None:
@@ -173,25 +203,39 @@ def decode_rows(batch: Any, where: str, row: int, *, plan: Plan) -> np.ndarray:
     """Turn a record batch of one column of vectors into rows."""
     column = batch.column(0)
     column = getattr(column, "storage", column)
-    _refuse_missing(column, f"{where}, column {plan.column}", row)
-    width = int(np.prod(plan.shape))
-    if not hasattr(column.type, "list_size"):
-        lengths = np.diff(column.offsets.to_numpy())
-        if (lengths != width).any():
-            at = int(np.argmax(lengths != width))
+    where = f"{where}, column {plan.column}"
+    _refuse_missing(column, where, row)
+    values, inside = column, 1
+    for length in plan.lists:
+        _refuse_lengths(values, length, inside, where, row)
+        values, inside = values.flatten(), inside * max(1, length)
+        if values.null_count:
+            at = row + int(np.argmax(np.asarray(values.is_null()))) // inside
             raise InputError(
-                "rows-differ",
-                f"a vector has {lengths[at]} entries, the first one {width}",
-                f"{where}, row {row + at}",
+                "rows-missing", "a vector has a missing entry", f"{where}, row {at}", "fill or remove it"
             )
-    values = column.flatten()
-    if values.null_count:
-        at = row + int(np.argmax(np.asarray(values.is_null()))) // max(1, width)
-        raise InputError(
-            "rows-missing", "a vector has a missing entry", f"{where}, row {at}", "fill or remove it"
-        )
     entries: np.ndarray = values.to_numpy(zero_copy_only=False)
     return entries.astype(plan.dtype, copy=False).reshape(-1, *plan.shape)
+
+
+def _refuse_lengths(lists: Any, length: int, inside: int, where: str, row: int) -> None:
+    """Refuse lists that are not as long as those of the first row; `inside` of them are in each row.
+
+    Raises:
+        InputError: ``rows-differ``.
+    """
+    if hasattr(lists.type, "list_size"):
+        return
+    lengths = np.diff(lists.offsets.to_numpy())
+    if (lengths != length).any():
+        at = int(np.argmax(lengths != length))
+        what = "a vector has" if inside == 1 else "a list inside has"
+        raise InputError(
+            "rows-differ",
+            f"{what} {lengths[at]} entries, the first one {length}",
+            f"{where}, row {row + at // inside}",
+            "give all rows one shape, or name another column: --column NAME",
+        )
 
 
 def _refuse_missing(column: Any, where: str, row: int) -> None:
