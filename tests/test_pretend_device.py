@@ -15,7 +15,7 @@ from straightedge.moments import fit_affine
 from straightedge.objective import Objective
 from straightedge.rows import Rows
 from straightedge.selection import LinearClassifierCV
-from straightedge.workflow import options as workflow_options
+from straightedge.workflow import records
 from straightedge.workflow.options import FitOptions
 from straightedge.workflow.run import run_fit
 from support.pretend_device import NAME, DeviceTensor, MixedDevicesError, pretend_device
@@ -133,7 +133,7 @@ def test_cross_validation_on_the_device() -> None:
 def test_a_whole_run_on_the_device(asked, tmp_path, monkeypatch) -> None:
     X, y = data()
     np.savez(tmp_path / "data.npz", X=X.numpy(), y=y.numpy())
-    monkeypatch.setattr(workflow_options, "_refuse_device", lambda device: None)
+    monkeypatch.setattr(records, "_refuse_device", lambda device: None)
     options = FitOptions(
         source=str(tmp_path / "data.npz"),
         out=str(tmp_path / "run"),

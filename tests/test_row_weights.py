@@ -91,6 +91,7 @@ def test_class_weights_of_unknown_classes_are_refused(names):
         SoftmaxClassifier(class_weight={1: 5.0}).fit(X, Y.astype(str))
 
 
+@pytest.mark.filterwarnings("ignore:.*choice-at-the-edge")
 @pytest.mark.parametrize("scoring", METRICS)
 @pytest.mark.parametrize("preprocess", ["none", "standardize"])
 def test_rows_of_weight_0_change_nothing(scoring, preprocess):

@@ -76,7 +76,8 @@ def _options_of(config: dict[str, Any], folder: Path) -> FitOptions:
     try:
         before: dict[str, Any] = dict(config["options"])
         before["max_seconds"] = float("inf") if before.get("max_seconds") is None else before["max_seconds"]
-        return Options(**before | {"out": str(folder), "command": list(config["command"])})
+        before |= {"source": str(before["source"]), "out": str(folder), "command": list(config["command"])}
+        return Options(**before)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             "run-damaged",

@@ -12,7 +12,6 @@ import numpy as np
 
 from straightedge.data.base import Dataset
 from straightedge.errors import InputError
-from straightedge.row_weights import checked_sample_weight
 from straightedge.special_files import open_regular
 
 BALANCED = "balanced"
@@ -45,6 +44,8 @@ def with_weights(dataset: Dataset, sample_weight: str) -> Dataset:
     Raises:
         InputError: ``weights-missing`` where there is neither, ``weights-length``, ``sample-weight-invalid``.
     """
+    from straightedge.row_weights import checked_sample_weight  # it imports torch
+
     if dataset.train.weights is not None:
         return dataset
     found = _from_file(dataset, sample_weight, "weights")

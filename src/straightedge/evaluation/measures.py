@@ -12,14 +12,15 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from straightedge.calibration import as_scores, block_starts, decided, log_softmax
 from straightedge.evaluation.intervals import interval_around, mean_interval
-from straightedge.row_weights import sample_size
+from straightedge.evaluation.outcomes import MOST_COPIES
+from straightedge.row_weights import is_whole, sample_size
 
 MEASURES = ("auc", "average_precision", "f1", "mcc", "brier")
 MOST_SORTED = 4_000_000
@@ -57,7 +58,7 @@ class Answers:
     def ranked(self, label: int) -> np.ndarray:
         """Return what ranks samples (N,) by how much they are of a class: its probability, or its score."""
         if self.n_classes == 2:
-            return np.asarray(self.scores[:, label] - self.scores[:, 1 - label], dtype=np.float64)
+            return np.asarray(self.scores[:, label] / 2 - self.scores[:, 1 - label] / 2, dtype=np.float64)
         if not self.probabilities:
             return self.scores[:, label].astype(np.float64)
         return np.asarray(log_softmax(self.scores, self.temperature)[:, label])
@@ -95,14 +96,25 @@ def measures(
     Returns:
         Name -> ``{"value", "interval"}``, or None where the samples do not tell it, such as an AUC of one class.
     """
-    array, labels = as_scores(scores), np.asarray(y)
+    array, labels = as_scores(scores), np.asarray(y).astype(np.int64)
     counts = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
     kept = slice(None) if (counts > 0).all() else counts > 0
     predicted = decided(array, threshold)
     found = Answers(
         array[kept], labels[kept], predicted[kept], counts[kept], temperature or 1.0, probabilities
     )
+    if is_whole(found.weights) and found.weights.sum() <= MOST_COPIES:
+        found = _repeated(found)
     return {name: _entry(found, name, seed) for name in names}
+
+
+def _repeated(found: Answers) -> Answers:
+    """Return samples of whole weights as often as they count: every interval is that of the repeated samples."""
+    if (found.weights == 1).all():
+        return found
+    index = np.arange(len(found.y)).repeat(found.weights.astype(np.int64))
+    columns = {name: getattr(found, name)[index] for name in ("scores", "y", "predicted")}
+    return replace(found, **columns, weights=np.ones(len(index)))
 
 
 def taken_unasked(scores: Any) -> Sequence[str]:

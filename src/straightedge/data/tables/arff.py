@@ -6,14 +6,12 @@ References:
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from dataclasses import replace
 from pathlib import Path
 
 from straightedge.data.tables.files import MemoryTable
-from straightedge.data.tables.text_bytes import read_text_bytes
+from straightedge.data.tables.text_bytes import read_text_bytes, text_of_cells
 from straightedge.data.tables.text_file import TextRead, table_of_text
 from straightedge.errors import InputError
 
@@ -52,7 +50,7 @@ def read_arff(path: Path, how: TextRead) -> MemoryTable:
     words = [name for name, kind in declared if not kind.startswith(NUMBERS)]
     how = replace(how, delimiter=",", header=True, decimal=".", missing=how.missing or ("?",))
     how = replace(how, as_text={*how.as_text, *words})
-    table = table_of_text(_named(names) + _double_quoted(rows), "ARFF", path, how)
+    table = table_of_text(text_of_cells([names]) + _double_quoted(rows), "ARFF", path, how)
     table.about = f"read as ARFF: {table.n_rows:,} rows of {len(names)} attributes"
     return table
 
@@ -60,12 +58,6 @@ def read_arff(path: Path, how: TextRead) -> MemoryTable:
 def _plain(name: str) -> str:
     quoted = len(name) > 1 and name[0] in "'\"" and name[-1] == name[0]
     return re.sub(r"\\(.)", r"\1", name[1:-1]) if quoted else name
-
-
-def _named(names: list[str]) -> bytes:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(names)
-    return line.getvalue().encode()
 
 
 def _double_quoted(rows: bytes) -> bytes:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import zipfile
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from straightedge.data.tables.files import MemoryTable
-from straightedge.data.tables.text_bytes import LARGEST_TEXT
+from straightedge.data.tables.text_bytes import LARGEST_TEXT, text_of_cells
 from straightedge.data.tables.text_file import TextRead, table_of_text
 from straightedge.errors import InputError, MissingExtraError
 from straightedge.special_files import open_regular
@@ -48,7 +45,12 @@ def read_excel(path: Path, how: TextRead) -> MemoryTable:
     if not rows:
         raise InputError("table-empty", "no sheet has a row", str(path), "give a table with a row a sample")
     others = [other for other in names if other != name]
-    table = table_of_text(_as_text(rows), "a workbook", path, replace(how, delimiter=",", decimal="."))
+    table = table_of_text(
+        text_of_cells(map(_cell, row) for row in rows),
+        "a workbook",
+        path,
+        replace(how, delimiter=",", decimal="."),
+    )
     beside = f"; other sheets are not read: {', '.join(others[:5])}" if others else ""
     table.about = f"sheet {name!r}: {table.n_rows:,} rows of {len(table.schema.names)} columns{beside}"
     return table
@@ -67,13 +69,6 @@ def _refuse_large(path: Path) -> None:
     if total > LARGEST_TEXT:
         what = f"the workbook unpacks to {total:,} bytes"
         raise InputError("table-bomb", what, str(path), "save it as Parquet, which is read in parts")
-
-
-def _as_text(rows: Iterable[Iterable[Any]]) -> bytes:
-    """Return rows of cells between commas."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
-    return text.getvalue().encode()
 
 
 def _cell(value: Any) -> str:

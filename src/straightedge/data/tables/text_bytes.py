@@ -9,7 +9,7 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -140,3 +140,12 @@ def refuse_unmarked(raw: bytes, path: Path) -> None:
 def _newlines(data: bytes) -> bytes:
     """Let every line end in a newline: of those that end in a carriage return alone, too."""
     return data if b"\n" in data else re.sub(rb"\r", b"\n", data)
+
+
+def text_of_cells(rows: Iterable[Iterable[str]]) -> bytes:
+    """Return rows of cells as the text of a table, between commas, for its reader; nothing of it is written."""
+    return "".join(",".join(map(_quoted, row)) + "\n" for row in rows).encode()
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if re.search('[",\r\n]', cell) else cell
