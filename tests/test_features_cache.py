@@ -358,6 +358,24 @@ def test_the_command_writes_a_file_that_is_read_again(
     np.testing.assert_array_equal(read.train.y, digits.train.y)
 
 
+@pytest.mark.parametrize("ending", ["npz", "safetensors", "svmlight"])
+def test_sparse_rows_are_written_as_they_are_and_stay_sparse(tmp_path: Path, ending: str) -> None:
+    from scipy import sparse
+
+    from straightedge.cli.features import command
+    from straightedge.data import load_dataset
+
+    X = sparse.random(60, 500, 0.02, format="csr", random_state=0, dtype=np.float32)
+    sparse.save_npz(tmp_path / "rows.npz", X)
+    np.save(tmp_path / "y.npy", np.arange(60) % 3)
+    out = tmp_path / f"features.{ending}"
+    command(str(tmp_path / "rows.npz"), out, labels=str(tmp_path / "y.npy"), as_json=True)
+    read = load_dataset(str(out), progress=False)
+    assert sparse.issparse(read.train.X) and read.train.X.nnz == X.nnz
+    np.testing.assert_array_equal(read.train.X.toarray()[:, : X.shape[1]], X.toarray())
+    np.testing.assert_array_equal(read.train.y, np.arange(60) % 3)
+
+
 @pytest.mark.parametrize(
     ("out", "options", "code"),
     [

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from straightedge import fit_layers
 from straightedge.cli.app import _register, app
-from straightedge.data.layer_files import LayerFiles, natural
+from straightedge.data.layer_files import LayerFiles, labels_for, natural
 from straightedge.errors import InputError
 from straightedge.fitting import FitSettings
 from straightedge.layers.probe import LayerFits, ProbeSettings
@@ -268,6 +268,17 @@ def test_positions_of_tokens() -> None:
 
 def test_names_sort_as_people_count() -> None:
     assert sorted(["layer_10", "layer_2", "embed"], key=natural) == ["embed", "layer_2", "layer_10"]
+
+
+def test_labels_may_lie_beside_the_layers(tmp_path: Path) -> None:
+    source = tmp_path / "layers.safetensors"
+    save_file({**{f"layer{place}": X[:, place].copy() for place in range(6)}, "kinds": Y}, source)
+    np.testing.assert_array_equal(labels_for(source, "kinds"), Y)
+    assert list(LayerFiles(source)) == [f"layer{place}" for place in range(6)]
+    np.save(tmp_path / "y.npy", Y)
+    np.testing.assert_array_equal(labels_for(source, str(tmp_path / "y.npy")), Y)
+    with pytest.raises(InputError, match="file-missing"):
+        labels_for(source, "sorts")
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -14,14 +14,21 @@ if TYPE_CHECKING:
 
 
 def command(
-    source: Annotated[str, typer.Argument(help="digits, cifar10, …; folder, zip or tar of class folders")],
+    source: Annotated[
+        str, typer.Argument(help="whatever fit reads: images, or rows to write in another form")
+    ],
     out: Annotated[Path, typer.Option(help="file to write: .npz, .npy, .parquet, .safetensors, .svmlight")],
     extractor: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="raw, hog, patches, patches:small, patches:n_centroids=800, timm:NAME, module:package.module:name"
+            help="raw, hog, patches (for images where none is given), patches:small, patches:n_centroids=800, "
+            "timm:NAME, module:package.module:name"
         ),
-    ] = "patches",
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="file of labels, or the name of the label column")
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="column or array of rows, by name")] = None,
     weights: Annotated[
         str | None,
         typer.Option(help="for timm and module: a safetensors file; for timm also pretrained or random"),
@@ -41,7 +48,7 @@ def command(
 ) -> None:
     """Make features of every split and write them with their labels.
 
-    Rows that are no images, such as a table's or a sparse file's, are written as they are by --extractor raw.
+    Rows that are no images, such as those of a sparse file, are written as they are; sparse ones stay sparse.
     What the extractor learns, it learns from the training images. An interrupted run goes on where it stopped.
     The file is read again by: straightedge fit FILE.
     """
@@ -52,6 +59,7 @@ def command(
 
     precision = _precision(dtype)
     _check_out(out)
+    named: dict[str, Any] = {} if column is None else {"column": column}
     dataset = load_dataset(
         source,
         size=size,
@@ -59,9 +67,11 @@ def command(
         skip_bad=skip_bad,
         background=background,
         progress=not as_json,
+        labels=labels,
+        **named,
     )
-    if dataset.image_shape is not None or extractor != "raw":
-        built = build_extractor(extractor, weights=weights, pool=pool, device=device)
+    if dataset.image_shape is not None or extractor not in (None, "raw"):
+        built = build_extractor(extractor or "patches", weights=weights, pool=pool, device=device)
         settings: dict[str, Any] = {"cache_dir": cache_dir, "progress": not as_json, "seed": seed}
         dataset = extract_dataset(dataset, built, dtype=precision, **settings)
     parts = _parts(dataset)

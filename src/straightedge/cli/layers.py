@@ -23,7 +23,12 @@ def command(
             help="Features (N, L, D); a .npz, .h5, .safetensors with an array a layer; a folder, a file a layer."
         ),
     ],
-    labels: Annotated[Path, typer.Option("--labels", help="File of labels: .npy, text, or any dump.")],
+    labels: Annotated[
+        str,
+        typer.Option(
+            "--labels", help="File of labels: .npy, text, any dump; or the name of an array in SOURCE."
+        ),
+    ],
     positions: Annotated[
         str | None, typer.Option(help="For (N, L, T, D): last, first, mean, or a number.")
     ] = None,
@@ -38,13 +43,12 @@ def command(
     reg and the best layer are chosen on validation rows; the numbers shown are of test rows. Beside each stand a
     probe fitted to random labels and one on shuffled features.
     """
-    from straightedge.data.arrays import read_label_file
-    from straightedge.data.layer_files import LayerFiles
+    from straightedge.data.layer_files import LayerFiles, labels_for
     from straightedge.layers import fit_layers
 
     found = fit_layers(
         LayerFiles(source, positions),
-        read_label_file(labels),
+        labels_for(source, labels),
         loss=loss,
         tol=tol,
         seed=seed,

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.data.dumps.naming import is_table, listing, only_rows, role
+from straightedge.data.arrays import read_label_file
+from straightedge.data.dumps.naming import column, is_table, listing, only_rows, role
 from straightedge.data.dumps.readers import READERS, read_members
 from straightedge.errors import InputError
 
@@ -84,6 +85,19 @@ def _readers(path: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
             yield name, partial(rows.__getitem__, name)
     else:
         raise InputError("layers-source", f"the file holds {listing(members)}", str(path), _MEND)
+
+
+def labels_for(source: Path, labels: str) -> Any:
+    """Return the labels of layers: those of a file, or of an array of this name beside the layers.
+
+    Raises:
+        InputError: The codes of `read_label_file` and of the readers.
+    """
+    if source.is_file() and not Path(labels).exists():
+        members = read_members(source)
+        if labels in members:
+            return column(members[labels])
+    return read_label_file(Path(labels))
 
 
 def _only_rows(file: Path) -> Any:

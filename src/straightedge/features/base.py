@@ -220,7 +220,7 @@ def check_images(images: Any) -> tuple[int, int, int]:
             "features-need-images",
             f"features are made of uint8 images (N, channels, height, width); "
             f"these rows are {images.dtype} of shape {shape}",
-            mend="give a source of images, or fit on these rows as they are, without --features",
+            mend="give a source of images, or use these rows as they are: leave --features or --extractor out",
         )
     return shape[1], shape[2], shape[3]
 
