@@ -277,3 +277,27 @@ def test_shapes_decide_only_where_one_pairing_is_possible() -> None:
         find_parts({"a": X, "b": Y, "c": Y}, "x")
     with pytest.raises(InputError):
         find_parts({"a": X, "b": Y[:-1]}, "x")
+
+
+@pytest.mark.parametrize("text", ["label\n{}", "id,label\n{}", "{}"], ids=["header", "two columns", "lines"])
+def test_labels_may_stand_in_a_csv_beside_the_rows(text: str, tmp_path: Path) -> None:
+    lines = [f"{place},{label}" if "," in text else str(label) for place, label in enumerate(Y)]
+    np.save(tmp_path / "X_train.npy", X)
+    (tmp_path / "y_train.csv").write_text(text.format("\n".join(lines)))
+    for source, options in (
+        (tmp_path, {}),
+        (tmp_path / "X_train.npy", {"labels": tmp_path / "y_train.csv"}),
+    ):
+        found = load_dataset(source, progress=False, cache=False, **options)
+        np.testing.assert_array_equal(found.train.X, X)
+        np.testing.assert_array_equal(found.train.y, Y)
+
+
+def test_dumps_in_folders_of_splits(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        np.save(tmp_path / split / "X.npy", X + (split == "test"))
+        (tmp_path / split / "y.txt").write_text("\n".join(map(str, Y)))
+    found = load_dataset(tmp_path, progress=False, cache=False)
+    np.testing.assert_array_equal(found.train.X, X)
+    assert found.test is not None and found.test.n == len(Y)

@@ -16,7 +16,6 @@ from straightedge.data.base import Dataset
 from straightedge.data.checks import checked_rows
 from straightedge.data.dumps.naming import class_names, extractor_in, find_parts, rows_in
 from straightedge.data.dumps.readers import READERS
-from straightedge.data.label_values import plain_labels
 from straightedge.data.npz import is_npy, read_npy, read_npz
 from straightedge.data.sparse_members import with_matrices
 from straightedge.data.write import sidecar
@@ -62,7 +61,7 @@ def _load_pair(name: str, rows: Path, labels: Path, options: Mapping[str, Any]) 
 
 
 def read_label_file(path: Path) -> Any:
-    """Read labels from a `.npy`, or from a text file with one label a line.
+    """Read labels from a `.npy`, a dump, a text file with one label a line, or a CSV with a header.
 
     Raises:
         InputError: ``file-missing``, ``npy-objects``, ``npy-broken``, ``labels-file``.
@@ -74,7 +73,9 @@ def read_label_file(path: Path) -> Any:
         from straightedge.data.dumps.source import read_labels
 
         return read_labels(path)
-    return plain_labels(_lines(path))
+    from straightedge.data.label_table import labels_of_lines
+
+    return labels_of_lines(path, _lines(path))
 
 
 def _lines(path: Path) -> list[str]:

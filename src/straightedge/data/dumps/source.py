@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from straightedge.data import fingerprint
 from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.dumps.naming import (
+    SPLIT_OF,
     class_names,
     column,
     extractor_in,
@@ -20,7 +21,11 @@ from straightedge.data.dumps.naming import (
     rows_in,
 )
 from straightedge.data.dumps.readers import READERS, read_members
+from straightedge.data.listing import IMAGE_ENDINGS
 from straightedge.errors import InputError
+
+TEXTS = (".txt", ".csv", ".tsv")
+"""Endings of text files that may hold the labels of dumps in the same folder."""
 
 
 def load(source: str, **options: Any) -> Dataset:
@@ -40,7 +45,7 @@ def load(source: str, **options: Any) -> Dataset:
     path = Path(source)
     if path.is_dir():
         files = folder_files(path)
-        members = {name: value for file in files for name, value in _under_stem(file).items()}
+        members = {name: value for file in files for name, value in _under_name(file, path).items()}
         return _assembled(source, find_parts(members, source, "dump-contents"), members, files, options)
     members = read_members(path)
     labels = options.get("labels")
@@ -87,20 +92,47 @@ def read_labels(path: Path) -> Any:
 
 
 def folder_files(path: Path) -> list[Path]:
-    """Return the dumps in a folder whose names say what they hold, sorted."""
-    files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in READERS and file.is_file()]
-    return [file for file in files if role(file.stem) is not None]
+    """Return the dumps in a folder, and in folders of splits inside it, whose names say what they hold, sorted.
+
+    Labels may be a text or a CSV, unless there are images, whose labels they would be.
+    """
+    inside = (entry for entry in path.iterdir() if entry.name.lower() in SPLIT_OF and entry.is_dir())
+    names = sorted(file for folder in (path, *inside) for file in _entries(folder))
+    endings = {file.suffix.lower() for file in names}
+    texts = () if endings & IMAGE_ENDINGS else TEXTS
+    return [file for file in names if _is_part(file, path, texts) and file.is_file()]
+
+
+def _is_part(file: Path, root: Path, texts: Collection[str]) -> bool:
+    ending, kind = file.suffix.lower(), (role(_name(file, root)) or ("", "", 0))[1]
+    return bool(kind and ending in READERS) or (kind == "labels" and ending in texts)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _name(file: Path, root: Path) -> str:
+    """Return the path inside a folder without its ending, such as ``train/X``."""
+    return file.relative_to(root).with_suffix("").as_posix()
 
 
 def is_folder_of_dumps(path: Path) -> bool:
     """Whether a folder holds files of training rows and of training labels, by their names."""
-    roles = [role(file.stem) for file in folder_files(path)]
+    roles = [role(_name(file, path)) for file in folder_files(path)]
     kinds = {kind for split, kind, _ in filter(None, roles) if split == "train"}
     return kinds == {"rows", "labels"}
 
 
-def _under_stem(file: Path) -> dict[str, Any]:
+def _under_name(file: Path, root: Path) -> dict[str, Any]:
     """Return the only array of a file under the file's own name."""
+    if file.suffix.lower() in TEXTS:
+        from straightedge.data.arrays import read_label_file
+
+        return {_name(file, root): read_label_file(file)}
     members = read_members(file)
     if len(members) != 1:
         raise InputError(
@@ -109,7 +141,7 @@ def _under_stem(file: Path) -> dict[str, Any]:
             str(file),
             "one array a file in a folder of them",
         )
-    return {file.stem: column(next(iter(members.values())))}
+    return {_name(file, root): column(next(iter(members.values())))}
 
 
 def _assembled(

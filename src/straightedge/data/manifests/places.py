@@ -110,8 +110,8 @@ class FolderPlace:
     def tables(self) -> list[Path]:
         """Return the text tables in the folder and in the folders of its splits, sorted."""
         inside = (Path(entry) for entry in os.scandir(self.root) if entry.is_dir(follow_symlinks=False))
-        found = (path for place in (self.root, *inside) for path in _entries(place) if path.is_file())
-        return sorted(path for path in found if is_table(path, path.stat().st_size))
+        names = (path for place in (self.root, *inside) for path in _entries(place) if is_table(path, 0))
+        return sorted(path for path in names if path.is_file() and is_table(path, path.stat().st_size))
 
     def open_table(self, path: Path, how: TextRead) -> Table:
         """Open one of the tables."""
