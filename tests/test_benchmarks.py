@@ -207,6 +207,7 @@ def test_command_needs_the_source_tree(monkeypatch: pytest.MonkeyPatch, tmp_path
         bench._harness()
 
 
+@pytest.mark.long
 def test_command_prints_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from straightedge.cli import bench
 

@@ -34,6 +34,7 @@ def rows_of(path):
     return list(csv.DictReader(io.StringIO(path.read_text())))
 
 
+@pytest.mark.long
 def test_odds_have_bootstrap_intervals(do):
     X, label = table(do.path / "a.csv")
     by = ("fit", "a.csv", "--reg", 1e-6, "--bias", "free", "--no-suspects", "--bootstrap", 200)

@@ -149,6 +149,7 @@ def test_grey_images_keep_one_channel(tmp_path):
     assert (found.train.X[0, 0] == np.asarray(picture(0, mode="L"))).all()
 
 
+@pytest.mark.long
 def test_a_late_colour_image_among_grey_ones(tmp_path, monkeypatch):
     monkeypatch.setattr("straightedge.data.decode_run.BLOCK_COUNT", 2)
     for seed in range(5):
@@ -160,6 +161,7 @@ def test_a_late_colour_image_among_grey_ones(tmp_path, monkeypatch):
     assert found.notes == ["5 images without colour converted to colour"]
 
 
+@pytest.mark.long
 def test_many_blocks_through_worker_processes(folder, monkeypatch):
     whole = load_dataset(folder, cache=False)
     monkeypatch.setattr("straightedge.data.decode_run.BLOCK_COUNT", 1)

@@ -102,6 +102,7 @@ def test_a_file_that_became_shorter_is_named(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+@pytest.mark.long
 def test_a_pass_over_a_map_takes_the_memory_of_a_few_blocks(tmp_path):
     X = np.random.default_rng(0).integers(0, 255, (60_000, 2048), dtype=np.uint8)  # 117 MiB
     np.save(tmp_path / "X.npy", X)

@@ -103,6 +103,7 @@ def test_without_torchrun_a_process_is_alone(monkeypatch):
     assert current().size == 1
 
 
+@pytest.mark.long
 def test_sums_are_the_same_bits_on_each_rank_and_nothing_is_pickled(tmp_path):
     ranks = rank_runner.run("primitives", 3, tmp_path)
     assert [rank["status"] for rank in ranks] == [0, 0, 0], ranks[0]["stderr"]

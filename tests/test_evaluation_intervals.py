@@ -57,6 +57,7 @@ def test_a_perfect_and_an_all_wrong_score_are_not_certain():
         pytest.param(np.array([400, 400]), np.array([0.97, 0.9]), id="two classes"),
     ],
 )
+@pytest.mark.long
 def test_balanced_accuracy_is_covered(totals, recalls):
     rng = np.random.default_rng(3)
     true = recalls.mean()
@@ -75,6 +76,7 @@ def test_balanced_interval_is_the_plain_one_for_classes_that_are_alike():
 
 
 @pytest.mark.parametrize(("n", "sets"), [(200, 600), (2_500, 200)])
+@pytest.mark.long
 def test_log_loss_is_covered_in_spite_of_its_tail(n, sets):
     rng = np.random.default_rng(7)
     draws = rng.gamma(0.35, 1.0, (sets, n))  # skewness 3.4, as the losses of an overconfident model

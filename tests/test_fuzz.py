@@ -102,6 +102,7 @@ OPTIONS = [
 
 @given(words=st.lists(st.sampled_from(OPTIONS) | st.text(max_size=8), max_size=8))
 @settings(max_examples=15, deadline=None)
+@pytest.mark.long
 def test_any_words_end_with_a_status(words: list[str]) -> None:
     parsers.try_parser("arguments", " ".join(words).encode("utf-8", "replace"))
 

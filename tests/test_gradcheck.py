@@ -28,6 +28,7 @@ COURSE = [
 
 
 @pytest.mark.parametrize(("function", "name"), COURSE)
+@pytest.mark.long
 def test_the_losses_of_the_course_have_right_gradients(function, name):
     n_problems = 4 if "naive" in function.__name__ else 20
     for seed in range(n_problems):
@@ -233,6 +234,7 @@ def test_a_function_of_cuda_tensors_gets_cuda_tensors():
 
 
 @pytest.mark.parametrize("name", ["svm", "softmax"])
+@pytest.mark.long
 def test_a_right_gradient_is_never_called_wrong(name):
     """Weights from 1e-3 to 10, reg from 1e-6 to 1e3: saturated probabilities, entries near the rounding."""
     for seed in range(40):

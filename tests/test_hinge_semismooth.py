@@ -149,6 +149,7 @@ def _agrees_with_a_quadratic_program(case: HingeCase, solution: Solution) -> Non
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("bias", ["penalized", "free"])
 @pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.long
 def test_fine_tolerances_and_tiny_reg(loss: type[HingeLoss], bias: str, n_classes: int) -> None:
     X, y = embeddings(40, 5, n_classes, spread=1.0)
     for separable in (0.0, 20.0):

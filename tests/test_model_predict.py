@@ -104,6 +104,7 @@ def test_folder_zip_tar_files_and_arrays_give_the_models_scores(tmp_path: Path, 
     assert names[6:8] == [str(files[2]), f"{tmp_path / 'rows.npy'}[0]"]
 
 
+@pytest.mark.long
 def test_hundreds_of_files_keep_their_order(tmp_path: Path) -> None:
     X = photos(tmp_path / "many", 600)
     model = make_model()

@@ -107,6 +107,7 @@ def fitted_objective(loss: str, X: np.ndarray, y: np.ndarray, penalty: Penalty, 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("solver", [name for name in SOLVERS if name != "sgd"])
 @BIASES
+@pytest.mark.long
 def test_a_weighted_ridge_is_a_plain_one_on_scaled_features(loss: str, solver: str, bias: str) -> None:
     rng = np.random.default_rng(0)
     y = np.arange(60) % C

@@ -252,6 +252,7 @@ def test_lines_of_score_zero_are_where_the_score_is_zero(page: Any) -> None:
     ("link", "words"),
     [("#loss=svm&reg=0.01&rate=1", "across a kink"), ("#loss=softmax&reg=1&rate=0.3", "within a millionth")],
 )
+@pytest.mark.long
 def test_a_run_ends_and_says_why(browser: Any, link: str, words: str) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 

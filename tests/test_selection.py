@@ -256,8 +256,8 @@ def test_the_cv_estimator_of_an_svm_on_torch():
     [
         ("softmax", "newton"),
         ("softmax", "lbfgs"),
-        ("svm", "auto"),
-        ("svm", "hinge_alm"),
+        pytest.param("svm", "auto", marks=pytest.mark.long),
+        pytest.param("svm", "hinge_alm", marks=pytest.mark.long),
         ("svm", "dual_ascent"),
     ],
 )

@@ -143,6 +143,7 @@ def test_bounds_never_lie():
 
 
 @pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.long
 def test_float32_is_certified_in_float64(loss):
     X, y = problem(5, n=120, d=6, c=4)
     solution = fitted(X, y, loss(), [1e-2], 1e-3, dtype=torch.float32)
@@ -151,6 +152,7 @@ def test_float32_is_certified_in_float64(loss):
     assert float(solution.dual[0]) <= float(finer.objective[0]) <= float(solution.objective[0]) + 1e-9
 
 
+@pytest.mark.long
 def test_a_path_with_folds_gives_each_its_own_optimum():
     X, y = problem(7, n=90, d=6, c=3)
     fold_weights = torch.ones(2, 90, dtype=torch.float64)
@@ -166,6 +168,7 @@ def test_a_path_with_folds_gives_each_its_own_optimum():
         assert float(together.objective[k]) == pytest.approx(truth, rel=2e-6)
 
 
+@pytest.mark.long
 def test_a_path_costs_less_than_its_parts():
     X, y = problem(9, n=600, d=8, c=4)
     reg = [1e-1, 5e-2, 2.5e-2, 1.2e-2, 6e-3, 3e-3]
@@ -193,6 +196,7 @@ def test_resumed_run_goes_on_to_the_same_bits(solver):
         assert torch.equal(resumed.dual, whole.dual)
 
 
+@pytest.mark.long
 def test_warm_start_from_a_given_W_needs_fewer_passes():
     X, y = problem(4, n=300, d=10, c=4)
     first = fitted(X, y, HingeLoss(), [1e-2], 1e-6)
