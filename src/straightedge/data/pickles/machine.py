@@ -14,8 +14,11 @@ References:
 
 from __future__ import annotations
 
+import gc
 import mmap
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +53,24 @@ def read_bytes(data: bytes | memoryview, where: str) -> Any:
     """Return the value that the bytes of a pickle describe; ``where`` names them in messages."""
     machine = Machine(memoryview(data))
     try:
-        return finished(machine.run(BY_CODE, REFUSED))
+        with _no_garbage_sought():
+            return finished(machine.run(BY_CODE, REFUSED))
     except StraightedgeError as error:
         raise InputError(error.code, error.what, f"{where}, byte {machine.place}", error.mend) from None
     except DAMAGE as error:
         raise broken(f"this is no whole pickle: {error}", f"{where}, byte {machine.place}") from None
+
+
+@contextmanager
+def _no_garbage_sought() -> Iterator[None]:
+    """Put Python's search for circles off: it would go over every new list again and again, and finds none."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 DAMAGE = (IndexError, KeyError, ValueError, TypeError, OverflowError, struct.error, RecursionError, EOFError)
