@@ -78,11 +78,13 @@ def as_labels(value: Any, budget: Budget | None = None) -> Any:
         return None
     if budget is not None:
         budget.take(8 * len(value))
-    plain = [
-        bytes(item).decode("utf-8", "replace") if isinstance(item, bytes | memoryview) else item
-        for item in value
-    ]
-    return plain if all(isinstance(item, str | int | float | np.generic) for item in plain) else None
+    kinds = set(map(type, value))
+    if kinds & {bytes, memoryview}:
+        value = [
+            bytes(v).decode("utf-8", "replace") if isinstance(v, bytes | memoryview) else v for v in value
+        ]
+    plain = all(issubclass(kind, str | int | float | np.generic | bytes | memoryview) for kind in kinds)
+    return list(value) if plain else None
 
 
 def members(value: Any, budget: Budget) -> dict[str, Any]:
