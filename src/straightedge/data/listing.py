@@ -60,6 +60,14 @@ class Listing:
             self.folders.update(item.path.parents)
 
 
+def entries_of(folder: Path) -> list[Path]:
+    """Return what lies in a folder; nothing where it cannot be looked into."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
 def is_ignored(path: PurePosixPath) -> bool:
     """Whether a part of the path is hidden or belongs to an operating system."""
     return any(part.startswith(".") or part.lower() in IGNORED_NAMES for part in path.parts)

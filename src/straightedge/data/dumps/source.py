@@ -21,7 +21,7 @@ from straightedge.data.dumps.naming import (
     rows_in,
 )
 from straightedge.data.dumps.readers import READERS, read_members
-from straightedge.data.listing import IMAGE_ENDINGS
+from straightedge.data.listing import IMAGE_ENDINGS, entries_of
 from straightedge.errors import InputError
 
 TEXTS = (".txt", ".csv", ".tsv")
@@ -97,7 +97,7 @@ def folder_files(path: Path) -> list[Path]:
     Labels may be a text or a CSV, unless there are images, whose labels they would be.
     """
     inside = (entry for entry in path.iterdir() if entry.name.lower() in SPLIT_OF and entry.is_dir())
-    names = sorted(file for folder in (path, *inside) for file in _entries(folder))
+    names = sorted(file for folder in (path, *inside) for file in entries_of(folder))
     endings = {file.suffix.lower() for file in names}
     texts = () if endings & IMAGE_ENDINGS else TEXTS
     return [file for file in names if _is_part(file, path, texts) and file.is_file()]
@@ -106,13 +106,6 @@ def folder_files(path: Path) -> list[Path]:
 def _is_part(file: Path, root: Path, texts: Collection[str]) -> bool:
     ending, kind = file.suffix.lower(), (role(_name(file, root)) or ("", "", 0))[1]
     return bool(kind and ending in READERS) or (kind == "labels" and ending in texts)
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
 
 
 def _name(file: Path, root: Path) -> str:

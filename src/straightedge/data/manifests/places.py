@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from straightedge.data.container import Container
-from straightedge.data.listing import IGNORED_NAMES, Item, Listing, printable
+from straightedge.data.listing import IGNORED_NAMES, Item, Listing, entries_of, printable
 from straightedge.data.tables.files import Table
 from straightedge.data.tables.opening import open_table, open_text_bytes
 from straightedge.data.tables.text_file import TextRead
@@ -110,7 +110,7 @@ class FolderPlace:
     def tables(self) -> list[Path]:
         """Return the text tables in the folder and in the folders of its splits, sorted."""
         inside = (Path(entry) for entry in os.scandir(self.root) if entry.is_dir(follow_symlinks=False))
-        names = (path for place in (self.root, *inside) for path in _entries(place) if is_table(path, 0))
+        names = (path for place in (self.root, *inside) for path in entries_of(place) if is_table(path, 0))
         return sorted(path for path in names if path.is_file() and is_table(path, path.stat().st_size))
 
     def open_table(self, path: Path, how: TextRead) -> Table:
@@ -247,13 +247,6 @@ def _below(whole: Listing, depth: int) -> Listing:
     items = [Item(PurePosixPath(*item.path.parts[depth:]), item.size, item.handle) for item in whole.items]
     folders = {PurePosixPath(*folder.parts[depth:]) for folder in whole.folders}
     return Listing(items, folders, whole.ignored, whole.loops)
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
 
 
 def _inside(folder: Path) -> list[os.DirEntry[str]]:
