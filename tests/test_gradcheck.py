@@ -294,6 +294,7 @@ def test_float32_is_told_apart_from_a_kink():
         ((1.0, {"W": W[:-1], "b": W[-1]}), "weights-and-bias-apart"),
         ((1.0, (W, W[-1])), "weights-and-bias-apart"),
         ((np.ones(1), W), "loss-has-shape"),
+        ((W, 1.0), "pair-swapped"),
         (([1.0], W), "returns-a-list"),
         ((1.0, np.zeros(W.shape, dtype=int)), "integer-gradient"),
         ((0, np.zeros(W.shape, dtype=int)), "stub"),
@@ -309,7 +310,26 @@ def test_what_is_no_loss_and_gradient_is_named(answer, code):
     assert not report.ok
 
 
-def test_answers_at_random_are_named():
+@pytest.mark.parametrize("part", ["loss", "dW"])
+def test_answers_at_random_are_named(part):
     generator = np.random.default_rng(0)
-    report = check_gradient(lambda W, X, y, reg: (1.0, generator.standard_normal(W.shape)), W, X, Y)
-    assert report.mistakes == ("answers-differ",)
+
+    def random_part(W, X, y, reg):
+        size = 1 + generator.random()  # what it adds to the answer before is of the same direction every time
+        return (size, W) if part == "loss" else (1.0, generator.standard_normal(W.shape))
+
+    for _ in range(5):
+        assert check_gradient(random_part, W, X, Y).mistakes == ("answers-differ",)
+
+
+def test_an_unknown_penalty_is_not_called_that_of_the_notes():
+    def with_norm(W, X, y, reg):
+        loss, dW = course.softmax_loss_vectorized(W, X, y, 0.0)
+        norm = np.linalg.norm(W)
+        return loss + reg * norm, dW + reg * W / norm
+
+    report = check_gradient(with_norm, W, X, Y)
+    assert report.ok and report.loss == "softmax"
+    assert report.verdict.endswith("with another penalty")
+    assert all(row.is_ok for row in report.values) and report.where == ""
+    assert check_gradient(with_norm, W, X, Y, expected="softmax").mistakes == ("other-regulariser",)

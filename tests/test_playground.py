@@ -284,7 +284,18 @@ def visible(page: Any, *selectors: str) -> list[bool]:
         (
             1280,
             720,
-            ["#plane", "#weights", "#hand", "#step", "#jump", "#chart", "#readout", ".legend", "#loss"],
+            [
+                "#plane",
+                "#weights",
+                "#hand",
+                "#step",
+                "#jump",
+                "#chart",
+                "#readout",
+                ".legend",
+                ".hint",
+                "#loss",
+            ],
         ),
     ],
 )
@@ -295,6 +306,19 @@ def test_what_matters_is_seen_without_scrolling(
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
         assert dict(zip(wanted, visible(page, *wanted), strict=True)) == dict.fromkeys(wanted, True)
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_table_of_all_points_shows_its_losses_without_scrolling_sideways(page: Any, width: int) -> None:
+    metrics = {"width": width, "height": 720, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        table = page.execute_script(
+            "const a = document.getElementById('all'); return [a.scrollWidth, a.clientWidth]"
+        )
+        assert table[0] <= table[1]
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

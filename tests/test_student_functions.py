@@ -143,7 +143,7 @@ def test_without_the_maximum_a_function_is_right_until_it_overflows(student: Stu
 
 
 def _check_raises(student: StudentFunction) -> None:
-    with pytest.raises((AttributeError, NameError, NotImplementedError, ValueError)):
+    with pytest.raises((AttributeError, IndexError, NameError, NotImplementedError, ValueError)):
         _call(student, _arguments(student, ORDINARY))
 
 
@@ -241,6 +241,11 @@ def test_there_are_at_least_63_right_and_63_wrong_ones_and_names_are_unique() ->
     assert len({student.name for student in STUDENT_FUNCTIONS}) == len(STUDENT_FUNCTIONS)
 
 
+def _first_round(group: list[StudentFunction]) -> list[StudentFunction]:
+    """Those that the draw was made from."""
+    return [student for student in group if student.part != "later"]
+
+
 def _held_back_names(group: list[StudentFunction]) -> list[str]:
     """The draw: one of every mistake, then others up to a third of the group."""
     generator = random.Random(DRAW_SEED)
@@ -256,9 +261,14 @@ def _held_back_names(group: list[StudentFunction]) -> list[str]:
 
 @pytest.mark.parametrize("group", [RIGHT, WRONG_VALUE + WRONG_FORM], ids=["right", "wrong"])
 def test_a_third_is_held_back_as_the_seed_draws(group: list[StudentFunction]) -> None:
-    held_back = sorted(student.name for student in group if student.held_back)
-    assert 3 * len(held_back) == len(group)
-    assert held_back == _held_back_names(group)
+    held_back = sorted(student.name for student in group if student.part == "held back")
+    assert 3 * len(held_back) == len(_first_round(group))
+    assert held_back == _held_back_names(_first_round(group))
+
+
+def test_ten_right_and_ten_wrong_ones_were_written_later() -> None:
+    for group in (RIGHT, WRONG_VALUE + WRONG_FORM):
+        assert len(group) - len(_first_round(group)) >= 10
 
 
 def test_every_mistake_occurs_at_least_three_times() -> None:

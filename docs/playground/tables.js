@@ -5,6 +5,7 @@
   const { names, format } = S.view;
   const byId = (id) => document.getElementById(id);
   const mark = (j) => `<svg class="mark class-${j}" viewBox="-10 -10 20 20" role="img" aria-label="${names[j]}"><use href="#mark-${j}"/></svg>`;
+  const short = (number) => (Number.isFinite(number) ? number.toFixed(2).replace(/^-0\.00$/, "0.00").replace("-", "−") : "–");
   const cells = (numbers, kind = "") => numbers.map((number) => `<td class="${kind}">${format(number)}</td>`).join("");
 
   /** The mean loss and the optimum in words and numbers. */
@@ -79,7 +80,7 @@
       total += now.values[i];
       const sum = walk.at < 0 || i <= walk.at ? format(total) : "";
       const kind = `${point.id === state.selected ? "chosen" : ""} ${i === walk.at ? "changing" : ""}`;
-      return `<tr class="${kind}" data-id="${point.id}"><th scope="row"><button type="button" class="plain">${i + 1} ${mark(point.label)}</button></th>${cells([point.x, point.y])}${cells(now.S[i])}${cells([now.values[i]])}<td>${sum}</td></tr>`;
+      return `<tr class="${kind}" data-id="${point.id}"><th scope="row"><button type="button" class="plain">${i + 1} ${mark(point.label)}</button></th>${[point.x, point.y, ...now.S[i]].map((entry) => `<td>${short(entry)}</td>`).join("")}${cells([now.values[i]])}<td>${sum}</td></tr>`;
     });
     const heads = ["x₁", "x₂", ...names.map((_, j) => `s ${mark(j)}`), "loss", "sum"].map((head) => `<th scope="col">${head}</th>`).join("");
     const mean = points.length ? `<p class="note">Sum ${format(total)} divided by ${points.length} points: mean loss <b>${format(now.mean)}</b></p>` : "";

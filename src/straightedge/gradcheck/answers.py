@@ -86,6 +86,8 @@ def _pair(answer: Any) -> tuple[Any, Any]:
         raise FormError(mistake("stub", found=f"{'dW' if gradient is None else 'the loss'} is None"))
     if _are_weights_and_bias(gradient):
         raise FormError(mistake("weights-and-bias-apart"))
+    if np.ndim(gradient) == 0 and _is_array(loss) and loss.ndim == 2 and loss.size > 1:
+        raise FormError(mistake("pair-swapped"))
     return loss, gradient
 
 

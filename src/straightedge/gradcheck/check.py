@@ -155,7 +155,11 @@ def _examine(
     diagnosis += unstable
     diagnosis += [remark("single-precision")] if settings.precision.is_single else []
     ordered = sorted(dict.fromkeys(diagnosis), key=lambda item: not item.is_mistake)
-    values = (*matcher.value_rows(expected or term.name), penalty_row(added), *at_offsets)
+    values = (
+        *matcher.value_rows(expected or term.name),
+        penalty_row(added, is_told=expected is not None),
+        *at_offsets,
+    )
     return GradCheckReport(term.name, (*data_rows, *regulariser_rows), tuple(ordered), values)
 
 

@@ -9,6 +9,7 @@ MISTAKES = {
     "raises": "the function ends in an exception: {error}",
     "stub": "the function is not written yet: {found}",
     "no-pair": "the function returns {found}: it must return the pair (loss, dW)",
+    "pair-swapped": "the function returns (dW, loss): it must return (loss, dW), in this order",
     "returns-a-list": "{part} is a Python {kind}: make it {instead}",
     "loss-has-shape": "the loss has the shape {shape}: it must be one number, the mean over all samples",
     "gradient-shape": "dW has the shape {found}, it must have that of W, {expected}",

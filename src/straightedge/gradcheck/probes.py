@@ -113,9 +113,8 @@ def examine_form(function: LossUnderTest, W: Floats, reg: float) -> None:
     size = float(np.linalg.norm(first))
     if not np.linalg.norm(change) > 1e-6 * size:  # also where an answer is not finite
         return
-    product = float(np.dot(change, next_change))
-    lengths = float(np.linalg.norm(change) * np.linalg.norm(next_change))
-    raise FormError(mistake("accumulates-between-calls" if product > 0.999 * lengths else "answers-differ"))
+    grows_alike = np.linalg.norm(next_change - change) <= 1e-3 * np.linalg.norm(change)
+    raise FormError(mistake("accumulates-between-calls" if grows_alike else "answers-differ"))
 
 
 def take_probes(function: LossUnderTest, given: Floats, moderate: Floats) -> list[Probe]:

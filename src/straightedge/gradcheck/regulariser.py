@@ -88,9 +88,19 @@ def diagnose_regulariser(added: Added, *, is_told: bool, has_wrong_rows: bool) -
     return [other, *([mistake("gradient-differs")] if has_wrong_rows else [])]
 
 
-def penalty_row(added: Added) -> ValueRow:
-    """Return the penalty beside that of the convention it follows, the notes' where it follows none."""
+def penalty_row(added: Added, *, is_told: bool) -> ValueRow:
+    """Return the penalty beside that of the convention it follows.
+
+    Where it follows none, that of the notes is right only if the caller says that their loss is meant or the
+    penalty is a known slip; of any other penalty nothing is known.
+    """
     convention = _convention(added)
+    if (
+        convention is None
+        and not is_told
+        and diagnose_regulariser(added, is_told=False, has_wrong_rows=False) == [remark("other-regulariser")]
+    ):
+        return ValueRow("penalty", added.amount, None, True)
     right = (convention or next(_conventions(added.n_samples))).amount(added)
     return ValueRow("penalty", added.amount, right, convention is not None)
 

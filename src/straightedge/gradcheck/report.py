@@ -148,6 +148,8 @@ class GradCheckReport:
             return "not right" if self.mistakes else "the gradient is not proven right"
         if self.loss is None:
             return "the gradient is the derivative of the value; the value is not that of a known loss"
+        if any(item.code == "other-regulariser" for item in self.diagnosis):
+            return f"the gradient is the derivative of the value: {title(self.loss)} with another penalty"
         return f"gradient and value are right: it is {title(self.loss)}"
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 Each is a function ``(W, X, y, reg) -> (loss, dW)`` and `STUDENT_FUNCTIONS` says what is true of it. A third of
 the right ones and a third of the wrong ones are held back, in files of their own (held_back_*.py): they judge a
 gradient check by functions that its author has not read. Which ones was drawn once, by `DRAW_SEED`: one of every
-mistake, the rest from all.
+mistake, the rest from all. Files later_*.py hold what was written afterwards, by somebody who had not read the
+check, and tried before anything was changed.
 """
 
 import importlib

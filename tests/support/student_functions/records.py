@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 LossFunction = Callable[..., Any]
 
@@ -55,7 +55,8 @@ class StudentFunction:
         framework: What it takes, "numpy" or "torch".
         mistake: A key of `VALUE_MISTAKES` or `FORM_MISTAKES`; None where the function is right.
         regulariser: "full" where the value's penalty is (or was meant to be) reg·ΣW², "half" where it is ½reg·ΣW².
-        held_back: Whether it is kept for the end, unread by whoever changes the gradient check.
+        part: "held back" where it is kept for the end, unread by whoever changes the gradient check; "later" where
+            it was written after that, by somebody who had not read the check; else "seen".
         dtype: What the function computes in, "float64" or "float32", whatever it is given.
     """
 
@@ -65,9 +66,12 @@ class StudentFunction:
     framework: str
     mistake: str | None
     regulariser: str
-    held_back: bool
+    part: Literal["seen", "held back", "later"]
     dtype: str
 
+
+# The parts of the corpus by how the names of their files begin.
+PARTS: dict[str, Literal["held back", "later"]] = {"held_back": "held back", "later": "later"}
 
 FOUND: list[StudentFunction] = []
 
@@ -76,11 +80,10 @@ def _recorded(
     kind: str, framework: str, mistake: str | None, regulariser: str, dtype: str
 ) -> Callable[[LossFunction], LossFunction]:
     def record(function: LossFunction) -> LossFunction:
-        held_back = function.__module__.rpartition(".")[2].startswith("held_back")
+        module = function.__module__.rpartition(".")[2]
+        part = next((name for start, name in PARTS.items() if module.startswith(start)), "seen")
         FOUND.append(
-            StudentFunction(
-                function.__name__, function, kind, framework, mistake, regulariser, held_back, dtype
-            )
+            StudentFunction(function.__name__, function, kind, framework, mistake, regulariser, part, dtype)
         )
         return function
 
