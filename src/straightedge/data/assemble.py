@@ -10,6 +10,7 @@ import numpy as np
 
 from straightedge.data.base import Dataset, SealedSplit, Split
 from straightedge.data.checks import repeat_warning, repeated_rows, warn_on_ranges
+from straightedge.data.label_values import CodedLabels
 from straightedge.data.labels import align, encode_labels
 from straightedge.errors import InputError
 
@@ -105,7 +106,8 @@ def _written_names(y: Any, classes: Sequence[Any] | None, n: int | None, where: 
     if classes is None:
         return y
     codes, names = encode_labels(y, n=n, classes=classes, where=where)
-    return np.array(names)[codes]
+    coded = CodedLabels(np.array(names), codes)
+    return coded[:] if isinstance(y, CodedLabels) else coded.written()
 
 
 def _check_parts(name: str, parts: Mapping[str, Part]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,33 @@ MARK = "\ufeff"
 """The byte-order mark that some programs put before a text: never a part of a label."""
 MISSING_NAMED = 5
 """How many class names a message lists before it only counts."""
+
+
+@dataclass(frozen=True)
+class CodedLabels:
+    """Labels of few kinds, as which of them each row has: a million rows are a million whole numbers.
+
+    Attributes:
+        values: (K,) distinct labels as written, each of which some row has.
+        codes: (N,) int places among them.
+    """
+
+    values: np.ndarray
+    codes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, rows: slice) -> CodedLabels:
+        codes = self.codes[rows]
+        there = np.flatnonzero(np.bincount(codes, minlength=len(self.values)))
+        place = np.zeros(len(self.values), codes.dtype)
+        place[there] = np.arange(len(there))
+        return CodedLabels(self.values[there], place[codes])
+
+    def written(self) -> np.ndarray:
+        """Return (N,) the label of each row."""
+        return np.asarray(self.values[self.codes])
 
 
 def label_text(label: Any) -> str:

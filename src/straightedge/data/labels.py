@@ -6,12 +6,20 @@ Where classes are declared, text labels are looked up in them and whole numbers 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
-from straightedge.data.label_values import as_array, at_row, label_text, listed, one_column, plain_values
+from straightedge.data.label_values import (
+    CodedLabels,
+    as_array,
+    at_row,
+    label_text,
+    listed,
+    one_column,
+    plain_values,
+)
 from straightedge.errors import InputError, warn
 
 
@@ -34,6 +42,8 @@ def encode_labels(
             ``labels-kind``, ``labels-not-integral``, ``labels-missing``, ``labels-out-of-range``,
             ``labels-unknown-class``, ``labels-single-class``, ``classes-repeated``.
     """
+    if isinstance(y, CodedLabels) and len(y) == (len(y) if n is None else n):
+        return _by_kinds(y, lambda of: encode_labels(of, classes=classes, where=where))
     values = plain_values(one_column(as_array(y), n, where), where)
     if classes is None:
         codes, names = _discover(values, where)
@@ -68,6 +78,8 @@ def align(
     Raises:
         InputError: ``classes-differ``, listing the difference, and whatever `encode_labels` raises.
     """
+    if isinstance(y, CodedLabels) and len(y) == (len(y) if n is None else n):
+        return _by_kinds(y, lambda of: (align(of, classes, where=where, complete=complete), None))[0]
     values = plain_values(one_column(as_array(y), n, where), where)
     codes, found = _discover(values, where)
     names = dict.fromkeys(found)  # a set that keeps its order
@@ -78,6 +90,21 @@ def align(
         raise classes_differ(unknown, missing, where)
     order: np.ndarray = np.array([index[name] for name in names], dtype=np.int64)
     return np.take(order, codes)
+
+
+Encoded = TypeVar("Encoded")
+
+
+def _by_kinds(
+    y: CodedLabels, encode: Callable[[np.ndarray], tuple[np.ndarray, Encoded]]
+) -> tuple[np.ndarray, Encoded]:
+    """Encode each kind of label once; what is wrong with one is found again with its row."""
+    try:
+        codes, found = encode(y.values)
+    except InputError:
+        codes, found = encode(y.written())
+        return codes, found
+    return codes[y.codes], found
 
 
 def declared_names(classes: Sequence[Any]) -> tuple[str, ...]:

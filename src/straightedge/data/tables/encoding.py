@@ -7,13 +7,14 @@ missing value for a category of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from straightedge.data.tables.facts import NumberFacts, value_counts
 from straightedge.data.tables.files import arrow
 from straightedge.data.tables.label_column import is_text
 from straightedge.errors import InputError
@@ -76,27 +77,30 @@ class Column:
         return f"{len(self.categories)} categories{rare}"
 
 
-def fit_number(name: str, column: Any, where: str, *, loose: bool = False) -> Column:
-    """Fit the encoding of a column of numbers on its training rows (errors and `loose` as in `as_floats`)."""
-    values = as_floats(_flat(column), where, loose=loose)
-    missing = np.isnan(values)
-    there = values[~missing]
-    mean, low, high = (float(f(there)) if len(there) else 0.0 for f in (np.mean, np.min, np.max))
-    n_missing = int(missing.sum())
-    return Column(name, "number", "", n_missing, mean, low, high, indicator=n_missing > 0)
+def fit_number(name: str, blocks: Iterable[Any], where: str, *, loose: bool = False) -> Column:
+    """Fit the encoding of a column of numbers on blocks of its training rows (errors and `loose`: `as_floats`)."""
+    facts, row = NumberFacts(), 0
+    for block in blocks:
+        facts.add(as_floats(block, where, row=row, loose=loose))
+        row += len(block)
+    n = facts.missing
+    return Column(name, "number", "", n, facts.mean, facts.low, facts.high, indicator=n > 0)
 
 
-def fit_category(name: str, column: Any) -> Column:
-    """Fit the encoding of a column of categories on its training rows: the frequent ones, sorted as text."""
-    compute = arrow("pyarrow.compute")
-    counted = compute.value_counts(as_text(_flat(column)))
-    pairs = [(pair["values"].as_py(), pair["counts"].as_py()) for pair in counted]
-    missing = sum(count for value, count in pairs if value is None)
-    frequent = sorted((-count, value or "", value) for value, count in pairs if count >= FEWEST_ROWS)
+def fit_category(name: str, blocks: Iterable[Any], missing: int) -> Column:
+    """Fit the encoding of a column of categories on its training rows: the frequent ones, sorted as text.
+
+    Args:
+        name: The column.
+        blocks: Its training rows, a block at a time.
+        missing: Number of values that are missing.
+    """
+    counts = value_counts(as_text(block) for block in blocks)
+    frequent = sorted((-count, value or "", value) for value, count in counts.pairs(FEWEST_ROWS))
     kept = [value for _, _, value in frequent[:MOST_CATEGORIES]]
-    kept = kept or [value for value, _ in pairs]
+    kept = kept or [value for value, _ in counts.pairs(1)]
     order = sorted(kept, key=lambda value: (value is None, value or ""))
-    return Column(name, "category", "", missing, categories=tuple(order), other=len(pairs) - len(order))
+    return Column(name, "category", "", missing, categories=tuple(order), other=counts.distinct - len(order))
 
 
 def as_floats(column: Any, where: str, *, row: int = 0, loose: bool = False) -> np.ndarray:
@@ -143,11 +147,14 @@ def as_text(column: Any) -> Any:
     pa, compute = arrow(), arrow("pyarrow.compute")
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_floating(column.type):
-        column = compute.if_else(compute.is_nan(column), pa.scalar(None, column.type), column)
-        whole = compute.all(compute.equal(compute.floor(column), column)).as_py()
-        column = column.cast(pa.int64()) if whole is not False else column
-    return column.cast(pa.string())
+    if not pa.types.is_floating(column.type):
+        return column.cast(pa.string())
+    column = compute.if_else(compute.is_nan(column), pa.scalar(None, column.type), column)
+    whole = compute.and_(
+        compute.equal(compute.floor(column), column), compute.less(compute.abs(column), 2.0**53)
+    )
+    numbers = compute.if_else(whole, column, pa.scalar(0, column.type)).cast(pa.int64())
+    return compute.if_else(whole, numbers.cast(pa.string()), column.cast(pa.string()))
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from straightedge.data.label_values import listed
 from straightedge.data.tables.encoding import Column, TableEncoding, fit_category, fit_number
+from straightedge.data.tables.facts import ColumnFacts, column_blocks, column_facts
 from straightedge.data.tables.files import Table
 from straightedge.data.tables.kinds import Wishes, left_out
-from straightedge.data.tables.label_column import is_text, plain_column
-from straightedge.data.tables.text_columns import numbers_in
+from straightedge.data.tables.label_column import is_text, plain_type
 from straightedge.errors import InputError
 
 MOSTLY_NUMBERS = 0.9
@@ -51,10 +50,10 @@ def fit_encoding(
     for name in names:
         if name == label or name in ignored:
             continue
-        values = _of_rows(plain_column(tables, name), rows)
-        said = [] if name in wishes.categories | wishes.drop | loose else _mixed(name, values)
+        facts = column_facts(column_blocks(tables, name, rows), plain_type(tables[0], name))
+        said = [] if name in wishes.categories | wishes.drop | loose else _mixed(name, facts)
         loose |= {name} if said else set()
-        columns.append(_fitted(name, values, wishes, index, where, loose=name in loose))
+        columns.append(_fitted(name, facts, wishes, index, where, loose=name in loose))
         notes += said
     found = TableEncoding(tuple(columns), label, tuple(names), tables[0].header, tuple(sorted(loose)))
     if not found.width:
@@ -64,21 +63,16 @@ def fit_encoding(
     return found, [*_left_out(columns), *notes]
 
 
-def _of_rows(values: Any, rows: slice | np.ndarray) -> Any:
-    """Return some rows of a column."""
-    return values[rows] if isinstance(rows, slice) else values.take(rows)
-
-
 def _fitted(
-    name: str, values: Any, wishes: Wishes, index: Collection[str], where: str, *, loose: bool
+    name: str, facts: ColumnFacts, wishes: Wishes, index: Collection[str], where: str, *, loose: bool
 ) -> Column:
     kept = wishes if not loose else replace(wishes, numeric=wishes.numeric | {name})
-    why = left_out(name, values, kept, index)
+    why = left_out(name, facts, kept, index)
     if why is not None:
-        return Column(name, "left out", why, values.null_count)
-    if name in wishes.categories or (is_text(values.type) and not loose):
-        return fit_category(name, values)
-    return fit_number(name, values, f"{where}, column {name!r}", loose=loose)
+        return Column(name, "left out", why, facts.missing)
+    if name in wishes.categories or (is_text(facts.type) and not loose):
+        return fit_category(name, facts.blocks(), facts.missing)
+    return fit_number(name, facts.blocks(), f"{where}, column {name!r}", loose=loose)
 
 
 def _left_out(columns: Sequence[Column]) -> list[str]:
@@ -90,15 +84,12 @@ def _left_out(columns: Sequence[Column]) -> list[str]:
     return [f"left out: {listed(names)} ({why})" for why, names in reasons.items()]
 
 
-def _mixed(name: str, values: Any) -> list[str]:
+def _mixed(name: str, facts: ColumnFacts) -> list[str]:
     """Say where a column of numbers has some text in it, which is taken for missing."""
-    if not is_text(values.type):
-        return []
-    count, row, text = numbers_in(values)
-    there = len(values) - values.null_count
-    if row < 0 or count < MOSTLY_NUMBERS * there:
+    row, text = facts.first_text
+    if not is_text(facts.type) or row < 0 or facts.n_numbers < MOSTLY_NUMBERS * facts.there:
         return []
     return [
-        f"column {name!r} holds {there - count} values that are no numbers, the first {text!r} in row {row}: "
-        f"taken for missing; --categories {name} takes all values as categories"
+        f"column {name!r} holds {facts.there - facts.n_numbers} values that are no numbers, the first {text!r} "
+        f"in row {row}: taken for missing; --categories {name} takes all values as categories"
     ]

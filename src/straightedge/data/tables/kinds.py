@@ -8,8 +8,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from straightedge.data.tables.facts import ColumnFacts
 from straightedge.data.tables.files import arrow
-from straightedge.data.tables.label_column import is_text
+from straightedge.data.tables.label_column import is_plain_number, is_text
 from straightedge.data.tables.text_columns import are_dates
 from straightedge.errors import InputError
 
@@ -19,8 +20,6 @@ FEWEST_IDENTIFIERS = 20
 LONG_TEXT = 40
 """Mean characters from which text that hardly repeats is taken for free text."""
 PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)?|")
-LOOKED_AT = 200
-"""Values that are looked at to tell dates from other text."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +51,12 @@ class Wishes:
                     raise InputError("column-missing", what, where, f"columns: {', '.join(list(names)[:40])}")
 
 
-def left_out(name: str, column: Any, wishes: Wishes, index: Collection[str]) -> str | None:
+def left_out(name: str, facts: ColumnFacts, wishes: Wishes, index: Collection[str]) -> str | None:
     """Return why a column is no feature, or None where it is one.
 
     Args:
         name: Its name.
-        column: Its training rows, an Arrow array without a dictionary.
+        facts: What its training rows hold.
         wishes: What the user says.
         index: Columns that pandas' metadata calls an index.
     """
@@ -67,55 +66,40 @@ def left_out(name: str, column: Any, wishes: Wishes, index: Collection[str]) -> 
         return "an index, never a feature"
     if name in wishes.keep | wishes.categories | wishes.numeric:
         return None
-    return _by_type(column) or _by_values(name, column)
+    return _by_type(facts) or _by_values(name, facts)
 
 
-def _by_type(column: Any) -> str | None:
-    if arrow("pyarrow.types").is_temporal(column.type):
+def _by_type(facts: ColumnFacts) -> str | None:
+    if arrow("pyarrow.types").is_temporal(facts.type):
         return "a date"
-    return None if is_text(column.type) or is_plain_number(column.type) else f"of type {column.type}"
+    return None if is_text(facts.type) or is_plain_number(facts.type) else f"of type {facts.type}"
 
 
-def _by_values(name: str, column: Any) -> str | None:
-    if column.null_count == len(column):
+def _by_values(name: str, facts: ColumnFacts) -> str | None:
+    if facts.there == 0:
         return "empty"
-    distinct = arrow("pyarrow.compute").count_distinct(column).as_py()
-    if distinct == 1 and column.null_count == 0:
+    if facts.is_constant:
         return "constant"
-    if is_text(column.type):
-        return _text_left_out(column, distinct)
-    return _number_left_out(name, column, distinct)
+    return _text_left_out(facts) if is_text(facts.type) else _number_left_out(name, facts)
 
 
-def _text_left_out(column: Any, distinct: int) -> str | None:
-    compute = arrow("pyarrow.compute")
-    there = len(column) - column.null_count
-    if are_dates(column.drop_null()[:LOOKED_AT].to_pylist()):
+def _text_left_out(facts: ColumnFacts) -> str | None:
+    if are_dates(facts.first):
         return "a date"
-    if distinct == there and there >= FEWEST_IDENTIFIERS:
+    if facts.all_different and facts.there >= FEWEST_IDENTIFIERS:
         return "an identifier: its values are all different"
-    length = compute.mean(compute.utf8_length(column)).as_py()
-    if distinct > there / 2 and length >= LONG_TEXT:
+    if facts.distinct > facts.there / 2 and facts.characters >= LONG_TEXT * facts.there:
         return "free text"
     return None
 
 
-def _number_left_out(name: str, column: Any, distinct: int) -> str | None:
-    types = arrow("pyarrow.types")
-    if not types.is_integer(column.type) or column.null_count or distinct < len(column) or distinct < 2:
+def _number_left_out(name: str, facts: ColumnFacts) -> str | None:
+    if not arrow("pyarrow.types").is_integer(facts.type) or facts.missing or facts.rows < 2:
         return None
     if IDENTIFIER_NAME.fullmatch(name):
-        return "an identifier: its values are all different"
-    values = column.to_numpy()
-    rising = len(values) >= FEWEST_IDENTIFIERS and bool((values[1:] == values[:-1] + 1).all())
+        return "an identifier: its values are all different" if facts.all_numbers_differ() else None
+    rising = facts.rows >= FEWEST_IDENTIFIERS and facts.rising
     return "an identifier: its values rise by one" if rising else None
-
-
-def is_plain_number(kind: Any) -> bool:
-    """Whether an Arrow type is a number or a boolean."""
-    types = arrow("pyarrow.types")
-    plain = types.is_floating(kind) or types.is_integer(kind) or types.is_boolean(kind)
-    return bool(plain or types.is_decimal(kind) or types.is_null(kind))
 
 
 def pandas_index(schemas: Sequence[Any]) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from straightedge.data.label_values import CodedLabels
 from straightedge.data.tables.files import Table, arrow
 from straightedge.errors import InputError
 
@@ -117,8 +118,10 @@ def refuse_missing_labels(tables: Sequence[Table], name: str) -> None:
     )
 
 
-def without_dots(y: np.ndarray, classes: Sequence[Any]) -> np.ndarray:
+def without_dots(y: np.ndarray | CodedLabels, classes: Sequence[Any]) -> np.ndarray | CodedLabels:
     """Return labels without the dot that ends each of them, as in adult.test, where known classes are left."""
+    if isinstance(y, CodedLabels):
+        return CodedLabels(np.asarray(without_dots(y.values, classes)), y.codes)
     known, written = {str(name) for name in classes}, {str(label) for label in np.unique(y.astype(str))}
     if not all(label.endswith(".") and label not in known and label[:-1] in known for label in written):
         return y
@@ -153,9 +156,29 @@ def is_text(kind: Any) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
+def is_plain_number(kind: Any) -> bool:
+    """Whether an Arrow type is a number or a boolean."""
+    types = arrow("pyarrow.types")
+    plain = types.is_floating(kind) or types.is_integer(kind) or types.is_boolean(kind)
+    return bool(plain or types.is_decimal(kind) or types.is_null(kind))
+
+
 def plain_column(tables: Sequence[Table], name: str) -> Any:
     """Return one column of all files as one Arrow array without a dictionary."""
     pa = arrow()
     columns = [table.column(name) for table in tables]
-    columns = [c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in columns]
+    columns = [plain_values(column) for column in columns]
     return pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type)
+
+
+def plain_values(values: Any) -> Any:
+    """Return an Arrow array without a dictionary."""
+    return (
+        values.cast(values.type.value_type) if arrow("pyarrow.types").is_dictionary(values.type) else values
+    )
+
+
+def plain_type(table: Table, name: str) -> Any:
+    """Return the Arrow type of a column, of categories that of their values."""
+    kind = table.schema.field(name).type
+    return kind.value_type if arrow("pyarrow.types").is_dictionary(kind) else kind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 
 from straightedge.data.label_values import listed
 from straightedge.data.tables.encoding import Column, TableEncoding, as_floats
+from straightedge.data.tables.facts import column_blocks
 from straightedge.data.tables.files import Table, TableRows
 from straightedge.data.tables.label_column import plain_column
 from straightedge.data.tables.opening import open_splits, text_read
@@ -118,24 +119,26 @@ def unlike_training(tables: Sequence[Table], encoding: TableEncoding) -> list[st
     """Count values of new tables that training had not: categories, missing values, numbers beyond its range."""
     notes = []
     for column in encoding.used:
-        values = plain_column(tables, column.name)
         where = f"{tables[0].path}, column {column.name!r}"
-        notes += _new_values(column, encoding, values, where)
+        new = _new_categories if column.kind == "category" else _new_numbers
+        notes += new(column, encoding, column_blocks(tables, column.name)(), where)
     return notes
 
 
-def _new_values(column: Column, encoding: TableEncoding, values: Any, where: str) -> list[str]:
-    if column.kind == "category":
-        codes = encoding.codes(column, values, unknown=-2)
-        count = int((codes == -2).sum())
-        taken = "taken as other" if column.other else "none of its features is set"
-        return (
-            [f"column {column.name!r}: {count} values that training did not have, {taken}"] if count else []
-        )
-    numbers = as_floats(values.combine_chunks(), where, loose=column.name in encoding.loose)
-    beyond = int(((numbers < column.low) | (numbers > column.high)).sum())
+def _new_categories(column: Column, encoding: TableEncoding, blocks: Iterable[Any], where: str) -> list[str]:
+    count = sum(int((encoding.codes(column, values, unknown=-2) == -2).sum()) for values in blocks)
+    taken = "taken as other" if column.other else "none of its features is set"
+    return [f"column {column.name!r}: {count} values that training did not have, {taken}"] if count else []
+
+
+def _new_numbers(column: Column, encoding: TableEncoding, blocks: Iterable[Any], where: str) -> list[str]:
+    beyond = missing = row = 0
+    for values in blocks:
+        numbers = as_floats(values, where, row=row, loose=column.name in encoding.loose)
+        beyond += int(((numbers < column.low) | (numbers > column.high)).sum())
+        missing += int(np.isnan(numbers).sum())
+        row += len(numbers)
     notes = [f"column {column.name!r}: {beyond} values beyond those of training"] if beyond else []
-    missing = int(np.isnan(numbers).sum())
     if missing and not column.indicator:
         notes.append(
             f"column {column.name!r}: {missing} missing values, which training did not have: the mean"

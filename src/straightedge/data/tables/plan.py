@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.data.tables.files import Table, arrow
-from straightedge.data.tables.kinds import is_plain_number
-from straightedge.data.tables.label_column import is_text
+from straightedge.data.tables.label_column import is_plain_number, is_text
 from straightedge.errors import InputError
 
 ROW_COLUMNS = (

@@ -20,17 +20,25 @@ from straightedge.data import fingerprint
 from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.checks import checked_rows
-from straightedge.data.label_values import listed
+from straightedge.data.label_values import CodedLabels, listed
 from straightedge.data.manifests import source as manifests
 from straightedge.data.split_names import split_of_word
 from straightedge.data.tables import pixels
 from straightedge.data.tables.beside import columns_beside, with_beside
 from straightedge.data.tables.dividing import divided
 from straightedge.data.tables.encoding import TableEncoding
-from straightedge.data.tables.files import Table, TableRows, arrow
+from straightedge.data.tables.facts import coded_text, column_blocks
+from straightedge.data.tables.files import Table, TableRows
 from straightedge.data.tables.fitting import fit_encoding
-from straightedge.data.tables.kinds import Wishes, is_plain_number, pandas_index
-from straightedge.data.tables.label_column import choose_label, is_text, refuse_missing_labels, without_dots
+from straightedge.data.tables.kinds import Wishes, pandas_index
+from straightedge.data.tables.label_column import (
+    choose_label,
+    is_plain_number,
+    is_text,
+    plain_values,
+    refuse_missing_labels,
+    without_dots,
+)
 from straightedge.data.tables.matching import encoded_rows, match_columns, text_read_for, unlike_training
 from straightedge.data.tables.opening import names_in, open_splits, paths_of, text_read
 from straightedge.data.tables.parts import SplitRows, TableParts
@@ -243,7 +251,7 @@ def _parts(
     """Return rows and labels of each split, small ones in memory."""
     parts = {}
     for split, (group, first, n) in split_rows(found, label).items():
-        y = read_labels(group, label)[first : first + n]
+        y = coded_labels(group, label)[first : first + n]
         refuse_regression(y, group[0], label)
         y = y if known is None else without_dots(y, known)
         parts[split] = Part(in_memory(rows(group, n, first), f"{source} ({split})"), y)
@@ -274,30 +282,27 @@ def _is_text(table: Table, name: str) -> bool:
 
 def read_labels(tables: Sequence[Table], column: str) -> np.ndarray:
     """Return the labels of all rows as written: numbers as numbers, everything else as objects."""
+    found = coded_labels(tables, column)
+    return found.written() if isinstance(found, CodedLabels) else found
+
+
+def coded_labels(tables: Sequence[Table], column: str) -> np.ndarray | CodedLabels:
+    """Return the labels of all rows as `read_labels` does, those that are text as which word each row has."""
+    if all(is_text(table.schema.field(column).type) for table in tables):
+        codes, words = coded_text(column_blocks(tables, column)())
+        if None not in words:
+            return CodedLabels(np.array(words, dtype=object), codes)
     parts = []
     for table in tables:
-        values = table.column(column)
-        if arrow("pyarrow.types").is_dictionary(values.type):
-            values = values.cast(values.type.value_type)
-        if values.null_count == 0 and is_text(values.type):
-            parts.append(_words(values))
-            continue
+        values = plain_values(table.column(column))
         plain = values.null_count == 0 and is_plain_number(values.type)
         parts.append(values.to_numpy() if plain else np.array(values.to_pylist(), dtype=object))
     return np.concatenate(parts)
 
 
-def _words(values: Any) -> np.ndarray:
-    """Return a column of text as objects, of which equal ones are one: a million labels are few words."""
-    coded = values.combine_chunks().dictionary_encode()
-    coded = coded.combine_chunks() if hasattr(coded, "combine_chunks") else coded
-    words: np.ndarray = np.array(coded.dictionary.to_pylist(), dtype=object)
-    return np.asarray(words[coded.indices.to_numpy(zero_copy_only=False)])
-
-
-def refuse_regression(y: np.ndarray, table: Table, label: str) -> None:
+def refuse_regression(y: np.ndarray | CodedLabels, table: Table, label: str) -> None:
     """Refuse a label of numbers with hundreds of values."""
-    if y.dtype.kind not in "iuf":
+    if isinstance(y, CodedLabels) or y.dtype.kind not in "iuf":
         return
     count = len(np.unique(y))
     if count > MOST_VALUES and count > len(y) / 10:

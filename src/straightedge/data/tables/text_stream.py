@@ -19,14 +19,18 @@ from straightedge.data.cache import cache_folder
 from straightedge.data.tables.files import Table, arrow, open_file
 from straightedge.data.tables.text_bytes import LARGEST_TEXT, UNPACKERS, refuse_unmarked
 from straightedge.data.tables.text_columns import finite
-from straightedge.data.tables.text_file import BLOCK_BYTES, TextRead, ragged, typed
+from straightedge.data.tables.text_file import TextRead, ragged, typed
 from straightedge.data.tables.text_format import LOOKED_AT_BYTES, TextFormat, find_format
 from straightedge.errors import InputError, warn
 from straightedge.special_files import open_regular
 
-STREAMED_FROM = 2**27
-"""Bytes of a file from which it is parsed in parts; smaller ones are parsed faster in memory."""
-VERSION = 1
+STREAMED_FROM = 2**25
+"""Bytes of a file from which it is parsed in parts; smaller ones are parsed faster in memory, in six times that."""
+BLOCK_BYTES = 2**21
+"""Bytes of text parsed at a time: Arrow holds several such blocks, each as text and as columns."""
+ROW_GROUP_BYTES = 2**24
+"""Bytes of columns written together: a gigabyte is 64 groups, whose description is small."""
+VERSION = 2
 """Raised when parsing changes, so that old files of the cache are not read."""
 ORDER = ("int64", "double", "string")
 """Kinds of columns; each holds what those before it hold."""
@@ -184,6 +188,7 @@ class _Parsing:
     def _once(self, target: Path) -> int:
         """Parse the text once and write it for as long as the kinds of its columns stay; return its rows."""
         parquet, writer, schema, rows = arrow("pyarrow.parquet"), None, None, 0
+        held: list[Any] = []
         if not self.kinds:
             self._first_kinds()
         try:
@@ -196,12 +201,22 @@ class _Parsing:
                         name for name, kind in zip(self.names, self.kinds, strict=True) if kind == "string"
                     ]
                     writer = parquet.ParquetWriter(target, schema, compression="lz4", use_dictionary=texts)
-                if writer is not None and self._schema() == schema:
-                    writer.write_table(arrow().Table.from_arrays(columns, schema=schema))
+                if self._schema() == schema:
+                    held.append(arrow().Table.from_arrays(columns, schema=schema))
+                    held = self._written(writer, held, ROW_GROUP_BYTES)
+            self._written(writer, held, 0)
         finally:
             if writer is not None:
                 writer.close()
         return rows
+
+    @staticmethod
+    def _written(writer: Any, held: list[Any], least: int) -> list[Any]:
+        """Write tables as one group of rows where they have enough bytes; return what is held back."""
+        if not held or sum(table.nbytes for table in held) < least:
+            return held
+        writer.write_table(arrow().concat_tables(held).combine_chunks())
+        return []
 
     def _first_kinds(self) -> None:
         """Find the kinds of columns from the first block, as text."""
