@@ -259,6 +259,36 @@ def bin_of(confidence: np.ndarray, n_bins: int) -> np.ndarray:
     return np.asarray(np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1))
 
 
+@dataclass(frozen=True)
+class CellSums:
+    """Sums over the samples of each bin of confidence, those that are wrong and those that are right.
+
+    Attributes:
+        counts: (n_bins, 2) samples, or sums of their weights; column 1 is of those that are right.
+        said: (n_bins, 2) their confidence.
+        spread: (n_bins, 2) confidence (1 − confidence): the variance of perfect predictions.
+    """
+
+    counts: np.ndarray
+    said: np.ndarray
+    spread: np.ndarray
+
+
+def cell_sums(
+    confidence: np.ndarray, correct: np.ndarray, n_bins: int = 15, weights: np.ndarray | None = None
+) -> CellSums:
+    """Add up samples by bin and answer, a block at a time (arguments as `reliability`)."""
+    sums = np.zeros((3, 2 * n_bins))
+    for start in range(0, len(confidence), BLOCK_VALUES):
+        rows = slice(start, start + BLOCK_VALUES)
+        said = confidence[rows].astype(np.float64)
+        own = np.ones(len(said)) if weights is None else weights[rows]
+        cell = bin_of(said, n_bins) * 2 + correct[rows]
+        for place, values in enumerate((own, own * said, own * said * (1 - said))):
+            sums[place] += np.bincount(cell, values, 2 * n_bins)
+    return CellSums(*sums.reshape(3, n_bins, 2))
+
+
 def reliability(
     confidence: np.ndarray, correct: np.ndarray, n_bins: int = 15, weights: np.ndarray | None = None
 ) -> list[Bin]:
@@ -273,14 +303,13 @@ def reliability(
     Returns:
         Every bin, the empty ones too.
     """
-    where = bin_of(confidence, n_bins)
-    own = 1 if weights is None else weights
-    counts = np.bincount(where, weights, n_bins).tolist()
-    said = np.bincount(where, confidence * own, n_bins)
-    right = np.bincount(where, correct * own, n_bins)
+    sums = cell_sums(confidence, correct, n_bins, weights)
+    counts = sums.counts.sum(axis=1)
+    counts = counts.astype(np.int64) if weights is None else counts
+    said, right = sums.said.sum(axis=1), sums.counts[:, 1]
     return [
         Bin(i / n_bins, (i + 1) / n_bins, n, said[i] / n if n else None, right[i] / n if n else None)
-        for i, n in enumerate(counts)
+        for i, n in enumerate(counts.tolist())
     ]
 
 
@@ -295,6 +324,5 @@ def expected_calibration_error(
     References:
         Naeini, Cooper, Hauskrecht, AAAI 2015; Guo et al., ICML 2017, equation 3.
     """
-    off = correct - confidence if weights is None else (correct - confidence) * weights
-    residual = np.bincount(bin_of(confidence, n_bins), off, n_bins)
-    return float(np.abs(residual).sum() / (len(confidence) if weights is None else weights.sum()))
+    sums = cell_sums(confidence, correct, n_bins, weights)
+    return float(np.abs(sums.counts[:, 1] - sums.said.sum(axis=1)).sum() / sums.counts.sum())

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.calibration import block_starts
 from straightedge.data.base import Split
 from straightedge.errors import InputError, warn
 from straightedge.evaluation.terms import contributions
@@ -19,6 +18,8 @@ from straightedge.special_files import open_regular
 
 ROW_FORMATS = ("tables.reading", "svmlight")
 """Readers of `load_dataset` whose files hold rows, beside arrays."""
+WRITTEN_TOGETHER = 8_192
+"""Rows of predictions.csv that are made together: objects of Python, some 300 bytes each."""
 _ROW_NAMES = ("x", "x_test", "features", "images", "embeddings", "data")
 
 
@@ -269,10 +270,10 @@ def prediction_rows(
         scores: (N, C).
         split: What the samples were to the model, such as ``test`` or ``out of fold``.
     """
-    for start in (starts := block_starts(scores)):
-        rows = range(start, min(start + starts.step, samples.n))
+    for start in range(0, samples.n, WRITTEN_TOGETHER):
+        rows = range(start, min(start + WRITTEN_TOGETHER, samples.n))
         names = [str(row) if samples.names is None else str(samples.names[row]) for row in rows]
-        found = predictions_of(model, names, scores[start : start + starts.step])
+        found = predictions_of(model, names, scores[rows.start : rows.stop])
         for one, row in zip(found, rows, strict=True):
             yield {
                 "name": one.name,

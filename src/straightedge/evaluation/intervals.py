@@ -23,13 +23,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from straightedge.calibration import bin_of, expected_calibration_error
+from straightedge.calibration import BLOCK_VALUES, cell_sums, expected_calibration_error
 from straightedge.row_weights import sample_size
 
 LEVEL = 0.95
 REPLICATES = 2_000
 BLOCKS = 1_000
 """Above twice as many samples, losses are resampled in this many random blocks."""
+MOST_SHAPED = 2_000_000
+"""Above so many samples, the blocks are of so many of them: the tail of the mean is all but normal then."""
 
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
@@ -117,24 +119,37 @@ def mean_interval(
     """
     if len(values) < 2:
         return None
-    scale = float(np.abs(values).max()) or 1.0  # squares of 1e300 would overflow
-    scaled = values / scale
+    scale = float(values.max()) or 1.0  # squares of 1e300 would overflow
+    scaled = values / values.dtype.type(scale)
     if weights is not None:
         centre = float(np.average(scaled, weights=weights))
         scaled = centre + weights / weights.mean() * (scaled - centre)
-    middle, error = float(scaled.mean()), float(scaled.std(ddof=1)) / np.sqrt(len(values))
+    middle = float(scaled.mean(dtype=np.float64))
+    error = _spread(scaled, middle) / np.sqrt(len(values))
     rng = np.random.default_rng(seed)
     shape = _studentised(_blocks(scaled, rng), rng, replicates)
     low, high = (middle - np.quantile(shape, tail) * error for tail in reversed(TAILS))
     return float(max(0.0, min(low, middle)) * scale), float(max(high, middle) * scale)
 
 
+def _spread(values: np.ndarray, middle: float) -> float:
+    """Return the standard deviation of (N,) values around their mean, a block at a time."""
+    squares = 0.0
+    for start in range(0, len(values), BLOCK_VALUES):
+        squares += float(np.square(values[start : start + BLOCK_VALUES].astype(np.float64) - middle).sum())
+    return float(np.sqrt(squares / (len(values) - 1)))
+
+
 def _blocks(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the values, or the means of random blocks of them when there are many."""
+    if len(values) > MOST_SHAPED:
+        values = values[rng.integers(0, len(values), MOST_SHAPED, dtype=np.int32)]
     size = len(values) // BLOCKS
     if size < 2:
-        return values
-    return np.asarray(rng.permutation(values)[: size * BLOCKS].reshape(BLOCKS, size).mean(axis=1))
+        return values.astype(np.float64, copy=False)
+    return np.asarray(
+        rng.permutation(values)[: size * BLOCKS].reshape(BLOCKS, size).mean(axis=1, dtype=np.float64)
+    )
 
 
 def _studentised(values: np.ndarray, rng: np.random.Generator, replicates: int) -> np.ndarray:
@@ -174,12 +189,11 @@ def calibration_interval(
         upper end takes nothing away: e + 1.96 standard deviations, or the basic one if that is higher. In
         simulations with 200 to 10,000 samples the two cover in 93–98 %.
     """
-    where = bin_of(confidence, n_bins)
-    cell = where * 2 + correct
+    sums = cell_sums(confidence, correct, n_bins, weights)
+    total = sums.counts.sum()
     n = len(confidence) if weights is None else max(1, round(sample_size(weights)))
-    own = np.ones(len(cell)) if weights is None else weights / weights.mean()
-    shares = np.bincount(cell, own, 2 * n_bins) / len(cell)
-    residual = np.bincount(cell, (correct - confidence) * own, 2 * n_bins) / len(cell)
+    shares = (sums.counts / total).ravel()
+    residual = ((sums.counts * (0, 1) - sums.said) / total).ravel()
     residual = np.divide(residual, shares, out=residual, where=shares > 0)
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(n, shares / shares.sum(), replicates) * residual
@@ -187,7 +201,7 @@ def calibration_interval(
     seen = expected_calibration_error(confidence, correct, n_bins, weights)
     least, most = np.quantile(errors, TAILS)
     # residuals of a perfect model: their variance in a bin is Σ confidence (1 − confidence)
-    noise = np.sqrt(np.bincount(where, own * confidence * (1 - confidence), n_bins) * n / len(cell))
+    noise = np.sqrt(sums.spread.sum(axis=1) * n / total)
     perfect = np.abs(rng.standard_normal((replicates, n_bins)) * noise).sum(axis=1) / n
     low = 0.0 if seen <= np.quantile(perfect, TAILS[1]) else max(0.0, min(2 * seen - most, seen))
     high = max(2 * seen - least, seen + 1.96 * float(errors.std()))

@@ -19,7 +19,8 @@ import numpy as np
 
 from straightedge.calibration import as_scores, block_starts, decided, log_softmax
 from straightedge.evaluation.intervals import interval_around, mean_interval
-from straightedge.evaluation.outcomes import MOST_COPIES
+from straightedge.evaluation.metrics import cell_counts, mean
+from straightedge.evaluation.outcomes import MOST_COPIES, float_type
 from straightedge.row_weights import is_whole, sample_size
 
 MEASURES = ("auc", "average_precision", "f1", "mcc", "brier")
@@ -49,6 +50,21 @@ class Answers:
     weights: np.ndarray
     temperature: float
     probabilities: bool
+
+    @property
+    def alike(self) -> bool:
+        """Whether each sample counts once."""
+        return self.weights.strides == (0,) or bool((self.weights == 1).all())
+
+    @property
+    def n(self) -> float:
+        """Number of samples; of weighted ones, the number that an interval may count on."""
+        return len(self.y) if self.alike else sample_size(self.weights)
+
+    @property
+    def own(self) -> np.ndarray | None:
+        """(N,) weights, or None where each sample counts once."""
+        return None if self.alike else self.weights
 
     @property
     def n_classes(self) -> int:
@@ -96,25 +112,31 @@ def measures(
     Returns:
         Name -> ``{"value", "interval"}``, or None where the samples do not tell it, such as an AUC of one class.
     """
-    array, labels = as_scores(scores), np.asarray(y).astype(np.int64)
-    counts = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
-    kept = slice(None) if (counts > 0).all() else counts > 0
-    predicted = decided(array, threshold)
+    array, labels = as_scores(scores), np.asarray(y).astype(np.int64, copy=False)
+    counts = ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
+    kept = slice(None) if weights is None or (counts > 0).all() else counts > 0
+    predicted = np.empty(len(array), np.min_scalar_type(array.shape[1]))
+    for start in (starts := block_starts(array)):
+        rows = slice(start, start + starts.step)
+        predicted[rows] = decided(array[rows], threshold)
     found = Answers(
         array[kept], labels[kept], predicted[kept], counts[kept], temperature or 1.0, probabilities
     )
-    if is_whole(found.weights) and found.weights.sum() <= MOST_COPIES:
+    if not found.alike and is_whole(found.weights) and found.weights.sum() <= MOST_COPIES:
         found = _repeated(found)
     return {name: _entry(found, name, seed) for name in names}
 
 
+def ones(n: int) -> np.ndarray:
+    """Return (n,) ones that take the memory of one."""
+    return np.broadcast_to(np.ones(1), n)
+
+
 def _repeated(found: Answers) -> Answers:
     """Return samples of whole weights as often as they count: every interval is that of the repeated samples."""
-    if (found.weights == 1).all():
-        return found
     index = np.arange(len(found.y)).repeat(found.weights.astype(np.int64))
     columns = {name: getattr(found, name)[index] for name in ("scores", "y", "predicted")}
-    return replace(found, **columns, weights=np.ones(len(index)))
+    return replace(found, **columns, weights=ones(len(index)))
 
 
 def taken_unasked(scores: Any) -> Sequence[str]:
@@ -126,7 +148,7 @@ def taken_unasked(scores: Any) -> Sequence[str]:
 def _entry(found: Answers, name: str, seed: int) -> dict[str, Any] | None:
     if name == "brier":
         return _brier(found, seed) if found.probabilities else None
-    n = sample_size(found.weights)
+    n = found.n
     if name in OF_CELLS:  # in place of an array of all samples
         cells = _shares(found)
         value, influence = OF_CELLS[name](cells)
@@ -138,23 +160,22 @@ def _entry(found: Answers, name: str, seed: int) -> dict[str, Any] | None:
         variance = float(np.average(influence**2, weights=found.weights)) / n
     low, high = (-1.0, 1.0) if name == "mcc" else (0.0, 1.0)
     share = (value - low) / (high - low)
-    sizes = np.bincount(found.y, found.weights * n / found.weights.sum())
+    sizes = _shares(found).sum(axis=1) * n
     around = interval_around(share, variance / (high - low) ** 2, sizes)
     return {"value": value, "interval": [low + (high - low) * end for end in around]}
 
 
 def _brier(found: Answers, seed: int) -> dict[str, Any]:
     """Return the mean squared error of the probabilities; half of it for two classes, as is usual."""
-    values = np.empty(len(found.y))
+    values = np.empty(len(found.y), float_type(len(found.y)))
     for start in (starts := block_starts(found.scores)):
         rows = slice(start, start + starts.step)
         error = np.exp(log_softmax(found.scores[rows], found.temperature))
         error[np.arange(len(error)), found.y[rows]] -= 1
         values[rows] = (error**2).sum(axis=1)
     values /= 2 if found.n_classes == 2 else 1
-    alike = bool((found.weights == 1).all())
-    around = mean_interval(values, seed, weights=None if alike else found.weights)
-    value = float(np.average(values, weights=found.weights))
+    around = mean_interval(values, seed, weights=found.own)
+    value = mean(values, found.own)
     return {"value": value, "interval": list(around) if around else None}
 
 
@@ -222,9 +243,8 @@ def average_precision_of(ranked: np.ndarray, is_class: np.ndarray, weights: np.n
 
 def _shares(found: Answers) -> np.ndarray:
     """Return the share of weight (C, C) in each cell: row = label, column = answer."""
-    cells = found.y * found.n_classes + found.predicted
-    counts = np.bincount(cells, found.weights, found.n_classes**2)
-    return np.asarray(counts / counts.sum()).reshape(found.n_classes, found.n_classes)
+    counts = cell_counts(found.y, found.predicted, found.n_classes, found.own)
+    return np.asarray(counts / counts.sum())
 
 
 def f1_of(cells: np.ndarray) -> Influence:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from straightedge.calibration import BLOCK_VALUES
 from straightedge.evaluation.outcomes import Outcomes, outcomes
 from straightedge.row_weights import is_whole
 
@@ -53,15 +54,28 @@ def confusion(scores: Any, y: Any, weights: Any = None) -> np.ndarray:
 
 def mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return the mean of (N,) values up to 1e300, by weight, without overflow in the sum."""
-    shares = 1 / len(values) if weights is None else weights / weights.sum()
-    return float((values * shares).sum())
+    total = len(values) if weights is None else weights.sum()
+    found = 0.0
+    for start in range(0, len(values), BLOCK_VALUES):
+        rows = slice(start, start + BLOCK_VALUES)
+        shares = 1 / total if weights is None else weights[rows] / total
+        found += float((values[rows].astype(np.float64) * shares).sum())
+    return found
 
 
 def confusion_of(happened: Outcomes) -> np.ndarray:
     """Return (C, C) counts, int64 or sums of weights: row = label, column = prediction."""
-    cells = happened.y * happened.n_classes + happened.predicted
-    counts = np.bincount(cells, happened.weights, happened.n_classes**2)
-    return counts.reshape(happened.n_classes, happened.n_classes)
+    return cell_counts(happened.y, happened.predicted, happened.n_classes, happened.weights)
+
+
+def cell_counts(y: np.ndarray, predicted: np.ndarray, size: int, weights: np.ndarray | None) -> np.ndarray:
+    """Return (size, size) counts, int64 or sums of weights, of (N,) labels and predictions."""
+    found = np.zeros(size**2, np.int64 if weights is None else np.float64)
+    for start in range(0, len(y), BLOCK_VALUES):
+        rows = slice(start, start + BLOCK_VALUES)
+        own = None if weights is None else weights[rows]
+        found += np.bincount(y[rows] * size + predicted[rows], own, size**2)
+    return found.reshape(size, size)
 
 
 def class_counts(happened: Outcomes) -> tuple[np.ndarray, np.ndarray]:

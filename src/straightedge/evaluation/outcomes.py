@@ -13,6 +13,15 @@ from straightedge.row_weights import checked_sample_weight, is_whole, sample_siz
 
 MOST_COPIES = 20_000_000
 """Samples that whole weights may stand for and still be counted one by one, which takes 41 bytes each."""
+COMPACT_FROM = 1_000_000
+"""Samples from which a loss is kept in four bytes, 7 digits of it: millions of rows are judged in little memory."""
+LARGEST_COMPACT = 1e30
+"""A loss beyond this is kept in eight bytes: the largest float32 is 3e38."""
+
+
+def float_type(n: int) -> type[np.float32] | type[np.float64]:
+    """Return the type that numbers of n samples are kept in."""
+    return np.float32 if n >= COMPACT_FROM else np.float64
 
 
 @dataclass(frozen=True)
@@ -21,10 +30,10 @@ class Outcomes:
 
     Attributes:
         y: (N,) int64 labels.
-        predicted: (N,) int64, the class of the largest score; the first of equal ones.
-        rank: (N,) int64, how many classes stand before the right one; 0 is a right prediction.
-        loss: (N,) float64, −log probability of the right class, in nats.
-        confidence: (N,) float64, probability of the predicted class.
+        predicted: (N,) whole numbers of few bytes, the class of the largest score; the first of equal ones.
+        rank: (N,) likewise, how many classes stand before the right one; 0 is a right prediction.
+        loss: (N,) −log probability of the right class, in nats; float64, of `COMPACT_FROM` samples on float32.
+        confidence: (N,) probability of the predicted class, of the same type.
         n_classes: C.
         weights: (N,) float64 > 0, how often each counts; None counts each once.
     """
@@ -81,10 +90,16 @@ def outcomes(
             ``sample-weight-invalid``.
     """
     array, labels = checked(scores, y)
-    starts = block_starts(array)
-    ranges = [(start, slice(start, start + starts.step)) for start in starts]
-    blocks = [_of_block(array[rows], labels[rows], temperature, start, threshold) for start, rows in ranges]
-    predicted, rank, loss, confidence = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    whole, real = np.min_scalar_type(array.shape[1]), float_type(len(array))
+    columns = [np.empty(len(array), kind) for kind in (whole, whole, real, real)]
+    for start in (starts := block_starts(array)):
+        rows = slice(start, start + starts.step)
+        found = _of_block(array[rows], labels[rows], temperature, start, threshold)
+        if found[2].max() > LARGEST_COMPACT:
+            columns[2] = columns[2].astype(np.float64, copy=False)
+        for column, values in zip(columns, found, strict=True):
+            column[rows] = values
+    predicted, rank, loss, confidence = columns
     happened = Outcomes(labels, predicted, rank, loss, confidence, array.shape[1])
     if weights is None:
         return happened

@@ -10,6 +10,9 @@ import numpy as np
 from straightedge.calibration import as_scores, find_temperature
 from straightedge.evaluation.outcomes import outcomes
 
+MOST_RANKED = 1_000_000
+"""Samples that a list of the hardest has at most: a file of 60 MB, which nobody reads to its end."""
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -75,10 +78,15 @@ def hardest(
         threshold: See `decided`.
 
     Returns:
-        All samples, the hardest first; `suggested` is the prediction.
+        All samples, the hardest first, of more than `MOST_RANKED` so many; `suggested` is the prediction.
     """
     happened = outcomes(scores, y, temperature or 1.0, threshold=threshold)
-    return _ranked(happened.loss, happened.predicted)
+    loss, n = happened.loss, len(happened.loss)
+    if n <= MOST_RANKED:
+        return _ranked(loss, happened.predicted)
+    rows = np.flatnonzero(loss >= np.partition(loss, n - MOST_RANKED)[n - MOST_RANKED])
+    found = _ranked(loss[rows], happened.predicted[rows]).head(MOST_RANKED)
+    return Ranking(rows[found.index], found.suggested, found.score)
 
 
 def _ranked(loss: np.ndarray, suggested: np.ndarray) -> Ranking:

@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.calibration import log_softmax
+from straightedge.calibration import block_starts, log_softmax
 
 Curve = tuple[np.ndarray, np.ndarray, float]
 """False positive rates, true positive rates, the area under the curve."""
 
 MOST_POINTS = 200
 """Points of a curve that a page shows: a line of 300 pixels has no use for more."""
+MOST_EXACT = 1_000_000
+"""Samples up to which a curve has a point for each of them before it is thinned."""
+CUTS = 20_000
+"""Thresholds that the curves of more samples have a point for."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,12 @@ def two_class_curves(
 
     if y.min() == y.max():
         return None
+    here = threshold or 0.0
+    if len(y) > MOST_EXACT:
+        return _counted_curves(scores, y, weights, here)
     ranked = (scores[:, 1] - scores[:, 0]).astype(np.float64)
     false, true, cuts = roc_curve(y, ranked, sample_weight=weights)
     precision, recall, steps = precision_recall_curve(y, ranked, sample_weight=weights)
-    here = threshold or 0.0
     place = int(np.searchsorted(-cuts, -here, side="right")) - 1
     step = int(np.searchsorted(steps, here))
     at = [false[place], true[place], recall[step], precision[step]]
@@ -77,6 +83,33 @@ def two_class_curves(
         "roc": _thinned(false, true),
         "precision_recall": _thinned(recall, precision),
         "at": [float(value) for value in at],
+    }
+
+
+def _counted_curves(
+    scores: np.ndarray, y: np.ndarray, weights: np.ndarray | None, here: float
+) -> dict[str, Any]:
+    """Return the curves of many samples at some thresholds alone, where they are exact: no sample is sorted."""
+    some = scores[:: len(y) // CUTS]
+    cuts = np.unique(np.append((some[:, 1] - some[:, 0]).astype(np.float64), [here, np.inf]))
+    counts = np.zeros((2, len(cuts) + 1))
+    for start in (starts := block_starts(scores)):
+        rows = slice(start, start + starts.step)
+        ranked = (scores[rows, 1] - scores[rows, 0]).astype(np.float64)
+        place = np.searchsorted(cuts, ranked, side="right")
+        own = None if weights is None else weights[rows]
+        counts += np.bincount(place + len(counts[0]) * y[rows], own, counts.size).reshape(counts.shape)
+    negative, positive = np.cumsum(
+        counts[:, ::-1], axis=1
+    )  # samples at a cut or above, the highest cut first
+    false, true = negative / negative[-1], positive / positive[-1]
+    told = negative + positive
+    precision = np.divide(positive, told, out=np.ones_like(told), where=told > 0)
+    place = len(cuts) - 1 - int(np.searchsorted(cuts, here))
+    return {
+        "roc": _thinned(false, true),
+        "precision_recall": _thinned(true[::-1], precision[::-1]),
+        "at": [float(values[place]) for values in (false, true, true, precision)],
     }
 
 

@@ -221,7 +221,7 @@ def hardest_rows(
     """
     assert judged.hardest is not None
     ranking = judged.hardest if most is None else _in_doubt(judged).head(most)
-    rows = judged.rows[ranking.index]
+    rows = ranking.index if judged.shown_rows is None else judged.shown_rows[ranking.index]
     for row, predicted, score in zip(rows, ranking.suggested, ranking.score, strict=True):
         yield {
             "name": _name(judged.shown, int(row)),

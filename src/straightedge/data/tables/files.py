@@ -20,13 +20,18 @@ import numpy as np
 from straightedge.errors import InputError
 from straightedge.special_files import open_regular
 
-BATCH_BYTES = 2**23
+BATCH_BYTES = 2**21
 """Decoded bytes asked for at a time from a Parquet file."""
 
 
 def arrow(name: str = "pyarrow") -> Any:
     """Return a module of the Arrow package, imported when it is needed: that takes a tenth of a second."""
     return import_module(name)
+
+
+def release_memory() -> None:
+    """Give back to the system what Arrow keeps of memory that it no longer uses."""
+    arrow().default_memory_pool().release_unused()
 
 
 class Table:

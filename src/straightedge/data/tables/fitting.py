@@ -10,7 +10,7 @@ import numpy as np
 from straightedge.data.label_values import listed
 from straightedge.data.tables.encoding import Column, TableEncoding, fit_category, fit_number
 from straightedge.data.tables.facts import ColumnFacts, column_blocks, column_facts
-from straightedge.data.tables.files import Table
+from straightedge.data.tables.files import Table, release_memory
 from straightedge.data.tables.kinds import Wishes, left_out
 from straightedge.data.tables.label_column import is_text, plain_type
 from straightedge.errors import InputError
@@ -55,6 +55,7 @@ def fit_encoding(
         loose |= {name} if said else set()
         columns.append(_fitted(name, facts, wishes, index, where, loose=name in loose))
         notes += said
+    release_memory()
     found = TableEncoding(tuple(columns), label, tuple(names), tables[0].header, tuple(sorted(loose)))
     if not found.width:
         raise InputError(

@@ -16,7 +16,7 @@ from typing import Any
 
 from straightedge.atomic import disk, temporary_name
 from straightedge.data.cache import cache_folder
-from straightedge.data.tables.files import Table, arrow, open_file
+from straightedge.data.tables.files import Table, arrow, open_file, release_memory
 from straightedge.data.tables.text_bytes import LARGEST_TEXT, UNPACKERS, refuse_unmarked
 from straightedge.data.tables.text_columns import finite
 from straightedge.data.tables.text_file import TextRead, ragged, typed
@@ -135,6 +135,7 @@ def _stored(path: Path, form: TextFormat, names: tuple[str, ...], how: TextRead)
         return None
     finally:
         temporary.unlink(missing_ok=True)
+        release_memory()
 
 
 class _Parsing:
