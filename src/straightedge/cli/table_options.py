@@ -14,6 +14,7 @@ TABLE_OPTIONS = (
     "keep",
     "categories",
     "numeric",
+    "dates",
     "delimiter",
     "header",
     "encoding",
@@ -32,6 +33,10 @@ Categories = Annotated[
 ]
 Numeric = Annotated[
     str | None, typer.Option(help="columns of numbers, in which all else is missing", rich_help_panel=TABLE)
+]
+Dates = Annotated[
+    str | None,
+    typer.Option(help="columns of dates whose parts are numbers: A,B, or all of them", rich_help_panel=TABLE),
 ]
 Delimiter = Annotated[str | None, typer.Option(help="one character, tab or blanks", rich_help_panel=TABLE)]
 Header = Annotated[

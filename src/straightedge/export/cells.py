@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from straightedge.data.tables.dates import parts_of, seconds_of
 from straightedge.data.tables.encoding import Column, TableEncoding
 from straightedge.data.tables.files import arrow
 from straightedge.data.tables.label_column import plain_column
@@ -18,8 +19,8 @@ UNSEEN = "a value that training did not have"
 
 
 def encoding_of(model: LinearModel) -> TableEncoding:
-    """Return how a model's columns become features."""
-    return TableEncoding.from_dict(model.columns or {})
+    """Return how the columns of an artefact become features: the parts of dates are columns of their own there."""
+    return TableEncoding.from_dict(model.columns or {}).apart()
 
 
 def is_cells(rows: Any) -> bool:
@@ -48,12 +49,23 @@ def real_cells(model: LinearModel, source: str, options: dict[str, Any], n: int)
     Raises:
         InputError: ``column-missing`` and the codes of the readers.
     """
-    encoding = encoding_of(model)
+    encoding = TableEncoding.from_dict(model.columns or {})
     splits, _ = open_splits(Path(source), text_read_for(encoding, options))
     tables = next(iter(splits.values()))
     match_columns(tables, encoding)
-    columns = {column.name: plain_column(tables, column.name)[:n] for column in encoding.used}
+    columns: dict[str, Any] = {}
+    for column in encoding.used:
+        values = plain_column(tables, column.name)[:n]
+        columns |= _parts(column, values) if column.kind == "date" else {column.name: values}
     return arrow().table(columns)
+
+
+def _parts(column: Column, values: Any) -> dict[str, Any]:
+    """Return the parts of dates as columns, missing ones null."""
+    seconds = seconds_of(values.combine_chunks(), column.order, f"column {column.name!r}")
+    parts = parts_of(seconds, [part.name for part in column.parts]).T
+    names = [part.name for part in column.apart()]
+    return {name: arrow().array(part, from_pandas=True) for name, part in zip(names, parts, strict=True)}
 
 
 def scores_of_cells(model: LinearModel, cells: Any) -> np.ndarray:

@@ -47,7 +47,7 @@ def _packed(values: np.ndarray) -> str:
 def _form(model: LinearModel) -> Section | None:
     if not model.is_of_table:
         return None
-    columns = TableEncoding.from_dict(model.columns or {}).used
+    columns = TableEncoding.from_dict(model.columns or {}).apart().used
     return {"kind": "table", "columns": list(map(_field, columns))} if len(columns) <= MOST_FIELDS else None
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from straightedge.data import Dataset, load_dataset
-from straightedge.data.tables.opening import names_in
+from straightedge.data.tables.files import names_in
 from straightedge.data.text.documents import is_texts
 from straightedge.features.base import build_extractor, has_option
 from straightedge.features.cache import extract_dataset

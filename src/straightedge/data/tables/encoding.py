@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.data.tables.facts import NumberFacts, value_counts
+from straightedge.data.tables.dates import Part, fit_dates, order_of, parts_of, seconds_of
+from straightedge.data.tables.facts import Blocks, NumberFacts, value_counts
 from straightedge.data.tables.files import arrow
 from straightedge.data.tables.label_column import is_text
 from straightedge.errors import InputError
@@ -32,7 +33,7 @@ class Column:
 
     Attributes:
         name: Its name.
-        kind: "number", "category" or "left out".
+        kind: "number", "category", "date" or "left out".
         why: Why it was left out.
         missing: Number of training rows without a value.
         mean: Of the values that are there: what a missing one becomes.
@@ -40,6 +41,8 @@ class Column:
         indicator: Whether a feature says that the value was missing.
         categories: Values with a feature of their own; None stands for a missing value.
         other: Number of rarer values, which share a feature if there are any.
+        parts: Of a date: what of it is a feature.
+        order: Of a date: how it is written, one of `dates.ORDERS`; `low` and `high` are seconds since 1970.
     """
 
     name: str
@@ -52,20 +55,47 @@ class Column:
     indicator: bool = False
     categories: tuple[str | None, ...] = ()
     other: int = 0
+    parts: tuple[Part, ...] = ()
+    order: str = ""
 
     @property
     def width(self) -> int:
         """Number of features."""
         if self.kind == "number":
             return 1 + self.indicator
+        if self.kind == "date":
+            return len(self.parts) + self.indicator
         return len(self.categories) + (self.other > 0) if self.kind == "category" else 0
 
     def feature_names(self) -> list[str]:
         """Return what the features are called."""
         if self.kind == "number":
-            return [self.name, *([f"{self.name} {MISSING_NAME}"] if self.indicator else [])]
+            return [self.name, *self._mark()]
+        if self.kind == "date":
+            return [*(f"{self.name} {part.name}" for part in self.parts), *self._mark()]
         named = [f"{self.name}={MISSING_NAME if value is None else value}" for value in self.categories]
         return named + ([f"{self.name}=other"] if self.other else []) if self.kind == "category" else []
+
+    def _mark(self) -> list[str]:
+        return [f"{self.name} {MISSING_NAME}"] if self.indicator else []
+
+    def apart(self) -> list[Column]:
+        """Return the parts of a date as columns of numbers, whose features are those of the date; else itself."""
+        if self.kind != "date":
+            return [self]
+        last = len(self.parts) - 1
+        return [
+            Column(
+                f"{self.name} {part.name}",
+                "number",
+                missing=self.missing,
+                mean=part.mean,
+                low=part.low,
+                high=part.high,
+                indicator=self.indicator and place == last,
+            )
+            for place, part in enumerate(self.parts)
+        ]
 
     def became(self) -> str:
         """Return what became of the column, for people."""
@@ -73,6 +103,9 @@ class Column:
             return self.why
         if self.kind == "number":
             return "number, missing values marked" if self.indicator else "number"
+        if self.kind == "date":
+            marked = ", missing values marked" if self.indicator else ""
+            return f"{', '.join(part.name for part in self.parts)}{marked}"
         rare = f", {self.other} rare ones as other" if self.other else ""
         return f"{len(self.categories)} categories{rare}"
 
@@ -101,6 +134,23 @@ def fit_category(name: str, blocks: Iterable[Any], missing: int) -> Column:
     kept = kept or [value for value, _ in counts.pairs(1)]
     order = sorted(kept, key=lambda value: (value is None, value or ""))
     return Column(name, "category", "", missing, categories=tuple(order), other=counts.distinct - len(order))
+
+
+def fit_date(name: str, blocks: Blocks, where: str) -> Column:
+    """Fit the encoding of a column of dates on its training rows (errors as `fit_dates`)."""
+    found = fit_dates(blocks(), order_of(blocks()), where)
+    if not found.parts:
+        return Column(name, "left out", "dates of which no part varies", found.missing)
+    return Column(
+        name,
+        "date",
+        missing=found.missing,
+        low=found.low,
+        high=found.high,
+        indicator=found.missing > 0,
+        parts=found.parts,
+        order=found.order,
+    )
 
 
 def as_floats(column: Any, where: str, *, row: int = 0, loose: bool = False) -> np.ndarray:
@@ -226,6 +276,9 @@ class TableEncoding:
             if column.indicator:
                 part[:, 1] = missing
             return
+        if column.kind == "date":
+            part[:] = date_features(column, values, where, row)
+            return
         codes = self.codes(column, values)
         known = codes >= 0
         part[np.flatnonzero(known), codes[known]] = 1
@@ -240,6 +293,16 @@ class TableEncoding:
         places = self.places[column.name]
         found = np.array([places.get(value, other) for value in text.dictionary.to_pylist()], dtype=np.int64)
         return found[text.indices.to_numpy(zero_copy_only=False)] if len(found) else np.zeros(0, np.int64)
+
+    def apart(self) -> TableEncoding:
+        """Return the encoding of a table that has the parts of its dates as columns."""
+        columns = tuple(part for column in self.columns for part in column.apart())
+        names = [
+            part.name
+            for name in self.names
+            for part in next((c.apart() for c in self.columns if c.name == name), [Column(name, "left out")])
+        ]
+        return TableEncoding(columns, self.label, tuple(names), self.header, self.loose)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: what a model file keeps."""
@@ -261,6 +324,15 @@ class TableEncoding:
             raise InputError("model-columns", what, where, "restore the file from a copy") from error
 
 
+def date_features(column: Column, values: Any, where: str, row: int = 0) -> np.ndarray:
+    """Return the features (n, width) of dates, as `TableEncoding.transform` does."""
+    seconds = seconds_of(_flat(values), column.order, where, row)
+    parts = parts_of(seconds, [part.name for part in column.parts])
+    missing = np.isnan(seconds)
+    parts[missing] = [part.mean for part in column.parts]
+    return np.column_stack([parts, missing]) if column.indicator else parts
+
+
 def column_rows(description: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """Return what became of each column of a table: name, kind, missing values and what it became."""
     if not description or description.get("kind") != "table":
@@ -280,12 +352,20 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "indicator": bool,
     "other": int,
 }
+_LATER: dict[str, Callable[[Any], Any]] = {
+    "order": str,
+    "parts": lambda entries: tuple(
+        Part(str(part["name"]), *(float(part[key]) for key in ("mean", "low", "high"))) for part in entries
+    ),
+}
+"""Fields that models written before 0.4 do not have."""
 
 
 def _column(entry: Mapping[str, Any]) -> Column:
     plain = {name: kind(entry[name]) for name, kind in _FIELDS.items()}
     values: Sequence[Any] = entry["categories"]
-    if plain["kind"] not in ("number", "category", "left out"):
+    plain |= {name: kind(entry[name]) for name, kind in _LATER.items() if name in entry}
+    if plain["kind"] not in ("number", "category", "date", "left out"):
         raise ValueError(f"a column of kind {plain['kind']!r}")
     return Column(**plain, categories=tuple(None if value is None else str(value) for value in values))
 

@@ -29,6 +29,13 @@ def arrow(name: str = "pyarrow") -> Any:
     return import_module(name)
 
 
+def names_in(given: Any) -> list[str]:
+    """Return names given as a list, or as text with commas."""
+    if given is None:
+        return []
+    return [part.strip() for part in given.split(",")] if isinstance(given, str) else [str(n) for n in given]
+
+
 def release_memory() -> None:
     """Give back to the system what Arrow keeps of memory that it no longer uses."""
     arrow().default_memory_pool().release_unused()

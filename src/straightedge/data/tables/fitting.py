@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from straightedge.data.label_values import listed
-from straightedge.data.tables.encoding import Column, TableEncoding, fit_category, fit_number
+from straightedge.data.tables.encoding import Column, TableEncoding, fit_category, fit_date, fit_number
 from straightedge.data.tables.facts import ColumnFacts, column_blocks, column_facts
 from straightedge.data.tables.files import Table, release_memory
 from straightedge.data.tables.kinds import Wishes, left_out
@@ -51,7 +51,7 @@ def fit_encoding(
         if name == label or name in ignored:
             continue
         facts = column_facts(column_blocks(tables, name, rows), plain_type(tables[0], name))
-        said = [] if name in wishes.categories | wishes.drop | loose else _mixed(name, facts)
+        said = [] if name in wishes.categories | wishes.drop | wishes.dates | loose else _mixed(name, facts)
         loose |= {name} if said else set()
         columns.append(_fitted(name, facts, wishes, index, where, loose=name in loose))
         notes += said
@@ -71,6 +71,8 @@ def _fitted(
     why = left_out(name, facts, kept, index)
     if why is not None:
         return Column(name, "left out", why, facts.missing)
+    if wishes.takes_parts(name, facts):
+        return fit_date(name, facts.blocks, f"{where}, column {name!r}")
     if name in wishes.categories or (is_text(facts.type) and not loose):
         return fit_category(name, facts.blocks(), facts.missing)
     return fit_number(name, facts.blocks(), f"{where}, column {name!r}", loose=loose)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from straightedge.data.tables.facts import ColumnFacts
-from straightedge.data.tables.files import arrow
+from straightedge.data.tables.files import arrow, names_in
 from straightedge.data.tables.label_column import is_plain_number, is_text
 from straightedge.data.tables.text_columns import are_dates
 from straightedge.errors import InputError
@@ -20,6 +20,10 @@ FEWEST_IDENTIFIERS = 20
 LONG_TEXT = 40
 """Mean characters from which text that hardly repeats is taken for free text."""
 PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)?|")
+WISHES = ("drop", "keep", "categories", "numeric", "dates")
+"""Options that say what columns are."""
+EVERY = "all"
+"""What stands for all columns of dates."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,23 @@ class Wishes:
         keep: Columns used though they look like identifiers or constants.
         categories: Columns taken as categories though they are numbers.
         numeric: Columns taken as numbers; what is none in them is missing.
+        dates: Columns of dates of which the parts are taken; `EVERY` alone is all of them.
     """
 
     drop: frozenset[str] = field(default_factory=frozenset)
     keep: frozenset[str] = field(default_factory=frozenset)
     categories: frozenset[str] = field(default_factory=frozenset)
     numeric: frozenset[str] = field(default_factory=frozenset)
+    dates: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Wishes:
+        """Return what options say, each a list of names or a text of them with commas."""
+        return cls(*(frozenset(names_in(options.get(name))) for name in WISHES))
+
+    def takes_parts(self, name: str, facts: ColumnFacts) -> bool:
+        """Whether a column is a date whose parts are wanted."""
+        return name in self.dates or (self.dates == {EVERY} and is_date(facts))
 
     def check(self, names: Collection[str], where: str) -> None:
         """Refuse a wish for a column that there is not.
@@ -44,8 +59,8 @@ class Wishes:
         Raises:
             InputError: ``column-missing``.
         """
-        for option in ("drop", "keep", "categories", "numeric"):
-            for name in sorted(getattr(self, option)):
+        for option in WISHES:
+            for name in sorted(getattr(self, option) - ({EVERY} if option == "dates" else set())):
                 if name not in names:
                     what = f"--{option} names a column {name!r} that there is not"
                     raise InputError("column-missing", what, where, f"columns: {', '.join(list(names)[:40])}")
@@ -64,7 +79,7 @@ def left_out(name: str, facts: ColumnFacts, wishes: Wishes, index: Collection[st
         return "dropped, as asked"
     if name in index or PANDAS_INDEX.fullmatch(name):
         return "an index, never a feature"
-    if name in wishes.keep | wishes.categories | wishes.numeric:
+    if name in wishes.keep | wishes.categories | wishes.numeric or wishes.takes_parts(name, facts):
         return None
     return _by_type(facts) or _by_values(name, facts)
 
@@ -73,6 +88,14 @@ def _by_type(facts: ColumnFacts) -> str | None:
     if arrow("pyarrow.types").is_temporal(facts.type):
         return "a date"
     return None if is_text(facts.type) or is_plain_number(facts.type) else f"of type {facts.type}"
+
+
+def is_date(facts: ColumnFacts) -> bool:
+    """Whether a column holds dates, by its type or by the form of its first texts."""
+    if is_text(facts.type):
+        return are_dates(facts.first)
+    types = arrow("pyarrow.types")
+    return bool(types.is_date(facts.type) or types.is_timestamp(facts.type))
 
 
 def _by_values(name: str, facts: ColumnFacts) -> str | None:
@@ -84,7 +107,7 @@ def _by_values(name: str, facts: ColumnFacts) -> str | None:
 
 
 def _text_left_out(facts: ColumnFacts) -> str | None:
-    if are_dates(facts.first):
+    if is_date(facts):
         return "a date"
     if facts.all_different and facts.there >= FEWEST_IDENTIFIERS:
         return "an identifier: its values are all different"

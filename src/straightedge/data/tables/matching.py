@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.data.label_values import listed
+from straightedge.data.tables.dates import seconds_of
 from straightedge.data.tables.encoding import Column, TableEncoding, as_floats
 from straightedge.data.tables.facts import column_blocks
 from straightedge.data.tables.files import Table, TableRows
@@ -23,8 +24,8 @@ from straightedge.errors import InputError
 
 def text_read_for(encoding: TableEncoding, options: Mapping[str, Any]) -> Any:
     """Return how the text of new tables is read: categories stay text, names are as they were in training."""
-    categories = [column.name for column in encoding.used if column.kind == "category"]
-    how = text_read(options, categories)
+    texts = [column.name for column in encoding.used if column.kind != "number"]
+    how = text_read(options, texts)
     if how.header is None:
         how = replace(how, header=encoding.header)
     return replace(
@@ -134,7 +135,10 @@ def _new_categories(column: Column, encoding: TableEncoding, blocks: Iterable[An
 def _new_numbers(column: Column, encoding: TableEncoding, blocks: Iterable[Any], where: str) -> list[str]:
     beyond = missing = row = 0
     for values in blocks:
-        numbers = as_floats(values, where, row=row, loose=column.name in encoding.loose)
+        if column.kind == "date":
+            numbers = seconds_of(values, column.order, where, row)
+        else:
+            numbers = as_floats(values, where, row=row, loose=column.name in encoding.loose)
         beyond += int(((numbers < column.low) | (numbers > column.high)).sum())
         missing += int(np.isnan(numbers).sum())
         row += len(numbers)

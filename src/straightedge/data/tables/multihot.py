@@ -12,12 +12,12 @@ import numpy as np
 from straightedge.data.base import RawTable
 from straightedge.data.tables.dividing import divided
 from straightedge.data.tables.encoding import TableEncoding, as_floats
-from straightedge.data.tables.files import Table, arrow
+from straightedge.data.tables.files import Table, arrow, names_in
 from straightedge.data.tables.fitting import fit_encoding
 from straightedge.data.tables.kinds import Wishes
 from straightedge.data.tables.label_column import is_text, plain_column
 from straightedge.data.tables.matching import encoded_rows, match_columns, text_read_for, unlike_training
-from straightedge.data.tables.opening import names_in, text_read
+from straightedge.data.tables.opening import text_read
 from straightedge.data.tables.parts import TableParts
 from straightedge.data.tables.reading import Found, anew, in_memory, open_source, split_rows
 from straightedge.errors import InputError
@@ -87,9 +87,7 @@ def load_multihot(
         found.notes += match_columns(found.every, trained) + unlike_training(found.every, trained)
         return _made(source, found, trained, known, Y, None)
     tables, first, n = splits["train"]
-    wishes = Wishes(
-        *(frozenset(names_in(options.get(key))) for key in ("drop", "keep", "categories", "numeric"))
-    )
+    wishes = Wishes.of(options)
     ignored = [*wanted, *(["split"] if len(splits) > 1 and len(found.tables) == 1 else [])]
     fit = partial(fit_encoding, tables, ",".join(wanted), wishes, found.index, ignored=ignored)
     encoding, notes = fit(rows=slice(first, first + n))

@@ -13,7 +13,7 @@ from straightedge.data.assemble import SPLITS
 from straightedge.data.split_names import split_folders, split_of
 from straightedge.data.tables.arff import is_arff, read_arff
 from straightedge.data.tables.excel import is_excel, read_excel
-from straightedge.data.tables.files import MemoryTable, Table, arrow, table_errors
+from straightedge.data.tables.files import MemoryTable, Table, arrow, names_in, table_errors
 from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
 from straightedge.data.tables.text_file import PACKED, TextRead, read_text_table
 from straightedge.data.tables.text_format import refuse_repeated
@@ -94,13 +94,6 @@ def text_read(options: Mapping[str, Any], as_text: Collection[str] = ()) -> Text
         as_text=as_text,
         cache=bool(options.get("cache", True)),
     )
-
-
-def names_in(given: Any) -> list[str]:
-    """Return names given as a list, or as text with commas."""
-    if given is None:
-        return []
-    return [part.strip() for part in given.split(",")] if isinstance(given, str) else [str(n) for n in given]
 
 
 def open_splits(path: Path, how: TextRead) -> tuple[dict[str, list[Table]], list[str]]:

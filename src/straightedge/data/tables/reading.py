@@ -28,7 +28,7 @@ from straightedge.data.tables.beside import columns_beside, with_beside
 from straightedge.data.tables.dividing import divided
 from straightedge.data.tables.encoding import TableEncoding
 from straightedge.data.tables.facts import coded_text, column_blocks
-from straightedge.data.tables.files import Table, TableRows
+from straightedge.data.tables.files import Table, TableRows, names_in
 from straightedge.data.tables.fitting import fit_encoding
 from straightedge.data.tables.kinds import Wishes, pandas_index
 from straightedge.data.tables.label_column import (
@@ -40,7 +40,7 @@ from straightedge.data.tables.label_column import (
     without_dots,
 )
 from straightedge.data.tables.matching import encoded_rows, match_columns, text_read_for, unlike_training
-from straightedge.data.tables.opening import names_in, open_splits, paths_of, text_read
+from straightedge.data.tables.opening import open_splits, paths_of, text_read
 from straightedge.data.tables.parts import SplitRows, TableParts
 from straightedge.data.tables.pixels import PixelForm
 from straightedge.data.tables.plan import Plan, decode_rows, is_rows, make_plan, row_column
@@ -58,7 +58,7 @@ def load(source: str, **options: Any) -> Dataset:
     Args:
         source: File or folder.
         **options: ``labels`` names the label column, ``column`` the embedding or image column; ``drop``, ``keep``,
-            ``categories`` and ``numeric`` say what columns are; ``encoding``, ``delimiter``, ``header``,
+            ``categories``, ``numeric`` and ``dates`` say what columns are; ``encoding``, ``delimiter``, ``header``,
             ``decimal`` and ``missing`` say how text is written; ``frame`` is a table in memory; ``columns``
             is the encoding of a trained model.
 
@@ -85,12 +85,10 @@ def load(source: str, **options: Any) -> Dataset:
     if column is not None:
         rows = _load_vectors(source, found, column, label, options)
         return with_beside(rows, split_rows(found, label), options)
-    wishes = Wishes(
-        *(frozenset(names_in(options.get(key))) for key in ("drop", "keep", "categories", "numeric"))
-    )
+    wishes = Wishes.of(options)
     if wanted is not None:
         others = [name for name in found.schema.names if name not in (wanted, label)]
-        wishes = Wishes(wishes.drop | set(others), wishes.keep | {wanted}, wishes.categories, wishes.numeric)
+        wishes = replace(wishes, drop=wishes.drop | set(others), keep=wishes.keep | {wanted})
     splits = split_rows(found, label)
     tables, first, n = splits.get("train", (found.tables["train"], 0, 0))
     ignored = columns_beside(options, found.schema.names) + (["split"] if _ranges(found, label) else [])
