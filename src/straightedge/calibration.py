@@ -20,6 +20,9 @@ from straightedge.row_weights import sample_size
 BLOCK_VALUES = 262_144
 """Scores turned into float64 at a time: they stay in the cache, and millions of rows need no second copy."""
 
+SUMMED_ROWS = 262_144
+"""Samples whose sums are added up at a time, in float64."""
+
 FLOOR = -1e300
 """Least log probability told apart: means of it stay finite, whatever the scores."""
 
@@ -279,8 +282,8 @@ def cell_sums(
 ) -> CellSums:
     """Add up samples by bin and answer, a block at a time (arguments as `reliability`)."""
     sums = np.zeros((3, 2 * n_bins))
-    for start in range(0, len(confidence), BLOCK_VALUES):
-        rows = slice(start, start + BLOCK_VALUES)
+    for start in range(0, len(confidence), SUMMED_ROWS):
+        rows = slice(start, start + SUMMED_ROWS)
         said = confidence[rows].astype(np.float64)
         own = np.ones(len(said)) if weights is None else weights[rows]
         cell = bin_of(said, n_bins) * 2 + correct[rows]
@@ -324,5 +327,10 @@ def expected_calibration_error(
     References:
         Naeini, Cooper, Hauskrecht, AAAI 2015; Guo et al., ICML 2017, equation 3.
     """
-    sums = cell_sums(confidence, correct, n_bins, weights)
-    return float(np.abs(sums.counts[:, 1] - sums.said.sum(axis=1)).sum() / sums.counts.sum())
+    residual = np.zeros(n_bins)
+    for start in range(0, len(confidence), SUMMED_ROWS):
+        rows = slice(start, start + SUMMED_ROWS)
+        off = correct[rows] - confidence[rows].astype(np.float64)
+        off = off if weights is None else off * weights[rows]
+        residual += np.bincount(bin_of(confidence[rows], n_bins), off, n_bins)
+    return float(np.abs(residual).sum() / (len(confidence) if weights is None else weights.sum()))

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from straightedge.calibration import BLOCK_VALUES, cell_sums, expected_calibration_error
+from straightedge.calibration import SUMMED_ROWS, cell_sums, expected_calibration_error
 from straightedge.row_weights import sample_size
 
 LEVEL = 0.95
@@ -135,8 +135,8 @@ def mean_interval(
 def _spread(values: np.ndarray, middle: float) -> float:
     """Return the standard deviation of (N,) values around their mean, a block at a time."""
     squares = 0.0
-    for start in range(0, len(values), BLOCK_VALUES):
-        squares += float(np.square(values[start : start + BLOCK_VALUES].astype(np.float64) - middle).sum())
+    for start in range(0, len(values), SUMMED_ROWS):
+        squares += float(np.square(values[start : start + SUMMED_ROWS].astype(np.float64) - middle).sum())
     return float(np.sqrt(squares / (len(values) - 1)))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.calibration import BLOCK_VALUES
+from straightedge.calibration import SUMMED_ROWS
 from straightedge.evaluation.outcomes import Outcomes, outcomes
 from straightedge.row_weights import is_whole
 
@@ -56,8 +56,8 @@ def mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return the mean of (N,) values up to 1e300, by weight, without overflow in the sum."""
     total = len(values) if weights is None else weights.sum()
     found = 0.0
-    for start in range(0, len(values), BLOCK_VALUES):
-        rows = slice(start, start + BLOCK_VALUES)
+    for start in range(0, len(values), SUMMED_ROWS):
+        rows = slice(start, start + SUMMED_ROWS)
         shares = 1 / total if weights is None else weights[rows] / total
         found += float((values[rows].astype(np.float64) * shares).sum())
     return found
@@ -71,8 +71,8 @@ def confusion_of(happened: Outcomes) -> np.ndarray:
 def cell_counts(y: np.ndarray, predicted: np.ndarray, size: int, weights: np.ndarray | None) -> np.ndarray:
     """Return (size, size) counts, int64 or sums of weights, of (N,) labels and predictions."""
     found = np.zeros(size**2, np.int64 if weights is None else np.float64)
-    for start in range(0, len(y), BLOCK_VALUES):
-        rows = slice(start, start + BLOCK_VALUES)
+    for start in range(0, len(y), SUMMED_ROWS):
+        rows = slice(start, start + SUMMED_ROWS)
         own = None if weights is None else weights[rows]
         found += np.bincount(y[rows] * size + predicted[rows], own, size**2)
     return found.reshape(size, size)

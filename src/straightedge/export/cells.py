@@ -15,6 +15,8 @@ from straightedge.data.tables.matching import match_columns, text_read_for
 from straightedge.data.tables.opening import open_splits
 from straightedge.model import LinearModel
 
+LOST = 0.1
+"""Share of the terms of a score, in units of the tolerance, that float32 may lose of it: 2,000 · w is not 2 · w."""
 UNSEEN = "a value that training did not have"
 
 
@@ -71,3 +73,10 @@ def _parts(column: Column, values: Any) -> dict[str, Any]:
 def scores_of_cells(model: LinearModel, cells: Any) -> np.ndarray:
     """Return the model's scores (N, C) of raw cells."""
     return model.scores(encoding_of(model).transform(cells, "cells", 0))
+
+
+def terms_of_cells(model: LinearModel, cells: Any) -> float:
+    """Return how large the terms are that scores of raw cells are sums of, times `LOST`: what rounding goes by."""
+    X = np.abs(encoding_of(model).transform(cells, "cells", 0))
+    sums = X @ np.abs(model.weight.double().numpy()) + np.abs(model.bias.double().numpy())
+    return LOST * float(sums.max(initial=0.0))

@@ -17,7 +17,7 @@ import numpy as np
 import straightedge
 from straightedge.data.tables.encoding import as_floats, as_text
 from straightedge.errors import InputError, MachineError, MissingExtraError
-from straightedge.export.cells import encoding_of, is_cells, scores_of_cells
+from straightedge.export.cells import encoding_of, is_cells, scores_of_cells, terms_of_cells
 from straightedge.export.check import agree, row_dtype, row_shape
 from straightedge.export.table_graph import ML_OPSET, TableGraph
 from straightedge.model import LinearModel
@@ -68,12 +68,13 @@ def check_onnx(model: LinearModel, data: bytes, rows: Any) -> float:
     except Exception as error:  # onnxruntime's own exceptions have no common base
         raise InputError("onnx-broken", f"onnxruntime refuses the file: {str(error)[:200]}") from error
     scores = scores_of_cells(model, rows) if is_cells(rows) else model.scores(rows)
-    difference = agree(out.get("scores"), scores, "ONNX file", rows)
+    scale = terms_of_cells(model, rows) if is_cells(rows) else 1.0
+    difference = agree(out.get("scores"), scores, "ONNX file", rows, scale)
     labels = np.array(model.classes, dtype=object)[model.labels_of(np.asarray(out["scores"]))]
     if list(out.get("label", [])) != list(labels):
         raise MachineError("export-differs", "the ONNX file gives other labels than the model")
     if model.has_probabilities:
-        agree(out.get("probabilities"), model.probabilities(scores), "ONNX file's probabilities", rows)
+        agree(out.get("probabilities"), model.probabilities(scores), "ONNX file's probabilities", rows, scale)
     return difference
 
 

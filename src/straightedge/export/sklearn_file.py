@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.errors import MachineError, MissingExtraError
-from straightedge.export.cells import encoding_of, is_cells, scores_of_cells
+from straightedge.export.cells import encoding_of, is_cells, scores_of_cells, terms_of_cells
 from straightedge.export.check import agree, calibrated, class_values, size_of
 from straightedge.export.table_pipeline import table_features
 from straightedge.export.text_pipeline import text_features
@@ -93,7 +93,8 @@ def sklearn_bytes(model: LinearModel, rows: Any) -> bytes:
     trusted = TRUSTED if is_cells(rows) else []  # nothing else beyond skops' own list
     estimator = skops.loads(data, trusted=trusted)
     flat, scores = _given(model, rows)
-    _check_scores(model, estimator, flat, scores)
+    scale = terms_of_cells(model, rows) / (model.temperature or 1.0) if is_cells(rows) else 1.0
+    _check_scores(model, estimator, flat, scores, scale)
     settled = _settled(scores, model.threshold)  # where two classes tie within rounding, either is right
     answers, expected = estimator.predict(flat), class_values(model)[model.labels_of(scores)]
     if answers.dtype.kind != expected.dtype.kind or (answers != expected)[settled].any():
@@ -109,15 +110,23 @@ def _given(model: LinearModel, rows: Any) -> tuple[Any, np.ndarray]:
     return flat, model.scores(rows)
 
 
-def _check_scores(model: LinearModel, estimator: Any, flat: np.ndarray, scores: np.ndarray) -> None:
-    """Compare scores at the model's temperature and, where there are any, probabilities."""
+def _check_scores(
+    model: LinearModel, estimator: Any, flat: np.ndarray, scores: np.ndarray, scale: float
+) -> None:
+    """Compare scores at the model's temperature and, where there are any, probabilities (`scale`: see `agree`)."""
     expected = scores.astype(np.float64) / (model.temperature or 1.0)
     if len(model.classes) == 2:
         expected = expected[:, 1] - expected[:, 0]
-    agree(estimator.decision_function(flat), expected, "scikit-learn estimator", flat)
+    agree(estimator.decision_function(flat), expected, "scikit-learn estimator", flat, scale)
     if model.has_probabilities:
         what = "scikit-learn estimator's probabilities"
-        agree(estimator.predict_proba(flat), model.probabilities(scores), what, flat, size_of(expected))
+        agree(
+            estimator.predict_proba(flat),
+            model.probabilities(scores),
+            what,
+            flat,
+            max(scale, size_of(expected)),
+        )
 
 
 def _settled(scores: np.ndarray, threshold: float | None = None) -> np.ndarray:

@@ -17,6 +17,8 @@ MOST_FEATURES = 20
 MOST_OF_A_CLASS = 6
 """Features for, and as many against, each of several classes."""
 MOST_CLASSES = 30
+MOST_COLUMNS = 200
+"""Rows of the table of columns."""
 LARGEST_EXPONENT = 50
 """Odds beyond e to this power are no number that anybody reads."""
 Section = dict[str, Any]
@@ -27,7 +29,7 @@ def coefficients(run: Run) -> Section | None:
     if run.model is None or not run.model.is_of_table or len(run.model.classes) < 2:
         return None
     found = run.model.coefficients()
-    two = len(found.classes) == 2
+    two, columns = len(found.classes) == 2, _columns(run)
     return {
         "unit": found.unit,
         "both": found.spread is not None,
@@ -35,8 +37,18 @@ def coefficients(run: Run) -> Section | None:
         "rows": _rows(run, found) if two else [],
         "classes": [] if two else _classes(run, found),
         "n_hidden": max(0, len(found.classes) - MOST_CLASSES) if not two else 0,
+        "columns": columns[:MOST_COLUMNS],
+        "n_columns_hidden": max(0, len(columns) - MOST_COLUMNS),
         "n_features": words.count(len(found.features)),
     }
+
+
+def _columns(run: Run) -> list[Section]:
+    """Return what became of each column, as far as metrics.json says it of whole entries."""
+    wanted = ("name", "kind", "missing", "became")
+    found = run.metrics.get("columns")
+    entries = found if isinstance(found, list) else []
+    return [entry for entry in entries if isinstance(entry, dict) and all(key in entry for key in wanted)]
 
 
 def _rows(run: Run, found: Coefficients) -> list[Section]:

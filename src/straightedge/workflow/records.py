@@ -32,7 +32,8 @@ class DataOptions:
         skip_bad: Go on without broken images.
         cache: Keep decoded images and features.
         table: How a table is read: ``drop``, ``keep``, ``categories``, ``numeric``, ``dates``, ``encoding``,
-            ``delimiter``, ``header``, ``decimal``, ``missing``, ``image_shape``, ``split_column``, ``time`` of `load_dataset`.
+            ``delimiter``, ``header``, ``decimal``, ``missing``, ``image_shape``, ``split_column``, ``time`` of
+            `load_dataset`.
         memory: Bytes that solvers and readers may use; None is a quarter of the machine's.
     """
 

@@ -84,7 +84,12 @@ def _left_out(columns: Sequence[Column]) -> list[str]:
     for column in columns:
         if column.kind == "left out":
             reasons.setdefault(column.why, []).append(column.name)
-    return [f"left out: {listed(names)} ({why})" for why, names in reasons.items()]
+    notes = [f"left out: {listed(names)} ({why})" for why, names in reasons.items()]
+    if "a date" in reasons:
+        notes.append(
+            "--dates all makes columns of the parts of dates: year, month, day, weekday, hour, minute"
+        )
+    return notes
 
 
 def _mixed(name: str, facts: ColumnFacts) -> list[str]:
