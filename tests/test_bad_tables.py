@@ -84,6 +84,14 @@ def test_one_table_written_in_other_ways_gives_the_same_fit(do: Commands, name: 
     assert found["columns"] == [{"name": "age", "kind": "number", "missing": 0, "became": "number"}]
 
 
+def test_a_wrong_encoding_is_refused_by_name(do: Commands) -> None:
+    rows = [row.replace("old", "säker") for row in ROWS]
+    source = csv(do, *rows, encoding="cp1252")
+    do.refused_fit("table-encoding", "utf-8", "--encoding", source=source, options=("--encoding", "utf-8"))
+    result, _ = do.fitted(source, "--encoding", "cp1252")
+    assert result["classes"] == ["säker", "young"]
+
+
 def test_another_encoding_is_said(do: Commands) -> None:
     rows = [row.replace("old", "säker") for row in ROWS]
     result, _ = do.fitted(csv(do, *rows, encoding="cp1252"))

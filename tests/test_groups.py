@@ -99,6 +99,42 @@ def test_rows_that_are_nearly_the_same_are_counted(width, size):
     assert abs(near_share(np.concatenate([alone[200:], near])) - 0.5) < 0.1
 
 
+class Source:
+    """Rows that are read when they are needed, as those of a large table."""
+
+    def __init__(self, rows):
+        self.rows, self.shape, self.dtype = rows, rows.shape, rows.dtype
+
+    def read(self, start, stop):
+        return self.rows[start:stop]
+
+
+def test_rows_on_disk_are_sampled_in_runs():
+    draw = np.random.default_rng(0)
+    alone = draw.normal(size=(12_000, 10))
+    near = np.repeat(alone[:1200], 10, axis=0) + 0.03 * draw.normal(size=alone.shape)
+    assert near_share(Source(alone)) <= 0.03 and near_share(Source(near)) > 0.9
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
+def test_rows_of_patients_in_a_table_are_chance_by_groups_and_warned_of_without(tmp_path):
+    whole = []
+    for seed in range(4):
+        draw = np.random.default_rng(seed)
+        person, kind = np.repeat(draw.normal(size=(40, 5)), 10, axis=0), draw.permutation(40) % 2
+        cells = np.column_stack([(person + 0.01 * draw.normal(size=person.shape)).round(4), PATIENT])
+        lines = [",".join(map(str, row)) + f",{'ab'[kind[p]]}" for row, p in zip(cells, PATIENT, strict=True)]
+        (tmp_path / f"{seed}.csv").write_text("\n".join(["a,b,c,d,e,patient,label", *lines]))
+        asked = {"folds": 5, "reg": 0.01, "progress": False, "groups": "patient"}
+        found = run_fit(FitOptions(str(tmp_path / f"{seed}.csv"), str(tmp_path / f"g{seed}"), **asked))
+        whole.append(found["validation"]["accuracy"])
+    assert abs(np.mean(whole) - 0.5) < 0.13  # 160 patients: one standard error is 0.04
+    asked = {"folds": 5, "reg": 0.01, "progress": False, "table": {"drop": "patient"}}
+    torn = run_fit(FitOptions(str(tmp_path / "0.csv"), str(tmp_path / "torn"), **asked))
+    assert any("about 100 % of the training rows are nearly the same" in note for note in torn["notes"])
+
+
 @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer, load_digits])
 def test_rows_of_common_data_are_not_nearly_the_same(load):
     assert near_share(load(return_X_y=True)[0]) < 0.01

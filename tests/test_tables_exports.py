@@ -129,6 +129,30 @@ def test_frames_say_what_files_say(run, kind):
             model.predict(alone)
 
 
+def test_shuffled_rows_and_columns_answer_alike_in_every_form(run):
+    new = people(n=60, seed=5)
+    plain = [row["score"] for row in predicted(run, write(run.path / "plain.csv", new))]
+    order = np.random.default_rng(0).permutation(60)
+    shuffled = {name: np.asarray(values, dtype=object)[order] for name, values in new.items()}
+    names = ["city", "outcome", "age", "name", "height"]
+    expected = [plain[row] for row in order]
+    for ending in ("csv", "parquet"):
+        write(run.path / f"new.{ending}", shuffled, names)
+        assert [row["score"] for row in predicted(run, f"new.{ending}")] == expected
+        write(run.path / f"short.{ending}", shuffled, ["height", "age"])
+        run.refused("column-missing", "'city'", f"short.{ending}", by=("predict", "run", f"short.{ending}"))
+    frame = pd.read_parquet(run.path / "new.parquet")
+    model = load(run.path / "run")
+    for one in (frame, pl.from_pandas(frame)):
+        with pytest.warns(match="another order"):
+            scores = model.scores(one)
+        rows = np.arange(60)
+        found = scores[rows, model.labels_of(scores)]
+        np.testing.assert_allclose(found, np.array(expected, float), rtol=1e-6, atol=1e-6)
+        with pytest.raises(InputError, match=r"'city'.*column-missing"):
+            model.predict(one[["height", "age"]])
+
+
 def test_a_frame_that_mixes_kinds_is_refused_with_its_column(run):
     frame = pd.DataFrame(people(n=20))
     frame["city"] = [1, "oslo"] * 10

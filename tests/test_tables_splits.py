@@ -4,6 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.preprocessing import StandardScaler
 
 from straightedge.data import load_dataset
 from straightedge.errors import InputError
@@ -101,6 +104,34 @@ def test_a_column_of_words_divides_the_rows(do):
         "no split",
         "'city', row 0",
         by=("fit", "a.csv", "--split-column", "city", "--out", "run"),
+    )
+
+
+def test_a_time_split_is_judged_as_scikit_learn_judges_it(tmp_path):
+    draw = np.random.default_rng(0)
+    day, X, kind = draw.permutation(200), draw.normal(size=(200, 3)), draw.choice(["n", "s"], 200)
+    y = np.where(X[:, 0] + (kind == "n") + draw.normal(size=200) > 0.5, "yes", "no")
+    dates = [str(np.datetime64("2021-01-01") + int(d)) for d in day]
+    columns = {"day": dates, "a": X[:, 0], "b": X[:, 1], "c": X[:, 2], "kind": kind, "label": y}
+    write(tmp_path / "a.csv", columns)
+    asked = {"reg": 0.01, "tol": 1e-9, "bias": "free", "suspects": False, "progress": False}
+    found = run_fit(
+        FitOptions(str(tmp_path / "a.csv"), str(tmp_path / "run"), table={"time": "day"}, **asked)
+    )
+    past, last = day < 140, day >= 170
+    rows = np.column_stack([X, kind == "n", kind == "s"]).astype(float)
+    scaler = StandardScaler().fit(rows[past])
+    # two classes' softmax with reg ΣW² is logistic regression with C = 1/(reg N)
+    peer = LogisticRegression(C=1 / (0.01 * past.sum()), tol=1e-10, max_iter=10_000)
+    peer.fit(scaler.transform(rows[past]), y[past])
+    for split, part in {"train": past, "validation": ~past & ~last, "test": last}.items():
+        there = scaler.transform(rows[part])
+        assert found[split]["n"] == part.sum()
+        assert found[split]["accuracy"] == pytest.approx(peer.score(there, y[part]))
+        area = roc_auc_score(y[part] == "yes", peer.decision_function(there))
+        assert found[split]["auc"]["value"] == pytest.approx(area)
+    assert found["train"]["log_loss"]["value"] == pytest.approx(
+        log_loss(y[past], peer.predict_proba(scaler.transform(rows[past]))), abs=1e-6
     )
 
 

@@ -104,15 +104,15 @@ class TrainingRows:
         costs = self.own_weights(None)
         return None if costs is None else costs[rows] / costs[rows].sum()  # shares: no row is several
 
-    def own(self, index: np.ndarray | None) -> tuple[AnyRows, np.ndarray]:
-        """Return this rank's rows of a part, and their positions (n_r,)."""
+    def own(self, index: np.ndarray | None) -> tuple[AnyRows, np.ndarray | slice]:
+        """Return this rank's rows of a part, and their positions: (n_r,), or a slice of all."""
         n, communicator = len(self.y) if index is None else len(index), self.communicator
         if n < communicator.size:
             raise InputError("ranks-too-many", f"{n} training samples for more ranks than that")
         start, stop = row_range(n, communicator.rank, communicator.size)
         if index is None:
             rows = open_rows(own_rows(self.X, communicator), device=self.device, first_row=start)
-            return rows, np.arange(start, stop)
+            return rows, slice(start, stop)
         places = index[start:stop]
         return open_rows(self.X, device=self.device, order=torch.from_numpy(places)), places
 

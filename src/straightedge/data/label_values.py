@@ -33,6 +33,8 @@ class CodedLabels:
 
     def __getitem__(self, rows: slice) -> CodedLabels:
         codes = self.codes[rows]
+        if len(codes) == len(self.codes):
+            return self
         there = np.flatnonzero(np.bincount(codes, minlength=len(self.values)))
         place = np.zeros(len(self.values), codes.dtype)
         place[there] = np.arange(len(there))

@@ -21,6 +21,8 @@ MOST_COLUMNS = 128
 """Columns that distances are measured in: 5,000 rows of them are 5 MB."""
 RUN = 100
 """Rows read together from a file: each row by itself would draw its neighbours' pages into memory, too."""
+RUN_OF_SOURCE = 500
+"""Rows read together from a table on disk, which is unpacked from the begin of a group of rows each time."""
 FEWEST_COLUMNS = 3
 """Continuous columns that a statement needs: with one or two, independent rows often lie close together."""
 MOST_EQUAL = 5
@@ -44,7 +46,9 @@ def near_share(X: Any, seed: int = 0) -> float:
     Returns:
         A share in [0, 1]; 0 where too few columns are continuous. Equal rows are told elsewhere and do not count.
     """
-    if not isinstance(X, np.ndarray) or len(X) < 4 * MOST_EQUAL:
+    if (not isinstance(X, np.ndarray) and not hasattr(X, "read")) or len(X.shape) < 2:
+        return 0.0
+    if X.shape[0] < 4 * MOST_EQUAL:
         return 0.0
     rows = _sample(X, np.random.default_rng(seed))
     rows = rows[:, _continuous(rows[:LOOKED_AT])]
@@ -62,17 +66,18 @@ def near_share(X: Any, seed: int = 0) -> float:
     return float(np.mean(nearest < CLOSE * expected))
 
 
-def _sample(X: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _sample(X: Any, random: np.random.Generator) -> np.ndarray:
     """Return some rows in some columns, in a random order, as float64."""
-    width = math.prod(X.shape[1:])
-    order = random.permutation(len(X))[:AMONG]
+    n, width = int(X.shape[0]), math.prod(X.shape[1:])
+    order = random.permutation(n)[:AMONG] if isinstance(X, np.ndarray) else np.arange(0)
     columns = np.sort(random.permutation(width)[:MOST_COLUMNS])
-    if not isinstance(X, np.memmap) or len(X) <= AMONG:
-        rows: np.ndarray = X.reshape(len(X), -1)[np.ix_(order, columns)]
+    if isinstance(X, np.ndarray) and (not isinstance(X, np.memmap) or n <= AMONG):
+        rows: np.ndarray = X.reshape(n, -1)[np.ix_(order, columns)]
         return rows.astype(np.float64)
-    read = row_reader(X)
-    starts = random.choice(len(X) // RUN, AMONG // RUN, replace=False) * RUN
-    runs = [read(start, start + RUN).reshape(RUN, -1)[:, columns] for start in starts]
+    is_source = hasattr(X, "read")
+    read, run = (X.read, min(n, RUN_OF_SOURCE)) if is_source else (row_reader(X), RUN)
+    starts = np.sort(random.choice(n // run, min(n // run, AMONG // run), replace=False)) * run
+    runs = [read(start, start + run).reshape(run, -1)[:, columns] for start in starts.tolist()]
     return np.asarray(random.permutation(np.concatenate(runs)), dtype=np.float64)
 
 

@@ -40,7 +40,8 @@ def decided(options: FitOptions, dataset: Dataset) -> FitOptions:
     split = options.split
     left_open = options.is_automatic and split.folds is None and dataset.validation is None
     left_open = left_open and split.groups is None  # groups may be fewer than folds: a held-out share chooses
-    divisible = int((np.bincount(y)[y] > 1).sum())
+    counts = np.bincount(y)
+    divisible = int(counts[counts > 1].sum())
     if not left_open or dataset.train.n > FEW_ROWS or divisible < 2:
         return options
     split = replace(split, folds=min(FOLDS, divisible))

@@ -239,7 +239,7 @@ class NumberFacts:
 
 
 def coded_text(blocks: Iterator[Any]) -> tuple[np.ndarray, list[str | None]]:
-    """Return a column of text as (N,) int32 places among its different values, and these values."""
+    """Return a column of text as (N,) places of few bytes among its different values, and these values."""
     places: dict[str | None, int] = {}
     codes = []
     for block in blocks:
@@ -247,5 +247,6 @@ def coded_text(blocks: Iterator[Any]) -> tuple[np.ndarray, list[str | None]]:
         own = np.array(
             [places.setdefault(word, len(places)) for word in coded.dictionary.to_pylist()], np.int32
         )
+        own = own.astype(np.min_scalar_type(len(places)))
         codes.append(own[coded.indices.to_numpy(zero_copy_only=False)])
-    return (np.concatenate(codes) if codes else np.zeros(0, np.int32)), list(places)
+    return (np.concatenate(codes) if codes else np.zeros(0, np.uint8)), list(places)

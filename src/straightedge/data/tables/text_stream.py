@@ -16,7 +16,7 @@ from typing import Any
 
 from straightedge.atomic import disk, temporary_name
 from straightedge.data.cache import cache_folder
-from straightedge.data.tables.files import Table, arrow, open_file, release_memory
+from straightedge.data.tables.files import Table, arrow, open_file, release_memory, use_system_memory
 from straightedge.data.tables.text_bytes import LARGEST_TEXT, UNPACKERS, refuse_unmarked
 from straightedge.data.tables.text_columns import finite
 from straightedge.data.tables.text_file import TextRead, ragged, typed
@@ -77,6 +77,7 @@ def streamed_table(path: Path, how: TextRead) -> CachedTable | None:
     names = form.names
     if how.names is not None and len(how.names) == len(names) and not form.header:
         names = how.names
+    use_system_memory()
     stored = _stored(path, form, names, how)
     if stored is None:
         return None
