@@ -86,7 +86,8 @@ def class_counts(happened: Outcomes) -> tuple[np.ndarray, np.ndarray]:
     """
     y, size, weights = happened.y, happened.n_classes, happened.weights
     if weights is None:
-        return np.bincount(y, minlength=size), np.bincount(y[happened.correct], minlength=size)
+        table = confusion_of(happened)
+        return table.sum(axis=1), np.diag(table)
     whole = is_whole(weights)
     sums = np.maximum(np.bincount(y, weights, size), 1e-300)
     sizes = (
