@@ -142,7 +142,13 @@ def test_what_makes_no_sense_is_refused(do):
     do.refused("column-missing", "'blue'", by=(*by, "sweet,blue"))
     do.refused("labels-multihot", "0 and 1", by=(*by, "sweet,x1"))
     do.refused("labels-multihot", "no lists", by=(*by, "x1"))
-    do.refused("multilabel-option", "--threshold", by=(*by, "sweet,red", "--threshold", "f1"))
+    for option, value in {
+        "--threshold": "f1",
+        "--bootstrap": 20,
+        "--metric": "auc",
+        "--classes": "a,b",
+    }.items():
+        do.refused("multilabel-option", option, by=(*by, "sweet,red", option, value))
     do.refused("labels-multihot", "which columns", by=("fit", "a.csv", "--multilabel", "--out", "run"))
     assert do.run(*by, "sweet,red").status == 0
     do.refused("export-multilabel", by=("export", "run", "--to", "sklearn"))

@@ -2,14 +2,19 @@
 
 import bz2
 import gzip
+import io
+import json
 import lzma
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from straightedge.data import load_dataset
 from straightedge.data.tables.text_file import TextRead, read_text_table
 from straightedge.data.tables.text_format import find_format
+from straightedge.data.text.documents import is_texts
 from straightedge.errors import InputError
 
 PLAIN = b"age,kind\n1,cat\n2,dog\n3,\n"
@@ -53,6 +58,67 @@ def test_one_table_in_many_ways_of_writing(tmp_path, content):
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
 def test_packed_tables_are_told_by_their_content(tmp_path, pack):
     assert values(read(tmp_path, pack(PLAIN))) == VALUES
+
+
+def test_every_form_is_told_by_its_content_whatever_its_name(tmp_path):
+    draw = np.random.default_rng(0)
+    u, colour = draw.normal(size=60).round(3), draw.choice(["red", "green"], 60)
+    label = np.where((u > 0) ^ (colour == "red"), "yes", "no")
+    rows = [f"{a},{b},{c}" for a, b, c in zip(u, colour, label, strict=True)]
+    text = "\n".join(["u,colour,label", *rows]) + "\n"
+    records = [
+        json.dumps({"u": a, "colour": b, "label": c}) for a, b, c in zip(u, colour, label, strict=True)
+    ]
+    declared = "@attribute u real\n@attribute colour {red,green}\n@attribute label {no,yes}\n@data\n"
+    arff = "% a remark\n@relation r\n" + declared + "\n".join(rows)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("inside.csv", text)
+    forms = {
+        "a.csv": text.encode(),
+        "lines.jsonl": "\n".join(records).encode(),
+        "lines.ndjson.gz": gzip.compress("\n".join(records).encode()),
+        "lines.json": "\n".join(records).encode(),
+        "lines.csv": "\n".join(records).encode(),
+        "weka.csv": arff.encode(),
+        "weka.csv.gz": gzip.compress(arff.encode()),
+        "train.zip": packed.getvalue(),
+        "train.csv.zip": packed.getvalue(),
+        "gzip.csv": gzip.compress(text.encode()),
+    }
+    for name, content in forms.items():
+        (tmp_path / name).write_bytes(content)
+        found = load_dataset(tmp_path / name)
+        assert found.train.X.sum() == pytest.approx(u.sum() + 60), name
+        assert found.classes == ("no", "yes") and found.train.X.shape == (60, 3), name
+    (tmp_path / "texts.jsonl").write_text('{"text": "good", "label": 1}\n{"text": "bad", "label": 0}\n' * 9)
+    assert is_texts(load_dataset(tmp_path / "texts.jsonl").train.X)
+
+
+@pytest.mark.parametrize("written", ["label\n", "0\n", "Unnamed: 0,kind\n"])
+def test_rows_and_labels_in_two_files_are_one_table(tmp_path, written):
+    draw = np.random.default_rng(0)
+    X, y = draw.normal(size=(80, 2)).round(3), draw.integers(0, 2, 80)
+    for split, part in {"train": slice(0, 60), "test": slice(60, 80)}.items():
+        rows = ["u,v", *(f"{a},{b}" for a, b in X[part])]
+        (tmp_path / f"X_{split}.csv").write_text("\n".join(rows) + "\n")
+        own = [f"{i},{label}" if "," in written else str(label) for i, label in enumerate(y[part])]
+        header = "" if written == "0\n" else written
+        (tmp_path / f"y_{split}.csv").write_text(header + "\n".join(own) + "\n")
+    found = load_dataset(tmp_path)
+    np.testing.assert_array_equal(found.train.X, X[:60])
+    assert found.train.y.tolist() == y[:60].tolist()
+    test = found.test.open("a look")
+    np.testing.assert_array_equal(test.X, X[60:])
+    assert test.y.tolist() == y[60:].tolist()
+    before = found.fingerprint
+    (tmp_path / "y_test.csv").write_text("label\n" + "1\n" * 19)
+    with pytest.raises(InputError, match="rows-differ"):
+        load_dataset(tmp_path)
+    (tmp_path / "y_test.csv").unlink()
+    alone = load_dataset(tmp_path)
+    assert alone.test is None and alone.fingerprint != before
+    assert "X_test.csv has no labels beside it: rows for straightedge predict" in alone.notes
 
 
 def test_a_zip_of_one_table(tmp_path):

@@ -22,11 +22,12 @@ from straightedge.data.tables.arff import ENDING as ARFF
 from straightedge.data.tables.excel import ENDINGS as SHEETS
 from straightedge.data.tables.frames import NAME as FRAME
 from straightedge.data.tables.frames import frame_table, is_frame
-from straightedge.data.tables.opening import is_text_table
+from straightedge.data.tables.opening import is_json_lines, is_text_table, is_zip_of_table
+from straightedge.data.tables.pairs import pairs_in
 from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
 from straightedge.data.test_source import with_test_source
 from straightedge.data.text.json_lines import ENDINGS as JSON_ENDINGS
-from straightedge.data.text.json_lines import is_folder_of_json
+from straightedge.data.text.json_lines import is_folder_of_json, is_table
 from straightedge.errors import InputError
 from straightedge.special_files import open_regular, refuse_special
 
@@ -213,18 +214,35 @@ def _file_reader(path: Path) -> str:
             str(path),
             "save the arrays with numpy.savez, or give the images themselves",
         )
+    return _published(name) or _by_ending(path, name) or _by_content(path)
+
+
+def _published(name: str) -> str | None:
+    """Return the reader of a file that has the name of one of a published data set."""
     if name.startswith("cifar-10-binary"):
         return "cifar10"
     if is_idx_images(name):
         return "idx"
-    if name.startswith(CIFAR_PICKLES):
-        return "pickles.cifar"
+    return "pickles.cifar" if name.startswith(CIFAR_PICKLES) else None
+
+
+def _by_ending(path: Path, name: str) -> str | None:
+    """Return the reader of a file with an ending that is known, where several have it by its content."""
+    if name.endswith(JSON_ENDINGS):
+        return _json_reader(path)
+    if name.endswith(".zip") and is_zip_of_table(path):
+        return "tables.reading"
     if is_text_table(name):
         return "svmlight" if looks_like_svmlight(path) else "tables.reading"
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         if name.endswith(suffix):
             return "shards" if suffix in TARS and _is_shard(path) else SUFFIXES[suffix]
-    return _by_content(path)
+    return None
+
+
+def _json_reader(path: Path) -> str:
+    """Return the reader of JSON lines: of texts with their labels, or of a table."""
+    return "tables.reading" if is_table(path) else "text.json_lines"
 
 
 def _is_shard(path: Path) -> bool:
@@ -238,6 +256,8 @@ def _by_content(path: Path) -> str:
         head = file.read(HEAD)
     if head.startswith(b"\x93NUMPY"):
         return "arrays"
+    if is_json_lines(path):
+        return _json_reader(path)
     if by_ending(path):
         raise refuse_other_kind(path, head, [])
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) or head[257:262] == b"ustar":
@@ -288,6 +308,8 @@ def _by_tables(path: Path) -> str:
     tables = FolderPlace(path).tables()
     if is_folder_of_json(path) and not any(is_metadata(table) for table in tables):
         return "text.json_lines"
+    if pairs_in(path):
+        return "tables.reading"
     if is_folder_of_dumps(path):
         return "dumps"
     return "manifests" if tables else "folders"

@@ -120,7 +120,7 @@ def judge_splits(
     part = fitted.part
     train_scores = part.scores(fitted.W[None])[:, 0].numpy()
     seen = slice(None) if part.index is None else part.index
-    weights = problem.weights_of(np.arange(len(problem.y))[seen])
+    weights = problem.weights_of(seen)
     splits: dict[str, dict[str, Any]] = {
         "train": evaluate(train_scores[seen], problem.y[seen], classes, weights=weights, **settings)
     }
@@ -156,10 +156,8 @@ def _curves(
     """Return the ROC and precision–recall curves of the samples that the page shows."""
     weights = judged.shown.weights
     if judged.shown_name != "test":
-        rows = judged.shown_rows if judged.shown_name == "train" else fitted.held_out_rows
-        weights = problem.weights_of(
-            np.arange(len(problem.y)) if judged.shown_name == "train" and rows is None else rows
-        )
+        every = slice(None) if judged.shown_rows is None else judged.shown_rows
+        weights = problem.weights_of(every if judged.shown_name == "train" else fitted.held_out_rows)
     return two_class_curves(
         judged.scores, judged.labels, weights, None if threshold is None else threshold["score"]
     )

@@ -69,6 +69,10 @@ def read_rows(options: FitOptions) -> tuple[MultiHot, MultiHot | None]:
         ("--features", options.extractor.features),
         ("--protocol", options.choice.protocol),
         ("--search", options.sgd.search or None),
+        ("--bootstrap", options.run.bootstrap or None),
+        ("--classes", options.data.classes),
+        ("--one-se", options.choice.one_standard_error or None),
+        ("--metric", None if options.choice.metric == FitOptions().choice.metric else options.choice.metric),
     ):
         if value is not None:
             raise InputError(

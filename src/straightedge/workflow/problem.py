@@ -104,7 +104,7 @@ class Problem:
         assert self.dataset.validation is not None
         return self.dataset.validation.y
 
-    def weights_of(self, rows: np.ndarray | None) -> np.ndarray | None:
+    def weights_of(self, rows: np.ndarray | slice | None) -> np.ndarray | None:
         """Return how much held-out rows (see `labels_of`) count, or None for once each."""
         if rows is not None:
             return None if self.weights is None else self.weights[rows].numpy()

@@ -14,6 +14,8 @@ from straightedge.data.split_names import split_folders, split_of
 from straightedge.data.tables.arff import is_arff, read_arff
 from straightedge.data.tables.excel import is_excel, read_excel
 from straightedge.data.tables.files import MemoryTable, Table, arrow, names_in, table_errors
+from straightedge.data.tables.pairs import open_pairs, pairs_in
+from straightedge.data.tables.text_bytes import first_bytes, only_member, read_text_bytes
 from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
 from straightedge.data.tables.text_file import PACKED, TextRead, read_text_table
 from straightedge.data.tables.text_format import refuse_repeated
@@ -24,6 +26,8 @@ from straightedge.special_files import open_regular
 ENDINGS = {".parquet", ".arrow", ".feather", ".ipc"}
 """Endings of the files that a folder of tables is read from."""
 JSON_LINES = (".jsonl", ".ndjson")
+LONGEST_LINE = 2**16
+"""Bytes of a first line that is looked at to tell JSON lines."""
 CACHED = "cache-"
 """How the files begin that Hugging Face's library keeps beside the data, of what it computed from them."""
 SHARD = re.compile(r"-\d+-of-\d+$")
@@ -45,11 +49,27 @@ def open_table(path: Path, how: TextRead) -> Table:
         table = read_excel(path, how)
     elif is_arff(path):
         table = read_arff(path, how)
+    elif is_json_lines(path):
+        table = read_json_lines(path)
     else:
-        is_json = path.suffix.lower() in JSON_LINES
-        table = read_json_lines(path) if is_json else streamed_table(path, how) or read_text_table(path, how)
+        table = streamed_table(path, how) or read_text_table(path, how)
     refuse_repeated(table.schema.names, str(path))
     return table
+
+
+def is_json_lines(path: Path) -> bool:
+    """Whether a file has a JSON object a line, by its name or by its first line; packed or not."""
+    name = path.name.lower()
+    if name.endswith(JSON_LINES) or any(name.endswith(tuple(f"{e}{p}" for e in JSON_LINES)) for p in PACKED):
+        return True
+    first = first_bytes(path, LONGEST_LINE).lstrip()
+    line, end, _ = first.partition(b"\n")
+    if not line.startswith(b"{") or (not end and len(first) >= LONGEST_LINE):
+        return False
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def open_text_bytes(content: bytes, path: Path, how: TextRead) -> Table:
@@ -98,6 +118,8 @@ def text_read(options: Mapping[str, Any], as_text: Collection[str] = ()) -> Text
 
 def open_splits(path: Path, how: TextRead) -> tuple[dict[str, list[Table]], list[str]]:
     """Open a table or a folder of tables: the tables of each split, and remarks."""
+    if path.is_dir() and (pairs := pairs_in(path)):
+        return open_pairs(pairs, how)
     files, notes = split_files(path)
     tables = {split: [open_table(file, how) for file in paths] for split, paths in files.items()}
     return tables, notes + [table.about for group in tables.values() for table in group if table.about]
@@ -181,8 +203,9 @@ def read_json_lines(path: Path) -> MemoryTable:
     """
     if path.stat().st_size == 0:
         raise InputError("table-empty", "the file is empty", str(path), "give a table with a row a sample")
+    data = read_text_bytes(path).data
     with table_errors(path):
-        return MemoryTable(path, arrow("pyarrow.json").read_json(path))
+        return MemoryTable(path, arrow("pyarrow.json").read_json(io.BytesIO(data)))
 
 
 def is_text_table(name: str) -> bool:
@@ -191,6 +214,12 @@ def is_text_table(name: str) -> bool:
     for ending in PACKED:
         name = name.removesuffix(ending)
     return name.endswith(TEXT_ENDINGS)
+
+
+def is_zip_of_table(path: Path) -> bool:
+    """Whether a file is a zip of one text table."""
+    name = only_member(path)
+    return name is not None and is_text_table(name)
 
 
 def paths_of(tables: Mapping[str, Sequence[Table]]) -> list[Path]:

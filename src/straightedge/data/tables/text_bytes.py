@@ -75,6 +75,35 @@ def read_text_bytes(path: Path, encoding: str | None = None, content: bytes | No
     return TextBytes(_newlines(found.data), found.encoding)
 
 
+def first_bytes(path: Path, size: int = 4096) -> bytes:
+    """Return the first bytes of a file, unpacked; none where it is damaged."""
+    with open_regular(path) as file:
+        head = file.read(6)
+        file.seek(0)
+        unpack = next((unpack for magic, unpack in UNPACKERS.items() if head.startswith(magic)), None)
+        try:
+            data: bytes = (unpack(file) if unpack else file).read(size)
+        except DAMAGE:
+            return b""
+        return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def only_member(path: Path) -> str | None:
+    """Return the name of the one file that a zip holds, or None."""
+    try:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            names = _members(archive)
+    except DAMAGE:
+        return None
+    return names[0] if len(names) == 1 else None
+
+
+def _members(archive: zipfile.ZipFile) -> list[str]:
+    return [
+        info.filename for info in archive.infolist() if not info.is_dir() and "__MACOSX" not in info.filename
+    ]
+
+
 def _unpacked(path: Path, content: bytes | None) -> bytes:
     with open_regular(path) if content is None else io.BytesIO(content) as file:
         head = file.read(6)
@@ -87,7 +116,7 @@ def _unpacked(path: Path, content: bytes | None) -> bytes:
 
 def _only_member(file: BinaryIO, path: Path) -> bytes:
     with zipfile.ZipFile(file) as archive:
-        names = [info for info in archive.infolist() if not info.is_dir() and "__MACOSX" not in info.filename]
+        names = _members(archive)
         if len(names) != 1:
             what = f"the zip holds {len(names)} files, and a table is one"
             raise InputError("table-broken", what, str(path), "unpack it and give the table")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from straightedge.data.base import Dataset
 from straightedge.data.checks import counted
 from straightedge.data.label_values import listed
 from straightedge.data.split_names import split_of, split_of_word
+from straightedge.data.tables.kinds import LONG_TEXT
 from straightedge.data.tables.label_column import LABEL_COLUMNS, OTHER_NAMES
 from straightedge.data.tables.text_bytes import read_text_bytes
 from straightedge.data.text.documents import Documents, repeated_texts, warn_of_empty
@@ -25,6 +27,8 @@ from straightedge.errors import InputError
 ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.bz2", ".jsonl.xz")
 TEXT_FIELDS = ("text", "content", "body", "message", "document", "sentence", "review", "comment", "title")
 """Names of fields of texts, lower case, in the order in which they are looked for."""
+LOOKED_AT = 100
+"""Records that tell a table from texts."""
 Record = dict[str, Any]
 
 
@@ -62,6 +66,25 @@ def load(source: str, **options: Any) -> Dataset:
         notes=[f"read as texts: {counts}; text {fields.text!r}, label {fields.label!r}", *notes],
         repeats=repeated_texts(_coded(parts)),
     )
+
+
+def is_table(path: Path) -> bool:
+    """Whether records are rows of a table: numbers beside the label, and no field of texts by name or length."""
+    found: list[Record] = []
+    try:
+        found = [record for _, record in itertools.islice(read_records(path), LOOKED_AT)]
+    except InputError:
+        return False
+    names = {name.lower() for record in found for name in record}
+    if not names.isdisjoint(TEXT_FIELDS):
+        return False
+    numbers, lengths = set(), Counter[str]()
+    for record in found:
+        for name, value in record.items():
+            if isinstance(value, int | float) and name.lower() not in LABEL_COLUMNS + OTHER_NAMES:
+                numbers.add(name)
+            lengths[name] += len(value) if isinstance(value, str) else 0
+    return bool(numbers) and max(lengths.values(), default=0) < LONG_TEXT * len(found)
 
 
 def is_folder_of_json(path: Path) -> bool:
