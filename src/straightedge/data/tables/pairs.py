@@ -82,7 +82,8 @@ def _labels(path: Path, how: TextRead, n: int) -> tuple[str, Any]:
     """Return the name of the labels and the labels: the lines of a file, or a column of a table."""
     lines = read_text_bytes(path, how.encoding).data.decode().strip("\n").split("\n")
     if not DELIMITERS.search(lines[0]):
-        header = lines[0] if len(lines) == n + 1 else ""
+        is_name = lines[0].strip(' "\r').lower() in LABEL_COLUMNS
+        header = lines[0] if is_name or len(lines) == n + 1 else ""
         return header.strip(), arrow().array(
             plain_labels([line.strip(' "\r') for line in lines[bool(header) :]])
         )
