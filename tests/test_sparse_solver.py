@@ -17,7 +17,9 @@ from straightedge.losses import get_loss
 from straightedge.objective import Objective
 from straightedge.rows import Rows
 from straightedge.solvers.sparse.duals import FORMS
+from straightedge.solvers.sparse.problem import SparseProblem
 from straightedge.solvers.sparse.softmax_row import softmax, wright_omega
+from straightedge.solvers.sparse.two_classes import problem_of
 from straightedge.sparse_rows import SparseRows
 from straightedge.workers import BlockPool
 from support.sparse_problems import primal, smooth_optimum, sparse_problem
@@ -159,13 +161,46 @@ def test_dual_variables_and_score_gradients_belong_together(loss):
     np.testing.assert_allclose(form.values(b, y), fenchel_young.numpy(), atol=1e-10)
 
 
-def test_a_killed_fit_goes_on_to_the_same_bits():
-    X, y, _ = sparse_problem(4)
-    asked = FitSettings(loss="softmax", tol=1e-9, solver="sparse_dual_ascent")
+@pytest.mark.parametrize("loss", HINGES + SMOOTH[1:])
+def test_one_column_has_the_bounds_of_two(loss):
+    """P and D of w and α are those of the two columns and the dual variables that they stand for."""
+    X, y, rng = sparse_problem(6, c=2)
+    asked = FitSettings(loss=loss, solver="sparse_dual_ascent")
+    objective = build_objective(SparseRows(X), torch.from_numpy(y), 2, [1e-2], asked)
+    one, two = problem_of(objective, 1e-8), SparseProblem(objective, 1e-8)
+    alpha = rng.random((len(y), 1))
+    w = one.minimiser(alpha)
+    W = one.whole(w)
+    assert one.primal(w) == pytest.approx(two.primal(W), rel=1e-12)
+    A = one.form.to_scores(alpha, y) * [[-1.0, 1.0]]
+    b = two.form.from_scores(A, y)
+    np.testing.assert_allclose(two.minimiser(b), W, atol=1e-12)
+    bound = two.conjugate(b) - two.penalty(W)
+    assert one.conjugate(alpha) - one.penalty(w) == pytest.approx(bound, rel=1e-12)
+    np.testing.assert_allclose(one.own_dual(b), alpha, atol=1e-12)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("loss", ["softmax", "svm"])
+def test_weights_in_float32_end_with_bounds_of_float64(loss):
+    """Where a small reg makes W so large that float32 would not do, the fit goes on in float64."""
+    X, y, _ = sparse_problem(8)
+    solution = fitted(loss, X, y, [1e-6], 1e-4, max_passes=100_000)
+    sharp = fitted(loss, X, y, [1e-6], 1e-6, max_passes=100_000)
+    value, W = float(solution.objective[0]), solution.W[0].numpy().T
+    assert solution.status[0].value == "certified"
+    assert float(solution.dual[0]) <= float(sharp.objective[0]) * (1 + 1e-10)
+    assert value == pytest.approx(primal(loss, X, y, W, 1e-6, np.ones(len(y))), rel=1e-12)
+
+
+@pytest.mark.parametrize(("loss", "tol", "C"), [("softmax", 1e-9, 3), ("svm", 1e-4, 3), ("svm", 1e-6, 2)])
+def test_a_killed_fit_goes_on_to_the_same_bits(loss, tol, C):
+    X, y, _ = sparse_problem(4, c=C)
+    asked = FitSettings(loss=loss, tol=tol, solver="sparse_dual_ascent")
     states = []
 
     def objective():
-        return build_objective(SparseRows(X), torch.from_numpy(y), 3, [1e-1, 1e-3], asked)
+        return build_objective(SparseRows(X), torch.from_numpy(y), C, [1e-1, 1e-3], asked)
 
     whole = solve(objective(), asked, checkpoint=lambda loop: states.append(loop.state()))
     again = solve(objective(), asked, resume=states[len(states) // 2])

@@ -2,7 +2,11 @@
 
 The dual value is known after each epoch for little: W is kept in step with b, and
 D = Σ w_i (−ℓ*(a_i)) − reg ‖W‖². The primal value costs the scores of all rows. It is looked at once an epoch no
-longer raises D by much more than the gap that is asked for.
+longer raises D by much more than the gap that is asked for, and then about when the last two looks, taken to fall
+as they did, let the gap be expected.
+
+W may be float32 on the way: most of an epoch goes into reading it. P is that of this W, with sums in float64. A
+bound is taken from W computed from b anew, in float64.
 
 Full epochs alternate with short ones, of the rows that moved most at their last visit.
 """
@@ -11,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +27,13 @@ FULL_EPOCHS = 2  # at the beginning
 SHORT_EPOCHS = 4  # between two full ones
 STILL_MOVING = 1.0  # of the mean movement: rows that moved less are left out of short epochs
 WORTH_A_LOOK = 10.0  # times the gap asked for: an epoch that raises D by more is followed by another at once
-ROUNDING = 4 * 2.0**-53  # relative error of ‖W‖², for each visit since W was computed from b
+HURRY = 0.7  # of the epochs that the gap is expected to need: looks that come late cost more than early ones
+FIRST_OF_SELDOM = 8  # epochs after which P is looked at in any case, then at twice as many, and so on
+LONGEST_WAIT = 16  # epochs between two looks
+ROUNDING = 4 * 2.0**-53  # relative error of ‖W‖², for each visit since W was computed from b in float64
 DRIFT = 0.01  # of the gap asked for: what such errors may take before W is computed anew
+STRAYED = 0.2  # of the gap asked for: errors of D that call for float64
+FLOAT32_PATIENCE = 20  # looks without a better gap before W becomes float64
 PATIENCE = 1000  # looks without a better gap before the fit is called exhausted
 Array = NDArray[np.float64]
 
@@ -40,6 +50,10 @@ class AscentState:
     epochs: int
     visits: int
     idle: int
+    next_look: int
+    last_look: int
+    last_gap: float
+    least: float
     random: NDArray[np.int64]
     b: Array = field(metadata=OF_ROWS)
     moved: Array = field(metadata=OF_ROWS)
@@ -56,7 +70,7 @@ class SparseAscent:
         seed: Of the orders in which rows are visited.
 
     Attributes:
-        W: (D + 1, C) float64, in step with b.
+        W: (D + 1, C) of the problem's float type, in step with b.
         b: (N, C) float64.
         best_weight: The W of the best primal value.
         best_primal: That value; infinite before the first look.
@@ -68,13 +82,16 @@ class SparseAscent:
         self, problem: SparseProblem, tol: float, b: np.ndarray, W: np.ndarray | None, seed: int
     ) -> None:
         self.problem, self.tol, self.b = problem, tol, b
-        self.W = problem.minimiser(b) if W is None else W
+        if W is not None and W.dtype != problem.dtype:
+            W = None  # what float32 has rounded away is missing in float64
+        self.W = (problem.minimiser(b) if W is None else W).astype(problem.dtype)
         self.generator = np.random.Generator(np.random.PCG64(seed))
-        self.moved = np.full(len(b), np.inf)
+        self.moved = np.where(problem.caps > 0, 1.0, 0.0)
         self.best_weight, self.best_primal, self.bound = self.W, math.inf, 0.0
         self.dual = self._dual()
         self.epochs = self.idle = 0
-        self.visits = 0 if W is None else len(b)
+        self.visits = 0 if W is None and self.W.dtype == np.float64 else len(b)
+        self.next_look, self.last_look, self.last_gap, self.least = 1, 0, math.inf, math.inf
 
     @property
     def exhausted(self) -> bool:
@@ -95,20 +112,53 @@ class SparseAscent:
         self.epochs, self.visits = self.epochs + 1, self.visits + len(order)
         cost = len(order) / len(self.b)
         former, self.dual = self.dual, self._dual()
-        if self.dual - former > WORTH_A_LOOK * self.tol * abs(self.dual) and self.epochs & (self.epochs - 1):
-            return cost
-        return cost + self._look()
+        rises = self.dual - former > WORTH_A_LOOK * self.tol * abs(self.dual)
+        seldom = self.epochs >= FIRST_OF_SELDOM and not self.epochs & (self.epochs - 1)
+        if seldom or not (rises or self.epochs < self.next_look):
+            cost += self._look()
+        return cost
 
     def _look(self) -> float:
         """Take the bounds at W and b; return the passes it took."""
-        before, cost = self.gap, 0.5
-        if self._rounding() > DRIFT * self.tol * abs(self.dual):
-            cost += self._renew()
+        cost = 0.5
         primal = self.problem.primal(self.W)
         if primal < self.best_primal:
             self.best_primal, self.best_weight = primal, self.W.copy()
+        present = (self.best_primal - self.dual) / max(self.best_primal, 1e-300)
+        self._plan(present)
+        if present <= self.tol:
+            cost += self.prove()
+        self.idle = 0 if present < 0.999 * self.least else self.idle + 1
+        self.least = min(present, self.least)
+        if self.idle >= FLOAT32_PATIENCE and self.W.dtype != np.float64:
+            cost += self._renew(np.dtype(np.float64))
+        return cost
+
+    def _plan(self, gap: float) -> None:
+        """Set when to look again: the logarithm of the gap is taken to fall as it did since the last look."""
+        fall = math.log(max(self.last_gap, 1e-300) / max(gap, 1e-300)) if self.last_gap < math.inf else 0.0
+        wait = 1.0
+        if fall > 0 and gap > self.tol:
+            needed = math.log(gap / self.tol) * (self.epochs - self.last_look) / fall
+            wait = min(max(1.0, HURRY * needed), LONGEST_WAIT)
+        self.last_look, self.last_gap, self.next_look = self.epochs, gap, self.epochs + int(wait)
+
+    def finish(self) -> None:
+        """Take both bounds where the fit ends without the gap."""
+        self._look()
+        self.prove()
+
+    def prove(self) -> float:
+        """Take the bound of b, from W computed anew where roundings may count; return the passes it took.
+
+        Where W in float32 had strayed so far that the gap would notice, it is float64 from here on.
+        """
+        cost, estimate = 0.0, self.dual
+        if self._rounding() > DRIFT * self.tol * abs(self.dual):
+            cost += self._renew(self.W.dtype)
+        if abs(self.dual - estimate) > STRAYED * self.tol * abs(self.dual):
+            cost += self._renew(np.dtype(np.float64))
         self.bound = max(self.bound, self.dual - self._rounding())
-        self.idle = 0 if self.gap < 0.999 * before else self.idle + 1
         return cost
 
     def _order(self) -> np.ndarray:
@@ -124,29 +174,37 @@ class SparseAscent:
 
     def _rounding(self) -> float:
         """Return what roundings of W since it was computed from b may have done to D."""
+        if self.W.dtype != np.float64 and self.visits:
+            return math.inf
         return ROUNDING * self.visits * self.problem.penalty(self.W)
 
-    def _renew(self) -> float:
-        """Compute W from b anew; return the passes it took."""
-        self.W = self.problem.minimiser(self.b)
-        self.dual, self.visits = self._dual(), 0
+    def _renew(self, dtype: np.dtype[Any]) -> float:
+        """Compute W from b anew, to be kept in this float type; return the passes it took."""
+        W = self.problem.minimiser(self.b)
+        self.dual = self.problem.conjugate(self.b) - self.problem.penalty(W)
+        self.W, self.visits = W.astype(dtype), 0
         return 0.5
 
     # ---------------------------------------------------------------- checkpoints
 
     @property
     def random(self) -> np.ndarray:
-        """(8,) int64: the state of the generator in words of 32 bits."""
-        own = self.generator.bit_generator.state["state"]
-        words = [own[name] >> shift & 0xFFFFFFFF for name in ("state", "inc") for shift in (96, 64, 32, 0)]
-        return np.array(words, dtype=np.int64)
+        """(10,) int64: the generator's state in words of 32 bits, and the half word that it still holds."""
+        found = self.generator.bit_generator.state
+        words = [
+            found["state"][name] >> shift & 0xFFFFFFFF
+            for name in ("state", "inc")
+            for shift in (96, 64, 32, 0)
+        ]
+        return np.array([*words, found["has_uint32"], found["uinteger"]], dtype=np.int64)
 
     @random.setter
     def random(self, words: np.ndarray) -> None:
-        found = self.generator.bit_generator.state
+        found: dict[str, Any] = dict(self.generator.bit_generator.state)
         for place, name in enumerate(("state", "inc")):
             own = words[4 * place :][:4].tolist()
             found["state"][name] = sum(w << (96 - 32 * k) for k, w in enumerate(own))
+        found["has_uint32"], found["uinteger"] = words[8:].tolist()
         self.generator.bit_generator.state = found
 
     def state(self) -> AscentState:
@@ -172,7 +230,7 @@ def first_point(problem: SparseProblem) -> tuple[np.ndarray, np.ndarray | None]:
     if form.simplex and not form.entropy:
         b[np.arange(len(y)), y] = 1.0
     if not form.entropy:
-        return b, np.zeros((width, C))
+        return b, np.zeros((width, C), problem.dtype)
     t = min(1.0, 1.0 / problem.curvature)
     b[:] = 1.0 / C
     return form.shrunk(b, y, t), None

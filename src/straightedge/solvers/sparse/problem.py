@@ -11,12 +11,15 @@ from straightedge.losses import Loss
 from straightedge.objective import Objective
 from straightedge.solvers.sparse.duals import FORMS, DualForm
 
+FLOAT32_TOL = 1e-5  # relative gaps down to which W in float32 leads as near as float64 does
+
 
 class SparseProblem:
     """P(W) = Σ w_i ℓ(x̂_i W, y_i) + reg ‖W‖² with W laid out (D + 1, C), and its dual in b (N, C).
 
     Args:
         objective: One configuration of a sparse design without a map, the bias penalised.
+        tol: Relative gap asked for; it decides the float type of W on the way.
 
     Attributes:
         rows: X, as compressed rows.
@@ -29,9 +32,10 @@ class SparseProblem:
         caps: (N,) float64, w_i/(2 reg): a row's part of W is −caps_i x̂_i a_iᵀ.
         norms: (N,) float64, ‖x̂_i‖².
         shape: (D + 1, C).
+        dtype: Float type of W during epochs; most of their time goes into reading W.
     """
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Objective, tol: float) -> None:
         design = objective.design
         assert isinstance(design, SparseDesign)
         self.rows, self.pool = design.rows, objective.pool
@@ -44,6 +48,7 @@ class SparseProblem:
         self.caps = self.weights / (2 * self.reg)
         self.norms = csr_norms(self.rows)
         self.shape = design.width, objective.n_classes
+        self.dtype = np.dtype(np.float32 if tol >= FLOAT32_TOL else np.float64)
 
     @property
     def curvature(self) -> float:
@@ -70,12 +75,12 @@ class SparseProblem:
 
     def penalty(self, W: np.ndarray) -> float:
         """Return reg ‖W‖²."""
-        flat = W.ravel()
+        flat = W.ravel().astype(np.float64, copy=False)
         return self.reg * float(flat @ flat)
 
-    def primal(self, W: np.ndarray, S: np.ndarray | None = None) -> float:
-        """Return P(W); half a pass, or none where S = X̂W is at hand, which is overwritten."""
-        S = self.scores(W) if S is None else S
+    def primal(self, W: np.ndarray) -> float:
+        """Return P(W); half a pass."""
+        S = self.scores(W)
         values = self.loss.value_and_gradient(torch.from_numpy(S)[:, None], torch.from_numpy(self.y))
         return float(self.weights @ values[:, 0].numpy()) + self.penalty(W)
 
@@ -88,3 +93,11 @@ class SparseProblem:
         A = torch.from_numpy(self.scores(W))
         self.loss.value_and_gradient(A[:, None], torch.from_numpy(self.y))
         return self.form.from_scores(A.numpy(), self.y)
+
+    def own_dual(self, b: np.ndarray) -> np.ndarray:
+        """Return the dual variables (N, C) of all classes in the layout of this problem."""
+        return b
+
+    def whole(self, W: np.ndarray) -> np.ndarray:
+        """Return the W (D + 1, C) of all classes that this problem's W stands for."""
+        return W

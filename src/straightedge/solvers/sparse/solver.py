@@ -13,6 +13,7 @@ from straightedge.solvers.protocol import Progress, Solver, missing
 from straightedge.solvers.sparse.ascent import Array, AscentState, SparseAscent, continued, first_point
 from straightedge.solvers.sparse.duals import FORMS
 from straightedge.solvers.sparse.problem import SparseProblem
+from straightedge.solvers.sparse.two_classes import problem_of
 from straightedge.solvers.state import OF_ROWS
 from straightedge.solvers.work import LOADING, pass_work
 
@@ -110,7 +111,7 @@ class SparseDualAscent(Solver):
         return self._progress(0.0)
 
     def _primal_at(self, k: int) -> float:
-        return self._problem(k).primal(np.ascontiguousarray(self.W[k].numpy().T))
+        return self._all_classes(k).primal(np.ascontiguousarray(self.W[k].numpy().T))
 
     def _take_up(self, objective: Objective, tol: Tensor) -> None:
         if self.last is not None and len(self.last.b) != objective.n_samples:
@@ -122,12 +123,16 @@ class SparseDualAscent(Solver):
         """See `Solver.step`: an epoch of the configuration that is being worked on."""
         fit = self.fit or self._begin()
         cost = fit.advance()
+        self._take(fit)
+        return self._progress(cost)
+
+    def _take(self, fit: SparseAscent) -> None:
+        """Take the best W and bounds of the configuration that is being worked on."""
         k = self.current
         if fit.best_primal < float(self.primal[k]):
             self.primal[k] = fit.best_primal
-            self.W[k] = torch.from_numpy(fit.best_weight.T)
+            self.W[k] = torch.from_numpy(fit.problem.whole(fit.best_weight).T)
         self.bound[k] = max(0.0, fit.bound)
-        return self._progress(cost)
 
     def _progress(self, cost: float) -> Progress:
         passes = torch.zeros(len(self.primal), dtype=torch.float64)
@@ -144,14 +149,18 @@ class SparseDualAscent(Solver):
         if self.last is not None:
             point = continued(problem, self.last.b, self.last.W, self.last.reg)
         elif bool((W != 0).any()):
-            point = problem.subgradient_point(np.ascontiguousarray(W.numpy())), None
+            b = self._all_classes(self.current).subgradient_point(np.ascontiguousarray(W.numpy()))
+            point = problem.own_dual(b), None
         else:
             point = first_point(problem)
         self.fit = SparseAscent(problem, float(self.tols[self.current]), *point, self.seed)
         return self.fit
 
     def _problem(self, k: int) -> SparseProblem:
-        return SparseProblem(self.objective.select(torch.tensor([k])))
+        return problem_of(self.objective.select(torch.tensor([k])), float(self.tols[k]))
+
+    def _all_classes(self, k: int) -> SparseProblem:
+        return SparseProblem(self.objective.select(torch.tensor([k])), float(self.tols[k]))
 
     def keep(self, positions: Tensor) -> None:
         """See `Solver.keep`. The configuration that left starts the next one."""
@@ -166,7 +175,11 @@ class SparseDualAscent(Solver):
         self.fit, self.current = None, -1
 
     def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Solver.certify`: both bounds are those of the last look, whose sums and products are float64's."""
+        """See `Solver.certify`: bounds are float64's, and are taken where the fit had not yet."""
+        fit = self.fit
+        if fit is not None and self.current in positions.tolist() and fit.gap > fit.tol:
+            fit.finish()
+            self._take(fit)
         return self.W[positions], self.primal[positions], self.bound[positions]
 
     # ---------------------------------------------------------------- checkpoints

@@ -1,0 +1,90 @@
+"""Two classes and a hinge as one column: the problem of w (D + 1,) and of one dual variable a row.
+
+At the optimum W = (−h w, h w), and each loss is κ φ(1 − t_i x̂_i w) with t = ±1 and φ(z) = max(0, z) or its square:
+
+* losses of margins between classes: h = ½, κ = 1, because s_1 − s_0 = x̂w;
+* one-versus-rest losses: h = 1, κ = 2, because both classes' problems are the same one.
+
+So P = κ (Σ w_i φ(1 − t_i x̂_i w) + (λ/2) ‖w‖²) with λ = 4 h² reg/κ. With α_i in [0, 1] for the hinge and ≥ 0 for its
+square, D = κ (Σ w_i (α_i or α_i − α_i²/4) − (λ/2) ‖w‖²) at w = Σ (w_i/λ) α_i t_i x̂_i. Both are the P and D of the
+two columns, to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from straightedge.objective import Objective
+from straightedge.solvers.sparse.duals import DualForm
+from straightedge.solvers.sparse.problem import SparseProblem
+
+
+class OneColumn(DualForm):
+    """b (N, 1) holds α, and a = −t α."""
+
+    def to_scores(self, b: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """See `DualForm.to_scores`."""
+        return np.asarray(np.where(y == 1, -1.0, 1.0)[:, None] * b)
+
+    def values(self, b: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """See `DualForm.values`; without κ."""
+        alpha = b[:, 0]
+        return np.asarray(alpha - alpha * alpha / 4 if self.squared else alpha)
+
+
+class TwoClassProblem(SparseProblem):
+    """The same configuration as one column; see the module. W is (D + 1, 1), b is (N, 1).
+
+    Attributes:
+        signs: (N,) float64, t_i.
+    """
+
+    def __init__(self, objective: Objective, tol: float) -> None:
+        super().__init__(objective, tol)
+        both = self.geometry.startswith("one_vs_rest")
+        self._share, self._copies = (1.0, 2.0) if both else (0.5, 1.0)
+        self.caps = self.weights * self._copies / (4 * self._share**2 * self.reg)
+        self.form = OneColumn(squared=self.geometry.endswith("squared_hinge"))
+        self.signs = np.where(self.y == 1, 1.0, -1.0)
+        self.shape = self.shape[0], 1
+        self.dtype = np.dtype(np.float64)  # one column is small: reading it takes little
+
+    def run_epoch(self, order: np.ndarray, W: np.ndarray, b: np.ndarray, moved: np.ndarray) -> None:
+        """See `SparseProblem.run_epoch`."""
+        from straightedge.solvers.sparse.epoch import visit_rows_of_two
+
+        upper, curve = (math.inf, 0.5) if self.form.squared else (1.0, 0.0)
+        rows = self.rows
+        arrays = rows.indptr, rows.indices, rows.data, self.signs, self.caps, self.norms
+        visit_rows_of_two(order, *arrays, W.reshape(-1), b.reshape(-1), moved, upper, curve)
+
+    def penalty(self, W: np.ndarray) -> float:
+        """See `SparseProblem.penalty`."""
+        return 2 * self._share**2 * super().penalty(W)
+
+    def primal(self, W: np.ndarray) -> float:
+        """See `SparseProblem.primal`."""
+        margins = np.maximum(0.0, 1.0 - self.signs * self.scores(W)[:, 0])
+        values = margins * margins if self.form.squared else margins
+        return self._copies * float(self.weights @ values) + self.penalty(W)
+
+    def conjugate(self, b: np.ndarray) -> float:
+        """See `SparseProblem.conjugate`."""
+        return self._copies * super().conjugate(b)
+
+    def own_dual(self, b: np.ndarray) -> np.ndarray:
+        """See `SparseProblem.own_dual`."""
+        other = b[np.arange(len(b)), 1 - self.y] if self._copies == 1 else b.mean(axis=1)
+        return np.ascontiguousarray(other[:, None])
+
+    def whole(self, W: np.ndarray) -> np.ndarray:
+        """See `SparseProblem.whole`."""
+        return np.hstack([-self._share * W, self._share * W])
+
+
+def problem_of(objective: Objective, tol: float) -> SparseProblem:
+    """Return the problem of one configuration; that of one column where that is the same."""
+    piecewise = objective.loss.geometry != "softmax"
+    return (TwoClassProblem if piecewise and objective.n_classes == 2 else SparseProblem)(objective, tol)
