@@ -22,7 +22,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from straightedge.data import Dataset, load_dataset
-from straightedge.data.tables.encoding import FEWEST_ROWS, MOST_CATEGORIES, TableEncoding
+from straightedge.data.tables.encoding import TableEncoding
+from straightedge.data.tables.fitting import FEWEST_ROWS, MOST_CATEGORIES
 from straightedge.data.tables.label_column import plain_column
 from straightedge.data.tables.matching import text_read_for
 from straightedge.data.tables.opening import open_splits

@@ -1,6 +1,7 @@
 """Metrics against scikit-learn, edges of every number, calibration, suspects."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from straightedge.evaluation import (
     suspects,
     top_k_accuracy,
 )
+from straightedge.evaluation.roc import two_class_curves
 
 CLASSES = tuple("abcdefg")
 
@@ -86,6 +88,29 @@ def test_without_probabilities_nothing_is_made_up(judged):
     assert found["ece"] is None
     assert found["reliability"] is None
     assert found["accuracy"] > 0.4
+
+
+def test_many_samples_are_judged_in_little_memory_by_the_same_numbers(judged, monkeypatch):
+    scores, y = judged
+    whole = evaluate(scores, y, CLASSES)
+    listed, curves = hardest(scores, y), two_class_curves(scores[:, :2], y % 2, None, 0.3)
+    monkeypatch.setattr(sys.modules["straightedge.evaluation.outcomes"], "COMPACT_FROM", 1)
+    monkeypatch.setattr(sys.modules["straightedge.evaluation.ranking"], "MOST_RANKED", 5)
+    monkeypatch.setattr(sys.modules["straightedge.evaluation.roc"], "MOST_EXACT", 1)
+    found = evaluate(scores, y, CLASSES)
+    for name in ("accuracy", "interval", "confusion", "per_class", "mcc"):
+        assert found[name] == whole[name]
+    for name in ("log_loss", "ece", "brier"):
+        assert found[name]["value"] == pytest.approx(whole[name]["value"], rel=1e-6)
+        assert found[name]["interval"] == pytest.approx(whole[name]["interval"], rel=1e-3)
+    first = hardest(scores, y)
+    assert first.index.tolist() == listed.index[:5].tolist()
+    some = two_class_curves(scores[:, :2], y % 2, None, 0.3)
+    assert (
+        some["at"] == pytest.approx(curves["at"]) and some["roc"][0] == [0, 0] and some["roc"][-1] == [1, 1]
+    )
+    far = np.array([[1e35, 0.0], [0.0, 1.0]])
+    assert evaluate(far, [1, 1], ["a", "b"])["log_loss"]["value"] == pytest.approx(5e34)
 
 
 def test_blocks_give_the_same(judged, monkeypatch):

@@ -7,12 +7,15 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from straightedge.data.tables import text_stream
+from straightedge.data import load_dataset
+from straightedge.data.tables import facts, text_stream
 from straightedge.data.tables.text_file import TextRead, read_text_table
 from straightedge.data.tables.text_stream import streamed_table
 from straightedge.errors import InputError
+from test_tables_columns import N, people, write
 
 BIG = 2**30
 LIMIT = 500 * 2**20
@@ -58,6 +61,37 @@ def test_cells_are_those_of_a_table_in_memory(streams, name, pack):
     found, plain = streamed_table(path, TextRead()), read_text_table(path, TextRead())
     assert found.schema.types == plain.schema.types and cells(found) == cells(plain)
     assert found.about == plain.about + ", kept parsed in the cache" and found.header == plain.header
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_blocks_of_columns_say_what_whole_columns_say(tmp_path, monkeypatch, ending):
+    path = write(tmp_path / f"a.{ending}", people())
+    whole = load_dataset(path, categories="height")
+    monkeypatch.setattr(facts, "BLOCK_ROWS", 7)
+    found = load_dataset(path, categories="height")
+    for one, other in zip(found.columns["columns"], whole.columns["columns"], strict=True):
+        assert one.pop("mean") == pytest.approx(other.pop("mean"), rel=1e-13) and one == other
+    assert found.notes == whole.notes
+    np.testing.assert_array_equal(found.train.y, whole.train.y)
+    part = np.arange(0, N, 3)
+    assert found.parts.columns(part)["columns"][2]["missing"] == np.isnan(people()["age"][part]).sum()
+
+
+def test_of_many_texts_the_frequent_ones_are_counted(monkeypatch):
+    monkeypatch.setattr(facts, "MOST_DISTINCT", 20)
+    draw = np.random.default_rng(0)
+    texts = np.where(
+        draw.random(2000) < 0.5, draw.choice(["a", "b", "c"], 2000), draw.integers(10**6, size=2000)
+    )
+    blocks = [pa.array(texts[start : start + 100].astype(str)) for start in range(0, 2000, 100)]
+    counts = facts.value_counts(iter(blocks))
+    expected = {word: int((texts == word).sum()) for word in "abc"}
+    assert dict(pair for pair in counts.pairs(100)) == expected
+    assert not counts.all_different and counts.distinct >= 20
+    names = facts.value_counts(
+        iter([pa.array([f"n{i}" for i in range(k, k + 50)]) for k in range(0, 500, 50)])
+    )
+    assert names.all_different and names.distinct == 500
 
 
 def test_the_text_is_parsed_once(streams, monkeypatch):

@@ -90,7 +90,7 @@ def _counted_curves(
     scores: np.ndarray, y: np.ndarray, weights: np.ndarray | None, here: float
 ) -> dict[str, Any]:
     """Return the curves of many samples at some thresholds alone, where they are exact: no sample is sorted."""
-    some = scores[:: len(y) // CUTS]
+    some = scores[:: max(1, len(y) // CUTS)]
     cuts = np.unique(np.append((some[:, 1] - some[:, 0]).astype(np.float64), [here, np.inf]))
     counts = np.zeros((2, len(cuts) + 1))
     for start in (starts := block_starts(scores)):

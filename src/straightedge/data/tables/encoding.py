@@ -7,23 +7,18 @@ missing value for a category of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from straightedge.data.tables.dates import Part, fit_dates, order_of, parts_of, seconds_of
-from straightedge.data.tables.facts import Blocks, NumberFacts, value_counts
+from straightedge.data.tables.dates import Part, parts_of, seconds_of
 from straightedge.data.tables.files import arrow
 from straightedge.data.tables.label_column import is_text
 from straightedge.errors import InputError
 
-FEWEST_ROWS = 5
-"""Training rows below which a category counts as "other"."""
-MOST_CATEGORIES = 200
-"""Categories of one column that get a feature of their own, the most frequent ones."""
 MISSING_NAME = "missing"
 
 
@@ -108,49 +103,6 @@ class Column:
             return f"{', '.join(part.name for part in self.parts)}{marked}"
         rare = f", {self.other} rare ones as other" if self.other else ""
         return f"{len(self.categories)} categories{rare}"
-
-
-def fit_number(name: str, blocks: Iterable[Any], where: str, *, loose: bool = False) -> Column:
-    """Fit the encoding of a column of numbers on blocks of its training rows (errors and `loose`: `as_floats`)."""
-    facts, row = NumberFacts(), 0
-    for block in blocks:
-        facts.add(as_floats(block, where, row=row, loose=loose))
-        row += len(block)
-    n = facts.missing
-    return Column(name, "number", "", n, facts.mean, facts.low, facts.high, indicator=n > 0)
-
-
-def fit_category(name: str, blocks: Iterable[Any], missing: int) -> Column:
-    """Fit the encoding of a column of categories on its training rows: the frequent ones, sorted as text.
-
-    Args:
-        name: The column.
-        blocks: Its training rows, a block at a time.
-        missing: Number of values that are missing.
-    """
-    counts = value_counts(as_text(block) for block in blocks)
-    frequent = sorted((-count, value or "", value) for value, count in counts.pairs(FEWEST_ROWS))
-    kept = [value for _, _, value in frequent[:MOST_CATEGORIES]]
-    kept = kept or [value for value, _ in counts.pairs(1)]
-    order = sorted(kept, key=lambda value: (value is None, value or ""))
-    return Column(name, "category", "", missing, categories=tuple(order), other=counts.distinct - len(order))
-
-
-def fit_date(name: str, blocks: Blocks, where: str) -> Column:
-    """Fit the encoding of a column of dates on its training rows (errors as `fit_dates`)."""
-    found = fit_dates(blocks(), order_of(blocks()), where)
-    if not found.parts:
-        return Column(name, "left out", "dates of which no part varies", found.missing)
-    return Column(
-        name,
-        "date",
-        missing=found.missing,
-        low=found.low,
-        high=found.high,
-        indicator=found.missing > 0,
-        parts=found.parts,
-        order=found.order,
-    )
 
 
 def as_floats(column: Any, where: str, *, row: int = 0, loose: bool = False) -> np.ndarray:

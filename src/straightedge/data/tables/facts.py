@@ -40,7 +40,7 @@ class ColumnFacts:
         characters: Of all texts.
         n_numbers: Texts that are numbers.
         first_text: Row and text of the first that is none; row −1 where there is none.
-        first: The first values that are there.
+        first: The first texts that are there.
         distinct: Number of different texts, those that were forgotten among them.
         all_different: Whether no text came twice, as far as it is known.
         blocks: The values themselves.
@@ -126,8 +126,6 @@ def column_facts(blocks: Blocks, kind: Any) -> ColumnFacts:
     facts, counts = ColumnFacts(kind, blocks), Counts()
     last = None
     for block in blocks():
-        if len(facts.first) < FIRST:
-            facts.first += block.drop_null()[: FIRST - len(facts.first)].to_pylist()
         if is_text(kind):
             _add_text(facts, block, counts)
         else:
@@ -140,6 +138,8 @@ def column_facts(blocks: Blocks, kind: Any) -> ColumnFacts:
 
 def _add_text(facts: ColumnFacts, block: Any, counts: Counts) -> None:
     compute = arrow("pyarrow.compute")
+    if len(facts.first) < FIRST:
+        facts.first += block.drop_null()[: FIRST - len(facts.first)].to_pylist()
     facts.characters += compute.sum(compute.utf8_length(block)).as_py() or 0
     count, row, text = numbers_in(block)
     facts.n_numbers += count

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from straightedge.data.label_values import listed
-from straightedge.data.tables.encoding import Column, TableEncoding, fit_category, fit_date, fit_number
-from straightedge.data.tables.facts import ColumnFacts, column_blocks, column_facts
+from straightedge.data.tables.dates import fit_dates, order_of
+from straightedge.data.tables.encoding import Column, TableEncoding, as_floats, as_text
+from straightedge.data.tables.facts import (
+    Blocks,
+    ColumnFacts,
+    NumberFacts,
+    column_blocks,
+    column_facts,
+    value_counts,
+)
 from straightedge.data.tables.files import Table, release_memory
 from straightedge.data.tables.kinds import Wishes, left_out
 from straightedge.data.tables.label_column import is_text, plain_type
@@ -17,6 +26,11 @@ from straightedge.errors import InputError
 
 MOSTLY_NUMBERS = 0.9
 """Share of numbers from which the other texts of a column are no categories but stand for missing values."""
+
+FEWEST_ROWS = 5
+"""Training rows below which a category counts as "other"."""
+MOST_CATEGORIES = 200
+"""Categories of one column that get a feature of their own, the most frequent ones."""
 
 
 def fit_encoding(
@@ -76,6 +90,49 @@ def _fitted(
     if name in wishes.categories or (is_text(facts.type) and not loose):
         return fit_category(name, facts.blocks(), facts.missing)
     return fit_number(name, facts.blocks(), f"{where}, column {name!r}", loose=loose)
+
+
+def fit_number(name: str, blocks: Iterable[Any], where: str, *, loose: bool = False) -> Column:
+    """Fit the encoding of a column of numbers on blocks of its training rows (errors and `loose`: `as_floats`)."""
+    facts, row = NumberFacts(), 0
+    for block in blocks:
+        facts.add(as_floats(block, where, row=row, loose=loose))
+        row += len(block)
+    n = facts.missing
+    return Column(name, "number", "", n, facts.mean, facts.low, facts.high, indicator=n > 0)
+
+
+def fit_category(name: str, blocks: Iterable[Any], missing: int) -> Column:
+    """Fit the encoding of a column of categories on its training rows: the frequent ones, sorted as text.
+
+    Args:
+        name: The column.
+        blocks: Its training rows, a block at a time.
+        missing: Number of values that are missing.
+    """
+    counts = value_counts(as_text(block) for block in blocks)
+    frequent = sorted((-count, value or "", value) for value, count in counts.pairs(FEWEST_ROWS))
+    kept = [value for _, _, value in frequent[:MOST_CATEGORIES]]
+    kept = kept or [value for value, _ in counts.pairs(1)]
+    order = sorted(kept, key=lambda value: (value is None, value or ""))
+    return Column(name, "category", "", missing, categories=tuple(order), other=counts.distinct - len(order))
+
+
+def fit_date(name: str, blocks: Blocks, where: str) -> Column:
+    """Fit the encoding of a column of dates on its training rows (errors as `fit_dates`)."""
+    found = fit_dates(blocks(), order_of(blocks()), where)
+    if not found.parts:
+        return Column(name, "left out", "dates of which no part varies", found.missing)
+    return Column(
+        name,
+        "date",
+        missing=found.missing,
+        low=found.low,
+        high=found.high,
+        indicator=found.missing > 0,
+        parts=found.parts,
+        order=found.order,
+    )
 
 
 def _left_out(columns: Sequence[Column]) -> list[str]:
