@@ -180,7 +180,7 @@ def test_chosen_where_rows_hardly_disturb_one_another():
     little = objective_of(X, y, [10.0], affine=affine, dtype=torch.float32)
     assert row_coupling(much) == pytest.approx(1000 / (2e-3 * 8000), rel=0.02)
     assert choose_solver("auto", little).name == "dual_ascent"
-    assert choose_solver("auto", much).name == "hinge_alm"
+    assert choose_solver("auto", much).name == "hinge_path"
     assert choose_solver("auto", few).name != "dual_ascent"
     path = objective_of(X, y, [10.0, 1e-3], affine=affine, dtype=torch.float32)
     assert choose_solver("auto", path).name == "hinge_path"

@@ -16,10 +16,14 @@ SAMPLE_ROWS = 20_000  # a problem of more than twice as many rows starts from th
 GRAM_IN_PRODUCTS = 100  # a Gram that costs more Hessian products than this saves fewer
 SPAN_IN_PRODUCTS = 60  # products of a usual fit with more features than rows
 USUAL_STEPS = 8  # of a fit to a gap of 1e-4: fields of tables take 5 to 12
+USUAL_STEPS_OF_TWO = 4  # the same for two classes
 UNCONDITIONED = 10  # times as many products where the diagonal alone preconditions them
 EXP = 20  # operations in the time of one exponential, with what goes over scores beside it
-LBFGS_PASSES = 300  # of a usual fit by L-BFGS: where fits by both took as long, both are counted the same
-LBFGS_CALLS = 300  # of NumPy in the time of what a step of L-BFGS does beside its products
+LBFGS_PASSES = 130  # of a usual fit by L-BFGS of many rows: pixels, letters, tables take 5 to 100
+LBFGS_PASSES_APART = 300  # the same where rows are few enough to be told apart
+LBFGS_CALLS = 1500  # of NumPy in the time of what a step of L-BFGS does beside its products, for all at once
+TOGETHER = 0.6  # of the time of its products alone that a configuration takes beside others
+CROWDED = 3.0  # pairs of a row and another class for each weight: with fewer, classes can be told apart
 METRIC_ROWS = 8_000  # of the sample that the metric of L-BFGS is made of
 LARGEST_METRIC = 16_384  # features up to which that metric is a matrix
 CHEAP = 4_000_000  # a step below this is done in half a millisecond: it is worth its digits
@@ -99,13 +103,21 @@ class Size:
         if rotation_invariant and self.has_span:
             return self.span + SPAN_IN_PRODUCTS * self.bare_product
         conjugate = self.conjugate if self.has_gram else UNCONDITIONED * self.conjugate
-        return USUAL_STEPS * min(self.exact, conjugate)
+        return (USUAL_STEPS_OF_TWO if self.C == 2 else USUAL_STEPS) * min(self.exact, conjugate)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether classes overlap unless they are really apart (Cover, 1965); with fewer rows some W parts them."""
+        return CROWDED * (1 if self.C == 2 else self.C) * self.D < self.N * (self.C - 1)
 
     def lbfgs(self, n_configs: int = 1) -> float:
-        """Return the work of usual fits by L-BFGS: a pass a step, and the metric once for all."""
+        """Return the work of usual fits by L-BFGS: a pass a step for all, and the metric once."""
         applied = 4.0 * self.D**2 * self.C if self.D <= LARGEST_METRIC else 0.0
-        step = 4.0 * self.N * self.D * self.C + applied + LBFGS_CALLS * CALL
-        return n_configs * LBFGS_PASSES * step + metric_work(min(self.N, METRIC_ROWS), self.D)
+        products = 4.0 * self.N * self.D * self.C + 2 * EXP * self.N * self.C + applied
+        shared = TOGETHER if n_configs > 1 else 1.0
+        passes = LBFGS_PASSES if self.is_crowded else LBFGS_PASSES_APART
+        work = passes * (n_configs * shared * products + LBFGS_CALLS * CALL)
+        return work + metric_work(min(self.N, METRIC_ROWS), self.D)
 
     def prefers_newton(self) -> bool:
         """Return whether a usual fit with a plain ridge takes less work by Newton steps than by L-BFGS."""

@@ -21,9 +21,9 @@ from straightedge.solvers.sparse import SparseDualAscent
 SOLVERS: dict[str, type[Any]] = {
     "newton": Newton,
     "lbfgs": WhitenedLBFGS,
+    "hinge_path": HingePath,  # before what it is made of: of equal costs the first counts
     "hinge_alm": HingeALM,
     "dual_ascent": DualAscent,
-    "hinge_path": HingePath,
     "interior_point": InteriorPoint,
     "semismooth_newton": SemismoothNewton,
     "sgd": MinibatchSGD,
@@ -38,8 +38,8 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
     Args:
         name: "auto", which is the solver of least `Solver.cost` among those that support the objective (for smooth
             losses Newton where a step takes little work, else L-BFGS; for the hinges the semismooth Newton method
-            where the rows can be gathered, dual ascent where ρ is small, else the augmented Lagrangian on blocks
-            of rows; both along a path that needs both); or a name.
+            where the rows can be gathered and few directions are free, dual ascent where ρ is small, else the
+            augmented Lagrangian on blocks of rows; `hinge_path` goes from one to the other); or a name.
         objective: What it will solve.
         seed: For solvers that draw samples.
 

@@ -6,7 +6,7 @@ What is counted is the order of magnitude: solvers that are near one another tak
 
 from __future__ import annotations
 
-from straightedge.newton.work import metric_work
+from straightedge.newton.work import Size, metric_work
 from straightedge.objective import Objective
 
 CALL = 20_000  # operations in the time of one call of torch on small tensors: 2 µs
@@ -22,3 +22,12 @@ def pass_work(objective: Objective) -> float:
 def moment_work(objective: Objective, rows: int) -> float:
     """Return the work of a metric made of so many rows, at most; see `newton.work.metric_work`."""
     return metric_work(min(rows, objective.n_total), objective.design.width)
+
+
+def is_crowded(objective: Objective) -> bool:
+    """Return whether rows are so many that classes overlap unless they are really apart; see `Size`.
+
+    With fewer, an answer of a hinge rests on few rows, and passes over all of them stall.
+    """
+    _, C, width = objective.shape
+    return Size(objective.n_total, width, C, C).is_crowded

@@ -1,7 +1,7 @@
 """Solvers of the hinges.
 
 `gathered` has all rows of a problem at hand; `blocks` goes over blocks of rows; `dual_ascent` goes from row to row;
-`interior_point` is for few columns; `path` takes each value of reg by the faster of two.
+`interior_point` is for few columns; `path` takes each value of reg by the fastest of three.
 """
 
 from straightedge.solvers.hinge.blocks.solver import HingeALM

@@ -1,7 +1,9 @@
-"""A path of the SVM: dual ascent where reg is large, from there the augmented Lagrangian.
+"""A path of the SVM: dual ascent where reg is large, from there the augmented Lagrangian on blocks of rows.
 
 Both keep the same dual variables b, so that the one's answer is the other's start. Which of them a configuration is
-given to is decided by ρ alone (see `dual_ascent`), before it begins.
+given to is decided by ρ alone (see `dual_ascent`), before it begins. Where the Lagrangian has taken as much work as
+semismooth Newton steps on gathered rows usually take, these go on from its b: rows that can be told apart stall the
+one, and the many free directions of rows that overlap make a step of the other dear.
 """
 
 from __future__ import annotations
@@ -9,11 +11,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from straightedge.objective import Objective
 from straightedge.solvers.hinge.blocks.records import BlockSubproblemState
-from straightedge.solvers.hinge.blocks.solver import USUAL_PASSES, HingeALM, MetricState, metric_work
+from straightedge.solvers.hinge.blocks.solver import (
+    STALLING,
+    USUAL_PASSES,
+    HingeALM,
+    MetricState,
+    block_pass_work,
+    metric_work,
+)
 from straightedge.solvers.hinge.dual_ascent import (
     AscentState,
     AscentSubproblem,
@@ -22,20 +32,32 @@ from straightedge.solvers.hinge.dual_ascent import (
     needs_of_dual_ascent,
     usual_epochs,
 )
+from straightedge.solvers.hinge.gathered.solver import SemismoothNewton, Subproblem, SubproblemState
 from straightedge.solvers.hinge.sequential import DualSubproblem, SequentialState, WarmStart
-from straightedge.solvers.work import LOADING, pass_work
+from straightedge.solvers.protocol import Progress
+from straightedge.solvers.work import is_crowded
+
+LOADING = 1e9  # operations in the time of loading the compiled loops of dual ascent: 0.1 s
+LEAST_BUDGET = 100  # passes of the Lagrangian before its work is compared with Newton's
 
 
 @dataclass
 class HingePathState(SequentialState):
-    """See `HingeALMState`; a configuration is with one of the two methods."""
+    """See `HingeALMState`; a configuration is with one of the three methods.
 
-    fit: BlockSubproblemState | AscentState | None
+    Attributes:
+        spent: Passes that the configuration has taken.
+        stalled: Whether the last one was handed to Newton steps.
+    """
+
+    fit: BlockSubproblemState | AscentState | SubproblemState | None
     metric: MetricState | None
+    spent: float
+    stalled: bool
 
 
 class HingePath(HingeALM):
-    """Each configuration by the faster of the two; for what `dual_ascent` is for.
+    """Each configuration by the faster of the methods; for what `dual_ascent` is for.
 
     Args:
         seed: Of the orders in which dual ascent visits rows.
@@ -53,21 +75,72 @@ class HingePath(HingeALM):
     @classmethod
     def cost(cls, objective: Objective) -> float:
         """See `Solver.cost`: each configuration by the method with the least work."""
-        passes = usual_epochs(objective).clamp_max(USUAL_PASSES)
-        return LOADING + pass_work(objective) * float(passes.sum()) + metric_work(objective)
+        most = USUAL_PASSES * (1.0 if is_crowded(objective) else STALLING)
+        epochs = usual_epochs(objective)
+        loading = LOADING * float((epochs < most).any())
+        passes = float(epochs.clamp_max(most).sum())
+        return loading + block_pass_work(objective) * passes + metric_work(objective)
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
         self.seed = seed
+        self.newton = SemismoothNewton()
+        self.spent, self.stalled = 0.0, False
+
+    def step(self) -> Progress:
+        """See `Solver.step`. Where the method at work has stalled, the next step is a Newton step."""
+        progress = super().step()
+        self.spent += float(torch.as_tensor(progress.n_passes)[self.current])
+        if self._has_stalled():
+            assert self.fit is not None
+            self.stalled, progress.exhausted[self.current] = True, False
+            self.fit = self._by_newton(self.fit.objective, self.fit.best.W, WarmStart.of(self.fit))
+        return progress
+
+    def _has_stalled(self) -> bool:
+        """Tell whether the method at work has had the work that Newton steps usually take, or is exhausted."""
+        if self.fit is None or isinstance(self.fit, Subproblem):
+            return False
+        part = self.fit.objective
+        budget = max(LEAST_BUDGET, SemismoothNewton.cost(part) / block_pass_work(part))
+        over = self.spent >= budget or self.fit.exhausted
+        return over and SemismoothNewton.supports(part) is None
+
+    def _by_newton(self, part: Objective, W: Tensor, last: WarmStart | None) -> Subproblem:
+        self.newton.tols, self.newton.current = self.tols, self.current
+        return self.newton.first_fit(part.in_dtype(torch.float64), W, last)
 
     def first_fit(self, part: Objective, W: Tensor, last: WarmStart | None) -> DualSubproblem:
         """See `SequentialSolver.first_fit`."""
+        self.spent, self.stalled = 0.0, self.stalled and last is not None
+        if self.stalled:
+            return self._by_newton(part, W, last)
         if not is_weakly_coupled(part):
             return super().first_fit(part, W, last)
         return first_ascent(part, self.tol, W, last, self.seed)
 
+    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Solver.certify`. The best W so far is taken, not the last one that was reported."""
+        if isinstance(self.fit, Subproblem):
+            self.fit.report()
+            if self.fit.best.primal <= float(self._value[self.current]):
+                self.W[self.current] = self.fit.best.W
+        return super().certify(positions)
+
+    def state(self, **more: Any) -> SequentialState:
+        """See `Solver.state`."""
+        return super().state(spent=self.spent, stalled=self.stalled, **more)
+
+    def restore(self, objective: Objective, state: Any, tol: Tensor) -> Progress:
+        """See `Solver.restore`."""
+        self.spent, self.stalled = state.spent, state.stalled
+        return super().restore(objective, state, tol)
+
     def restored_fit(self, part: Objective, state: Any) -> DualSubproblem:
         """See `SequentialSolver.restored_fit`."""
+        if isinstance(state, SubproblemState):
+            self.newton.tols, self.newton.current = self.tols, self.current
+            return self.newton.restored_fit(part.in_dtype(torch.float64), state)
         if isinstance(state, AscentState):
             return AscentSubproblem.restored(part, self.tol, state)
         return super().restored_fit(part, state)

@@ -55,10 +55,12 @@ from straightedge.solvers.hinge.sequential import (
 )
 from straightedge.solvers.protocol import Progress
 from straightedge.solvers.state import OF_ROWS
-from straightedge.solvers.work import CALL, moment_work, pass_work
+from straightedge.solvers.work import CALL, is_crowded, moment_work, pass_work
 
 USUAL_PASSES = 300  # of a usual fit
-CALLS = 100  # of torch in a pass
+STALLING = 10.0  # times as many where rows are few: the method stalls
+CALLS = 1500  # of torch in a pass
+ON_MARGINS = 750  # operations in the time of what a pass does for each margin beside its products
 ONWARD = 0.5  # of the last change of b along a path that the next one starts with
 
 
@@ -102,9 +104,9 @@ class HingeALM(SequentialSolver):
 
     @classmethod
     def cost(cls, objective: Objective) -> float:
-        """See `Solver.cost`: passes, calls between them, and the metric once for all configurations."""
-        step = pass_work(objective) + CALLS * CALL
-        return objective.n_configs * USUAL_PASSES * step + metric_work(objective)
+        """See `Solver.cost`: passes, and the metric once for all configurations."""
+        passes = USUAL_PASSES * (1.0 if is_crowded(objective) else STALLING)
+        return objective.n_configs * passes * block_pass_work(objective) + metric_work(objective)
 
     def __init__(self) -> None:
         super().__init__()
@@ -214,6 +216,12 @@ class HingeALM(SequentialSolver):
         if state.metric is not None:
             self.metric = _restored_metric(objective, state.metric)
         return super().restore(objective, state, tol)
+
+
+def block_pass_work(objective: Objective) -> float:
+    """Return the work of one pass: its products, what is done for each margin, and calls of torch."""
+    margins = float(objective.n_total) * objective.n_classes
+    return pass_work(objective) + ON_MARGINS * margins + CALLS * CALL
 
 
 def metric_work(objective: Objective) -> float:

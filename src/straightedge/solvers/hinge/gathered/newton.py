@@ -67,7 +67,22 @@ def _costs(problem: HingeProblem, p: int) -> dict[str, float]:
     n, M, d = len(problem.weights), problem.margins.n_columns, problem.space.dimension
     space = problem.space
     featured = isinstance(space, FeatureSpace)
-    gram = float(min(p, n)) ** 2 * d if isinstance(space, FeatureSpace) and not space.keeps_products else 0.0
+    at_hand = not isinstance(space, FeatureSpace) or space.keeps_products
+    return forms(n, M, d, p, featured=featured, inner_products=at_hand)
+
+
+def forms(n: int, M: int, d: int, p: int, *, featured: bool, inner_products: bool) -> dict[str, float]:
+    """Return the operations of a Newton step in each form that serves.
+
+    Args:
+        n: Rows.
+        M: Columns of W.
+        d: Coordinates of a row.
+        p: Free directions.
+        featured: Whether coordinates are features, and not rows.
+        inner_products: Whether the rows' inner products are at hand.
+    """
+    gram = 0.0 if inner_products else float(min(p, n)) ** 2 * d
     costs = {"woodbury": gram + float(p) ** 2 * (8 + M) + float(p) ** 3 / 3 if p < LARGEST_SYSTEM else np.inf}
     costs["cg"] = CG_COST * 4.0 * n * M * d + (2.0 * p * d * d if featured else 0.0)
     if featured and M * d < LARGEST_SYSTEM:

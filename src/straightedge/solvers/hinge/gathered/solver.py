@@ -22,6 +22,7 @@ from straightedge.objective import Objective
 from straightedge.solvers.hinge.gathered.descent import Descent, DescentState, best_weight
 from straightedge.solvers.hinge.gathered.layout import Gathered, layout_for
 from straightedge.solvers.hinge.gathered.margins import Array
+from straightedge.solvers.hinge.gathered.newton import forms
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, KernelSpace, Space
 from straightedge.solvers.hinge.half_pass import gather, row_weights
 from straightedge.solvers.hinge.sequential import (
@@ -33,13 +34,14 @@ from straightedge.solvers.hinge.sequential import (
     WarmStart,
 )
 from straightedge.solvers.protocol import Progress, missing
-from straightedge.solvers.work import CALL, pass_work
+from straightedge.solvers.work import CALL, is_crowded, pass_work
 
 MOST_ENTRIES = 20_000_000  # of X̂, kept in float64: 160 MB
 SMALLEST_SIDE = 5000  # of X̂ at most: its inner products take 200 MB
 MOST_MARGINS = 2_000_000  # N·C: some ten arrays of that size are kept
 GEOMETRIES = ("weston_watkins", "crammer_singer", "one_vs_rest")  # of which `margins` has the maps
 USUAL_PASSES = 15  # of a usual fit: epochs, then Newton steps on the rows that can move
+USUAL_STEPS = 15  # Newton steps of a usual fit
 CALLS = 1000  # of NumPy in a usual fit
 REPORT = 0.5  # of the reported gap: W is mapped to the features again once the gap is below
 
@@ -97,10 +99,11 @@ class SemismoothNewton(SequentialSolver):
 
     @classmethod
     def cost(cls, objective: Objective) -> float:
-        """See `Solver.cost`: passes over the gathered rows, inner products where rows are fewer, calls of NumPy."""
+        """See `Solver.cost`: passes over the gathered rows, Newton steps, inner products, calls of NumPy."""
         n, width = objective.n_total, objective.design.width
         inner = float(n) * n * width if n <= width else 0.0
-        return objective.n_configs * (USUAL_PASSES * pass_work(objective) + CALLS * CALL) + inner
+        steps = USUAL_STEPS * _usual_step(objective)
+        return objective.n_configs * (USUAL_PASSES * pass_work(objective) + steps + CALLS * CALL) + inner
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. All work is float64's."""
@@ -142,6 +145,16 @@ class SemismoothNewton(SequentialSolver):
                 self._rows = _mapped(part)
             self._gathered = (fold, _positive_rows(part, self._rows))
         return self._gathered[1]
+
+
+def _usual_step(objective: Objective) -> float:
+    """Return the operations of a Newton step with as many free directions as an answer usually has."""
+    n, width, C = objective.n_total, objective.design.width, objective.n_classes
+    apart = piecewise(objective.loss).own_margin  # C problems of one column each
+    columns, pairs = (1, n) if apart or C == 2 else (C, n * (C - 1))
+    directions = min(pairs, columns * width) if is_crowded(objective) else n
+    step = forms(n, columns, width, directions, featured=n > width, inner_products=n <= width)
+    return (C if apart else 1) * min(step.values())
 
 
 def _mapped(objective: Objective) -> Array:
