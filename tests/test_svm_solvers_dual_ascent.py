@@ -16,6 +16,7 @@ from straightedge.solvers.base import Limits, Status, minimize
 from straightedge.solvers.hinge.blocks.solver import HingeALM
 from straightedge.solvers.hinge.dual_ascent import AscentSubproblem, DualAscent, row_coupling
 from straightedge.solvers.hinge.dual_kernel import ascend, common_shift
+from straightedge.solvers.hinge.gathered.solver import SemismoothNewton
 from straightedge.solvers.hinge.path import HingePath
 
 
@@ -169,6 +170,29 @@ def test_a_path_takes_each_value_by_the_faster_solver():
     assert "AscentSubproblem" in kinds and kinds[-1] == "BlockSubproblem"
     other = minimize(objective, HingeALM(), Limits(1e-4))
     torch.testing.assert_close(path.objective, other.objective, rtol=2e-4, atol=0)
+
+
+def test_a_stalled_path_goes_on_by_newton_steps_from_any_step_to_the_same_bits(monkeypatch):
+    X, y = problem(5, n=150)
+    objective = objective_of(X.float() / 2, y, [1e-3, 1e-5])
+    monkeypatch.setattr("straightedge.solvers.hinge.path.LEAST_BUDGET", 4)
+    monkeypatch.setattr(SemismoothNewton, "cost", classmethod(lambda cls, objective: 0.0))
+    solver, kinds, states = HingePath(), [], []
+    whole = minimize(
+        objective,
+        solver,
+        Limits(1e-5),
+        callbacks=[lambda row: kinds.append(type(solver.fit).__name__)],
+        checkpoint=lambda loop: states.append({k: v.clone() for k, v in loop.state().items()}),
+    )
+    assert whole.status == [Status.CERTIFIED] * 2
+    assert "BlockSubproblem" in kinds and kinds[-1] == "Subproblem"
+    exact = minimize(objective.in_dtype(torch.float64), SemismoothNewton(), Limits(1e-9))
+    assert bool((whole.objective >= exact.dual).all() and (whole.dual <= exact.objective).all())
+    torch.testing.assert_close(whole.objective, exact.objective, rtol=1.1e-5, atol=0)
+    for state in states:
+        resumed = minimize(objective, HingePath(), Limits(1e-5), resume=state)
+        assert torch.equal(whole.W, resumed.W)
 
 
 def test_chosen_where_rows_hardly_disturb_one_another():
