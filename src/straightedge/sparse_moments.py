@@ -11,12 +11,14 @@ from straightedge.sparse_rows import SparseRows
 
 def weighted_sums(rows: SparseRows, weights: Tensor | None) -> tuple[float, Tensor, Tensor]:
     """Return Σ w_i, Σ w_i x_i (D,) and Σ w_i x_i² (D,), float64; no weights count each row once."""
-    each = np.ones(rows.n_samples) if weights is None else weights.double().numpy()
-    of_entry = np.repeat(each, np.diff(rows.indptr))
     data = rows.data.astype(np.float64, copy=False)
-    first = np.bincount(rows.indices, of_entry * data, minlength=rows.n_features)
-    second = np.bincount(rows.indices, of_entry * data * data, minlength=rows.n_features)
-    return float(each.sum()), torch.from_numpy(first), torch.from_numpy(second)
+    total, weighted = float(rows.n_samples), data
+    if weights is not None:
+        each = weights.double().numpy()
+        total, weighted = float(each.sum()), np.repeat(each, np.diff(rows.indptr)) * data
+    first = np.bincount(rows.indices, weighted, minlength=rows.n_features)
+    second = np.bincount(rows.indices, weighted * data, minlength=rows.n_features)
+    return total, torch.from_numpy(first), torch.from_numpy(second)
 
 
 def extremes(rows: SparseRows, weights: Tensor | None) -> tuple[float, float]:
