@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest
 
-.PHONY: quickstart test test-long test-slow test-gpu check fuzz bench docs docs-pictures wheel test-wheel clean help
+.PHONY: quickstart test test-long test-slow test-gpu check fuzz bench docs docs-pictures report-pictures wheel test-wheel clean help
 
 help:
 	@echo "make quickstart   set up, fit the embedded digits, say where the report is"
@@ -75,6 +75,10 @@ docs: $(VENV)/.docs
 # Screenshots of the built site in site/pictures, by the browsers at hand.
 docs-pictures: docs
 	$(BIN)/python docs/tools/pictures.py site
+
+# Screenshots of the reports of fifteen sources in build/report-pictures, at three widths, light and dark.
+report-pictures: $(VENV)/.dev
+	STRAIGHTEDGE_PICTURES=build/report-pictures $(PYTEST) -m long tests/test_sources.py
 
 wheel: $(VENV)/.dev
 	rm -rf dist

@@ -316,7 +316,8 @@ def test_the_table_of_all_points_shows_its_losses_without_scrolling_sideways(pag
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
         table = page.execute_script(
-            "const a = document.getElementById('all'); return [a.scrollWidth, a.clientWidth]"
+            "for (let i = 0; i < 30; i++) document.getElementById('step').click();"
+            "const all = document.getElementById('all'); return [all.scrollWidth, all.clientWidth]"
         )
         assert table[0] <= table[1]
     finally:

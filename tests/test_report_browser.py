@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,35 +11,15 @@ from typing import Any
 import pytest
 
 from straightedge.report import write_report
+from support.browser import open_chromium, show_at, violations, wait
 from support.report_fixture import digits_run, edit
 
 pytestmark = pytest.mark.browser
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-SWITCHES = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("no Chromium with chromedriver")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for switch in [*SWITCHES, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    opened = open_chromium(tmp_path_factory.mktemp("profile"))
     yield opened
     opened.quit()
 
@@ -69,13 +48,7 @@ def opened(browser: Any, page: Path) -> Opener:
     """Open the page at a size and in a colour scheme, and wait until its figures are drawn."""
 
     def open_page(width: int = 1280, scheme: str = "light") -> Any:
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        features.append(
-            {"name": "prefers-reduced-motion", "value": "reduce"}
-        )  # clicks do not wait for scrolling
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        show_at(browser, width, scheme)
         browser.get("about:blank")
         browser.get_log("browser"), browser.get_log("performance")
         browser.get(page.as_uri())
@@ -83,14 +56,6 @@ def opened(browser: Any, page: Path) -> Opener:
         return browser
 
     return open_page
-
-
-def wait(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "the page did not get there"
-        time.sleep(0.05)
-    return value
 
 
 def press(browser: Any, key: str) -> None:
@@ -266,3 +231,9 @@ def test_the_toggle_recolours_the_figures(opened: Opener) -> None:
     assert browser.execute_script(line) != dark
     assert browser.execute_script("return document.documentElement.dataset.theme") == "light"
     assert browser.execute_script(CONTRAST) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_axe_finds_nothing(opened: Opener, width: int, scheme: str) -> None:
+    assert violations(opened(width, scheme)) == []

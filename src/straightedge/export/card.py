@@ -91,10 +91,19 @@ def _head(model: LinearModel) -> str:
     more = len(model.classes) - len(names)
     classes = ", ".join(names) + (f" and {more} more" if more else "")
     return (
-        "---\nlibrary_name: straightedge\ntags:\n- linear-classifier\n- image-classification\n---\n\n"
+        f"---\nlibrary_name: straightedge\ntags:\n- linear-classifier\n{_task(model)}---\n\n"
         f"# Linear classifier ({escape(model.loss)}, {len(model.classes)} classes)\n\n"
         f"Scores are `x @ weight + bias`; {_rule(model)}.\n\nClasses: {classes}."
     )
+
+
+def _task(model: LinearModel) -> str:
+    """Return the tag of what the rows are, nothing where they are features of something unknown."""
+    if model.takes_texts:
+        return "- text-classification\n"
+    if model.is_of_table:
+        return "- tabular-classification\n"
+    return "- image-classification\n" if len(model.input_shape or ()) == 3 or model.features else ""
 
 
 def _rule(model: LinearModel) -> str:

@@ -82,11 +82,18 @@ def gap_figure(stage: list[dict[str, float | None]], tol: float | None) -> Spec 
 
 
 def path_rows(path: list[dict[str, Any]], metric: str, tol: float | None) -> list[Spec]:
-    """Turn ``path`` of the metrics into rows the figures and the slider share."""
+    """Turn ``path`` of the metrics into rows the figures and the slider share.
+
+    Args:
+        path: The entries; each may state the ``tol`` that was asked of it.
+        metric: What the values were judged by.
+        tol: The relative gap that was asked of entries that state none.
+    """
     rows = []
     for entry in path:
         judged = entry.get("validation") or {}
         value, interval = metric_of(judged, metric)
+        proven = is_certified(entry.get("gap"), entry.get("tol", tol))
         rows.append(
             {
                 "reg": finite(entry.get("reg")),
@@ -94,7 +101,7 @@ def path_rows(path: list[dict[str, Any]], metric: str, tol: float | None) -> lis
                 "low": interval[0] if interval else None,
                 "high": interval[1] if interval else None,
                 "gap": finite(entry.get("gap")),
-                "proof": "certified" if is_certified(entry.get("gap"), tol) else "not certified",
+                "proof": "certified" if proven else "not certified",
                 "chosen": bool(entry.get("chosen")),
                 "reg_text": reg_text(entry.get("reg")),
                 "gap_text": scientific(entry.get("gap")),

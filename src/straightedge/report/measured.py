@@ -21,7 +21,7 @@ def answer(run: Run) -> Section:
     shown = [
         ("accuracy", "accuracy", True),
         ("balanced_accuracy", "balanced accuracy", True),
-        ("top_k", f"right class among the first {k}", True),
+        *([("top_k", f"right class among the first {k}", True)] if k and k > 1 else []),
         ("log_loss", "log loss, nats", False),
         ("ece", "expected calibration error", True),
         *((name, title, True) for name, title in MULTILABEL_NAMES.items()),

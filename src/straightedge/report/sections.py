@@ -41,9 +41,20 @@ def heading(run: Run) -> Section:
         "has_gap": words.finite(gap) is not None,
         "tol": words.scientific(run.tol) if run.tol else "",
         "reg": words.reg_text(metrics.get("reg")),
+        "reg_from": _reg_from(run),
         "passes": words.count(metrics.get("n_passes")),
         "seconds": words.seconds(metrics.get("seconds")),
     }
+
+
+def _reg_from(run: Run) -> str:
+    """Where reg comes from."""
+    chosen = run.metrics.get("selection")
+    if chosen:
+        folds = str(chosen.get("splits") or "")
+        return f"chosen on {folds}" if "folds" in folds else "chosen on validation"
+    left_open = "reg" in run.config and run.config["reg"] is None
+    return "the usual one: nothing to choose it by" if left_open else "given"
 
 
 def loss_name(run: Run) -> str:
@@ -170,6 +181,7 @@ def path(run: Run) -> Section | None:
     metric = str((run.metrics.get("selection") or {}).get("metric") or "accuracy")
     share = metric not in ("log_loss", "mcc", "brier")
     rows = figures.path_rows(entries, metric, run.tol)
+    tol = words.finite(entries[0].get("tol", run.tol))  # compared values may be solved to a wider gap
     name = METRIC_NAMES.get(metric, metric)
     write = words.percent if share else _three_digits
     write_interval = words.percent_interval if share else words.number_interval
@@ -186,6 +198,8 @@ def path(run: Run) -> Section | None:
     ]
     return {
         "metric": name,
+        "tol": "" if tol is None else words.scientific(tol),
+        "is_fitted_again": tol is not None and run.tol is not None and tol > run.tol,
         "rows": table,
         "n": len(rows),
         "n_open": sum(row["proof"] != "certified" for row in rows),
@@ -193,7 +207,7 @@ def path(run: Run) -> Section | None:
         "uncertified": [row["reg_text"] for row in rows if row["proof"] != "certified"],
         "figures": [
             figures.path_figure(rows, f"validation {name}", share=share),
-            figures.path_gap_figure(rows, run.tol),
+            figures.path_gap_figure(rows, tol),
         ],
     }
 

@@ -267,8 +267,14 @@ def _suspects_of(problem: Problem, fitted: Fitted, dataset: Dataset) -> list[dic
     return _suspects(scores, rows, dataset.train, dataset.classes, problem.settings.loss)
 
 
-def path_rows(fitted: Fitted, metric: str) -> list[dict[str, Any]]:
-    """Return the rows of metrics.json's path: each value's proof and validation numbers, the metric among them."""
+def path_rows(fitted: Fitted, metric: str, tol: float) -> list[dict[str, Any]]:
+    """Return the rows of metrics.json's path: each value's proof and validation numbers, the metric among them.
+
+    Args:
+        fitted: The path, where there is one.
+        metric: What it was judged by.
+        tol: The relative gap that was asked of its values.
+    """
     if fitted.choice is None:
         return []
     choice, path = fitted.choice, fitted.choice.path
@@ -280,6 +286,7 @@ def path_rows(fitted: Fitted, metric: str) -> list[dict[str, Any]]:
             "objective": float(path.objective[k]),
             "dual": float(path.dual[k]),
             "gap": float(path.gap[k]),
+            "tol": tol,
             "status": path.status[k].value,
             "message": path.message[k],
             "n_passes": float(path.n_passes[k]),

@@ -11,6 +11,7 @@ from straightedge.evaluation.terms import telling_terms
 from straightedge.model import LinearModel
 from straightedge.report.headline import remarks
 from straightedge.solvers.base import Status
+from straightedge.workflow.automatic import path_settings
 from straightedge.workflow.choosing import Fitted
 from straightedge.workflow.coefficients import largest_rows
 from straightedge.workflow.judging import SHOWN, Judged, hardest_rows, path_rows
@@ -56,7 +57,9 @@ def metrics_of(
     if fitted.choice is not None:
         selection = problem.options.selection()
         splits = f"{selection.folds} folds" if selection.folds else "held-out validation samples"
-        out["path"] = path_rows(fitted, selection.metric)
+        out["path"] = path_rows(
+            fitted, selection.metric, path_settings(problem.options, problem.settings).tol
+        )
         out["selection"] = {
             "metric": selection.metric,
             "rule": fitted.choice.rule,
