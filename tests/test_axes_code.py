@@ -13,14 +13,6 @@ from straightedge.losses import LOSSES
 SOURCE = Path(straightedge.__file__).parent
 FORBIDDEN = ("rows", "kernels", "data")  # for solvers
 OF_THE_NOTES = ("course/", "gradcheck/", "cli/check_gradients.py")  # they name the notes' two losses
-CORES = (  # on plain arrays, of one ridge that their adapter hands them
-    *(
-        f"solvers/hinge/gathered/{name}.py"
-        for name in ("ascent", "lagrangian", "newton", "problem", "row_updates")
-    ),
-    *(f"solvers/sparse/{name}.py" for name in ("ascent", "problem")),
-)
-
 
 MOST_LINES, MOST_FIELDS, MEDIAN, LONGEST = 350, 15, 8, 40
 ESTIMATORS = (
@@ -107,12 +99,7 @@ def test_no_loss_is_recognised_outside_losses() -> None:
 
 
 def test_solvers_do_not_compute_with_reg() -> None:
-    found = [
-        f"{name}:{line}"
-        for name, tree in trees("solvers")
-        if name not in CORES
-        for line in computed_with_reg(tree)
-    ]
+    found = [f"{name}:{line}" for name, tree in trees("solvers") for line in computed_with_reg(tree)]
     assert not found
 
 

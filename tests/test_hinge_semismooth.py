@@ -188,7 +188,7 @@ def _small_problem(kind: str, space: type, *, free: bool = False) -> tuple[Hinge
     }
     rows = space(X) if space is FeatureSpace else space(X @ X.T)
     repair = (lambda sums: (0.0, np.zeros((12, 3)), 0.0)) if free else None
-    return HingeProblem(margins[kind], rows, weights / weights.sum(), 0.05, repair), rng
+    return HingeProblem(margins[kind], rows, weights / weights.sum(), 0.1, repair), rng
 
 
 @pytest.mark.parametrize("kind", ["pairs", "shared", "signed"])

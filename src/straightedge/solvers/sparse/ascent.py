@@ -39,6 +39,39 @@ Array = NDArray[np.float64]
 
 
 @dataclass
+class Looks:
+    """When P has been looked at, and when it is next: a look takes half a pass.
+
+    Attributes:
+        next: Epoch of the next look.
+        last: Epoch of the last one.
+        gap: Relative gap that it found.
+        least: The least gap so far.
+        idle: Looks since then.
+    """
+
+    next: int = 1
+    last: int = 0
+    gap: float = math.inf
+    least: float = math.inf
+    idle: int = 0
+
+    def found(self, gap: float) -> None:
+        """Count a look that has found a gap."""
+        self.idle = 0 if gap < 0.999 * self.least else self.idle + 1
+        self.least = min(gap, self.least)
+
+    def plan(self, gap: float, tol: float, epoch: int) -> None:
+        """Set when to look again: the logarithm of the gap is taken to fall as it did since the last look."""
+        fall = math.log(max(self.gap, 1e-300) / max(gap, 1e-300)) if self.gap < math.inf else 0.0
+        wait = 1.0
+        if fall > 0 and gap > tol:
+            needed = math.log(gap / tol) * (epoch - self.last) / fall
+            wait = min(max(1.0, HURRY * needed), LONGEST_WAIT)
+        self.last, self.gap, self.next = epoch, gap, epoch + int(wait)
+
+
+@dataclass
 class AscentState:
     """What a checkpoint keeps of a `SparseAscent`; see there."""
 
@@ -49,11 +82,7 @@ class AscentState:
     dual: float
     epochs: int
     visits: int
-    idle: int
-    next_look: int
-    last_look: int
-    last_gap: float
-    least: float
+    looks: Looks
     random: NDArray[np.int64]
     b: Array = field(metadata=OF_ROWS)
     moved: Array = field(metadata=OF_ROWS)
@@ -89,14 +118,13 @@ class SparseAscent:
         self.moved = np.where(problem.caps > 0, 1.0, 0.0)
         self.best_weight, self.best_primal, self.bound = self.W, math.inf, 0.0
         self.dual = self._dual()
-        self.epochs = self.idle = 0
+        self.epochs, self.looks = 0, Looks()
         self.visits = 0 if W is None and self.W.dtype == np.float64 else len(b)
-        self.next_look, self.last_look, self.last_gap, self.least = 1, 0, math.inf, math.inf
 
     @property
     def exhausted(self) -> bool:
         """See the class."""
-        return self.idle >= PATIENCE
+        return self.looks.idle >= PATIENCE
 
     @property
     def gap(self) -> float:
@@ -114,7 +142,7 @@ class SparseAscent:
         former, self.dual = self.dual, self._dual()
         rises = self.dual - former > WORTH_A_LOOK * self.tol * abs(self.dual)
         seldom = self.epochs >= FIRST_OF_SELDOM and not self.epochs & (self.epochs - 1)
-        if seldom or not (rises or self.epochs < self.next_look):
+        if seldom or not (rises or self.epochs < self.looks.next):
             cost += self._look()
         return cost
 
@@ -125,23 +153,13 @@ class SparseAscent:
         if primal < self.best_primal:
             self.best_primal, self.best_weight = primal, self.W.copy()
         present = (self.best_primal - self.dual) / max(self.best_primal, 1e-300)
-        self._plan(present)
+        self.looks.plan(present, self.tol, self.epochs)
         if present <= self.tol:
             cost += self.prove()
-        self.idle = 0 if present < 0.999 * self.least else self.idle + 1
-        self.least = min(present, self.least)
-        if self.idle >= FLOAT32_PATIENCE and self.W.dtype != np.float64:
+        self.looks.found(present)
+        if self.looks.idle >= FLOAT32_PATIENCE and self.W.dtype != np.float64:
             cost += self._renew(np.dtype(np.float64))
         return cost
-
-    def _plan(self, gap: float) -> None:
-        """Set when to look again: the logarithm of the gap is taken to fall as it did since the last look."""
-        fall = math.log(max(self.last_gap, 1e-300) / max(gap, 1e-300)) if self.last_gap < math.inf else 0.0
-        wait = 1.0
-        if fall > 0 and gap > self.tol:
-            needed = math.log(gap / self.tol) * (self.epochs - self.last_look) / fall
-            wait = min(max(1.0, HURRY * needed), LONGEST_WAIT)
-        self.last_look, self.last_gap, self.next_look = self.epochs, gap, self.epochs + int(wait)
 
     def finish(self) -> None:
         """Take both bounds where the fit ends without the gap."""
@@ -231,22 +249,22 @@ def first_point(problem: SparseProblem) -> tuple[np.ndarray, np.ndarray | None]:
         b[np.arange(len(y)), y] = 1.0
     if not form.entropy:
         return b, np.zeros((width, C), problem.dtype)
-    t = min(1.0, 1.0 / problem.curvature)
+    t = min(1.0, 1.0 / problem.coupling)
     b[:] = 1.0 / C
     return form.shrunk(b, y, t), None
 
 
 def continued(
-    problem: SparseProblem, b: np.ndarray, W: np.ndarray, reg: float
+    problem: SparseProblem, b: np.ndarray, W: np.ndarray, curvature: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return where to begin from an answer at another reg: the multiple of its a(b) with the best bound.
 
     Args:
-        problem: With its own reg.
+        problem: With its own curvature.
         b: (N, C) the other's dual variables.
         W: (D + 1, C) that belongs to them at the other's reg.
-        reg: The other's reg.
+        curvature: The other's, twice its reg.
     """
-    moved = W * (reg / problem.reg)
+    moved = W * (curvature / problem.curvature)
     t = min(1.0, problem.conjugate(b) / max(2 * problem.penalty(moved), 1e-300))
     return problem.form.shrunk(b, problem.y, t), t * moved

@@ -27,7 +27,7 @@ class SparseProblem:
         loss: The loss.
         geometry: The word for the row's exact subproblem, `Loss.geometry`.
         form: What its dual variables are.
-        reg: Strength of the ridge.
+        curvature: 2 reg, the penalty's Hessian.
         weights: (N,) float64, w_i.
         caps: (N,) float64, w_i/(2 reg): a row's part of W is −caps_i x̂_i a_iᵀ.
         norms: (N,) float64, ‖x̂_i‖².
@@ -43,15 +43,15 @@ class SparseProblem:
         self.loss: Loss = objective.loss
         self.geometry = objective.loss.geometry or ""
         self.form: DualForm = FORMS[self.geometry]
-        self.reg = float(objective.reg[0])
+        self.curvature = float(objective.penalty.curvature[0])
         self.weights = objective.row_weights.of_one(len(self.y), design.device).numpy()
-        self.caps = self.weights / (2 * self.reg)
+        self.caps = self.weights / self.curvature
         self.norms = csr_norms(self.rows)
         self.shape = design.width, objective.n_classes
         self.dtype = np.dtype(np.float32 if tol >= FLOAT32_TOL else np.float64)
 
     @property
-    def curvature(self) -> float:
+    def coupling(self) -> float:
         """Mean over rows of q = w_i ‖x̂_i‖²/(2 reg): how much a row's step moves the scores of one like it."""
         return float((self.caps * self.norms).mean())
 
@@ -76,7 +76,7 @@ class SparseProblem:
     def penalty(self, W: np.ndarray) -> float:
         """Return reg ‖W‖²."""
         flat = W.ravel().astype(np.float64, copy=False)
-        return self.reg * float(flat @ flat)
+        return self.curvature / 2 * float(flat @ flat)
 
     def primal(self, W: np.ndarray) -> float:
         """Return P(W); half a pass."""

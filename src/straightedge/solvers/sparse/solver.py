@@ -26,12 +26,12 @@ class Finished:
 
     Attributes:
         W: (D + 1, C) of the last one.
-        reg: Its reg.
+        curvature: Twice its reg.
         b: (N, C) its dual variables.
     """
 
     W: Array
-    reg: float
+    curvature: float
     b: Array = field(metadata=OF_ROWS)
 
 
@@ -147,7 +147,7 @@ class SparseDualAscent(Solver):
         W = self.W[self.current].T
         point: tuple[np.ndarray, np.ndarray | None]
         if self.last is not None:
-            point = continued(problem, self.last.b, self.last.W, self.last.reg)
+            point = continued(problem, self.last.b, self.last.W, self.last.curvature)
         elif bool((W != 0).any()):
             b = self._all_classes(self.current).subgradient_point(np.ascontiguousarray(W.numpy()))
             point = problem.own_dual(b), None
@@ -171,7 +171,7 @@ class SparseDualAscent(Solver):
             self.current = kept.index(self.current)
             return
         if self.fit is not None:
-            self.last = Finished(self.fit.W, self.fit.problem.reg, self.fit.b)
+            self.last = Finished(self.fit.W, self.fit.problem.curvature, self.fit.b)
         self.fit, self.current = None, -1
 
     def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:

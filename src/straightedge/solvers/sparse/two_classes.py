@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from straightedge.objective import Objective
-from straightedge.solvers.sparse.duals import DualForm
+from straightedge.solvers.sparse.duals import FORMS, DualForm
 from straightedge.solvers.sparse.problem import SparseProblem
 
 
@@ -45,7 +45,7 @@ class TwoClassProblem(SparseProblem):
         super().__init__(objective, tol)
         both = self.geometry.startswith("one_vs_rest")
         self._share, self._copies = (1.0, 2.0) if both else (0.5, 1.0)
-        self.caps = self.weights * self._copies / (4 * self._share**2 * self.reg)
+        self.caps = self.weights * self._copies / (2 * self._share**2 * self.curvature)
         self.form = OneColumn(squared=self.geometry.endswith("squared_hinge"))
         self.signs = np.where(self.y == 1, 1.0, -1.0)
         self.shape = self.shape[0], 1
@@ -86,5 +86,5 @@ class TwoClassProblem(SparseProblem):
 
 def problem_of(objective: Objective, tol: float) -> SparseProblem:
     """Return the problem of one configuration; that of one column where that is the same."""
-    piecewise = objective.loss.geometry != "softmax"
-    return (TwoClassProblem if piecewise and objective.n_classes == 2 else SparseProblem)(objective, tol)
+    one_column = objective.n_classes == 2 and not FORMS[objective.loss.geometry or ""].entropy
+    return (TwoClassProblem if one_column else SparseProblem)(objective, tol)

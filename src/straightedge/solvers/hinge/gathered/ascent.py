@@ -65,7 +65,7 @@ class Ascent:
     @property
     def bias(self) -> Array:
         """(M,) the bias that belongs to b."""
-        return -(self.constant**2) / (2 * self.problem.reg) * self.problem.column_sums(self.b)
+        return -(self.constant**2) / self.problem.curvature * self.problem.column_sums(self.b)
 
     def advance(self) -> float:
         """Run a round and take its bounds; return the part of a pass over all features that it took."""
@@ -95,9 +95,9 @@ class Ascent:
     def _own_gap(self, primal: float, point: Point) -> float:
         """Return the relative gap with the bias penalised: what epochs bring to 0."""
         problem, bias = self.problem, self.bias
-        penalty = problem.reg * float(bias @ bias) / self.constant**2
+        penalty = problem.curvature / 2 * float(bias @ bias) / self.constant**2
         total = float(problem.weights @ self.b.sum(axis=1))
-        dual = total - problem.reg * problem.space.inner(point, point) - penalty
+        dual = total - problem.penalty(point) - penalty
         return (primal + penalty - dual) / max(primal + penalty, 1e-300)
 
     def is_done(self, tol: float) -> bool:
@@ -125,7 +125,7 @@ class Ascent:
         margins, n = problem.margins, len(problem.weights)
         labels = margins.y if isinstance(margins, PairMargins) else np.zeros(n, dtype=np.int64)
         t = margins.t[:, 0] if isinstance(margins, SignedMargins) else np.zeros(n)
-        shared = (problem.weights, problem.reg, margins.kind, labels, np.ascontiguousarray(t))
+        shared = (problem.weights, problem.curvature, margins.kind, labels, np.ascontiguousarray(t))
         point = problem.from_dual(self.b)
         if isinstance(problem.space, KernelSpace):
             S = np.ascontiguousarray((point.scores + self.bias).T)

@@ -126,7 +126,7 @@ class AugmentedLagrangian:
         if self.steps >= MOST_STEPS:
             return True
         allowed = NEAR * max(self.bounds.primal - self.bounds.dual, 0.0)
-        distance = self.problem.reg * self.problem.space.inner(residual, residual)
+        distance = self.problem.penalty(residual)
         if self.problem.repair is not None:
             distance += float(np.abs(sums).sum()) * self.bounds.primal
         return distance <= allowed
@@ -145,8 +145,8 @@ class AugmentedLagrangian:
         problem = self.problem
         start = self.centre + problem.margins.margins(self.point.scores + self.bias) / self.mu
         change = problem.margins.change(step.scores + shift)
-        ramp = 2 * problem.reg * problem.space.inner(self.point, step)
-        bend = 2 * problem.reg * problem.space.inner(step, step)
+        ramp = problem.curvature * problem.space.inner(self.point, step)
+        bend = problem.curvature * problem.space.inner(step, step)
         low, high, length, first = 0.0, np.inf, 0.0, None
         for _ in range(SEARCH_STEPS):
             b = problem.margins.project(start + (length / self.mu) * change)

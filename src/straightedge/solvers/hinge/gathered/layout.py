@@ -59,13 +59,13 @@ class Layout:
 
     def __init__(self, objective: Objective) -> None:
         self.loss, self.n_classes = piecewise(objective.loss), objective.n_classes
-        self.ridge, self.free = float(objective.reg[0]), objective.bias == "free"
+        self.curvature, self.free = float(objective.penalty.curvature[0]), objective.bias == "free"
 
     def problems(self, rows: Gathered) -> list[HingeProblem]:
         """Return the problems of the configuration."""
         kind = SharedMargins if self.loss.sum_bounded else PairMargins
         repair = repair_by(self.loss, rows.y, rows.weights, self.n_classes) if self.free else None
-        return [_problem(kind(rows.y, self.n_classes), rows, self.ridge, repair)]
+        return [_problem(kind(rows.y, self.n_classes), rows, self.curvature, repair)]
 
     def parts(self, b: Array, y: Indices) -> list[Array]:
         """Return the dual variables of each problem from those of all classes (n, C)."""
@@ -85,7 +85,7 @@ class TwoClassLayout(Layout):
 
     def problems(self, rows: Gathered) -> list[HingeProblem]:
         """See `Layout.problems`."""
-        return [_signed_problem(rows, rows.y == 1, self.ridge / 2, self.free)]
+        return [_signed_problem(rows, rows.y == 1, self.curvature / 2, self.free)]
 
     def parts(self, b: Array, y: Indices) -> list[Array]:
         """See `Layout.parts`."""
@@ -107,7 +107,7 @@ class OneVsRestLayout(Layout):
 
     def problems(self, rows: Gathered) -> list[HingeProblem]:
         """See `Layout.problems`."""
-        return [_signed_problem(rows, rows.y == j, self.ridge, self.free) for j in range(self.n_classes)]
+        return [_signed_problem(rows, rows.y == j, self.curvature, self.free) for j in range(self.n_classes)]
 
     def parts(self, b: Array, y: Indices) -> list[Array]:
         """See `Layout.parts`."""
@@ -125,7 +125,7 @@ class MirroredLayout(Layout):
 
     def problems(self, rows: Gathered) -> list[HingeProblem]:
         """See `Layout.problems`."""
-        return [_signed_problem(rows, rows.y == 1, self.ridge, self.free)]
+        return [_signed_problem(rows, rows.y == 1, self.curvature, self.free)]
 
     def parts(self, b: Array, y: Indices) -> list[Array]:
         """See `Layout.parts`."""
@@ -147,11 +147,11 @@ def layout_for(objective: Objective) -> Layout:
     return TwoClassLayout(objective) if objective.n_classes == 2 else Layout(objective)
 
 
-def _problem(margins: Margins, rows: Gathered, reg: float, repair: Repair | None) -> HingeProblem:
-    return HingeProblem(margins, rows.space, rows.weights, reg, repair)
+def _problem(margins: Margins, rows: Gathered, curvature: float, repair: Repair | None) -> HingeProblem:
+    return HingeProblem(margins, rows.space, rows.weights, curvature, repair)
 
 
-def _signed_problem(rows: Gathered, own: np.ndarray, reg: float, free: bool) -> HingeProblem:
+def _signed_problem(rows: Gathered, own: np.ndarray, curvature: float, free: bool) -> HingeProblem:
     """Return the problem of the rows of one class, ``own``, against the others."""
     repair = None
     if free:
@@ -161,7 +161,7 @@ def _signed_problem(rows: Gathered, own: np.ndarray, reg: float, free: bool) -> 
             share, flow, conjugate = two(np.concatenate([-sums, sums]))
             return share, flow[:, 1:], conjugate
 
-    return _problem(SignedMargins(np.where(own, 1.0, -1.0)), rows, reg, repair)
+    return _problem(SignedMargins(np.where(own, 1.0, -1.0)), rows, curvature, repair)
 
 
 def repair_by(loss: Loss, y: Indices, weights: Array, n_classes: int) -> Repair:

@@ -94,8 +94,8 @@ def _by_directions(
     problem: HingeProblem, rows: Indices, E: Array, mu: float, residual: Point, sums: Array
 ) -> tuple[Point, Array]:
     """Solve for c, the Woodbury form."""
-    space, reg = problem.space, problem.reg
-    system = (E @ E.T) * space.gram(rows) / (2 * reg)
+    space, curvature = problem.space, problem.curvature
+    system = (E @ E.T) * space.gram(rows) / curvature
     system.flat[:: len(rows) + 1] += mu / problem.weights[rows]
     right = -np.einsum("pj,pj->p", E, residual.scores[rows])
     solve = _scaled_solver(system)
@@ -105,7 +105,7 @@ def _by_directions(
         c, shift = _with_bias(problem, solve, E, right, sums, mu)
     A = np.zeros_like(residual.scores)
     np.add.at(A, rows, E * c[:, None])
-    return space.combined(A / (-2 * reg)).plus(residual, -1.0), shift
+    return space.combined(A / -curvature).plus(residual, -1.0), shift
 
 
 def _with_bias(
@@ -156,7 +156,7 @@ def _block(X: Array, rows: Indices, curvature: Array) -> Array:
 
 def _ridge(problem: HingeProblem, M: int, width: int, mu: float) -> Array:
     """Return what the penalty adds to H's diagonal; a free bias gets next to nothing."""
-    ridge = np.full((M, width), 2 * problem.reg)
+    ridge = np.full((M, width), problem.curvature)
     if problem.repair is not None:
         ridge[:, -1] = BIAS_RIDGE / mu
     return ridge.ravel()
@@ -164,7 +164,7 @@ def _ridge(problem: HingeProblem, M: int, width: int, mu: float) -> Array:
 
 def _gradient(problem: HingeProblem, residual: Point, sums: Array) -> Array:
     """Return the gradient (M, width) of the smoothed objective, a free bias last."""
-    gradient = 2 * problem.reg * residual.coordinates
+    gradient = problem.curvature * residual.coordinates
     return gradient if problem.repair is None else np.hstack([gradient, sums[:, None]])
 
 
@@ -209,10 +209,10 @@ def _by_conjugate_gradients(
         A = np.zeros((n, M))
         np.add.at(A, rows, E * c[:, None])
         image = problem.space.combined(A).scores[rows]
-        image_change: Array = own * c + np.einsum("pj,pj->p", E, image) / (2 * problem.reg)
+        image_change: Array = own * c + np.einsum("pj,pj->p", E, image) / problem.curvature
         return image_change
 
-    diagonal = own + (E * E).sum(axis=1) * problem.space.norms[rows] / (2 * problem.reg)
+    diagonal = own + (E * E).sum(axis=1) * problem.space.norms[rows] / problem.curvature
 
     def solve(right: Array) -> Array:
         if right.ndim == 2:
@@ -227,7 +227,7 @@ def _by_conjugate_gradients(
         c, shift = _with_bias(problem, solve, E, right, sums, mu)
     A = np.zeros((n, M))
     np.add.at(A, rows, E * c[:, None])
-    return problem.space.combined(A / (-2 * problem.reg)).plus(residual, -1.0), shift
+    return problem.space.combined(A / -problem.curvature).plus(residual, -1.0), shift
 
 
 def _features_by_cg(

@@ -24,24 +24,24 @@ class HingeProblem:
         margins: The hinge.
         space: The rows, all of positive weight.
         weights: (n,) w > 0; they sum to 1.
-        reg: > 0.
+        curvature: 2 reg, the penalty's Hessian, > 0.
         repair: For a free bias: see `Repair`. None where no bias is free.
     """
 
     margins: Margins
     space: Space
     weights: Array
-    reg: float
+    curvature: float
     repair: Repair | None = None
 
     @property
     def self_response(self) -> float:
         """The mean over rows of w_i ‖x̂_i‖²/(2 reg): what a unit of a row's b does to its own margin."""
-        return float((self.weights**2 * self.space.norms).sum()) / (2 * self.reg)
+        return float((self.weights**2 * self.space.norms).sum()) / self.curvature
 
     def from_dual(self, b: Array) -> Point:
         """Return W(b) = −Σ w_i (Jᵀb_i) x̂_iᵀ/(2 reg), the W that goes with dual variables b (n, m)."""
-        return self.space.combined(self._weighted(b) / (-2 * self.reg))
+        return self.space.combined(self._weighted(b) / -self.curvature)
 
     def _weighted(self, b: Array) -> Array:
         return self.margins.adjoint(b) * self.weights[:, None]
@@ -51,10 +51,14 @@ class HingeProblem:
         sums: Array = self._weighted(b).sum(axis=0)
         return sums
 
+    def penalty(self, point: Point) -> float:
+        """Return reg ‖W‖²."""
+        return self.curvature / 2 * self.space.inner(point, point)
+
     def primal(self, point: Point, bias: Array) -> float:
         """Return P at a point and a free bias (M,)."""
         values = self.margins.value(self.margins.margins(point.scores + bias))
-        return float(self.weights @ values) + self.reg * self.space.inner(point, point)
+        return float(self.weights @ values) + self.penalty(point)
 
     def stretched(self, point: Point, bias: Array) -> tuple[float, float]:
         """Return (s, P) of the best multiple sW and s·bias, by bisection of the slope: it rises with s.
@@ -73,11 +77,11 @@ class HingeProblem:
 
     def _slope(self, change: Array, square: float, s: float) -> float:
         b = self.margins.subgradient(self.margins.started(s * change))
-        return float(self.weights @ (b * change).sum(axis=1)) + 2 * self.reg * s * square
+        return float(self.weights @ (b * change).sum(axis=1)) + self.curvature * s * square
 
     def _along(self, change: Array, square: float, s: float) -> float:
         values = self.margins.value(self.margins.started(s * change))
-        return float(self.weights @ values) + self.reg * s * s * square
+        return float(self.weights @ values) + self.curvature / 2 * s * s * square
 
     def dual(self, b: Array, point: Point) -> float:
         """Return a lower bound on min P from dual variables b and their ``point`` = W(b): that of `feasible`."""
@@ -103,8 +107,8 @@ class HingeProblem:
             share, rows, conjugate = self.repair(self.weights @ A)
             total = (1 - share) * total + share * conjugate
             mixed = ((1 - share) * A + share * rows) * self.weights[:, None]
-            point = self.space.combined(mixed / (-2 * self.reg))
-        penalty = self.reg * self.space.inner(point, point)
+            point = self.space.combined(mixed / -self.curvature)
+        penalty = self.penalty(point)
         t = min(1.0, max(0.0, total / max(2 * penalty, 1e-300)))
         return share, t, t * total - t * t * penalty
 

@@ -141,7 +141,7 @@ def solved_row(
     sign: float,
     weight: float,
     square: float,
-    reg: float,
+    curvature: float,
     s: np.ndarray,
     b: np.ndarray,
     buffers: Any,
@@ -155,7 +155,7 @@ def solved_row(
         sign: Its sign.
         weight: Its w > 0.
         square: ‖x̂‖².
-        reg: reg.
+        curvature: 2 reg.
         s: (M,) its scores.
         b: (m,) its variables, changed in place.
         buffers: Three arrays (m,).
@@ -163,9 +163,9 @@ def solved_row(
     """
     z, v, new = buffers
     margins_of(kind, label, sign, s, z)
-    if not best_row(kind, label, z, max(weight * square / (2 * reg), 1e-300), b, v, new):
+    if not best_row(kind, label, z, max(weight * square / curvature, 1e-300), b, v, new):
         return False
-    score_changes(kind, label, sign, -weight / (2 * reg), b, new, change)
+    score_changes(kind, label, sign, -weight / curvature, b, new, change)
     return True
 
 
@@ -187,7 +187,7 @@ def ascend_features(
     X: np.ndarray,
     norms: np.ndarray,
     weights: np.ndarray,
-    reg: float,
+    curvature: float,
     kind: int,
     labels: np.ndarray,
     t: np.ndarray,
@@ -202,7 +202,7 @@ def ascend_features(
         X: (n, d) rows.
         norms: (n,) ‖x̂‖².
         weights: (n,) w > 0.
-        reg: reg.
+        curvature: 2 reg.
         kind: `Margins.kind`.
         labels: (n,) right classes; zeros for kind 2.
         t: (n,) signs; zeros for the other kinds.
@@ -227,7 +227,7 @@ def ascend_features(
                     total += w[k] * x[k]
                 s[j] = total
             visits += 1
-            if solved_row(kind, labels[i], t[i], weights[i], norms[i], reg, s, b[i], buffers, change):
+            if solved_row(kind, labels[i], t[i], weights[i], norms[i], curvature, s, b[i], buffers, change):
                 moves += add_changes(change, x, W)
                 place += 1
             else:
@@ -240,7 +240,7 @@ def ascend_features(
 def ascend_kernel(
     K: np.ndarray,
     weights: np.ndarray,
-    reg: float,
+    curvature: float,
     kind: int,
     labels: np.ndarray,
     t: np.ndarray,
@@ -254,7 +254,7 @@ def ascend_kernel(
     Args:
         K: (n, n) inner products of the rows.
         weights: (n,) w > 0.
-        reg: reg.
+        curvature: 2 reg.
         kind: `Margins.kind`.
         labels: (n,) right classes; zeros for kind 2.
         t: (n,) signs; zeros for the other kinds.
@@ -275,7 +275,7 @@ def ascend_kernel(
             for j in range(S.shape[0]):
                 s[j] = S[j, i]
             visits += 1
-            if solved_row(kind, labels[i], t[i], weights[i], K[i, i], reg, s, b[i], buffers, change):
+            if solved_row(kind, labels[i], t[i], weights[i], K[i, i], curvature, s, b[i], buffers, change):
                 moves += add_changes(change, K[i], S)
                 place += 1
             else:
