@@ -256,10 +256,10 @@ def _by_content(path: Path) -> str:
         head = file.read(HEAD)
     if head.startswith(b"\x93NUMPY"):
         return "arrays"
-    if is_json_lines(path):
-        return _json_reader(path)
     if by_ending(path):
         raise refuse_other_kind(path, head, [])
+    if is_json_lines(path):
+        return _json_reader(path)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) or head[257:262] == b"ustar":
         return "manifests"
     if head.startswith((b"PAR1", b"ARROW1")):

@@ -55,20 +55,7 @@ def metrics_of(
     if threshold := judged.splits["train"].get("threshold"):
         out["threshold"] = threshold
     if fitted.choice is not None:
-        selection = problem.options.selection()
-        splits = f"{selection.folds} folds" if selection.folds else "held-out validation samples"
-        out["path"] = path_rows(
-            fitted, selection.metric, path_settings(problem.options, problem.settings).tol
-        )
-        out["selection"] = {
-            "metric": selection.metric,
-            "rule": fitted.choice.rule,
-            "splits": splits,
-            "chosen_reg": fitted.choice.reg,
-            "n_values": len(fitted.choice.scored),
-            "n_certified": sum(status is Status.CERTIFIED for status in fitted.choice.path.status),
-            "path_seconds": fitted.choice.path.seconds,
-        }
+        out |= _of_choice(problem, fitted)
     out["suspects"] = judged.suspects[:SHOWN]
     out["hardest"] = list(hardest_rows(judged, problem.classes, SHOWN))
     out["notes"] = notes + remarks(out)
@@ -76,6 +63,25 @@ def metrics_of(
     if model.takes_texts and hasattr(model.extractor, "feature_names"):  # columns of a hash have no words
         out["terms"] = _terms(fitted, model)
     return out
+
+
+def _of_choice(problem: Problem, fitted: Fitted) -> dict[str, Any]:
+    """Return what metrics.json holds of the values of reg that were tried and of how one was chosen."""
+    choice, selection = fitted.choice, problem.options.selection()
+    assert choice is not None
+    tol = path_settings(problem.options, problem.settings).tol
+    return {
+        "path": path_rows(fitted, selection.metric, tol),
+        "selection": {
+            "metric": selection.metric,
+            "rule": choice.rule,
+            "splits": f"{selection.folds} folds" if selection.folds else "held-out validation samples",
+            "chosen_reg": choice.reg,
+            "n_values": len(choice.scored),
+            "n_certified": sum(status is Status.CERTIFIED for status in choice.path.status),
+            "path_seconds": choice.path.seconds,
+        },
+    }
 
 
 def _of_columns(fitted: Fitted, table: list[dict[str, Any]] | None) -> dict[str, Any]:

@@ -99,9 +99,8 @@ def only_member(path: Path) -> str | None:
 
 
 def _members(archive: zipfile.ZipFile) -> list[str]:
-    return [
-        info.filename for info in archive.infolist() if not info.is_dir() and "__MACOSX" not in info.filename
-    ]
+    names = [info.filename for info in archive.infolist()]  # an archive that is damaged may hold an empty one
+    return [name for name in names if not name.endswith("/") and "__MACOSX" not in name]
 
 
 def _unpacked(path: Path, content: bytes | None) -> bytes:
