@@ -19,6 +19,7 @@ from formulas import mathml
 
 ROOT = TOOLS.parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+NOTEBOOKS = ROOT / "examples"
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
 
@@ -28,6 +29,15 @@ def on_config(config: Any, **_: Any) -> Any:
         if place not in sys.path:
             sys.path.insert(0, place)
     return config
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Put the notebooks beside the pages, which link to them."""
+    from mkdocs.structure.files import File
+
+    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+        files.append(File.generated(config, f"examples/{notebook.name}", abs_src_path=str(notebook)))
+    return files
 
 
 def on_page_content(page_html: str, **_: Any) -> str:
@@ -46,12 +56,10 @@ def _mathml(found: re.Match[str]) -> str:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Put the measured numbers into the page of the benchmarks."""
-    return (
-        markdown.replace("<!-- results -->", _results())
-        if page.file.src_path == "benchmarks.md"
-        else markdown
-    )
+    """Put the measured numbers into the page of the benchmarks; notebooks lie beside the pages of the site."""
+    if page.file.src_path == "benchmarks.md":
+        return markdown.replace("<!-- results -->", _results())
+    return re.sub(r"\]\(((?:\.\./)*)\.\./(examples/\w+\.ipynb)\)", r"](\1\2)", markdown)
 
 
 def _results() -> str:
