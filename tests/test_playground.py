@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,36 +13,16 @@ import torch
 from straightedge import LinearClassifier, SoftmaxClassifier, SVMClassifier
 from straightedge.course import softmax_loss_naive, svm_loss_naive
 from straightedge.losses import LOSSES, get_loss
+from support.browser import open_chromium
 
 pytestmark = pytest.mark.browser
 PAGE = Path(__file__).parents[1] / "docs" / "playground" / "index.html"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-SWITCHES = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 NAIVE = {"svm": svm_loss_naive, "softmax": softmax_loss_naive}
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("no Chromium with chromedriver")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for switch in [*SWITCHES, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    opened = open_chromium(tmp_path_factory.mktemp("profile"))
     opened.set_window_size(1320, 1100)
     yield opened
     opened.quit()

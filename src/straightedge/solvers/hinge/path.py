@@ -17,12 +17,11 @@ from torch import Tensor
 from straightedge.objective import Objective
 from straightedge.solvers.hinge.blocks.records import BlockSubproblemState
 from straightedge.solvers.hinge.blocks.solver import (
-    STALLING,
-    USUAL_PASSES,
     HingeALM,
     MetricState,
     block_pass_work,
     metric_work,
+    usual_passes,
 )
 from straightedge.solvers.hinge.dual_ascent import (
     AscentState,
@@ -35,7 +34,6 @@ from straightedge.solvers.hinge.dual_ascent import (
 from straightedge.solvers.hinge.gathered.solver import SemismoothNewton, Subproblem, SubproblemState
 from straightedge.solvers.hinge.sequential import DualSubproblem, SequentialState, WarmStart
 from straightedge.solvers.protocol import Progress
-from straightedge.solvers.work import is_crowded
 
 LOADING = 1e9  # operations in the time of loading the compiled loops of dual ascent: 0.1 s
 LEAST_BUDGET = 100  # passes of the Lagrangian before its work is compared with Newton's
@@ -75,8 +73,7 @@ class HingePath(HingeALM):
     @classmethod
     def cost(cls, objective: Objective) -> float:
         """See `Solver.cost`: each configuration by the method with the least work."""
-        most = USUAL_PASSES * (1.0 if is_crowded(objective) else STALLING)
-        epochs = usual_epochs(objective)
+        most, epochs = usual_passes(objective), usual_epochs(objective)
         loading = LOADING * float((epochs < most).any())
         passes = float(epochs.clamp_max(most).sum())
         return loading + block_pass_work(objective) * passes + metric_work(objective)
@@ -106,9 +103,13 @@ class HingePath(HingeALM):
         over = self.spent >= budget or self.fit.exhausted
         return over and SemismoothNewton.supports(part) is None
 
-    def _by_newton(self, part: Objective, W: Tensor, last: WarmStart | None) -> Subproblem:
+    def _newton(self) -> SemismoothNewton:
+        """Return the solver of Newton steps, which keeps the gathered rows, for the present configuration."""
         self.newton.tols, self.newton.current = self.tols, self.current
-        return self.newton.first_fit(part.in_dtype(torch.float64), W, last)
+        return self.newton
+
+    def _by_newton(self, part: Objective, W: Tensor, last: WarmStart | None) -> Subproblem:
+        return self._newton().first_fit(part.in_dtype(torch.float64), W, last)
 
     def first_fit(self, part: Objective, W: Tensor, last: WarmStart | None) -> DualSubproblem:
         """See `SequentialSolver.first_fit`."""
@@ -139,8 +140,7 @@ class HingePath(HingeALM):
     def restored_fit(self, part: Objective, state: Any) -> DualSubproblem:
         """See `SequentialSolver.restored_fit`."""
         if isinstance(state, SubproblemState):
-            self.newton.tols, self.newton.current = self.tols, self.current
-            return self.newton.restored_fit(part.in_dtype(torch.float64), state)
+            return self._newton().restored_fit(part.in_dtype(torch.float64), state)
         if isinstance(state, AscentState):
             return AscentSubproblem.restored(part, self.tol, state)
         return super().restored_fit(part, state)

@@ -105,8 +105,8 @@ class HingeALM(SequentialSolver):
     @classmethod
     def cost(cls, objective: Objective) -> float:
         """See `Solver.cost`: passes, and the metric once for all configurations."""
-        passes = USUAL_PASSES * (1.0 if is_crowded(objective) else STALLING)
-        return objective.n_configs * passes * block_pass_work(objective) + metric_work(objective)
+        passes = objective.n_configs * usual_passes(objective)
+        return passes * block_pass_work(objective) + metric_work(objective)
 
     def __init__(self) -> None:
         super().__init__()
@@ -216,6 +216,11 @@ class HingeALM(SequentialSolver):
         if state.metric is not None:
             self.metric = _restored_metric(objective, state.metric)
         return super().restore(objective, state, tol)
+
+
+def usual_passes(objective: Objective) -> float:
+    """Return the passes of a usual fit of one configuration."""
+    return USUAL_PASSES * (1.0 if is_crowded(objective) else STALLING)
 
 
 def block_pass_work(objective: Objective) -> float:
