@@ -9,7 +9,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from straightedge.design import DenseDesign, SparseDesign
+from straightedge import sparse_rows
+from straightedge.design import DenseDesign, SparseDesign, csr
 from straightedge.design.csr import column_spans, csr_adjoint, csr_scores
 from straightedge.errors import InputError
 from straightedge.fitting import FitSettings, build_objective, solve
@@ -91,23 +92,47 @@ def test_the_same_input_gives_the_same_bits():
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, np.bool_])
-@pytest.mark.parametrize("workers", [1, 3])
-def test_products_are_those_of_dense_rows(dtype, workers):
+@pytest.mark.parametrize(("workers", "columns"), [(1, 5), (3, 5), (3, 1)])
+def test_products_are_those_of_dense_rows(dtype, workers, columns, monkeypatch):
+    monkeypatch.setattr(csr, "WORTH_THREADS", 0)
     X = (sp.random(300, 70, 0.1, random_state=0, format="csr") * 9).astype(dtype)
     rows, rng = SparseRows(X), np.random.default_rng(0)
     dense = np.hstack([X.toarray().astype(np.float64), np.ones((300, 1))])
-    W, A = rng.standard_normal((71, 5)), rng.standard_normal((300, 5))
+    W, A = rng.standard_normal((71, columns)), rng.standard_normal((300, columns))
     np.testing.assert_allclose(csr_scores(rows, W, BlockPool(workers)), dense @ W, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(csr_adjoint(rows, A, BlockPool(workers)), dense.T @ A, rtol=1e-12, atol=1e-12)
 
 
-def test_the_adjoint_does_not_depend_on_the_number_of_workers():
+def test_the_adjoint_does_not_depend_on_the_number_of_workers(monkeypatch):
+    monkeypatch.setattr(csr, "WORTH_THREADS", 0)
     rows = SparseRows(sp.random(200, 90, 0.1, random_state=1, format="csr"))
     A = np.random.default_rng(1).standard_normal((200, 4))
     assert np.array_equal(csr_adjoint(rows, A, BlockPool(1)), csr_adjoint(rows, A, BlockPool(3)))
     spans = column_spans(rows, 3)
     assert spans[0][0] == 0 and spans[-1][1] == 90
     assert all(left[1] == right[0] for left, right in itertools.pairwise(spans))
+
+
+def unsorted(X):
+    """The same rows with the entries of each in falling columns."""
+    parts = [X.indices[b:e][::-1] for b, e in itertools.pairwise(X.indptr)]
+    data = [X.data[b:e][::-1] for b, e in itertools.pairwise(X.indptr)]
+    return sp.csr_matrix((np.concatenate(data), np.concatenate(parts), X.indptr), X.shape)
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_columns_may_lie_in_any_order_but_once_a_row(repeated, monkeypatch):
+    monkeypatch.setattr(csr, "WORTH_THREADS", 0)
+    monkeypatch.setattr(sparse_rows, "FEW_ENTRIES", 0)
+    X = unsorted(sp.random(200, 90, 0.1, random_state=2, format="csr"))
+    if repeated:
+        X.indices[X.indptr[3]] = X.indices[X.indptr[3] + 1]
+    dense, rows, rng = np.hstack([X.toarray(), np.ones((200, 1))]), SparseRows(X), np.random.default_rng(2)
+    assert rows.rising == repeated  # without repeats nothing is sorted
+    assert not X.has_sorted_indices
+    W, A = rng.standard_normal((91, 4)), rng.standard_normal((200, 4))
+    np.testing.assert_allclose(csr_scores(rows, W, BlockPool(2)), dense @ W, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(csr_adjoint(rows, A, BlockPool(2)), dense.T @ A, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("loss", HINGES + SMOOTH)
@@ -170,7 +195,8 @@ def test_one_column_has_the_bounds_of_two(loss):
     one, two = problem_of(objective, 1e-8), SparseProblem(objective, 1e-8)
     alpha = rng.random((len(y), 1))
     w = one.minimiser(alpha)
-    W = one.whole(w)
+    W = np.empty((len(w), 2))
+    one.write_whole(w, W.T)
     assert one.primal(w) == pytest.approx(two.primal(W), rel=1e-12)
     A = one.form.to_scores(alpha, y) * [[-1.0, 1.0]]
     b = two.form.from_scores(A, y)

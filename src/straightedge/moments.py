@@ -16,6 +16,7 @@ from straightedge.sparse_moments import extremes, weighted_sums
 from straightedge.sparse_rows import AnyRows, SparseRows
 
 KINDS = ("auto", "none", "center", "channel", "pixels", "standardize")
+UNSCALED = {"auto", "none"}  # of sparse rows
 FULL_SCALES = (
     1.0,
     16.0,
@@ -193,8 +194,22 @@ def fit_affine(
     return affine_from(moments(rows, communicator, weights), kind, image_shape)
 
 
+def fitted_map(
+    rows: AnyRows, kind: str, image_shape: tuple[int, ...] | None, weights: Tensor | None
+) -> tuple[AffineMap, tuple[float, float]]:
+    """Return the map of `fit_affine`, and (smallest entry, largest |entry|) of rows of positive weight.
+
+    Sparse rows that stay as they are need no sums, which take as long as some epochs over them.
+    """
+    if isinstance(rows, SparseRows) and kind in UNSCALED:
+        rows.check_finite()
+        return AffineMap.identity(rows.n_features), extremes(rows, weights)
+    facts = moments(rows, weights=weights)
+    return affine_from(facts, kind, image_shape), (facts.smallest, facts.largest)
+
+
 def _of_sparse_rows(kind: str, n_features: int) -> AffineMap:
-    if kind not in {"auto", "none"}:
+    if kind not in UNSCALED:
         raise InputError(
             "preprocess-sparse",
             f"preprocess {kind!r} would make sparse rows dense",

@@ -1,6 +1,7 @@
 """Sparse X in compressed rows (CSR), and the one door to rows of either kind, `open_rows`.
 
-Entries of one row lie in rising columns, each once; explicit zeros are harmless. X is never made dense.
+A row has at most one entry in each column; explicit zeros are harmless. X is never made dense. Columns of a row
+rise, or lie in any order where sorting many entries would take as long as some epochs.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ KEPT = {"float32", "float64", "int8", "uint8", "bool"}
 """Types of entries that the compiled loops read as they are; others become float64, or float32 from float16."""
 
 
+FEW_ENTRIES = 50_000  # sorted sooner than compiled loops are loaded
+
+
 def is_sparse(X: Any) -> bool:
     """Return whether X is a sparse matrix or array of SciPy."""
     from scipy.sparse import issparse
@@ -26,8 +30,8 @@ def is_sparse(X: Any) -> bool:
     return bool(issparse(X))
 
 
-def as_csr(X: Any) -> Any:
-    """Return a sparse X (N, D) as CSR with rising columns, each once a row; X itself is not changed.
+def check_sparse(X: Any) -> None:
+    """Raise on a sparse X that is no table of real numbers.
 
     Raises:
         InputError: ``x-shape``, ``x-empty`` or ``x-dtype``.
@@ -39,13 +43,29 @@ def as_csr(X: Any) -> Any:
         raise InputError(
             "x-dtype", f"X has dtype {X.dtype}", mend="Complex data not supported: give real numbers"
         )
+
+
+def as_csr(X: Any) -> Any:
+    """Return a sparse X (N, D) as CSR, each column once a row; X itself is not changed.
+
+    Raises:
+        InputError: See `check_sparse`.
+    """
+    check_sparse(X)
     csr = X.tocsr()
-    if not csr.has_canonical_format:
+    if not csr.has_canonical_format and (csr.nnz <= FEW_ENTRIES or _has_repeats(csr)):
         csr = csr.copy() if csr is X else csr
         csr.sum_duplicates()
     if csr.dtype.name not in KEPT:
         csr = csr.astype(np.float32 if csr.dtype.name == "float16" else np.float64)
     return csr
+
+
+def _has_repeats(csr: Any) -> bool:
+    """Return whether a row has two entries in one column."""
+    from straightedge.repeated_columns import has_repeats
+
+    return bool(has_repeats(csr.indptr, csr.indices, np.full(csr.shape[1], -1, csr.indices.dtype)))
 
 
 def joined_sparse(parts: Sequence[Any]) -> Any:
@@ -68,6 +88,7 @@ class SparseRows:
         indptr: (N + 1,) int64.
         indices: (nnz,) int32, or int64 where X is very large.
         data: (nnz,) of a type in `KEPT`; bool is seen as uint8.
+        rising: Whether the columns of each row rise.
 
     Raises:
         InputError: See `as_csr`.
@@ -79,6 +100,7 @@ class SparseRows:
         self._first_row = first_row
         self.indptr = self.csr.indptr.astype(np.int64, copy=False)
         self.indices: np.ndarray = self.csr.indices
+        self.rising = bool(self.csr.has_sorted_indices)
         self.data: np.ndarray = self.csr.data
         if self.data.dtype == np.bool_:
             self.data = self.data.view(np.uint8)
@@ -115,7 +137,8 @@ class SparseRows:
         Raises:
             InputError: ``x-not-finite`` or ``x-too-large``, with row and column.
         """
-        if self.data.dtype.kind != "f":
+        whole = self.data.dtype.kind != "f" or not len(self.data)
+        if whole or max(float(self.data.max()), -float(self.data.min())) <= LARGEST_VALUE:
             return
         bad = ~(np.abs(self.data) <= LARGEST_VALUE)
         if not bad.any():

@@ -14,6 +14,7 @@ from straightedge.sparse_rows import SparseRows
 from straightedge.workers import BlockPool, block_spans
 
 ROWS_AT_ONCE = 1024  # of a worker between two looks for Ctrl-C
+WORTH_THREADS = 2_000_000  # products in the time that a thread takes to start
 SAMPLED = 65536  # stored entries from which each worker's columns are chosen
 
 
@@ -84,13 +85,23 @@ def with_offset(weight: Tensor, offset: Tensor) -> np.ndarray:
 def csr_scores(rows: SparseRows, W: np.ndarray, pool: BlockPool) -> np.ndarray:
     """Return X̂W (N, C) float64 for W (D + 1, C) float64, each worker with rows of its own."""
     out, loops = np.empty((rows.n_samples, W.shape[1])), csr_loops()
+    arrays = rows.indptr, rows.indices, rows.data
 
     def work(share: Iterator[tuple[int, int]]) -> None:
         for start, stop in share:
-            loops.scores(rows.indptr, rows.indices, rows.data, start, stop, W, out[start:stop])
+            if W.shape[1] == 1:
+                loops.column_scores(*arrays, start, stop, W[:, 0], out[start:stop, 0])
+            else:
+                loops.scores(*arrays, start, stop, W, out[start:stop])
 
-    pool.run(block_spans(rows.n_samples, ROWS_AT_ONCE), work)
+    shares = _shares(rows, W.shape[1], pool)
+    pool.run(block_spans(rows.n_samples, ROWS_AT_ONCE), work, shares=shares)
     return out
+
+
+def _shares(rows: SparseRows, n_columns: int, pool: BlockPool) -> int:
+    """Return among how many workers half a pass is shared: starting a thread costs as much as many products."""
+    return pool.workers if rows.n_stored * n_columns >= WORTH_THREADS else 1
 
 
 def csr_adjoint(rows: SparseRows, A: np.ndarray, pool: BlockPool) -> np.ndarray:
@@ -103,7 +114,7 @@ def csr_adjoint(rows: SparseRows, A: np.ndarray, pool: BlockPool) -> np.ndarray:
         for low, high in share:
             loops.add_adjoint(rows.indptr, rows.indices, rows.data, 0, A, low, high, out)
 
-    pool.run(column_spans(rows, pool.workers), work)
+    pool.run(column_spans(rows, _shares(rows, A.shape[1], pool)), work)
     return out
 
 
@@ -115,8 +126,8 @@ def csr_norms(rows: SparseRows) -> np.ndarray:
 
 
 def column_spans(rows: SparseRows, count: int) -> list[tuple[int, int]]:
-    """Return ``count`` spans of columns with about as many stored entries each."""
-    if count == 1 or not rows.n_stored:
+    """Return ``count`` spans of columns with about as many stored entries each; one where columns do not rise."""
+    if count == 1 or not rows.n_stored or not rows.rising:
         return [(0, rows.n_features)]
     sample = np.sort(rows.indices[:: max(1, rows.n_stored // SAMPLED)])
     inner = [int(sample[len(sample) * part // count]) for part in range(1, count)]

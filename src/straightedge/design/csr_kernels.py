@@ -1,7 +1,7 @@
 """Compiled loops over rows in compressed form (CSR), by Numba: scores, the adjoint, norms.
 
 A row i has the entries ``data[indptr[i]:indptr[i + 1]]`` in the columns ``indices[indptr[i]:indptr[i + 1]]``,
-rising and each once. W is laid out (D + 1, C), the bias last: an entry touches one contiguous row of W. The
+each once. W is laid out (D + 1, C), the bias last: an entry touches one contiguous row of W. The
 constant 1 of x̂ is never stored.
 
 They are written as plain loops: an array assignment or a search of NumPy compiles for seconds at the first use.
@@ -69,6 +69,27 @@ def scores(
         row_scores(indices, data, indptr[i], indptr[i + 1], W, out[i - start])
 
 
+@numba.njit(nogil=True, cache=True, fastmath=FAST)
+def column_scores(
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    data: np.ndarray,
+    start: int,
+    stop: int,
+    w: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Write x̂w of rows ``start:stop`` for one column w (D + 1,) into out (stop − start,).
+
+    Columns and places are unsigned: Numba would ask of each whether it counts from the end.
+    """
+    for i in range(start, stop):
+        score = w[len(w) - 1]
+        for t in range(np.uint64(indptr[i]), np.uint64(indptr[i + 1])):
+            score += data[t] * w[np.uint64(indices[t])]
+        out[i - start] = score
+
+
 @numba.njit(nogil=True, cache=True)
 def first_at_least(indices: np.ndarray, begin: int, end: int, low: int) -> int:
     """Return the first position in ``begin:end`` of rising indices that holds ``low`` or more, else ``end``."""
@@ -93,6 +114,8 @@ def add_adjoint(
     out: np.ndarray,
 ) -> None:
     """Add Σ x_i a_iᵀ over rows from ``first_row`` on, for columns ``low:high`` of X alone, to out (D + 1, C).
+
+    The columns of a row must rise, unless all of X's are asked for.
 
     Workers that have columns of their own write to rows of out of their own; each column is summed in the order of
     the rows, so that the sums do not depend on the number of workers.

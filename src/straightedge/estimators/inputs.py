@@ -21,11 +21,11 @@ from straightedge.fitting import (
     row_weights,
 )
 from straightedge.rows import check_shape
-from straightedge.sparse_rows import AnyRows, as_csr, is_sparse, open_rows
+from straightedge.sparse_rows import AnyRows, SparseRows, check_sparse, is_sparse, open_rows
 
 
 def checked_input(X: Any) -> Any:
-    """Return X as an array or tensor with a shape a classifier can take.
+    """Return X as an array, tensor or sparse matrix with a shape a classifier can take.
 
     Raises:
         InputError: ``x-sparse``, ``x-shape`` or ``x-dtype``.
@@ -35,7 +35,8 @@ def checked_input(X: Any) -> Any:
             "x-sparse", "X is a sparse tensor, and dense rows are needed", mend="X.to_dense() makes it dense"
         )
     if is_sparse(X):
-        return as_csr(X)
+        check_sparse(X)
+        return X
     if not isinstance(X, (Tensor, np.ndarray)) and not hasattr(X, "read"):
         X = as_table(X)
     shape = tuple(X.shape)
@@ -97,7 +98,7 @@ class TrainingSet:
     """Rows to fit, without those of weight 0 where X is in memory.
 
     Attributes:
-        X: (N, ...) the rows as they came, as an array, tensor or row source.
+        X: (N, ...) the rows as they came, as an array, tensor or row source; sparse ones as CSR.
         rows: The same, read by block.
         labels: (N,) int64 indices into `classes`.
         classes: (C,) the labels that occur in rows of positive sample weight, sorted.
@@ -140,13 +141,14 @@ def training_set(
     refuse_other_length(int(X.shape[0]), len(labels))
     own = None if sample_weight is None else checked_sample_weight(sample_weight, len(labels))
     weights = row_weights(labels, len(classes), own, class_weight, classes.tolist())
+    rows = open_rows(X, device=device)
+    X = rows.csr if isinstance(rows, SparseRows) else X
     if weights is None or bool((weights > 0).all()):
-        return TrainingSet(X, open_rows(X, device=device), labels, classes, _unequal(weights), own)
+        return TrainingSet(X, rows, labels, classes, _unequal(weights), own)
     if len(labels[weights > 0].unique()) < 2:
         raise InputError("labels-single-class", "only one class has samples of positive weight")
     if own is not None:
         classes, labels = _classes_that_count(classes, labels, own)
-    rows = open_rows(X, device=device)
     in_memory = isinstance(X, (Tensor, np.ndarray)) or is_sparse(X)
     if isinstance(X, np.memmap) or not in_memory:  # a copy would be read into memory
         return TrainingSet(X, rows, labels, classes, weights, own)

@@ -183,12 +183,12 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     def _training_set(self, X: Any, y: Any, sample_weight: Any) -> TrainingSet:
         from straightedge.estimators.inputs import training_set
 
-        self._rows(X, reset=True)
+        self._checked(X, reset=True)
         return training_set(X, y, sample_weight, self.class_weight, device=self.device)
 
     def _fitted_affine(self, data: TrainingSet) -> AffineMap:
         """Fit the map, and remember the range of the training values."""
-        from straightedge.moments import affine_from, moments
+        from straightedge.moments import fitted_map
         from straightedge.preprocess import AffineMap
 
         plain = self.preprocess == "none" and quick.is_plain(data.X) and data.rows.device.type == "cpu"
@@ -196,25 +196,28 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         if value_range is not None:  # nothing else is asked of the moments
             self.value_range_ = value_range
             return AffineMap.identity(data.X.shape[1])
-        facts = moments(data.rows, weights=data.weights)
-        self.value_range_ = (facts.smallest, facts.largest)
-        return affine_from(facts, self.preprocess, data.image_shape)
+        affine, self.value_range_ = fitted_map(data.rows, self.preprocess, data.image_shape, data.weights)
+        return affine
 
     def _callbacks(self) -> list[Callback]:
         own: list[Callback] = [print_row] if self.verbose else []
         return own + list(self.callbacks or [])
 
-    def _rows(self, X: Any, *, reset: bool) -> AnyRows:
+    def _checked(self, X: Any, *, reset: bool) -> Any:
         from torch import Tensor
 
         from straightedge.estimators.inputs import checked_input, flat_view
-        from straightedge.sparse_rows import open_rows
 
         checked = checked_input(X)
         _check_feature_names(self, X, reset=reset)
         if not isinstance(X, Tensor) or reset:
             _check_n_features(self, flat_view(checked), reset=reset)
-        return open_rows(checked, device=self.device)
+        return checked
+
+    def _rows(self, X: Any) -> AnyRows:
+        from straightedge.sparse_rows import open_rows
+
+        return open_rows(self._checked(X, reset=False), device=self.device)
 
     def _warm_start(self, shape: tuple[int, int, int]) -> Tensor | None:
         if not self.warm_start or not hasattr(self, "W_"):
@@ -284,7 +287,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             return found
         from straightedge.estimators.answers import score_rows
 
-        rows = self._rows(X, reset=False)
+        rows = self._rows(X)
         if rows.n_features != self.n_features_in_:
             raise InputError(
                 "x-width",

@@ -59,15 +59,20 @@ class Best:
         change = progress.primal - self.primal[active]
         better = (change < -noise) | ((change <= noise) & (own < self.absolute_gap[active]))
         improved = active[better]
-        self.W[improved] = progress.W[better.to(progress.W.device)].to("cpu", torch.float64)
+        self._keep_weights(improved, progress.W, better.nonzero().flatten())
         self.primal[improved] = progress.primal[better]
         self.absolute_gap[improved] = own[better]
         self.dual[active] = torch.fmax(self.dual[active], progress.dual)  # a NaN proves nothing
 
     def take_proof(self, index: Tensor, W: Tensor, primal: Tensor, dual: Tensor) -> None:
         """Replace the bounds of some configurations by those of a pass in float64, whatever they were."""
-        self.W[index] = W.to("cpu", torch.float64)
+        self._keep_weights(index, W, torch.arange(len(W)))
         self.primal[index] = primal
         self.dual[index] = dual
         self.n_passes[index] += 1
         self.proven[index] = True
+
+    def _keep_weights(self, index: Tensor, W: Tensor, places: Tensor) -> None:
+        """Keep W of some configurations, without a copy in between that is as large as W."""
+        for k, place in zip(index.tolist(), places.tolist(), strict=True):
+            self.W[k] = W[place]

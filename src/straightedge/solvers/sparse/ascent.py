@@ -5,9 +5,6 @@ D = Σ w_i (−ℓ*(a_i)) − reg ‖W‖². The primal value costs the scores o
 longer raises D by much more than the gap that is asked for, and then about when the last two looks, taken to fall
 as they did, let the gap be expected.
 
-W may be float32 on the way: most of an epoch goes into reading it. P is that of this W, with sums in float64. A
-bound is taken from W computed from b anew, in float64.
-
 Full epochs alternate with short ones, of the rows that moved most at their last visit.
 """
 
@@ -20,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from straightedge.solvers.sparse.bounds import Array, Ascent
 from straightedge.solvers.sparse.problem import SparseProblem
 from straightedge.solvers.state import OF_ROWS, given_to, taken_from
 
@@ -30,12 +28,6 @@ WORTH_A_LOOK = 10.0  # times the gap asked for: an epoch that raises D by more i
 HURRY = 0.7  # of the epochs that the gap is expected to need: looks that come late cost more than early ones
 FIRST_OF_SELDOM = 8  # epochs after which P is looked at in any case, then at twice as many, and so on
 LONGEST_WAIT = 16  # epochs between two looks
-ROUNDING = 4 * 2.0**-53  # relative error of ‖W‖², for each visit since W was computed from b in float64
-DRIFT = 0.01  # of the gap asked for: what such errors may take before W is computed anew
-STRAYED = 0.2  # of the gap asked for: errors of D that call for float64
-FLOAT32_PATIENCE = 20  # looks without a better gap before W becomes float64
-PATIENCE = 1000  # looks without a better gap before the fit is called exhausted
-Array = NDArray[np.float64]
 
 
 @dataclass
@@ -46,20 +38,11 @@ class Looks:
         next: Epoch of the next look.
         last: Epoch of the last one.
         gap: Relative gap that it found.
-        least: The least gap so far.
-        idle: Looks since then.
     """
 
     next: int = 1
     last: int = 0
     gap: float = math.inf
-    least: float = math.inf
-    idle: int = 0
-
-    def found(self, gap: float) -> None:
-        """Count a look that has found a gap."""
-        self.idle = 0 if gap < 0.999 * self.least else self.idle + 1
-        self.least = min(gap, self.least)
 
     def plan(self, gap: float, tol: float, epoch: int) -> None:
         """Set when to look again: the logarithm of the gap is taken to fall as it did since the last look."""
@@ -80,61 +63,37 @@ class AscentState:
     best_primal: float
     bound: float
     dual: float
+    visits: float
+    least: float
+    idle: int
     epochs: int
-    visits: int
     looks: Looks
     random: NDArray[np.int64]
     b: Array = field(metadata=OF_ROWS)
     moved: Array = field(metadata=OF_ROWS)
 
 
-class SparseAscent:
-    """One configuration on its way.
+class SparseAscent(Ascent):
+    """One configuration on its way, by epochs over all rows or over those that moved most.
 
     Args:
-        problem: What is solved.
+        problem: See `Ascent`; and the next three.
         tol: Relative gap asked for.
-        b: (N, C) float64 dual variables to start from; changed in place.
-        W: (D + 1, C) float64 that belongs to b, or None to have it computed.
-        seed: Of the orders in which rows are visited.
-
-    Attributes:
-        W: (D + 1, C) of the problem's float type, in step with b.
         b: (N, C) float64.
-        best_weight: The W of the best primal value.
-        best_primal: That value; infinite before the first look.
-        bound: The best lower bound.
-        exhausted: Whether looks have stopped finding a better gap.
+        W: (D + 1, C), or None.
+        seed: Of the orders in which rows are visited.
     """
 
     def __init__(
         self, problem: SparseProblem, tol: float, b: np.ndarray, W: np.ndarray | None, seed: int
     ) -> None:
-        self.problem, self.tol, self.b = problem, tol, b
-        if W is not None and W.dtype != problem.dtype:
-            W = None  # what float32 has rounded away is missing in float64
-        self.W = (problem.minimiser(b) if W is None else W).astype(problem.dtype)
+        super().__init__(problem, tol, b, W)
         self.generator = np.random.Generator(np.random.PCG64(seed))
         self.moved = np.where(problem.caps > 0, 1.0, 0.0)
-        self.best_weight, self.best_primal, self.bound = self.W, math.inf, 0.0
-        self.dual = self._dual()
         self.epochs, self.looks = 0, Looks()
-        self.visits = 0 if W is None and self.W.dtype == np.float64 else len(b)
-
-    @property
-    def exhausted(self) -> bool:
-        """See the class."""
-        return self.looks.idle >= PATIENCE
-
-    @property
-    def gap(self) -> float:
-        """Relative gap of the best bounds."""
-        if math.isinf(self.best_primal):
-            return math.inf
-        return (self.best_primal - self.bound) / max(self.best_primal, 1e-300)
 
     def advance(self) -> float:
-        """Run an epoch, and look at the bounds where that is worth it; return the passes it took."""
+        """See `Ascent.advance`; one epoch."""
         order = self._order()
         self.problem.run_epoch(order, self.W, self.b, self.moved)
         self.epochs, self.visits = self.epochs + 1, self.visits + len(order)
@@ -143,40 +102,8 @@ class SparseAscent:
         rises = self.dual - former > WORTH_A_LOOK * self.tol * abs(self.dual)
         seldom = self.epochs >= FIRST_OF_SELDOM and not self.epochs & (self.epochs - 1)
         if seldom or not (rises or self.epochs < self.looks.next):
-            cost += self._look()
-        return cost
-
-    def _look(self) -> float:
-        """Take the bounds at W and b; return the passes it took."""
-        cost = 0.5
-        primal = self.problem.primal(self.W)
-        if primal < self.best_primal:
-            self.best_primal, self.best_weight = primal, self.W.copy()
-        present = (self.best_primal - self.dual) / max(self.best_primal, 1e-300)
-        self.looks.plan(present, self.tol, self.epochs)
-        if present <= self.tol:
-            cost += self.prove()
-        self.looks.found(present)
-        if self.looks.idle >= FLOAT32_PATIENCE and self.W.dtype != np.float64:
-            cost += self._renew(np.dtype(np.float64))
-        return cost
-
-    def finish(self) -> None:
-        """Take both bounds where the fit ends without the gap."""
-        self._look()
-        self.prove()
-
-    def prove(self) -> float:
-        """Take the bound of b, from W computed anew where roundings may count; return the passes it took.
-
-        Where W in float32 had strayed so far that the gap would notice, it is float64 from here on.
-        """
-        cost, estimate = 0.0, self.dual
-        if self._rounding() > DRIFT * self.tol * abs(self.dual):
-            cost += self._renew(self.W.dtype)
-        if abs(self.dual - estimate) > STRAYED * self.tol * abs(self.dual):
-            cost += self._renew(np.dtype(np.float64))
-        self.bound = max(self.bound, self.dual - self._rounding())
+            cost += self.look()
+            self.looks.plan(self.present_gap, self.tol, self.epochs)
         return cost
 
     def _order(self) -> np.ndarray:
@@ -186,22 +113,6 @@ class SparseAscent:
             return self.generator.permutation(len(self.b))
         moving = np.flatnonzero(self.moved > STILL_MOVING * self.moved.mean())
         return self.generator.permutation(moving)
-
-    def _dual(self) -> float:
-        return self.problem.conjugate(self.b) - self.problem.penalty(self.W)
-
-    def _rounding(self) -> float:
-        """Return what roundings of W since it was computed from b may have done to D."""
-        if self.W.dtype != np.float64 and self.visits:
-            return math.inf
-        return ROUNDING * self.visits * self.problem.penalty(self.W)
-
-    def _renew(self, dtype: np.dtype[Any]) -> float:
-        """Compute W from b anew, to be kept in this float type; return the passes it took."""
-        W = self.problem.minimiser(self.b)
-        self.dual = self.problem.conjugate(self.b) - self.problem.penalty(W)
-        self.W, self.visits = W.astype(dtype), 0
-        return 0.5
 
     # ---------------------------------------------------------------- checkpoints
 
@@ -235,36 +146,3 @@ class SparseAscent:
         fit = cls(problem, tol, state.b, state.W, 0)
         given_to(fit, state)
         return fit
-
-
-def first_point(problem: SparseProblem) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return dual variables (N, C) to begin with, and their W (None: to be computed).
-
-    b stands for t · (1/C − e_y) where the loss has an entropy: at t = 1 scores are 0, which is right where reg is
-    large; t falls with the mean curvature of the rows. For the others a = 0, and W = 0.
-    """
-    (width, C), y, form = problem.shape, problem.y, problem.form
-    b = np.zeros((len(y), C))
-    if form.simplex and not form.entropy:
-        b[np.arange(len(y)), y] = 1.0
-    if not form.entropy:
-        return b, np.zeros((width, C), problem.dtype)
-    t = min(1.0, 1.0 / problem.coupling)
-    b[:] = 1.0 / C
-    return form.shrunk(b, y, t), None
-
-
-def continued(
-    problem: SparseProblem, b: np.ndarray, W: np.ndarray, curvature: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return where to begin from an answer at another reg: the multiple of its a(b) with the best bound.
-
-    Args:
-        problem: With its own curvature.
-        b: (N, C) the other's dual variables.
-        W: (D + 1, C) that belongs to them at the other's reg.
-        curvature: The other's, twice its reg.
-    """
-    moved = W * (curvature / problem.curvature)
-    t = min(1.0, problem.conjugate(b) / max(2 * problem.penalty(moved), 1e-300))
-    return problem.form.shrunk(b, problem.y, t), t * moved

@@ -9,7 +9,7 @@ from typing import cast
 import numba
 import numpy as np
 
-from straightedge.design.csr_kernels import FAST, add_row, row_scores
+from straightedge.design.csr_kernels import add_row, row_scores
 from straightedge.solvers.sparse.row_problems import (
     crammer_singer,
     one_vs_rest_hinge,
@@ -60,58 +60,6 @@ def _visit_rows(
             for j in range(n_classes):
                 change[j] *= -caps[i]
             add_row(indices, data, begin, end, change, W)
-
-
-@numba.njit(nogil=True, cache=True, fastmath=FAST)
-def visit_rows_of_two(
-    order: np.ndarray,
-    indptr: np.ndarray,
-    indices: np.ndarray,
-    data: np.ndarray,
-    signs: np.ndarray,
-    caps: np.ndarray,
-    norms: np.ndarray,
-    w: np.ndarray,
-    alpha: np.ndarray,
-    moved: np.ndarray,
-    upper: float,
-    curve: float,
-) -> None:
-    """The same for two classes as one column; see `two_classes`.
-
-    Args:
-        order: (n,) rows to visit.
-        indptr: (N + 1,) CSR; and the next two.
-        indices: (nnz,).
-        data: (nnz,).
-        signs: (N,) ±1.
-        caps: (N,) w_i/λ.
-        norms: (N,) ‖x̂‖².
-        w: (D + 1,) float64, changed in place.
-        alpha: (N,) float64, changed in place.
-        moved: (N,) as in `_visit_rows`.
-        upper: The largest α, 1 or infinite.
-        curve: ½ for the squared hinge, whose −ℓ* is α − α²/4; else 0.
-    """
-    bias = len(w) - 1
-    for i in order:
-        if caps[i] <= 0.0:
-            continue
-        begin, end = indptr[i], indptr[i + 1]
-        score = w[bias]
-        for t in range(begin, end):
-            score += data[t] * w[indices[t]]
-        q = caps[i] * norms[i]
-        new = (q * alpha[i] + 1.0 - signs[i] * score) / (q + curve)
-        new = min(max(new, 0.0), upper)
-        step = new - alpha[i]
-        moved[i] = abs(step)
-        if step != 0.0:
-            alpha[i] = new
-            step *= caps[i] * signs[i]
-            w[bias] += step
-            for t in range(begin, end):
-                w[indices[t]] += step * data[t]
 
 
 def _compiled(solve: Callable[..., float]) -> Callable[..., None]:

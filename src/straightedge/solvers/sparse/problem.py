@@ -98,6 +98,6 @@ class SparseProblem:
         """Return the dual variables (N, C) of all classes in the layout of this problem."""
         return b
 
-    def whole(self, W: np.ndarray) -> np.ndarray:
-        """Return the W (D + 1, C) of all classes that this problem's W stands for."""
-        return W
+    def write_whole(self, W: np.ndarray, out: np.ndarray) -> None:
+        """Write the weights of all classes that this problem's W stands for into out (C, D + 1)."""
+        out[:] = W.T

@@ -10,10 +10,13 @@ from torch import Tensor
 
 from straightedge.objective import Objective
 from straightedge.solvers.protocol import Progress, Solver, missing
-from straightedge.solvers.sparse.ascent import Array, AscentState, SparseAscent, continued, first_point
+from straightedge.solvers.sparse.ascent import AscentState, SparseAscent
+from straightedge.solvers.sparse.bounds import Array
 from straightedge.solvers.sparse.duals import FORMS
 from straightedge.solvers.sparse.problem import SparseProblem
-from straightedge.solvers.sparse.two_classes import problem_of
+from straightedge.solvers.sparse.shrinking import ShrinkingAscent, ShrinkingState
+from straightedge.solvers.sparse.starts import continued, first_point
+from straightedge.solvers.sparse.two_classes import TwoClassProblem, problem_of
 from straightedge.solvers.state import OF_ROWS
 from straightedge.solvers.work import LOADING, pass_work
 
@@ -52,7 +55,7 @@ class SparseAscentState:
     primal: Tensor
     bound: Tensor
     current: int
-    fit: AscentState | None
+    fit: AscentState | ShrinkingState | None
     last: Finished | None
 
 
@@ -74,7 +77,7 @@ class SparseDualAscent(Solver):
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
-        self.fit: SparseAscent | None = None
+        self.fit: SparseAscent | ShrinkingAscent | None = None
         self.current = -1
         self.last: Finished | None = None
 
@@ -105,7 +108,7 @@ class SparseDualAscent(Solver):
         self.W = torch.zeros(objective.shape, dtype=torch.float64) if W is None else W.double().clone()
         S = torch.zeros(1, K, C, dtype=torch.float64)
         self.primal = objective.loss.value_and_gradient(S, torch.zeros(1, dtype=torch.int64))[0]
-        if bool((self.W != 0).any()):
+        if W is not None and bool(W.any()):
             self.primal = torch.tensor([self._primal_at(k) for k in range(K)], dtype=torch.float64)
         self.bound = torch.zeros(K, dtype=torch.float64)
         return self._progress(0.0)
@@ -120,18 +123,20 @@ class SparseDualAscent(Solver):
         self.fit, self.current = None, -1
 
     def step(self) -> Progress:
-        """See `Solver.step`: an epoch of the configuration that is being worked on."""
+        """See `Solver.step`: an epoch, or some, of the configuration that is being worked on."""
         fit = self.fit or self._begin()
+        if isinstance(fit, ShrinkingAscent):
+            fit.most_passes = self.most_passes
         cost = fit.advance()
         self._take(fit)
         return self._progress(cost)
 
-    def _take(self, fit: SparseAscent) -> None:
+    def _take(self, fit: SparseAscent | ShrinkingAscent) -> None:
         """Take the best W and bounds of the configuration that is being worked on."""
         k = self.current
         if fit.best_primal < float(self.primal[k]):
             self.primal[k] = fit.best_primal
-            self.W[k] = torch.from_numpy(fit.problem.whole(fit.best_weight).T)
+            fit.problem.write_whole(fit.best_weight, self.W[k].numpy())
         self.bound[k] = max(0.0, fit.bound)
 
     def _progress(self, cost: float) -> Progress:
@@ -141,19 +146,23 @@ class SparseDualAscent(Solver):
             passes[self.current], exhausted[self.current] = cost, self.fit.exhausted
         return Progress(self.W, self.primal.clone(), self.bound.clone(), passes, exhausted)
 
-    def _begin(self) -> SparseAscent:
+    def _begin(self) -> SparseAscent | ShrinkingAscent:
         self.current = int(self.objective.reg.argmax())
         problem = self._problem(self.current)
         W = self.W[self.current].T
         point: tuple[np.ndarray, np.ndarray | None]
         if self.last is not None:
             point = continued(problem, self.last.b, self.last.W, self.last.curvature)
-        elif bool((W != 0).any()):
+        elif bool(W.any()):
             b = self._all_classes(self.current).subgradient_point(np.ascontiguousarray(W.numpy()))
             point = problem.own_dual(b), None
         else:
             point = first_point(problem)
-        self.fit = SparseAscent(problem, float(self.tols[self.current]), *point, self.seed)
+        how = float(self.tols[self.current]), *point, self.seed
+        if isinstance(problem, TwoClassProblem):
+            self.fit = ShrinkingAscent(problem, *how)
+        else:
+            self.fit = SparseAscent(problem, *how)
         return self.fit
 
     def _problem(self, k: int) -> SparseProblem:
@@ -180,7 +189,8 @@ class SparseDualAscent(Solver):
         if fit is not None and self.current in positions.tolist() and fit.gap > fit.tol:
             fit.finish()
             self._take(fit)
-        return self.W[positions], self.primal[positions], self.bound[positions]
+        W = self.W if len(positions) == len(self.W) else self.W[positions]  # positions rise
+        return W, self.primal[positions], self.bound[positions]
 
     # ---------------------------------------------------------------- checkpoints
 
@@ -197,5 +207,14 @@ class SparseDualAscent(Solver):
         if state.fit is not None:
             self.current = state.current
             problem = self._problem(self.current)
-            self.fit = SparseAscent.restored(problem, float(tol[self.current]), state.fit)
+            self.fit = self._restored(problem, float(tol[self.current]), state.fit)
         return self._progress(0.0)
+
+    @staticmethod
+    def _restored(
+        problem: SparseProblem, tol: float, state: AscentState | ShrinkingState
+    ) -> SparseAscent | ShrinkingAscent:
+        if isinstance(state, ShrinkingState):
+            assert isinstance(problem, TwoClassProblem)
+            return ShrinkingAscent.restored(problem, tol, state)
+        return SparseAscent.restored(problem, tol, state)

@@ -12,13 +12,20 @@ two columns, to rounding.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from straightedge.objective import Objective
 from straightedge.solvers.sparse.duals import FORMS, DualForm
 from straightedge.solvers.sparse.problem import SparseProblem
+
+ENTRIES_A_RUN = (
+    64  # of neighbouring rows that are visited together: more of them, of the least, converge later
+)
+
+
+def run_length(n_stored: int, n_samples: int) -> int:
+    """Return how many neighbouring rows are visited together: one where a row has many entries."""
+    return max(1, min(ENTRIES_A_RUN * n_samples // max(1, n_stored), 4))
 
 
 class OneColumn(DualForm):
@@ -39,6 +46,7 @@ class TwoClassProblem(SparseProblem):
 
     Attributes:
         signs: (N,) float64, t_i.
+        parts: (N, 4) float64; see `column_epochs.run_column_epochs`.
     """
 
     def __init__(self, objective: Objective, tol: float) -> None:
@@ -48,17 +56,44 @@ class TwoClassProblem(SparseProblem):
         self.caps = self.weights * self._copies / (2 * self._share**2 * self.curvature)
         self.form = OneColumn(squared=self.geometry.endswith("squared_hinge"))
         self.signs = np.where(self.y == 1, 1.0, -1.0)
+        self.parts = np.stack([self.signs, self.caps, self.caps * self.norms, self.weights], axis=1)
         self.shape = self.shape[0], 1
         self.dtype = np.dtype(np.float64)  # one column is small: reading it takes little
 
-    def run_epoch(self, order: np.ndarray, W: np.ndarray, b: np.ndarray, moved: np.ndarray) -> None:
-        """See `SparseProblem.run_epoch`."""
-        from straightedge.solvers.sparse.epoch import visit_rows_of_two
+    def run_epochs(
+        self,
+        W: np.ndarray,
+        b: np.ndarray,
+        shuffles: np.ndarray,
+        *,
+        early: float,
+        dual: float,
+        most_epochs: int,
+        most_visits: float,
+    ) -> tuple[float, float]:
+        """Visit rows until their gaps add up to ``early`` times D; see `column_epochs.run_column_epochs`.
 
-        upper, curve = (math.inf, 0.5) if self.form.squared else (1.0, 0.0)
-        rows = self.rows
-        arrays = rows.indptr, rows.indices, rows.data, self.signs, self.caps, self.norms
-        visit_rows_of_two(order, *arrays, W.reshape(-1), b.reshape(-1), moved, upper, curve)
+        Returns:
+            (visits, the sum of the last epoch's gaps).
+        """
+        from straightedge.solvers.sparse.column_epochs import run_column_epochs
+
+        rows, scale = self.rows, self._copies
+        visits, total = run_column_epochs(
+            (rows.indptr, rows.indices, rows.data),
+            self.parts,
+            W.reshape(-1),
+            b.reshape(-1),
+            self.form.squared,
+            np.flatnonzero(self.weights > 0),
+            shuffles,
+            run_length(rows.n_stored, rows.n_samples),
+            early,
+            dual / scale,
+            most_epochs,
+            most_visits,
+        )
+        return visits, scale * total
 
     def penalty(self, W: np.ndarray) -> float:
         """See `SparseProblem.penalty`."""
@@ -79,9 +114,10 @@ class TwoClassProblem(SparseProblem):
         other = b[np.arange(len(b)), 1 - self.y] if self._copies == 1 else b.mean(axis=1)
         return np.ascontiguousarray(other[:, None])
 
-    def whole(self, W: np.ndarray) -> np.ndarray:
-        """See `SparseProblem.whole`."""
-        return np.hstack([-self._share * W, self._share * W])
+    def write_whole(self, W: np.ndarray, out: np.ndarray) -> None:
+        """See `SparseProblem.write_whole`."""
+        np.multiply(W[:, 0], -self._share, out=out[0])
+        np.multiply(W[:, 0], self._share, out=out[1])
 
 
 def problem_of(objective: Objective, tol: float) -> SparseProblem:

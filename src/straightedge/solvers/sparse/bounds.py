@@ -1,0 +1,129 @@
+"""The bounds of one configuration over sparse rows on its way: P of W, D of b, and how roundings are kept out of D.
+
+W may be float32 on the way: most of an epoch goes into reading it. P is that of this W, with sums in float64. A
+bound is taken from W computed from b anew, in float64, where roundings may count.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from straightedge.solvers.sparse.problem import SparseProblem
+
+ROUNDING = 4 * 2.0**-53  # relative error of ‖W‖², for each visit since W was computed from b in float64
+DRIFT = 0.01  # of the gap asked for: what such errors may take before W is computed anew
+STRAYED = 0.2  # of the gap asked for: errors of D that call for float64
+FLOAT32_PATIENCE = 20  # looks without a better gap before W becomes float64
+PATIENCE = 1000  # looks without a better gap before the fit is called exhausted
+Array = NDArray[np.float64]
+
+
+class Ascent(ABC):
+    """One configuration on its way.
+
+    Args:
+        problem: What is solved.
+        tol: Relative gap asked for.
+        b: (N, C) float64 dual variables to start from; changed in place.
+        W: (D + 1, C) that belongs to b, or None to have it computed.
+
+    Attributes:
+        W: (D + 1, C) of the problem's float type, in step with b.
+        b: (N, C) float64.
+        best_weight: The W of the best primal value.
+        best_primal: That value; infinite before the first look.
+        bound: The best lower bound.
+        dual: D of the present b, but for roundings of W.
+        visits: Rows visited since W was computed from b.
+        least: The least gap that looks have found, by the present D.
+        idle: Looks since then.
+    """
+
+    def __init__(self, problem: SparseProblem, tol: float, b: np.ndarray, W: np.ndarray | None) -> None:
+        self.problem, self.tol, self.b = problem, tol, b
+        if W is not None and W.dtype != problem.dtype:
+            W = None  # what float32 has rounded away is missing in float64
+        self.W = (problem.minimiser(b) if W is None else W).astype(problem.dtype, copy=False)
+        self.best_weight, self.best_primal, self.bound = self.W, math.inf, 0.0
+        self.dual = self._dual()
+        self.least, self.idle = math.inf, 0
+        self.visits = 0.0 if W is None and self.W.dtype == np.float64 else float(len(b))
+
+    @abstractmethod
+    def advance(self) -> float:
+        """Run some epochs, and look at the bounds where that is worth it; return the passes it took."""
+
+    @abstractmethod
+    def state(self) -> Any:
+        """Return the state from which `restored` makes the same fit."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether looks have stopped finding a better gap."""
+        return self.idle >= PATIENCE
+
+    @property
+    def gap(self) -> float:
+        """Relative gap of the best bounds."""
+        if math.isinf(self.best_primal):
+            return math.inf
+        return (self.best_primal - self.bound) / max(self.best_primal, 1e-300)
+
+    @property
+    def present_gap(self) -> float:
+        """Relative gap of the best primal value and the present D."""
+        return (self.best_primal - self.dual) / max(self.best_primal, 1e-300)
+
+    def look(self) -> float:
+        """Take the bounds at W and b; return the passes it took."""
+        cost = 0.5
+        primal = self.problem.primal(self.W)
+        if primal < self.best_primal:
+            self.best_primal, self.best_weight = primal, self.W.copy()
+        present = self.present_gap
+        if present <= self.tol:
+            cost += self.prove()
+        self.idle = 0 if present < 0.999 * self.least else self.idle + 1
+        self.least = min(present, self.least)
+        if self.idle >= FLOAT32_PATIENCE and self.W.dtype != np.float64:
+            cost += self._renew(np.dtype(np.float64))
+        return cost
+
+    def finish(self) -> None:
+        """Take both bounds where the fit ends without the gap."""
+        self.look()
+        self.prove()
+
+    def prove(self) -> float:
+        """Take the bound of b, from W computed anew where roundings may count; return the passes it took.
+
+        Where W in float32 had strayed so far that the gap would notice, it is float64 from here on.
+        """
+        cost, estimate = 0.0, self.dual
+        if self._rounding() > DRIFT * self.tol * abs(self.dual):
+            cost += self._renew(self.W.dtype)
+        if abs(self.dual - estimate) > STRAYED * self.tol * abs(self.dual):
+            cost += self._renew(np.dtype(np.float64))
+        self.bound = max(self.bound, self.dual - self._rounding())
+        return cost
+
+    def _dual(self) -> float:
+        return self.problem.conjugate(self.b) - self.problem.penalty(self.W)
+
+    def _rounding(self) -> float:
+        """Return what roundings of W since it was computed from b may have done to D."""
+        if self.W.dtype != np.float64 and self.visits:
+            return math.inf
+        return ROUNDING * self.visits * self.problem.penalty(self.W)
+
+    def _renew(self, dtype: np.dtype[Any]) -> float:
+        """Compute W from b anew, to be kept in this float type; return the passes it took."""
+        W = self.problem.minimiser(self.b)
+        self.dual = self.problem.conjugate(self.b) - self.problem.penalty(W)
+        self.W, self.visits = W.astype(dtype, copy=False), 0.0
+        return 0.5

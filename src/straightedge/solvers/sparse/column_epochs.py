@@ -1,0 +1,148 @@
+"""Epochs of dual coordinate ascent for two classes as one column, compiled by Numba; see `two_classes`.
+
+Rows are visited by short runs of neighbours, in an order drawn anew for each epoch: a row of few entries costs less
+to visit than to fetch from memory. Columns and places of entries are unsigned: Numba would ask of each whether it
+counts from the end, which takes longer than the product.
+
+References:
+    Hsieh, Chang, Lin, Keerthi and Sundararajan, "A Dual Coordinate Descent Method for Large-scale Linear SVM",
+    ICML 2008, for rows left out (section 3.2). Marsaglia, "Xorshift RNGs", JSS 2003.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from straightedge.design.csr_kernels import FAST
+
+Arrays = tuple[np.ndarray, ...]
+
+
+@numba.njit(nogil=True, cache=True)
+def draw_order(order: np.ndarray, count: int, shuffles: np.ndarray) -> None:
+    """Write 0 … count − 1 into ``order`` in a random order; shuffles (1,) int64 is the generator's state."""
+    for k in range(count):
+        order[k] = k
+    x = np.uint64(shuffles[0])
+    for k in range(count - 1, 0, -1):
+        x ^= x << np.uint64(13)
+        x ^= x >> np.uint64(7)
+        x ^= x << np.uint64(17)
+        other = np.int64(((x >> np.uint64(33)) * np.uint64(k + 1)) >> np.uint64(31))
+        order[k], order[other] = order[other], order[k]
+    shuffles[0] = np.int64(x)
+
+
+@numba.njit(nogil=True, cache=True)
+def keep_unmarked(active: np.ndarray, count: int) -> int:
+    """Move the entries that are not negative to the front, in their order; return how many there are."""
+    kept = 0
+    for place in range(count):
+        if active[place] >= 0:
+            active[kept] = active[place]
+            kept += 1
+    return kept
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST, inline="always")
+def _visit(
+    i: int,
+    rows: Arrays,
+    parts: np.ndarray,
+    w: np.ndarray,
+    alpha: np.ndarray,
+    squared: bool,
+    limits: np.ndarray,
+) -> tuple[bool, float, float, float]:
+    """Maximise D over α_i; see `run_column_epochs`.
+
+    Returns:
+        (whether the row is to be left out, its slope −∂D/∂α_i (0 at a bound), its gap, the rise of D), the last
+        two without w_i.
+    """
+    indptr, indices, data = rows
+    sign, cap, curvature = parts[i, 0], parts[i, 1], parts[i, 2]
+    begin, end = np.uint64(indptr[i]), np.uint64(indptr[i + 1])
+    bias, score = len(w) - 1, 0.0
+    for t in range(begin, end):
+        score += data[t] * w[np.uint64(indices[t])]
+    former = alpha[i]
+    upper, curve = (np.inf, 0.5) if squared else (1.0, 0.0)
+    margin = 1.0 - sign * (score + w[bias])
+    slope = curve * former - margin
+    gap = max(margin, 0.0) * (max(margin, 0.0) if squared else 1.0) - former * (margin - curve * former / 2)
+    if former <= 0.0 and slope > 0.0:
+        return slope > limits[0], 0.0, gap, 0.0
+    if former >= upper and slope < 0.0:
+        return slope < limits[1], 0.0, gap, 0.0
+    q = curvature + curve
+    new = min(max(former - slope / q, 0.0), upper)
+    step = new - former
+    if step != 0.0:
+        alpha[i] = new
+        change = step * cap * sign
+        w[bias] += change
+        for t in range(begin, end):
+            w[np.uint64(indices[t])] += change * data[t]
+    return False, slope, gap, -step * (slope + q * step / 2)
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST)
+def run_column_epochs(
+    rows: Arrays,
+    parts: np.ndarray,
+    w: np.ndarray,
+    alpha: np.ndarray,
+    squared: bool,
+    active: np.ndarray,
+    shuffles: np.ndarray,
+    run: int,
+    early: float,
+    dual: float,
+    most_epochs: int,
+    most_visits: float,
+) -> tuple[float, float]:
+    """Run epochs until rows' gaps add up to little, or as many as are allowed.
+
+    Args:
+        rows: indptr (N + 1,), indices (nnz,), data (nnz,) of X.
+        parts: (N, 4) float64 of each row its sign ±1, w_i/λ, w_i ‖x̂‖²/λ and w_i, next to one another in memory.
+        w: (D + 1,) float64, changed in place.
+        alpha: (N,) float64, changed in place.
+        squared: Whether the loss is the squared hinge.
+        active: (n,) int64 the rows to visit; changed.
+        shuffles: See `draw_order`.
+        run: Neighbours that are visited together.
+        early: Of D: an epoch whose gaps add up to less is the last one.
+        dual: D, without the factor κ.
+        most_epochs: Of this call.
+        most_visits: After which no epoch begins.
+
+    Returns:
+        (visits, the sum of the last epoch's gaps).
+    """
+    weights, limits = parts[:, 3], np.array([np.inf, -np.inf])
+    order, n_active = np.empty(len(active) + 2, np.int64), len(active)
+    visits, total = 0.0, np.inf
+    for _ in range(most_epochs):
+        high, low, total = 0.0, 0.0, 0.0
+        late = (shuffles[0] & 0xFFFF) % run  # runs begin elsewhere in each epoch
+        n_runs = (n_active + late + run - 1) // run
+        draw_order(order, n_runs, shuffles)
+        for k in range(n_runs):
+            first = order[k] * run - late
+            for place in range(max(first, 0), min(first + run, n_active)):
+                i = active[place]
+                out, slope, gap, rise = _visit(i, rows, parts, w, alpha, squared, limits)
+                high, low = max(high, slope), min(low, slope)
+                total += weights[i] * gap
+                dual += weights[i] * rise
+                if out:
+                    active[place] = -1
+        visits += n_active
+        n_active = keep_unmarked(active, n_active)
+        limits[0], limits[1] = high if high > 0.0 else np.inf, low if low < 0.0 else -np.inf
+        if total <= early * dual or n_active == 0 or visits >= most_visits:
+            break
+    return visits, total

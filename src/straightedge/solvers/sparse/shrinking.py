@@ -1,0 +1,98 @@
+"""Dual coordinate ascent with rows left out that stay at a bound: several epochs in one compiled call.
+
+A row's part of P − D at its visit is known for nothing. Their sum over an epoch tells when a look at the bounds is
+worth it; rows that are left out count as 0 there. After a look all rows are visited again.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from straightedge.solvers.sparse.bounds import Array, Ascent
+from straightedge.solvers.sparse.two_classes import TwoClassProblem
+from straightedge.solvers.state import OF_ROWS, given_to, taken_from
+
+MOST_EPOCHS, FEWEST = 64, 8  # of one call; fewer where rows have many entries, so that Ctrl-C is heard
+ENTRIES_A_CALL = 100_000_000  # about a second of visits
+EARLY = 3.0  # times the gap asked for: the gap has fallen further when the epoch that finds this one ends
+EARLIER = 0.7  # of the sum that turned out to be too large
+ANY_SEED = 88172645463325252  # Marsaglia's, for a generator whose state may not be 0
+
+
+@dataclass
+class ShrinkingState:
+    """What a checkpoint keeps of a `ShrinkingAscent`; see there."""
+
+    W: Array
+    best_weight: Array
+    best_primal: float
+    bound: float
+    dual: float
+    visits: float
+    least: float
+    idle: int
+    passes: float
+    early: float
+    shuffles: NDArray[np.int64]
+    b: Array = field(metadata=OF_ROWS)
+
+
+class ShrinkingAscent(Ascent):
+    """One configuration on its way; see the module.
+
+    Args:
+        problem: See `Ascent`; and the next three.
+        tol: Relative gap asked for.
+        b: (N, C) float64.
+        W: (D + 1, C), or None.
+        seed: Of the orders in which rows are visited.
+
+    Attributes:
+        most_passes: Passes that may be used; an epoch is ended, though.
+        passes: Those that were.
+        early: Times the gap asked for: an epoch with this sum of gaps is followed by a look.
+        shuffles: (1,) int64, the state of the generator of orders.
+    """
+
+    def __init__(
+        self, problem: TwoClassProblem, tol: float, b: np.ndarray, W: np.ndarray | None, seed: int
+    ) -> None:
+        super().__init__(problem, tol, b, W)
+        self.column = problem
+        self.most_passes, self.passes, self.early = math.inf, 0.0, EARLY
+        self.shuffles = np.array([ANY_SEED ^ seed], dtype=np.int64)
+
+    def advance(self) -> float:
+        """See `Ascent.advance`; epochs until a look is worth it, and a look."""
+        most = ENTRIES_A_CALL // max(1, self.problem.rows.n_stored)
+        visits, expected = self.column.run_epochs(
+            self.W,
+            self.b,
+            self.shuffles,
+            early=self.early * self.tol,
+            dual=self.dual,
+            most_epochs=min(MOST_EPOCHS, max(FEWEST, most)),
+            most_visits=(self.most_passes - self.passes) * len(self.b),
+        )
+        self.visits += visits
+        self.dual = self._dual()
+        cost = visits / len(self.b) + self.look()
+        if self.present_gap > self.tol and expected <= self.early * self.tol * self.dual:
+            self.early = EARLIER * expected / (self.tol * self.dual)
+        self.passes += cost
+        return cost
+
+    def state(self) -> ShrinkingState:
+        """See `Ascent.state`."""
+        return taken_from(ShrinkingState, self)
+
+    @classmethod
+    def restored(cls, problem: TwoClassProblem, tol: float, state: ShrinkingState) -> ShrinkingAscent:
+        """Return the fit whose `state` this is."""
+        fit = cls(problem, tol, state.b, state.W, 0)
+        given_to(fit, state)
+        return fit

@@ -1,0 +1,40 @@
+"""Where dual coordinate ascent over sparse rows begins: at nothing, or at the answer at another reg."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from straightedge.solvers.sparse.problem import SparseProblem
+
+
+def first_point(problem: SparseProblem) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return dual variables (N, C) to begin with, and their W (None: to be computed).
+
+    b stands for t · (1/C − e_y) where the loss has an entropy: at t = 1 scores are 0, which is right where reg is
+    large; t falls with the mean curvature of the rows. For the others a = 0, and W = 0.
+    """
+    (width, C), y, form = problem.shape, problem.y, problem.form
+    b = np.zeros((len(y), C))
+    if form.simplex and not form.entropy:
+        b[np.arange(len(y)), y] = 1.0
+    if not form.entropy:
+        return b, np.zeros((width, C), problem.dtype)
+    t = min(1.0, 1.0 / problem.coupling)
+    b[:] = 1.0 / C
+    return form.shrunk(b, y, t), None
+
+
+def continued(
+    problem: SparseProblem, b: np.ndarray, W: np.ndarray, curvature: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where to begin from an answer at another reg: the multiple of its a(b) with the best bound.
+
+    Args:
+        problem: With its own curvature.
+        b: (N, C) the other's dual variables.
+        W: (D + 1, C) that belongs to them at the other's reg.
+        curvature: The other's, twice its reg.
+    """
+    moved = W * (curvature / problem.curvature)
+    t = min(1.0, problem.conjugate(b) / max(2 * problem.penalty(moved), 1e-300))
+    return problem.form.shrunk(b, problem.y, t), t * moved
