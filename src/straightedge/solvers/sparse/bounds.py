@@ -33,16 +33,19 @@ class Ascent(ABC):
         W: (D + 1, C) that belongs to b, or None to have it computed.
 
     Attributes:
+        most_passes: Passes that may be used, for those that take several in one step.
         W: (D + 1, C) of the problem's float type, in step with b.
         b: (N, C) float64.
         best_weight: The W of the best primal value.
         best_primal: That value; infinite before the first look.
         bound: The best lower bound.
-        dual: D of the present b, but for roundings of W.
+        dual: D of the present b, but for roundings of W and of its sum of squares.
         visits: Rows visited since W was computed from b.
         least: The least gap that looks have found, by the present D.
         idle: Looks since then.
     """
+
+    most_passes: float = math.inf
 
     def __init__(self, problem: SparseProblem, tol: float, b: np.ndarray, W: np.ndarray | None) -> None:
         self.problem, self.tol, self.b = problem, tol, b
@@ -113,7 +116,7 @@ class Ascent(ABC):
         return cost
 
     def _dual(self) -> float:
-        return self.problem.conjugate(self.b) - self.problem.penalty(self.W)
+        return self.problem.conjugate(self.b) - self.problem.rough_penalty(self.W)
 
     def _rounding(self) -> float:
         """Return what roundings of W since it was computed from b may have done to D."""

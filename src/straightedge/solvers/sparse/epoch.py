@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import FunctionType
-from typing import cast
+from typing import Any, cast
 
 import numba
 import numpy as np
@@ -19,7 +19,7 @@ from straightedge.solvers.sparse.row_problems import (
 )
 from straightedge.solvers.sparse.softmax_row import softmax
 
-solve_row = softmax  # in each loop below the function of its own loss
+solve_row: Any = softmax  # in each loop below the function of its own loss
 
 
 def _visit_rows(
@@ -62,18 +62,53 @@ def _visit_rows(
             add_row(indices, data, begin, end, change, W)
 
 
-def _compiled(solve: Callable[..., float]) -> Callable[..., None]:
+def _visit_margins(
+    order: np.ndarray,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    data: np.ndarray,
+    y: np.ndarray,
+    caps: np.ndarray,
+    norms: np.ndarray,
+    W: np.ndarray,
+    b: np.ndarray,
+    gaps: np.ndarray,
+    relax: float,
+) -> None:
+    """The same for losses of margins; ``gaps`` (N,) receives a row's gap of before its visit, without its weight.
+
+    How far a row's step goes is said by ``relax``; see `row_problems`.
+    """
+    n_classes = W.shape[1]
+    S, change = np.empty(n_classes), np.empty(n_classes)
+    for i in order:
+        if caps[i] <= 0.0:
+            continue
+        begin, end = indptr[i], indptr[i + 1]
+        row_scores(indices, data, begin, end, W, S)
+        gaps[i] = solve_row(S, b[i], y[i], caps[i] * norms[i], relax, change)
+        largest = 0.0
+        for j in range(n_classes):
+            largest = max(largest, abs(change[j]))
+            change[j] *= -caps[i]
+        if largest > 0.0:
+            add_row(indices, data, begin, end, change, W)
+
+
+def _compiled(
+    solve: Callable[..., float], visit: Callable[..., None] = _visit_margins
+) -> Callable[..., None]:
     """Return the loop for one loss. A loop that chose among them would compile all six at the first use.
 
     The copy has a name of its own, by which Numba finds it again in its cache of compiled functions.
     """
-    loop = FunctionType(_visit_rows.__code__, {**globals(), "solve_row": solve}, _visit_rows.__name__)
+    loop = FunctionType(visit.__code__, {**globals(), "solve_row": solve}, visit.__name__)
     loop.__qualname__ = f"epoch_{solve.__name__}"
     return cast("Callable[..., None]", numba.njit(nogil=True, cache=True)(loop))
 
 
 EPOCHS = {
-    "softmax": _compiled(softmax),
+    "softmax": _compiled(softmax, _visit_rows),
     "weston_watkins": _compiled(weston_watkins),
     "crammer_singer": _compiled(crammer_singer),
     "one_vs_rest": _compiled(one_vs_rest_hinge),

@@ -55,13 +55,15 @@ class SparseProblem:
         """Mean over rows of q = w_i ‖x̂_i‖²/(2 reg): how much a row's step moves the scores of one like it."""
         return float((self.caps * self.norms).mean())
 
-    def run_epoch(self, order: np.ndarray, W: np.ndarray, b: np.ndarray, moved: np.ndarray) -> None:
-        """Visit rows in an order; see `epoch.EPOCHS`."""
+    def run_epoch(
+        self, order: np.ndarray, W: np.ndarray, b: np.ndarray, told: np.ndarray, *how: float
+    ) -> None:
+        """Visit rows in an order; see `epoch.EPOCHS` for what it tells of each row, and for further arguments."""
         from straightedge.solvers.sparse.epoch import EPOCHS
 
         rows = self.rows
         arrays = rows.indptr, rows.indices, rows.data, self.y, self.caps, self.norms
-        EPOCHS[self.geometry](order, *arrays, W, b, moved)
+        EPOCHS[self.geometry](order, *arrays, W, b, told, *how)
 
     def minimiser(self, b: np.ndarray) -> np.ndarray:
         """Return the W (D + 1, C) that b belongs to, −X̂ᵀ diag(caps) a(b); half a pass."""
@@ -74,9 +76,13 @@ class SparseProblem:
         return csr_scores(self.rows, W, self.pool)
 
     def penalty(self, W: np.ndarray) -> float:
-        """Return reg ‖W‖²."""
+        """Return reg ‖W‖², summed in float64."""
         flat = W.ravel().astype(np.float64, copy=False)
         return self.curvature / 2 * float(flat @ flat)
+
+    def rough_penalty(self, W: np.ndarray) -> float:
+        """Return reg ‖W‖², each row of W summed in its own float type: without a copy of W in float64."""
+        return self.curvature / 2 * float(np.einsum("ij,ij->i", W, W).sum(dtype=np.float64))
 
     def primal(self, W: np.ndarray) -> float:
         """Return P(W); half a pass."""

@@ -1,8 +1,10 @@
 """The dual problem of one row, solved exactly, for each loss: compiled by Numba.
 
 With a = a(b) the score gradient of the row's dual variables b, q = w_i ‖x̂_i‖²/(2 reg) and S the present scores,
-each function maximises −ℓ*(a(b)) + ⟨S, a(b) − a⟩ − q ‖a(b) − a‖²/2 over b, overwrites b, and writes a(b) − a into
-``change``. It returns the largest change of a dual variable.
+each function maximises −ℓ*(a(b)) + ⟨S, a(b) − a⟩ − q ‖a(b) − a‖²/2 over b, and goes ``relax`` times as far from the
+present b, as far as b may. It overwrites b, writes the change of a(b) into ``change``, and returns the row's gap
+ℓ(S) − ⟨S, a⟩ + ℓ*(a) of before: what it had to P − D. A concave function rises on the way to twice as far as its
+maximum; successive over-relaxation, 1 < relax < 2, takes fewer epochs in the end.
 
 References:
     Shalev-Shwartz and Zhang, "Stochastic Dual Coordinate Ascent Methods for Regularized Loss Minimization",
@@ -22,30 +24,39 @@ LONGEST_SEARCH = 60
 
 
 @numba.njit(nogil=True, cache=True)
-def weston_watkins(S: np.ndarray, b: np.ndarray, label: int, q: float, change: np.ndarray) -> float:
+def weston_watkins(
+    S: np.ndarray, b: np.ndarray, label: int, q: float, relax: float, change: np.ndarray
+) -> float:
     """For 0 ≤ b_j ≤ 1, j ≠ label: b_j = clip(v_j − γ, 0, 1), with γ their sum."""
-    present = b.sum()
+    present, gap = b.sum(), 0.0
     for j in range(len(b)):
-        change[j] = (1.0 + S[j] - S[label]) / q + b[j] + present
-    gamma = common_shift(change, label, 1.0, present)
-    largest, total = 0.0, 0.0
+        margin = 1.0 + S[j] - S[label]
+        change[j] = margin / q + b[j] + present
+        if j != label:
+            gap += max(margin, 0.0) - b[j] * margin
+    gamma, total = common_shift(change, label, 1.0, present), 0.0
     for j in range(len(b)):
         if j != label:
-            new = min(max(change[j] - gamma, 0.0), 1.0)
+            target = min(max(change[j] - gamma, 0.0), 1.0)
+            new = min(max(b[j] + relax * (target - b[j]), 0.0), 1.0)
             change[j] = new - b[j]
             b[j] = new
             total += change[j]
-            largest = max(largest, abs(change[j]))
     change[label] = -total
-    return largest
+    return gap
 
 
 @numba.njit(nogil=True, cache=True)
-def squared_hinge(S: np.ndarray, b: np.ndarray, label: int, q: float, change: np.ndarray) -> float:
+def squared_hinge(
+    S: np.ndarray, b: np.ndarray, label: int, q: float, relax: float, change: np.ndarray
+) -> float:
     """For b ≥ 0: (q + ½) b_j = q max(0, v_j − γ), with γ their sum; Newton from γ = 0 rises to the answer."""
-    present = b.sum()
+    present, gap = b.sum(), 0.0
     for j in range(len(b)):
-        change[j] = (1.0 + S[j] - S[label]) / q + b[j] + present
+        margin = 1.0 + S[j] - S[label]
+        change[j] = margin / q + b[j] + present
+        if j != label:
+            gap += max(margin, 0.0) ** 2 - b[j] * (margin - b[j] / 4)
     ratio, gamma = q / (q + 0.5), 0.0
     for _ in range(LONGEST_SEARCH):
         total, positive = 0.0, 0
@@ -57,23 +68,27 @@ def squared_hinge(S: np.ndarray, b: np.ndarray, label: int, q: float, change: np
         gamma += step
         if step <= 1e-14 * gamma:
             break
-    largest, total = 0.0, 0.0
+    total = 0.0
     for j in range(len(b)):
         if j != label:
-            new = ratio * max(change[j] - gamma, 0.0)
+            new = max(b[j] + relax * (ratio * max(change[j] - gamma, 0.0) - b[j]), 0.0)
             change[j] = new - b[j]
             b[j] = new
             total += change[j]
-            largest = max(largest, abs(change[j]))
     change[label] = -total
-    return largest
+    return gap
 
 
 @numba.njit(nogil=True, cache=True)
-def crammer_singer(S: np.ndarray, b: np.ndarray, label: int, q: float, change: np.ndarray) -> float:
+def crammer_singer(
+    S: np.ndarray, b: np.ndarray, label: int, q: float, relax: float, change: np.ndarray
+) -> float:
     """For b on the simplex, b_label = 1 − Σ_{j≠label} b_j: the projection of b + (S + 1 − e_label)/q."""
+    highest, mean = -np.inf, 0.0
     for j in range(len(b)):
-        change[j] = b[j] + (S[j] + (0.0 if j == label else 1.0)) / q
+        score = S[j] + (0.0 if j == label else 1.0)
+        highest, mean = max(highest, score), mean + b[j] * score
+        change[j] = b[j] + score / q
     tau, n_above = -np.inf, 0
     for _ in range(len(b)):  # what lies below the threshold of a set lies below that of every smaller set
         total, n_kept = 0.0, 0
@@ -84,38 +99,43 @@ def crammer_singer(S: np.ndarray, b: np.ndarray, label: int, q: float, change: n
         if n_kept in (0, n_above):  # none: values so large that 1 is lost in their sum
             break
         tau, n_above = (total - 1.0) / n_kept, n_kept
-    largest = 0.0
     for j in range(len(b)):
-        new = max(change[j] - tau, 0.0)
-        change[j] = new - b[j]
-        b[j] = new
-        largest = max(largest, abs(change[j]))
-    return largest
+        change[j] = max(change[j] - tau, 0.0) - b[j]
+        if change[j] < 0.0:
+            relax = max(1.0, min(relax, -b[j] / change[j]))  # along the line: b stays on the simplex
+    for j in range(len(b)):
+        change[j] = max(relax * change[j], -b[j])
+        b[j] += change[j]
+    return highest - mean
 
 
 @numba.njit(nogil=True, cache=True)
-def one_vs_rest_hinge(S: np.ndarray, b: np.ndarray, label: int, q: float, change: np.ndarray) -> float:
+def one_vs_rest_hinge(
+    S: np.ndarray, b: np.ndarray, label: int, q: float, relax: float, change: np.ndarray
+) -> float:
     """For 0 ≤ b_j ≤ 1, each alone, with margins 1 − t_j S_j: b_j = clip(b_j + (1 − t_j S_j)/q, 0, 1)."""
-    largest = 0.0
+    gap = 0.0
     for j in range(len(b)):
         sign = 1.0 if j == label else -1.0
-        new = min(max(b[j] + (1.0 - sign * S[j]) / q, 0.0), 1.0)
+        margin = 1.0 - sign * S[j]
+        gap += max(margin, 0.0) - b[j] * margin
+        new = min(max(b[j] + relax * margin / q, 0.0), 1.0)
         change[j] = -sign * (new - b[j])
         b[j] = new
-        largest = max(largest, abs(change[j]))
-    return largest
+    return gap
 
 
 @numba.njit(nogil=True, cache=True)
 def one_vs_rest_squared_hinge(
-    S: np.ndarray, b: np.ndarray, label: int, q: float, change: np.ndarray
+    S: np.ndarray, b: np.ndarray, label: int, q: float, relax: float, change: np.ndarray
 ) -> float:
     """For b ≥ 0, each alone: (q + ½) b_j = max(0, q b_j + 1 − t_j S_j)."""
-    largest = 0.0
+    gap = 0.0
     for j in range(len(b)):
         sign = 1.0 if j == label else -1.0
-        new = max(0.0, (q * b[j] + 1.0 - sign * S[j]) / (q + 0.5))
+        margin = 1.0 - sign * S[j]
+        gap += max(margin, 0.0) ** 2 - b[j] * (margin - b[j] / 4)
+        new = max(0.0, b[j] + relax * (margin - b[j] / 2) / (q + 0.5))
         change[j] = -sign * (new - b[j])
         b[j] = new
-        largest = max(largest, abs(change[j]))
-    return largest
+    return gap

@@ -6,7 +6,6 @@ worth it; rows that are left out count as 0 there. After a look all rows are vis
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,8 +51,7 @@ class ShrinkingAscent(Ascent):
         seed: Of the orders in which rows are visited.
 
     Attributes:
-        most_passes: Passes that may be used; an epoch is ended, though.
-        passes: Those that were.
+        passes: Those that were used; an epoch is ended, though `most_passes` are.
         early: Times the gap asked for: an epoch with this sum of gaps is followed by a look.
         shuffles: (1,) int64, the state of the generator of orders.
     """
@@ -63,7 +61,7 @@ class ShrinkingAscent(Ascent):
     ) -> None:
         super().__init__(problem, tol, b, W)
         self.column = problem
-        self.most_passes, self.passes, self.early = math.inf, 0.0, EARLY
+        self.passes, self.early = 0.0, EARLY
         self.shuffles = np.array([ANY_SEED ^ seed], dtype=np.int64)
 
     def advance(self) -> float:

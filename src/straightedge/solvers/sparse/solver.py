@@ -10,13 +10,12 @@ from torch import Tensor
 
 from straightedge.objective import Objective
 from straightedge.solvers.protocol import Progress, Solver, missing
-from straightedge.solvers.sparse.ascent import AscentState, SparseAscent
-from straightedge.solvers.sparse.bounds import Array
+from straightedge.solvers.sparse.bounds import Array, Ascent
 from straightedge.solvers.sparse.duals import FORMS
+from straightedge.solvers.sparse.kinds import AnyState, new_ascent, restored_ascent
 from straightedge.solvers.sparse.problem import SparseProblem
-from straightedge.solvers.sparse.shrinking import ShrinkingAscent, ShrinkingState
 from straightedge.solvers.sparse.starts import continued, first_point
-from straightedge.solvers.sparse.two_classes import TwoClassProblem, problem_of
+from straightedge.solvers.sparse.two_classes import problem_of
 from straightedge.solvers.state import OF_ROWS
 from straightedge.solvers.work import LOADING, pass_work
 
@@ -55,7 +54,7 @@ class SparseAscentState:
     primal: Tensor
     bound: Tensor
     current: int
-    fit: AscentState | ShrinkingState | None
+    fit: AnyState | None
     last: Finished | None
 
 
@@ -77,7 +76,7 @@ class SparseDualAscent(Solver):
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
-        self.fit: SparseAscent | ShrinkingAscent | None = None
+        self.fit: Ascent | None = None
         self.current = -1
         self.last: Finished | None = None
 
@@ -125,13 +124,12 @@ class SparseDualAscent(Solver):
     def step(self) -> Progress:
         """See `Solver.step`: an epoch, or some, of the configuration that is being worked on."""
         fit = self.fit or self._begin()
-        if isinstance(fit, ShrinkingAscent):
-            fit.most_passes = self.most_passes
+        fit.most_passes = self.most_passes
         cost = fit.advance()
         self._take(fit)
         return self._progress(cost)
 
-    def _take(self, fit: SparseAscent | ShrinkingAscent) -> None:
+    def _take(self, fit: Ascent) -> None:
         """Take the best W and bounds of the configuration that is being worked on."""
         k = self.current
         if fit.best_primal < float(self.primal[k]):
@@ -146,7 +144,7 @@ class SparseDualAscent(Solver):
             passes[self.current], exhausted[self.current] = cost, self.fit.exhausted
         return Progress(self.W, self.primal.clone(), self.bound.clone(), passes, exhausted)
 
-    def _begin(self) -> SparseAscent | ShrinkingAscent:
+    def _begin(self) -> Ascent:
         self.current = int(self.objective.reg.argmax())
         problem = self._problem(self.current)
         W = self.W[self.current].T
@@ -158,11 +156,7 @@ class SparseDualAscent(Solver):
             point = problem.own_dual(b), None
         else:
             point = first_point(problem)
-        how = float(self.tols[self.current]), *point, self.seed
-        if isinstance(problem, TwoClassProblem):
-            self.fit = ShrinkingAscent(problem, *how)
-        else:
-            self.fit = SparseAscent(problem, *how)
+        self.fit = new_ascent(problem, float(self.tols[self.current]), *point, self.seed)
         return self.fit
 
     def _problem(self, k: int) -> SparseProblem:
@@ -207,14 +201,5 @@ class SparseDualAscent(Solver):
         if state.fit is not None:
             self.current = state.current
             problem = self._problem(self.current)
-            self.fit = self._restored(problem, float(tol[self.current]), state.fit)
+            self.fit = restored_ascent(problem, float(tol[self.current]), state.fit)
         return self._progress(0.0)
-
-    @staticmethod
-    def _restored(
-        problem: SparseProblem, tol: float, state: AscentState | ShrinkingState
-    ) -> SparseAscent | ShrinkingAscent:
-        if isinstance(state, ShrinkingState):
-            assert isinstance(problem, TwoClassProblem)
-            return ShrinkingAscent.restored(problem, tol, state)
-        return SparseAscent.restored(problem, tol, state)
