@@ -17,9 +17,11 @@ from straightedge.fitting import FitSettings, build_objective, solve
 from straightedge.losses import get_loss
 from straightedge.objective import Objective
 from straightedge.rows import Rows
+from straightedge.solvers.sparse import row_problems
 from straightedge.solvers.sparse.duals import FORMS
 from straightedge.solvers.sparse.problem import SparseProblem
 from straightedge.solvers.sparse.softmax_row import softmax, wright_omega
+from straightedge.solvers.sparse.starts import first_point
 from straightedge.solvers.sparse.two_classes import problem_of
 from straightedge.sparse_rows import SparseRows
 from straightedge.workers import BlockPool
@@ -27,6 +29,13 @@ from support.sparse_problems import primal, smooth_optimum, sparse_problem
 from test_svm_solvers import quadratic_program
 
 HINGES = ["svm", "crammer_singer", "one_vs_rest"]
+ROW_PROBLEM = {
+    "svm": "weston_watkins",
+    "crammer_singer": "crammer_singer",
+    "one_vs_rest": "one_vs_rest_hinge",
+    "squared_hinge": "squared_hinge",
+    "one_vs_rest_squared_hinge": "one_vs_rest_squared_hinge",
+}
 SMOOTH = ["softmax", "squared_hinge", "one_vs_rest_squared_hinge"]
 
 
@@ -171,6 +180,53 @@ def test_a_softmax_row_is_solved_in_two_visits(q, spread):
         rest = (np.log(p) - S)[p > 1e-12]
         assert p.sum() == pytest.approx(1, rel=1e-12)
         assert np.ptp(rest) <= 1e-6 * max(1.0, q, np.abs(S).max())
+
+
+@pytest.mark.parametrize("loss", HINGES + SMOOTH[1:])
+def test_a_row_of_margins_tells_its_gap_and_rises_relaxed_or_not(loss):
+    """The gap is ℓ(S) − ⟨S, a⟩ + ℓ*(a); no step lowers D, and none raises it by more than the exact one."""
+    form, rng, label = FORMS[get_loss(loss).geometry], np.random.default_rng(4), np.array([1])
+    solve_row = getattr(row_problems, ROW_PROBLEM[loss])
+    b = np.zeros((1, 4))
+    if form.simplex:
+        b[0, 1] = 1.0
+    for visit in range(12):
+        S, q, rises = 2 * rng.standard_normal(4), [0.1, 1.0, 5.0][visit % 3], []
+        value = get_loss(loss).value_and_gradient(torch.tensor(S)[None, None], torch.tensor(label))
+        for relax in (1.5, 1.9, 1.0):
+            new, change = b.copy(), np.empty(4)
+            gap = solve_row(S.copy(), new[0], 1, q, relax, change)
+            a, moved = form.to_scores(b, label)[0], form.to_scores(new, label)[0]
+            assert gap == pytest.approx(float(value) - S @ a - form.values(b, label)[0], abs=1e-12)
+            np.testing.assert_allclose(change, moved - a, atol=1e-12)
+            rise = (
+                form.values(new, label)[0] - form.values(b, label)[0] + S @ change - q * change @ change / 2
+            )
+            rises.append(rise)
+        assert min(rises) >= -1e-12 and max(rises) <= rises[-1] + 1e-12
+        b = new
+
+
+def test_the_start_of_softmax_has_the_weights_of_its_dual_variables(monkeypatch):
+    """Its W is made of class sums; what goes over rows by blocks gives the same for any block."""
+    X, y, rng = sparse_problem(3)
+    weights = torch.from_numpy(rng.random(len(y)) + 0.1)
+    objective = build_objective(
+        SparseRows(X),
+        torch.from_numpy(y),
+        3,
+        [1e-1],
+        FitSettings(solver="sparse_dual_ascent"),
+        weights=weights,
+    )
+    problem = SparseProblem(objective, 1e-8)
+    b, W = first_point(problem)
+    whole = problem.minimiser(b), problem.primal(W), problem.conjugate(b)
+    monkeypatch.setattr("straightedge.solvers.sparse.problem.BLOCK_ROWS", 7)
+    parts = problem.minimiser(b), problem.primal(W), problem.conjugate(b)
+    np.testing.assert_allclose(W, whole[0], atol=1e-13)
+    np.testing.assert_allclose(parts[0], whole[0], atol=1e-13)
+    assert parts[1:] == pytest.approx(whole[1:], rel=1e-13)
 
 
 @pytest.mark.parametrize("loss", HINGES + SMOOTH)

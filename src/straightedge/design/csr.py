@@ -82,20 +82,22 @@ def with_offset(weight: Tensor, offset: Tensor) -> np.ndarray:
     return W
 
 
-def csr_scores(rows: SparseRows, W: np.ndarray, pool: BlockPool) -> np.ndarray:
-    """Return X̂W (N, C) float64 for W (D + 1, C) float64, each worker with rows of its own."""
-    out, loops = np.empty((rows.n_samples, W.shape[1])), csr_loops()
+def csr_scores(
+    rows: SparseRows, W: np.ndarray, pool: BlockPool, start: int = 0, stop: int | None = None
+) -> np.ndarray:
+    """Return X̂W (n, C) float64 of rows ``start:stop`` for W (D + 1, C), each worker with rows of its own."""
+    stop = rows.n_samples if stop is None else stop
+    out, loops = np.empty((stop - start, W.shape[1])), csr_loops()
     arrays = rows.indptr, rows.indices, rows.data
 
     def work(share: Iterator[tuple[int, int]]) -> None:
-        for start, stop in share:
+        for low, high in share:
             if W.shape[1] == 1:
-                loops.column_scores(*arrays, start, stop, W[:, 0], out[start:stop, 0])
+                loops.column_scores(*arrays, start + low, start + high, W[:, 0], out[low:high, 0])
             else:
-                loops.scores(*arrays, start, stop, W, out[start:stop])
+                loops.scores(*arrays, start + low, start + high, W, out[low:high])
 
-    shares = _shares(rows, W.shape[1], pool)
-    pool.run(block_spans(rows.n_samples, ROWS_AT_ONCE), work, shares=shares)
+    pool.run(block_spans(stop - start, ROWS_AT_ONCE), work, shares=_shares(rows, W.shape[1], pool))
     return out
 
 
@@ -105,16 +107,34 @@ def _shares(rows: SparseRows, n_columns: int, pool: BlockPool) -> int:
 
 
 def csr_adjoint(rows: SparseRows, A: np.ndarray, pool: BlockPool) -> np.ndarray:
-    """Return X̂ᵀA (D + 1, C) float64 for A (N, C) float64, each worker with columns of X of its own."""
+    """Return X̂ᵀA (D + 1, C) float64 for A (N, C) float64."""
     out = np.zeros((rows.n_features + 1, A.shape[1]))
-    out[-1] = A.sum(axis=0)
+    add_csr_adjoint(rows, A, pool, 0, out)
+    return out
+
+
+def add_csr_adjoint(
+    rows: SparseRows, A: np.ndarray, pool: BlockPool, first_row: int, out: np.ndarray
+) -> None:
+    """Add Σ x̂_i a_iᵀ over the rows from ``first_row`` on, for A (n, C) float64, to out (D + 1, C) float64.
+
+    Each worker has columns of X of its own.
+    """
+    out[-1] += A.sum(axis=0)
     loops = csr_loops()
 
     def work(share: Iterator[tuple[int, int]]) -> None:
         for low, high in share:
-            loops.add_adjoint(rows.indptr, rows.indices, rows.data, 0, A, low, high, out)
+            loops.add_adjoint(rows.indptr, rows.indices, rows.data, first_row, A, low, high, out)
 
     pool.run(column_spans(rows, _shares(rows, A.shape[1], pool)), work)
+
+
+def csr_class_sums(rows: SparseRows, weights: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return Σ w_i x̂_i over the rows of each class (D + 1, C) float64; an entry is read once, for its own class."""
+    out = np.zeros((rows.n_features + 1, n_classes))
+    out[-1] = np.bincount(y, weights, minlength=n_classes)
+    csr_loops().add_class_sums(rows.indptr, rows.indices, rows.data, weights, y, out)
     return out
 
 

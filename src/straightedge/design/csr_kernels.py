@@ -135,6 +135,21 @@ def add_adjoint(
 
 
 @numba.njit(nogil=True, cache=True)
+def add_class_sums(
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    data: np.ndarray,
+    weights: np.ndarray,
+    y: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Add w_i x_i of every row to the column of its class in out (D + 1, C)."""
+    for i in range(len(y)):
+        for t in range(indptr[i], indptr[i + 1]):
+            out[indices[t], y[i]] += weights[i] * data[t]
+
+
+@numba.njit(nogil=True, cache=True)
 def square_norms(indptr: np.ndarray, data: np.ndarray, out: np.ndarray) -> None:
     """Write ‖x̂‖², the constant 1 counted, of every row into out (N,) float64."""
     for i in range(len(out)):

@@ -6,11 +6,13 @@ import numpy as np
 import torch
 
 from straightedge.design import SparseDesign
-from straightedge.design.csr import csr_adjoint, csr_norms, csr_scores
+from straightedge.design.csr import add_csr_adjoint, csr_class_sums, csr_norms, csr_scores
 from straightedge.losses import Loss
 from straightedge.objective import Objective
 from straightedge.solvers.sparse.duals import FORMS, DualForm
+from straightedge.workers import block_spans
 
+BLOCK_ROWS = 2**16  # whose scores are held at once
 FLOAT32_TOL = 1e-5  # relative gaps down to which W in float32 leads as near as float64 does
 
 
@@ -67,9 +69,16 @@ class SparseProblem:
 
     def minimiser(self, b: np.ndarray) -> np.ndarray:
         """Return the W (D + 1, C) that b belongs to, −X̂ᵀ diag(caps) a(b); half a pass."""
-        A = self.form.to_scores(b, self.y)
-        A *= -self.caps[:, None]
-        return csr_adjoint(self.rows, A, self.pool)
+        W = np.zeros((self.shape[0], b.shape[1]))
+        for start, stop in self._blocks():
+            A = self.form.to_scores(b[start:stop], self.y[start:stop])
+            A *= -self.caps[start:stop, None]
+            add_csr_adjoint(self.rows, A, self.pool, start, W)
+        return W
+
+    def _blocks(self) -> list[tuple[int, int]]:
+        """Return spans of rows; what has an entry for each row and class besides b is not held whole."""
+        return block_spans(len(self.y), BLOCK_ROWS)
 
     def scores(self, W: np.ndarray) -> np.ndarray:
         """Return X̂W (N, C); half a pass."""
@@ -86,13 +95,30 @@ class SparseProblem:
 
     def primal(self, W: np.ndarray) -> float:
         """Return P(W); half a pass."""
-        S = self.scores(W)
-        values = self.loss.value_and_gradient(torch.from_numpy(S)[:, None], torch.from_numpy(self.y))
-        return float(self.weights @ values[:, 0].numpy()) + self.penalty(W)
+        return self.mean_loss(W) + self.penalty(W)
+
+    def mean_loss(self, W: np.ndarray) -> float:
+        """Return Σ w_i ℓ(x̂_i W, y_i); half a pass."""
+        total = 0.0
+        for start, stop in self._blocks():
+            S = torch.from_numpy(csr_scores(self.rows, W, self.pool, start, stop))
+            values = self.loss.value_and_gradient(S[:, None], torch.from_numpy(self.y[start:stop]))
+            total += float(self.weights[start:stop] @ values[:, 0].numpy())
+        return total
 
     def conjugate(self, b: np.ndarray) -> float:
         """Return Σ w_i (−ℓ*(a(b_i)))."""
-        return float(self.weights @ self.form.values(b, self.y))
+        return sum(
+            float(self.weights[start:stop] @ self.form.values(b[start:stop], self.y[start:stop]))
+            for start, stop in self._blocks()
+        )
+
+    def class_point(self, t: float) -> np.ndarray:
+        """Return the W (D + 1, C) of a = t (1/C − e_y) in all rows; an entry of X is read once."""
+        W = csr_class_sums(self.rows, self.caps, self.y, self.shape[1])
+        W -= W.mean(axis=1, keepdims=True)
+        W *= t
+        return W
 
     def subgradient_point(self, W: np.ndarray) -> np.ndarray:
         """Return the dual variables (N, C) of the loss's (sub)gradient at W; half a pass."""

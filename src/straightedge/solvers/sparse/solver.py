@@ -156,7 +156,8 @@ class SparseDualAscent(Solver):
             point = problem.own_dual(b), None
         else:
             point = first_point(problem)
-        self.fit = new_ascent(problem, float(self.tols[self.current]), *point, self.seed)
+        start, its_weight = point
+        self.fit = new_ascent(problem, float(self.tols[self.current]), start, its_weight, self.seed)
         return self.fit
 
     def _problem(self, k: int) -> SparseProblem:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
+from straightedge.solvers.sparse.duals import SMALLEST
 from straightedge.solvers.sparse.problem import SparseProblem
 
 
-def first_point(problem: SparseProblem) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return dual variables (N, C) to begin with, and their W (None: to be computed).
+def first_point(problem: SparseProblem) -> tuple[np.ndarray, np.ndarray]:
+    """Return dual variables (N, C) to begin with, and their W (D + 1, C).
 
     b stands for t · (1/C − e_y) where the loss has an entropy: at t = 1 scores are 0, which is right where reg is
     large; t falls with the mean curvature of the rows. For the others a = 0, and W = 0.
     """
     (width, C), y, form = problem.shape, problem.y, problem.form
+    rows = np.arange(len(y))
+    if form.entropy:
+        t = min(1.0, 1.0 / problem.coupling)
+        b = np.full((len(y), C), max(t / C, SMALLEST))
+        b[rows, y] += 1.0 - t
+        return b, problem.class_point(t).astype(problem.dtype)
     b = np.zeros((len(y), C))
-    if form.simplex and not form.entropy:
-        b[np.arange(len(y)), y] = 1.0
-    if not form.entropy:
-        return b, np.zeros((width, C), problem.dtype)
-    t = min(1.0, 1.0 / problem.coupling)
-    b[:] = 1.0 / C
-    return form.shrunk(b, y, t), None
+    if form.simplex:
+        b[rows, y] = 1.0
+    return b, np.zeros((width, C), problem.dtype)
 
 
 def continued(
