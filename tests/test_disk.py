@@ -174,3 +174,18 @@ def peak_of_a_fit(folder: Path, source: str) -> int:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return int(done.stdout.splitlines()[-1])
+
+
+def test_small_blocks_are_read_several_at_a_time_where_they_come_in_order():
+    asked: list[tuple[int, int]] = []
+
+    def fetch(start: int, stop: int) -> np.ndarray:
+        asked.append((start, stop))
+        return np.arange(start, stop)
+
+    ahead = ReadAhead(fetch, 95, together=40)
+    for start in [*range(0, 95, 10), 3, 60, *range(20, 95, 10)]:
+        stop = min(start + 10, 95)
+        np.testing.assert_array_equal(ahead.block(start, stop), np.arange(start, stop))
+    assert asked[:4] == [(0, 10), (10, 50), (50, 90), (90, 95)] and asked[4:6] == [(3, 13), (60, 70)]
+    np.testing.assert_array_equal(ahead.block(5, 95), np.arange(5, 95))

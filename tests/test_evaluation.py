@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -272,6 +273,23 @@ def test_hardest_puts_the_least_probable_label_first():
     assert ranked.suggested.tolist() == [1, 1, 1, 0]
     assert (np.diff(ranked.score) <= 0).all()
     assert ranked.head(2).index.tolist() == [1, 2]
+
+
+def test_of_many_ties_hardest_keeps_the_first_rows_in_little_memory(monkeypatch):
+    ranking = sys.modules["straightedge.evaluation.ranking"]
+    monkeypatch.setattr(ranking, "MOST_RANKED", 1000)
+    n = 1_200_000
+    scores = np.zeros((n, 2), dtype=np.float32)  # every loss is log 2
+    scores[::200_000, 1] = 3  # but those of six rows
+    y = np.zeros(n, dtype=np.int64)
+    tracemalloc.start()
+    found = hardest(scores, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    first = np.setdiff1d(np.arange(1001), [0])[:994]
+    assert found.index.tolist() == [*range(0, n, 200_000), *first.tolist()]
+    assert found.suggested.tolist() == [1] * 6 + [0] * 994
+    assert peak < 24 * ranking.block_starts(scores).step * 8  # some columns of a block, none of all rows
 
 
 @pytest.mark.parametrize("seed", range(3))

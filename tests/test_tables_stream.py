@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from straightedge.data import load_dataset
-from straightedge.data.tables import facts, text_stream
+from straightedge.data.tables import facts, text_cache, text_stream
 from straightedge.data.tables.text_file import TextRead, read_text_table
 from straightedge.data.tables.text_stream import streamed_table
 from straightedge.errors import InputError
@@ -106,6 +106,20 @@ def test_the_text_is_parsed_once(streams, monkeypatch):
         streamed_table(streams / "a.csv", TextRead())
 
 
+def test_of_the_cache_the_columns_that_are_asked_for_are_read_in_any_order_of_threads(streams, monkeypatch):
+    monkeypatch.setattr(text_cache, "BATCH_BYTES", 2048)
+    (streams / "a.csv").write_text(WRITTEN["plain"])
+    table, whole = (streamed_table(streams / "a.csv", TextRead()) for _ in range(2))
+    assert len(table.counts) > 2 and len({*table.counts[:-1]}) == 1 and sum(table.counts) == 200
+    for piece in (2, 0, 1):
+        for names in (["c"], ["d", "a"], ["c"]):
+            found = list(table.blocks(piece, names, 10))
+            assert [part.schema.names for part in found] == [names] * len(found)
+            start = sum(table.counts[:piece])
+            expected = cells(whole)[names[-1]][start : start + table.counts[piece]]
+            assert [cell for part in found for cell in part.column(len(names) - 1).to_pylist()] == expected
+
+
 def test_without_a_cache_nothing_is_left_in_it(streams):
     (streams / "a.csv").write_text(WRITTEN["plain"])
     found = streamed_table(streams / "a.csv", TextRead(cache=False))
@@ -146,16 +160,16 @@ def peak():
 
 run_fit(FitOptions("digits", sys.argv[2] + "/warm", reg=1e-3, suspects=False, progress=False))
 before = peak()
-found = run_fit(FitOptions(sys.argv[1], sys.argv[2] + "/run", reg=1e-3, suspects=False, progress=False))
+found = run_fit(FitOptions(sys.argv[1], sys.argv[2] + "/run", reg=1e-3, tol=0.1, suspects=False, progress=False))
 print(json.dumps([peak() - before, found["train"]["accuracy"], found["status"], time.process_time()]))
 """
 
 
-def large_csv(path, size):
-    """Write a table of 200 numbers and two categories, a block of rows over and over."""
+def large_csv(path, size, width):
+    """Write a table of numbers and two categories, a block of rows over and over."""
     draw = np.random.default_rng(0)
     n = 1_000
-    X = draw.normal(size=(n, 200)).round(5)
+    X = draw.normal(size=(n, width)).round(5)
     label = np.where(X[:, 0] + 0.3 * draw.normal(size=n) > 0, "yes", "no")
     lines = [
         f"{','.join(map(str, row))},{'abc'[i % 3]},{('north', 'south')[i % 2]},{label[i]}"
@@ -163,15 +177,16 @@ def large_csv(path, size):
     ]
     block = ("\n".join(lines) + "\n").encode()
     with path.open("wb") as file:
-        file.write((",".join([*(f"x{k}" for k in range(200)), "kind", "side", "label"]) + "\n").encode())
+        file.write((",".join([*(f"x{k}" for k in range(width)), "kind", "side", "label"]) + "\n").encode())
         for _ in range(-(-size // len(block))):
             file.write(block)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
-def test_a_csv_of_a_gigabyte_is_fitted_within_500_mb(tmp_path):
-    large_csv(tmp_path / "big.csv", BIG)
+@pytest.mark.parametrize("width", [200, 12])  # 0.6 and 9 million rows
+def test_a_csv_of_a_gigabyte_is_fitted_within_500_mb(tmp_path, width):
+    large_csv(tmp_path / "big.csv", BIG, width)
     environment = os.environ | {"STRAIGHTEDGE_CACHE": str(tmp_path / "cache")}
     words = [sys.executable, "-c", FIT, str(tmp_path / "big.csv"), str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)

@@ -45,6 +45,7 @@ _NUMPY_DTYPES = {"uint8", "int8", "int16", "int32", "int64", "bool", "float16", 
 _WIDENED = {"uint16": np.int32, "uint32": np.int64, "uint64": np.int64}
 """Types that torch has no products of: read as the next larger one, a block at a time."""
 PICKED = 4096  # rows read together to pick some of them
+READ_TOGETHER = 2**20  # bytes of rows on disk that are read together: 8 blocks of 32 columns
 LARGEST_VALUE = 1e15  # larger entries have squares and products that leave float32's range
 
 
@@ -83,7 +84,7 @@ class Rows:
         self.order = order
         # rows in memory need none; it refers to these rows, and a ring is freed late
         held = isinstance(self._source, Tensor)
-        self._ahead = None if held else ReadAhead(self._fetched, self.n_samples)
+        self._ahead = None if held else ReadAhead(self._fetched, self.n_samples, self._read_together())
         if isinstance(self._source, Tensor):
             if self._source.device != self.device:
                 self._source = self._source.to(self.device)
@@ -114,6 +115,10 @@ class Rows:
             picked[filled : filled + len(found)] = found
             filled += len(found)
         return picked
+
+    def _read_together(self) -> int:
+        """Return how many rows of a source on disk are read together."""
+        return READ_TOGETHER // max(1, self.n_features * np.dtype(self.dtype_name).itemsize)
 
     @property
     def is_float64(self) -> bool:

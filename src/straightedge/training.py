@@ -166,7 +166,7 @@ class TrainingPart:
                 rows = open_rows(X if stop - start == n else slice_of(X, start, stop), device=device)
             else:
                 rows = open_rows(X, device=device, order=torch.from_numpy(index[start:stop]))
-            labels = torch.zeros(rows.n_samples, dtype=torch.int64)
+            labels = torch.zeros((), dtype=torch.int64).expand(rows.n_samples)  # the memory of one
             objective = build_objective(
                 rows, labels, W.shape[1], [1.0] * len(W), self.training.settings, affine=self.affine
             )

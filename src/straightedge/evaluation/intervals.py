@@ -33,6 +33,11 @@ BLOCKS = 1_000
 MOST_SHAPED = 2_000_000
 """Above so many samples, the blocks are of so many of them: the tail of the mean is all but normal then."""
 
+LARGEST_SQUARED = 1e100
+"""Losses up to this one are squared as they are; larger ones are divided by the largest first."""
+DRAWN_TOGETHER = 250
+"""Resampled sets whose values are in memory together: 2 MB of 1,000 blocks."""
+
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 Interval = tuple[float, float]
@@ -120,7 +125,8 @@ def mean_interval(
     if len(values) < 2:
         return None
     scale = float(values.max()) or 1.0  # squares of 1e300 would overflow
-    scaled = values / values.dtype.type(scale)
+    scaled = values if scale < LARGEST_SQUARED else values / values.dtype.type(scale)
+    scale = 1.0 if scaled is values else scale
     if weights is not None:
         centre = float(np.average(scaled, weights=weights))
         scaled = centre + weights / weights.mean() * (scaled - centre)
@@ -156,11 +162,13 @@ def _studentised(values: np.ndarray, rng: np.random.Generator, replicates: int) 
     """Return (m* − m)/se* of resampled sets; 0 where a set has no spread."""
     n = len(values)
     centred = values - values.mean()
-    drawn = centred[rng.integers(0, n, (replicates, n), dtype=np.uint16)]
-    means = drawn.mean(axis=1)
-    errors = np.sqrt(np.maximum((drawn**2).mean(axis=1) - means**2, 0) / max(n - 1, 1))
-    shape: np.ndarray = np.zeros_like(means)
-    np.divide(means, errors, out=shape, where=errors > 0)
+    chosen = rng.integers(0, n, (replicates, n), dtype=np.uint16)
+    shape: np.ndarray = np.zeros(replicates)
+    for start in range(0, replicates, DRAWN_TOGETHER):
+        drawn = centred[chosen[start : start + DRAWN_TOGETHER]]
+        means = drawn.mean(axis=1)
+        errors = np.sqrt(np.maximum((drawn**2).mean(axis=1) - means**2, 0) / max(n - 1, 1))
+        np.divide(means, errors, out=shape[start : start + DRAWN_TOGETHER], where=errors > 0)
     return shape
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.calibration import as_scores, find_temperature
+from straightedge.calibration import as_scores, block_starts, checked, find_temperature
 from straightedge.evaluation.outcomes import outcomes
 
 MOST_RANKED = 1_000_000
@@ -80,13 +80,51 @@ def hardest(
     Returns:
         All samples, the hardest first, of more than `MOST_RANKED` so many; `suggested` is the prediction.
     """
-    happened = outcomes(scores, y, temperature or 1.0, threshold=threshold)
-    loss, n = happened.loss, len(happened.loss)
-    if n <= MOST_RANKED:
-        return _ranked(loss, happened.predicted)
-    rows = np.flatnonzero(loss >= np.partition(loss, n - MOST_RANKED)[n - MOST_RANKED])
-    found = _ranked(loss[rows], happened.predicted[rows]).head(MOST_RANKED)
-    return Ranking(rows[found.index], found.suggested, found.score)
+    array, labels = checked(scores, y)
+    rows = block_starts(array)
+    held = _Hardest(min(MOST_RANKED, len(array)))
+    for start in rows:
+        block = slice(start, start + rows.step)
+        happened = outcomes(array[block], labels[block], temperature or 1.0, threshold=threshold)
+        held.add(start, happened.loss, happened.predicted)
+    held.keep()
+    found = _ranked(held.loss, held.predicted)
+    return Ranking(held.rows[found.index], found.suggested, found.score)
+
+
+class _Hardest:
+    """The samples of the largest losses among those seen so far; of equal ones the first rows.
+
+    Args:
+        most: How many are kept; twice as many are held in between.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._least = -np.inf  # a loss that does not reach beyond it is none of the largest
+        self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._held = 0
+
+    def add(self, start: int, loss: np.ndarray, predicted: np.ndarray) -> None:
+        """Look at the rows from `start` on, which follow those seen before."""
+        place = np.flatnonzero(loss > self._least)
+        self._parts.append((start + place, loss[place], predicted[place]))
+        self._held += len(place)
+        if self._held > 2 * self._most:
+            self.keep()
+
+    def keep(self) -> None:
+        """Let go of all but the largest."""
+        self.rows, self.loss, self.predicted = (
+            np.concatenate(each) for each in zip(*self._parts, strict=True)
+        )
+        if len(self.loss) > self._most:
+            self._least = np.partition(self.loss, len(self.loss) - self._most)[-self._most]
+            above = self.loss > self._least
+            ties = np.flatnonzero(self.loss == self._least)[: self._most - np.count_nonzero(above)]
+            above[ties] = True
+            self.rows, self.loss, self.predicted = self.rows[above], self.loss[above], self.predicted[above]
+        self._parts, self._held = [(self.rows, self.loss, self.predicted)], len(self.rows)
 
 
 def _ranked(loss: np.ndarray, suggested: np.ndarray) -> Ranking:

@@ -140,43 +140,49 @@ def evaluate(
         InputError: ``scores-shape``, ``scores-length``, ``scores-not-finite``, ``labels-out-of-range``,
             ``scores-classes``, ``sample-weight-invalid``.
     """
-    happened = outcomes(scores, y, temperature or 1.0, weights, threshold)
+    first, last = _counted(
+        outcomes(scores, y, temperature or 1.0, weights, threshold), classes, weights, probabilities, seed
+    )
+    # the outcomes are let go before the measures take as much memory
+    taken = measures(
+        scores,
+        np.asarray(y),
+        names=taken_unasked(scores) if measured is None else measured,
+        temperature=temperature,
+        probabilities=probabilities,
+        threshold=threshold,
+        weights=weights,
+        seed=seed,
+    )
+    judged = Evaluation({**first, **taken, **last, "temperature": temperature})
+    if keep_scores:
+        judged.judged = Judged(as_scores(scores), np.asarray(y), weights, probabilities)
+    return judged
+
+
+def _counted(
+    happened: Outcomes, classes: Sequence[str], weights: Any, probabilities: bool, seed: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what outcomes tell: what stands before the measures of `measures`, and what stands behind."""
     if len(classes) != happened.n_classes:
         raise InputError(
             "scores-classes", f"{happened.n_classes} columns of scores, {len(classes)} class names"
         )
-    table = confusion_of(happened)
     right = happened.share(happened.correct)
-    judged = Evaluation(
-        {
-            "n": happened.n,
-            **({} if weights is None else {"weighted": meaning_of_n(happened)}),
-            "accuracy": right,
-            "interval": list(share_interval(right * happened.n, happened.n)),
-            "balanced_accuracy": {
-                "value": mean_recall(happened),
-                "interval": list(balanced_interval(*class_counts(happened))),
-            },
-            "top_k": _top_k(happened),
-            **_of_probabilities(happened if probabilities else None, seed),
-            **measures(
-                scores,
-                np.asarray(y),
-                names=taken_unasked(scores) if measured is None else measured,
-                temperature=temperature,
-                probabilities=probabilities,
-                threshold=threshold,
-                weights=weights,
-                seed=seed,
-            ),
-            "per_class": per_class(table, classes),
-            "confusion": table.tolist(),
-            "temperature": temperature,
-        }
-    )
-    if keep_scores:
-        judged.judged = Judged(as_scores(scores), np.asarray(y), weights, probabilities)
-    return judged
+    first = {
+        "n": happened.n,
+        **({} if weights is None else {"weighted": meaning_of_n(happened)}),
+        "accuracy": right,
+        "interval": list(share_interval(right * happened.n, happened.n)),
+        "balanced_accuracy": {
+            "value": mean_recall(happened),
+            "interval": list(balanced_interval(*class_counts(happened))),
+        },
+        "top_k": _top_k(happened),
+        **_of_probabilities(happened if probabilities else None, seed),
+    }
+    table = confusion_of(happened)
+    return first, {"per_class": per_class(table, classes), "confusion": table.tolist()}
 
 
 def meaning_of_n(happened: Outcomes) -> str:

@@ -72,12 +72,7 @@ class Table:
             file = self._file()
             self.is_parquet = hasattr(file, "num_row_groups")
             self.schema = file.schema_arrow if self.is_parquet else file.schema
-            self.counts: list[int]
-            if self.is_parquet:
-                metadata = file.metadata
-                self.counts = [metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
-            else:
-                self.counts = [self._batch(piece).num_rows for piece in range(file.num_record_batches)]
+            self.counts = self._counts(file)
         self.n_rows = sum(self.counts)
         self._arrow = pa
 
@@ -86,6 +81,12 @@ class Table:
         if not hasattr(self._threads, "file"):
             self._threads.file = open_file(self.path)
         return self._threads.file
+
+    def _counts(self, file: Any) -> list[int]:
+        """Return the rows of each piece."""
+        if self.is_parquet:
+            return [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+        return [self._batch(piece).num_rows for piece in range(file.num_record_batches)]
 
     def _batch(self, piece: int) -> Any:
         return self._file().get_batch(piece)

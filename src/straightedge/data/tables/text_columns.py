@@ -14,24 +14,16 @@ THOUSANDS = r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$"
 """Numbers such as 1,234,567.8."""
 LOOKED_AT = 20
 """Texts that tell whether a column may hold numbers."""
-UNUSUAL = ("inf", "nan")
-"""First letters of numbers without a digit."""
 WITH_COMMA = r"^[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]+([eE][+-]?[0-9]+)?)?$"
 """Numbers such as 1.234.567,8 or 3,14, where a comma is the decimal mark."""
 
 
 def plain_numbers(column: Any, where: str) -> Any | None:
     """Return a column whose every text is a plain number, or None: the short way for tables of numbers."""
-    pa = arrow()
-    first = column[:LOOKED_AT].to_pylist()
-    if not _begins_with_numbers(column) or any(text != text.strip() or not text for text in first):
+    if any(text != text.strip() or not text for text in column[:LOOKED_AT].to_pylist()):
         return None
-    for kind in (pa.int64(), pa.float64()):
-        try:
-            return finite(column.cast(kind), where, column)
-        except pa.ArrowInvalid:
-            continue
-    return None
+    numbers = _as_numbers(column)
+    return None if numbers is None else finite(numbers, where, column)
 
 
 def typed_column(column: Any, form: TextFormat, where: str) -> Any:
@@ -45,25 +37,25 @@ def typed_column(column: Any, form: TextFormat, where: str) -> Any:
     Raises:
         InputError: ``value-infinite`` for a number beyond float64, with its row.
     """
-    pa = arrow()
-    if not _begins_with_numbers(column):
+    if _as_numbers(_with_points(column[:LOOKED_AT], form.decimal)) is None:
         return column
-    plain = _with_points(column, form.decimal)
+    numbers = _as_numbers(_with_points(column, form.decimal))
+    return column if numbers is None else finite(numbers, where, column)
+
+
+def _as_numbers(column: Any) -> Any | None:
+    """Return a column of text as int64 or float64, or None where a text is neither.
+
+    The first texts are asked before all others: Arrow takes long to find that a whole column is no number.
+    """
+    pa = arrow()
     for kind in (pa.int64(), pa.float64()):
         try:
-            numbers = plain.cast(kind)
+            column[:LOOKED_AT].cast(kind)
+            return column.cast(kind)
         except pa.ArrowInvalid:
             continue
-        return finite(numbers, where, column)
-    return column
-
-
-def _begins_with_numbers(column: Any) -> bool:
-    """Whether the first texts look like numbers: Arrow takes long to find that a whole column is none."""
-    first = [text for text in column[:LOOKED_AT].to_pylist() if text is not None]
-    return all(
-        any(mark.isdigit() for mark in text) or text.strip("+-").lower()[:3] in UNUSUAL for text in first
-    )
+    return None
 
 
 def trimmed(column: Any, missing: Sequence[str]) -> Any:

@@ -1,4 +1,4 @@
-"""Large text tables, parsed once into a Parquet file of the cache, a part at a time: memory stays near a block."""
+"""Large text tables, parsed once into an Arrow file of the cache, a part at a time: memory stays near a block."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from typing import Any
 
 from straightedge.atomic import disk, temporary_name
 from straightedge.data.cache import cache_folder
-from straightedge.data.tables.files import Table, arrow, open_file, release_memory, use_system_memory
+from straightedge.data.tables.files import arrow, release_memory, use_system_memory
 from straightedge.data.tables.text_bytes import LARGEST_TEXT, UNPACKERS, refuse_unmarked
+from straightedge.data.tables.text_cache import CachedTable, CellWriter
 from straightedge.data.tables.text_columns import finite
 from straightedge.data.tables.text_file import TextRead, ragged, typed
 from straightedge.data.tables.text_format import LOOKED_AT_BYTES, TextFormat, find_format
@@ -28,33 +29,10 @@ STREAMED_FROM = 2**25
 """Bytes of a file from which it is parsed in parts; smaller ones are parsed faster in memory, in six times that."""
 BLOCK_BYTES = 2**21
 """Bytes of text parsed at a time: Arrow holds several such blocks, each as text and as columns."""
-ROW_GROUP_BYTES = 2**24
-"""Bytes of columns written together: a gigabyte is 64 groups, whose description is small."""
-VERSION = 2
+VERSION = 3
 """Raised when parsing changes, so that old files of the cache are not read."""
 ORDER = ("int64", "double", "string")
 """Kinds of columns; each holds what those before it hold."""
-
-
-class CachedTable(Table):
-    """A text table whose cells lie parsed in a Parquet file.
-
-    Args:
-        path: The text, for messages.
-        stored: The Parquet file.
-        about: How the text was read.
-        header: Whether its columns have names of their own.
-    """
-
-    def __init__(self, path: Path, stored: Path, about: str, header: bool) -> None:
-        self._stored = stored
-        super().__init__(path)
-        self.about, self.header = about.format(n_rows=self.n_rows), header
-
-    def _file(self) -> Any:
-        if not hasattr(self._threads, "file"):
-            self._threads.file = open_file(self._stored)
-        return self._threads.file
 
 
 def streamed_table(path: Path, how: TextRead) -> CachedTable | None:
@@ -78,7 +56,7 @@ def streamed_table(path: Path, how: TextRead) -> CachedTable | None:
     if how.names is not None and len(how.names) == len(names) and not form.header:
         names = how.names
     use_system_memory()
-    stored = _stored(path, form, names, how)
+    stored = _stored(path, form, names, how, b'"' in head)
     if stored is None:
         return None
     return CachedTable(
@@ -107,8 +85,8 @@ def _plain(file: Any, path: Path) -> Any:
     return file if unpack is None else unpack(file)
 
 
-def _stored(path: Path, form: TextFormat, names: tuple[str, ...], how: TextRead) -> Path | None:
-    """Return the Parquet file of the cache, made if it is not there."""
+def _stored(path: Path, form: TextFormat, names: tuple[str, ...], how: TextRead, quotes: bool) -> Path | None:
+    """Return the file of the cache, made if it is not there; `quotes` as `_Parsing` has it."""
     state = path.stat()
     facts = (VERSION, str(path.resolve()), state.st_size, state.st_mtime_ns, form, names, sorted(how.as_text))
     key = hashlib.sha256(repr(facts).encode()).hexdigest()[:40]
@@ -122,12 +100,12 @@ def _stored(path: Path, form: TextFormat, names: tuple[str, ...], how: TextRead)
     except OSError:
         folder = Path(tempfile.mkdtemp(prefix="straightedge-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    target = folder / f"v{VERSION}-{key}.parquet"
+    target = folder / f"v{VERSION}-{key}.arrow"
     if target.exists():
         return target
     temporary = folder / temporary_name(target.name)
     try:
-        done = _Parsing(path, form, names, how).write(temporary)
+        done = _Parsing(path, form, names, how, quotes).write(temporary)
         if done:
             disk.replace(temporary, target)
         return target if done else None
@@ -140,17 +118,20 @@ def _stored(path: Path, form: TextFormat, names: tuple[str, ...], how: TextRead)
 
 
 class _Parsing:
-    """One text table on its way into a Parquet file.
+    """One text table on its way into a file of the cache.
 
     Arrow turns numbers as they are usually written into columns while it parses. A column in which it finds
-    another text is taken as text from then on, and typed as in `text_file`: thousands, blanks, words.
+    another text is taken as text from then on, and typed as in `text_file`: thousands, blanks, words. That
+    there are quotes, whose cells may hold line ends, is known from the beginning or from the end of the text.
     """
 
-    def __init__(self, path: Path, form: TextFormat, names: tuple[str, ...], how: TextRead) -> None:
+    def __init__(
+        self, path: Path, form: TextFormat, names: tuple[str, ...], how: TextRead, quotes: bool
+    ) -> None:
         self.path, self.form, self.names, self.how = path, form, names, how
         self.kinds: list[str] = []
         self.as_text = [name in how.as_text for name in names]
-        self.quotes = False
+        self.quotes = quotes
 
     def write(self, target: Path) -> bool:
         """Parse until the kinds of columns hold what is in them; False where the text has to be read whole."""
@@ -189,36 +170,20 @@ class _Parsing:
 
     def _once(self, target: Path) -> int:
         """Parse the text once and write it for as long as the kinds of its columns stay; return its rows."""
-        parquet, writer, schema, rows = arrow("pyarrow.parquet"), None, None, 0
-        held: list[Any] = []
+        writer, rows = None, 0
         if not self.kinds:
             self._first_kinds()
         try:
             for batch in self._batches():
                 columns = self._typed(batch, rows)
                 rows += batch.num_rows
-                if schema is None:
-                    schema = self._schema()
-                    texts = [
-                        name for name, kind in zip(self.names, self.kinds, strict=True) if kind == "string"
-                    ]
-                    writer = parquet.ParquetWriter(target, schema, compression="lz4", use_dictionary=texts)
-                if self._schema() == schema:
-                    held.append(arrow().Table.from_arrays(columns, schema=schema))
-                    held = self._written(writer, held, ROW_GROUP_BYTES)
-            self._written(writer, held, 0)
+                writer = writer or CellWriter(target, self._schema())
+                if self._schema() == writer.schema:
+                    writer.add(columns)
         finally:
             if writer is not None:
                 writer.close()
         return rows
-
-    @staticmethod
-    def _written(writer: Any, held: list[Any], least: int) -> list[Any]:
-        """Write tables as one group of rows where they have enough bytes; return what is held back."""
-        if not held or sum(table.nbytes for table in held) < least:
-            return held
-        writer.write_table(arrow().concat_tables(held).combine_chunks())
-        return []
 
     def _first_kinds(self) -> None:
         """Find the kinds of columns from the first block, as text."""
@@ -243,7 +208,12 @@ class _Parsing:
             column = pa.chunked_array([batch.column(place)])
             where = f"{self.path}, column {name!r}, from row {row} on"
             is_text = str(column.type) == "string"
-            found = typed(column, name, self.form, self.how, where) if is_text else finite(column, where)
+            words = self.kinds[place] == "string"
+            found = (
+                typed(column, name, self.form, self.how, where, as_text=words)
+                if is_text
+                else finite(column, where)
+            )
             kind = str(found.type)
             if ORDER.index(kind) > ORDER.index(self.kinds[place]):
                 self.kinds[place] = kind
