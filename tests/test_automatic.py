@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from straightedge import LinearClassifier, LinearClassifierCV
 from straightedge.data.base import Dataset, SealedSplit, Split
 from straightedge.fitting import FitSettings
-from straightedge.splits import fold_of_rows
+from straightedge.selection.automatic import FEW_ROWS, FEW_SHOT_VALUES, VALUES
+from straightedge.selection.path import default_grid
+from straightedge.splits import NEVER, fold_of_rows, hold_out
 from straightedge.training import TrainingRows
 from straightedge.workflow import FitOptions, run_fit
-from straightedge.workflow.automatic import FEW_ROWS, VALUES, decided, path_settings, scored_by_folds
+from straightedge.workflow.automatic import decided, path_settings, scored_by_folds
 
 
 def dataset(n: int, *, validation: bool = False, classes: int = 2) -> Dataset:
@@ -60,7 +63,7 @@ def test_the_chosen_value_is_fitted_to_the_usual_gap_and_compared_ones_are_not()
     assert path_settings(options(path=True), FitSettings(tol=1e-4)).tol == 1e-4
 
 
-def test_scores_of_few_rows_a_class_are_means_over_three_deals_of_folds() -> None:
+def test_scores_of_few_rows_a_class_are_means_over_two_deals_of_folds() -> None:
     rng = np.random.default_rng(0)
     y = np.arange(24) % 3
     X = (np.eye(3)[y] + 0.3 * rng.normal(size=(24, 3))).astype(np.float64)
@@ -70,7 +73,7 @@ def test_scores_of_few_rows_a_class_are_means_over_three_deals_of_folds() -> Non
         training, asked, [0.1], partial(fold_of_rows, y), memory=float("inf"), solve=_solve
     )
     deals = []
-    for deal in range(3):
+    for deal in range(2):
         fold, scores = fold_of_rows(y, 4, deal), torch.zeros(24, 3, dtype=torch.float64)
         for k in range(4):
             part = training.part(np.flatnonzero(fold != k))
@@ -78,7 +81,7 @@ def test_scores_of_few_rows_a_class_are_means_over_three_deals_of_folds() -> Non
             scores[fold == k] = part.scores(W, None, np.flatnonzero(fold == k))[:, 0].double()
         deals.append(scores)
     assert torch.allclose(found.scores[:, 0].double(), torch.stack(deals).mean(dim=0), atol=1e-4)
-    assert len(found.fits) == 12
+    assert len(found.fits) == 8
 
 
 def _solve(objective, settings, **given):  # type: ignore[no-untyped-def]
@@ -97,3 +100,53 @@ def test_a_fit_without_reg_says_how_it_was_chosen(tmp_path: Path) -> None:
     assert result["gap"] <= 1e-4
     assert result["status"] == "certified"
     assert result["test"]["accuracy"] > 0.95
+
+
+EDGE = pytest.mark.filterwarnings("ignore:.*choice-at-the-edge")  # noise alone wants the largest reg
+
+
+@EDGE
+@pytest.mark.parametrize("n", [300, FEW_ROWS + 100])
+def test_the_estimator_chooses_as_the_command_does(n: int) -> None:
+    rng = np.random.default_rng(1)
+    y = np.arange(n) % 3
+    X = np.eye(3)[y] + 0.5 * rng.normal(size=(n, 3))
+    found = LinearClassifierCV().fit(X, y)
+    fold = fold_of_rows(y, 5) if n <= FEW_ROWS else np.where(np.isin(np.arange(n), hold_out(y)[1]), 0, NEVER)
+    assert len(found.regs_) == VALUES
+    for reg, score in zip(found.regs_[::3], found.scores_[::3], strict=True):
+        right = [
+            LinearClassifier(reg=reg).fit(X[fold != k], y[fold != k]).predict(X[fold == k]) == y[fold == k]
+            for k in range(fold.max() + 1)
+        ]
+        assert score == pytest.approx(np.concatenate(right).mean(), abs=0.01)  # of fits at a rougher gap
+    best = found.scores_.max()
+    error = (best * (1 - best) / (fold != NEVER).sum()) ** 0.5 if n <= FEW_ROWS else 0.0
+    assert found.reg_ == max(
+        reg for reg, score in zip(found.regs_, found.scores_, strict=True) if score >= best - error
+    )
+    assert found.gap_ <= 1e-3
+
+
+@EDGE
+def test_few_rows_a_class_are_dealt_twice_and_few_rows_are_never_judged_by_their_own_fit() -> None:
+    rng = np.random.default_rng(2)
+    y = np.arange(40) % 4
+    X = rng.normal(size=(40, 60))  # noise: a fit of a row's own label would be right
+    found = LinearClassifierCV().fit(X, y)
+    assert len(found.regs_) == FEW_SHOT_VALUES
+    assert found.scores_.max() < 0.6 < found.score(X, y)
+
+
+@EDGE
+def test_smaller_values_are_left_out_once_the_first_fold_is_past_the_best() -> None:
+    rng = np.random.default_rng(3)
+    y = np.arange(900) % 2
+    X = rng.normal(size=(900, 300)) + 0.1 * y[:, None]  # many weak columns: a small reg fits the noise
+    found = LinearClassifierCV().fit(X, y)
+    every = LinearClassifierCV(regs=default_grid(float((X**2).sum(axis=1).mean()) + 1, VALUES), tol=1e-2).fit(
+        X, y
+    )
+    assert len(found.regs_) < len(every.regs_)
+    assert found.reg_ == pytest.approx(every.reg_)
+    assert found.scores_ == pytest.approx(every.scores_[: len(found.scores_)], abs=0.01)

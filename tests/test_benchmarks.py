@@ -19,7 +19,7 @@ if not (ROOT / "benchmarks" / "run.py").is_file():
     pytest.skip("no peer: benchmarks are not beside the tests", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import chart, field, field_problems, pairs, peers, table, watch  # noqa: E402
+from benchmarks import chart, default_choice, field, field_problems, pairs, peers, table, watch  # noqa: E402
 from benchmarks.ours import fit_once  # noqa: E402
 from benchmarks.parts import PARTS, Options  # noqa: E402
 from benchmarks.problem import Judge, Problem, load_problem, synthetic_images  # noqa: E402
@@ -276,3 +276,21 @@ def test_ratios_of_pairs_have_students_interval_and_begin_anew_at_another_commit
     for commit, count in (("a", 1), ("a", 2), ("b", 1)):
         pairs.added(results, {"after": commit, "rows": "all"}, {"svm": (1.0, 2.0)})
         assert results["entries"]["svm, all rows"]["pairs"] == count
+
+
+def test_the_default_choice_is_compared_on_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "choice.json"
+    words = [str(tmp_path), "--only", "wine", "--splits", "2", "--out", str(out)]
+    default_choice.main(words)
+    entry = json.loads(out.read_text(encoding="utf-8"))["entries"]["wine"]
+    assert entry["splits"] == len(entry["measured"]) == 2
+    both = [(one["ours"]["accuracy"], one["theirs"]["accuracy"]) for one in entry["measured"]]
+    assert all(0.9 < ours <= 1 and 0.9 < theirs <= 1 for ours, theirs in both)
+    assert entry["difference"] == pytest.approx(np.mean([ours - theirs for ours, theirs in both]))
+    low, high = entry["interval"]
+    assert low <= entry["difference"] <= high
+    assert "| wine | 2 |" in out.with_suffix(".md").read_text(encoding="utf-8")
+    monkeypatch.setattr(default_choice, "one_split", None)  # what is known is not measured again
+    default_choice.main(words)

@@ -60,7 +60,7 @@ def test_splitters_of_scikit_learn_and_pairs_of_positions_are_taken(weighted):
     assert LinearClassifierCV(regs=[1e-2], cv=KFold(5, shuffle=True)).fit(X, Y, weight).scores_.max() > 0.95
 
 
-@pytest.mark.parametrize("cv", [ShuffleSplit(3), [([0, 1], [2, 3])] * 2, None, "five", 2.5])
+@pytest.mark.parametrize("cv", [ShuffleSplit(3), [([0, 1], [2, 3])] * 2, "five", 2.5])
 def test_what_is_no_partition_into_folds_is_refused(cv):
     with pytest.raises(InputError, match="cv-invalid"):
         LinearClassifierCV(regs=[1e-2], cv=cv).fit(X, Y)

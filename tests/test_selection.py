@@ -301,3 +301,17 @@ def test_the_solver_is_chosen_by_the_problem_and_not_by_the_cores():
 def test_former_names_warn_and_work(former: str, now: str) -> None:
     with pytest.warns(DeprecationWarning, match=f"is called {now} now"):
         assert getattr(selection, former) is getattr(selection, now)
+
+
+def test_what_is_compared_is_the_same_with_and_without_resampling() -> None:
+    rng = np.random.default_rng(5)
+    scores, y = torch.from_numpy(rng.normal(size=(200, 2, 3))), rng.integers(0, 3, 200)
+    for weights in (None, torch.from_numpy(rng.uniform(0.0, 2.0, 200))):
+        arguments = (scores, y, [1.0, 0.1], SelectionSettings(), True, weights)
+        whole, lean = judge(*arguments), judge(*arguments, whole=False)
+        for one, other in zip(whole, lean, strict=True):
+            assert (one.value, one.error) == pytest.approx((other.value, other.error))
+            assert one.metrics["log_loss"]["value"] == pytest.approx(other.metrics["log_loss"]["value"])
+            assert other.metrics["log_loss"]["interval"] == pytest.approx(
+                one.metrics["log_loss"]["interval"], abs=0.05
+            )

@@ -22,7 +22,8 @@ from straightedge.calibration import find_temperature
 from straightedge.errors import InputError
 from straightedge.evaluation import evaluate
 from straightedge.evaluation.measures import MEASURES
-from straightedge.evaluation.metrics import METRIC_NAMES
+from straightedge.evaluation.metrics import METRIC_NAMES, mean
+from straightedge.evaluation.outcomes import Outcomes, outcomes
 from straightedge.solvers.base import Solution
 
 METRICS = ("accuracy", "balanced_accuracy", "log_loss", *MEASURES)
@@ -125,8 +126,20 @@ def judge(
     settings: SelectionSettings,
     softmax: bool,
     weights: Tensor | None = None,
+    *,
+    whole: bool = True,
 ) -> list[CandidateScore]:
-    """Judge K configurations by their scores (N, K, C) on samples they have not seen, by weight."""
+    """Judge K configurations by their scores on samples that they have not seen, by weight.
+
+    Args:
+        scores: (N, K, C).
+        y: (N,) labels.
+        reg: K values.
+        settings: Which metric is judged.
+        softmax: Whether scores are log-odds; others are calibrated first.
+        weights: (N,) ≥ 0, or None.
+        whole: Whether all that `evaluate` says is wanted, with its bootstrap intervals, or what is compared alone.
+    """
     n_classes = scores.shape[2]
     names = [str(c) for c in range(n_classes)]
     counts = None if weights is None else weights.numpy()
@@ -134,17 +147,34 @@ def judge(
     for k, value in enumerate(reg):
         own = scores[:, k].cpu().numpy()
         temperature = None if softmax else find_temperature(own, y, counts).value
-        metrics = evaluate(
-            own,
-            y,
-            names,
-            temperature=temperature,
-            weights=counts,
-            measured=[settings.metric] if settings.metric in MEASURES else [],
-            keep_scores=False,
-        )
+        if whole or settings.metric not in ("accuracy", "log_loss"):
+            metrics: dict[str, Any] = evaluate(
+                own,
+                y,
+                names,
+                temperature=temperature,
+                weights=counts,
+                measured=[settings.metric] if settings.metric in MEASURES else [],
+                keep_scores=False,
+            )
+        else:
+            metrics = _compared(outcomes(own, y, temperature or 1.0, counts))
         out.append(CandidateScore(value, metrics, *_value_and_error(metrics, settings.metric, metrics["n"])))
     return out
+
+
+def _compared(happened: Outcomes) -> dict[str, Any]:
+    """Return the accuracy and the log loss with its normal interval: `evaluate` without its resampling."""
+    loss, weights = happened.loss.astype(np.float64), happened.weights
+    middle, scale = mean(loss, weights), float(loss.max()) or 1.0  # squares of 1e300 would overflow
+    variance = mean(((loss - middle) / scale) ** 2, weights)
+    spread = scale * math.sqrt(variance / max(happened.n - 1, 1))
+    interval = [middle - WIDTH / 2 * spread, middle + WIDTH / 2 * spread]
+    return {
+        "n": happened.n,
+        "accuracy": happened.share(happened.correct),
+        "log_loss": {"value": middle, "interval": interval},
+    }
 
 
 def _value_and_error(metrics: dict[str, Any], metric: str, n: float) -> tuple[float, float]:

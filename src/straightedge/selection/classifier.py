@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -17,12 +18,22 @@ from straightedge.groups import checked_groups, fold_of_groups, fold_of_splits
 from straightedge.losses import is_probabilistic
 from straightedge.moments import moments
 from straightedge.preprocess import AffineMap
+from straightedge.selection.automatic import (
+    COMPARED_TOL,
+    FEW_ROWS,
+    FOLDS,
+    HELD_OUT,
+    averaged,
+    number_of_deals,
+    number_of_values,
+    scored_while_better,
+)
 from straightedge.selection.cautions import cautions
 from straightedge.selection.choice import SelectionSettings, choose, judge
-from straightedge.selection.folds import cross_validate
-from straightedge.selection.path import default_grid
+from straightedge.selection.folds import OutOfFold, cross_validate
+from straightedge.selection.path import DEFAULT_SIZE, default_grid
 from straightedge.sparse_rows import is_sparse
-from straightedge.splits import folds_that_count, undivided
+from straightedge.splits import NEVER, folds_that_count, hold_out_that_counts, undivided
 from straightedge.training import TrainingPart, TrainingRows
 
 
@@ -31,12 +42,15 @@ class LinearClassifierCV(LinearClassifier):
 
     Args:
         loss: Name of the loss.
-        regs: Values to try; None means 16, log-spaced around the data's scale.
+        regs: Values to try. None is values log-spaced around the data's scale: 16, and where cv is None, too, up to
+            8, largest first, as many as it takes to be past the best one.
         cv: Number of folds; or a splitter of scikit-learn, or pairs of training and held-out positions, whose
-            folds hold out every row at most once and train on all others.
+            folds hold out every row at most once and train on all others. None is the choice that
+            ``straightedge fit`` makes: five folds up to 2,000 rows, dealt twice where there are fewer than
+            20 rows a class, and a held-out tenth of more rows.
         scoring: "accuracy", "balanced_accuracy" or "log_loss".
-        one_standard_error: See `SelectionSettings`.
-        tol: Relative gap, for the folds and the refit.
+        one_standard_error: See `SelectionSettings`; None is True where cv is None and rows are folded.
+        tol: Relative gap of the refit, and of the folds where cv is given.
         max_passes: As in `LinearClassifier`.
         bias: As in `LinearClassifier`.
         class_weight: As in `LinearClassifier`. Numbers of a mapping are taken for what mistakes of a class cost:
@@ -57,9 +71,9 @@ class LinearClassifierCV(LinearClassifier):
         loss: str = "softmax",
         *,
         regs: Sequence[float] | None = None,
-        cv: Any = 5,
+        cv: Any = None,
         scoring: str = "accuracy",
-        one_standard_error: bool = False,
+        one_standard_error: bool | None = None,
         tol: float = 1e-3,
         max_passes: float = 1000,
         bias: str = "penalized",
@@ -99,10 +113,10 @@ class LinearClassifierCV(LinearClassifier):
             InputError: ``groups-invalid``, ``cv-invalid``, ``folds-invalid``; see `LinearClassifier.fit`.
         """
         settings = self._settings()
-        selection = SelectionSettings(
-            self.scoring, one_standard_error=self.one_standard_error, seed=settings.seed
-        ).checked()
         data = self._training_set(X, y, sample_weight)
+        few = len(data.labels) <= FEW_ROWS or groups is not None
+        cautious = self.cv is None and few if self.one_standard_error is None else self.one_standard_error
+        selection = SelectionSettings(self.scoring, one_standard_error=cautious, seed=settings.seed).checked()
         affine = self._fitted_affine(data)
         self.regs_ = checked_reg(self.regs) if self.regs is not None else self._grid(data, affine)
         self.classes_ = data.classes
@@ -118,17 +132,35 @@ class LinearClassifierCV(LinearClassifier):
             data.classes.tolist(),
             self.device,
         )
-        fold = self._fold_of(data, y, groups, selection.seed)
-        self.reg_ = self.regs_[self._chosen(training, selection, fold)]
+        found = self._held_out(training, self._deals(data, y, groups, selection.seed))
+        index = self._chosen(training, selection, found)
+        self.reg_ = self.regs_[index]
         final = TrainingPart(training, None, affine).objective([self.reg_])
-        self._finish(solve(final, settings), affine)
+        many = self.cv is None and len(training.y) > FEW_ROWS
+        start = found.fits[0].W[index][None] if many else None  # of most of the rows, behind their map
+        self._finish(solve(final, settings, W=start), affine)
         return self
 
-    @staticmethod
-    def _grid(data: TrainingSet, affine: AffineMap) -> list[float]:
+    def _held_out(self, training: TrainingRows, deals: list[np.ndarray]) -> OutOfFold:
+        """Return scores of the rows that are held out, of fits as close as a comparison needs."""
+        if self.cv is not None:
+            return cross_validate(training, self.regs_, deals[0])
+        settings = replace(training.settings, tol=max(training.settings.tol, COMPARED_TOL))
+        may_stop = self.regs is None and self.scoring in ("accuracy", "log_loss")
+        may_stop = len(deals) == 1 and is_probabilistic(self.loss) and training.class_weight is None
+        may_stop &= self.regs is None and self.scoring in ("accuracy", "log_loss")
+        training = replace(training, settings=settings)
+        found = averaged(
+            [scored_while_better(training, self.regs_, fold, may_stop=may_stop) for fold in deals]
+        )
+        self.regs_ = self.regs_[: found.scores.shape[1]]
+        return found
+
+    def _grid(self, data: TrainingSet, affine: AffineMap) -> list[float]:
         """Return values of reg around the scale of the mapped rows."""
         scale = moments(data.rows, weights=data.weights).mean_square_norm(affine)
-        return default_grid(scale, sparse=is_sparse(data.X))
+        size = number_of_values(data.labels.numpy()) if self.cv is None else DEFAULT_SIZE
+        return default_grid(scale, size, sparse=is_sparse(data.X))
 
     def _class_weight(self, names: list[Any]) -> Any:
         """Return class_weight without classes that no row counts of: those have been left out."""
@@ -136,14 +168,29 @@ class LinearClassifierCV(LinearClassifier):
             return self.class_weight
         return {name: self.class_weight[name] for name in names if name in self.class_weight}
 
+    def _deals(self, data: TrainingSet, y: Any, groups: Any, seed: int) -> list[np.ndarray]:
+        """Return the fold that holds each row of the training set out; several times where rows are few."""
+        labels = data.labels.numpy()
+        if self.cv is not None or groups is not None:
+            return [self._fold_of(data, y, groups, seed)]
+        if len(labels) > FEW_ROWS:
+            fold = np.full(len(labels), NEVER, dtype=np.int64)
+            fold[hold_out_that_counts(labels, data.weights, HELD_OUT, seed)[1]] = 0
+            return [fold]
+        divisible = np.bincount(labels)[labels] > 1
+        folds = min(FOLDS, int(divisible.sum()))
+        deals = range(seed, seed + number_of_deals(labels))
+        return [folds_that_count(labels, data.weights, folds, deal) for deal in deals]
+
     def _fold_of(self, data: TrainingSet, y: Any, groups: Any, seed: int) -> np.ndarray:
-        """Return the fold that holds each row of the training set out."""
+        """Return the fold that holds each row of the training set out, by cv as it was given."""
         labels, kept = data.labels.numpy(), slice(None) if data.kept is None else data.kept
         together = None if groups is None else checked_groups(groups, len(y))
-        if isinstance(self.cv, numbers.Integral):
+        cv = FOLDS if self.cv is None else self.cv
+        if isinstance(cv, numbers.Integral):
             if together is None:
-                return folds_that_count(labels, data.weights, int(self.cv), seed)
-            return fold_of_groups(labels, together[kept], int(self.cv), seed)
+                return folds_that_count(labels, data.weights, int(cv), seed)
+            return fold_of_groups(labels, together[kept], int(cv), seed)
         if isinstance(self.cv, str) or not (hasattr(self.cv, "split") or isinstance(self.cv, Iterable)):
             what = f"cv is {self.cv!r}"
             raise InputError(
@@ -154,12 +201,12 @@ class LinearClassifierCV(LinearClassifier):
         splits = self.cv if split is None else split(np.zeros(len(given)), given, together)
         return fold_of_splits(splits, len(given))[kept]
 
-    def _chosen(self, training: TrainingRows, selection: SelectionSettings, fold: np.ndarray) -> int:
+    def _chosen(self, training: TrainingRows, selection: SelectionSettings, found: OutOfFold) -> int:
         """Return the position of the chosen reg, and say what is to be known of it."""
         y, values = training.y, self.regs_
-        found = cross_validate(training, values, fold)
         judged, counts = y[found.rows], training.judging_weights(found.rows)
-        scored = judge(found.scores, judged, values, selection, is_probabilistic(self.loss), counts)
+        softmax = is_probabilistic(self.loss)
+        scored = judge(found.scores, judged, values, selection, softmax, counts, whole=False)
         index = choose(scored, selection)
         self.scores_ = np.array([one.value for one in scored])
         said = cautions(scored, index, judged, selection, counts)

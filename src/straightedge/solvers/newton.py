@@ -22,6 +22,7 @@ LARGEST_TABLE = 30_000_000  # entries of X: 12 bytes each, in float64 and float3
 EXPANSIONS = 4  # a step in the span goes on until it has done this many times the work of mapping W back
 SAMPLE_GAP = 1e-3  # of a sample's problem: its answer is that far from the whole one's anyhow
 SAMPLE_STEPS = 40  # of Newton on a sample, at most
+ROUGH = 1e-2  # relative gap from which on digits are not wanted, however cheap they are
 
 
 @dataclass
@@ -132,7 +133,9 @@ class Newton(Solver):
     def _engine(self, k: int, W: np.ndarray | None, tol: float) -> Engine:
         problem = self._problem(k, self.table)
         first = self._first(problem) if W is None else W[k]
-        engine = Engine(problem, self.size, tol, problem.at(first), most=self.most_passes)
+        engine = Engine(
+            problem, self.size, tol, problem.at(first), most=self.most_passes, sharpens=tol < ROUGH
+        )
         if self.span is not None:
             whole, expand = self._problem(k, self.rows), self.span.expand
             engine.whole = lambda point: whole.at(expand(point.W))

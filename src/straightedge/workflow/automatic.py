@@ -6,27 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from straightedge.data import Dataset
 from straightedge.fitting import FitSettings
 from straightedge.selection import OutOfFold, cross_validate
+from straightedge.selection.automatic import FEW_ROWS, FOLDS, averaged, number_of_deals
 from straightedge.selection.path import Solve
 from straightedge.training import TrainingRows
 from straightedge.workflow.options import FitOptions
 
-VALUES = 8
-"""Values of reg tried, over the range of the path: neighbours differ by a factor of five, and by less than the
-standard error of 2,000 judged rows in accuracy."""
 PATH_TOL = 1e-3
-"""Relative gap of the fits that are only compared; the chosen value is fitted to the gap that was asked for."""
-FEW_ROWS = 2_000
-"""Training rows up to which folds choose: a tenth of them held out would have a standard error over 2 %."""
-FOLDS = 5
-FEW_SHOT = 20
-"""Rows a class below which folds are dealt several times, as one deal of so few is a draw of luck."""
-REPEATS = 3
-"""Deals of the folds of few rows a class."""
+"""Relative gap of the fits that are only compared, which the page draws; the chosen value is fitted to the gap that
+was asked for."""
 
 
 def decided(options: FitOptions, dataset: Dataset) -> FitOptions:
@@ -66,8 +57,7 @@ def scored_by_folds(
 
     Scores of several deals are averaged: each is of folds that have not seen the row.
     """
-    y = training.y
-    few = options.is_automatic and options.split.groups is None and len(y) < FEW_SHOT * len(np.unique(y))
+    repeated = options.is_automatic and options.split.groups is None
     found = [
         cross_validate(
             training,
@@ -76,7 +66,6 @@ def scored_by_folds(
             memory=memory,
             solve=solve,
         )
-        for deal in range(REPEATS if few else 1)
+        for deal in range(number_of_deals(training.y) if repeated else 1)
     ]
-    scores = torch.stack([one.scores for one in found]).mean(dim=0)
-    return OutOfFold(found[0].rows, scores, [fit for one in found for fit in one.fits])
+    return averaged(found)

@@ -27,13 +27,14 @@ from straightedge.selection import (
     rule_in_words,
     solve_path,
 )
+from straightedge.selection.automatic import number_of_values
 from straightedge.selection.path import DEFAULT_SIZE
 from straightedge.solvers.base import Limits, Solution, Status
 from straightedge.solvers.sgd import MinibatchSGD
 from straightedge.sparse_rows import is_sparse
 from straightedge.splits import undivided
 from straightedge.training import TrainingPart
-from straightedge.workflow.automatic import VALUES, path_settings, scored_by_folds
+from straightedge.workflow.automatic import path_settings, scored_by_folds
 from straightedge.workflow.problem import Problem
 from straightedge.workflow.stages import Stages
 
@@ -143,7 +144,7 @@ def grid_of(problem: Problem, n_train: int) -> list[float]:
         return list(protocols.protocol(options.choice.protocol).reg_values(n_train, len(problem.classes)))
     if options.choice.regs is not None:
         return checked_reg(options.choice.regs)
-    size = VALUES if options.is_automatic else DEFAULT_SIZE
+    size = number_of_values(problem.y) if options.is_automatic else DEFAULT_SIZE
     return default_grid(problem.scale, size, sparse=is_sparse(problem.X))
 
 

@@ -22,10 +22,10 @@ from straightedge.model import LinearModel
 from straightedge.moments import moments
 from straightedge.parameters import checked_reg
 from straightedge.selection import cross_validate, default_grid
+from straightedge.selection.automatic import FOLDS, VALUES
 from straightedge.solvers.base import Solution, Status
 from straightedge.splits import fold_of_rows
 from straightedge.training import TrainingPart, TrainingRows
-from straightedge.workflow.automatic import FOLDS, VALUES
 from straightedge.workflow.options import FitOptions
 from straightedge.workflow.recording import versions
 
