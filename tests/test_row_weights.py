@@ -106,12 +106,12 @@ def test_rows_of_weight_0_change_nothing(scoring, preprocess):
 def test_rows_of_weight_0_on_disk_change_nothing(tmp_path):
     np.save(tmp_path / "X.npy", FAR[0])
     on_disk = np.load(tmp_path / "X.npy", mmap_mode="r")
-    settings = {"regs": [1.0], "cv": 2, "preprocess": "standardize", "tol": 1e-6}
+    settings = {"regs": [1.0], "cv": 2, "preprocess": "standardize", "tol": 1e-8}
     one = LinearClassifierCV(**settings).fit(on_disk, FAR[1], sample_weight=FAR[2])
     other = LinearClassifierCV(**settings).fit(X, Y)
     assert one.reg_ == other.reg_ and one.value_range_ == other.value_range_
     np.testing.assert_allclose(one.scores_, other.scores_, rtol=1e-9)
-    np.testing.assert_allclose(one.coef_, other.coef_, atol=1e-3)
+    np.testing.assert_allclose(one.coef_, other.coef_, atol=1e-3)  # gap 1e-8: ‖ΔW‖ up to 1e-4
 
 
 def test_a_class_whose_rows_all_have_weight_0_is_no_class():

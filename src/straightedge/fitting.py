@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from straightedge.design import SparseDesign
+from straightedge.design import Design, OwnMaps, SparseDesign
 from straightedge.distributed import Communicator
 from straightedge.errors import InputError, MachineError
 from straightedge.losses import get_loss
@@ -96,9 +96,23 @@ def build_objective(
     affine: AffineMap | None = None,
     weights: Tensor | None = None,
     fold: Tensor | None = None,
+    maps: Sequence[AffineMap] | None = None,
     communicator: Communicator | None = None,
 ) -> Objective:
-    """Return the objective of a fit, after the checks that need no pass over the data."""
+    """Return the objective of a fit, after the checks that need no pass over the data.
+
+    Args:
+        rows: X, of this rank.
+        y: (N,) int64 labels in [0, n_classes).
+        n_classes: C.
+        reg: K values.
+        settings: Loss, penalty, device, workers.
+        affine: The map of all configurations.
+        weights: See `Objective`; and ``fold``.
+        fold: See `Objective`.
+        maps: K maps, of each configuration, of dense rows; None where all have ``affine``.
+        communicator: Who owns which rows.
+    """
     if rows.n_samples != len(y):
         raise InputError(
             "labels-length",
@@ -106,7 +120,7 @@ def build_objective(
             mend="give one label for each row",
         )
     objective = Objective(
-        _source(rows, settings, affine, communicator),
+        _source(rows, settings, affine, communicator, maps),
         y,
         n_classes,
         get_loss(settings.loss),
@@ -123,11 +137,15 @@ def build_objective(
 
 
 def _source(
-    rows: AnyRows, settings: FitSettings, affine: AffineMap | None, communicator: Communicator | None
-) -> Rows | SparseDesign:
+    rows: AnyRows,
+    settings: FitSettings,
+    affine: AffineMap | None,
+    communicator: Communicator | None,
+    maps: Sequence[AffineMap] | None,
+) -> Rows | Design:
     """Return what the objective goes over; small sparse rows are a dense table, for which more solvers apply."""
     if not isinstance(rows, SparseRows):
-        return rows
+        return rows if maps is None else OwnMaps(rows, maps, workers=settings.workers)
     if settings.solver != "sparse_dual_ascent" and rows.n_samples * rows.n_features <= SMALL:
         return Rows(rows.csr.toarray())
     return SparseDesign(rows, affine, communicator=communicator, workers=settings.workers)

@@ -11,7 +11,7 @@ from straightedge.design.pairs import PairProducts
 from straightedge.design.side_by_side import SideBySide
 from straightedge.design.sparse import SparseDesign
 from straightedge.design.sweep import Block, ScoreFunction
-from straightedge.design.weights import RowWeights
+from straightedge.design.weights import RowWeights, Stratum
 
 __all__ = [
     "Block",
@@ -24,5 +24,6 @@ __all__ = [
     "ScoreFunction",
     "SideBySide",
     "SparseDesign",
+    "Stratum",
     "mirrored",
 ]

@@ -81,6 +81,24 @@ class Design(Passes):
         """Whether all configurations see the same X̂."""
         return True
 
+    @property
+    def maps_alike(self) -> bool:
+        """Whether all configurations use the same raw features, so that `remapped` applies."""
+        return True
+
+    @property
+    def unselected(self) -> Design:
+        """This design before some configurations were selected, mapped for the first; see `remapped`."""
+        return self
+
+    def remapped(self, moment: Tensor, config: int) -> Tensor:
+        """Return X̂ᵀX̂/n (D + 1, D + 1) of rows of `unselected` as that of the same rows in a configuration."""
+        return moment
+
+    def map_numbers(self, n_configs: int) -> Tensor:
+        """Return (K,) int64: configurations of the same number see the same X̂."""
+        return torch.zeros(n_configs, dtype=torch.int64)
+
     def select(self, configs: Tensor) -> Design:
         """Return the design of some of the configurations (K',) int64, where each has an X̂ of its own."""
         return self
@@ -153,56 +171,68 @@ class Design(Passes):
                     following = executor.submit(self.map_rows, after, buffers[(place + 1) % 2][: len(after)])
                 yield index, rows
 
-    def second_moment(self, sample_rows: int) -> Tensor:
-        """Return X̂ᵀX̂/n (D + 1, D + 1) of a sample of n rows of all ranks, in the products' type."""
-        kept = {} if self._remembered is None else self._remembered
+    def second_moment(self, sample_rows: int, within: Tensor | None = None) -> Tensor:
+        """Return X̂ᵀX̂/n (D + 1, D + 1) of a sample of n rows of all ranks, in the products' type.
+
+        Args:
+            sample_rows: n, about.
+            within: (N,) bool, the rows of this rank that the sample is taken from; None for all.
+        """
+        kept = {} if self._remembered is None or within is not None else self._remembered
         if (key := (sample_rows, self.dtype)) not in kept:
-            apart = self._remembered is None and MOST_SHARES * self.width**2 <= SHARED_SUMS
-            add = self._by_rows(self._lower_gram) if apart else self._by_columns
-            kept[key] = mirrored(self._sampled(sample_rows, (self.width, self.width), add))
+            apart = within is None and self._remembered is None and MOST_SHARES * self.width**2 <= SHARED_SUMS
+            add = self._by_rows(self._lower_gram, within) if apart else partial(self._by_columns, within)
+            kept[key] = mirrored(self._sampled(sample_rows, (self.width, self.width), add, within))
         return kept[key]
 
-    def _lower_gram(self, share: Iterator[tuple[int, int]]) -> Tensor:
+    def _lower_gram(self, within: Tensor | None, share: Iterator[tuple[int, int]]) -> Tensor:
         total = torch.zeros(self.width, self.width, **self._like)
-        for block in gathered_blocks(self.read, share, self.width, total):
+        for block in gathered_blocks(self.read, share, self.width, total, within):
             add_gram(total, block, panels(self.width))
         return total
 
-    def _by_columns(self, spans: list[tuple[int, int]], total: Tensor) -> None:
+    def _by_columns(self, within: Tensor | None, spans: list[tuple[int, int]], total: Tensor) -> None:
         """Add X̂ᵀX̂ of the spans to its lower triangle; workers share its columns, and no sum is there twice."""
         columns = panels(self.width)
-        for block in gathered_blocks(self.read, spans, self.width, total):
+        for block in gathered_blocks(self.read, spans, self.width, total, within):
             add = partial(add_gram, total, block)
             self.pool.run(columns, add, shares=len(columns))
 
-    def mean_squares(self, sample_rows: int) -> Tensor:
-        """Return the mean square of each mapped feature (D + 1,), from a sample of rows of all ranks."""
-        return self._sampled(sample_rows, (self.width,), self._by_rows(self._squares))
+    def mean_squares(self, sample_rows: int, within: Tensor | None = None) -> Tensor:
+        """Return the mean square of each mapped feature (D + 1,) of a sample; see `second_moment`."""
+        return self._sampled(sample_rows, (self.width,), self._by_rows(self._squares, within), within)
 
-    def _squares(self, share: Iterator[tuple[int, int]]) -> Tensor:
+    def _squares(self, within: Tensor | None, share: Iterator[tuple[int, int]]) -> Tensor:
         total = torch.zeros(self.width, **self._like)
-        for block in gathered_blocks(self.read, share, self.width, total):
+        for block in gathered_blocks(self.read, share, self.width, total, within):
             total += block.square().sum(dim=0)
         return total
 
-    def _by_rows(self, work: Callable[[Iterator[tuple[int, int]]], Tensor]) -> Adder:
+    def _by_rows(
+        self, work: Callable[[Tensor | None, Iterator[tuple[int, int]]], Tensor], within: Tensor | None
+    ) -> Adder:
         """Return what adds to a total the sums that workers have of their shares of the rows."""
 
         def add(spans: list[tuple[int, int]], total: Tensor) -> None:
-            for part in self.pool.results(spans, work, group=GRAM_ROWS // RUN, shares=MOST_SHARES):
+            own = partial(work, within)
+            for part in self.pool.results(spans, own, group=GRAM_ROWS // RUN, shares=MOST_SHARES):
                 total += part
 
         return add
 
-    def _sampled(self, sample_rows: int, shape: tuple[int, ...], add: Adder) -> Tensor:
+    def _sampled(self, sample_rows: int, shape: tuple[int, ...], add: Adder, within: Tensor | None) -> Tensor:
         """Return the mean over a sample's rows, of all ranks, of what ``add`` adds to a total for their spans."""
-        spans = spread(self.n_samples, max(1, sample_rows // self.communicator.size))
+        share = 1.0 if within is None else max(1, int(within.sum())) / self.n_samples
+        spans = spread(self.n_samples, max(1, int(sample_rows / share) // self.communicator.size))
         like = torch.empty(math.prod(shape) + 1, **self._like)
 
         def own_sums() -> Tensor:
             packed = torch.zeros_like(like)
             add(spans, packed[:-1].view(shape))
-            packed[-1] = float(sum(stop - start for start, stop in spans))
+            counts = (
+                stop - start if within is None else int(within[start:stop].sum()) for start, stop in spans
+            )
+            packed[-1] = float(sum(counts))
             return packed
 
         summed = guarded_sum(self.communicator, own_sums, like)

@@ -30,19 +30,36 @@ def spread(n_rows: int, sample: int) -> list[tuple[int, int]]:
 
 
 def gathered_blocks(
-    read: Reader, spans: Iterable[tuple[int, int]], width: int, like: Tensor
+    read: Reader, spans: Iterable[tuple[int, int]], width: int, like: Tensor, within: Tensor | None = None
 ) -> Iterator[Tensor]:
-    """Yield the mapped rows x̂ of the spans in blocks of up to `GRAM_ROWS` (n, width), the constant last."""
+    """Yield the mapped rows x̂ of the spans in blocks of up to `GRAM_ROWS` (n, width), the constant last.
+
+    Args:
+        read: See `Reader`.
+        spans: Spans of rows.
+        width: D + 1.
+        like: Gives type and device.
+        within: (N,) bool, the rows that are wanted; None for all.
+    """
     block = torch.ones(GRAM_ROWS, width, dtype=like.dtype, device=like.device)
     filled = 0
     for start, stop in spans:
+        if within is not None and not bool(within[start:stop].any()):
+            continue
         if filled + stop - start > GRAM_ROWS:
             yield block[:filled]
             filled = 0
         read(start, stop, block[filled : filled + stop - start, :-1])
-        filled += stop - start
+        filled += stop - start if within is None else _kept(block[filled:], within[start:stop])
     if filled:
         yield block[:filled]
+
+
+def _kept(rows: Tensor, wanted: Tensor) -> int:
+    """Move the wanted ones of the first rows to the front, and return their number."""
+    own = rows[: len(wanted)][wanted]
+    rows[: len(own)] = own
+    return len(own)
 
 
 def panels(width: int) -> list[tuple[int, int]]:

@@ -33,20 +33,58 @@ class OwnMaps(DenseDesign):
     def __init__(self, rows: Rows, maps: Sequence[AffineMap], **more: Any) -> None:
         super().__init__(rows, maps[0], **more)
         self.maps = tuple(maps)
+        self.reference = self.maps[0]
+        used = self.reference.scale != 0
+        self._alike = all(torch.equal(own.scale != 0, used) for own in self.maps)
+        self._columns: tuple[Tensor, Tensor] | None = None  # shifts and scales (M, D), for passes that follow
 
     @property
     def one_map(self) -> bool:
         """See `Design.one_map`."""
         return all(own is self.maps[0] for own in self.maps)
 
+    @property
+    def maps_alike(self) -> bool:
+        """See `Design.maps_alike`."""
+        return self._alike
+
+    @property
+    def unselected(self) -> OwnMaps:
+        """See `Design.unselected`."""
+        part = copy.copy(self)
+        part.maps = (self.reference,)
+        part._see_first()
+        return part
+
+    def remapped(self, moment: Tensor, config: int) -> Tensor:
+        """See `Design.remapped`: x̂ of one map is affine in x̂ of another."""
+        (c0, s0), (c, s) = self._on_device(self.reference), self._on_device(self.maps[config])
+        last = torch.ones(1, dtype=torch.float64, device=self.device)
+        ratio = torch.cat([torch.where(s0 != 0, s / s0, 0.0), last]).to(moment)
+        offset = torch.cat([(c0 - c) * s, last - 1]).to(moment)
+        turned = moment * ratio[:, None] * ratio
+        mean = turned[:, -1].clone()
+        turned += mean[:, None] * offset + offset[:, None] * mean + offset[:, None] * offset
+        return turned
+
+    def map_numbers(self, n_configs: int) -> Tensor:
+        """See `Design.map_numbers`: configurations of the same map."""
+        seen: dict[int, int] = {}
+        return torch.tensor([seen.setdefault(id(own), len(seen)) for own in self.maps])
+
     def select(self, configs: Tensor) -> OwnMaps:
         """See `Design.select`."""
         part = copy.copy(self)
         part.maps = tuple(self.maps[k] for k in configs.tolist())
+        part._columns = None
         if part.maps:
-            part.affine = part.maps[0]
-            part._map = part._on_device(part.affine)
+            part._see_first()
         return part
+
+    def _see_first(self) -> None:
+        """Map what is gathered and read for the first configuration."""
+        self.affine, self._columns = self.maps[0], None
+        self._map = self._on_device(self.affine)
 
     def fold(self, W: Tensor) -> tuple[Tensor, Tensor]:
         """See `Design.fold`: the classes of each configuration by its own map."""
@@ -64,7 +102,9 @@ class OwnMaps(DenseDesign):
         if self.one_map:
             shift, scale = self._map
             return shift[None], scale[None]
-        count = len(W) // len(self.maps)
-        pairs = [self._on_device(own) for own in self.maps]
-        shifts, scales = (torch.stack(part) for part in zip(*pairs, strict=True))
-        return shifts.repeat_interleave(count, dim=0), scales.repeat_interleave(count, dim=0)
+        if self._columns is None or len(self._columns[0]) != len(W):
+            count = len(W) // len(self.maps)
+            pairs = [self._on_device(own) for own in self.maps for _ in range(count)]
+            shifts, scales = (torch.stack(part) for part in zip(*pairs, strict=True))
+            self._columns = shifts, scales
+        return self._columns

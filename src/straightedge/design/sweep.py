@@ -79,7 +79,7 @@ class PassSums:
         if self._n_blocks % FLUSH_BLOCKS == 0:
             self._flush()
         self._n_blocks += 1
-        row_weights = self._row_weights(start, stop)
+        self._leave_out(start, stop)
         if self._configs is not None and not len(self._configs):
             return  # the rows are held out by every configuration that is left
         self.products.load(start, stop)
@@ -87,6 +87,7 @@ class PassSums:
         K, C = self._n_present, self.columns.n_classes
         view = S[:, : K * C].unflatten(1, (K, C))
         quantities = score_function(view, Block(start, stop, self._configs))
+        row_weights = self._row_weights(start, stop)
         self._add_scalars(quantities, row_weights)
         if not self.gradient:
             return
@@ -97,8 +98,15 @@ class PassSums:
         self._pending_blocks += 1
 
     def close(self) -> PassSums:
-        """Add what is pending and return self."""
+        """Add what is pending, apply the weight that all rows of a configuration share, and return self."""
         self._flush()
+        if self.weights.alike is not None:
+            each = self.weights.alike[self.weights.fold.to(self.weights.alike.device)]
+            self.scalars = [total * each for total in self.scalars]
+            columns = each.repeat_interleave(self.columns.n_classes)
+            self.column_sums *= columns
+            if self.gradient:
+                self.G *= columns[:, None]
         return self
 
     @property
@@ -131,15 +139,22 @@ class PassSums:
             else:
                 total[self._configs] += part
 
+    def _leave_out(self, start: int, stop: int) -> None:
+        """Leave out the configurations to which none of the block's rows belongs."""
+        if self.weights.table is not None and self.weights.n_sets > 1:
+            table = self.weights.table[:, start:stop]
+            self._present((table > 0).any(dim=1)[self.weights.fold.to(table.device)])
+
     def _row_weights(self, start: int, stop: int) -> Tensor | None:
-        """Return (n, K') weights of the block, and drop the configurations none of its rows belongs to."""
+        """Return (n, K') weights of the block; None where all of its rows weigh the same, here or in `close`."""
         if self.weights.table is None:
             return None
         table, fold = self.weights.table[:, start:stop], self.weights.fold
-        if table.shape[0] > 1:
-            self._present((table > 0).any(dim=1)[fold.to(table.device)])
         fold = fold if self._configs is None else fold[self._configs]
-        return table[fold.to(table.device)].t()
+        own = table[fold.to(table.device)].t()
+        if self.weights.alike is None:
+            return own
+        return None if bool((own > 0).all()) else (own > 0).to(own.dtype)
 
     def _present(self, present: Tensor) -> None:
         key = None if bool(present.all()) else tuple(present.nonzero().flatten().tolist())

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from straightedge.calibration import find_temperature
@@ -104,19 +105,8 @@ class RegChoice:
 
     def solution(self) -> Solution:
         """Return the chosen configuration of the path as a solution of its own."""
-        path, k = self.path, self.index
-        rows = [row for row in path.trace if row["reg"] == self.reg]
-        return Solution(
-            path.W[k : k + 1],
-            path.objective[k : k + 1],
-            path.dual[k : k + 1],
-            path.gap[k : k + 1],
-            [path.status[k]],
-            [path.message[k]],
-            path.n_passes[k : k + 1],
-            path.seconds,
-            rows,
-        )
+        rows = [row for row in self.path.trace if row["reg"] == self.reg]
+        return replace(self.path.select(torch.tensor([self.index])), trace=rows)
 
 
 def judge(

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from straightedge.fitting import solve
 from straightedge.selection.path import Solve, solve_path
+from straightedge.selection.shared_folds import SharedFolds, shared_solver
 from straightedge.solvers.base import Callback, Solution, Status
-from straightedge.training import TrainingRows
+from straightedge.training import TrainingPart, TrainingRows
 
 LEAST_SECONDS = 1e-3  # time limit of a fold whose turn comes after the time is up: it ends at its start
 
@@ -71,8 +72,8 @@ def cross_validate(
 ) -> OutOfFold:
     """Fit every fold's training rows by themselves, and score the rows that it holds out.
 
-    A fold's answer is a function of its own training rows alone: its map, start, preconditioner and W. Five folds
-    cost as much as four fits of all rows, each reading X once for all values of reg.
+    A fold's answer is a function of its own training rows alone: its map, start, preconditioner and W. Where a
+    solver takes all of them through the same passes, they share these; see `shared_folds`.
 
     Args:
         training: The training rows.
@@ -84,18 +85,25 @@ def cross_validate(
         callbacks: Called with each trace row.
         solve: What solves one group of values.
     """
-    ends = time.monotonic() + training.settings.max_seconds
-    parts, held, scores = [], [], []
-    for k in range(int(fold.max()) + 1):
-        part = training.part(np.flatnonzero(fold != k))
-        left = max(ends - time.monotonic(), LEAST_SECONDS)
-        settings = replace(training.settings, max_seconds=left)
-        found = solve_path(
-            part.objective, reg, settings, memory=memory, callbacks=callbacks, W=W, solve=solve
-        )
-        parts.append(found)
-        held.append(np.flatnonzero(fold == k))
-        scores.append(part.scores(found.W, index=held[-1]))
+    held = [np.flatnonzero(fold == k) for k in range(int(fold.max()) + 1)]
+    parts = [training.part(np.flatnonzero(fold != k)) for k in range(len(held))]
+    asked: dict[str, Any] = {"memory": memory, "callbacks": callbacks, "W": W, "solve": solve}
+    solver = shared_solver(parts, reg, memory)
+    if solver is None:
+        fits = one_by_one(parts, reg, **asked)
+    else:
+        fits = SharedFolds(training, fold, parts).solve(reg, solver, **asked)
+    scores = [part.scores(fit.W, index=own) for part, fit, own in zip(parts, fits, held, strict=True)]
     rows = np.concatenate(held)
     order = np.argsort(rows)
-    return OutOfFold(rows[order], torch.cat(scores)[torch.from_numpy(order)], parts)
+    return OutOfFold(rows[order], torch.cat(scores)[torch.from_numpy(order)], fits)
+
+
+def one_by_one(parts: Sequence[TrainingPart], reg: Sequence[float], **asked: Any) -> list[Solution]:
+    """Solve the folds one after the other, in the time that is left; for the arguments see `cross_validate`."""
+    settings = parts[0].training.settings
+    ends, found = time.monotonic() + settings.max_seconds, []
+    for part in parts:
+        left = replace(settings, max_seconds=max(ends - time.monotonic(), LEAST_SECONDS))
+        found.append(solve_path(part.objective, reg, left, **asked))
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -93,20 +93,18 @@ def group_size(shape: tuple[int, int, int], n_configs: int, memory: float) -> in
 
 def joined(parts: Sequence[Solution], place: Tensor | None = None) -> Solution:
     """Put solutions of groups of configurations together; ``place`` reorders the configurations."""
-    index = torch.arange(sum(len(p.gap) for p in parts)) if place is None else place
-    status = [s for p in parts for s in p.status]
-    message = [m for p in parts for m in p.message]
-    return Solution(
-        W=torch.cat([p.W for p in parts])[index],
-        objective=torch.cat([p.objective for p in parts])[index],
-        dual=torch.cat([p.dual for p in parts])[index],
-        gap=torch.cat([p.gap for p in parts])[index],
-        status=[status[i] for i in index.tolist()],
-        message=[message[i] for i in index.tolist()],
-        n_passes=torch.cat([p.n_passes for p in parts])[index],
+    whole = Solution(
+        W=torch.cat([p.W for p in parts]),
+        objective=torch.cat([p.objective for p in parts]),
+        dual=torch.cat([p.dual for p in parts]),
+        gap=torch.cat([p.gap for p in parts]),
+        status=[s for p in parts for s in p.status],
+        message=[m for p in parts for m in p.message],
+        n_passes=torch.cat([p.n_passes for p in parts]),
         seconds=sum(p.seconds for p in parts),
         trace=[row for p in parts for row in p.trace],
     )
+    return whole if place is None else replace(whole.select(place), trace=whole.trace)
 
 
 def fit_path(

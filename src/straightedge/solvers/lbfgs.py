@@ -40,6 +40,7 @@ class LBFGSPoint:
         W: (K, C, D + 1) the points.
         value: (K,) P there.
         gradient: (K, C, D + 1) ∇P there.
+        turned: (K, C, D + 1) M⁻¹∇P there.
         direction: (K, C, D + 1) of the line searches.
         slope: (K,) of P along them.
         length: (K,) of the next trials.
@@ -52,6 +53,7 @@ class LBFGSPoint:
     W: Tensor
     value: Tensor
     gradient: Tensor
+    turned: Tensor
     direction: Tensor
     slope: Tensor
     length: Tensor
@@ -116,18 +118,19 @@ class WhitenedLBFGS(Solver):
         evaluation = objective.evaluate(self.W)
         self.value = evaluation.objective.clone()
         self.gradient = evaluation.gradient.to(objective.dtype)
-        self.direction = torch.zeros_like(self.W)
+        self.turned = self._metric.solve(self.gradient)
+        self.pairs = CurvaturePairs.none(self.W, self.memory)
+        self.direction = -self.turned
         self.length = torch.ones(objective.n_configs, dtype=torch.float64)
-        self._new_direction(torch.ones(objective.n_configs, dtype=torch.bool))
+        self.slope = inner(self.gradient, self.direction).cpu()
         return self._progress(evaluation)
 
     def _prepare(self, objective: Objective) -> None:
-        """Set up the metric and an empty memory; a metric in place (float32, say) serves a restart as well."""
+        """Set up the metric and the line searches; a metric in place (float32, say) serves a restart as well."""
         self.objective = objective
         K = objective.n_configs
         if self.metric is None or len(self.metric.centres) != K:
             self._set_metric(objective)
-        self.pairs = CurvaturePairs.none(K)
         self.trials = torch.zeros(K, dtype=torch.int64)
         self.finest = torch.full((K,), torch.inf, dtype=torch.float64)  # the smallest gap seen
         self.waited = torch.zeros(K, dtype=torch.int64)  # passes since then
@@ -135,7 +138,6 @@ class WhitenedLBFGS(Solver):
     def _set_metric(self, objective: Objective, centres: Tensor | None = None) -> None:
         kappa = objective.loss.curvature(objective.n_classes)
         self.metric = Whitening(objective, kappa, self.sample_rows, centres)
-        self.metric_double = objective.dtype == torch.float64
 
     @property
     def _metric(self) -> Whitening:
@@ -149,13 +151,10 @@ class WhitenedLBFGS(Solver):
         gradient = evaluation.gradient.to(self.objective.dtype)
         slope = inner(gradient, self.direction).cpu()
         accepted = self._acceptable(evaluation.objective, slope)
-        self._remember(trial, gradient, accepted)
         self._shorten(evaluation.objective, slope, ~accepted)
-        on_device = accepted.to(self.W.device)
-        self.W[on_device] = trial[on_device]
-        self.gradient[on_device] = gradient[on_device]
         self.value[accepted] = evaluation.objective[accepted]
-        self._new_direction(accepted)
+        if bool(accepted.any()):
+            self._move(trial, gradient, accepted.nonzero().flatten())
         return self._progress(evaluation, trial)
 
     def _acceptable(self, value: Tensor, slope: Tensor) -> Tensor:
@@ -165,12 +164,18 @@ class WhitenedLBFGS(Solver):
         flat = (value <= self.value + noise) & (slope.abs() <= 0.9 * self.slope.abs())
         return value.isfinite() & (decrease | flat)
 
-    def _remember(self, trial: Tensor, gradient: Tensor, accepted: Tensor) -> None:
-        if not bool(accepted.any()):
-            return
-        mask = accepted.to(self.W)[:, None, None]
-        step, change = (trial - self.W) * mask, (gradient - self.gradient) * mask
-        self.pairs.add(step, change, self._metric.solve, self.memory)
+    def _move(self, trial: Tensor, gradient: Tensor, accepted: Tensor) -> None:
+        """Go to the trial points of some configurations (K',) int64, and begin their next line searches."""
+        here = accepted.to(self.W.device)
+        new, turned = gradient[here], self._metric.solve(gradient, accepted)
+        self.pairs.add(
+            accepted, trial[here] - self.W[here], new - self.gradient[here], turned - self.turned[here]
+        )
+        self.W[here], self.gradient[here], self.turned[here] = trial[here], new, turned
+        direction = self.pairs.descent(accepted, new, turned)
+        self.direction[here] = direction
+        self.length[accepted] = 1.0
+        self.slope[accepted] = inner(new, direction).cpu()
 
     def _shorten(self, value: Tensor, slope: Tensor, rejected: Tensor) -> None:
         """Move to the minimiser of the cubic through value and slope at both ends, kept inside [0.1, 0.7]."""
@@ -181,13 +186,6 @@ class WhitenedLBFGS(Solver):
         ratio = torch.where(best.isfinite(), best / t, 0.3).clamp(0.1, 0.7)
         self.length = torch.where(rejected, t * ratio, t)
         self.trials = torch.where(rejected, self.trials + 1, 0)
-
-    def _new_direction(self, accepted: Tensor) -> None:
-        """Give the accepted configurations a new direction and a first trial length of 1."""
-        fresh = self.pairs.descent(self.gradient, self._metric.solve)
-        self.direction = torch.where(accepted.to(fresh.device)[:, None, None], fresh, self.direction)
-        self.length = torch.where(accepted, 1.0, self.length)
-        self.slope = inner(self.gradient, self.direction).cpu()
 
     def _progress(self, evaluation: Evaluation, at: Tensor | None = None) -> Progress:
         finer = evaluation.gap < 0.9 * self.finest
@@ -206,15 +204,15 @@ class WhitenedLBFGS(Solver):
         self.objective = self.objective.select(positions)
         self._metric.keep(positions)
         device = positions.to(self.W.device)
-        for name in ("W", "gradient", "direction"):
+        for name in ("W", "gradient", "turned", "direction"):
             setattr(self, name, getattr(self, name)[device])
         for name in ("value", "trials", "length", "slope", "finest", "waited"):
             setattr(self, name, getattr(self, name)[positions])
-        self.pairs.keep(positions, device)
+        self.pairs.keep(positions)
 
     def state(self) -> LBFGSState:
         """See `Solver.state`."""
-        return LBFGSState(taken_from(LBFGSPoint, self), self._metric.centres, self.metric_double)
+        return LBFGSState(taken_from(LBFGSPoint, self), self._metric.centres, self._metric.in_double)
 
     def restore(self, objective: Objective, state: LBFGSState, tol: Tensor) -> Progress:
         """See `Solver.restore`; the metric is computed again, in its own float type, to the same bits."""

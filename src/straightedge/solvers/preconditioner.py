@@ -55,12 +55,18 @@ class Preconditioner:
         return whitened.to(G.dtype)
 
 
-def second_moment(design: Design, rows: int) -> Tensor:
-    """Return Σ of a sample of so many rows, or its diagonal where a matrix of all features is too large."""
+def second_moment(design: Design, rows: int, within: Tensor | None = None) -> Tensor:
+    """Return Σ of a sample of so many rows, or its diagonal where a matrix of all features is too large.
+
+    Args:
+        design: See `Preconditioner`.
+        rows: Of the sample.
+        within: (N,) bool, the rows that it is taken from; None for all.
+    """
     rough = design.rough
-    return (
-        rough.second_moment(rows) if design.width <= LARGEST_METRIC else rough.mean_squares(DIAGONAL_SAMPLE)
-    )
+    if design.width <= LARGEST_METRIC:
+        return rough.second_moment(rows, within)
+    return rough.mean_squares(DIAGONAL_SAMPLE, within)
 
 
 def with_ridge(M: Tensor, ridge: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -36,6 +36,13 @@ class Solution:
     n_passes: Tensor
     seconds: float
     trace: list[TraceRow] = field(default_factory=list)
+
+    def select(self, index: Tensor) -> Solution:
+        """Return the answer for some of the configurations (K',) int64, in that order, without a trace."""
+        tensors = ("W", "objective", "dual", "gap", "n_passes")
+        chosen = {name: getattr(self, name)[index] for name in tensors}
+        status, message = ([known[k] for k in index.tolist()] for known in (self.status, self.message))
+        return replace(self, **chosen, status=status, message=message, trace=[])
 
 
 def relative_gap(objective: Tensor, dual: Tensor) -> Tensor:

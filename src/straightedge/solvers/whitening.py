@@ -1,5 +1,7 @@
 """The whitening metric: M = κ X̂ᵀX̂/N + 2 reg I, factored once and shared by neighbouring values of reg.
 
+Configurations of different rows, such as folds, share no factor: each is made of its own rows and of no others.
+
 The second-moment matrix of raw pixels has a condition number above 1e4, and a gradient method pays for every
 digit of it. In the metric M the softmax objective is nearly round: L-BFGS needs some twenty passes where the
 plain one needs hundreds.
@@ -16,7 +18,8 @@ from torch import Tensor
 
 from straightedge.newton.work import METRIC_ROWS
 from straightedge.objective import Objective
-from straightedge.solvers.preconditioner import Preconditioner, second_moment
+from straightedge.solvers.cohorts import cohort_moments, cohorts_of
+from straightedge.solvers.preconditioner import Preconditioner
 
 SHARED_DECADE = (
     10.1  # values of reg within this ratio share a factor; those of a grid are rounded to three digits
@@ -35,6 +38,8 @@ class Whitening:
 
     Attributes:
         centres: As above.
+        in_double: Whether it was made for products in float64.
+        cohorts: (K,) configurations of the same number have the same rows; see `cohorts_of`.
     """
 
     def __init__(
@@ -45,30 +50,46 @@ class Whitening:
         centres: Tensor | None = None,
     ) -> None:
         self.centres = _decades(objective.reg) if centres is None else centres
-        moment = second_moment(objective.design, sample_rows)
-        self._factors = {
-            reg: Preconditioner.of(
-                objective.design,
-                moment,
-                kappa,
-                objective.penalty.at(torch.tensor([reg], dtype=torch.float64)),
-            )
-            for reg in sorted(set(self.centres.tolist()))
-        }
+        self.cohorts = cohorts_of(objective)
+        self.in_double = objective.dtype == torch.float64
+        self._factors: dict[tuple[int, float], Preconditioner] = {}
+        for cohort, moment in enumerate(cohort_moments(objective, sample_rows)):
+            self._add_factors(objective, cohort, moment, kappa)
 
-    def solve(self, G: Tensor) -> Tensor:
-        """Return M⁻¹ applied to each row of G (K, C, D + 1)."""
-        out = torch.empty_like(G)
-        for reg, factor in self._factors.items():
-            members = (self.centres == reg).to(G.device)
-            out[members] = factor.solve(G[members].flatten(0, 1)).view(-1, *G.shape[1:])
+    @property
+    def _keys(self) -> list[tuple[int, float]]:
+        """K keys of factors, of each configuration."""
+        return list(zip(self.cohorts.tolist(), self.centres.tolist(), strict=True))
+
+    def _add_factors(self, objective: Objective, cohort: int, moment: Tensor, kappa: float) -> None:
+        """Factor the metric of configurations of the same rows, at each of their centres."""
+        for reg in self.centres[self.cohorts == cohort].unique().tolist():
+            penalty = objective.penalty.at(torch.tensor([reg], dtype=torch.float64))
+            self._factors[cohort, reg] = Preconditioner.of(objective.design, moment, kappa, penalty)
+
+    def solve(self, G: Tensor, configs: Tensor | None = None) -> Tensor:
+        """Return M⁻¹ (K', C, D + 1) applied to each row of G (K, C, D + 1), of some configurations or of all."""
+        keys = self._keys
+        chosen = list(range(len(keys))) if configs is None else configs.tolist()
+        out = G.new_empty(len(chosen), *G.shape[1:])
+        for key, factor in self._factors.items():
+            places = [i for i, k in enumerate(chosen) if keys[k] == key]
+            if places:
+                own = G[_consecutive([chosen[i] for i in places])]
+                out[_consecutive(places)] = factor.solve(own.flatten(0, 1)).view_as(own)
         return out
 
     def keep(self, positions: Tensor) -> None:
         """Go on with these configurations alone."""
-        self.centres = self.centres[positions]
-        used = set(self.centres.tolist())
-        self._factors = {reg: factor for reg, factor in self._factors.items() if reg in used}
+        self.centres, self.cohorts = self.centres[positions], self.cohorts[positions]
+        used = set(self._keys)
+        self._factors = {key: factor for key, factor in self._factors.items() if key in used}
+
+
+def _consecutive(places: list[int]) -> slice | list[int]:
+    """Return rising places as a slice where they have no gaps: what it picks is not copied."""
+    whole = places[-1] - places[0] + 1 == len(places)
+    return slice(places[0], places[-1] + 1) if whole else places
 
 
 def _decades(strength: Tensor) -> Tensor:
