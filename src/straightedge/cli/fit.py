@@ -241,6 +241,10 @@ def command(
         bool, typer.Option("--no-suspects", help="do not look for mislabelled images", rich_help_panel=RUN)
     ] = False,
     seed: Annotated[int, typer.Option(help="of splits and batches", rich_help_panel=RUN)] = 0,
+    track: Annotated[
+        str | None,
+        typer.Option(help="write the run to mlflow, tensorboard or wandb, too", rich_help_panel=RUN),
+    ] = None,
     quiet: Annotated[
         bool,
         typer.Option("--quiet", "-q", help="print nothing but warnings and errors", rich_help_panel=RUN),
@@ -256,11 +260,15 @@ def command(
     """
     if resume is None:
         require_source(source)
+    if track is not None:
+        from straightedge.tracking import check_tracker
+
+        check_tracker(track)
     options = options_from(context.params)
-    run(options if resume is None else resumed(options, resume), as_json, quiet)
+    run(options if resume is None else resumed(options, resume), as_json, quiet, track)
 
 
-def run(options: FitOptions, as_json: bool, quiet: bool = False) -> None:
+def run(options: FitOptions, as_json: bool, quiet: bool = False, track: str | None = None) -> None:
     """Fit with a progress bar and print the result, unless quiet; of several ranks, only the first one speaks."""
     from straightedge.cli.fit_screen import FitScreen, interruptible, print_result, print_stopped, quiet_ranks
     from straightedge.workflow import run_fit
@@ -275,5 +283,9 @@ def run(options: FitOptions, as_json: bool, quiet: bool = False) -> None:
             if speaks:
                 print_stopped(stopped.solution, options.run.out, options.extractor.features)
             raise typer.Exit(130) from None
+        if speaks and track is not None:
+            from straightedge.tracking import track_run
+
+            track_run(result["run"], track)
         if speaks and (as_json or not quiet):
             print_result(result, as_json)

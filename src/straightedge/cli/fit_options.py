@@ -19,8 +19,8 @@ OTHERWISE_NAMED = {"one_se": "one_standard_error", "validation": "validation_siz
 """Parameters whose option has a longer name."""
 SWITCHED_OFF = {"no_suspects": "suspects", "no_cache": "cache"}
 """Parameters that switch an option off."""
-OF_THE_COMMAND = ("as_json", "quiet", "context")
-"""Parameters that say how the command speaks; whether it shows progress follows from them."""
+OF_THE_COMMAND = ("as_json", "quiet", "track", "context")
+"""Parameters that say how the command speaks, and to whom; whether it shows progress follows from them."""
 
 
 def options_from(params: Mapping[str, Any]) -> FitOptions:
