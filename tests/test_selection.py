@@ -315,3 +315,21 @@ def test_what_is_compared_is_the_same_with_and_without_resampling() -> None:
             assert other.metrics["log_loss"]["interval"] == pytest.approx(
                 one.metrics["log_loss"]["interval"], abs=0.05
             )
+
+
+def test_the_one_standard_error_rule_compares_the_same_samples() -> None:
+    y = np.zeros(100, dtype=int)
+    right, wrong = [1.0, 0.0], [0.0, 1.0]
+    best = np.array([right] * 80 + [wrong] * 20)
+    near = np.array(
+        [right] * 79 + [wrong] * 21
+    )  # one sample lost: 0.01, and the error of the difference is 0.01
+    worse = np.array([right] * 77 + [wrong] * 23)  # three lost: 0.03, error 0.0171; an accuracy's own is 0.04
+    for first, index in ((near, 0), (worse, 1)):
+        scores = torch.from_numpy(np.stack([first, best], axis=1))
+        settings = SelectionSettings(one_standard_error=True)
+        assert choose(judge(scores, y, [1.0, 0.1], settings, True), settings) == index
+        equal = torch.full(
+            (100,), 1.5, dtype=torch.float64
+        )  # weights that are no copies: still a hundred samples
+        assert choose(judge(scores, y, [1.0, 0.1], settings, True, equal, whole=False), settings) == index

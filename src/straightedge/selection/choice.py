@@ -70,12 +70,14 @@ class CandidateScore:
         metrics: What `evaluation.evaluate` says of the validation samples.
         value: The metric of the choice (larger is better; losses negated).
         error: Its standard error.
+        happened: What happened to each sample, where the metric is the accuracy: values are compared row by row.
     """
 
     reg: float
     metrics: dict[str, Any]
     value: float
     error: float
+    happened: Outcomes | None = None
 
 
 @dataclass
@@ -137,6 +139,7 @@ def judge(
     for k, value in enumerate(reg):
         own = scores[:, k].cpu().numpy()
         temperature = None if softmax else find_temperature(own, y, counts).value
+        happened = outcomes(own, y, temperature or 1.0, counts)
         if whole or settings.metric not in ("accuracy", "log_loss"):
             metrics: dict[str, Any] = evaluate(
                 own,
@@ -148,8 +151,11 @@ def judge(
                 keep_scores=False,
             )
         else:
-            metrics = _compared(outcomes(own, y, temperature or 1.0, counts))
-        out.append(CandidateScore(value, metrics, *_value_and_error(metrics, settings.metric, metrics["n"])))
+            metrics = _compared(happened)
+        found = _value_and_error(metrics, settings.metric, metrics["n"])
+        out.append(
+            CandidateScore(value, metrics, *found, happened if settings.metric == "accuracy" else None)
+        )
     return out
 
 
@@ -187,13 +193,26 @@ def standard_error(entry: dict[str, Any]) -> float:
 def choose(scored: Sequence[CandidateScore], settings: SelectionSettings) -> int:
     """Return the position of the chosen value: the best metric; among equals see `_among_equals`.
 
-    With the one-standard-error rule: the largest reg within one standard error of the best.
+    With the one-standard-error rule: the largest reg that is worse than the best by at most one standard error of
+    the difference, which is of the same samples; where only values are known, by one of the best.
     """
     best = max(scored, key=lambda one: (one.value, one.reg))
     if settings.one_standard_error:
-        near = [k for k, one in enumerate(scored) if one.value >= best.value - best.error]
+        near = [k for k, one in enumerate(scored) if best.value - one.value <= _error_beside(best, one)]
         return max(near, key=lambda k: scored[k].reg)
     return _among_equals(scored, [k for k, one in enumerate(scored) if best.value - one.value <= SAME])
+
+
+def _error_beside(best: CandidateScore, other: CandidateScore) -> float:
+    """Return the standard error of the difference of two values; of the best alone where rows are not known.
+
+    Most samples are right, or wrong, by both: the difference varies far less than each accuracy.
+    """
+    if best.happened is None or other.happened is None:
+        return best.error
+    lost = best.happened.correct.astype(np.float64) - other.happened.correct
+    n, weights = best.happened.n, best.happened.weights
+    return math.sqrt(mean((lost - mean(lost, weights)) ** 2, weights) / max(n - 1, 1)) + SAME
 
 
 def _among_equals(scored: Sequence[CandidateScore], equals: Sequence[int]) -> int:
