@@ -54,6 +54,7 @@ def _visit(
     alpha: np.ndarray,
     squared: bool,
     limits: np.ndarray,
+    relax: float,
 ) -> tuple[bool, float, float, float]:
     """Maximise D over α_i; see `run_column_epochs`.
 
@@ -77,7 +78,7 @@ def _visit(
     if former >= upper and slope < 0.0:
         return slope < limits[1], 0.0, gap, 0.0
     q = curvature + curve
-    new = min(max(former - slope / q, 0.0), upper)
+    new = min(max(former - relax * slope / q, 0.0), upper)
     step = new - former
     if step != 0.0:
         alpha[i] = new
@@ -98,6 +99,8 @@ def run_column_epochs(
     active: np.ndarray,
     shuffles: np.ndarray,
     run: int,
+    relax: float,
+    plain: int,
     early: float,
     dual: float,
     most_epochs: int,
@@ -114,6 +117,8 @@ def run_column_epochs(
         active: (n,) int64 the rows to visit; changed.
         shuffles: See `draw_order`.
         run: Neighbours that are visited together.
+        relax: How many times as far as the exact one a step goes; D rises below 2.
+        plain: Epochs before that, with exact steps.
         early: Of D: an epoch whose gaps add up to less is the last one.
         dual: D, without the factor κ.
         most_epochs: Of this call.
@@ -125,8 +130,9 @@ def run_column_epochs(
     weights, limits = parts[:, 3], np.array([np.inf, -np.inf])
     order, n_active = np.empty(len(active) + 2, np.int64), len(active)
     visits, total = 0.0, np.inf
-    for _ in range(most_epochs):
+    for epoch in range(most_epochs):
         high, low, total = 0.0, 0.0, 0.0
+        far = relax if epoch >= plain else 1.0
         late = (shuffles[0] & 0xFFFF) % run  # runs begin elsewhere in each epoch
         n_runs = (n_active + late + run - 1) // run
         draw_order(order, n_runs, shuffles)
@@ -134,7 +140,7 @@ def run_column_epochs(
             first = order[k] * run - late
             for place in range(max(first, 0), min(first + run, n_active)):
                 i = active[place]
-                out, slope, gap, rise = _visit(i, rows, parts, w, alpha, squared, limits)
+                out, slope, gap, rise = _visit(i, rows, parts, w, alpha, squared, limits, far)
                 high, low = max(high, slope), min(low, slope)
                 total += weights[i] * gap
                 dual += weights[i] * rise
