@@ -229,6 +229,22 @@ def test_the_start_of_softmax_has_the_weights_of_its_dual_variables(monkeypatch)
     assert parts[1:] == pytest.approx(whole[1:], rel=1e-13)
 
 
+def test_softmax_starts_with_weights_of_the_size_of_the_answers_and_a_row_tells_its_gap():
+    """Many rows that pull one way at a small reg: uniform p would mean weights of 1/(2 reg) times their mean."""
+    rng = np.random.default_rng(1)
+    X, y = sp.csr_matrix(rng.random((400, 3))), (rng.random(400) < 0.2).astype(np.int64)
+    objective = build_objective(
+        SparseRows(X), torch.from_numpy(y), 2, [1e-5], FitSettings(solver="sparse_dual_ascent")
+    )
+    problem = SparseProblem(objective, 1e-3)
+    b, W = first_point(problem)
+    assert problem.conjugate(b) - problem.penalty(W) > 0 and np.abs(W).max() < 100
+    p = np.array([0.2, 0.3, 0.5])
+    S = np.log(p) + 0.01 * rng.standard_normal(3)
+    divergence = np.log(np.exp(S).sum()) - S @ p + p @ np.log(p)
+    assert softmax(S.copy(), p.copy(), 0, 2.0, np.empty(3)) == pytest.approx(divergence, rel=0.05)
+
+
 @pytest.mark.parametrize("loss", HINGES + SMOOTH)
 def test_dual_variables_and_score_gradients_belong_together(loss):
     form = FORMS[get_loss(loss).geometry]

@@ -32,7 +32,7 @@ def _visit_rows(
     norms: np.ndarray,
     W: np.ndarray,
     b: np.ndarray,
-    moved: np.ndarray,
+    gaps: np.ndarray,
 ) -> None:
     """Maximise the dual over one row's variables after another; W = −Σ caps_i x̂_i a(b_i)ᵀ is kept in step.
 
@@ -46,7 +46,7 @@ def _visit_rows(
         norms: (N,) ‖x̂‖².
         W: (D + 1, C) float64, changed in place.
         b: (N, C) float64 dual variables, changed in place.
-        moved: (N,) receives the largest change of a dual variable of each row that is visited.
+        gaps: (N,) receives a row's gap of before its visit, without its weight.
     """
     n_classes = W.shape[1]
     S, change = np.empty(n_classes), np.empty(n_classes)
@@ -55,11 +55,10 @@ def _visit_rows(
             continue
         begin, end = indptr[i], indptr[i + 1]
         row_scores(indices, data, begin, end, W, S)
-        moved[i] = solve_row(S, b[i], y[i], caps[i] * norms[i], change)
-        if moved[i] > 0.0:
-            for j in range(n_classes):
-                change[j] *= -caps[i]
-            add_row(indices, data, begin, end, change, W)
+        gaps[i] = solve_row(S, b[i], y[i], caps[i] * norms[i], change)
+        for j in range(n_classes):
+            change[j] *= -caps[i]
+        add_row(indices, data, begin, end, change, W)
 
 
 def _visit_margins(

@@ -113,11 +113,10 @@ class SparseProblem:
             for start, stop in self._blocks()
         )
 
-    def class_point(self, t: float) -> np.ndarray:
-        """Return the W (D + 1, C) of a = t (1/C − e_y) in all rows; an entry of X is read once."""
+    def class_point(self) -> np.ndarray:
+        """Return the W (D + 1, C) of a = 1/C − e_y in all rows; an entry of X is read once."""
         W = csr_class_sums(self.rows, self.caps, self.y, self.shape[1])
         W -= W.mean(axis=1, keepdims=True)
-        W *= t
         return W
 
     def subgradient_point(self, W: np.ndarray) -> np.ndarray:

@@ -7,24 +7,39 @@ import numpy as np
 from straightedge.solvers.sparse.duals import SMALLEST
 from straightedge.solvers.sparse.problem import SparseProblem
 
+HALVINGS = 60  # of the first step that are tried: to 1e-18 of it
+
 
 def first_point(problem: SparseProblem) -> tuple[np.ndarray, np.ndarray]:
     """Return dual variables (N, C) to begin with, and their W (D + 1, C).
 
-    b stands for t · (1/C − e_y) where the loss has an entropy: at t = 1 scores are 0, which is right where reg is
-    large; t falls with the mean curvature of the rows. For the others a = 0, and W = 0.
+    a = t · (1/C − e_y) where the loss has an entropy, with the t of the best bound among halves of one that falls
+    with the mean curvature of the rows. For the others a = 0, and W = 0.
     """
     (width, C), y, form = problem.shape, problem.y, problem.form
     rows = np.arange(len(y))
     if form.entropy:
-        t = min(1.0, 1.0 / problem.coupling)
+        W = problem.class_point()
+        t = _best_share(C, problem.penalty(W), min(1.0, 1.0 / problem.coupling))
         b = np.full((len(y), C), max(t / C, SMALLEST))
         b[rows, y] += 1.0 - t
-        return b, problem.class_point(t).astype(problem.dtype)
+        return b, np.multiply(W, t, out=W).astype(problem.dtype, copy=False)
     b = np.zeros((len(y), C))
     if form.simplex:
         b[rows, y] = 1.0
     return b, np.zeros((width, C), problem.dtype)
+
+
+def _best_share(n_classes: int, penalty: float, most: float) -> float:
+    """Return the t with the largest D of t · (1/C − e_y) among halves of ``most``.
+
+    Where reg is so small that many rows pull the same way, the W of t = 1 is thousands of times too large: float32
+    would not be left with the digits of the answer.
+    """
+    t = most * 0.5 ** np.arange(HALVINGS)
+    right = 1.0 - t + t / n_classes
+    entropy = -(n_classes - 1) * t / n_classes * np.log(t / n_classes) - right * np.log(right)
+    return float(t[np.argmax(entropy - t * t * penalty)])
 
 
 def continued(
