@@ -11,6 +11,7 @@ import bisect
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ BATCH_BYTES = 2**21
 """Decoded bytes asked for at a time from a Parquet file."""
 
 
+@cache
 def arrow(name: str = "pyarrow") -> Any:
     """Return a module of the Arrow package, imported when it is needed: that takes a tenth of a second."""
     return import_module(name)
