@@ -2,9 +2,9 @@
 
     python -m benchmarks.large_table --folder /scratch --gigabytes 10 --out benchmarks/results/large_table.json
 
-writes a table of 200 numbers, a category and two classes, once; its 20,000 rows come over and over. Then it runs the
-command as a user would, without a cache of the table, and reads all features once from the cache that the fit has made.
-The three steps may be asked for one by one with ``--step``; each adds to the file of results.
+writes a table of 200 numbers, a category and two classes, once; its 20,000 rows come over and over. Then it runs
+the command as a user would, and reads all features once from the cache that the fit has made. The three steps
+may be asked for one by one with ``--step``; each adds to the file of results.
 """
 
 from __future__ import annotations
@@ -84,9 +84,12 @@ def one_pass(path: Path) -> dict[str, Any]:
     """Read all features once, from the cache, by one thread."""
     os.environ["STRAIGHTEDGE_CACHE"] = str(path.parent / "cache")
     X = load_dataset(str(path)).train.X
+    read = (
+        X.read if hasattr(X, "read") else lambda start, stop: X[start:stop].copy()
+    )  # a small table is in memory
     began, worked = time.perf_counter(), time.process_time()
     for start in range(0, len(X), READ):
-        X.read(start, min(start + READ, len(X)))
+        read(start, min(start + READ, len(X)))
     cached = sum(file.stat().st_size for file in (path.parent / "cache").rglob("*.arrow"))
     seconds = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - worked}
     return {"shape": list(X.shape), "cache_bytes": cached} | seconds

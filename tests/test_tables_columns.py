@@ -12,7 +12,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
 from straightedge.data import load_dataset
-from straightedge.data.tables.encoding import TableEncoding
+from straightedge.data.tables.encoding import Column, TableEncoding, as_floats
 from straightedge.data.tables.matching import new_rows
 from straightedge.errors import InputError
 
@@ -294,3 +294,29 @@ def test_tables_of_other_people(name, labels, n, width, n_classes):
     path = TABLES / name if (TABLES / name).exists() else CASES / name
     found = load_dataset(path, labels=labels)
     assert (found.train.n, math.prod(found.train.X.shape[1:]), len(found.classes)) == (n, width, n_classes)
+
+
+def test_columns_of_plain_numbers_are_filled_as_all_others_are():
+    columns = {
+        "whole": pa.array([1, None, 3], pa.int32()),
+        "half": pa.array([0.5, float("nan"), None], pa.float32()),
+        "full": pa.array([1.5, 2.5, -3.0]),
+        "large": pa.array([2**60, 1, 0], pa.uint64()),
+        "flag": pa.array([True, None, False]),
+        "words": pa.array(["1", " 2 ", None]),
+    }
+    used = tuple(Column(name, "number", mean=7.0, indicator=name != "full") for name in columns)
+    encoding = TableEncoding(used, "y", (*columns, "y"))
+    table = pa.table(columns)
+    expected = []
+    for column in used:
+        values = as_floats(table.column(column.name).combine_chunks(), "here")
+        missing = np.isnan(values)
+        expected += [np.where(missing, 7.0, values), *([missing] if column.indicator else [])]
+    for rows in (table, table.combine_chunks().to_batches()[0]):
+        found = encoding.transform(rows, "here", 0)
+        np.testing.assert_array_equal(found, np.column_stack(expected))
+        assert found.flags.c_contiguous
+    columns["full"] = pa.array([1.5, float("inf"), 0.0])
+    with pytest.raises(InputError, match="column 'full', row 11"):
+        encoding.transform(pa.table(columns), "here", 10)

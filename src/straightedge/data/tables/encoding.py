@@ -122,7 +122,7 @@ def as_floats(column: Any, where: str, *, row: int = 0, loose: bool = False) -> 
         column = _parsed(column, where, row, loose)
     numbers = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
     values: np.ndarray = np.asarray(
-        numbers.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64
+        numbers.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64
     )
     infinite = np.isinf(values)
     if infinite.any():
