@@ -15,9 +15,9 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from scipy.linalg.lapack import dtrtrs
 from torch import Tensor
@@ -75,7 +75,8 @@ class CurvaturePairs:
             turned: (K', C, D + 1) M⁻¹Δ∇P.
         """
         curvature = inner(step, change).cpu()
-        size = inner(step, step).cpu().sqrt() * inner(change, change).cpu().sqrt()
+        lengths = [torch.linalg.vector_norm(part.flatten(1), dim=1) for part in (step, change)]
+        size = (lengths[0] * lengths[1]).cpu()
         norm = inner(change, turned).cpu()
         sound = (curvature > SOUND * size) & (norm > 0)
         self.scale[configs[sound]] = (curvature / norm)[sound]
@@ -90,12 +91,17 @@ class CurvaturePairs:
                 vectors[k] = torch.cat([vectors[k], torch.zeros_like(vectors[k])])[: self.most]
         self.steps[k][slot], self.turned[k][slot] = step, turned
         self.count[k] += 1
+        held, along = self._along(k, change)
+        self.products[k, :held, slot] = along[:held]
+        self.natural[k, :held, slot] = self.natural[k, slot, :held] = along[held:]
+
+    def _along(self, k: int, vector: Tensor) -> tuple[int, Tensor]:
+        """Return the number m' of pairs of a configuration, and Sᵀv and (M⁻¹Y)ᵀv (2m',) for a vector v."""
         held = min(int(self.count[k]), self.most)
-        both = torch.stack([self.steps[k][:held] @ change, self.turned[k][:held] @ change]).to(
-            "cpu", torch.float64
-        )
-        self.products[k, :held, slot] = both[0]
-        self.natural[k, :held, slot] = self.natural[k, slot, :held] = both[1]
+        out = vector.new_empty(2 * held)
+        torch.mv(self.steps[k][:held], vector, out=out[:held])
+        torch.mv(self.turned[k][:held], vector, out=out[held:])
+        return held, out
 
     def descent(self, configs: Tensor, gradient: Tensor, turned: Tensor) -> Tensor:
         """Return the directions −H∇P (K', C, D + 1) of some configurations, H the inverse Hessian of the pairs.
@@ -106,33 +112,29 @@ class CurvaturePairs:
             turned: (K', C, D + 1) M⁻¹∇P.
         """
         out = turned * -self.scale[configs].to(turned)[:, None, None]
-        flat, gradients = out.flatten(1), gradient.flatten(1)
-        known = list(self._along(configs, gradients))  # all before the first is waited for
-        for i, (k, along) in enumerate(zip(configs.tolist(), known, strict=True)):
-            if len(along[0]):
-                held = along.shape[1]
-                a, b = self._coefficients(k, along.to("cpu", torch.float64))
-                flat[i] += a.to(flat) @ self.turned[k][:held]
-                flat[i] -= b.to(flat) @ self.steps[k][:held]
+        ks = configs.tolist()
+        known = [
+            self._along(k, one) for k, one in zip(ks, gradient.flatten(1), strict=True)
+        ]  # none is waited for
+        for k, direction, (held, along) in zip(ks, out.flatten(1), known, strict=True):
+            if held:
+                both = self._coefficients(k, held, along.to("cpu", torch.float64).numpy())
+                a, b = torch.from_numpy(both).to(direction)
+                direction.addmv_(self.turned[k][:held].t(), a)
+                direction.addmv_(self.steps[k][:held].t(), b)
         return out
 
-    def _along(self, configs: Tensor, gradients: Tensor) -> Iterator[Tensor]:
-        """Yield Sᵀ∇P and (M⁻¹Y)ᵀ∇P (2, m') of each configuration."""
-        for gradient, k in zip(gradients, configs.tolist(), strict=True):
-            held = min(int(self.count[k]), self.most)
-            yield torch.stack([self.steps[k][:held] @ gradient, self.turned[k][:held] @ gradient])
-
-    def _coefficients(self, k: int, along: Tensor) -> tuple[Tensor, Tensor]:
-        """Return γa and b (m',) of a configuration, by slot."""
-        held, scale = along.shape[1], float(self.scale[k])
-        age = (torch.arange(held) + (self.count[k] % self.most if held == self.most else 0)) % held
-        R = self.products[k][age][:, age].triu().numpy()
-        natural, (p, z) = self.natural[k][age][:, age].numpy(), along[:, age].numpy()
+    def _coefficients(self, k: int, held: int, along: np.ndarray) -> np.ndarray:
+        """Return γa and −b (2, m') of a configuration, by slot; of a matrix of products R is all that is read."""
+        R, natural = (table[k, :held, :held].numpy() for table in (self.products, self.natural))
+        p, z, scale = along[:held], along[held:], float(self.scale[k])
+        oldest = int(self.count[k]) % held if held == self.most else 0
+        if oldest:  # slots in the order of time
+            order = np.roll(np.arange(held), -oldest)
+            R, natural, p, z = R[np.ix_(order, order)], natural[np.ix_(order, order)], p[order], z[order]
         a = dtrtrs(R, p)[0]
         b = dtrtrs(R, R.diagonal() * a - scale * (z - natural @ a), trans=1)[0]
-        out = torch.empty(2, held, dtype=torch.float64)
-        out[:, age] = torch.stack([scale * torch.from_numpy(a), torch.from_numpy(b)])
-        return out[0], out[1]
+        return np.roll(np.stack([scale * a, -b]), oldest, axis=1)
 
     def keep(self, positions: Tensor) -> None:
         """Go on with these configurations alone."""
