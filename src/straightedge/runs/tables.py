@@ -57,14 +57,21 @@ def _line(values: Iterable[Any]) -> str:
 
 def _cell(value: Any) -> str:
     """Return a value as a cell: None and NaN are empty, numbers plain, texts quoted where they need it."""
-    value = value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
-    value = value.item() if isinstance(value, Tensor) else value
+    if type(value) is float:  # most cells of a long table: the short way for them
+        return "" if math.isnan(value) else str(value)
+    value = value if isinstance(value, str) else _plain(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     text = str(value)
     if isinstance(value, str) and _FORMULA.match(text) and not _NUMBER.fullmatch(text):
         text = f"'{text}"
     return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy or torch as one of Python; anything else as it is."""
+    value = value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
+    return value.item() if isinstance(value, Tensor) else value
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
