@@ -188,3 +188,15 @@ def test_the_command_tracks_what_it_fitted(
     assert Commands(tmp_path, capsys, monkeypatch).run(*words).status == 0
     assert ("start", ("one", False)) in fake.calls
     assert ("file", "report.html") in fake.calls
+
+
+def test_the_environment_names_experiment_and_project(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow, wandb = FakeMLflow(), FakeWandb()
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "letters")
+    monkeypatch.setenv("WANDB_PROJECT", "letters")
+    track_run(run, "mlflow")
+    track_run(run, "wandb")
+    assert "experiment" not in dict(mlflow.calls)  # set in code, it would overrule the environment
+    assert dict(wandb.calls)["start"] == ("letters", "run")

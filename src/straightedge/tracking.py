@@ -6,6 +6,7 @@ A tracker is asked for four things alone. Its package is imported when it is beg
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,8 @@ from straightedge.status import TraceRow
 
 PROJECT = "straightedge"
 """The experiment of MLflow and the project of Weights & Biases, where the environment names none."""
+MLFLOW_NAMES = ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
+"""Variables by which the environment names MLflow's experiment; one that is set in code would overrule them."""
 PAGE = "report.html"
 SPLITS = ("test", "validation", "train")
 ON_THE_PATH = ("reg", "objective", "dual", "gap")
@@ -41,7 +44,7 @@ class MLflowTracker:
 
     def __init__(self, name: str, params: Mapping[str, Any], folder: Path) -> None:
         self.mlflow = _package("mlflow", "mlflow")
-        if self.mlflow.active_run() is None:
+        if self.mlflow.active_run() is None and not any(os.environ.get(own) for own in MLFLOW_NAMES):
             self.mlflow.set_experiment(PROJECT)
         self.mlflow.start_run(run_name=name, nested=self.mlflow.active_run() is not None)
         self.mlflow.log_params(dict(params))
@@ -88,7 +91,9 @@ class WandbTracker:
 
     def __init__(self, name: str, params: Mapping[str, Any], folder: Path) -> None:
         self.wandb = _package("wandb", "wandb")
-        self.run = self.wandb.init(project=PROJECT, name=name, config=dict(params))
+        self.run = self.wandb.init(
+            project=os.environ.get("WANDB_PROJECT") or PROJECT, name=name, config=dict(params)
+        )
 
     def numbers(self, values: Mapping[str, float], step: int | None = None) -> None:
         """See `Tracker.numbers`."""

@@ -146,7 +146,6 @@ class LinearClassifierCV(LinearClassifier):
         if self.cv is not None:
             return cross_validate(training, self.regs_, deals[0])
         settings = replace(training.settings, tol=max(training.settings.tol, COMPARED_TOL))
-        may_stop = self.regs is None and self.scoring in ("accuracy", "log_loss")
         may_stop = len(deals) == 1 and is_probabilistic(self.loss) and training.class_weight is None
         may_stop &= self.regs is None and self.scoring in ("accuracy", "log_loss")
         training = replace(training, settings=settings)
