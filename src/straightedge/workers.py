@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from straightedge.cores import available_cores
 from straightedge.errors import MachineError
@@ -70,6 +71,19 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(former)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch and the BLAS of NumPy and SciPy use one thread for a while: small matrices gain little by a team."""
+    with torch_threads(1), _libraries().limit(limits=1, user_api="blas"):
+        yield
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Return what controls the libraries that are loaded: to look for them takes a millisecond."""
+    return ThreadpoolController()
 
 
 class BlockPool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from straightedge.design.base import Design
 from straightedge.design.categories import CategoryDesign
 from straightedge.design.dense import DenseDesign
-from straightedge.design.gram import mirrored
+from straightedge.design.gram import mirrored, panels
 from straightedge.design.own_maps import OwnMaps
 from straightedge.design.pairs import PairProducts
 from straightedge.design.side_by_side import SideBySide
@@ -26,4 +26,5 @@ __all__ = [
     "SparseDesign",
     "Stratum",
     "mirrored",
+    "panels",
 ]

@@ -24,6 +24,7 @@ from straightedge.solvers.curvature_pairs import CurvaturePairs, inner
 from straightedge.solvers.protocol import Progress, Solver, missing, nothing_known
 from straightedge.solvers.state import given_to, taken_from
 from straightedge.solvers.whitening import Whitening
+from straightedge.workers import torch_threads
 
 ARMIJO = 1e-4
 MEMORY = 20
@@ -154,7 +155,10 @@ class WhitenedLBFGS(Solver):
         self._shorten(evaluation.objective, slope, ~accepted)
         self.value[accepted] = evaluation.objective[accepted]
         if bool(accepted.any()):
-            self._move(trial, gradient, accepted.nonzero().flatten())
+            with torch_threads(
+                1
+            ):  # products of small matrices, one after the other: a team spins between them
+                self._move(trial, gradient, accepted.nonzero().flatten())
         return self._progress(evaluation, trial)
 
     def _acceptable(self, value: Tensor, slope: Tensor) -> Tensor:

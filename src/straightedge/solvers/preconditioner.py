@@ -6,6 +6,7 @@ reg; `hinge.blocks.preconditioner` makes its own anew as the rows that have curv
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +14,13 @@ import torch
 from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 
-from straightedge.design import Design, mirrored
+from straightedge.design import Design, mirrored, panels
 from straightedge.newton.work import LARGEST_METRIC
 from straightedge.penalties import PenaltyTerm
+from straightedge.workers import one_thread
 
 DIAGONAL_SAMPLE = 8_000  # rows of the mean squares that stand for it where D is large
+ALONE = 1024  # rows of a factor up to which one thread takes no longer than a team of two
 SMALLEST_HALF = 256  # triangular matrices up to this size are inverted by one solve
 
 
@@ -82,7 +85,8 @@ def inverse_factor(M: Tensor) -> Tensor:
     """
     invert = _lapack_inverse if M.device.type == "cpu" else _torch_inverse
     for attempt in range(6):
-        factor = invert(M)
+        with one_thread() if len(M) <= ALONE else nullcontext():
+            factor = invert(M)
         if factor is not None:
             return factor
         M.diagonal().add_(float(M.diagonal().mean()) * 10.0 ** (attempt - 6))
@@ -99,7 +103,10 @@ def _lapack_inverse(M: Tensor) -> Tensor | None:
         mirrored(M.T)
         return None
     invert(turned, lower=0, overwrite_c=1)
-    return M.tril_()
+    for left, right in panels(len(M)):
+        M[left:right, left:right].tril_()
+        M[left:right, right:] = 0
+    return M
 
 
 def _torch_inverse(M: Tensor) -> Tensor | None:
