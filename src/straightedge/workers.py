@@ -75,7 +75,7 @@ def torch_threads(count: int) -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch and the BLAS of NumPy and SciPy use one thread for a while: small matrices gain little by a team."""
+    """Let torch and the BLAS of NumPy and SciPy use one thread for a while: small matrices gain little by more."""
     with torch_threads(1), _libraries().limit(limits=1, user_api="blas"):
         yield
 
