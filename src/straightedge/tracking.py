@@ -42,8 +42,10 @@ class Tracker(Protocol):
 class MLflowTracker:
     """A run of MLflow, where ``MLFLOW_TRACKING_URI`` says; see `mlflow.start_run`."""
 
+    package = "mlflow"
+
     def __init__(self, name: str, params: Mapping[str, Any], folder: Path) -> None:
-        self.mlflow = _package("mlflow", "mlflow")
+        self.mlflow = _package(self.package, "mlflow")
         if self.mlflow.active_run() is None and not any(os.environ.get(own) for own in MLFLOW_NAMES):
             self.mlflow.set_experiment(PROJECT)
         self.mlflow.start_run(run_name=name, nested=self.mlflow.active_run() is not None)
@@ -65,10 +67,10 @@ class MLflowTracker:
 class TensorBoardTracker:
     """Event files of TensorBoard in the run's own folder, by torch's writer."""
 
+    package = "torch.utils.tensorboard"
+
     def __init__(self, name: str, params: Mapping[str, Any], folder: Path) -> None:
-        self.writer = _package("torch.utils.tensorboard", "tensorboard").SummaryWriter(
-            log_dir=str(folder / "tensorboard")
-        )
+        self.writer = _package(self.package, "tensorboard").SummaryWriter(log_dir=str(folder / "tensorboard"))
         table = [f"| {key} | {value} |" for key, value in params.items()]
         self.writer.add_text("options", "\n".join(["| option | value |", "|---|---|", *table]))
 
@@ -89,8 +91,10 @@ class TensorBoardTracker:
 class WandbTracker:
     """A run of Weights & Biases; ``WANDB_MODE=offline`` keeps it on this machine."""
 
+    package = "wandb"
+
     def __init__(self, name: str, params: Mapping[str, Any], folder: Path) -> None:
-        self.wandb = _package("wandb", "wandb")
+        self.wandb = _package(self.package, "wandb")
         self.run = self.wandb.init(
             project=os.environ.get("WANDB_PROJECT") or PROJECT, name=name, config=dict(params)
         )
@@ -118,7 +122,6 @@ TRACKERS: dict[str, type[MLflowTracker] | type[TensorBoardTracker] | type[WandbT
     "tensorboard": TensorBoardTracker,
     "wandb": WandbTracker,
 }
-PACKAGES = {"mlflow": "mlflow", "tensorboard": "torch.utils.tensorboard", "wandb": "wandb"}
 
 
 def check_tracker(name: str) -> None:
@@ -130,7 +133,7 @@ def check_tracker(name: str) -> None:
     if name not in TRACKERS:
         what = f"there is no tracker {name!r}"
         raise InputError("tracker-unknown", what, "--track", f"one of: {', '.join(TRACKERS)}")
-    _package(PACKAGES[name], name)
+    _package(TRACKERS[name].package, name)
 
 
 def track_run(run: str | Path, name: str) -> None:

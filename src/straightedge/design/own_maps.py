@@ -21,8 +21,8 @@ from straightedge.rows import Rows
 class OwnMaps(DenseDesign):
     """Rows whose map depends on the configuration.
 
-    Rows that are gathered are mapped for the first configuration. For a design of one map that is the map; for
-    several it is good enough for a preconditioner, which decides the pace and not the answer.
+    Rows that are gathered and read are mapped for the first configuration. `remapped` turns their moments into
+    those of another.
 
     Args:
         rows: X, N rows of D features.
@@ -76,7 +76,6 @@ class OwnMaps(DenseDesign):
         """See `Design.select`."""
         part = copy.copy(self)
         part.maps = tuple(self.maps[k] for k in configs.tolist())
-        part._columns = None
         if part.maps:
             part._see_first()
         return part

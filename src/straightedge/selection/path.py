@@ -69,18 +69,22 @@ def solve_path(
         W: (K, C, D + 1) start, or None.
         solve: What solves one group.
     """
-    order = sorted(range(len(reg)), key=lambda k: -reg[k])
     shape = objective_of([reg[0]]).shape
-    size = group_size(shape, len(reg), memory)
-    groups = [order[i : i + size] for i in range(0, len(order), size)]
+    groups, place = in_groups(reg, group_size(shape, len(reg), memory))
     parts = []
     for group in groups:
         start = None if W is None else W[group]
         own = {} if tol is None else {"tol": [tol[k] for k in group]}
         part = objective_of([reg[k] for k in group])
         parts.append(solve(part, settings, W=start, callbacks=callbacks, **own))
-    place = torch.tensor([k for group in groups for k in group]).argsort()
     return joined(parts, place)
+
+
+def in_groups(reg: Sequence[float], size: int) -> tuple[list[list[int]], Tensor]:
+    """Return positions of values, the largest first, in groups of at most ``size``, and the place of each value."""
+    order = sorted(range(len(reg)), key=lambda k: -reg[k])
+    groups = [order[i : i + size] for i in range(0, len(order), size)]
+    return groups, torch.tensor(order).argsort()
 
 
 def group_size(shape: tuple[int, int, int], n_configs: int, memory: float) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor
 from straightedge.fitting import build_objective
 from straightedge.objective import Objective
 from straightedge.rows import Rows
-from straightedge.selection.path import Solve, group_size, joined
+from straightedge.selection.path import Solve, group_size, in_groups, joined
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Callback, Solution
 from straightedge.sparse_rows import is_sparse
@@ -91,9 +91,7 @@ class SharedFolds:
             F solutions of K values; the trace of all is the first one's.
         """
         settings = replace(self.training.settings, solver=solver)
-        order = sorted(range(len(reg)), key=lambda k: -reg[k])
-        size = values_at_once(self.parts, len(reg), memory)
-        groups = [order[i : i + size] for i in range(0, len(order), size)]
+        groups, place = in_groups(reg, values_at_once(self.parts, len(reg), memory))
         found: list[list[Solution]] = [[] for _ in self.parts]
         for group in groups:
             start = None if W is None else W[group].repeat(len(self.parts), 1, 1)
@@ -101,7 +99,6 @@ class SharedFolds:
             for own, index in zip(found, torch.arange(len(whole.gap)).split(len(group)), strict=True):
                 own.append(whole.select(index))
             found[0][-1] = replace(found[0][-1], trace=whole.trace)
-        place = torch.tensor([k for group in groups for k in group]).argsort()
         return [joined(own, place) for own in found]
 
 

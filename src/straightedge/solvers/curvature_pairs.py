@@ -113,9 +113,8 @@ class CurvaturePairs:
         """
         out = turned * -self.scale[configs].to(turned)[:, None, None]
         ks = configs.tolist()
-        known = [
-            self._along(k, one) for k, one in zip(ks, gradient.flatten(1), strict=True)
-        ]  # none is waited for
+        # all are asked for before the first is waited for
+        known = [self._along(k, one) for k, one in zip(ks, gradient.flatten(1), strict=True)]
         for k, direction, (held, along) in zip(ks, out.flatten(1), known, strict=True):
             if held:
                 both = self._coefficients(k, held, along.to("cpu", torch.float64).numpy())

@@ -155,9 +155,7 @@ class WhitenedLBFGS(Solver):
         self._shorten(evaluation.objective, slope, ~accepted)
         self.value[accepted] = evaluation.objective[accepted]
         if bool(accepted.any()):
-            with torch_threads(
-                1
-            ):  # products of small matrices, one after the other: a team spins between them
+            with torch_threads(1):  # small products, one after the other: a team spins between them
                 self._move(trial, gradient, accepted.nonzero().flatten())
         return self._progress(evaluation, trial)
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from straightedge.solvers.sparse.bounds import Array, Ascent
-from straightedge.solvers.sparse.problem import SparseProblem
-from straightedge.solvers.state import OF_ROWS, given_to, taken_from
+from straightedge.solvers.sparse.bounds import Array, Ascent, BoundsState
+from straightedge.solvers.state import OF_ROWS
 
 FULL_EPOCHS = 2  # at the beginning
 SHORT_EPOCHS = 4  # between two full ones
 PLAIN_EPOCHS = (
-    3  # before steps are relaxed: on 20 newsgroups relaxed ones take two thirds of the epochs at 1e-5
+    3  # before steps are relaxed: relaxed ones take two thirds of 20 newsgroups' epochs at reg 1e-5
 )
 RELAX = 1.5  # times the exact step
 EARLY = 1.0  # of the gap asked for: where no more is expected, a look is worth it
@@ -27,34 +26,18 @@ SELDOM = 32  # epochs after which P is looked at in any case
 
 
 @dataclass
-class AscentState:
+class AscentState(BoundsState):
     """What a checkpoint keeps of a `SparseAscent`; see there."""
 
-    W: Array
-    best_weight: Array
-    best_primal: float
-    bound: float
-    dual: float
-    visits: float
-    least: float
-    idle: int
     epochs: int
     seed: int
     early: float
     total: float
-    b: Array = field(metadata=OF_ROWS)
     gaps: Array = field(metadata=OF_ROWS)
 
 
 class SparseAscent(Ascent):
     """One configuration on its way; see the module.
-
-    Args:
-        problem: See `Ascent`; and the next three.
-        tol: Relative gap asked for.
-        b: (N, C) float64.
-        W: (D + 1, C), or None.
-        seed: Of the orders in which rows are visited.
 
     Attributes:
         gaps: (N,) float64 of each row's last visit, without its weight.
@@ -63,12 +46,12 @@ class SparseAscent(Ascent):
         total: The sum of rows' gaps, with their weights.
     """
 
-    def __init__(
-        self, problem: SparseProblem, tol: float, b: np.ndarray, W: np.ndarray | None, seed: int
-    ) -> None:
-        super().__init__(problem, tol, b, W)
-        self.seed, self.epochs, self.early, self.total = seed, 0, EARLY, 1.0
-        self.gaps = np.where(problem.caps > 0, math.inf, 0.0)
+    State = AscentState
+
+    def begin(self) -> None:
+        """See `Ascent.begin`."""
+        self.epochs, self.early, self.total = 0, EARLY, 1.0
+        self.gaps = np.where(self.problem.caps > 0, math.inf, 0.0)
 
     def advance(self) -> float:
         """See `Ascent.advance`; one epoch."""
@@ -101,14 +84,3 @@ class SparseAscent(Ascent):
             if len(open_rows):
                 return generator.permutation(open_rows)
         return generator.permutation(len(self.b))
-
-    def state(self) -> AscentState:
-        """See `Ascent.state`."""
-        return taken_from(AscentState, self)
-
-    @classmethod
-    def restored(cls, problem: SparseProblem, tol: float, state: AscentState) -> SparseAscent:
-        """Return the fit whose `state` this is."""
-        fit = cls(problem, tol, state.b, state.W, state.seed)
-        given_to(fit, state)
-        return fit

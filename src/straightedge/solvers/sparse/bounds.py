@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from straightedge.solvers.sparse.problem import SparseProblem
+from straightedge.solvers.state import OF_ROWS, given_to, taken_from
 
 ROUNDING = 4 * 2.0**-53  # relative error of ‖W‖², for each visit since W was computed from b in float64
 DRIFT = 0.01  # of the gap asked for: what such errors may take before W is computed anew
@@ -21,6 +23,21 @@ STRAYED = 0.2  # of the gap asked for: errors of D that call for float64
 FLOAT32_PATIENCE = 20  # looks without a better gap before W becomes float64
 PATIENCE = 1000  # looks without a better gap before the fit is called exhausted
 Array = NDArray[np.float64]
+
+
+@dataclass
+class BoundsState:
+    """What a checkpoint keeps of every `Ascent`; see there."""
+
+    W: Array
+    best_weight: Array
+    best_primal: float
+    bound: float
+    dual: float
+    visits: float
+    least: float
+    idle: int
+    b: Array = field(metadata=OF_ROWS)
 
 
 class Ascent(ABC):
@@ -31,8 +48,10 @@ class Ascent(ABC):
         tol: Relative gap asked for.
         b: (N, C) float64 dual variables to start from; changed in place.
         W: (D + 1, C) that belongs to b, or None to have it computed.
+        seed: Of the orders in which rows are visited.
 
     Attributes:
+        State: The dataclass that `state` returns, a `BoundsState`.
         most_passes: Passes that may be used, for those that take several in one step.
         W: (D + 1, C) of the problem's float type, in step with b.
         b: (N, C) float64.
@@ -45,10 +64,13 @@ class Ascent(ABC):
         idle: Looks since then.
     """
 
+    State: ClassVar[type[BoundsState]]
     most_passes: float = math.inf
 
-    def __init__(self, problem: SparseProblem, tol: float, b: np.ndarray, W: np.ndarray | None) -> None:
-        self.problem, self.tol, self.b = problem, tol, b
+    def __init__(
+        self, problem: SparseProblem, tol: float, b: np.ndarray, W: np.ndarray | None, seed: int
+    ) -> None:
+        self.problem, self.tol, self.b, self.seed = problem, tol, b, seed
         if W is not None and W.dtype != problem.dtype:
             W = None  # what float32 has rounded away is missing in float64
         self.W = (problem.minimiser(b) if W is None else W).astype(problem.dtype, copy=False)
@@ -56,14 +78,26 @@ class Ascent(ABC):
         self.dual = self._dual()
         self.least, self.idle = math.inf, 0
         self.visits = 0.0 if W is None and self.W.dtype == np.float64 else float(len(b))
+        self.begin()
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Set what this way of ascent keeps besides."""
 
     @abstractmethod
     def advance(self) -> float:
         """Run some epochs, and look at the bounds where that is worth it; return the passes it took."""
 
-    @abstractmethod
     def state(self) -> Any:
         """Return the state from which `restored` makes the same fit."""
+        return taken_from(self.State, self)
+
+    @classmethod
+    def restored(cls, problem: SparseProblem, tol: float, state: BoundsState) -> Self:
+        """Return the fit whose `state` this is."""
+        fit = cls(problem, tol, state.b, state.W, 0)
+        given_to(fit, state)
+        return fit
 
     @property
     def exhausted(self) -> bool:

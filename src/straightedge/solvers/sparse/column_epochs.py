@@ -11,6 +11,8 @@ References:
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -99,12 +101,7 @@ def run_column_epochs(
     active: np.ndarray,
     shuffles: np.ndarray,
     run: int,
-    relax: float,
-    plain: int,
-    early: float,
-    dual: float,
-    most_epochs: int,
-    most_visits: float,
+    epochs: Any,
 ) -> tuple[float, float]:
     """Run epochs until rows' gaps add up to little, or as many as are allowed.
 
@@ -117,22 +114,17 @@ def run_column_epochs(
         active: (n,) int64 the rows to visit; changed.
         shuffles: See `draw_order`.
         run: Neighbours that are visited together.
-        relax: How many times as far as the exact one a step goes; D rises below 2.
-        plain: Epochs before that, with exact steps.
-        early: Of D: an epoch whose gaps add up to less is the last one.
-        dual: D, without the factor κ.
-        most_epochs: Of this call.
-        most_visits: After which no epoch begins.
+        epochs: See `two_classes.Epochs`; its D is without the factor κ.
 
     Returns:
         (visits, the sum of the last epoch's gaps).
     """
     weights, limits = parts[:, 3], np.array([np.inf, -np.inf])
     order, n_active = np.empty(len(active) + 2, np.int64), len(active)
-    visits, total = 0.0, np.inf
-    for epoch in range(most_epochs):
+    visits, total, dual = 0.0, np.inf, epochs.dual
+    for epoch in range(epochs.most):
         high, low, total = 0.0, 0.0, 0.0
-        far = relax if epoch >= plain else 1.0
+        far = epochs.relax if epoch >= epochs.plain else 1.0
         late = (shuffles[0] & 0xFFFF) % run  # runs begin elsewhere in each epoch
         n_runs = (n_active + late + run - 1) // run
         draw_order(order, n_runs, shuffles)
@@ -149,6 +141,6 @@ def run_column_epochs(
         visits += n_active
         n_active = keep_unmarked(active, n_active)
         limits[0], limits[1] = high if high > 0.0 else np.inf, low if low < 0.0 else -np.inf
-        if total <= early * dual or n_active == 0 or visits >= most_visits:
+        if total <= epochs.early * dual or n_active == 0 or visits >= epochs.most_visits:
             break
     return visits, total

@@ -6,14 +6,13 @@ worth it; rows that are left out count as 0 there. After a look all rows are vis
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from straightedge.solvers.sparse.bounds import Array, Ascent
-from straightedge.solvers.sparse.two_classes import TwoClassProblem
-from straightedge.solvers.state import OF_ROWS, given_to, taken_from
+from straightedge.solvers.sparse.bounds import Ascent, BoundsState
+from straightedge.solvers.sparse.two_classes import Epochs, TwoClassProblem
 
 MOST_EPOCHS, FEWEST = 64, 8  # of one call; fewer where rows have many entries, so that Ctrl-C is heard
 ENTRIES_A_CALL = 100_000_000  # about a second of visits
@@ -25,32 +24,16 @@ ANY_SEED = 88172645463325252  # Marsaglia's, for a generator whose state may not
 
 
 @dataclass
-class ShrinkingState:
+class ShrinkingState(BoundsState):
     """What a checkpoint keeps of a `ShrinkingAscent`; see there."""
 
-    W: Array
-    best_weight: Array
-    best_primal: float
-    bound: float
-    dual: float
-    visits: float
-    least: float
-    idle: int
     passes: float
     early: float
     shuffles: NDArray[np.int64]
-    b: Array = field(metadata=OF_ROWS)
 
 
 class ShrinkingAscent(Ascent):
-    """One configuration on its way; see the module.
-
-    Args:
-        problem: See `Ascent`; and the next three.
-        tol: Relative gap asked for.
-        b: (N, C) float64.
-        W: (D + 1, C), or None.
-        seed: Of the orders in which rows are visited.
+    """One configuration on its way; see the module. Its problem is a `TwoClassProblem`.
 
     Attributes:
         passes: Those that were used; an epoch is ended, though `most_passes` are.
@@ -58,28 +41,27 @@ class ShrinkingAscent(Ascent):
         shuffles: (1,) int64, the state of the generator of orders.
     """
 
-    def __init__(
-        self, problem: TwoClassProblem, tol: float, b: np.ndarray, W: np.ndarray | None, seed: int
-    ) -> None:
-        super().__init__(problem, tol, b, W)
-        self.column = problem
+    State = ShrinkingState
+
+    def begin(self) -> None:
+        """See `Ascent.begin`."""
+        assert isinstance(self.problem, TwoClassProblem)
+        self.column = self.problem
         self.passes, self.early = 0.0, EARLY
-        self.shuffles = np.array([ANY_SEED ^ seed], dtype=np.int64)
+        self.shuffles = np.array([ANY_SEED ^ self.seed], dtype=np.int64)
 
     def advance(self) -> float:
         """See `Ascent.advance`; epochs until a look is worth it, and a look."""
         most = ENTRIES_A_CALL // max(1, self.problem.rows.n_stored)
-        visits, expected = self.column.run_epochs(
-            self.W,
-            self.b,
-            self.shuffles,
+        epochs = Epochs(
             relax=RELAX,
             plain=0 if self.passes > 0 else PLAIN_EPOCHS,
             early=self.early * self.tol,
             dual=self.dual,
-            most_epochs=min(MOST_EPOCHS, max(FEWEST, most)),
+            most=min(MOST_EPOCHS, max(FEWEST, most)),
             most_visits=(self.most_passes - self.passes) * len(self.b),
         )
+        visits, expected = self.column.run_epochs(self.W, self.b, self.shuffles, epochs)
         self.visits += visits
         self.dual = self._dual()
         cost = visits / len(self.b) + self.look()
@@ -87,14 +69,3 @@ class ShrinkingAscent(Ascent):
             self.early = EARLIER * expected / (self.tol * self.dual)
         self.passes += cost
         return cost
-
-    def state(self) -> ShrinkingState:
-        """See `Ascent.state`."""
-        return taken_from(ShrinkingState, self)
-
-    @classmethod
-    def restored(cls, problem: TwoClassProblem, tol: float, state: ShrinkingState) -> ShrinkingAscent:
-        """Return the fit whose `state` this is."""
-        fit = cls(problem, tol, state.b, state.W, 0)
-        given_to(fit, state)
-        return fit

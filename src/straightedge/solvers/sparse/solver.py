@@ -12,7 +12,7 @@ from straightedge.objective import Objective
 from straightedge.solvers.protocol import Progress, Solver, missing
 from straightedge.solvers.sparse.bounds import Array, Ascent
 from straightedge.solvers.sparse.duals import FORMS
-from straightedge.solvers.sparse.kinds import AnyState, new_ascent, restored_ascent
+from straightedge.solvers.sparse.kinds import AnyState, ascent_of
 from straightedge.solvers.sparse.problem import SparseProblem
 from straightedge.solvers.sparse.starts import continued, first_point
 from straightedge.solvers.sparse.two_classes import problem_of
@@ -157,7 +157,8 @@ class SparseDualAscent(Solver):
         else:
             point = first_point(problem)
         start, its_weight = point
-        self.fit = new_ascent(problem, float(self.tols[self.current]), start, its_weight, self.seed)
+        tol = float(self.tols[self.current])
+        self.fit = ascent_of(problem)(problem, tol, start, its_weight, self.seed)
         return self.fit
 
     def _problem(self, k: int) -> SparseProblem:
@@ -202,5 +203,5 @@ class SparseDualAscent(Solver):
         if state.fit is not None:
             self.current = state.current
             problem = self._problem(self.current)
-            self.fit = restored_ascent(problem, float(tol[self.current]), state.fit)
+            self.fit = ascent_of(problem).restored(problem, float(tol[self.current]), state.fit)
         return self._progress(0.0)

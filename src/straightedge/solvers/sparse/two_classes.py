@@ -12,6 +12,8 @@ two columns, to rounding.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from straightedge.objective import Objective
@@ -21,6 +23,26 @@ from straightedge.solvers.sparse.problem import SparseProblem
 ENTRIES_A_RUN = (
     64  # of neighbouring rows that are visited together: more of them, of the least, converge later
 )
+
+
+class Epochs(NamedTuple):
+    """How long epochs of one compiled call go on; Numba knows tuples with names, and no dataclass.
+
+    Attributes:
+        relax: How many times as far as the exact one a step goes; D rises below 2.
+        plain: Epochs before that, with exact steps.
+        early: Of D: an epoch whose gaps add up to less is the last one.
+        dual: D at the beginning.
+        most: Epochs of the call.
+        most_visits: After which no epoch begins.
+    """
+
+    relax: float
+    plain: int
+    early: float
+    dual: float
+    most: int
+    most_visits: float
 
 
 def run_length(n_stored: int, n_samples: int) -> int:
@@ -61,19 +83,9 @@ class TwoClassProblem(SparseProblem):
         self.dtype = np.dtype(np.float64)  # one column is small: reading it takes little
 
     def run_epochs(
-        self,
-        W: np.ndarray,
-        b: np.ndarray,
-        shuffles: np.ndarray,
-        *,
-        relax: float,
-        plain: int,
-        early: float,
-        dual: float,
-        most_epochs: int,
-        most_visits: float,
+        self, W: np.ndarray, b: np.ndarray, shuffles: np.ndarray, epochs: Epochs
     ) -> tuple[float, float]:
-        """Visit rows until their gaps add up to ``early`` times D; see `column_epochs.run_column_epochs`.
+        """Visit rows until their gaps add up to little; see `column_epochs.run_column_epochs`.
 
         Returns:
             (visits, the sum of the last epoch's gaps).
@@ -90,12 +102,7 @@ class TwoClassProblem(SparseProblem):
             np.flatnonzero(self.weights > 0),
             shuffles,
             run_length(rows.n_stored, rows.n_samples),
-            relax,
-            plain,
-            early,
-            dual / scale,
-            most_epochs,
-            most_visits,
+            epochs._replace(dual=epochs.dual / scale),
         )
         return visits, scale * total
 
