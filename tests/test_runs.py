@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from straightedge.errors import InputError
 from straightedge.model import LinearModel, load
 from straightedge.runs import FolderLock, RunFolder, fingerprint
+from straightedge.runs.tables import write_blocks, write_table
 
 CONFIG = {"loss": "softmax", "reg": 0.1, "dataset": {"name": "digits"}}
 
@@ -25,7 +28,7 @@ def make_model(value: float = 1.0) -> LinearModel:
 def write_run(path: Path, value: float = 1.0, *, overwrite: bool = False) -> None:
     with RunFolder.create(path, CONFIG | {"value": value}, overwrite=overwrite) as run:
         run.write_trace([{"iteration": 0, "objective": value, "gap": float("nan"), "solver": "lbfgs"}])
-        run.write_predictions([{"name": 'a "b", c.png', "label": "a", "predicted": "b", "score": value}])
+        run.write_predictions([(['a "b", c.png'], ["a"], ["b"], np.array([value]), [None], [None])])
         run.save_path([(value, torch.full((3, 2), value), torch.zeros(2))])
         run.write_bytes("report.html", b"<p>")
         run.save_model(make_model(value))
@@ -54,6 +57,21 @@ def test_a_run_is_read_back_and_leaves_nothing_beside_it(tmp_path: Path) -> None
     assert neighbours(path) == []
     run.write_bytes("templates.png", b"added later")
     assert run.has("templates.png")
+
+
+def test_blocks_of_columns_are_written_as_rows_are(tmp_path: Path) -> None:
+    names = ["=1+1", 'a "b"', "two\nlines", "-1", "plain", "plain", "\u202eright", ""]
+    scores = np.array([0.1, math.nan, 1e300, -0.0, 1 / 3, np.float32(0.1), 5e-324, math.inf])
+    ranks: list[int | None] = [1, None, 3, 1, 2, 2, None, 0]
+    columns = ("name", "score", "rank")
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(names, scores.tolist(), ranks, strict=True)]
+    write_table(tmp_path / "rows.csv", columns, rows)
+    write_blocks(
+        tmp_path / "blocks.csv",
+        columns,
+        [(names[:3], scores[:3], ranks[:3]), (names[3:], scores[3:], ranks[3:])],
+    )
+    assert (tmp_path / "blocks.csv").read_bytes() == (tmp_path / "rows.csv").read_bytes()
 
 
 def test_nothing_has_the_name_before_the_run_is_whole(tmp_path: Path) -> None:

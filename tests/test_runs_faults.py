@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,7 +23,8 @@ def write_run(path: Path, value: float) -> None:
     with RunFolder.create(path, {"value": value}, overwrite=True) as run:
         run.save_checkpoint({"W": torch.full((4,), value)}, {})
         run.write_trace({"iteration": i, "objective": value} for i in range(5))
-        run.write_predictions({"name": str(i), "score": value} for i in range(5))
+        names, none = [str(i) for i in range(5)], [None] * 5
+        run.write_predictions([(names, none, none, np.full(5, value), none, none)])
         run.save_path([(value, torch.full((3, 2), value), torch.zeros(2))])
         run.write_bytes("report.html", str(value).encode())
         bias = torch.full((2,), value)

@@ -190,11 +190,11 @@ def _write(
     predictions: Path | None,
 ) -> None:
     from straightedge import atomic
-    from straightedge.prediction import prediction_rows
-    from straightedge.runs.tables import PREDICTION_COLUMNS, write_table
+    from straightedge.prediction import prediction_blocks
+    from straightedge.runs.tables import PREDICTION_COLUMNS, write_blocks
 
     if predictions is not None:
-        write_table(predictions, PREDICTION_COLUMNS, prediction_rows(*answers))
+        write_blocks(predictions, PREDICTION_COLUMNS, prediction_blocks(*answers))
     if out is not None:
         atomic.write_json(out, result)
 

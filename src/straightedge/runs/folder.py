@@ -19,7 +19,7 @@ from straightedge.runs.checkpoint import CHECKPOINT_FILE, read_checkpoint, write
 from straightedge.runs.lock import FolderLock
 from straightedge.runs.publish import MARKER_FILE, neighbour, publish, read_marker, settle
 from straightedge.runs.reading import RunFiles
-from straightedge.runs.tables import PREDICTION_COLUMNS, TRACE_COLUMNS, write_path, write_table
+from straightedge.runs.tables import PREDICTION_COLUMNS, TRACE_COLUMNS, write_blocks, write_path, write_table
 
 # what a run may hold without a marker saying so: files that commands add to a finished run
 KNOWN_FILES = frozenset(
@@ -170,9 +170,9 @@ class RunFolder(RunFiles):
         """Write trace.csv from mappings or objects with the trace's columns."""
         self.write_csv("trace.csv", TRACE_COLUMNS, rows)
 
-    def write_predictions(self, rows: Iterable[Any]) -> None:
-        """Write predictions.csv from mappings or objects with the columns of `PREDICTION_COLUMNS`."""
-        self.write_csv("predictions.csv", PREDICTION_COLUMNS, rows)
+    def write_predictions(self, blocks: Iterable[Sequence[Any]]) -> None:
+        """Write predictions.csv from blocks of the columns of `PREDICTION_COLUMNS` (see `write_blocks`)."""
+        write_blocks(self.path / "predictions.csv", PREDICTION_COLUMNS, blocks)
 
     def write_csv(self, name: str, columns: Sequence[str], rows: Iterable[Any]) -> None:
         """Write a table; None and NaN become empty cells."""

@@ -16,7 +16,7 @@ from straightedge.data import Dataset, Split
 from straightedge.evaluation.terms import TERM_COLUMNS, term_rows
 from straightedge.features.text.dataset import TEXT_KIND
 from straightedge.model import LinearModel
-from straightedge.prediction import prediction_rows
+from straightedge.prediction import prediction_blocks
 from straightedge.report import collect_assets, save_assets, templates_png, write_report
 from straightedge.runs import RunFolder
 from straightedge.workflow.choosing import (
@@ -133,7 +133,7 @@ def write_run(
     run.save_model(model)
     run.write_trace(fitted.trace)
     assert judged.answers is not None
-    run.write_predictions(prediction_rows(model, *judged.answers))
+    run.write_predictions(prediction_blocks(model, *judged.answers))
     if fitted.path_points:
         run.save_path([(reg, weight.float(), bias.float()) for reg, weight, bias in fitted.path_points])
     if judged.suspects:
