@@ -181,11 +181,14 @@ class Rows:
             index = self.order[index.to(self.order.device)]
         target = buffer[: len(index)]
         source = self._source
-        raw = (
-            source.index_select(0, index.to(self.device))
-            if isinstance(source, Tensor)
-            else _tensor(source[index.numpy()])
-        )
+        if isinstance(source, Tensor):
+            index, shape = index.to(source.device), (len(index), *source.shape[1:])
+            if source.dtype == target.dtype and source.device == target.device:
+                torch.index_select(source, 0, index, out=target.view(shape))
+                return target
+            raw = source.index_select(0, index)
+        else:
+            raw = _tensor(source[index.numpy()])
         target.view(raw.shape).copy_(raw)
         return target
 

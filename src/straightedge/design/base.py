@@ -29,6 +29,9 @@ from straightedge.kernels import gram_applied
 from straightedge.workers import block_spans, with_smaller_blocks
 
 ROUGH_ABOVE = 2_000_000  # entries of X̂ above which what only decides the pace is computed in float32
+SAMPLED = 2**19  # entries of X̂ that a mean over rows looks at: a few milliseconds
+IN_CACHE = 2**16  # entries of mapped rows that are looked at together: half a megabyte at most
+LEAST_SAMPLED = 32  # rows of any length that it looks at
 MOST_SHARES = (
     8  # parts that a sample is summed in; not the number of workers, which must not change a float32 sum
 )
@@ -140,12 +143,17 @@ class Design(Passes):
 
     def row_norms(self, index: Tensor) -> Tensor:
         """Return ‖x̂‖² (n,) float64 of the rows of an index."""
-        out = torch.empty(len(index), self.width, **self._like)
-        return self.gather(index, out).square().sum(dim=1, dtype=torch.float64)
+        parts = index.split(max(1, IN_CACHE // self.width))
+        out = torch.empty(len(parts[0]), self.width, **self._like)
+        norms = [
+            torch.linalg.vector_norm(self.gather(part, out[: len(part)]), dim=1, dtype=torch.float64)
+            for part in parts
+        ]
+        return torch.cat(norms).square()
 
     def mean_square_norm(self, sample: int = 512) -> float:
-        """Return the mean of ‖x̂‖² over evenly spaced rows of this rank."""
-        count = min(sample, self.n_samples)
+        """Return the mean of ‖x̂‖² over evenly spaced rows of this rank, fewer of them where rows are long."""
+        count = min(sample, self.n_samples, max(LEAST_SAMPLED, SAMPLED // self.width))
         return float(self.row_norms(torch.arange(count, device=self.device) * self.n_samples // count).mean())
 
     def table(self) -> Tensor:

@@ -135,12 +135,15 @@ class DenseDesign(Design):
 
     def _taken(self, index: Tensor) -> Iterator[Tensor]:
         """Yield the raw rows of the index, some at a time."""
-        buffer = torch.empty(GATHERED, self.n_features, dtype=self.dtype, device=self.device)
+        together = min(GATHERED, self.n_samples)
+        if self.rows.in_memory:
+            together = min(together, len(index))
+        buffer = torch.empty(together, self.n_features, dtype=self.dtype, device=self.device)
         if self.rows.in_memory or bool((index[1:] < index[:-1]).any()):
-            for start in range(0, len(index), GATHERED):
-                yield self.rows.take(index[start : start + GATHERED], buffer)
+            for part in index.split(GATHERED):
+                yield self.rows.take(part, buffer)
             return
-        for start, stop in block_spans(self.n_samples, GATHERED):
+        for start, stop in block_spans(self.n_samples, together):
             inside = index[(index >= start) & (index < stop)]
             if len(inside):
                 yield self.rows.block(start, stop, buffer)[inside - start]

@@ -24,7 +24,7 @@ from straightedge.solvers.hinge.gathered.layout import Gathered, layout_for
 from straightedge.solvers.hinge.gathered.margins import Array
 from straightedge.solvers.hinge.gathered.newton import forms
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, KernelSpace, Space
-from straightedge.solvers.hinge.half_pass import gather, row_weights
+from straightedge.solvers.hinge.half_pass import row_weights
 from straightedge.solvers.hinge.sequential import (
     SAFE,
     BestPoint,
@@ -43,7 +43,7 @@ GEOMETRIES = ("weston_watkins", "crammer_singer", "one_vs_rest")  # of which `ma
 USUAL_PASSES = 15  # of a usual fit: epochs, then Newton steps on the rows that can move
 USUAL_STEPS = 15  # Newton steps of a usual fit
 CALLS = 1000  # of NumPy in a usual fit
-REPORT = 0.5  # of the reported gap: W is mapped to the features again once the gap is below
+REPORT = 0.1  # of the reported gap: W is mapped to the features again once the gap is below
 
 
 @dataclass
@@ -142,7 +142,7 @@ class SemismoothNewton(SequentialSolver):
         fold = int(part.fold[0])
         if self._gathered is None or self._gathered[0] != fold:
             if self._rows is None:
-                self._rows = _mapped(part)
+                self._rows = part.design.table().cpu().numpy()
             self._gathered = (fold, _positive_rows(part, self._rows))
         return self._gathered[1]
 
@@ -155,14 +155,6 @@ def _usual_step(objective: Objective) -> float:
     directions = min(pairs, columns * width) if is_crowded(objective) else n
     step = forms(n, columns, width, directions, featured=n > width, inner_products=n <= width)
     return (C if apart else 1) * min(step.values())
-
-
-def _mapped(objective: Objective) -> Array:
-    """Return x̂ of all rows (N, D + 1) float64."""
-    n, width = objective.n_samples, objective.design.width
-    index = torch.arange(n, device=objective.device)
-    out = torch.empty(n, width, dtype=torch.float64, device=objective.device)
-    return gather(objective, index, out).cpu().numpy()
 
 
 def _positive_rows(part: Objective, X: Array) -> Gathered:
