@@ -1,4 +1,4 @@
-"""The site builds without a warning, asks nobody else for anything, and has every name in its index."""
+"""The site builds without a warning, loads nothing from elsewhere, indexes every name, and axe finds nothing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import straightedge
+from support.browser import open_chromium, show_at, violations
 
 ROOT = Path(__file__).parents[1]
 LOADING = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src", "use": "href"}
@@ -68,6 +69,31 @@ def test_formulas_are_mathml_and_code_has_run(site: Path) -> None:
     assert course.count('<figure class="drawn">') >= 6
     assert "certified" in course
     assert "Traceback" not in course
+
+
+SHAPES = (  # pages of every shape: figures, long code, tables that scroll, an index of names, a frame
+    "index.html", "course/index.html", "notes/index.html", "guides/notebooks/index.html",
+    "guides/several-machines/index.html", "reference/course/index.html", "benchmarks/index.html",
+    "playground/index.html", "404.html",
+)  # fmt: skip
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_axe_finds_nothing_on_pages_of_every_shape(
+    site: Path, tmp_path: Path, width: int, scheme: str
+) -> None:
+    browser = open_chromium(tmp_path)
+    try:
+        show_at(browser, width, scheme)
+        found = {}
+        for page in SHAPES:
+            browser.get("about:blank")
+            browser.get((site / page).as_uri())
+            found[page] = violations(browser)
+        assert {page: faults for page, faults in found.items() if faults} == {}
+    finally:
+        browser.quit()
 
 
 def test_every_public_name_has_its_place_in_the_index(site: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
 from typing import Any
 
 import matplotlib as mpl
@@ -38,9 +40,20 @@ def html(figure: Any, caption: str) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
-    svg = buffer.getvalue()[buffer.getvalue().index("<svg") :]
+    svg = own_names(buffer.getvalue()[buffer.getvalue().index("<svg") :], caption)
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{caption}"', 1)
     return f'<figure class="drawn">{svg}<figcaption>{caption}</figcaption></figure>'
+
+
+def own_names(svg: str, caption: str) -> str:
+    """Return a picture whose ids no other picture of the page has: Matplotlib numbers them from 1 in each.
+
+    Args:
+        svg: As Matplotlib writes it.
+        caption: What tells it from a picture of the same marks.
+    """
+    mark = hashlib.sha256((caption + svg).encode()).hexdigest()[:8]
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{mark}-", svg)
 
 
 def images(rows: np.ndarray, titles: list[str], *, signed: bool = False) -> Any:

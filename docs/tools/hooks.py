@@ -15,6 +15,7 @@ from typing import Any
 TOOLS = Path(__file__).resolve().parent
 sys.path.insert(0, str(TOOLS))
 
+from accessible import accessible
 from formulas import mathml
 
 ROOT = TOOLS.parents[1]
@@ -77,8 +78,13 @@ def _deeper(page: str) -> str:
 
 
 def on_post_page(output: str, **_: Any) -> str:
-    """Name the playground's file in links to it, so that they work from a folder too."""
-    return re.sub(r'(href="(?:\.\./)*playground/)(?=["#])', r"\1index.html", output)
+    """Name the playground's file in links to it, so that they work from a folder; add what the theme leaves out."""
+    return accessible(re.sub(r'(href="(?:\.\./)*playground/)(?=["#])', r"\1index.html", output))
+
+
+def on_post_template(output_content: str, **_: Any) -> str:
+    """Add what the theme leaves out to the page of a wrong address, which no Markdown makes."""
+    return accessible(output_content)
 
 
 def on_post_build(config: Any, **_: Any) -> None:
