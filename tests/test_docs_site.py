@@ -6,8 +6,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -78,10 +82,24 @@ SHAPES = (  # pages of every shape: figures, long code, tables that scroll, an i
 )  # fmt: skip
 
 
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def address(site: Path) -> Iterator[str]:
+    """Serve the site: the page of a wrong address names its styles from the root."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(site))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_axe_finds_nothing_on_pages_of_every_shape(
-    site: Path, tmp_path: Path, width: int, scheme: str
+    address: str, tmp_path: Path, width: int, scheme: str
 ) -> None:
     browser = open_chromium(tmp_path)
     try:
@@ -89,7 +107,7 @@ def test_axe_finds_nothing_on_pages_of_every_shape(
         found = {}
         for page in SHAPES:
             browser.get("about:blank")
-            browser.get((site / page).as_uri())
+            browser.get(f"{address}/{page}")
             found[page] = violations(browser)
         assert {page: faults for page, faults in found.items() if faults} == {}
     finally:

@@ -197,3 +197,33 @@ def test_the_model_in_the_page_answers_images_as_predict_does(
     said = browser.find_element("id", "try-answer").text
     assert said == f"{model.classes[top]}: {100 * wanted[0, top]:.1f} %"
     assert browser.find_element("id", "try-others").text.count("scaled") == 0
+
+
+@pytest.mark.browser
+def test_a_model_of_several_labels_answers_in_the_page_with_every_label_it_gives(
+    tmp_path: Path, browser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, source = np.random.default_rng(0), tmp_path / "fruit.csv"
+    X = rng.normal(size=(120, 3)).round(3)
+    Y = (np.stack([X[:, 0], X[:, 1], X[:, 0] + X[:, 2]]) > 0).astype(int).T
+    rows = [",".join(map(str, [*row, *labels])) for row, labels in zip(X, Y, strict=True)]
+    source.write_text("\n".join(["a,b,c,sweet,red,round", *rows]) + "\n", encoding="utf-8")
+    options = FitOptions(
+        str(source),
+        str(tmp_path / "run"),
+        reg=1e-3,
+        labels="sweet,red,round",
+        multilabel=True,
+        progress=False,
+    )
+    run_fit(options)
+    assert "straightedge export" not in page_of(tmp_path / "run")
+    browser.get((tmp_path / "run" / "report.html").as_uri())
+    for row in ((1.0, 1.0, 1.0), (-2.0, 1.0, 0.0), (-1.0, -1.0, -1.0)):
+        for field, value in zip(browser.find_elements("css selector", "[data-field]"), row, strict=True):
+            field.clear()
+            field.send_keys(str(value))
+        chance = load(tmp_path / "run").predict_proba(np.array([row], np.float32))[0]
+        given = sorted(np.flatnonzero(chance >= 0.5), key=lambda k: -chance[k])
+        said = ", ".join(f"{('sweet', 'red', 'round')[k]}: {100 * chance[k]:.1f} %" for k in given)
+        assert browser.find_element("id", "try-answer").text == (said or "None of the labels")

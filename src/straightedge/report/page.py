@@ -20,7 +20,7 @@ from straightedge import atomic
 from straightedge.report import gallery, measured, sections
 from straightedge.report.coefficients import coefficients
 from straightedge.report.run_files import Run, read_run
-from straightedge.report.trying import try_box
+from straightedge.report.trying import no_box, try_box
 from straightedge.report.usage import use
 
 _PACKAGE = "straightedge.report"
@@ -56,11 +56,16 @@ def render(run: Run) -> str:
     environment.filters["script_json"] = script_json
     environment.filters["formula"] = formula
     context = _context(run)
-    own = ("page.js", "try.js") if context["trying"] else ("page.js",)
-    scripts, style = _scripts(own), (static / "page.css").read_text("utf-8")
+    scripts, style = _scripts(_own_scripts(context["trying"])), (static / "page.css").read_text("utf-8")
     policy = content_policy(scripts, style)
     template = environment.get_template("page.html.j2")
     return template.render(**context, scripts=scripts, style=style, policy=policy)
+
+
+def _own_scripts(trying: dict[str, Any] | None) -> tuple[str, ...]:
+    if trying is None:
+        return ("page.js",)
+    return ("page.js", "texts.js", "try.js") if trying["kind"] == "text" else ("page.js", "try.js")
 
 
 def _context(run: Run) -> dict[str, Any]:
@@ -81,6 +86,7 @@ def _context(run: Run) -> dict[str, Any]:
         "hardest": gallery.listed(run, "hardest"),
         "notes": sections.notes(run),
         "trying": try_box(run),
+        "no_box": no_box(run),
         "use": use(run),
         "command": sections.command(run),
     }

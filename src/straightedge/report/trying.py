@@ -1,4 +1,4 @@
-"""The model in the page: small enough to stand there, so that a row or an image can be tried offline."""
+"""The model in the page: small enough to stand there, so that a row, a text or an image can be tried offline."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.data.tables.encoding import Column, TableEncoding
+from straightedge.features.text.tfidf import TfIdf
 from straightedge.model import LinearModel
 from straightedge.report.run_files import Run
 
@@ -23,10 +24,21 @@ Section = dict[str, Any]
 def try_box(run: Run) -> Section | None:
     """What the page needs to answer as `predict` does, or None where it could not."""
     model = run.model
-    if model is None or model.features is not None or model.weight.numel() > MOST_WEIGHTS:
+    if model is None or model.weight.numel() > MOST_WEIGHTS:
         return None
-    how = _form(model) or _picture(model) or _row(model)
+    plain = model.features is None
+    how = (_form(model) or _picture(model) or _row(model)) if plain else _text(model)
     return None if how is None else how | _answers(model)
+
+
+def no_box(run: Run) -> str | None:
+    """Why the page of texts has no box to try them, or None where it has one or the rows are no texts."""
+    model = run.model
+    if model is None or not model.takes_texts or try_box(run) is not None:
+        return None
+    if model.weight.numel() > MOST_WEIGHTS:
+        return f"The model has {model.weight.numel():,} weights, too many for a page."
+    return "The page cannot count terms as this model does."
 
 
 def _answers(model: LinearModel) -> Section:
@@ -36,12 +48,26 @@ def _answers(model: LinearModel) -> Section:
         "weight": _packed(model.weight.numpy()),
         "bias": _packed(model.bias.numpy()),
         "threshold": model.threshold,
+        "several": model.multilabel,
         "temperature": (model.temperature or 1.0) if model.has_probabilities else None,
     }
 
 
 def _packed(values: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode("ascii")
+
+
+def _text(model: LinearModel) -> Section | None:
+    """The terms of each block with their weights; terms that a hash places are not counted in the page."""
+    extractor = model.extractor if model.takes_texts else None
+    if not isinstance(extractor, TfIdf):
+        return None
+    blocks = [
+        {"unit": block.terms.kind, "low": block.terms.low, "high": block.terms.high}
+        | {"terms": list(block.names), "idf": _packed(block.idf)}
+        for block in extractor.blocks
+    ]
+    return {"kind": "text", "sublinear": extractor.sublinear, "blocks": blocks}
 
 
 def _form(model: LinearModel) -> Section | None:

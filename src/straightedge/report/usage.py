@@ -22,7 +22,16 @@ def use(run: Run) -> Section:
     folder = os.path.dirname(place) or "."
     listed = "straightedge runs" + ("" if folder == "runs" else f" {shlex.quote(folder)}")
     python = ["from straightedge import load", f"model = load({json.dumps(place)})", "print(model)"]
-    return {"shell": [*judged, f"straightedge export {quoted} --to torch", listed], "python": python}
+    shell = [*judged, *_export(run, quoted), listed]
+    return {"shell": shell, "python": python, "piped": f"straightedge predict {quoted} -"}
+
+
+def _export(run: Run, quoted: str) -> list[str]:
+    """The export that takes this model: several labels have none, and of texts only scikit-learn cuts words."""
+    if run.metrics.get("multilabel"):
+        return []
+    texts = run.model is not None and run.model.takes_texts
+    return [f"straightedge export {quoted} --to {'sklearn' if texts else 'torch'}"]
 
 
 def _place(folder: Path) -> str:

@@ -22,6 +22,7 @@
   };
   const probabilitiesOf = (scores) => {
     const top = Math.max(...scores);
+    if (data.several) return [...scores].map((score) => 1 / (1 + Math.exp(-score)));
     const powers = [...scores].map((score) => Math.exp((score - top) / data.temperature));
     const sum = powers.reduce((a, b) => a + b, 0);
     return powers.map((power) => power / sum);
@@ -40,7 +41,7 @@
     const slots = column.categories.map((_, slot) => (slot === Number(text) ? 1 : 0));
     return column.other ? [...slots, slots.includes(1) ? 0 : 1] : slots;
   });
-  const rowOfText = (text) => {
+  const rowOfNumbers = (text) => {
     const parts = text.trim().split(/[\s,;]+/).filter(Boolean);
     const row = parts.map(Number);
     if (row.length !== data.n) throw new Error(`${row.length} numbers, and the model takes ${data.n}`);
@@ -69,6 +70,18 @@
     return rowOfPixels(context.getImageData(0, 0, width, height).data, data.shape);
   };
 
+  const texts = data.kind === "text" ? readerOfTexts(data, floats) : null;
+  /* What terms add to the score of a class above the mean score of all classes, the largest first. */
+  const deciding = (row, label) => [...row].map(([feature, value]) => {
+    const own = weight.subarray(feature * n, (feature + 1) * n);
+    return [texts.names[feature], value * (own[label] - own.reduce((sum, one) => sum + one, 0) / n)];
+  }).filter(([, added]) => added).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, 8);
+  const wordsOf = (row) => {
+    const found = deciding(row, answerOf(row).order[0]);
+    const shown = found.map(([term, added]) => `${term} ${added < 0 ? "−" : "+"}${Math.abs(added).toFixed(2)}`);
+    return shown.length ? `What decided: ${shown.join(", ")}` : "No term of this text is known to the model";
+  };
+
   const answerOf = (row) => {
     const scores = scoresOf(row);
     const shares = data.temperature ? probabilitiesOf(scores) : null;
@@ -78,9 +91,11 @@
   };
   const show = ({ scores, shares, order }, note) => {
     const text = (k) => (shares ? `${(100 * shares[k]).toFixed(1)} %` : `score ${scores[k].toFixed(3)}`);
-    byId("try-answer").textContent = `${data.classes[order[0]]}: ${text(order[0])}`;
-    byId("try-others").textContent = [order.slice(1, 4).map((k) => `${data.classes[k]}: ${text(k)}`).join(", "), note]
-      .filter(Boolean).join(". ");
+    const line = (labels) => labels.map((k) => `${data.classes[k]}: ${text(k)}`).join(", ");
+    const given = data.several ? order.filter((k) => scores[k] >= 0) : order.slice(0, 1);
+    const others = order.filter((k) => !given.includes(k)).slice(0, 3);
+    byId("try-answer").textContent = line(given) || "None of the labels";
+    byId("try-others").textContent = [line(others), note].filter(Boolean).join(". ");
   };
   const refuse = (error) => {
     byId("try-answer").textContent = "";
@@ -89,8 +104,8 @@
   const attempt = (make, note) => {
     try { show(answerOf(make()), note); } catch (error) { refuse(error); }
   };
-  window.straightedge = { answer: (texts) => answerOf(rowOfTable(texts)), answerOfRow: (text) => answerOf(rowOfText(text)),
-    answerOfPixels: (pixels) => answerOf(rowOfPixels(pixels, data.shape)) };
+  window.straightedge = { answer: (texts) => answerOf(rowOfTable(texts)), answerOfRow: (text) => answerOf(rowOfNumbers(text)),
+    answerOfText: (text) => answerOf(texts.read(text)), answerOfPixels: (pixels) => answerOf(rowOfPixels(pixels, data.shape)) };
 
   const form = byId("try-form");
   form.hidden = false;
@@ -99,8 +114,13 @@
     const update = () => attempt(() => rowOfTable(fields()));
     form.addEventListener("input", update);
     update();
+  } else if (data.kind === "text") {
+    form.addEventListener("input", () => {
+      const row = texts.read(byId("try-text").value);
+      attempt(() => row, wordsOf(row));
+    });
   } else if (data.kind === "row") {
-    form.addEventListener("input", () => attempt(() => rowOfText(byId("try-row").value)));
+    form.addEventListener("input", () => attempt(() => rowOfNumbers(byId("try-row").value)));
   } else {
     const read = (file) => {
       const reader = new FileReader();
