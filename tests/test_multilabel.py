@@ -99,19 +99,19 @@ def test_every_label_is_scikit_learns_problem(do, form):
     assert "in all of their labels" in page and "ranking average precision" in page
 
 
-def check_measures(found, scores, Y):
-    named = scores >= 0
+def check_measures(found, scores, Y, weight=None):
+    named, by = scores >= 0, {"sample_weight": weight}
     expected = {
-        "micro_f1": peers.f1_score(Y, named, average="micro"),
-        "macro_f1": peers.f1_score(Y, named, average="macro"),
-        "hamming_loss": peers.hamming_loss(Y, named),
-        "ranking_average_precision": peers.label_ranking_average_precision_score(Y, scores),
+        "micro_f1": peers.f1_score(Y, named, average="micro", **by),
+        "macro_f1": peers.f1_score(Y, named, average="macro", **by),
+        "hamming_loss": peers.hamming_loss(Y, named, **by),
+        "ranking_average_precision": peers.label_ranking_average_precision_score(Y, scores, **by),
     }
     for name, value in expected.items():
         assert found[name]["value"] == pytest.approx(value), name
         low, high = found[name]["interval"]
         assert low < value < high
-    assert found["accuracy"] == pytest.approx(peers.accuracy_score(Y, named))
+    assert found["accuracy"] == pytest.approx(peers.accuracy_score(Y, named, **by))
 
 
 def test_measures_are_scikit_learns_where_rows_have_no_label_or_all():
@@ -120,6 +120,60 @@ def test_measures_are_scikit_learns_where_rows_have_no_label_or_all():
     Y = draw.random((80, 5)) < 0.4
     Y[:3], Y[3:6] = False, True
     check_measures(evaluate_multilabel(scores, Y, list("abcde")), scores, Y)
+    for weight in (draw.integers(0, 3, 80), draw.random(80)):
+        check_measures(evaluate_multilabel(scores, Y, list("abcde"), weights=weight), scores, Y, weight)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_weighted_rows_and_labels_are_scikit_learns_problem(do, balanced):
+    X, Y = drawn(4)
+    other, Y_other = drawn(5, 150)
+    draw = np.random.default_rng(6)
+    weight, weight_other = draw.uniform(0, 3, len(X)).round(2), draw.integers(0, 4, len(other))
+    with_column(written(do.path / "a.csv", X, Y), "w", weight)
+    with_column(written(do.path / "b.csv", other, Y_other), "w", weight_other)
+    names = ",".join(NAMES)
+    told = do.run(
+        *("fit", "a.csv", "--test", "b.csv", "--labels", names, "--multilabel", "--out", "run"),
+        *("--sample-weight", "w", "--bias", "free", "--preprocess", "none", "--reg", REG, "--tol", 1e-9),
+        *(("--class-weight", "balanced") if balanced else ()),
+    )
+    assert told.status == 0, told.err
+    model, found = load(do.path / "run"), json.loads((do.path / "run/metrics.json").read_text())
+    assert "w" not in [row["name"] for row in found["columns"] if row["became"]]
+    order = [model.classes.index(name) for name in NAMES]
+    scores = model.scores(other)[:, order]
+    for place, y in enumerate(Y.T):
+        sums = np.where(y, weight[y].sum(), weight[~y].sum())  # balanced gives both classes the same sum
+        own = weight * (weight.sum() / sums if balanced else 1)
+        peer = LogisticRegression(C=1 / (REG * own.sum()), tol=1e-10, max_iter=5000).fit(X, y, own)
+        np.testing.assert_allclose(scores[:, place], peer.decision_function(other), atol=1e-4)
+    check_measures(found["test"], scores, Y_other, weight_other)
+    again = do.run("evaluate", "run", "b.csv", "--sample-weight", "w", "--json").json
+    assert again["micro_f1"] == found["test"]["micro_f1"]
+
+
+def with_column(path, name, values):
+    lines = path.read_text().splitlines()
+    cells = [name, *map(str, values)]
+    path.write_text("".join(f"{line},{cell}\n" for line, cell in zip(lines, cells, strict=True)))
+
+
+def test_groups_stay_together(do):
+    draw = np.random.default_rng(7)
+    centres, labels = draw.normal(size=(40, 20)), draw.random((40, 2)) < 0.5
+    X = (np.repeat(centres, 10, axis=0) + 0.01 * draw.normal(size=(400, 20))).round(5)
+    lines = [",".join([f"x{k}" for k in range(20)] + ["one", "two", "patient"])]
+    for row, (values, own) in enumerate(zip(X, np.repeat(labels, 10, axis=0), strict=True)):
+        lines.append(",".join([*map(str, values), *map(str, own.astype(int)), f"p{row // 10}"]))
+    (do.path / "a.csv").write_text("\n".join(lines) + "\n")
+    by = ("fit", "a.csv", "--labels", "one,two", "--multilabel", "--reg", 1e-3, "--folds", 5, "--overwrite")
+    found = {}
+    for name, groups in {"rows": ("--drop", "patient"), "groups": ("--groups", "patient")}.items():
+        assert do.run(*by, *groups, "--out", name).status == 0
+        found[name] = json.loads((do.path / name / "metrics.json").read_text())["validation"]
+    assert found["rows"]["hamming_loss"]["value"] < 0.25  # rows of a patient are in training and held out
+    assert 0.35 < found["groups"]["hamming_loss"]["value"] < 0.65  # nothing can be learned of other patients
 
 
 def test_reg_is_chosen_by_folds(do):

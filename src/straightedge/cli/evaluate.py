@@ -57,7 +57,7 @@ def command(
 
     model = load(run)
     if model.multilabel:
-        _several_labels(model, run, source, labels, out, as_json)
+        _several_labels(model, run, source, (labels, sample_weight), out, as_json)
         return
     reading = reading_for(model, run, size, background, skip_bad)
     options: dict[str, Any] = {"size": reading.size, "background": reading.background, "skip_bad": skip_bad}
@@ -83,20 +83,30 @@ def command(
 
 
 def _several_labels(
-    model: LinearModel, run: Path, source: str, labels: str | None, out: Path | None, as_json: bool
+    model: LinearModel,
+    run: Path,
+    source: str,
+    columns: tuple[str | None, str | None],
+    out: Path | None,
+    as_json: bool,
 ) -> None:
-    """Judge a model of several labels a row."""
+    """Judge a model of several labels a row; `columns` are those of labels and of weights."""
     import numpy as np
 
     from straightedge import atomic
     from straightedge.data.tables.multihot import load_multihot
     from straightedge.evaluation.multilabel import MULTILABEL_NAMES, evaluate_multilabel
 
-    found = load_multihot(source, labels, {}, columns=model.columns, names=model.classes)
+    labels, weight = columns
+    found = load_multihot(
+        source, labels, {"sample_weight": weight}, columns=model.columns, names=model.classes
+    )
     split = next(name for name in SPLITS if name in found.X)
     scores = np.asarray(model.scores(found.X[split]))
     odds = model.has_probabilities
-    result = evaluate_multilabel(scores, found.Y[split], model.classes, probabilities=odds)
+    result = evaluate_multilabel(
+        scores, found.Y[split], model.classes, probabilities=odds, weights=found.weights.get(split)
+    )
     result |= {"source": source, "split": split if len(found.X) > 1 else None, "model": str(run)}
     if out is not None:
         atomic.write_json(out, result)

@@ -30,7 +30,7 @@ def with_groups(dataset: Dataset, groups: str) -> Dataset:
     """
     if dataset.train.groups is not None:
         return dataset
-    found = _from_file(dataset, groups, "groups")
+    found = values_of_file(groups, "groups", dataset.train.n, dataset.name)
     return replace(dataset, train=replace(dataset.train, groups=found))
 
 
@@ -48,25 +48,35 @@ def with_weights(dataset: Dataset, sample_weight: str) -> Dataset:
 
     if dataset.train.weights is not None:
         return dataset
-    found = _from_file(dataset, sample_weight, "weights")
+    found = values_of_file(sample_weight, "weights", dataset.train.n, dataset.name)
     weights = checked_sample_weight(found, dataset.train.n).numpy()
     return replace(dataset, train=replace(dataset.train, weights=weights))
 
 
-def _from_file(dataset: Dataset, file: str, what: str) -> np.ndarray:
-    """Return one value for each training row."""
+def values_of_file(file: str, what: str, n: int, source: str) -> np.ndarray:
+    """Return one value for each of n training rows.
+
+    Args:
+        file: With one value a line, or an ``.npy``.
+        what: ``groups`` or ``weights``.
+        n: Training rows.
+        source: The data, for messages.
+
+    Raises:
+        InputError: ``groups-missing``, ``groups-length`` and those of weights; the codes of `read_label_file`.
+    """
     if not os.path.exists(file):
         raise InputError(
             f"{what}-missing",
             f"there is no column and no file {file!r}",
-            dataset.name,
+            source,
             f"name a column of a table, or a file of {what}",
         )
     from straightedge.data.arrays import read_label_file
 
     found = np.asarray(read_label_file(Path(file)))
-    if found.shape != (dataset.train.n,):
-        said = f"there are {len(found)} {what} for {dataset.train.n} training rows"
+    if found.shape != (n,):
+        said = f"there are {len(found)} {what} for {n} training rows"
         raise InputError(f"{what}-length", said, file, f"give one of the {what} for each training row")
     return found
 

@@ -14,6 +14,8 @@ import numpy as np
 from straightedge.errors import InputError
 from straightedge.evaluation.intervals import interval_around, mean_interval, share_interval
 from straightedge.evaluation.measures import measures
+from straightedge.evaluation.outcomes import MOST_COPIES
+from straightedge.row_weights import is_whole, sample_size
 
 MULTILABEL_NAMES = {
     "micro_f1": "F1 of all labels together",
@@ -25,7 +27,12 @@ MULTILABEL_NAMES = {
 
 
 def evaluate_multilabel(
-    scores: np.ndarray, Y: np.ndarray, names: Sequence[str], *, probabilities: bool = True
+    scores: np.ndarray,
+    Y: np.ndarray,
+    names: Sequence[str],
+    *,
+    probabilities: bool = True,
+    weights: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Judge the scores of one split.
 
@@ -34,6 +41,7 @@ def evaluate_multilabel(
         Y: (N, C) bool, the labels of each sample.
         names: C names.
         probabilities: Whether scores are log-odds.
+        weights: (N,) ≥ 0, how often each sample counts, or None; whole numbers are numbers of copies.
 
     Returns:
         What JSON can hold: ``n``, ``accuracy``, the share of samples whose labels are all right, with its
@@ -49,37 +57,59 @@ def evaluate_multilabel(
         raise InputError("scores-shape", f"scores of shape {scores.shape}, labels of shape {Y.shape}")
     if not np.isfinite(scores).all():
         raise InputError("scores-not-finite", "a score is NaN or infinite")
+    if weights is not None:
+        scores, Y, weights = _counted(scores, Y, weights)
     named = scores >= 0
-    whole = (named == Y).all(axis=1)
-    n, right = len(Y), float(whole.mean())
+    right = float(np.average((named == Y).all(axis=1), weights=weights))
+    n = len(Y) if weights is None else sample_size(weights)
+    losses = np.logaddexp(0, np.where(Y, -scores, scores)).sum(axis=1) if probabilities else None
     return {
         "n": n,
         "accuracy": right,
         "interval": list(share_interval(right * n, n)),
-        "micro_f1": _micro(named, Y),
-        "macro_f1": _macro(named, Y),
-        "hamming_loss": _mean((named != Y).mean(axis=1)),
-        "ranking_average_precision": _ranking(scores, Y),
-        "log_loss": _mean(np.logaddexp(0, np.where(Y, -scores, scores)).sum(axis=1))
-        if probabilities
-        else None,
-        "per_class": [_label(scores[:, k], Y[:, k], named[:, k], name) for k, name in enumerate(names)],
+        "micro_f1": _micro(named, Y, weights),
+        "macro_f1": _macro(named, Y, weights),
+        "hamming_loss": _mean((named != Y).mean(axis=1), weights),
+        "ranking_average_precision": _ranking(scores, Y, weights),
+        "log_loss": None if losses is None else _mean(losses, weights),
+        "per_class": [
+            _label(scores[:, k], Y[:, k], named[:, k], name, weights) for k, name in enumerate(names)
+        ],
     }
 
 
-def _mean(values: np.ndarray) -> dict[str, Any]:
-    around = mean_interval(values)
-    return {"value": float(values.mean()), "interval": list(around) if around else None}
+def _counted(
+    scores: np.ndarray, Y: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return the samples that count: copies of each where weights are whole, else with their weights."""
+    kept = weights > 0
+    scores, Y, weights = scores[kept], Y[kept], weights[kept]
+    if is_whole(weights) and weights.sum() <= MOST_COPIES:
+        copies = weights.astype(np.int64)
+        return scores.repeat(copies, axis=0), Y.repeat(copies, axis=0), None
+    return scores, Y, weights
 
 
-def _shares(named: np.ndarray, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _mean(values: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:
+    around = mean_interval(values, weights=weights)
+    return {
+        "value": float(np.average(values, weights=weights)),
+        "interval": list(around) if around else None,
+    }
+
+
+def _shares(
+    named: np.ndarray, Y: np.ndarray, weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return twice what is right, and what is told or true, of each sample and label; and sums of the latter."""
     right, sizes = 2.0 * (named & Y), named.astype(float) + Y
+    if weights is not None:
+        right, sizes = right * weights[:, None], sizes * weights[:, None]
     return right, sizes, sizes.sum(axis=0)
 
 
-def _micro(named: np.ndarray, Y: np.ndarray) -> dict[str, Any]:
-    right, sizes, _ = _shares(named, Y)
+def _micro(named: np.ndarray, Y: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:
+    right, sizes, _ = _shares(named, Y, weights)
     return _ratio(right.sum(axis=1), sizes.sum(axis=1))
 
 
@@ -91,8 +121,8 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> dict[str, Any]:
     return _entry(value, influence)
 
 
-def _macro(named: np.ndarray, Y: np.ndarray) -> dict[str, Any]:
-    right, sizes, totals = _shares(named, Y)
+def _macro(named: np.ndarray, Y: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:
+    right, sizes, totals = _shares(named, Y, weights)
     filled = np.where(totals > 0, totals, 1.0)
     each = right.sum(axis=0) / filled
     influence = (len(Y) * (right - each * sizes) / filled).mean(axis=1)
@@ -107,7 +137,7 @@ def _entry(value: float, influence: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _ranking(scores: np.ndarray, Y: np.ndarray) -> dict[str, Any]:
+def _ranking(scores: np.ndarray, Y: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:
     """Return how pure the labels above each true one are, on average; samples of none or all labels count 1."""
     from scipy.stats import rankdata
 
@@ -116,15 +146,20 @@ def _ranking(scores: np.ndarray, Y: np.ndarray) -> dict[str, Any]:
     counts = Y.sum(axis=1)
     purity = np.where(Y, among / rank, 0).sum(axis=1) / np.maximum(counts, 1)
     values = np.where((counts == 0) | (counts == Y.shape[1]), 1.0, purity)
-    lost = mean_interval(1 - values)
+    lost = mean_interval(1 - values, weights=weights)
     return {
-        "value": float(values.mean()),
+        "value": float(np.average(values, weights=weights)),
         "interval": [1 - end for end in reversed(lost)] if lost else None,
     }
 
 
-def _label(scores: np.ndarray, y: np.ndarray, named: np.ndarray, name: str) -> dict[str, Any]:
-    right, told, actual = int((named & y).sum()), int(named.sum()), int(y.sum())
+def _label(
+    scores: np.ndarray, y: np.ndarray, named: np.ndarray, name: str, weights: np.ndarray | None
+) -> dict[str, Any]:
+    def count(chosen: np.ndarray) -> float:
+        return int(chosen.sum()) if weights is None else float(weights[chosen].sum())
+
+    right, told, actual = count(named & y), count(named), count(y)
     pair = np.stack([np.zeros_like(scores), scores], axis=1)
     return {
         "class": name,
@@ -132,5 +167,5 @@ def _label(scores: np.ndarray, y: np.ndarray, named: np.ndarray, name: str) -> d
         "precision": right / told if told else None,
         "recall": right / actual if actual else None,
         "f1": 2 * right / (told + actual) if told + actual else None,
-        "auc": measures(pair, y.astype(np.int64), names=["auc"])["auc"],
+        "auc": measures(pair, y.astype(np.int64), names=["auc"], weights=weights)["auc"],
     }

@@ -55,7 +55,7 @@ def run_labels(options: FitOptions, say: Say) -> dict[str, Any]:
         run.save_model(model)
         run.write_trace([row for one in fits.solutions for row in one.trace])
         split = next(name for name in ("test", "validation", "train") if name in rows)
-        scores, Y = rows[split]
+        scores, Y, _ = rows[split]
         columns = ("name", "label", "predicted", *(f"score {name}" for name in found.names), "split")
         run.write_csv("predictions.csv", columns, _answers(found, scores, Y, _kind(split, found, fits)))
         run.write_json("metrics.json", metrics)

@@ -6,6 +6,7 @@ objectives add up: mean Σ_c ℓ_c + reg ΣW², of two classes each, with the pr
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from straightedge.data.beside import BALANCED
 from straightedge.data.tables.multihot import MultiHot, load_multihot
 from straightedge.errors import InputError
 from straightedge.evaluation.multilabel import evaluate_multilabel
+from straightedge.groups import checked_groups, fold_of_groups
 from straightedge.losses import is_probabilistic
 from straightedge.model import LinearModel
 from straightedge.moments import moments
@@ -63,9 +66,7 @@ def read_rows(options: FitOptions) -> tuple[MultiHot, MultiHot | None]:
     """
     for name, value in (
         ("--threshold", options.choice.threshold),
-        ("--groups", options.split.groups),
-        ("--sample-weight", options.data.sample_weight),
-        ("--class-weight", options.fit.class_weight),
+        ("--class-weight FILE", None if options.fit.class_weight == BALANCED else options.fit.class_weight),
         ("--features", options.extractor.features),
         ("--protocol", options.choice.protocol),
         ("--search", options.sgd.search or None),
@@ -78,13 +79,14 @@ def read_rows(options: FitOptions) -> tuple[MultiHot, MultiHot | None]:
             raise InputError(
                 "multilabel-option", f"{name} is not for several labels a row", mend="leave it out"
             )
-    found = load_multihot(options.data.source, options.data.labels, options.data.table)
+    beside = {"groups": options.split.groups, "sample_weight": options.data.sample_weight}
+    found = load_multihot(options.data.source, options.data.labels, options.data.table | beside)
     if options.split.test is None:
         return found, None
     test = load_multihot(
         options.split.test,
         options.data.labels,
-        options.data.table,
+        options.data.table | _column_there(options),
         columns=found.columns,
         names=found.names,
     )
@@ -97,14 +99,15 @@ def fit_labels(found: MultiHot, options: FitOptions, say: Say) -> LabelFits:
     _refuse_constant(Y, found)
     problems = [_training(found, options, Y[:, place]) for place in range(len(found.names))]
     folds = options.split.folds or FOLDS
-    fold = fold_of_rows(np.zeros(len(Y), dtype=np.int64), min(folds, len(Y)), options.split.seed)
+    fold = _folds(found, min(folds, len(Y)), options.split.seed)
     grid = _grid(problems[0], options)
     judged: list[float] = []
     held_out = None
     if len(grid) > 1 or options.split.folds is not None:
         say("folds")
         scores = np.stack([_out_of_fold(one, grid, fold) for one in problems], axis=2)
-        judged = [_log_loss(scores[:, k], Y) for k in range(len(grid))]
+        weights = found.weights.get("train")
+        judged = [_log_loss(scores[:, k], Y, weights) for k in range(len(grid))]
         best = int(np.argmin(judged))
         held_out, reg = scores[:, best], grid[best]
     else:
@@ -123,9 +126,17 @@ def _training(found: MultiHot, options: FitOptions, y: np.ndarray) -> TrainingRo
         2,
         options.settings(),
         options.fit.preprocess,
+        weights=None if (own := found.weights.get("train")) is None else torch.from_numpy(own),
+        class_weight=options.fit.class_weight,
         table=found.parts,
         columns=found.columns,
     )
+
+
+def _column_there(options: FitOptions) -> dict[str, Any]:
+    """Return the column of weights that a second source may have; a file is of the training rows alone."""
+    column = options.data.sample_weight
+    return {} if column is None or os.path.exists(column) else {"sample_weight": column}
 
 
 def _refuse_constant(Y: np.ndarray, found: MultiHot) -> None:
@@ -153,8 +164,17 @@ def _out_of_fold(training: TrainingRows, grid: list[float], fold: np.ndarray) ->
     return (found[:, :, 1] - found[:, :, 0]).numpy()
 
 
-def _log_loss(scores: np.ndarray, Y: np.ndarray) -> float:
-    return float(np.logaddexp(0, np.where(Y, -scores, scores)).mean())
+def _folds(found: MultiHot, folds: int, seed: int) -> np.ndarray:
+    """Return the fold (N,) that holds each training row out, no group in two of them; labels are not looked at."""
+    alike = np.zeros(len(found.Y["train"]), dtype=np.int64)
+    if found.groups is None:
+        return fold_of_rows(alike, folds, seed)
+    return fold_of_groups(alike, checked_groups(found.groups, len(alike)), folds, seed)
+
+
+def _log_loss(scores: np.ndarray, Y: np.ndarray, weights: np.ndarray | None) -> float:
+    """Return the mean loss of a label, of rows that count by their weights (N,)."""
+    return float(np.average(np.logaddexp(0, np.where(Y, -scores, scores)).mean(axis=1), weights=weights))
 
 
 def _solved(part: TrainingPart, reg: float) -> Solution:
@@ -198,27 +218,29 @@ def proof_of(fits: LabelFits) -> dict[str, Any]:
     }
 
 
-def judged_splits(
-    found: MultiHot, more: MultiHot | None, fits: LabelFits, model: LinearModel
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return scores and labels of each split; validation is out of fold where the data have none of their own."""
-    rows = {split: (model.scores(X), found.Y[split]) for split, X in found.X.items()}
+Judged = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]]
+"""Split -> scores (n, C), labels (n, C), and how much each row counts (n,), None for once."""
+
+
+def judged_splits(found: MultiHot, more: MultiHot | None, fits: LabelFits, model: LinearModel) -> Judged:
+    """Return the answers of each split; validation is out of fold where the data have none of their own."""
+    rows = {
+        split: (model.scores(X), found.Y[split], found.weights.get(split)) for split, X in found.X.items()
+    }
     if fits.held_out is not None and "validation" not in rows:
-        rows["validation"] = (fits.held_out, found.Y["train"])
+        rows["validation"] = (fits.held_out, found.Y["train"], found.weights.get("train"))
     if more is not None:
-        rows["test"] = (model.scores(more.X["train"]), more.Y["train"])
+        rows["test"] = (model.scores(more.X["train"]), more.Y["train"], more.weights.get("train"))
     return rows
 
 
-def metrics_of_labels(
-    found: MultiHot, fits: LabelFits, options: FitOptions, rows: dict[str, tuple[np.ndarray, np.ndarray]]
-) -> dict[str, Any]:
+def metrics_of_labels(found: MultiHot, fits: LabelFits, options: FitOptions, rows: Judged) -> dict[str, Any]:
     """Return what metrics.json holds."""
     proof = proof_of(fits)
     odds = is_probabilistic(options.fit.loss)
     splits = {
-        split: evaluate_multilabel(scores, Y, found.names, probabilities=odds)
-        for split, (scores, Y) in rows.items()
+        split: evaluate_multilabel(scores, Y, found.names, probabilities=odds, weights=weights)
+        for split, (scores, Y, weights) in rows.items()
     }
     if fits.held_out is not None and "validation" in splits:
         splits["validation"]["kind"] = "out of fold"

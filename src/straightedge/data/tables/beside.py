@@ -33,16 +33,15 @@ def with_beside(dataset: Dataset, splits: Mapping[str, SplitRows], options: Mapp
     Raises:
         InputError: ``value-kind``, ``sample-weight-invalid``.
     """
-    tables, first, n = splits["train"]
-    names = tables[0].schema.names
+    names = splits["train"][0][0].schema.names
     name = options.get("groups")
     if name is not None and name in names:
-        groups: np.ndarray = np.array(plain_column(tables, name)[first : first + n].to_pylist(), dtype=object)
-        dataset.notes.append(f"groups: column {name!r}, which is no feature")
+        groups = groups_of(splits["train"], name)
+        dataset.notes.append(note_of("groups", name))
         dataset = replace(dataset, train=replace(dataset.train, groups=groups))
     name = options.get("sample_weight")
     if name is not None and name in names:
-        dataset.notes.append(f"weights: column {name!r}, which is no feature")
+        dataset.notes.append(note_of("weights", name))
         dataset = _weighted(dataset, splits, name)
     return dataset
 
@@ -59,9 +58,30 @@ def _weighted(dataset: Dataset, splits: Mapping[str, SplitRows], name: str) -> D
 
 
 def _with_weights(split: Split, rows: SplitRows, name: str) -> Split:
+    found = weights_of(rows, name)
+    return split if found is None else replace(split, weights=found)
+
+
+def note_of(what: str, name: str) -> str:
+    """Return what the user is told of a column that stands beside the rows."""
+    return f"{what}: column {name!r}, which is no feature"
+
+
+def groups_of(rows: SplitRows, name: str) -> np.ndarray:
+    """Return the groups (n,) of a split's rows, in a column."""
+    tables, first, n = rows
+    return np.array(plain_column(tables, name)[first : first + n].to_pylist(), dtype=object)
+
+
+def weights_of(rows: SplitRows, name: str) -> np.ndarray | None:
+    """Return the weights (n,) of a split's rows, in a column; None where there is no such column.
+
+    Raises:
+        InputError: ``value-kind``, ``sample-weight-invalid``.
+    """
     tables, first, n = rows
     if name not in tables[0].schema.names:
-        return split
+        return None
     where = f"{tables[0].path}, column {name!r}"
     values = as_floats(plain_column(tables, name)[first : first + n].combine_chunks(), where, row=first)
-    return replace(split, weights=checked_sample_weight(values.copy(), n).numpy())
+    return np.asarray(checked_sample_weight(values.copy(), n).numpy())

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from straightedge.data.base import RawTable
+from straightedge.data.beside import values_of_file
+from straightedge.data.tables.beside import columns_beside, groups_of, note_of, weights_of
 from straightedge.data.tables.dividing import divided
 from straightedge.data.tables.encoding import TableEncoding, as_floats
 from straightedge.data.tables.files import Table, arrow, names_in
@@ -18,9 +20,10 @@ from straightedge.data.tables.kinds import Wishes
 from straightedge.data.tables.label_column import is_text, plain_column
 from straightedge.data.tables.matching import encoded_rows, match_columns, text_read_for, unlike_training
 from straightedge.data.tables.opening import text_read
-from straightedge.data.tables.parts import TableParts
+from straightedge.data.tables.parts import SplitRows, TableParts
 from straightedge.data.tables.reading import Found, anew, in_memory, open_source, split_rows
 from straightedge.errors import InputError
+from straightedge.row_weights import checked_sample_weight
 
 SEPARATORS = (";", "|", ",")
 """What stands between the labels of a text, the first that occurs anywhere in the column."""
@@ -31,20 +34,26 @@ class MultiHot:
     """Rows with several labels each.
 
     Attributes:
+        source: Where they are from.
         X: Split -> (N, D) rows, in memory or to be read.
         Y: Split -> (N, C) bool.
         names: C labels.
         columns: What the table's columns became, as plain data.
         fingerprint: SHA-256 of the content.
+        groups: (N,) what training rows belong together, or None.
+        weights: Split -> (N,) float64 ≥ 0, how often each row counts; splits whose rows count once are not there.
         parts: The raw table, to be encoded by some of its training rows.
         notes: Remarks for the user.
     """
 
+    source: str
     X: dict[str, Any]
     Y: dict[str, np.ndarray]
     names: tuple[str, ...]
     columns: dict[str, Any]
     fingerprint: str
+    groups: np.ndarray | None = None
+    weights: dict[str, np.ndarray] = field(default_factory=dict)
     parts: RawTable | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -62,7 +71,7 @@ def load_multihot(
     Args:
         source: File or folder.
         labels: Names of columns of yes and no, with commas, or of one column of lists; None takes those of a model.
-        options: As `tables.reading.load` takes them.
+        options: As `tables.reading.load` takes them; ``groups`` and ``sample_weight`` are columns or files.
         columns: The encoding of a trained model.
         names: Its labels.
 
@@ -85,15 +94,36 @@ def load_multihot(
     splits = split_rows(found, "")
     if trained is not None:
         found.notes += match_columns(found.every, trained) + unlike_training(found.every, trained)
-        return _made(source, found, trained, known, Y, None)
+        return _beside(_made(source, found, trained, known, Y, None), splits, options)
     tables, first, n = splits["train"]
     wishes = Wishes.of(options)
-    ignored = [*wanted, *(["split"] if len(splits) > 1 and len(found.tables) == 1 else [])]
+    beside = columns_beside(options, found.schema.names)
+    ignored = [*wanted, *beside, *(["split"] if len(splits) > 1 and len(found.tables) == 1 else [])]
     fit = partial(fit_encoding, tables, ",".join(wanted), wishes, found.index, ignored=ignored)
     encoding, notes = fit(rows=slice(first, first + n))
     found.notes += notes
     parts = TableParts(splits, lambda rows: fit(rows=rows)[0], partial(anew, source))
-    return _made(source, found, encoding, known, Y, parts)
+    return _beside(_made(source, found, encoding, known, Y, parts), splits, options)
+
+
+def _beside(made: MultiHot, splits: Mapping[str, SplitRows], options: Mapping[str, Any]) -> MultiHot:
+    """Return the rows with their groups and weights, of columns or of files."""
+    names, n = splits["train"][0][0].schema.names, len(made.Y["train"])
+    if (groups := options.get("groups")) is not None:
+        if groups in names:
+            made = replace(made, groups=groups_of(splits["train"], groups))
+            made.notes.append(note_of("groups", groups))
+        else:
+            made = replace(made, groups=values_of_file(groups, "groups", n, made.source))
+    if (weight := options.get("sample_weight")) is not None:
+        if weight in names:
+            found = {split: weights_of(rows, weight) for split, rows in splits.items()}
+            made = replace(made, weights={split: own for split, own in found.items() if own is not None})
+            made.notes.append(note_of("weights", weight))
+        else:
+            values = values_of_file(weight, "weights", n, made.source)
+            made = replace(made, weights={"train": checked_sample_weight(values, n).numpy()})
+    return made
 
 
 def _made(
@@ -115,7 +145,8 @@ def _made(
         own[split] = Y[place : place + n]
     key = found.fingerprint([column.name for column in encoding.used] + list(names))
     note = f"labels: {len(names)} of each row, {', '.join(names[:8])}{', …' if len(names) > 8 else ''}"
-    return MultiHot(X, own, names, encoding.to_dict(), key, parts, [note, *found.notes])
+    notes = [note, *found.notes]
+    return MultiHot(source, X, own, names, encoding.to_dict(), key, parts=parts, notes=notes)
 
 
 def _refuse_absent(found: Found, wanted: Sequence[str]) -> None:
