@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from straightedge.data import load_dataset
-from straightedge.errors import InputError, MachineError, StraightedgeWarning
+from straightedge.errors import InputError, StraightedgeWarning
 
 
 @pytest.fixture(autouse=True)
@@ -404,11 +404,15 @@ def test_long_names_work(folder):
 
 
 def test_an_unreadable_file_names_its_path(folder, monkeypatch):
-    def refused(self):
-        raise PermissionError(13, "Permission denied")
+    opened = os.open
 
-    monkeypatch.setattr(Path, "read_bytes", refused)
-    with pytest.raises(MachineError) as caught:
+    def refused(path, *flags):
+        if str(path).endswith(".png"):
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *flags)
+
+    monkeypatch.setattr("straightedge.special_files.os.open", refused)
+    with pytest.raises(InputError) as caught:
         load_dataset(folder)
     assert caught.value.code == "file-unreadable" and "cat/0.png" in caught.value.where
 

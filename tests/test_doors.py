@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,8 +21,11 @@ from straightedge.data.arrays import read_label_file
 from straightedge.data.layer_files import LayerFiles
 from straightedge.data.sources import SUFFIXES
 from straightedge.data.tables.text_file import ENDINGS
-from straightedge.errors import InputError
+from straightedge.errors import InputError, MachineError
+from straightedge.memory import free_memory
 from straightedge.special_files import open_regular
+from support.troubles.formats import FORMATS
+from support.troubles.run import troubles_of
 
 
 def pipe(path: Path) -> None:
@@ -103,6 +107,57 @@ def test_an_array_that_unfolds_too_far_is_refused_before_it_does(
     np.savez_compressed(tmp_path / "bomb.npz", X=np.zeros((2000, 200)), y=np.arange(2000) % 2)
     with pytest.raises(InputError, match=r"packed bytes claim to hold 3200128.*archive-bomb"):
         load_dataset(tmp_path / "bomb.npz")
+
+
+BOMBS = {
+    (".tar.gz", "an extended header of 300 MB"): "archive-bomb",
+    (".tar", "an extended header of 8 GB that is not there"): "archive-bomb",
+    (".tar", "an extended header of a megabyte without a record"): "archive-bomb",
+    (".tar.gz", "ten thousand extended headers for one file"): "archive-broken",
+    (".tar.gz", "a member that unfolds to 3 GB"): "archive-bomb",
+    (".svm", "eight gigabytes of zeros that take no room"): "svmlight-broken",
+    (".tar", "eight gigabytes of zeros that take no room"): "no-class-folders",
+    (".csv", "one byte"): "table-empty",
+    (".csv", "a gigabyte of one line, packed"): "table-bomb",
+    (".mat", "its own bytes, then three gigabytes of zeros"): "matlab-broken",
+    ("folder of images", "its own bytes, then three gigabytes of zeros"): "file-too-large",
+    ("folder of images", "a progressive JPEG of 5,000 scans"): "image-too-large",
+}
+
+
+@pytest.mark.parametrize(("ending", "name"), BOMBS, ids=" ".join)
+def test_what_claims_too_much_is_refused_at_once(ending: str, name: str, tmp_path: Path) -> None:
+    source = FORMATS[ending](tmp_path, ending)
+    troubles_of(ending)[name](tmp_path / source.file)
+    began = time.process_time()
+    with pytest.raises(InputError) as caught:
+        load_dataset(tmp_path / source.words, progress=False, cache=False)
+    assert caught.value.code == BOMBS[ending, name]
+    assert time.process_time() - began < 4.0
+
+
+@pytest.mark.parametrize("ending", [".npz", ".csv", ".svm"])
+def test_what_memory_cannot_hold_is_refused_with_the_figure(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = FORMATS[ending](tmp_path, ending)
+    monkeypatch.setattr("straightedge.memory.SURELY_FREE", 0)
+    monkeypatch.setattr("straightedge.memory.free_memory", lambda: 100.0)
+    with pytest.raises(MachineError, match=rf"{source.words}.*\[out-of-memory\]") as caught:
+        load_dataset(tmp_path / source.words)
+    assert "0 MiB are free" in caught.value.what
+
+
+def test_a_control_group_limits_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("straightedge.memory.GROUPS", tmp_path)
+    before = free_memory()
+    (tmp_path / "memory.max").write_text("5000000\n")
+    (tmp_path / "memory.current").write_text("4500000\n")
+    assert free_memory() == 500_000.0
+    (tmp_path / "memory.stat").write_text("anon 7\ninactive_file 250000\n")
+    assert free_memory() == 750_000.0
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_memory() > min(before / 2, 750_000.0)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])

@@ -12,8 +12,8 @@ from straightedge.data.labels import encode_labels
 from straightedge.data.npz import read_npy
 from straightedge.errors import InputError, MachineError
 from straightedge.features.user_module import UserModule
+from straightedge.memory import free_memory
 from straightedge.rows import Rows, is_out_of_memory, out_of_memory
-from straightedge.workers import free_memory
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
@@ -111,7 +111,7 @@ def test_the_mend_of_an_array_of_objects_runs(tmp_path):
 
 
 def test_what_memory_cannot_hold_is_refused_with_its_size_before_the_work(monkeypatch):
-    monkeypatch.setattr("straightedge.fitting.free_memory", lambda: 200 * 2.0**20)
+    monkeypatch.setattr("straightedge.memory.free_memory", lambda: 200 * 2.0**20)
     X, y = np.random.default_rng(0).normal(size=(3000, 1000)).astype(np.float32), np.arange(3000) % 100
     rows = []
     with pytest.raises(MachineError, match="16 values of reg × 100 classes × 1001 weights") as caught:
@@ -122,7 +122,7 @@ def test_what_memory_cannot_hold_is_refused_with_its_size_before_the_work(monkey
     found = fit_path(X, y, [1.0, 10.0], solver="lbfgs", memory=2e7, tol=0.3)  # one value at a time fits
     assert len(found.reg) == 2
     y = np.arange(3000) % 1500  # Newton holds the scores of all rows
-    with pytest.raises(MachineError, match=r"need about \d+ MiB in newton, and 200 MiB are free"):
+    with pytest.raises(MachineError, match=r"newton of 1 .* needs about \d+ MiB, and 200 MiB are free"):
         fit_path(X[:, :20], y, [1.0], solver="newton")
 
 

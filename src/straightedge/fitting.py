@@ -13,6 +13,7 @@ from straightedge.design import Design, OwnMaps, SparseDesign
 from straightedge.distributed import Communicator
 from straightedge.errors import InputError, MachineError
 from straightedge.losses import get_loss
+from straightedge.memory import require_memory
 from straightedge.objective import Objective
 from straightedge.parameters import check_positive, checked_reg, one_or_many, one_reg, seed_of
 from straightedge.penalties import Penalty
@@ -22,12 +23,11 @@ from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Callback, Limits, Loop, Solution, Solver, minimize
 from straightedge.sparse_rows import AnyRows, SparseRows
-from straightedge.workers import free_memory, is_out_of_memory, out_of_memory
+from straightedge.workers import is_out_of_memory, out_of_memory
 
 SMALL = 2_000_000  # entries of X up to which products are float64 from the start: it costs nothing
 VECTORS = 50  # (C, D + 1) float32 vectors for one configuration at work: L-BFGS pairs, sums of the workers
 RESULT_VECTORS = 6  # the same for one that waits or is done: W in float64, the best W, the start
-SURELY_FREE = 2**26  # bytes that are not worth asking the system for
 FINE = 1e-6  # relative gaps below this are float64's from the start
 
 
@@ -202,13 +202,11 @@ def _refuse_beyond_memory(objective: Objective, solver: Solver) -> None:
     at_once = K if solver.together else 1  # others go from one configuration to the next
     needed = 4 * C * width * (VECTORS * at_once + RESULT_VECTORS * (K - at_once))
     needed += 8 * objective.n_samples * C * solver.score_tables
-    if needed > SURELY_FREE and needed > (free := free_memory()):
-        raise MachineError(
-            "out-of-memory",
-            f"{K} values of reg × {C} classes × {width} weights each need about {needed / 2**20:,.0f} MiB in "
-            f"{solver.name}, and {free / 2**20:,.0f} MiB are free",
-            mend="fit fewer values of reg at once (memory=, --memory), fewer values of reg, or fewer features",
-        )
+    require_memory(
+        needed,
+        f"{solver.name} of {K} values of reg × {C} classes × {width} weights each",
+        mend="fit fewer values of reg at once (memory=, --memory), fewer values of reg, or fewer features",
+    )
 
 
 __all__ = [

@@ -73,19 +73,19 @@ def files_of(paths: Iterable[Path]) -> Iterator[ImageFile]:
 
 
 def _is_container(path: Path) -> bool:
-    import tarfile
     import zipfile
+
+    from straightedge.data.tars import is_tar
 
     if path.is_dir() or zipfile.is_zipfile(path):
         return True
-    return path.suffix.lower() in (".tar", ".tgz", ".gz", ".bz2", ".xz") or tarfile.is_tarfile(path)
+    return path.suffix.lower() in (".tar", ".tgz", ".gz", ".bz2", ".xz") or is_tar(path)
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError("path-missing", f"the file cannot be read ({error.strerror})", str(path)) from error
+    from straightedge.data.listing import read_limited
+
+    return read_limited(path)
 
 
 def decoded(

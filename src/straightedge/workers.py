@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import re
 import threading
@@ -13,19 +12,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from straightedge.cores import available_cores
 from straightedge.errors import MachineError
-
-try:
-    import resource
-except ImportError:  # not on Windows
-    resource: Any = None  # type: ignore[no-redef]
 
 Result = TypeVar("Result")
 STOP_REQUESTED = threading.Event()
@@ -211,38 +204,6 @@ def out_of_memory(error: BaseException, where: str | None = None) -> MachineErro
     what = f"memory ran out: {asked} more could not be had" if asked else "memory ran out"
     mend = "fit fewer values of reg at once (memory=, --memory), fewer values of reg, or fewer features"
     return MachineError("out-of-memory", what, where, mend)
-
-
-def free_memory() -> float:
-    """Return the bytes that this process can still have, of its machine, group and limit; inf if unknown."""
-    bounds = [_machines_free(), _groups_free(Path("/sys/fs/cgroup"))]
-    if resource is not None:
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-        held = _numbers_in(Path("/proc/self/statm"))
-        if limit != resource.RLIM_INFINITY and held:
-            bounds.append(limit - held[0] * resource.getpagesize())
-    return max(0.0, min(bounds))
-
-
-def _machines_free() -> float:
-    found = [line.split() for line in _text(Path("/proc/meminfo")).splitlines()]
-    return next((1024.0 * int(line[1]) for line in found if line[0] == "MemAvailable:"), math.inf)
-
-
-def _groups_free(folder: Path) -> float:
-    most, held = _numbers_in(folder / "memory.max"), _numbers_in(folder / "memory.current")
-    return float(most[0] - held[0]) if most and held else math.inf
-
-
-def _numbers_in(path: Path) -> list[int]:
-    return [int(word) for word in _text(path).split() if word.isdecimal()]
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("ascii")
-    except (OSError, ValueError):
-        return ""
 
 
 def with_smaller_blocks(block_rows: int, work: Callable[[int], Result], *, halvings: int = 6) -> Result:

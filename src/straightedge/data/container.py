@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import lzma
-import struct
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +19,11 @@ from straightedge.data.listing import (
     list_tar,
     list_zip,
     printable,
+    read_limited,
     scan_folder,
 )
-from straightedge.errors import InputError, MachineError
+from straightedge.data.tars import BROKEN, open_tar
+from straightedge.errors import InputError
 
 COPIED = 2**20
 """Bytes of a packed tar that are unpacked at a time."""
@@ -85,7 +83,7 @@ class Container:
             if zipfile.is_zipfile(self.path):
                 self._archive = zipfile.ZipFile(self.path)
                 return list_zip(self.path, self._archive)
-            self._archive = tarfile.open(self.path)  # noqa: SIM115 (closed by __exit__)
+            self._archive = open_tar(self.path)
             return list_tar(self.path, self._archive)
         except (OSError, *BROKEN) as error:
             raise broken_archive(self.path, error) from None
@@ -107,16 +105,13 @@ class Container:
         """Yield the bytes of each item, in the order given.
 
         Raises:
-            InputError: ``archive-broken`` with the member.
-            MachineError: ``file-unreadable``.
+            InputError: ``archive-broken`` with the member; the codes of `read_limited`.
         """
         for item in items:
             try:
                 yield self._read(item)
-            except BROKEN as error:
+            except (OSError, *BROKEN) as error:
                 raise broken_archive(self.path, error, item) from None
-            except OSError as error:
-                raise _unreadable(self.path, error, item) from None
 
     def read_in_any_order(self, items: Sequence[Item]) -> Iterator[bytes]:
         """Yield the bytes of each item in an order that need not be that of the archive (errors as `read`).
@@ -131,7 +126,7 @@ class Container:
 
     def _unpack(self, packed: tarfile.TarFile) -> None:
         """Go on with an unpacked copy of a packed tar; listing it has checked its size."""
-        if self._copy is not None or packed.fileobj is None or isinstance(packed.fileobj, io.BufferedReader):
+        if self._copy is not None or packed.fileobj is None or not getattr(packed, "packed", False):
             return
         self._copy = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
         try:
@@ -156,21 +151,7 @@ class Container:
             if len(data) < item.size:
                 raise EOFError("the archive ends inside this member")
             return data
-        return Path(item.handle).read_bytes()
-
-
-BROKEN = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    EOFError,
-    zlib.error,
-    lzma.LZMAError,
-    NotImplementedError,  # a compression that is not known
-    RuntimeError,  # a member that claims to be encrypted after all
-    UnicodeError,  # a name that is no UTF-8
-    OverflowError,  # a place beyond what a file can have
-    struct.error,
-)
+        return read_limited(item.handle)
 
 
 def broken_archive(path: Path, error: Exception, item: Item | None = None) -> InputError:
@@ -179,11 +160,3 @@ def broken_archive(path: Path, error: Exception, item: Item | None = None) -> In
     return InputError(
         "archive-broken", f"the archive cannot be read: {error}", where, "download or pack it again"
     )
-
-
-def _unreadable(path: Path, error: OSError, item: Item) -> Exception:
-    if path.is_dir():
-        return MachineError(
-            "file-unreadable", f"the file cannot be read: {error.strerror}", printable(item.handle)
-        )
-    return broken_archive(path, error, item)

@@ -24,6 +24,11 @@ Image.init()  # every format is imported now, not in the middle of a file
 LARGEST = 89_478_485
 """Pixels of the largest image that is decoded, 256 MiB at 3 bytes a pixel."""
 
+LARGEST_WORK = 10 * LARGEST
+"""Pixels times scans of a progressive JPEG: ten scans are usual, and 1e9 pixels of them take about a second."""
+SCAN = b"\xff\xda"
+"""What a scan of a JPEG begins with; its packed data never hold these bytes."""
+
 ORIENTATION = 0x0112
 """The EXIF tag of the camera's rotation."""
 
@@ -112,6 +117,8 @@ def _one_frame(data: bytes) -> Iterator[Image.Image]:
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _refuse_large(image.size)
+                if image.format in ("JPEG", "MPO"):
+                    _refuse_many_scans(image.size, data.count(SCAN))
                 yield image
         except BadImage:
             raise
@@ -130,6 +137,15 @@ def _one_frame(data: bytes) -> Iterator[Image.Image]:
 def _refuse_large(size: tuple[int, int]) -> None:
     if size[0] * size[1] > LARGEST:
         raise BadImage("too-large", f"the image has {size[0]} × {size[1]} pixels, more than {LARGEST}")
+
+
+def _refuse_many_scans(size: tuple[int, int], scans: int) -> None:
+    """Refuse a JPEG whose few bytes go over all pixels again and again."""
+    if size[0] * size[1] * scans > LARGEST_WORK:
+        what = (
+            f"the image has {scans} scans of {size[0]} × {size[1]} pixels, together more than {LARGEST_WORK}"
+        )
+        raise BadImage("too-large", what)
 
 
 def _plain(image: Image.Image, how: Decoding, marks: list[str]) -> Image.Image:

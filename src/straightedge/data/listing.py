@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from straightedge.data.tars import LARGEST_TOTAL_RATIO, TOTAL_FROM
 from straightedge.errors import InputError, MachineError
+from straightedge.special_files import open_regular
 
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"}
 """A file with such a name must be an image; any other file may turn out to be one or is left out."""
 IGNORED_NAMES = {"thumbs.db", "desktop.ini", "__macosx"}
 LARGEST_RATIO, RATIO_FROM = 250, 2**20
 """A member above `RATIO_FROM` bytes that grows more than this is a bomb; images hardly shrink at all."""
-LARGEST_TOTAL_RATIO, TOTAL_FROM = 100, 2**30
-"""So is an archive whose members grow more than this together and beyond `TOTAL_FROM` bytes."""
 LARGEST_MEMBER = 2**29
 """Bytes of the largest image file read."""
 
@@ -130,6 +130,20 @@ def _walk(folder: str, inside: str, above: tuple[tuple[int, int], ...], scan: Sc
 
 def _count_files(folder: str) -> int:
     return sum(len(files) for _, _, files in os.walk(folder))
+
+
+def read_limited(path: str | Path) -> bytes:
+    """Read one file of a folder whole.
+
+    Raises:
+        InputError: ``file-too-large``, ``file-special``, ``file-unreadable``.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_MEMBER:
+            what = f"the file has {size} bytes, and one image or text has {LARGEST_MEMBER} at most"
+            raise InputError("file-too-large", what, printable(str(path)), "leave it out, or make it smaller")
+        return file.read()
 
 
 def list_folder(scan: Scan) -> Listing:

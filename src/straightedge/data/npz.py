@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.errors import InputError
+from straightedge.errors import InputError, StraightedgeError
+from straightedge.memory import require_memory
 from straightedge.special_files import open_regular, refuse_special
 
 LARGEST_RATIO, RATIO_FROM = 250, 2**28
@@ -46,11 +47,18 @@ def read_npy(path: Path) -> np.ndarray:
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays of an `.npz`: stored members are mapped, compressed ones read."""
+    """Read the arrays of an `.npz`: stored members are mapped, compressed ones read.
+
+    Raises:
+        InputError: ``archive-bomb``, ``npy-objects``, ``npy-broken``.
+        MachineError: ``out-of-memory`` where compressed arrays are larger than what is free.
+    """
     refuse_special(path)
     try:
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            packed = sum(info.file_size for info in infos if info.compress_type != zipfile.ZIP_STORED)
+            require_memory(packed, "to unpack the arrays", str(path), "save them unpacked: numpy.savez")
             return {info.filename[:-4]: _member(path, archive, info) for info in infos}
     except DAMAGE as error:
         raise broken(error, str(path)) from None
@@ -109,9 +117,9 @@ def npy_header(file: Any, size: int, where: str) -> tuple[tuple[int, ...], bool,
     return shape, fortran, dtype
 
 
-def broken(error: Exception, where: str) -> InputError:
+def broken(error: Exception, where: str) -> StraightedgeError:
     """Return the error for an array file that NumPy refuses: objects are told apart from damage."""
-    if isinstance(error, InputError):
+    if isinstance(error, StraightedgeError):
         return error
     if "allow_pickle" in str(error) or "Python objects" in str(error):
         return InputError(

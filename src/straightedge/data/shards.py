@@ -17,12 +17,13 @@ from typing import Any
 from straightedge.data import fingerprint
 from straightedge.data.assemble import SPLITS
 from straightedge.data.base import Dataset
-from straightedge.data.container import BROKEN, broken_archive
+from straightedge.data.container import broken_archive
 from straightedge.data.label_values import plain_labels
 from straightedge.data.listing import IMAGE_ENDINGS, Item, is_ignored, list_tar, printable
 from straightedge.data.sample_images import Samples, load_samples
 from straightedge.data.split_names import split_of
 from straightedge.data.tables.label_column import LABEL_COLUMNS, OTHER_NAMES
+from straightedge.data.tars import BROKEN, open_tar
 from straightedge.errors import InputError
 
 ENDINGS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
@@ -71,7 +72,7 @@ def load(source: str, **options: Any) -> Dataset:
 def looks_like_shard(path: Path) -> bool:
     """Whether the first members of a tar are samples with label files, and no class folders."""
     try:
-        with tarfile.open(path) as archive:
+        with open_tar(path) as archive:
             names = [member.name for member, _ in zip(archive, range(PEEKED), strict=False) if member.isreg()]
     except (OSError, *BROKEN):
         return False
@@ -158,7 +159,7 @@ def read_shard(path: Path, wanted: str | None) -> Shard:
         InputError: ``shard-label`` for an image without a label, ``shard-empty``, and the codes of archives.
     """
     try:
-        with tarfile.open(path) as archive:
+        with open_tar(path) as archive:
             listing = list_tar(path, archive)
             labels = _labels(archive, listing.items, wanted, path)
     except (OSError, *BROKEN) as error:
@@ -210,7 +211,7 @@ def _read(places: Sequence[tuple[Shard, Item]], positions: Sequence[int]) -> Ite
 
 
 def _read_shard(shard: Shard, items: Sequence[Item]) -> Iterator[bytes]:
-    with tarfile.open(shard.path) as archive:
+    with open_tar(shard.path) as archive:
         for item in items:
             try:
                 file = archive.extractfile(item.handle)

@@ -20,11 +20,16 @@ from straightedge.data.label_values import listed
 from straightedge.data.sparse_members import sparse_or_table
 from straightedge.data.write_svmlight import ENDINGS, read_head
 from straightedge.errors import InputError, warn
+from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
 
 LARGEST_WIDTH = 50_000_000
 """Features beyond which a file is refused: W has as many numbers for each class."""
 
+LONGEST_LINE = 2**27
+"""Bytes in which a line ends; the longest of the LIBSVM collection has 4 MB."""
+BYTES_A_BYTE = 1.0
+"""Memory that a byte of text takes as an entry: index:value has some 12 bytes, and so has an entry."""
 LINE = re.compile(rb"[+-]?[0-9.eE,]+([ \t]+qid:\d+)?([ \t]+\d+:[^ \t]+)+[ \t]*(#.*)?\r?")
 """A line with features: label index:value …"""
 
@@ -105,6 +110,9 @@ def _read(paths: list[Path], width: int | None = None) -> list[tuple[Any, np.nda
     """Read files with one common number of features."""
     from sklearn.datasets import load_svmlight_files
 
+    for path in paths:
+        _refuse_no_lines(path)
+        require_memory(BYTES_A_BYTE * path.stat().st_size, "to read the file", str(path), "give a part of it")
     try:
         found = load_svmlight_files([str(path) for path in paths], n_features=width, dtype=np.float32)
     except (ValueError, OverflowError, OSError) as error:
@@ -113,6 +121,20 @@ def _read(paths: list[Path], width: int | None = None) -> list[tuple[Any, np.nda
             "svmlight-broken", f"the file cannot be read: {error}", where, "lines are: label index:value …"
         ) from None
     return list(zip(found[::2], found[1::2], strict=True))
+
+
+def _refuse_no_lines(path: Path) -> None:
+    """Refuse a file that is no text of lines, which would be read whole as one: a NUL byte, or no end of a line."""
+    since, row = 0, 1
+    with open_regular(path) as file:
+        while block := file.read(2**22):
+            last = block.rfind(b"\n")
+            since = since + len(block) if last < 0 else len(block) - last - 1
+            if (nul := block.find(b"\0")) >= 0 or since > LONGEST_LINE:
+                what = "there is a NUL byte" if nul >= 0 else f"a line is longer than {LONGEST_LINE} bytes"
+                where = f"{path}, line {row + block[: max(nul, 0)].count(10)}"
+                raise InputError("svmlight-broken", what, where, "lines are: label index:value …")
+            row += block.count(10)
 
 
 def _of_width(X: Any, width: int, path: Path) -> Any:

@@ -73,6 +73,8 @@ def elements(data: memoryview, order: str) -> Iterator[Element]:
     place = 0
     while len(data) - place >= 8:
         element, place = element_at(data, place, order)
+        if element.kind == 0:
+            raise DamagedError("an element has no type")
         yield element
 
 

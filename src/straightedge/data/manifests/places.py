@@ -13,11 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from straightedge.data.container import Container
-from straightedge.data.listing import IGNORED_NAMES, Item, Listing, entries_of, printable
+from straightedge.data.listing import IGNORED_NAMES, Item, Listing, entries_of, read_limited
 from straightedge.data.tables.files import Table
 from straightedge.data.tables.opening import open_table, open_text_bytes
 from straightedge.data.tables.text_file import TextRead
-from straightedge.errors import MachineError
 
 TABLES = (".csv", ".tsv", ".csv.gz")
 """Endings of the tables that are looked for beside images; any table may be the source by itself."""
@@ -146,14 +145,10 @@ class FolderPlace:
         """Yield the bytes of each file.
 
         Raises:
-            MachineError: ``file-unreadable``.
+            InputError: ``file-unreadable``, ``file-too-large``, ``file-special``.
         """
         for file in files:
-            try:
-                yield Path(file.path).read_bytes()
-            except OSError as error:
-                what = f"the file cannot be read: {error.strerror}"
-                raise MachineError("file-unreadable", what, printable(file.path)) from None
+            yield read_limited(file.path)
 
     def listing(self) -> Listing:
         """Return all files and folders."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.data.base import Dataset
+from straightedge.data.listing import read_limited
 from straightedge.data.manifests.files import ImageFinder
 from straightedge.data.manifests.places import FolderPlace
 from straightedge.data.sample_images import Samples, load_samples
@@ -72,7 +73,7 @@ def _image(value: Any, where: str, column: str, finder: ImageFinder) -> bytes:
     path = value.get("path") if isinstance(value, dict) else None
     data = value.get("bytes") if isinstance(value, dict) else value
     if data is None and path and (file := finder.find(path)) is not None:
-        return Path(file.path).read_bytes()
+        return read_limited(file.path)
     if data is None:
         raise InputError(
             "image-bytes-missing",

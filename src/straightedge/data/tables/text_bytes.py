@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from straightedge.errors import InputError
+from straightedge.errors import InputError, StraightedgeError
+from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
 
 LARGEST_TEXT = 2**32
 """Bytes of the largest text table that is read, unpacked: it is held in memory."""
+LARGEST_RATIO, RATIO_FROM = 250, 2**28
+"""A text beyond `RATIO_FROM` bytes that grows more than this is a bomb: tables grow ten to fifty times."""
 UNPACKERS: dict[bytes, Callable[[BinaryIO], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
@@ -59,9 +62,12 @@ def read_text_bytes(path: Path, encoding: str | None = None, content: bytes | No
 
     Raises:
         InputError: ``table-broken``, ``table-bomb``, ``table-empty``, ``table-nul``, ``table-encoding``.
+        MachineError: ``out-of-memory``.
     """
     try:
         raw = _unpacked(path, content)
+    except StraightedgeError:
+        raise
     except DAMAGE as error:
         mend = "write or download it again"
         raise InputError("table-broken", f"the file cannot be read: {error}", str(path), mend) from None
@@ -106,28 +112,34 @@ def _members(archive: zipfile.ZipFile) -> list[str]:
 def _unpacked(path: Path, content: bytes | None) -> bytes:
     with open_regular(path) if content is None else io.BytesIO(content) as file:
         head = file.read(6)
+        size = file.seek(0, io.SEEK_END)
         file.seek(0)
         if head.startswith(b"PK\x03\x04"):
-            return _only_member(file, path)
+            return _only_member(file, path, size)
         unpack = next((unpack for magic, unpack in UNPACKERS.items() if head.startswith(magic)), None)
-        return _limited(unpack(file) if unpack else file, path)
+        if unpack is not None:
+            return _limited(unpack(file), path, size)
+        require_memory(min(size, LARGEST_TEXT), "to read the table", str(path), "save it as Parquet")
+        return _limited(file, path)
 
 
-def _only_member(file: BinaryIO, path: Path) -> bytes:
+def _only_member(file: BinaryIO, path: Path, size: int) -> bytes:
     with zipfile.ZipFile(file) as archive:
         names = _members(archive)
         if len(names) != 1:
             what = f"the zip holds {len(names)} files, and a table is one"
             raise InputError("table-broken", what, str(path), "unpack it and give the table")
         with archive.open(names[0]) as member:
-            return _limited(member, path)
+            return _limited(member, path, size)
 
 
-def _limited(file: Any, path: Path) -> bytes:
-    """Read to the end, but not beyond `LARGEST_TEXT` bytes."""
-    data: bytes = file.read(LARGEST_TEXT + 1)
-    if len(data) > LARGEST_TEXT:
-        what = f"the table has more than {LARGEST_TEXT} bytes of text"
+def _limited(file: Any, path: Path, packed: int | None = None) -> bytes:
+    """Read to the end, but not beyond `LARGEST_TEXT` bytes, nor far beyond what the packed bytes can be."""
+    most = LARGEST_TEXT if packed is None else min(LARGEST_TEXT, max(RATIO_FROM, LARGEST_RATIO * packed))
+    data: bytes = file.read(most + 1)
+    if len(data) > most:
+        from_packed = "" if packed is None else f"of {packed} packed bytes "
+        what = f"the table {from_packed}has more than {most} bytes of text"
         raise InputError("table-bomb", what, str(path), "save it as Parquet, which is read in parts")
     return data
 

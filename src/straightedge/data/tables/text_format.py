@@ -69,10 +69,13 @@ def find_format(data: bytes, where: str, **given: Any) -> TextFormat:
         **given: ``delimiter``, ``header``, ``decimal`` and ``missing`` where they are known; None finds them.
 
     Raises:
-        InputError: ``table-format``, ``columns-repeated``, ``column-name``, ``columns-many``.
+        InputError: ``table-empty``, ``table-format``, ``columns-repeated``, ``column-name``, ``columns-many``.
     """
     text = data[:LOOKED_AT_BYTES].decode("utf-8", "ignore")
     lines = [line for line in text.split("\n")[:LOOKED_AT] if line.strip()]
+    if not lines:
+        what = "there is no line of a table"
+        raise InputError("table-empty", what, where, "give a table with a row a sample")
     lines = lines[: max(3, LOOKED_AT_CHARACTERS // max(1, len(lines[0])))]
     if len(text) == LOOKED_AT_BYTES and len(lines) > 1:
         lines = lines[:-1]  # it may be cut off

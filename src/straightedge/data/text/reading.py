@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-import tarfile
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from straightedge.data.container import Container
-from straightedge.data.listing import printable
+from straightedge.data.listing import printable, read_limited
+from straightedge.data.tars import is_tar
 from straightedge.data.text.encodings import read_texts
 from straightedge.data.text.json_lines import ENDINGS, read_records, text_field, text_of
 from straightedge.errors import InputError
@@ -47,10 +47,10 @@ def texts_at(paths: Iterable[str | Path], *, skip_bad: bool = False) -> TextFile
             _add(["standard input"], [sys.stdin.buffer.read()], found, skip_bad)
         elif where.name.lower().endswith(ENDINGS) and where.is_file():
             _add_records(where, found)
-        elif where.is_dir() or zipfile.is_zipfile(where) or tarfile.is_tarfile(where):
+        elif where.is_dir() or zipfile.is_zipfile(where) or is_tar(where):
             _add_container(where, found, skip_bad)
         else:
-            _add([printable(str(path))], [where.read_bytes()], found, skip_bad)
+            _add([printable(str(path))], [read_limited(where)], found, skip_bad)
     return found
 
 
