@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,6 +72,12 @@ def test_reliability_is_drawn_with_its_intervals() -> None:
     segments = shown.ax_.containers[0].lines[2][0].get_segments()
     assert len(segments) == len(bins)
     assert all(0 <= segment[0][1] < segment[1][1] <= 1 for segment in segments)
+    ax = shown.ax_
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("probability of the prediction", "share that is right")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "as often right as said",
+        "samples, 95 % interval",
+    ]
 
 
 def test_reliability_of_scores_that_are_no_probabilities_is_refused() -> None:
@@ -77,13 +86,19 @@ def test_reliability_of_scores_that_are_no_probabilities_is_refused() -> None:
 
 
 def test_roc_curves_have_scikit_learn_s_areas() -> None:
-    from sklearn.metrics import roc_auc_score
+    from sklearn.metrics import roc_auc_score, roc_curve
 
-    lines = judged().plot_roc().ax_.lines
+    ax = judged().plot_roc().ax_
+    lines = ax.lines
     chance = np.exp(SCORES) / np.exp(SCORES).sum(axis=1, keepdims=True)
     areas = [roc_auc_score(k == LABELS, chance[:, k]) for k in range(3)]
     assert [line.get_label().rsplit(" ", 1)[1] for line in lines[:3]] == [f"{area:.3f}" for area in areas]
     assert lines[3].get_label() == "chance"
+    false, true, _ = roc_curve(LABELS == 2, chance[:, 2])
+    at = np.interp(false, lines[2].get_xdata(), lines[2].get_ydata())
+    assert (at[-1], at.max()) == (true[-1], true.max())
+    assert ax.get_xlabel() == "share of other samples taken for the class"
+    assert ax.get_ylabel() == "share of the class that is found"
 
 
 def test_roc_of_two_classes_is_one_curve_and_of_a_file_is_refused() -> None:
@@ -136,5 +151,28 @@ def test_a_path_shows_norms_or_the_accuracy_on_rows() -> None:
     assert ax.lines[0].get_ydata().tolist() == np.linalg.norm(path.coef[:, 0], axis=1).tolist()
     judged_on = path.plot(X, y).ax_
     assert judged_on.lines[0].get_ydata().tolist() == path.accuracy(X, y).tolist()
+    (band,) = judged_on.collections  # from the lower ends of the intervals to the upper ones
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert heights.min() < path.accuracy(X, y).min() and path.accuracy(X, y).max() < heights.max() <= 1
+    assert ax.get_ylabel() == "norm of a class's coefficients, per unit of the features"
     assert judged_on.get_ylabel() == "accuracy"
     assert judged_on.get_xlabel() == "reg, the weight of ΣW²"
+
+
+def test_every_plot_has_its_picture_in_the_guide() -> None:
+    """A block that draws is followed by one that puts the figure on the page; the site's build runs both."""
+    guide = (Path(__file__).parents[1] / "docs" / "guides" / "notebooks.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python ([^\n]*)\n(.*?)^```", guide, re.M | re.S)
+    drawn = ""
+    for (info, code), (after, shows) in itertools.pairwise(blocks):
+        drawn += code if "source=" in info and "source=" not in after and "html(" in shows else ""
+    things = (
+        straightedge.RegularizationPath,
+        straightedge.LinearModel,
+        straightedge.Evaluation,
+    )
+    plots = {name for thing in things for name in dir(thing) if name.startswith("plot")}
+    assert plots == {
+        "plot", "plot_templates", "plot_coefficients", "plot_confusion", "plot_reliability", "plot_roc"
+    }  # fmt: skip
+    assert [name for name in plots if f".{name}(" not in drawn] == []
