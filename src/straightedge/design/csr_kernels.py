@@ -12,6 +12,14 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from straightedge.design.prefetch import prefetch
+
+WIDE = 2**14  # entries of W that the nearest cache holds: those of a larger one are asked for ahead
+ENTRIES_AHEAD = (
+    16  # how far: 8 and 32 do as well on 20 newsgroups, where an epoch takes 0.65 of the time without
+)
+ROWS_AHEAD = 2  # visits before its own that a row's entries are asked for
+LINE = 64  # bytes that memory hands out together
 FAST = {"contract", "reassoc", "nsz", "arcp"}  # not "nnan" or "ninf": what is not a number stays so
 
 
@@ -21,14 +29,20 @@ def row_scores(
 ) -> None:
     """Write x̂W of the row with entries ``begin:end`` into out (C,).
 
-    Four entries are taken at once: out is read and written a quarter as often, in less than half the time.
+    Four entries are taken at once: out is read and written a quarter as often, in less than half the time. Those
+    of later ones are on their way from memory meanwhile.
     """
     n_classes = W.shape[1]
     bias = W[W.shape[0] - 1]
     for j in range(n_classes):
         out[j] = bias[j]
     whole = end - (end - begin) % 4
+    last_asked = whole - ENTRIES_AHEAD if W.size > WIDE else begin
     for t in range(begin, whole, 4):
+        if t < last_asked:
+            for ahead in range(t + ENTRIES_AHEAD, t + ENTRIES_AHEAD + 4):
+                prefetch(W, (indices[ahead], 0))
+                prefetch(W, (indices[ahead], n_classes - 1))
         v0, v1, v2, v3 = data[t], data[t + 1], data[t + 2], data[t + 3]
         w0, w1, w2, w3 = W[indices[t]], W[indices[t + 1]], W[indices[t + 2]], W[indices[t + 3]]
         for j in range(n_classes):
@@ -37,6 +51,22 @@ def row_scores(
         value, w = data[t], W[indices[t]]
         for j in range(n_classes):
             out[j] += value * w[j]
+
+
+@numba.njit(nogil=True, cache=True)
+def fetch_entries(
+    order: np.ndarray, place: int, indptr: np.ndarray, indices: np.ndarray, data: np.ndarray
+) -> None:
+    """Ask for the entries of the row that is visited `ROWS_AHEAD` visits after the one at ``place``."""
+    place += ROWS_AHEAD
+    if place + ROWS_AHEAD < len(order):
+        prefetch(indptr, order[place + ROWS_AHEAD])
+    if place < len(order):
+        begin, end = indptr[order[place]], indptr[order[place] + 1]
+        for t in range(begin, end, LINE // data.itemsize):
+            prefetch(data, t)
+        for t in range(begin, end, LINE // indices.itemsize):
+            prefetch(indices, t)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
@@ -125,10 +155,14 @@ def add_adjoint(
         begin, end = indptr[first_row + i], indptr[first_row + i + 1]
         begin = first_at_least(indices, begin, end, low)
         a = A[i]
+        last_asked = end - ENTRIES_AHEAD if out.size > WIDE else begin
         for t in range(begin, end):
             column = indices[t]
             if column >= high:
                 break
+            if t < last_asked:
+                prefetch(out, (indices[t + ENTRIES_AHEAD], 0))
+                prefetch(out, (indices[t + ENTRIES_AHEAD], n_columns - 1))
             value, w = data[t], out[column]
             for j in range(n_columns):
                 w[j] += value * a[j]

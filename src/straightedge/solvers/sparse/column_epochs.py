@@ -16,8 +16,13 @@ from typing import Any
 import numba
 import numpy as np
 
-from straightedge.design.csr_kernels import FAST
+from straightedge.design.csr_kernels import FAST, LINE
+from straightedge.design.prefetch import prefetch
 
+RUNS_AHEAD = (
+    4  # visits of runs before their own that entries are asked for: 0.6 of the time on rows of 14 entries
+)
+LONGEST = 512  # entries of a run that are asked for; where there are more the processor foresees them
 Arrays = tuple[np.ndarray, ...]
 
 
@@ -45,6 +50,50 @@ def keep_unmarked(active: np.ndarray, count: int) -> int:
             active[kept] = active[place]
             kept += 1
     return kept
+
+
+@numba.njit(nogil=True, cache=True)
+def _fetch_run(
+    order: np.ndarray,
+    k: int,
+    n_runs: int,
+    spread: tuple[int, int],
+    active: np.ndarray,
+    rows: Arrays,
+    parts: np.ndarray,
+    alpha: np.ndarray,
+) -> None:
+    """Ask for the entries of a later run, and for what tells where those of one later still are.
+
+    Args:
+        order: Runs in the order of their visits.
+        k: The place in it that is about to be visited.
+        n_runs: Of this epoch.
+        spread: (rows of a run, by how many runs begin early); and the rest as in `run_column_epochs`.
+        active: See there.
+        rows: See there.
+        parts: See there.
+        alpha: See there.
+    """
+    indptr, indices, data = rows
+    run, late = spread
+    if k + 4 * RUNS_AHEAD < n_runs:
+        prefetch(active, max(order[k + 4 * RUNS_AHEAD] * run - late, 0))
+    if k + 2 * RUNS_AHEAD < n_runs:
+        i = active[max(order[k + 2 * RUNS_AHEAD] * run - late, 0)]
+        last = min(i + run, len(parts)) - 1
+        prefetch(indptr, i)
+        prefetch(alpha, i)
+        prefetch(parts, (i, 0))
+        prefetch(parts, (last, 0))
+    if k + RUNS_AHEAD < n_runs:
+        i = active[max(order[k + RUNS_AHEAD] * run - late, 0)]
+        begin, end = indptr[i], indptr[min(i + run, len(parts))]
+        end = min(end, begin + LONGEST)
+        for t in range(begin, end, LINE // data.itemsize):
+            prefetch(data, t)
+        for t in range(begin, end, LINE // indices.itemsize):
+            prefetch(indices, t)
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, inline="always")
@@ -129,6 +178,7 @@ def run_column_epochs(
         n_runs = (n_active + late + run - 1) // run
         draw_order(order, n_runs, shuffles)
         for k in range(n_runs):
+            _fetch_run(order, k, n_runs, (run, late), active, rows, parts, alpha)
             first = order[k] * run - late
             for place in range(max(first, 0), min(first + run, n_active)):
                 i = active[place]

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numba
 import numpy as np
 
-from straightedge.design.csr_kernels import add_row, row_scores
+from straightedge.design.csr_kernels import add_row, fetch_entries, row_scores
 from straightedge.solvers.sparse.row_problems import (
     crammer_singer,
     one_vs_rest_hinge,
@@ -50,9 +50,11 @@ def _visit_rows(
     """
     n_classes = W.shape[1]
     S, change = np.empty(n_classes), np.empty(n_classes)
-    for i in order:
+    for place in range(len(order)):
+        i = order[place]
         if caps[i] <= 0.0:
             continue
+        fetch_entries(order, place, indptr, indices, data)
         begin, end = indptr[i], indptr[i + 1]
         row_scores(indices, data, begin, end, W, S)
         gaps[i] = solve_row(S, b[i], y[i], caps[i] * norms[i], change)
@@ -80,9 +82,11 @@ def _visit_margins(
     """
     n_classes = W.shape[1]
     S, change = np.empty(n_classes), np.empty(n_classes)
-    for i in order:
+    for place in range(len(order)):
+        i = order[place]
         if caps[i] <= 0.0:
             continue
+        fetch_entries(order, place, indptr, indices, data)
         begin, end = indptr[i], indptr[i + 1]
         row_scores(indices, data, begin, end, W, S)
         gaps[i] = solve_row(S, b[i], y[i], caps[i] * norms[i], relax, change)
