@@ -13,7 +13,8 @@ import torch
 from straightedge import LinearClassifier, LinearClassifierCV
 from straightedge.data.base import Dataset, SealedSplit, Split
 from straightedge.fitting import FitSettings
-from straightedge.selection.automatic import FEW_ROWS, FEW_SHOT_VALUES, VALUES
+from straightedge.selection import automatic
+from straightedge.selection.automatic import FEW_ROWS, FEW_SHOT_VALUES, MANY_FOLDED, VALUES, is_past_the_best
 from straightedge.selection.path import default_grid
 from straightedge.splits import NEVER, fold_of_rows, hold_out
 from straightedge.training import TrainingRows
@@ -33,7 +34,8 @@ def options(**given: object) -> FitOptions:
 
 def test_folds_choose_where_rows_are_few_and_a_held_out_tenth_where_they_are_many() -> None:
     few = decided(options(), dataset(FEW_ROWS))
-    assert (few.split.folds, few.choice.one_standard_error) == (5, True)
+    assert (few.split.folds, few.choice.one_standard_error) == (3, True)
+    assert decided(options(), dataset(MANY_FOLDED - 1)).split.folds == 5
     assert decided(options(), dataset(FEW_ROWS + 1)).split.folds is None
     assert decided(options(), dataset(100, validation=True)).split.folds is None
     assert decided(options(), dataset(3)).split.folds == 2  # a class of one row is held out by no fold
@@ -93,7 +95,7 @@ def _solve(objective, settings, **given):  # type: ignore[no-untyped-def]
 def test_a_fit_without_reg_says_how_it_was_chosen(tmp_path: Path) -> None:
     result = run_fit(FitOptions("digits", str(tmp_path / "run"), progress=False, suspects=False))
     chosen = result["selection"]
-    assert chosen["splits"] == "5 folds"
+    assert chosen["splits"] == "3 folds"
     assert chosen["n_values"] == len(result["path"]) == VALUES
     assert chosen["rule"].startswith("the largest reg within one standard error")
     assert result["reg"] == chosen["chosen_reg"]
@@ -155,3 +157,39 @@ def test_smaller_values_are_left_out_once_the_first_fold_is_past_the_best() -> N
     assert len(found.regs_) < len(every.regs_)
     assert found.reg_ == pytest.approx(every.reg_)
     assert found.scores_ == pytest.approx(every.scores_[: len(found.scores_)], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("right", "log_odds", "past"),
+    [
+        ([60, 70, 80], [1, 1, 1], False),  # still rising
+        ([60, 80, 79], [1, 1, 1.3], False),  # fallen once, and the log loss has not risen
+        ([60, 80, 70], [1, 1, 9], True),  # fallen once, and the log loss has risen
+        ([60, 80, 90], [1, 1, 9], False),  # the log loss has risen, and more rows are right
+        ([80, 70, 80], [1, 1, 1], True),  # two values without more rows right
+    ],
+)
+def test_values_are_past_the_best_when_fewer_rows_are_right(
+    right: list[int], log_odds: list[float], past: bool
+) -> None:
+    signs = torch.tensor([[1.0] * n + [-1.0] * (100 - n) for n in right]).T
+    margins = signs * torch.tensor(log_odds)
+    scores = torch.stack([torch.zeros(100, 3), margins], dim=2)
+    assert is_past_the_best(scores, torch.ones(100, dtype=torch.int64)) is past
+
+
+@EDGE
+def test_values_tried_later_are_those_of_all_values_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    y = np.arange(60) % 3
+    X = np.eye(3)[y] @ rng.normal(size=(3, 20)) + rng.normal(size=(60, 20))
+    training, deals = (
+        TrainingRows(X, y, 3, FitSettings(tol=1e-8)),
+        [fold_of_rows(y, 3, deal) for deal in (0, 1)],
+    )
+    monkeypatch.setattr(automatic, "WORTH_STOPPING", 0)
+    monkeypatch.setattr(automatic, "is_past_the_best", lambda scores, y: scores.shape[1] == 5)
+    found = automatic.scored_while_better(training, [1, 0.3, 0.1, 0.03, 0.01, 0.003], deals, may_stop=True)
+    every = automatic.scored_while_better(training, [1, 0.3, 0.1, 0.03, 0.01], deals, may_stop=False)
+    torch.testing.assert_close(found.scores, every.scores, rtol=1e-3, atol=1e-3)
+    assert [len(fit.status) for fit in found.fits] == [5] * 6

@@ -70,11 +70,11 @@ ENDINGS = [
 def test_what_a_fold_holds_out_changes_neither_its_weights_nor_its_scores(loss, solver, tol, started):
     X, y, fold = data(1)
     settings = FitSettings(loss=loss, solver=solver, tol=tol, max_passes=DESCENTS if solver == "sgd" else 200)
-    generator = torch.Generator().manual_seed(0)
-    start = torch.randn(len(REGS), C, D + 1, generator=generator, dtype=torch.float64) if started else None
 
     def folds(rows, labels):
-        found = cross_validate(TrainingRows(rows, labels, C, settings, "standardize"), REGS, fold, W=start)
+        training = TrainingRows(rows, labels, C, settings, "standardize")
+        former = cross_validate(training, [10 * max(REGS)], fold) if started else None
+        found = cross_validate(training, REGS, fold, former=former)
         return [fit.W for fit in found.fits], found.scores
 
     W, scores = folds(X, y)

@@ -47,7 +47,7 @@ def test_folds_together_are_the_fits_of_each(weights):
     training, fold = rows_of(weights=own, class_weight="balanced" if weights == "balanced" else None)
     folds = shared(training, fold)
     assert shared_solver(folds.parts, REGS, np.inf) == "lbfgs"
-    asked = {"memory": np.inf, "W": None, "callbacks": (), "solve": solve}
+    asked = {"memory": np.inf, "starts": None, "callbacks": (), "solve": solve}
     together, apart = folds.solve(REGS, "lbfgs", **asked), one_by_one(folds.parts, REGS, **asked)
     for one, other in zip(together, apart, strict=True):
         assert [s.value for s in one.status] == ["certified"] * len(REGS)
@@ -62,7 +62,7 @@ def test_folds_that_share_read_the_rows_once_for_all(monkeypatch):
     monkeypatch.setattr(
         Rows, "block", lambda self, a, b, out: (read.append(b - a), block(self, a, b, out))[1]
     )
-    asked = {"memory": np.inf, "W": None, "callbacks": (), "solve": solve}
+    asked = {"memory": np.inf, "starts": None, "callbacks": (), "solve": solve}
     folds, counts = shared(training, fold), []
     for work in (lambda: folds.solve(REGS, "lbfgs", **asked), lambda: one_by_one(folds.parts, REGS, **asked)):
         read.clear()

@@ -255,8 +255,9 @@ def command(
 ) -> None:
     """Fit a linear classifier to a proven optimum, judge it, and write a run folder with a page.
 
-    Without --reg it is chosen among eight values: by five folds up to 2,000 training samples, on a held-out tenth
-    of more. --path tries sixteen. The chosen one is fitted to all; the test split is read once, by the final model.
+    Without --reg it is chosen among eight values: by five folds of fewer than 1,000 training samples, by three of
+    up to 2,000, on a held-out tenth of more. --path tries sixteen. The chosen one is fitted to all; the test split
+    is read once, by the final model.
     """
     if resume is None:
         require_source(source)

@@ -155,10 +155,11 @@ def _product(problem: SmoothProblem, point: Point, double: bool) -> Callable[[np
 
     def product(U: np.ndarray) -> np.ndarray:
         narrow = U.astype(X.dtype)
-        bent = terms.product((narrow if plain else Q @ narrow) @ X.T)
+        moved = narrow @ X.T
+        bent = terms.product(moved if plain else Q @ moved)
         bent *= weights
-        back = bent @ X
-        found: np.ndarray = (back if plain else Q.T @ back).astype(np.float64) + own * U
+        back = (bent if plain else Q.T @ bent) @ X
+        found: np.ndarray = back.astype(np.float64) + own * U
         return found
 
     return product

@@ -72,7 +72,12 @@ class SmoothProblem:
         """Return W xᵢ for every row, (C, N), for W (C, D)."""
         if not W.any():
             return np.zeros((len(W), len(self.y)))
-        found: np.ndarray = W @ self.table.double.T
+        return self.along(W, self.table.double.T)
+
+    def along(self, W: np.ndarray, X: np.ndarray) -> np.ndarray:
+        """Return W X for W (C, n) in the space of the basis, where two classes are one row and its negative."""
+        Q = self.basis.astype(X.dtype, copy=False)
+        found: np.ndarray = Q @ ((Q.T @ W) @ X) if Q.shape == (2, 1) else W @ X
         return found
 
     @property
@@ -84,8 +89,7 @@ class SmoothProblem:
         """Return the scores of a direction, for a search along it: in float32 where that saves work."""
         if self.carries:
             return self.scores(direction)
-        found: np.ndarray = (direction.astype(np.float32) @ self.table.single.T).astype(np.float64)
-        return found
+        return self.along(direction.astype(np.float32), self.table.single.T).astype(np.float64)
 
     def at(self, W: np.ndarray, carried: Scored | None = None) -> Point:
         """Return all that is known at W (C, D).
@@ -95,7 +99,7 @@ class SmoothProblem:
             carried: Scores that a search has moved there; None computes them afresh, as proofs ask for.
         """
         found = self.scored(self.scores(W)) if carried is None else carried
-        V = found.pull @ self.table.double
+        V = self.along(found.pull, self.table.double)
         own = self.ridge * W
         gradient = V + own
         mean_loss = float(self.weights @ found.terms.value)

@@ -23,8 +23,8 @@ from straightedge.selection.automatic import (
     FEW_ROWS,
     FOLDS,
     HELD_OUT,
-    averaged,
     number_of_deals,
+    number_of_folds,
     number_of_values,
     scored_while_better,
 )
@@ -46,8 +46,8 @@ class LinearClassifierCV(LinearClassifier):
             8, largest first, as many as it takes to be past the best one.
         cv: Number of folds; or a splitter of scikit-learn, or pairs of training and held-out positions, whose
             folds hold out every row at most once and train on all others. None is the choice that
-            ``straightedge fit`` makes: five folds up to 2,000 rows, dealt twice where there are fewer than
-            20 rows a class, and a held-out tenth of more rows.
+            ``straightedge fit`` makes: five folds of fewer than 1,000 rows, dealt twice where there are fewer than
+            20 rows a class, three folds of up to 2,000 rows, and a held-out tenth of more rows.
         scoring: "accuracy", "balanced_accuracy" or "log_loss".
         one_standard_error: See `SelectionSettings`; None is True where cv is None and rows are folded.
         tol: Relative gap of the refit, and of the folds where cv is given.
@@ -146,12 +146,10 @@ class LinearClassifierCV(LinearClassifier):
         if self.cv is not None:
             return cross_validate(training, self.regs_, deals[0])
         settings = replace(training.settings, tol=max(training.settings.tol, COMPARED_TOL))
-        may_stop = len(deals) == 1 and is_probabilistic(self.loss) and training.class_weight is None
+        may_stop = is_probabilistic(self.loss) and training.class_weight is None
         may_stop &= self.regs is None and self.scoring in ("accuracy", "log_loss")
         training = replace(training, settings=settings)
-        found = averaged(
-            [scored_while_better(training, self.regs_, fold, may_stop=may_stop) for fold in deals]
-        )
+        found = scored_while_better(training, self.regs_, deals, may_stop=may_stop)
         self.regs_ = self.regs_[: found.scores.shape[1]]
         return found
 
@@ -176,8 +174,7 @@ class LinearClassifierCV(LinearClassifier):
             fold = np.full(len(labels), NEVER, dtype=np.int64)
             fold[hold_out_that_counts(labels, data.weights, HELD_OUT, seed)[1]] = 0
             return [fold]
-        divisible = np.bincount(labels)[labels] > 1
-        folds = min(FOLDS, int(divisible.sum()))
+        folds = number_of_folds(labels)
         deals = range(seed, seed + number_of_deals(labels))
         return [folds_that_count(labels, data.weights, folds, deal) for deal in deals]
 

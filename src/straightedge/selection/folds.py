@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,11 +29,13 @@ class OutOfFold:
         rows: (n,) positions of the rows that a fold holds out, rising.
         scores: (n, K, C) their scores, each from the fold that has not seen the row.
         fits: F solutions of K values each. Folds of a table may have different features.
+        parts: The training rows of each fold, with their map.
     """
 
     rows: np.ndarray
     scores: Tensor
     fits: list[Solution]
+    parts: list[TrainingPart] = field(default_factory=list)
 
     @property
     def trace(self) -> list[dict[str, Any]]:
@@ -65,7 +67,7 @@ def cross_validate(
     reg: Sequence[float],
     fold: np.ndarray,
     *,
-    W: Tensor | None = None,
+    former: OutOfFold | None = None,
     memory: float = math.inf,
     callbacks: Sequence[Callback] = (),
     solve: Solve = solve,
@@ -79,15 +81,19 @@ def cross_validate(
         training: The training rows.
         reg: K values.
         fold: (N,) the fold that holds each row out, or `splits.NEVER`.
-        W: (K, C, D + 1) start of every fold, from a W that has seen none of these rows; by default 0. A fold that
-            stops at once returns it.
+        former: What the same folds found at other values: each starts from its own last answer there, and keeps
+            its map. None starts at 0.
         memory: Bytes the solver's vectors may take.
         callbacks: Called with each trace row.
         solve: What solves one group of values.
     """
     held = [np.flatnonzero(fold == k) for k in range(int(fold.max()) + 1)]
-    parts = [training.part(np.flatnonzero(fold != k)) for k in range(len(held))]
-    asked: dict[str, Any] = {"memory": memory, "callbacks": callbacks, "W": W, "solve": solve}
+    if former is None:
+        parts = [training.part(np.flatnonzero(fold != k)) for k in range(len(held))]
+        starts = None
+    else:
+        parts, starts = former.parts, [fit.W[-1:].expand(len(reg), -1, -1) for fit in former.fits]
+    asked: dict[str, Any] = {"memory": memory, "callbacks": callbacks, "starts": starts, "solve": solve}
     solver = shared_solver(parts, reg, memory)
     if solver is None:
         fits = one_by_one(parts, reg, **asked)
@@ -96,14 +102,17 @@ def cross_validate(
     scores = [part.scores(fit.W, index=own) for part, fit, own in zip(parts, fits, held, strict=True)]
     rows = np.concatenate(held)
     order = np.argsort(rows)
-    return OutOfFold(rows[order], torch.cat(scores)[torch.from_numpy(order)], fits)
+    return OutOfFold(rows[order], torch.cat(scores)[torch.from_numpy(order)], fits, parts)
 
 
-def one_by_one(parts: Sequence[TrainingPart], reg: Sequence[float], **asked: Any) -> list[Solution]:
-    """Solve the folds one after the other, in the time that is left; for the arguments see `cross_validate`."""
+def one_by_one(
+    parts: Sequence[TrainingPart], reg: Sequence[float], *, starts: Sequence[Tensor] | None, **asked: Any
+) -> list[Solution]:
+    """Solve the folds one after the other, in the time that is left; see `SharedFolds.solve`."""
     settings = parts[0].training.settings
     ends, found = time.monotonic() + settings.max_seconds, []
-    for part in parts:
+    for k, part in enumerate(parts):
         left = replace(settings, max_seconds=max(ends - time.monotonic(), LEAST_SECONDS))
-        found.append(solve_path(part.objective, reg, left, **asked))
+        W = None if starts is None else starts[k]
+        found.append(solve_path(part.objective, reg, left, W=W, **asked))
     return found

@@ -73,7 +73,7 @@ class SharedFolds:
         solver: str,
         *,
         memory: float,
-        W: Tensor | None,
+        starts: Sequence[Tensor] | None,
         callbacks: Sequence[Callback],
         solve: Solve,
     ) -> list[Solution]:
@@ -83,7 +83,7 @@ class SharedFolds:
             reg: K values.
             solver: Name of the solver.
             memory: Bytes of the solver's vectors.
-            W: (K, C, D + 1) start of every fold, or None.
+            starts: (K, C, D + 1) start of each of the F folds, or None.
             callbacks: See `cross_validate`.
             solve: See `cross_validate`.
 
@@ -94,7 +94,7 @@ class SharedFolds:
         groups, place = in_groups(reg, values_at_once(self.parts, len(reg), memory))
         found: list[list[Solution]] = [[] for _ in self.parts]
         for group in groups:
-            start = None if W is None else W[group].repeat(len(self.parts), 1, 1)
+            start = None if starts is None else torch.cat([W[group] for W in starts])
             whole = solve(self.objective([reg[k] for k in group]), settings, W=start, callbacks=callbacks)
             for own, index in zip(found, torch.arange(len(whole.gap)).split(len(group)), strict=True):
                 own.append(whole.select(index))

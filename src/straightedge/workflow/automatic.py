@@ -10,7 +10,7 @@ import numpy as np
 from straightedge.data import Dataset
 from straightedge.fitting import FitSettings
 from straightedge.selection import OutOfFold, cross_validate
-from straightedge.selection.automatic import FEW_ROWS, FOLDS, averaged, number_of_deals
+from straightedge.selection.automatic import FEW_ROWS, FOLDS, averaged, number_of_deals, number_of_folds
 from straightedge.selection.path import Solve
 from straightedge.training import TrainingRows
 from straightedge.workflow.options import FitOptions
@@ -31,11 +31,10 @@ def decided(options: FitOptions, dataset: Dataset) -> FitOptions:
     split = options.split
     left_open = options.is_automatic and split.folds is None and dataset.validation is None
     left_open = left_open and split.groups is None  # groups may be fewer than folds: a held-out share chooses
-    counts = np.bincount(y)
-    divisible = int(counts[counts > 1].sum())
-    if not left_open or dataset.train.n > FEW_ROWS or divisible < 2:
+    folds = number_of_folds(y)
+    if not left_open or dataset.train.n > FEW_ROWS or folds < 2:
         return options
-    split = replace(split, folds=min(FOLDS, divisible))
+    split = replace(split, folds=folds)
     return replace(options, split=split, choice=replace(options.choice, one_standard_error=True))
 
 
