@@ -19,7 +19,7 @@ from straightedge.objective import Objective
 from straightedge.rows import Rows
 from straightedge.solvers.sparse import row_problems
 from straightedge.solvers.sparse.duals import FORMS
-from straightedge.solvers.sparse.problem import SparseProblem
+from straightedge.solvers.sparse.problem import Configuration, SparseProblem
 from straightedge.solvers.sparse.softmax_row import softmax, wright_omega
 from straightedge.solvers.sparse.starts import first_point
 from straightedge.solvers.sparse.two_classes import problem_of
@@ -219,7 +219,7 @@ def test_the_start_of_softmax_has_the_weights_of_its_dual_variables(monkeypatch)
         FitSettings(solver="sparse_dual_ascent"),
         weights=weights,
     )
-    problem = SparseProblem(objective, 1e-8)
+    problem = SparseProblem(Configuration.of(objective), 1e-8)
     b, W = first_point(problem)
     whole = problem.minimiser(b), problem.primal(W), problem.conjugate(b)
     monkeypatch.setattr("straightedge.solvers.sparse.problem.BLOCK_ROWS", 7)
@@ -236,7 +236,7 @@ def test_softmax_starts_with_weights_of_the_size_of_the_answers_and_a_row_tells_
     objective = build_objective(
         SparseRows(X), torch.from_numpy(y), 2, [1e-5], FitSettings(solver="sparse_dual_ascent")
     )
-    problem = SparseProblem(objective, 1e-3)
+    problem = SparseProblem(Configuration.of(objective), 1e-3)
     b, W = first_point(problem)
     assert problem.conjugate(b) - problem.penalty(W) > 0 and np.abs(W).max() < 100
     p = np.array([0.2, 0.3, 0.5])
@@ -264,7 +264,7 @@ def test_one_column_has_the_bounds_of_two(loss):
     X, y, rng = sparse_problem(6, c=2)
     asked = FitSettings(loss=loss, solver="sparse_dual_ascent")
     objective = build_objective(SparseRows(X), torch.from_numpy(y), 2, [1e-2], asked)
-    one, two = problem_of(objective, 1e-8), SparseProblem(objective, 1e-8)
+    one, two = problem_of(Configuration.of(objective), 1e-8), SparseProblem(Configuration.of(objective), 1e-8)
     alpha = rng.random((len(y), 1))
     w = one.minimiser(alpha)
     W = np.empty((len(w), 2))

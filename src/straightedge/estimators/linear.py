@@ -11,7 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names, _check_n_features, check_is_fitted
 
 from straightedge.errors import InputError
-from straightedge.estimators import quick
+from straightedge.estimators import quick, quick_sparse
 from straightedge.estimators.cautions import print_row, warn_constant, warn_not_certified, warn_on_range
 from straightedge.parameters import check_positive, one_reg, seed_of
 from straightedge.status import Callback, Status, TraceRow
@@ -160,13 +160,14 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
 
     def _fit_quickly(self, X: Any, y: Any, sample_weight: Any) -> bool:
         """Fit by the short way where there is one, and return whether there was."""
-        if sample_weight is not None or not quick.is_plain(X) or not quick.has_short_settings(self):
+        way = quick_sparse.short_way(X, self.solver)
+        if sample_weight is not None or way is None or not quick.has_short_settings(self):
             return False
         reg = one_reg(self.reg)
         for name in ("tol", "max_passes"):
             check_positive(name, getattr(self, name))
-        seed_of(self.random_state)
-        found = quick.fit(self._loss_name, X, y, reg, float(self.tol), float(self.max_passes))
+        seed, limits = seed_of(self.random_state), (float(self.tol), float(self.max_passes))
+        found = way(seed, self._loss_name, X, y, reg, *limits)
         if found is None:
             return False
         answer, self.classes_, self.value_range_ = found

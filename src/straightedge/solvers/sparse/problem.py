@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -10,46 +12,71 @@ from straightedge.design.csr import add_csr_adjoint, csr_class_sums, csr_norms, 
 from straightedge.losses import Loss
 from straightedge.objective import Objective
 from straightedge.solvers.sparse.duals import FORMS, DualForm
-from straightedge.workers import block_spans
+from straightedge.sparse_rows import SparseRows
+from straightedge.workers import BlockPool, block_spans
 
 BLOCK_ROWS = 2**16  # whose scores are held at once
 FLOAT32_TOL = 1e-5  # relative gaps down to which W in float32 leads as near as float64 does
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One value of reg over sparse rows without a map, the bias penalised.
+
+    Attributes:
+        rows: X, as compressed rows.
+        pool: Workers for half passes.
+        y: (N,) int64 labels.
+        n_classes: C.
+        loss: The loss.
+        curvature: 2 reg, the penalty's Hessian.
+        weights: (N,) float64, w_i.
+    """
+
+    rows: SparseRows
+    pool: BlockPool
+    y: np.ndarray
+    n_classes: int
+    loss: Loss
+    curvature: float
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, objective: Objective) -> Configuration:
+        """Return the one configuration of an objective."""
+        design = objective.design
+        assert isinstance(design, SparseDesign)
+        y = np.ascontiguousarray(objective.y.numpy())
+        weights = objective.row_weights.of_one(len(y), design.device).numpy()
+        curvature = float(objective.penalty.curvature[0])
+        return cls(design.rows, objective.pool, y, objective.n_classes, objective.loss, curvature, weights)
 
 
 class SparseProblem:
     """P(W) = Σ w_i ℓ(x̂_i W, y_i) + reg ‖W‖² with W laid out (D + 1, C), and its dual in b (N, C).
 
     Args:
-        objective: One configuration of a sparse design without a map, the bias penalised.
+        given: What is minimised.
         tol: Relative gap asked for; it decides the float type of W on the way.
 
     Attributes:
-        rows: X, as compressed rows.
-        y: (N,) int64 labels.
-        loss: The loss.
+        rows: See `Configuration`; and ``pool``, ``y``, ``loss``, ``curvature``, ``weights``.
         geometry: The word for the row's exact subproblem, `Loss.geometry`.
         form: What its dual variables are.
-        curvature: 2 reg, the penalty's Hessian.
-        weights: (N,) float64, w_i.
         caps: (N,) float64, w_i/(2 reg): a row's part of W is −caps_i x̂_i a_iᵀ.
         norms: (N,) float64, ‖x̂_i‖².
         shape: (D + 1, C).
         dtype: Float type of W during epochs; most of their time goes into reading W.
     """
 
-    def __init__(self, objective: Objective, tol: float) -> None:
-        design = objective.design
-        assert isinstance(design, SparseDesign)
-        self.rows, self.pool = design.rows, objective.pool
-        self.y = np.ascontiguousarray(objective.y.numpy())
-        self.loss: Loss = objective.loss
-        self.geometry = objective.loss.geometry or ""
+    def __init__(self, given: Configuration, tol: float) -> None:
+        self.rows, self.pool, self.y = given.rows, given.pool, given.y
+        self.loss, self.curvature, self.weights = given.loss, given.curvature, given.weights
+        self.geometry = given.loss.geometry or ""
         self.form: DualForm = FORMS[self.geometry]
-        self.curvature = float(objective.penalty.curvature[0])
-        self.weights = objective.row_weights.of_one(len(self.y), design.device).numpy()
         self.caps = self.weights / self.curvature
         self.norms = csr_norms(self.rows)
-        self.shape = design.width, objective.n_classes
+        self.shape = self.rows.n_features + 1, given.n_classes
         self.dtype = np.dtype(np.float32 if tol >= FLOAT32_TOL else np.float64)
 
     @property

@@ -13,7 +13,7 @@ from straightedge.solvers.protocol import Progress, Solver, missing
 from straightedge.solvers.sparse.bounds import Array, Ascent
 from straightedge.solvers.sparse.duals import FORMS
 from straightedge.solvers.sparse.kinds import AnyState, ascent_of
-from straightedge.solvers.sparse.problem import SparseProblem
+from straightedge.solvers.sparse.problem import Configuration, SparseProblem
 from straightedge.solvers.sparse.starts import continued, first_point
 from straightedge.solvers.sparse.two_classes import problem_of
 from straightedge.solvers.state import OF_ROWS
@@ -162,10 +162,13 @@ class SparseDualAscent(Solver):
         return self.fit
 
     def _problem(self, k: int) -> SparseProblem:
-        return problem_of(self.objective.select(torch.tensor([k])), float(self.tols[k]))
+        return problem_of(self._configuration(k), float(self.tols[k]))
 
     def _all_classes(self, k: int) -> SparseProblem:
-        return SparseProblem(self.objective.select(torch.tensor([k])), float(self.tols[k]))
+        return SparseProblem(self._configuration(k), float(self.tols[k]))
+
+    def _configuration(self, k: int) -> Configuration:
+        return Configuration.of(self.objective.select(torch.tensor([k])))
 
     def keep(self, positions: Tensor) -> None:
         """See `Solver.keep`. The configuration that left starts the next one."""

@@ -16,9 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from straightedge.objective import Objective
 from straightedge.solvers.sparse.duals import FORMS, DualForm
-from straightedge.solvers.sparse.problem import SparseProblem
+from straightedge.solvers.sparse.problem import Configuration, SparseProblem
 
 ENTRIES_A_RUN = (
     64  # of neighbouring rows that are visited together: more of them, of the least, converge later
@@ -71,8 +70,8 @@ class TwoClassProblem(SparseProblem):
         parts: (N, 4) float64; see `column_epochs.run_column_epochs`.
     """
 
-    def __init__(self, objective: Objective, tol: float) -> None:
-        super().__init__(objective, tol)
+    def __init__(self, given: Configuration, tol: float) -> None:
+        super().__init__(given, tol)
         both = self.geometry.startswith("one_vs_rest")
         self._share, self._copies = (1.0, 2.0) if both else (0.5, 1.0)
         self.caps = self.weights * self._copies / (2 * self._share**2 * self.curvature)
@@ -106,6 +105,11 @@ class TwoClassProblem(SparseProblem):
         )
         return visits, scale * total
 
+    @property
+    def primal_at_zero(self) -> float:
+        """P(0): all margins are 1, and weights of rows add up to 1."""
+        return self._copies
+
     def penalty(self, W: np.ndarray) -> float:
         """See `SparseProblem.penalty`."""
         return 2 * self._share**2 * super().penalty(W)
@@ -135,7 +139,7 @@ class TwoClassProblem(SparseProblem):
         np.multiply(W[:, 0], self._share, out=out[1])
 
 
-def problem_of(objective: Objective, tol: float) -> SparseProblem:
+def problem_of(given: Configuration, tol: float) -> SparseProblem:
     """Return the problem of one configuration; that of one column where that is the same."""
-    one_column = objective.n_classes == 2 and not FORMS[objective.loss.geometry or ""].entropy
-    return (TwoClassProblem if one_column else SparseProblem)(objective, tol)
+    one_column = given.n_classes == 2 and not FORMS[given.loss.geometry or ""].entropy
+    return (TwoClassProblem if one_column else SparseProblem)(given, tol)
