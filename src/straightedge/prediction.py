@@ -16,8 +16,6 @@ from straightedge.image_files import Reading, decoded, files_of
 from straightedge.model import LinearModel
 from straightedge.special_files import open_regular
 
-ROW_FORMATS = ("tables.reading", "svmlight")
-"""Readers of `load_dataset` whose files hold rows, beside arrays."""
 WRITTEN_TOGETHER = 8_192
 """Rows of predictions.csv that are made together: six cells each, some 400 bytes."""
 _ROW_NAMES = ("x", "x_test", "features", "images", "embeddings", "data")
@@ -54,9 +52,9 @@ def predict_paths(
 
     Args:
         model: The model.
-        paths: Image files, folders, zip or tar files of images, ``.npy`` or ``.npz`` files of rows, tables and
-            svmlight files as `load_dataset` reads them. Where the model takes texts: text files, folders and
-            archives of them, JSON lines, ``-`` for standard input.
+        paths: Image files, folders, zip or tar files of images, ``.npy`` or ``.npz`` files of rows, tables,
+            svmlight files, dumps and IDX files as `load_dataset` reads them. Where the model takes texts: text
+            files, folders and archives of them, JSON lines, ``-`` for standard input.
         reading: How images are read; its counts are filled in.
 
     Returns:
@@ -135,23 +133,25 @@ def _scored_rows(model: LinearModel, path: Path, reading: Reading) -> np.ndarray
     """Return the scores of rows of an array, a table or svmlight; None where the path holds images."""
     if _is_array(path):
         return _scores(model, path, read_rows(path))
-    if _is_rows_file(path, model):
+    reader = _reader_of_rows(path, model)
+    if reader is None:
+        return None
+    if reader == "tables.reading":
         return _scores(model, path, _table_rows(model, path, reading))
-    return None
+    from straightedge.data.row_files import rows_at
+
+    return _scores(model, path, rows_at(path, reader, model.n_features))
 
 
-def _is_rows_file(path: Path, model: LinearModel) -> bool:
-    """Whether `load_dataset` would read a table, svmlight or a pickle of rows here, and not images."""
-    from straightedge.data.sources import module_of
+def _reader_of_rows(path: Path, model: LinearModel) -> str | None:
+    """Return the reader of `load_dataset` for a file of rows; None where there are images."""
+    from straightedge.data.row_files import reader_of_rows
     from straightedge.data.tables.opening import is_text_table
 
     images = len(model.input_shape) == 3 and model.columns is None
     if images and (path.is_dir() or is_text_table(path.name)):
-        return False
-    try:
-        return module_of(str(path)) in ROW_FORMATS
-    except InputError:  # images of any name are told by their content
-        return False
+        return None
+    return reader_of_rows(path)
 
 
 def _table_rows(model: LinearModel, path: Path, reading: Reading) -> Any:
@@ -160,12 +160,8 @@ def _table_rows(model: LinearModel, path: Path, reading: Reading) -> Any:
     Raises:
         InputError: ``column-missing`` and the codes of the readers.
     """
-    from straightedge.data.sources import module_of
-    from straightedge.data.svmlight import rows_of
     from straightedge.data.tables.matching import new_rows, written_cells
 
-    if path.is_file() and module_of(str(path)) == "svmlight":
-        return rows_of(path, model.n_features)
     rows, notes = new_rows(path, model.columns or {}, reading.table)
     reading.notes += notes
     if reading.columns:

@@ -23,6 +23,8 @@ from straightedge.errors import MachineError
 Result = TypeVar("Result")
 STOP_REQUESTED = threading.Event()
 """Set by the command's Ctrl-C handler: every pass ends after the block it is in, with KeyboardInterrupt."""
+NOTHING_BEGUN = threading.Event()
+"""Set while a source is read: Ctrl-C ends that at once, since there is no pass to end and nothing to save."""
 
 
 _POOLS: weakref.WeakSet[BlockPool] = weakref.WeakSet()
@@ -49,6 +51,16 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 def default_workers() -> int:
     """Return how many worker threads a pass uses: the cores this process may run on."""
     return available_cores()
+
+
+@contextmanager
+def nothing_begun() -> Iterator[None]:
+    """Let Ctrl-C end what is done here at once."""
+    NOTHING_BEGUN.set()
+    try:
+        yield
+    finally:
+        NOTHING_BEGUN.clear()
 
 
 @contextmanager

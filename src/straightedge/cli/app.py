@@ -132,6 +132,14 @@ def _print_warning(message: Warning | str, category: type[Warning], *_: object, 
     print(f"warning: {visible(message)}", file=sys.stderr)
 
 
+def _from_ctrl_c(end: BaseException) -> bool:
+    """Whether typer made an exit of a Ctrl-C that no command took for itself."""
+    before = (end.__cause__, end.__context__)
+    return any(
+        isinstance(one, KeyboardInterrupt) or (one is not None and _from_ctrl_c(one)) for one in before
+    )
+
+
 def main() -> None:
     """Run the command line; errors end in one message and an exit status, never in a traceback."""
     from straightedge.errors import StraightedgeError, visible
@@ -143,9 +151,10 @@ def main() -> None:
         app()
     except StraightedgeError as error:
         sys.exit(print_error(error, as_json="--json" in sys.argv))
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if _from_ctrl_c(end):
+            print("stopped", file=sys.stderr)
+        raise
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:

@@ -40,11 +40,11 @@ SAME_SIGNAL = 3.0  # seconds within which a second signal is the first one again
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Make the first Ctrl-C end the pass after its block, and the second one end the process.
+    """Make the first Ctrl-C end the pass after its block, or the reading at once; the second one ends the process.
 
     A scheduler's SIGTERM is taken as the first Ctrl-C: the run saves its state and can be resumed.
     """
-    from straightedge.rows import STOP_REQUESTED
+    from straightedge.workers import NOTHING_BEGUN, STOP_REQUESTED
 
     began = 0.0
 
@@ -57,6 +57,8 @@ def interruptible() -> Iterator[None]:
             raise SystemExit(130)
         began = began if STOP_REQUESTED.is_set() else time.monotonic()
         STOP_REQUESTED.set()
+        if NOTHING_BEGUN.is_set() and not _one_of_many():  # ranks agree on it when they have read
+            raise KeyboardInterrupt
 
     try:
         former = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -27,7 +27,7 @@ def command(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            help="images, texts, folders, zip or tar files, .npy, .npz; - is a text on standard input"
+            help="images, texts, folders, archives, rows in any format of fit; - is a text on standard input"
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="write the CSV to this file")] = None,

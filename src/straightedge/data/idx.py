@@ -20,6 +20,7 @@ from straightedge.data import fingerprint
 from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.cache import cache_folder
+from straightedge.data.checks import checked_rows
 from straightedge.data.download import Remote, fetch, verified
 from straightedge.data.idx_names import labels_for, pairs_in
 from straightedge.errors import InputError
@@ -188,6 +189,15 @@ def read_idx(path: Path) -> np.ndarray:
             return _read_stream(stream, available, str(path))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _broken(f"the gzip stream is damaged: {error}", str(path)) from None
+
+
+def rows_of(path: Path, width: int) -> Any:
+    """Return the images of a file alone, without labels, for a fitted model.
+
+    Raises:
+        InputError: ``idx-broken`` and the codes of `checked_rows`.
+    """
+    return checked_rows(read_idx(path), str(path))
 
 
 def _read_stream(file: IO[bytes], available: int, where: str) -> np.ndarray:

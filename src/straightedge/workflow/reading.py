@@ -11,6 +11,7 @@ from straightedge.data.text.documents import is_texts
 from straightedge.features.base import build_extractor, has_option
 from straightedge.features.cache import extract_dataset
 from straightedge.features.text.dataset import text_dataset
+from straightedge.workers import nothing_begun
 from straightedge.workflow.options import FitOptions
 
 TEXT_FEATURES = "tfidf"
@@ -19,6 +20,11 @@ TEXT_FEATURES = "tfidf"
 
 def read_source(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
     """Return the dataset as read (images for the page), as fitted (features, if asked for), and the extractor."""
+    with nothing_begun():
+        return _read(options)
+
+
+def _read(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
     data = options.data
     images = load_dataset(
         data.source,

@@ -76,6 +76,15 @@ def _pair(rows: Path, labels: Path, options: Mapping[str, Any]) -> Part:
     return Part(only_rows(read_members(rows), str(rows), options.get("column")), read_label_file(labels))
 
 
+def rows_of(path: Path, width: int) -> Any:
+    """Return the rows of a file alone, without labels, for a fitted model.
+
+    Raises:
+        InputError: ``dump-contents`` and the codes of the readers and of `checked_rows`.
+    """
+    return rows_in(only_rows(read_members(path), str(path)), str(path))
+
+
 def read_labels(path: Path) -> Any:
     """Return the labels that a dump holds: those that bear the name, or the only column there is.
 
