@@ -107,8 +107,8 @@ SOURCES = {
     "mnist_2000": Source(_table("mnist_2000.csv.gz"), "2,000 twos and threes, 784 pixels"),
     "20 newsgroups": Source(
         _news,
-        f"{NEWS_TEXTS:,} of the training texts, TF-IDF of the {NEWS_TERMS:,} most frequent terms, unscaled: on "
-        "all of them the peer takes hours",
+        f"{NEWS_TEXTS:,} of the training texts, TF-IDF of the {NEWS_TERMS:,} most frequent terms, unscaled "
+        "for both, as centring would make them dense; on all of the texts the peer takes hours",
         standardise=False,
     ),
     "CIFAR-10": Source(_pictures, f"{PICTURES:,} pictures at {SIDE} × {SIDE}, 768 numbers, ten classes"),
