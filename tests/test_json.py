@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import numpy as np
 import pytest
+import typer
 
-from support.bad_inputs import Commands
+from straightedge.cli.app import _register, app
+from straightedge.cli.quiet import quietable
+from support.bad_inputs import Commands, X, y
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
 KINDS = {"number": (int, float), "text": (str,), "list": (list,), "object": (dict,), "none": (type(None),)}
+KINDS["boolean"] = (bool,)
 
 
 def documented(section: str) -> dict[str, str]:
@@ -53,6 +59,70 @@ def test_json_of_fit_evaluate_predict_runs_and_errors_is_as_documented(commands:
         check("runs", entry)
     refused = commands.run("fit", "nosuch.csv", "--json")
     check("An error", json.loads(refused.out)["error"])
+
+
+@pytest.fixture
+def two_runs(commands: Commands) -> Commands:
+    """Runs `a` and `b` on features, layers of a network, and a function of a student."""
+    np.savez(commands.path / "f.npz", X=X, y=y)
+    np.save(commands.path / "layers.npy", np.stack([X, 2 * X], axis=1))
+    np.save(commands.path / "y.npy", y)
+    mine = "from straightedge.course import svm_loss_vectorized as svm_loss\n"
+    (commands.path / "mine.py").write_text(mine)
+    for run, reg in (("a", "1e-2"), ("b", "1e-1")):
+        assert commands.run("fit", "f.npz", "--reg", reg, "--out", run, "--quiet").status == 0
+    return commands
+
+
+ANSWERS = (
+    ("compare", "a", "b"),
+    ("report", "a"),
+    ("export", "a", "--to", "torch"),
+    ("layers", "layers.npy", "--labels", "y.npy"),
+    ("translate", "--C", "1", "--n", "100"),
+    ("translate", "--lambda", "0.1", "--system", "glmnet", "--classes", "3"),
+    ("check-gradients", "mine.py:svm_loss"),
+    ("check-gradients", "f.npz"),
+    ("features", "images", "--extractor", "raw", "--out", "o.npz"),
+    ("data", "list"),
+    ("data", "fetch", "digits"),
+)
+
+
+@pytest.mark.long
+def test_json_of_every_other_command_is_as_documented_and_quiet_ones_say_nothing(two_runs: Commands) -> None:
+    two_runs.images()
+    for words in ANSWERS:
+        section = " ".join(words[:2]) if words[0] == "data" else words[0]
+        told = json.loads(two_runs.run(*words, "--json").out)
+        for one in told if isinstance(told, list) else [told]:
+            check(section, one)
+        ended = two_runs.run(*words, "--quiet")
+        assert (ended.status, ended.out, ended.err) == (0, "", ""), words
+    assert json.loads(two_runs.run("translate", "--C", "1", "--n", "9", "--quiet", "--json").out)["n"] == 9
+
+
+def test_every_command_has_quiet_and_all_but_bench_have_a_section_of_their_json() -> None:
+    _register()
+    group: Any = typer.main.get_command(app)
+    leaves = {}
+    for name, command in group.commands.items():
+        for under, leaf in getattr(command, "commands", {"": command}).items():
+            leaves[f"{name} {under}".strip()] = {option for one in leaf.params for option in one.opts}
+    assert [name for name, options in leaves.items() if not {"--quiet", "--json"} <= options] == []
+    assert [name for name in leaves if name != "bench" and not documented(name)] == []
+
+
+def test_quiet_draws_no_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    seen = []
+
+    def command(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+        seen.append(sys.stderr.isatty())
+
+    quietable(command)(quiet=True)
+    quietable(command)(quiet=False)
+    assert seen == [False, True]
 
 
 def test_quiet_prints_nothing_where_all_is_well(commands: Commands) -> None:

@@ -15,6 +15,8 @@ from typing import Annotated
 
 import typer
 
+from straightedge.cli.quiet import quietable
+
 app = typer.Typer(
     name="straightedge",
     help="Train, prove, judge and ship linear classifiers.",
@@ -70,9 +72,11 @@ def _register() -> None:
                 raise
             continue
         if hasattr(module, "group"):
+            for one in module.group.registered_commands:
+                one.callback = quietable(one.callback)
             app.add_typer(module.group, name=name)
         else:
-            app.command(name, help=_help(module.command))(module.command)
+            app.command(name, help=_help(module.command))(quietable(module.command))
 
 
 def _help(command: Callable[..., None]) -> str:
