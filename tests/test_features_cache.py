@@ -291,7 +291,7 @@ def test_a_bar_tells_images_a_second(
 ) -> None:
     import sys
 
-    from straightedge.features.screen import bar
+    from straightedge.data.bar import bar
 
     with bar("features", 10) as advance:
         advance(5)

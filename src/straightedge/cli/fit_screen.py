@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,6 @@ from rich.progress import (
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -35,6 +35,10 @@ SHOWN_COLUMNS = 30
 SHOWN_CLASSES, SHOWN_WORDS = 20, 6
 """Classes, and words of each side, that the terminal lists."""
 SIDES = ("for", "against")
+TREND_ROWS = 9
+"""Rows of the trace over which the trend of the gap is told."""
+NEARLY_FULL = 0.999
+"""Where a bar stays until its stage ends: the line of a full one stands still, and more values may follow."""
 SAME_SIGNAL = 3.0  # seconds within which a second signal is the first one again
 
 
@@ -97,7 +101,7 @@ def quiet_ranks() -> Iterator[bool]:
 
 
 class FitScreen:
-    """A bar whose length is the logarithm of the gap: full when the worst configuration is certified."""
+    """A bar whose length is the logarithm of the gap, full when the worst configuration is certified."""
 
     def __init__(self, tol: float, *, enabled: bool) -> None:
         self.tol = tol
@@ -108,13 +112,14 @@ class FitScreen:
             BarColumn(),
             TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
             console=console,
             transient=True,
             disable=not (enabled and console.is_terminal),
         )
         self._task = self._progress.add_task("reading", total=None, note="")
         self._gaps: dict[tuple[float, str], float] = {}
+        self._recent: deque[tuple[float, float]] = deque(maxlen=TREND_ROWS)
+        self._done = 0.0
 
     def __enter__(self) -> FitScreen:
         self._progress.start()
@@ -126,22 +131,37 @@ class FitScreen:
     def say(self, what: str) -> None:
         """Begin a stage; reading draws bars of its own, so ours steps aside."""
         self._gaps.clear()
+        self._recent.clear()
+        self._done = 0.0
         self._progress.update(
             self._task, description=what, total=None, completed=0, note="", visible=what != "reading"
         )
 
     def row(self, row: dict[str, Any]) -> None:
-        """Show one trace row."""
-        self._gaps[(row["reg"], row["solver"])] = row["gap"]
+        """Show one trace row; the bar stays where it is when another value of reg begins."""
+        configuration = (row["reg"], row["solver"])
+        if configuration not in self._gaps:
+            self._recent.clear()
+        self._gaps[configuration] = row["gap"]
         worst = max(self._gaps.values())
+        self._recent.append((row["n_passes"], worst))
+        reached = 0.0 if not 0 < worst < 1 else min(1.0, math.log(worst) / math.log(min(self.tol, 0.5)))
+        self._done = max(self._done, min(reached, NEARLY_FULL))
+        note = f"{row['n_passes']:.0f} passes, gap {worst:.1e}{self._trend()}{self._ready()}"
+        self._progress.update(self._task, total=1.0, completed=self._done, note=note)
+
+    def _ready(self) -> str:
         ready = sum(gap <= self.tol for gap in self._gaps.values())
-        note = f"gap {worst:.1e}" + (
-            f", {ready} of {len(self._gaps)} certified" if len(self._gaps) > 1 else ""
-        )
-        done = 0.0 if not 0 < worst < 1 else min(1.0, math.log(worst) / math.log(min(self.tol, 0.5)))
-        self._progress.update(
-            self._task, total=1.0, completed=done, note=f"{row['n_passes']:.0f} passes, {note}"
-        )
+        return f", {ready} of {len(self._gaps)} certified" if len(self._gaps) > 1 else ""
+
+    def _trend(self) -> str:
+        """In words, how fast the worst gap falls over the last rows."""
+        (began, first), (ends, last) = self._recent[0], self._recent[-1]
+        if ends <= began or min(first, last) <= 0:
+            return ""
+        if last >= first:
+            return ", not falling"
+        return f", tenfold less in {max(1, round((ends - began) / math.log10(first / last)))} passes"
 
 
 def print_result(result: dict[str, Any], as_json: bool) -> None:

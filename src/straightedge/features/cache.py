@@ -20,12 +20,12 @@ from typing import Any, Literal
 import numpy as np
 
 from straightedge import atomic
+from straightedge.data.bar import bar
 from straightedge.data.base import Dataset, SealedSplit, Split
 from straightedge.data.cache import cache_folder
 from straightedge.errors import InputError, StraightedgeError, warn
 from straightedge.features.base import Extractor, check_images, read_images
 from straightedge.features.partial import Bar, locked, rows_kept, write_rows
-from straightedge.features.screen import bar
 from straightedge.tensorfile import read_tensors, write_tensors
 
 Precision = Literal["float16", "float32"]
