@@ -1,4 +1,4 @@
-"""``straightedge export RUN --to onnx|torch|sklearn``: a model for another program."""
+"""``straightedge export RUN --to onnx|torch|sklearn|hub``: a model for another program, or for a hub."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ N_CHECKED = 1000
 
 def command(
     run: Annotated[Path, typer.Argument(help="run folder or model.safetensors")],
-    to: Annotated[str, typer.Option(help="onnx, torch or sklearn")] = "onnx",
+    to: Annotated[str, typer.Option(help="onnx, torch, sklearn or hub")] = "onnx",
     out: Annotated[
         Path | None, typer.Option(help="folder to write; RUN/onnx, RUN/torch, … if left out")
     ] = None,
@@ -30,7 +30,7 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the result alone, as JSON")] = False,
 ) -> None:
-    """Write a model that runs without straightedge, with a model card.
+    """Write a model that runs without straightedge, or a repository of the Hugging Face hub, with a model card.
 
     The artefact is run on real rows and compared with the model before it is kept.
     """

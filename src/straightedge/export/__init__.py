@@ -1,7 +1,8 @@
-"""Models that run elsewhere: ONNX, a torch layer, a scikit-learn estimator, each with a model card."""
+"""Models that run elsewhere: ONNX, a torch layer, a scikit-learn estimator, a hub, each with a model card."""
 
 from straightedge.export.card import model_card
 from straightedge.export.check import random_rows
+from straightedge.export.hub import hub_config, hub_files
 from straightedge.export.onnx_file import check_onnx_file, onnx_bytes, read_onnx
 from straightedge.export.sklearn_file import sklearn_bytes, sklearn_estimator
 from straightedge.export.torch_file import torch_bytes, torch_module_text
@@ -11,6 +12,8 @@ __all__ = [
     "FORMATS",
     "check_onnx_file",
     "export_model",
+    "hub_config",
+    "hub_files",
     "model_card",
     "onnx_bytes",
     "random_rows",

@@ -32,6 +32,10 @@ scores = module(X.float())""",
 
 classifier = skops.io.load("model.skops")
 labels = classifier.predict(X.reshape(len(X), -1))""",
+    "hub": """from straightedge import LinearModel   # pip install "straightedge[hub]"
+
+model = LinearModel.from_pretrained("OWNER/NAME")   # or a folder with these files
+labels = [model.classes[label] for label in model.predict(X)]""",
 }
 
 TABLE_USES = {
@@ -108,6 +112,8 @@ def _task(model: LinearModel) -> str:
 
 def _rule(model: LinearModel) -> str:
     """Return which class is the answer."""
+    if model.multilabel:
+        return "every class whose score is 0 or more is an answer"
     if model.threshold is None:
         return "the class with the highest score is the answer"
     names = [escape(name) for name in model.classes]
@@ -117,6 +123,8 @@ def _rule(model: LinearModel) -> str:
 
 
 def _use(model: LinearModel, to: str) -> str:
+    if to == "hub":
+        return _use_of_hub(model)
     if model.takes_texts:
         return (
             "## Use\n\nThe input is texts: the pipeline has the vectoriser.\n\n```python\nimport skops.io\n\n"
@@ -137,6 +145,22 @@ def _use(model: LinearModel, to: str) -> str:
             f"\n\nThe input is the features of {extractor}, not images; `straightedge features` makes them."
         )
     return text + _calibration(model, to)
+
+
+def _use_of_hub(model: LinearModel) -> str:
+    """Return how the model's own file is used, which takes what the model was trained on."""
+    if model.takes_texts:
+        taken = "a list of texts"
+    elif model.is_of_table:
+        taken = "a frame of pandas, polars or pyarrow, with its columns as they are written"
+    else:
+        taken = (
+            f"({', '.join(str(size) for size in ('N', *model.input_shape))}) {model.input_dtype}, not scaled"
+        )
+    uses = USES["hub"]
+    if model.multilabel:
+        uses = uses.partition("labels =")[0] + "labels = model.predict(X)   # a column for each class"
+    return f"## Use\n\nInput `X`: {taken}.\n\n```python\n{uses}\n```"
 
 
 def _calibration(model: LinearModel, to: str) -> str:
@@ -226,7 +250,8 @@ def _table(heads: list[str], rows: Iterable[list[str]]) -> str:
 
 
 def _limits(model: LinearModel) -> str:
-    text = "## Limits\n\nA linear classifier knows only the classes above and always names one of them."
+    named = "names any number of them, or none" if model.multilabel else "always names one of them"
+    text = f"## Limits\n\nA linear classifier knows only the classes above and {named}."
     if not model.has_probabilities:
         text += " Its scores are margins, not probabilities."
     return text

@@ -13,6 +13,7 @@ from straightedge.errors import InputError
 from straightedge.export.card import model_card
 from straightedge.export.cells import encoding_of, is_cells, random_cells
 from straightedge.export.check import random_rows
+from straightedge.export.hub import hub_files
 from straightedge.export.onnx_file import onnx_bytes
 from straightedge.export.sklearn_file import sklearn_bytes
 from straightedge.export.text_pipeline import refuse_texts
@@ -45,6 +46,7 @@ FORMATS: dict[str, Callable[[LinearModel, Any], dict[str, bytes]]] = {
     "onnx": _onnx,
     "torch": _torch,
     "sklearn": _sklearn,
+    "hub": hub_files,
 }
 """Name of a format -> function that gives its files, checked on rows."""
 
@@ -62,7 +64,7 @@ def export_model(
 
     Args:
         model: The model.
-        to: ``onnx``, ``torch`` or ``sklearn``.
+        to: ``onnx``, ``torch``, ``sklearn`` or ``hub``.
         folder: Where the files go; made if it is not there.
         rows: Rows the artefact is checked on, as the weights see them, or an Arrow table of raw cells; random
             ones if left out. A model of a table is written for raw columns, but for torch, which takes features.
@@ -76,9 +78,9 @@ def export_model(
         InputError: ``export-format``, ``export-texts``; MissingExtraError for a missing package.
         MachineError: ``export-differs``; the disk's refusals. Files of an earlier export then stay.
     """
-    if model.multilabel:
+    if model.multilabel and to != "hub":
         what = "exports name one class a row, and this model several"
-        raise InputError("export-multilabel", what, "--to", "use straightedge predict, or one model a label")
+        raise InputError("export-multilabel", what, "--to", "--to hub writes the model as it is")
     if to not in FORMATS:
         raise InputError(
             "export-format", f"there is no format {to!r}", "--to", f"one of: {', '.join(FORMATS)}"

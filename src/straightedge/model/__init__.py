@@ -263,6 +263,21 @@ class LinearModel(RecordedFacts, ModelViews):
         """Read a model from a run folder or a file (see `load`)."""
         return load(path)
 
+    @classmethod
+    def from_pretrained(cls, place: str | os.PathLike[str], revision: str | None = None) -> LinearModel:
+        """Read a model from a folder, without a network, or from a repository of the Hugging Face hub.
+
+        Args:
+            place: A folder that ``straightedge export --to hub`` or a fit wrote, or ``owner/name``.
+            revision: A branch, tag or commit of the repository.
+
+        Raises:
+            InputError, MachineError: As `straightedge.model.hub.model_file` and `load`.
+        """
+        from straightedge.model.hub import model_file
+
+        return load(model_file(place, revision))
+
 
 def load(path: str | os.PathLike[str]) -> LinearModel:
     """Read a model from a run folder or a ``.safetensors`` file; nothing is ever unpickled.
