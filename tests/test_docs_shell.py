@@ -122,6 +122,18 @@ def songs(path: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def comments(labels: bool) -> Callable[[Path], object]:
+    """Return a writer of rows of id, comment and, with labels, topic."""
+
+    def write(path: Path) -> None:
+        lines = ["id,comment,likes" + ",topic" * labels]
+        for place, (topic, text) in enumerate(letters(60)):
+            lines.append(f'{place},"{text}",{place % 7}' + f",{topic}" * labels)
+        path.write_text("\n".join(lines) + "\n")
+
+    return write
+
+
 def reviews(path: Path) -> None:
     json_of(path)
     path.write_text(path.read_text().replace('"text"', '"body"').replace('"topic"', '"stars"'))
@@ -168,6 +180,8 @@ READER_HAS: dict[str, Callable[[Path], object]] = {
     "costs.csv": lambda path: path.write_text("class,weight\nhigh,5\nlow,1\n"),
     "genes.csv": genes,
     "songs.jsonl": songs,
+    "comments.csv": comments(labels=True),
+    "new-comments.csv": comments(labels=False),
     "letters.zip": zipped_letters,
     "letter.txt": lambda path: path.write_text("the captain saw the storm and a wave"),
     "inbox": within("one.txt", lambda path: path.write_text("a path near the old oak")),

@@ -96,7 +96,8 @@ def _predict_texts(model: LinearModel, paths: Sequence[str | Path], reading: Rea
     """
     from straightedge.data.text.reading import texts_at
 
-    found = texts_at(paths, skip_bad=reading.skip_bad)
+    found = texts_at(paths, skip_bad=reading.skip_bad, columns=model.columns, options=reading.table)
+    _add_beside(model, [Path(path) for path in paths], reading)
     reading.notes += found.notes
     reading.skipped += found.skipped
     if not found.texts:
@@ -160,14 +161,21 @@ def _table_rows(model: LinearModel, path: Path, reading: Reading) -> Any:
     Raises:
         InputError: ``column-missing`` and the codes of the readers.
     """
-    from straightedge.data.tables.matching import new_rows, written_cells
+    from straightedge.data.tables.matching import new_rows
 
     rows, notes = new_rows(path, model.columns or {}, reading.table)
     reading.notes += notes
-    if reading.columns:
+    _add_beside(model, [path], reading)
+    return rows
+
+
+def _add_beside(model: LinearModel, paths: Sequence[Path], reading: Reading) -> None:
+    """Read the columns that are written beside the answers, where any were asked for."""
+    from straightedge.data.tables.matching import written_cells
+
+    for path in paths if reading.columns else ():
         for name, cells in written_cells(path, model.columns or {}, reading.table, reading.columns).items():
             reading.beside.setdefault(name, []).extend(cells)
-    return rows
 
 
 def _scores(model: LinearModel, path: Path, X: Any) -> np.ndarray:

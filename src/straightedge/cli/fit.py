@@ -28,6 +28,7 @@ from straightedge.cli.table_options import (
     MultiLabel,
     Numeric,
     SampleWeight,
+    TextColumn,
     Threshold,
 )
 
@@ -139,6 +140,7 @@ def command(
     categories: Categories = None,
     numeric: Numeric = None,
     dates: Dates = None,
+    text: TextColumn = None,
     delimiter: Delimiter = None,
     header: Header = None,
     encoding: Encoding = None,

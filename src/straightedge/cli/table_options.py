@@ -15,6 +15,7 @@ TABLE_OPTIONS = (
     "categories",
     "numeric",
     "dates",
+    "text",
     "delimiter",
     "header",
     "encoding",
@@ -37,6 +38,12 @@ Numeric = Annotated[
 Dates = Annotated[
     str | None,
     typer.Option(help="columns of dates whose parts are numbers: A,B, or all of them", rich_help_panel=TABLE),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text", help="column of texts that are the rows: their words count", rich_help_panel=TABLE
+    ),
 ]
 Delimiter = Annotated[str | None, typer.Option(help="one character, tab or blanks", rich_help_panel=TABLE)]
 Header = Annotated[

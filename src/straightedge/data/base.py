@@ -81,7 +81,9 @@ class Split(Described):
 
 
 def rows_in_words(shape: Sequence[int]) -> str:
-    """Return what one sample is: ``images of 3 × 32 × 32`` or ``rows of 784 features``."""
+    """Return what one sample is: ``images of 3 × 32 × 32``, ``rows of 784 features`` or ``texts``."""
+    if not shape:
+        return "texts"
     if len(shape) == 1:
         return f"rows of {amount(int(shape[0]), 'feature')}"
     return f"images of {' × '.join(map(str, shape))}"
@@ -158,10 +160,10 @@ class Dataset(Described):
 
     def _facts(self) -> Facts:
         sizes = np.bincount(self.train.y, minlength=len(self.classes)) if len(self.train.y) else np.zeros(0)
-        kind = str(self.train.X.dtype).removeprefix("torch.")
+        shape, kind = self.train.X.shape[1:], str(self.train.X.dtype).removeprefix("torch.")
+        rows = f"{rows_in_words(shape)}, {kind}" if shape else rows_in_words(shape)
         return Facts(
-            f"Dataset {self.name!r}: {amount(len(self.classes), 'class')}, "
-            f"{rows_in_words(self.train.X.shape[1:])}, {kind}",
+            f"Dataset {self.name!r}: {amount(len(self.classes), 'class')}, {rows}",
             (
                 ("train", f"{amount(self.train.n, 'sample')}, classes{class_sizes(sizes)}"),
                 ("validation", amount(self.validation.n, "sample") if self.validation else ""),

@@ -31,7 +31,7 @@ def labels_of_lines(path: Path, lines: Sequence[str]) -> Any:
         return plain_labels(list(lines))
     if len(names) == 1:
         return plain_labels(list(lines[1:]))
-    from straightedge.data.tables.reading import read_labels
+    from straightedge.data.tables.labels import read_labels
 
     table = read_text_table(path, TextRead(header=True, cache=False))
     return read_labels([table], choose_label([table], None, table.schema.names).name)

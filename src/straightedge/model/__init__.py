@@ -21,6 +21,7 @@ from torch import Tensor
 from straightedge.calibration import decided, probabilities
 from straightedge.data.tables.encoding import TableEncoding
 from straightedge.data.tables.frames import frame_rows, is_frame
+from straightedge.data.tables.texts import frame_texts
 from straightedge.data.text.documents import is_texts
 from straightedge.errors import InputError
 from straightedge.losses import is_probabilistic
@@ -175,6 +176,8 @@ class LinearModel(RecordedFacts, ModelViews):
         """
         if self.is_of_table and is_frame(X):
             X = frame_rows(X, self.columns or {})
+        elif self.takes_texts and self.columns is not None and is_frame(X):
+            X = frame_texts(X, self.columns)
         X = as_rows(self.extractor.transform(X) if self.takes_texts and is_texts(X) else X)
         if self.features is not None and tuple(X.shape[1:]) == self.input_shape != (self.n_features,):
             X = self.extract(X)

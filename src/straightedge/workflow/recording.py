@@ -96,7 +96,7 @@ def model_of(
     solution, k = fitted.solution, fitted.index
     columns = fitted.part.training.columns
     if columns is not None and columns.get("kind") == TEXT_KIND:  # a part of texts has terms of its own
-        extractor, columns = columns["extractor"], None
+        extractor, columns = columns["extractor"], dataset.columns
     shape = images.image_shape if images.image_shape is not None else (problem.affine.n_features,)
     return LinearModel.from_fit(
         fitted.W.t(),

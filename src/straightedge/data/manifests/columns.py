@@ -143,7 +143,7 @@ def labels_of(manifest: Manifest, wanted: str | None) -> Labels:
     Raises:
         InputError: ``column-missing``, ``labels-regression``.
     """
-    from straightedge.data.tables.reading import read_labels, refuse_regression
+    from straightedge.data.tables.labels import read_labels, refuse_regression
 
     table = manifest.table
     others = [name for name in table.schema.names if name not in (manifest.column, split_column(table))]

@@ -20,7 +20,7 @@ from straightedge.data.tables.facts import (
     value_counts,
 )
 from straightedge.data.tables.files import Table, release_memory
-from straightedge.data.tables.kinds import Wishes, left_out
+from straightedge.data.tables.kinds import FREE_TEXT, Wishes, left_out
 from straightedge.data.tables.label_column import is_text, plain_type
 from straightedge.errors import InputError
 
@@ -146,6 +146,8 @@ def _left_out(columns: Sequence[Column]) -> list[str]:
         notes.append(
             "--dates all makes columns of the parts of dates: year, month, day, weekday, hour, minute"
         )
+    if FREE_TEXT in reasons:
+        notes.append(f"--text {reasons[FREE_TEXT][0]} fits the words of its texts, and no other column")
     return notes
 
 

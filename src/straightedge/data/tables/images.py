@@ -43,7 +43,7 @@ def load(
 
 
 def _samples(source: Path, tables: Sequence[Table], plan: Plan) -> Samples:
-    from straightedge.data.tables.reading import read_labels
+    from straightedge.data.tables.labels import read_labels
 
     n = sum(table.n_rows for table in tables)
     root = source if source.is_dir() else source.parent

@@ -19,6 +19,10 @@ FEWEST_IDENTIFIERS = 20
 """Rows from which text that is all different is taken for identifiers."""
 LONG_TEXT = 40
 """Mean characters from which text that hardly repeats is taken for free text."""
+SEVERAL_WORDS = 6
+"""Mean words of the first texts from which they are sentences; names of people have three or four."""
+FREE_TEXT = "free text"
+"""Why a column of sentences is no feature of a table."""
 PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)?|")
 WISHES = ("drop", "keep", "categories", "numeric", "dates")
 """Options that say what columns are."""
@@ -109,11 +113,20 @@ def _by_values(name: str, facts: ColumnFacts) -> str | None:
 def _text_left_out(facts: ColumnFacts) -> str | None:
     if is_date(facts):
         return "a date"
+    if is_free_text(facts):
+        return FREE_TEXT
     if facts.all_different and facts.there >= FEWEST_IDENTIFIERS:
         return "an identifier: its values are all different"
-    if facts.distinct > facts.there / 2 and facts.characters >= LONG_TEXT * facts.there:
-        return "free text"
     return None
+
+
+def is_free_text(facts: ColumnFacts) -> bool:
+    """Whether a column of texts holds sentences: they hardly repeat, and are long or of several words."""
+    if facts.distinct <= facts.there / 2 or is_date(facts):
+        return False
+    words = sum(len(text.split()) for text in facts.first)
+    many = facts.there >= FEWEST_IDENTIFIERS and words >= SEVERAL_WORDS * len(facts.first)
+    return many or facts.characters >= LONG_TEXT * facts.there
 
 
 def _number_left_out(name: str, facts: ColumnFacts) -> str | None:

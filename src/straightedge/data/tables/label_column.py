@@ -54,7 +54,7 @@ def choose_label(tables: Sequence[Table], wanted: str | None, candidates: Sequen
     if named is not None:
         return LabelChoice(named, "by its name")
     texts = [name for name in candidates if is_text(tables[0].schema.field(name).type)]
-    if len(texts) == 1 and len(candidates) > 1 and missing_rows(tables, texts[0])[0] == 0:
+    if len(texts) == 1 and len(candidates) > 1 and _is_of_classes(tables, texts[0]):
         return LabelChoice(texts[0], "the only column that is not numeric")
     ends = [name for name in dict.fromkeys((names[0], names[-1])) if name in candidates]
     few = [name for name in ends if _has_few_values(tables, name)]
@@ -126,6 +126,14 @@ def without_dots(y: np.ndarray | CodedLabels, classes: Sequence[Any]) -> np.ndar
     if not all(label.endswith(".") and label not in known and label[:-1] in known for label in written):
         return y
     return np.array([str(label)[:-1] for label in y], dtype=object)
+
+
+def _is_of_classes(tables: Sequence[Table], name: str) -> bool:
+    """Whether a column of texts has a value in every row, and hardly as many values as rows, as sentences have."""
+    if missing_rows(tables, name)[0]:
+        return False
+    values = plain_column(tables, name)
+    return int(arrow("pyarrow.compute").count_distinct(values).as_py()) <= len(values) / 2
 
 
 def _has_few_values(tables: Sequence[Table], name: str) -> bool:

@@ -20,25 +20,23 @@ from straightedge.data import fingerprint
 from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.checks import checked_rows
-from straightedge.data.label_values import CodedLabels, listed
+from straightedge.data.label_values import listed
 from straightedge.data.manifests import source as manifests
 from straightedge.data.split_names import split_of_word
-from straightedge.data.tables import pixels
+from straightedge.data.tables import pixels, texts
 from straightedge.data.tables.beside import columns_beside, with_beside
 from straightedge.data.tables.dividing import divided
 from straightedge.data.tables.encoding import TableEncoding
-from straightedge.data.tables.facts import coded_text, column_blocks
 from straightedge.data.tables.files import Table, TableRows, names_in
 from straightedge.data.tables.fitting import fit_encoding
 from straightedge.data.tables.kinds import Wishes, pandas_index
 from straightedge.data.tables.label_column import (
     choose_label,
     is_plain_number,
-    is_text,
-    plain_values,
     refuse_missing_labels,
     without_dots,
 )
+from straightedge.data.tables.labels import coded_labels, read_labels, refuse_regression
 from straightedge.data.tables.matching import encoded_rows, match_columns, text_read_for, unlike_training
 from straightedge.data.tables.opening import open_splits, paths_of, text_read
 from straightedge.data.tables.parts import SplitRows, TableParts
@@ -48,8 +46,6 @@ from straightedge.errors import InputError
 
 IN_MEMORY = 2**28
 """Decoded bytes of a split up to which it is read whole."""
-MOST_VALUES = 200
-"""Distinct numbers of a label from which it is a quantity and no class, if there are few rows for each."""
 
 
 def load(source: str, **options: Any) -> Dataset:
@@ -57,10 +53,10 @@ def load(source: str, **options: Any) -> Dataset:
 
     Args:
         source: File or folder.
-        **options: ``labels`` names the label column, ``column`` the embedding or image column; ``drop``, ``keep``,
-            ``categories``, ``numeric`` and ``dates`` say what columns are; ``encoding``, ``delimiter``, ``header``,
-            ``decimal`` and ``missing`` say how text is written; ``frame`` is a table in memory; ``columns``
-            is the encoding of a trained model.
+        **options: ``labels`` names the label column, ``column`` the embedding or image column, ``text`` the
+            column of texts; ``drop``, ``keep``, ``categories``, ``numeric`` and ``dates`` say what columns are;
+            ``encoding``, ``delimiter``, ``header``, ``decimal`` and ``missing`` say how text is written; ``frame``
+            is a table in memory; ``columns`` is the encoding of a trained model.
 
     Raises:
         InputError: ``table-broken``, ``table-empty``, ``column-missing``, ``column-kind``, ``columns-differ``,
@@ -76,7 +72,12 @@ def load(source: str, **options: Any) -> Dataset:
         found.notes += [f"rows divided by column {name!r}, which is no feature" for name in found.divided_by]
     if trained.get("kind") is None and (images := manifests.load_table(source, found.tables, options)):
         return images
-    label = _label(found, options.get("labels"))
+    wanted = options.get("labels")
+    if wanted is None and trained.get("kind") == texts.TEXTS and trained["label"] in found.schema.names:
+        wanted = trained["label"]
+    label = _label(found, wanted)
+    if (text := texts.wanted_text(found, options)) is not None:
+        return _load_texts(source, found, (text, label), options)
     form = pixels.pixel_form(found.tables, label, trained, options.get("image_shape"))
     if form is not None:
         return _load_pixels(source, found, form, options)
@@ -85,21 +86,7 @@ def load(source: str, **options: Any) -> Dataset:
     if column is not None:
         rows = _load_vectors(source, found, column, label, options)
         return with_beside(rows, split_rows(found, label), options)
-    wishes = Wishes.of(options)
-    if wanted is not None:
-        others = [name for name in found.schema.names if name not in (wanted, label)]
-        wishes = replace(wishes, drop=wishes.drop | set(others), keep=wishes.keep | {wanted})
-    splits = split_rows(found, label)
-    tables, first, n = splits.get("train", (found.tables["train"], 0, 0))
-    ignored = columns_beside(options, found.schema.names) + (["split"] if _ranges(found, label) else [])
-    fit = partial(fit_encoding, tables, label, wishes, found.index, ignored=ignored)
-    encoding, notes = fit(rows=slice(first, first + n))
-    found.notes += notes
-    dataset = _encoded(source, found, encoding, label, options)
-    dataset = replace(
-        dataset, parts=TableParts(splits, lambda rows: fit(rows=rows)[0], partial(anew, source))
-    )
-    return with_beside(dataset, splits, options)
+    return _load_columns(source, found, label, wanted, options)
 
 
 def anew(
@@ -168,6 +155,34 @@ def _label(found: Found, wanted: str | None) -> str:
     return choice.name
 
 
+def _load_columns(
+    source: str, found: Found, label: str, wanted: str | None, options: Mapping[str, Any]
+) -> Dataset:
+    """Read rows of numbers and categories; where nothing but one column of text is left, its texts."""
+    wishes = Wishes.of(options)
+    if wanted is not None:
+        others = [name for name in found.schema.names if name not in (wanted, label)]
+        wishes = replace(wishes, drop=wishes.drop | set(others), keep=wishes.keep | {wanted})
+    splits = split_rows(found, label)
+    tables, first, n = splits.get("train", (found.tables["train"], 0, 0))
+    ignored = columns_beside(options, found.schema.names) + (["split"] if _ranges(found, label) else [])
+    fit = partial(fit_encoding, tables, label, wishes, found.index, ignored=ignored)
+    rows = slice(first, first + n)
+    try:
+        encoding, notes = fit(rows=rows)
+    except InputError as error:
+        apart = {*ignored, *found.index, *wishes.drop, label}
+        if error.code != "columns-none" or (text := texts.only_text(tables, apart, rows)) is None:
+            raise
+        return _load_texts(source, found, (text, label), options)
+    found.notes += notes
+    dataset = _encoded(source, found, encoding, label, options)
+    dataset = replace(
+        dataset, parts=TableParts(splits, lambda rows: fit(rows=rows)[0], partial(anew, source))
+    )
+    return with_beside(dataset, splits, options)
+
+
 def _load_vectors(source: str, found: Found, column: str, label: str, options: Mapping[str, Any]) -> Dataset:
     """Read rows that are one column of vectors or images; other columns are no part of them."""
     plan = make_plan(found.every, column, label)
@@ -196,6 +211,13 @@ def _load_vectors(source: str, found: Found, column: str, label: str, options: M
         features=plan.features,
         columns={"kind": "vector", "column": column} if plan.features is None else None,
     )
+
+
+def _load_texts(source: str, found: Found, names: tuple[str, str], options: Mapping[str, Any]) -> Dataset:
+    """Read rows that are the texts of one column."""
+    splits = split_rows(found, names[1])
+    apart = columns_beside(options, found.schema.names)
+    return with_beside(texts.load_texts(source, found, splits, names, apart, options), splits, options)
 
 
 def _load_pixels(source: str, found: Found, form: PixelForm, options: Mapping[str, Any]) -> Dataset:
@@ -276,40 +298,6 @@ def _refuse_other_columns(tables: Sequence[Table], names: Sequence[str], label: 
 
 def _is_text(table: Table, name: str) -> bool:
     return not is_plain_number(table.schema.field(name).type)
-
-
-def read_labels(tables: Sequence[Table], column: str) -> np.ndarray:
-    """Return the labels of all rows as written: numbers as numbers, everything else as objects."""
-    found = coded_labels(tables, column)
-    return found.written() if isinstance(found, CodedLabels) else found
-
-
-def coded_labels(tables: Sequence[Table], column: str) -> np.ndarray | CodedLabels:
-    """Return the labels of all rows as `read_labels` does, those that are text as which word each row has."""
-    if all(is_text(table.schema.field(column).type) for table in tables):
-        codes, words = coded_text(column_blocks(tables, column)())
-        if None not in words:
-            return CodedLabels(np.array(words, dtype=object), codes)
-    parts = []
-    for table in tables:
-        values = plain_values(table.column(column))
-        plain = values.null_count == 0 and is_plain_number(values.type)
-        parts.append(values.to_numpy() if plain else np.array(values.to_pylist(), dtype=object))
-    return np.concatenate(parts)
-
-
-def refuse_regression(y: np.ndarray | CodedLabels, table: Table, label: str) -> None:
-    """Refuse a label of numbers with hundreds of values."""
-    if isinstance(y, CodedLabels) or y.dtype.kind not in "iuf":
-        return
-    count = len(np.unique(y))
-    if count > MOST_VALUES and count > len(y) / 10:
-        raise InputError(
-            "labels-regression",
-            f"column {label!r} holds {count} different numbers: a quantity, and no classes",
-            str(table.path),
-            "name a column of classes (--labels), or group the numbers into classes first",
-        )
 
 
 def split_rows(found: Found, label: str) -> dict[str, SplitRows]:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from straightedge.data.assemble import Part
 from straightedge.data.checks import counted
+from straightedge.data.label_values import CodedLabels
 from straightedge.errors import warn
 
 
@@ -87,6 +89,14 @@ def repeated_texts(splits: Mapping[str, tuple[Documents, np.ndarray]]) -> list[s
     count = sum(len(found) > 1 for found in labels.values())
     verb = "appears" if count == 1 else "appear"
     return remarks + ([f"{counted(count, 'text')} {verb} under more than one class"] if count else [])
+
+
+def coded_alike(parts: Mapping[str, Part]) -> dict[str, tuple[Documents, np.ndarray]]:
+    """Return the texts of each split with labels that are equal where they are written alike."""
+    labels = [part.y.written() if isinstance(part.y, CodedLabels) else part.y for part in parts.values()]
+    codes = np.unique(np.concatenate([own.astype(str) for own in labels]), return_inverse=True)[1]
+    own = np.split(codes, np.cumsum([len(part) for part in labels])[:-1])
+    return {split: (part.X, codes) for (split, part), codes in zip(parts.items(), own, strict=True)}
 
 
 def _digest(text: str) -> bytes:

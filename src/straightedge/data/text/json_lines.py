@@ -21,7 +21,7 @@ from straightedge.data.split_names import split_of, split_of_word
 from straightedge.data.tables.kinds import LONG_TEXT
 from straightedge.data.tables.label_column import LABEL_COLUMNS, OTHER_NAMES
 from straightedge.data.tables.text_bytes import read_text_bytes
-from straightedge.data.text.documents import Documents, repeated_texts, warn_of_empty
+from straightedge.data.text.documents import Documents, coded_alike, repeated_texts, warn_of_empty
 from straightedge.errors import InputError
 
 ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.bz2", ".jsonl.xz")
@@ -54,7 +54,9 @@ def load(source: str, **options: Any) -> Dataset:
     """
     files, notes = _files(Path(source))
     records = {split: _records(paths, options.get("encoding")) for split, paths in files.items()}
-    fields = _fields(records["train"], options.get("column"), options.get("labels"), source)
+    fields = _fields(
+        records["train"], options.get("text") or options.get("column"), options.get("labels"), source
+    )
     parts = {split: _part(own, fields) for split, own in _by_split(records, fields).items()}
     warn_of_empty(sum(int((np.diff(p.X.ends, prepend=0) == 0).sum()) for p in parts.values()), source)
     counts = ", ".join(f"{counted(len(part.X), 'text')} of {split}" for split, part in parts.items())
@@ -64,7 +66,7 @@ def load(source: str, **options: Any) -> Dataset:
         fingerprint=fingerprint.of_files([path for paths in files.values() for path in paths]),
         declared=options.get("classes"),
         notes=[f"read as texts: {counts}; text {fields.text!r}, label {fields.label!r}", *notes],
-        repeats=repeated_texts(_coded(parts)),
+        repeats=repeated_texts(coded_alike(parts)),
     )
 
 
@@ -194,15 +196,6 @@ def _by_split(
             raise InputError("split-unknown", what, where, "train, validation or test")
         found.setdefault(split, []).append((where, record))
     return {split: found[split] for split in SPLITS if split in found}
-
-
-def _coded(parts: Mapping[str, Part]) -> dict[str, tuple[Documents, np.ndarray]]:
-    """Return the texts of each split with labels that are equal where they are written alike."""
-    written = np.concatenate([part.y.astype(str) for part in parts.values()])
-    codes = np.unique(written, return_inverse=True)[1]
-    ends = np.cumsum([len(part.y) for part in parts.values()])[:-1]
-    own = np.split(codes, ends)
-    return {split: (part.X, labels) for (split, part), labels in zip(parts.items(), own, strict=True)}
 
 
 def _part(records: Sequence[tuple[str, Record]], fields: Fields) -> Part:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from straightedge.data.container import Container
 from straightedge.data.listing import printable, read_limited
+from straightedge.data.tables.texts import new_texts
 from straightedge.data.tars import is_tar
 from straightedge.data.text.encodings import read_texts
 from straightedge.data.text.json_lines import ENDINGS, read_records, text_field, text_of
@@ -28,12 +30,21 @@ class TextFiles:
     skipped: list[str] = field(default_factory=list)
 
 
-def texts_at(paths: Iterable[str | Path], *, skip_bad: bool = False) -> TextFiles:
+def texts_at(
+    paths: Iterable[str | Path],
+    *,
+    skip_bad: bool = False,
+    columns: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> TextFiles:
     """Read every text that the paths hold.
 
     Args:
-        paths: Text files, folders, zip and tar files of them, JSON lines; ``-`` is standard input, one text.
+        paths: Text files, folders, zip and tar files of them, JSON lines; ``-`` is standard input, one text. Tables
+            where the model was fitted on a column of one.
         skip_bad: Go on without files that are no text.
+        columns: What the model keeps of its table's columns, if it was fitted on one.
+        options: How the text of tables is read.
 
     Raises:
         InputError: ``path-missing``, ``text-binary`` with the file, the codes of archives and of `read_records`.
@@ -45,6 +56,11 @@ def texts_at(paths: Iterable[str | Path], *, skip_bad: bool = False) -> TextFile
             raise InputError("path-missing", "there is no such file or folder", str(path))
         if str(path) == STANDARD_INPUT:
             _add(["standard input"], [sys.stdin.buffer.read()], found, skip_bad)
+        elif columns is not None and _is_table(where):
+            documents, notes = new_texts(where, columns, options or {})
+            found.texts += documents
+            found.names += [f"{path}[{row}]" for row in range(len(documents))]
+            found.notes += notes
         elif where.name.lower().endswith(ENDINGS) and where.is_file():
             _add_records(where, found)
         elif where.is_dir() or zipfile.is_zipfile(where) or is_tar(where):
@@ -52,6 +68,16 @@ def texts_at(paths: Iterable[str | Path], *, skip_bad: bool = False) -> TextFile
         else:
             _add([printable(str(path))], [read_limited(where)], found, skip_bad)
     return found
+
+
+def _is_table(path: Path) -> bool:
+    """Whether `load_dataset` would read a table here."""
+    from straightedge.data.sources import module_of
+
+    try:
+        return module_of(str(path)) == "tables.reading"
+    except InputError:
+        return False
 
 
 def _add_container(path: Path, found: TextFiles, skip_bad: bool) -> None:
