@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -95,29 +94,3 @@ def hold_out_groups(
     folds = max(2, min(round(1 / size), len(np.unique(groups)) - 1))
     held_out = fold_of_groups(y, groups, folds, seed) == 0
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
-
-
-def fold_of_splits(splits: Iterable[tuple[Any, Any]], n: int) -> np.ndarray:
-    """Return the fold (n,) that holds each row out, from pairs of training and held-out positions.
-
-    Args:
-        splits: As scikit-learn's splitters give them.
-        n: Number of rows.
-
-    Raises:
-        InputError: ``cv-invalid`` where a row is held out twice, or a fold trains on fewer than all other rows.
-    """
-    fold = np.full(n, NEVER, dtype=np.int64)
-    for k, (train, test) in enumerate(splits):
-        held_out, seen = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
-        held_out[test], seen[train] = True, True
-        if (fold[held_out] != NEVER).any() or (held_out == seen).any():
-            raise InputError(
-                "cv-invalid",
-                f"split {k} of cv holds out a row that another one does, or trains on fewer than all other rows",
-                mend="give a number of folds, or splits that hold out every row at most once: KFold, GroupKFold, …",
-            )
-        fold[held_out] = k
-    if fold.max() < 1:
-        raise InputError("cv-invalid", "cv gives fewer than two folds", mend="give 2 or more")
-    return fold

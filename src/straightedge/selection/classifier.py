@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from straightedge.errors import InputError, warn
+from straightedge.errors import warn
 from straightedge.estimators import LinearClassifier
 from straightedge.estimators.answers import on_host
 from straightedge.estimators.inputs import TrainingSet
-from straightedge.fitting import checked_reg, solve
-from straightedge.groups import checked_groups, fold_of_groups, fold_of_splits
+from straightedge.fitting import FitSettings, checked_reg, seed_of, solve
+from straightedge.groups import checked_groups, fold_of_groups
 from straightedge.losses import is_probabilistic
 from straightedge.moments import moments
 from straightedge.preprocess import AffineMap
@@ -28,8 +29,9 @@ from straightedge.selection.automatic import (
     number_of_values,
     scored_while_better,
 )
+from straightedge.selection.by_split import candidates, scorer_of, scores_by_split, splits_of
 from straightedge.selection.cautions import cautions
-from straightedge.selection.choice import SelectionSettings, choose, judge
+from straightedge.selection.choice import METRICS, SelectionSettings, choose, judge
 from straightedge.selection.folds import OutOfFold, cross_validate
 from straightedge.selection.path import DEFAULT_SIZE, default_grid
 from straightedge.sparse_rows import is_sparse
@@ -44,11 +46,13 @@ class LinearClassifierCV(LinearClassifier):
         loss: Name of the loss.
         regs: Values to try. None is values log-spaced around the data's scale: 16, and where cv is None, too, up to
             8, largest first, as many as it takes to be past the best one.
-        cv: Number of folds; or a splitter of scikit-learn, or pairs of training and held-out positions, whose
-            folds hold out every row at most once and train on all others. None is the choice that
-            ``straightedge fit`` makes: five folds of fewer than 1,000 rows, dealt twice where there are fewer than
-            20 rows a class, three folds of up to 2,000 rows, and a held-out tenth of more rows.
-        scoring: "accuracy", "balanced_accuracy" or "log_loss".
+        cv: Number of folds; or a splitter of scikit-learn, or pairs of training and held-out positions: these are
+            judged split by split, and `scores_` are means over splits, as those of `cross_validate`.
+            None is the choice that ``straightedge fit`` makes: five folds of fewer than 1,000 rows, dealt
+            twice where there are fewer than 20 rows a class, three folds of up to 2,000 rows, and a held-out
+            tenth of more rows.
+        scoring: A metric of `straightedge.selection.choice`, such as "accuracy", "balanced_accuracy" or
+            "log_loss"; or a scorer of scikit-learn, by its name or as a callable ``(estimator, X, y)``.
         one_standard_error: See `SelectionSettings`; None is True where cv is None and rows are folded.
         tol: Relative gap of the refit, and of the folds where cv is given.
         max_passes: As in `LinearClassifier`.
@@ -63,7 +67,8 @@ class LinearClassifierCV(LinearClassifier):
     Attributes:
         reg_: The chosen value.
         regs_: The values tried.
-        scores_: The metric of each.
+        scores_: The metric of each; of losses the negative.
+        split_scores_: (S, K) that of each split, where cv gives splits or scoring is scikit-learn's.
     """
 
     def __init__(
@@ -72,7 +77,7 @@ class LinearClassifierCV(LinearClassifier):
         *,
         regs: Sequence[float] | None = None,
         cv: Any = None,
-        scoring: str = "accuracy",
+        scoring: Any = "accuracy",
         one_standard_error: bool | None = None,
         tol: float = 1e-3,
         max_passes: float = 1000,
@@ -114,13 +119,64 @@ class LinearClassifierCV(LinearClassifier):
         """
         settings = self._settings()
         data = self._training_set(X, y, sample_weight)
-        few = len(data.labels) <= FEW_ROWS or groups is not None
-        cautious = self.cv is None and few if self.one_standard_error is None else self.one_standard_error
-        selection = SelectionSettings(self.scoring, one_standard_error=cautious, seed=settings.seed).checked()
         affine = self._fitted_affine(data)
         self.regs_ = checked_reg(self.regs) if self.regs is not None else self._grid(data, affine)
         self.classes_ = data.classes
-        training = TrainingRows(
+        training = self._training_rows(data, settings)
+        if self._goes_by_splits():
+            index, start = self._chosen_by_splits(X, y, sample_weight, groups), None
+        else:
+            index, start = self._chosen_by_folds(training, data, y, groups)
+        self.reg_ = self.regs_[index]
+        final = TrainingPart(training, None, affine).objective([self.reg_])
+        self._finish(solve(final, settings, W=start), affine)
+        return self
+
+    def _goes_by_splits(self) -> bool:
+        """Whether splits or a scorer of scikit-learn's are judged one split after the other."""
+        own = isinstance(self.scoring, str) and self.scoring in METRICS
+        return not own or not (self.cv is None or isinstance(self.cv, numbers.Integral))
+
+    def _chosen_by_splits(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> int:
+        """Return the position of the reg whose mean over splits is best."""
+        scorer_of(self.scoring)  # refused before the work
+        given, rows = on_host(y), on_host(X)
+        given = np.asarray(given)
+        together = None if groups is None else checked_groups(groups, len(given))
+        seed, folds = seed_of(self.random_state), FOLDS if self.cv is None else self.cv
+        if isinstance(folds, numbers.Integral):
+            kind = StratifiedKFold if together is None else StratifiedGroupKFold
+            cv = kind(int(folds), shuffle=True, random_state=seed)
+        else:
+            cv = self.cv
+        splits = splits_of(cv, given, together)
+        words = LinearClassifier().get_params()
+        model = LinearClassifier(
+            **{name: value for name, value in self.get_params().items() if name in words}
+        )
+        weight = None if sample_weight is None else np.asarray(on_host(sample_weight))
+        self.split_scores_ = scores_by_split(model, self.regs_, splits, self.scoring, rows, given, weight)
+        scored = candidates(self.split_scores_, self.regs_)
+        self.scores_ = np.array([one.value for one in scored])
+        return choose(scored, SelectionSettings(one_standard_error=bool(self.one_standard_error)))
+
+    def _chosen_by_folds(
+        self, training: TrainingRows, data: TrainingSet, y: Any, groups: Any
+    ) -> tuple[int, Any]:
+        """Return the position of the chosen reg, and where the last fit starts."""
+        few = len(data.labels) <= FEW_ROWS or groups is not None
+        cautious = self.cv is None and few if self.one_standard_error is None else self.one_standard_error
+        seed = training.settings.seed
+        selection = SelectionSettings(self.scoring, one_standard_error=cautious, seed=seed).checked()
+        found = self._held_out(training, self._deals(data, y, groups, selection.seed))
+        index = self._chosen(training, selection, found)
+        many = self.cv is None and len(training.y) > FEW_ROWS
+        start = found.fits[0].W[index][None] if many else None  # of most of the rows, behind their map
+        return index, start
+
+    def _training_rows(self, data: TrainingSet, settings: FitSettings) -> TrainingRows:
+        """Return the rows of which folds are made."""
+        return TrainingRows(
             data.X,
             data.labels.numpy(),
             len(data.classes),
@@ -132,14 +188,6 @@ class LinearClassifierCV(LinearClassifier):
             data.classes.tolist(),
             self.device,
         )
-        found = self._held_out(training, self._deals(data, y, groups, selection.seed))
-        index = self._chosen(training, selection, found)
-        self.reg_ = self.regs_[index]
-        final = TrainingPart(training, None, affine).objective([self.reg_])
-        many = self.cv is None and len(training.y) > FEW_ROWS
-        start = found.fits[0].W[index][None] if many else None  # of most of the rows, behind their map
-        self._finish(solve(final, settings, W=start), affine)
-        return self
 
     def _held_out(self, training: TrainingRows, deals: list[np.ndarray]) -> OutOfFold:
         """Return scores of the rows that are held out, of fits as close as a comparison needs."""
@@ -182,20 +230,10 @@ class LinearClassifierCV(LinearClassifier):
         """Return the fold that holds each row of the training set out, by cv as it was given."""
         labels, kept = data.labels.numpy(), slice(None) if data.kept is None else data.kept
         together = None if groups is None else checked_groups(groups, len(y))
-        cv = FOLDS if self.cv is None else self.cv
-        if isinstance(cv, numbers.Integral):
-            if together is None:
-                return folds_that_count(labels, data.weights, int(cv), seed)
-            return fold_of_groups(labels, together[kept], int(cv), seed)
-        if isinstance(self.cv, str) or not (hasattr(self.cv, "split") or isinstance(self.cv, Iterable)):
-            what = f"cv is {self.cv!r}"
-            raise InputError(
-                "cv-invalid", what, mend="give a number of folds, a splitter or pairs of positions"
-            )
-        given = on_host(y)
-        split = getattr(self.cv, "split", None)
-        splits = self.cv if split is None else split(np.zeros(len(given)), given, together)
-        return fold_of_splits(splits, len(given))[kept]
+        cv = FOLDS if self.cv is None else int(self.cv)
+        if together is None:
+            return folds_that_count(labels, data.weights, cv, seed)
+        return fold_of_groups(labels, together[kept], cv, seed)
 
     def _chosen(self, training: TrainingRows, selection: SelectionSettings, found: OutOfFold) -> int:
         """Return the position of the chosen reg, and say what is to be known of it."""
