@@ -295,6 +295,18 @@ def test_only_the_last_fit_at_the_chosen_reg_is_the_proof() -> None:
     rows = [("1e-3", 1, 2.0), ("1e-2", 1, 3.0), ("1e-2", 2, 2.5), ("1e-2", 1, 2.9), ("1e-2", 2, 2.4)]
     trace = [{"reg": reg, "n_passes": str(n), "objective": str(value)} for reg, n, value in rows]
     assert [row["objective"] for row in last_stage(trace, 1e-2)] == [2.9, 2.4]
+    assert [row["objective"] for row in last_stage(trace, 1e-2, 2.4999)] == [3.0, 2.5]  # folds came after it
+    assert last_stage(trace, 1e-2, 1.5) == []
+
+
+def test_the_slider_holds_a_value_of_the_path_to_the_gap_that_was_asked_of_it(run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    path = [entry | {"gap": 7e-4, "tol": 1e-3} for entry in metrics["path"]]
+    edit(run, "config.json", tol=1e-4)
+    edit(run, "metrics.json", path=path)
+    texts = [stop["text"] for stop in page_data_of(page_of(run))["templates"]["stops"]]
+    assert len(texts) == len(path)
+    assert all("· certified: gap 7 × 10⁻⁴" in text.replace("\u00a0", " ") for text in texts)
 
 
 def test_the_choice_and_the_uncertified_are_marked_on_the_path(run: Path) -> None:

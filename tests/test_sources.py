@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from straightedge.report.run_files import last_stage, read_run
 from support.bad_inputs import Commands
 from support.browser import open_chromium, open_report, show_at, violations
 from support.sources import SOURCES, Written
@@ -167,6 +168,10 @@ def check_page(fitted: Fitted, browser: Any) -> None:
     assert found == {"sections": [], "links": [], "cells": [], "figures": [], "wide": []}
     judged = fitted.metrics.get("validation") or fitted.metrics["train"]
     assert classes == {entry["class"]: entry["n"] for entry in judged["per_class"]}
+    fit = last_stage(
+        read_run(fitted.folder / "run").trace, fitted.metrics["reg"], fitted.metrics["objective"]
+    )
+    assert fit, "the proof has no figure"
     text = browser.find_element("css selector", "body").text
     assert not NO_NUMBER.search(text), NO_NUMBER.search(text)
     assert f"{100 * judged['accuracy']:.1f}" in text

@@ -61,7 +61,7 @@ def _stop(run: Run, reg: float) -> Section:
         if judged.get("accuracy") is not None:
             share = words.percent(judged.get("accuracy"))
             parts.append(f"validation accuracy {share}" + (f" ({interval})" if interval else ""))
-        parts.append(words.certificate(entries[0].get("gap"), run.tol))
+        parts.append(words.certificate(entries[0].get("gap"), entries[0].get("tol", run.tol)))
     return {"text": " · ".join(parts), "chosen": chosen}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from straightedge.model import LinearModel
 from straightedge.report.assets import Assets, load_assets
 from straightedge.report.words import finite
 from straightedge.runs.reading import RunFiles
+
+SAME_FIT = 1e-3
+"""Relative difference of two objectives up to which they are of one fit: a path stops at such gaps, and rounds."""
 
 
 @dataclass(frozen=True)
@@ -108,25 +112,39 @@ def _weights(files: RunFiles, model: LinearModel | None) -> tuple[list[float], n
     return [], None
 
 
-def last_stage(trace: list[dict[str, str]], reg: Any) -> list[dict[str, float | None]]:
+def last_stage(trace: list[dict[str, str]], reg: Any, objective: Any = None) -> list[dict[str, float | None]]:
     """Return the rows of the final fit: the last run of rows at `reg` in which the passes only grow.
 
-    A path writes rows for many reg, and a refit on more data those of the same reg once more.
+    A path writes rows for many reg, folds write them for other rows of the data, and a refit on more data those
+    of the same reg once more.
 
     Args:
         trace: Rows of ``trace.csv``.
         reg: The reg of the model.
+        objective: The objective of the model; the run of rows that ends nearest to it is taken, and none where
+            all end elsewhere.
 
     Returns:
         Rows with ``n_passes``, ``objective``, ``dual``, ``gap`` as numbers or None.
     """
+    stages = _stages(trace, reg)
+    reached = finite(objective)
+    if reached is None or not stages:
+        return stages[-1] if stages else []
+    apart = [abs((stage[-1]["objective"] or math.inf) - reached) for stage in stages]
+    nearest = max(place for place, one in enumerate(apart) if one == min(apart))
+    return stages[nearest] if apart[nearest] <= SAME_FIT * abs(reached) else []
+
+
+def _stages(trace: list[dict[str, str]], reg: Any) -> list[list[dict[str, float | None]]]:
+    """Return the rows at `reg`, a list for each fit."""
     wanted = finite(reg)
-    stage: list[dict[str, float | None]] = []
+    stages: list[list[dict[str, float | None]]] = []
     for row in trace:
         here, passes = finite(row.get("reg")), finite(row.get("n_passes"))
         if passes is None or (here is not None and wanted is not None and abs(here - wanted) > 1e-9 * wanted):
             continue
-        if stage and passes < (stage[-1]["n_passes"] or 0):
-            stage = []
-        stage.append({name: finite(row.get(name)) for name in ("n_passes", "objective", "dual", "gap")})
-    return stage
+        if not stages or passes < (stages[-1][-1]["n_passes"] or 0):
+            stages.append([])
+        stages[-1].append({name: finite(row.get(name)) for name in ("n_passes", "objective", "dual", "gap")})
+    return stages

@@ -143,7 +143,7 @@ def proof(run: Run) -> Section:
     """Primal, dual, gap, and how they got there."""
     metrics = run.metrics
     upper, lower = words.bounds(metrics.get("objective"), metrics.get("dual"))
-    stage = last_stage(run.trace, metrics.get("reg"))
+    stage = last_stage(run.trace, metrics.get("reg"), metrics.get("objective"))
     rows = [
         (
             words.count(row["n_passes"]),
