@@ -136,7 +136,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 # Sections with nothing under their heading, links to nowhere, cells with nothing in them, what the window cuts off.
-EMPTY = """
+EMPTY = r"""
     const bare = (e) => !e.textContent.trim() && !e.querySelector('svg, img, canvas, input');
     const inside = (e) => e.closest('.scroll, .formula, pre, svg, .skip, [hidden], dialog, math');
     document.querySelectorAll('details').forEach((e) => { e.open = true; });
@@ -151,6 +151,8 @@ EMPTY = """
         .filter((e) => !e.querySelector('svg path')).map((e) => e.id),
       wide: [...document.querySelectorAll('main *, header *')].filter((e) => !inside(e))
         .filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 120)),
+      torn: [...document.querySelectorAll('main p')].flatMap((e) => e.innerText.split('\n'))
+        .filter((line) => /^[.,;]/.test(line.trim())),
       scroll: document.documentElement.scrollWidth - innerWidth,
       classes: [...document.querySelectorAll('#classes tbody tr')]
         .map((e) => [...e.cells].slice(0, 2).map((c) => c.textContent.trim())),
@@ -165,7 +167,7 @@ def check_page(fitted: Fitted, browser: Any) -> None:
     found = browser.execute_script(EMPTY)
     classes = {name: int(n) for name, n in found.pop("classes")}
     assert found.pop("scroll") <= 0
-    assert found == {"sections": [], "links": [], "cells": [], "figures": [], "wide": []}
+    assert found == {"sections": [], "links": [], "cells": [], "figures": [], "wide": [], "torn": []}
     judged = fitted.metrics.get("validation") or fitted.metrics["train"]
     assert classes == {entry["class"]: entry["n"] for entry in judged["per_class"]}
     fit = last_stage(
