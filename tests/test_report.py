@@ -351,3 +351,9 @@ def test_a_formula_has_its_indices_below_and_its_powers_above():
     assert formula("log Σ_j e^{s_j} < 1") == "log Σ<sub>j</sub> e<sup>s<sub>j</sub></sup> &lt; 1"
     for loss in LOSSES.values():
         assert not set("_^{}") & set(formula(loss.formula))
+
+
+def test_the_reg_of_several_labels_says_by_what_it_was_chosen(run: Path) -> None:
+    tried = [{"reg": 10.0**-k, "log_loss": 0.1} for k in range(8)]
+    edit(run, "metrics.json", tried=tried, selection=None)
+    assert "least log loss on held-out rows of 8 values" in Outline(page_of(run)).text

@@ -217,7 +217,8 @@ def test_a_model_of_several_labels_answers_in_the_page_with_every_label_it_gives
         progress=False,
     )
     run_fit(options)
-    assert "straightedge export" not in page_of(tmp_path / "run")
+    html = page_of(tmp_path / "run")
+    assert "straightedge export" not in html and "one label against its absence" in html
     browser.get((tmp_path / "run" / "report.html").as_uri())
     for row in ((1.0, 1.0, 1.0), (-2.0, 1.0, 0.0), (-1.0, -1.0, -1.0)):
         for field, value in zip(browser.find_elements("css selector", "[data-field]"), row, strict=True):

@@ -54,6 +54,8 @@ def _reg_from(run: Run) -> str:
         folds = str(chosen.get("splits") or "")
         return f"chosen on {folds}" if "folds" in folds else "chosen on validation"
     left_open = "reg" in run.config and run.config["reg"] is None
+    if run.metrics.get("tried"):
+        return f"least log loss on held-out rows of {len(run.metrics['tried'])} values"
     return "the usual one: nothing to choose it by" if left_open else "given"
 
 
@@ -91,6 +93,7 @@ def asked(run: Run) -> Section:
             if dataset.get(f"n_{name}")
         ],
         "selection": _selection(run),
+        "several": bool(run.metrics.get("multilabel")),
     }
 
 
