@@ -151,14 +151,11 @@ def npz(folder: Path, ending: str) -> Source:
     return plain(folder, ending, stream.getvalue())
 
 
-@writes(".npy", ".h5,", ".pt,")
+@writes(".npy")
 def pair(folder: Path, ending: str) -> Source:
     np.save(folder / "rows.npy", X)
     np.save(folder / "labels.npy", y)
     return Source("rows.npy,labels.npy", "rows.npy")
-
-
-del FORMATS[".h5,"], FORMATS[".pt,"]
 
 
 @writes(".svm", ".svmlight", ".libsvm")

@@ -216,10 +216,10 @@ def tar_bomb(path: Path) -> None:
     _packed(path, _header("a/x.png", 3 * 2**30), *[bytes(2**20)] * 300, bytes(1024))
 
 
-@bomb("200,000 empty members", *TARS[:2])
+@bomb("30,000 empty members", *TARS[:2])
 def many_members(path: Path) -> None:
     head = _header("a/x.png", 0)
-    _packed(path, head * 200_000, bytes(1024))
+    _packed(path, head * 30_000, bytes(1024))
 
 
 @bomb("a member that unfolds to 2 GB", ".zip", ".csv.zip", ".npz", ".xlsx", ".ods")
@@ -233,10 +233,10 @@ def zip_bomb(path: Path) -> None:
             file.write(bytes(2**26))
 
 
-@bomb("a million empty members", ".zip", ".npz")
+@bomb("20,000 empty members", ".zip", ".npz")
 def many_in_zip(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
-        for number in range(100_000):
+        for number in range(20_000):
             archive.writestr(f"a/{number}.png", b"")
 
 
@@ -262,22 +262,6 @@ def wide_row(path: Path) -> None:
 @bomb("a feature numbered 2 to the 62", ".svm")
 def widest_row(path: Path) -> None:
     path.write_text(f"0 1:1\n1 {2**62}:1\n2 3:1\n")
-
-
-@bomb("features whose table would take 40 GB", ".svm", ".libsvm")
-def wide_rows(path: Path) -> None:
-    path.write_text("".join(f"{k % 2} {1 + k * 499}:1\n" for k in range(100_000)))
-
-
-@bomb("a billion equal rows", ".parquet")
-def repeated_rows(path: Path) -> None:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    block = pa.table({"p": np.zeros(2**24), "label": pa.array(["a"]).take(np.zeros(2**24, np.int64))})
-    with parquet.ParquetWriter(path, block.schema, compression="zstd") as writer:
-        for _ in range(16):
-            writer.write_table(block)
 
 
 @bomb("a hundred thousand columns", ".csv", ".parquet")
@@ -374,9 +358,9 @@ def compressed_remark(path: Path) -> None:
     _in_picture_format(path, Image.new("L", (6, 6)), "PNG", pnginfo=remark)
 
 
-@bomb("a text of 300 MB", "folder of texts")
+@bomb("a text of 40 MB", "folder of texts")
 def long_text(path: Path) -> None:
-    path.write_bytes(b"one word and another " * 15_000_000)
+    path.write_bytes(b"one word and another " * 2_000_000)
 
 
 @bomb("a text that is one word of 100 MB", "folder of texts")

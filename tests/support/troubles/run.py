@@ -1,8 +1,8 @@
 """Meet every trouble with every command that reads, each in a fork of a process that has imported the package.
 
-    python tests/support/troubles/run.py FOLDER [FORMAT …]
+    python tests/support/troubles/run.py FOLDER WORK
 
-prints a JSON list of what went wrong, and the counts of how commands ended.
+where WORK is JSON, a list of [FORMAT, TROUBLES, COMMANDS], prints as JSON what went wrong and how commands ended.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import time
 import warnings
 from collections import Counter
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,26 +164,27 @@ class Table:
     wrong: list[dict[str, object]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
-    def meet(self, name: str, only: str = "") -> None:
-        """Meet all troubles of one format, with a run that was fitted on it."""
+    def meet(self, name: str, words: Collection[str], asked: Collection[str]) -> None:
+        """Meet troubles of one format by some commands, with a run that was fitted on it."""
         run = self.place / "run"
-        for word, spoil in {"nothing": lambda path: None, **troubles_of(name)}.items():
-            if word not in ("nothing", only or word):
-                continue
+        for word in ("nothing", *words):
+            spoil = troubles_of(name).get(word, lambda path: None)
             folder = self.place / "here"
             folder.mkdir()
             source = FORMATS[name](folder, name)
             (folder / "run").symlink_to(run)
             spoil(folder / source.file)
-            self._each_command(name, word, source, folder)
+            self._each_command(name, word, source, folder, asked)
             shutil.rmtree(folder)
         shutil.rmtree(run, ignore_errors=True)
 
-    def _each_command(self, name: str, word: str, source: Source, folder: Path) -> None:
-        todo = commands(source)
+    def _each_command(
+        self, name: str, word: str, source: Source, folder: Path, asked: Collection[str]
+    ) -> None:
+        todo = {command: words for command, words in commands(source).items() if command in asked}
         size = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
         if word == "nothing":  # the run that the other commands need
-            in_fork({"fit": [*todo["fit"][:-2], "--quiet"]}, folder, self.place)
+            in_fork({"fit": [*commands(source)["fit"][:-2], "--quiet"]}, folder, self.place)
             (folder / "new").rename(self.place / "run")
         before = 0.0
         for command, ended in in_fork(todo, folder, self.place).items():
@@ -221,7 +223,7 @@ def warm(place: Path) -> None:
         shutil.rmtree(folder)
 
 
-def main(place: Path, names: list[str]) -> None:
+def main(place: Path, work: list[tuple[str, list[str], list[str]]]) -> None:
     """Meet the troubles of some formats and print what went wrong."""
     os.environ["STRAIGHTEDGE_CACHE"] = str(place / "cache")
     warnings.simplefilter("ignore")
@@ -234,10 +236,10 @@ def main(place: Path, names: list[str]) -> None:
     gc.freeze()
     table = Table(place)
     table.idle = in_fork({"help": ["--version"]}, place, place)["help"]["peak"]
-    for name in names:
-        table.meet(name, os.environ.get("STRAIGHTEDGE_ONLY", ""))
+    for name, words, asked in work:
+        table.meet(name, words, asked)
     print(json.dumps({"wrong": table.wrong, "counts": table.counts}))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).absolute(), sys.argv[2:] or list(FORMATS))
+    main(Path(sys.argv[1]).absolute(), json.loads(sys.argv[2]))

@@ -22,6 +22,8 @@ LARGEST_TEXT = 2**32
 """Bytes of the largest text table that is read, unpacked: it is held in memory."""
 LARGEST_RATIO, RATIO_FROM = 250, 2**28
 """A text beyond `RATIO_FROM` bytes that grows more than this is a bomb: tables grow ten to fifty times."""
+TAIL = 2**16
+"""Bytes at the end of a large file that are looked at first: a disk that was full leaves zeros there."""
 UNPACKERS: dict[bytes, Callable[[BinaryIO], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
@@ -65,8 +67,8 @@ def read_text_bytes(path: Path, encoding: str | None = None, content: bytes | No
         MachineError: ``out-of-memory``.
     """
     try:
-        raw = _unpacked(path, content)
-    except StraightedgeError:
+        raw = _unpacked(path, content, encoding)
+    except StraightedgeError:  # one of ours is a RuntimeError, too
         raise
     except DAMAGE as error:
         mend = "write or download it again"
@@ -109,33 +111,51 @@ def _members(archive: zipfile.ZipFile) -> list[str]:
     return [name for name in names if not name.endswith("/") and "__MACOSX" not in name]
 
 
-def _unpacked(path: Path, content: bytes | None) -> bytes:
+def _unpacked(path: Path, content: bytes | None, encoding: str | None) -> bytes:
     with open_regular(path) if content is None else io.BytesIO(content) as file:
         head = file.read(6)
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
         if head.startswith(b"PK\x03\x04"):
-            return _only_member(file, path, size)
+            return _only_member(file, path, size, encoding)
         unpack = next((unpack for magic, unpack in UNPACKERS.items() if head.startswith(magic)), None)
         if unpack is not None:
-            return _limited(unpack(file), path, size)
-        require_memory(min(size, LARGEST_TEXT), "to read the table", str(path), "save it as Parquet")
-        return _limited(file, path)
+            return _limited(unpack(file), path, size, encoding)
+        _refuse_too_large(file, size, path)
+        return _limited(file, path, None, encoding)
 
 
-def _only_member(file: BinaryIO, path: Path, size: int) -> bytes:
+def _refuse_too_large(file: BinaryIO, size: int, path: Path) -> None:
+    """Refuse a text that memory cannot hold, or that ends in what is no text, before it is read."""
+    if size > LARGEST_TEXT:
+        what = f"the table has {size} bytes of text, and {LARGEST_TEXT} are read at most"
+        raise InputError("table-bomb", what, str(path), "save it as Parquet, which is read in parts")
+    require_memory(size, "to read the table", str(path), "save it as Parquet")
+    if size > RATIO_FROM:
+        file.seek(-TAIL, io.SEEK_END)
+        if not file.read(TAIL).strip(b"\0"):
+            what = f"the last {TAIL} bytes are zeros"
+            raise InputError("table-nul", what, str(path), "the file is damaged; write it again")
+        file.seek(0)
+
+
+def _only_member(file: BinaryIO, path: Path, size: int, encoding: str | None) -> bytes:
     with zipfile.ZipFile(file) as archive:
         names = _members(archive)
         if len(names) != 1:
             what = f"the zip holds {len(names)} files, and a table is one"
             raise InputError("table-broken", what, str(path), "unpack it and give the table")
         with archive.open(names[0]) as member:
-            return _limited(member, path, size)
+            return _limited(member, path, size, encoding)
 
 
-def _limited(file: Any, path: Path, packed: int | None = None) -> bytes:
+def _limited(file: Any, path: Path, packed: int | None, encoding: str | None) -> bytes:
     """Read to the end, but not beyond `LARGEST_TEXT` bytes, nor far beyond what the packed bytes can be."""
     most = LARGEST_TEXT if packed is None else min(LARGEST_TEXT, max(RATIO_FROM, LARGEST_RATIO * packed))
+    first: bytes = file.read(2000)
+    if encoding is None and not first.startswith((b"\xff\xfe", b"\xfe\xff")):
+        refuse_unmarked(first, path)  # before the rest is unpacked
+    file.seek(0)
     data: bytes = file.read(most + 1)
     if len(data) > most:
         from_packed = "" if packed is None else f"of {packed} packed bytes "
