@@ -1,6 +1,7 @@
 """What the code of the axes may not do: recognise a loss, compute with reg in a solver, reach past the design."""
 
 import ast
+import functools
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +22,14 @@ ESTIMATORS = (
 )  # parameters and fitted attributes as scikit-learn
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def trees(folder: str = ".") -> Iterator[tuple[str, ast.Module]]:
     for path in sorted((SOURCE / folder).rglob("*.py")):
-        yield str(path.relative_to(SOURCE)), ast.parse(path.read_text(encoding="utf-8"))
+        yield str(path.relative_to(SOURCE)), parsed(path)
 
 
 def names(node: ast.AST) -> set[str]:
