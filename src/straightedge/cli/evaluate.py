@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,8 +65,9 @@ def command(
     options |= {"root": root, "labels": labels, "column": column, "progress": not as_json}
     options |= {"sample_weight": sample_weight, "n_features": model.n_features, "columns": model.columns}
     dataset = load_dataset(source, classes=model.classes, **options)
-    name, samples = _choose(dataset, split)
     own = _is_own(run, dataset)
+    dataset = _sealed_again(run, dataset) if own else dataset
+    name, samples = _choose(dataset, split)
     if own and name == "train":
         warn("evaluated-on-train", "these are the samples the model was trained on: new ones will do worse")
     scores = model.scores(fit_rows(model, samples.X, source))
@@ -142,6 +144,19 @@ def _is_own(run: Path, dataset: Dataset) -> bool:
 
     made_from = run_config(run).get("dataset") or {}
     return bool(dataset.fingerprint) and made_from.get("fingerprint") == dataset.fingerprint
+
+
+def _sealed_again(run: Path, dataset: Dataset) -> Dataset:
+    """Return the model's own data with the tenth that its fit had sealed, where it had and the rows say which."""
+    from straightedge.cli.predict import run_config
+    from straightedge.workflow.sealing import with_sealed_tenth
+
+    config = run_config(run)
+    asked = config.get("options") or {}
+    sealed = bool((config.get("dataset") or {}).get("n_sealed")) and asked.get("groups") is None
+    return (
+        with_sealed_tenth(replace(dataset, parts=None), int(config.get("seed") or 0)) if sealed else dataset
+    )
 
 
 def _is_divided(dataset: Dataset) -> bool:

@@ -144,6 +144,7 @@ class Dataset(Described):
         features: Description of the extractor that made X (what prediction needs), else None.
         columns: What a table's columns became, as plain data (see `tables.encoding`), else None.
         parts: The raw table, to be encoded by what some of its training rows say alone, else None.
+        n_sealed: How many of the source's training rows its test split was made of; 0 where it has one of its own.
     """
 
     name: str
@@ -157,6 +158,7 @@ class Dataset(Described):
     features: dict[str, Any] | None = None
     columns: dict[str, Any] | None = None
     parts: RawTable | None = None
+    n_sealed: int = 0
 
     def _facts(self) -> Facts:
         sizes = np.bincount(self.train.y, minlength=len(self.classes)) if len(self.train.y) else np.zeros(0)

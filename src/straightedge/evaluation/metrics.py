@@ -11,6 +11,10 @@ from straightedge.calibration import SUMMED_ROWS
 from straightedge.evaluation.outcomes import Outcomes, outcomes
 from straightedge.row_weights import is_whole
 
+ESTIMATE = "the samples that chose"
+"""What the accuracy of a fit is of that has no test samples and chose reg: an estimate used for choosing."""
+SEALED_TENTH = "a sealed tenth"
+"""What it is of where a tenth of the samples was kept from the choice."""
 METRIC_NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from straightedge.evaluation.measures import MEASURES
-from straightedge.evaluation.metrics import METRIC_NAMES
+from straightedge.evaluation.metrics import ESTIMATE, METRIC_NAMES, SEALED_TENTH
 from straightedge.export.check import row_dtype, row_shape
 from straightedge.model import LinearModel
 
@@ -205,13 +205,13 @@ def _data(config: dict[str, Any]) -> str:
 
 def _numbers(metrics: dict[str, Any]) -> str:
     rows: list[list[str]] = []
-    n_values = len(metrics.get("path") or []) if metrics.get("selection") else 0
     for key, title in _SPLITS.items():
         split = metrics.get(key)
         if isinstance(split, dict) and split.get("accuracy") is not None:
-            chosen = f" (chosen among {n_values} values of reg)" if key == "validation" and n_values else ""
             accuracy = _value(split["accuracy"], split.get("interval"))
-            rows.append([title + chosen, str(split.get("n", "")), "accuracy", *accuracy])
+            rows.append(
+                [title + _part_in_the_choice(metrics, key), str(split.get("n", "")), "accuracy", *accuracy]
+            )
             for name in ("balanced_accuracy", "log_loss", "ece", *MEASURES):
                 measure = split.get(name)
                 if isinstance(measure, dict) and measure.get("value") is not None:
@@ -220,6 +220,17 @@ def _numbers(metrics: dict[str, Any]) -> str:
     if not rows:
         return ""
     return "## Numbers\n\n" + _table(["split", "samples", "measure", "value", "95 % interval"], rows)
+
+
+def _part_in_the_choice(metrics: dict[str, Any], split: str) -> str:
+    """Return in brackets what a split was to the choice of reg, or nothing where reg was not chosen."""
+    chosen, n_values = metrics.get("selection") or {}, len(metrics.get("path") or [])
+    if split == "test" and chosen.get("judged_by") == SEALED_TENTH:
+        return " (a tenth of the samples, sealed before reg was chosen)"
+    if split != "validation" or not chosen or not n_values:
+        return ""
+    estimate = ": an estimate used for choosing" if chosen.get("judged_by") == ESTIMATE else ""
+    return f" (chosen among {n_values} values of reg{estimate})"
 
 
 def _value(value: Any, interval: Any) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from straightedge.evaluation.metrics import ESTIMATE, SEALED_TENTH
 from straightedge.report import words
 
 UNEQUAL = 1.5
@@ -71,14 +72,17 @@ def threshold_in_words(judged: dict[str, Any]) -> str:
 
 
 def best_of(metrics: dict[str, Any], split: str) -> str:
-    """Return of how many values a number is the best, or nothing where it is not: only validation chooses."""
+    """Return of how many values a validation number is the best, or that test samples are a sealed tenth."""
     chosen, n = metrics.get("selection"), len(metrics.get("path") or [])
+    if split == "test" and chosen and chosen.get("judged_by") == SEALED_TENTH:
+        return "a tenth of the samples, sealed before reg was chosen"
     if split != "validation" or not chosen or n < 2:
         return ""
     where = str(chosen.get("splits") or "")
     what = "pairs of learning rate and reg" if "learning_rate" in metrics["path"][0] else "values of reg"
     first = "chosen among" if str(chosen.get("rule")).startswith("the largest reg") else "best of"
-    return f"{first} {n} {what} on {where if 'folds' in where else 'validation'}"
+    estimate = ": an estimate used for choosing" if chosen.get("judged_by") == ESTIMATE else ""
+    return f"{first} {n} {what} on {where if 'folds' in where else 'validation'}{estimate}"
 
 
 def of_the_path(metrics: dict[str, Any]) -> str:

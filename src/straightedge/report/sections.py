@@ -34,6 +34,7 @@ def heading(run: Run) -> Section:
         "n": words.count(judged.get("n")),
         "beside": headline.beside(judged),
         "best_of": headline.best_of(metrics, split),
+        "chose": split == "validation",
         "is_training": split == "train",
         "path": headline.of_the_path(metrics),
         "certified": words.is_certified(gap, run.tol),

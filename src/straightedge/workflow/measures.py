@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.data.tables.encoding import column_rows
+from straightedge.evaluation.metrics import ESTIMATE, SEALED_TENTH
 from straightedge.evaluation.terms import telling_terms
 from straightedge.model import LinearModel
 from straightedge.report.headline import remarks
@@ -76,12 +77,20 @@ def _of_choice(problem: Problem, fitted: Fitted) -> dict[str, Any]:
             "metric": selection.metric,
             "rule": choice.rule,
             "splits": f"{selection.folds} folds" if selection.folds else "held-out validation samples",
+            "judged_by": _judged_by(problem),
             "chosen_reg": choice.reg,
             "n_values": len(choice.scored),
             "n_certified": sum(status is Status.CERTIFIED for status in choice.path.status),
             "path_seconds": choice.path.seconds,
         },
     }
+
+
+def _judged_by(problem: Problem) -> str:
+    """Return which samples the first accuracy is of, as a name in metrics.json."""
+    if problem.dataset.test is None:
+        return ESTIMATE
+    return SEALED_TENTH if problem.dataset.n_sealed else "test samples"
 
 
 def _of_columns(fitted: Fitted, table: list[dict[str, Any]] | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from straightedge.features.cache import extract_dataset
 from straightedge.features.text.dataset import text_dataset
 from straightedge.workers import nothing_begun
 from straightedge.workflow.options import FitOptions
+from straightedge.workflow.sealing import seals, with_sealed_tenth
 
 TEXT_FEATURES = "tfidf"
 """Features of texts for those who ask for none."""
@@ -42,6 +43,8 @@ def _read(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
         sample_weight=data.sample_weight,
         **data.table,
     )
+    if seals(images, options):
+        images = with_sealed_tenth(images, options.split.seed)
     if is_texts(images.train.X):
         return _texts_read(images, options)
     if options.extractor.features is None:

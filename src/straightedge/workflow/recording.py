@@ -77,6 +77,7 @@ def config_of(options: FitOptions, dataset: Dataset) -> dict[str, Any]:
             "n_train": dataset.train.n,
             "n_validation": dataset.validation.n if dataset.validation else None,
             "n_test": dataset.test.n if dataset.test else None,
+            "n_sealed": dataset.n_sealed,
         },
         "features": dataset.features,
         "options": {name: value for name, value in options.flat().items() if name not in apart},
