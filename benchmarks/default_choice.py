@@ -135,7 +135,7 @@ def markdown(results: Entry) -> str:
         f"random splits (seed {results['seed']}). The difference is in points of test accuracy, with Student's "
         "paired interval of 95 %; seconds are CPU seconds of a fit on one thread, and their ratio is ours over "
         "theirs. Where there are "
-        "fewer than ten splits, the peer had had its time.\n\n"
+        "fewer than ten splits, the time of the series was over.\n\n"
         "| data | splits | ours | theirs | difference | ours, s | theirs, s | ratio |\n"
         "|---|--:|--:|--:|--:|--:|--:|--:|\n"
     )

@@ -185,6 +185,10 @@ class Table:
         size = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
         if word == "nothing":  # the run that the other commands need
             in_fork({"fit": [*commands(source)["fit"][:-2], "--quiet"]}, folder, self.place)
+            if not (folder / "new").exists():
+                told = (self.place / "fit").read_text(errors="replace")
+                self.wrong.append({"format": name, "fault": "a good file is not fitted", "told": told[-600:]})
+                return
             (folder / "new").rename(self.place / "run")
         before = 0.0
         for command, ended in in_fork(todo, folder, self.place).items():

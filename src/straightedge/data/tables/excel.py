@@ -35,7 +35,8 @@ def read_excel(path: Path, how: TextRead) -> MemoryTable:
         raise MissingExtraError("python-calamine", "formats", "reading Excel") from error
     _refuse_large(path)
     try:
-        book = calamine.CalamineWorkbook.from_path(str(path))
+        with open_regular(path) as file:  # by content: many a workbook is named .xls and is a .xlsx
+            book = calamine.CalamineWorkbook.from_filelike(file)
         names = list(book.sheet_names)
         sheets = ((name, book.get_sheet_by_name(name).to_python()) for name in names)
         name, rows = next(((name, rows) for name, rows in sheets if rows), ("", []))
