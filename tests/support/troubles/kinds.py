@@ -242,7 +242,7 @@ def many_in_zip(path: Path) -> None:
 
 @bomb("arrays of 255 MB that are one number", ".npz")
 def npz_under_the_limit(path: Path) -> None:
-    np.savez_compressed(path, **{f"X{k}": np.zeros(2**25 - 1000) for k in range(8)}, y=np.zeros(3))
+    np.savez_compressed(path, **{f"X{k}": np.zeros(2**25 - 1000) for k in range(2)}, y=np.zeros(3))
 
 
 @bomb("a header that claims 2 TB", ".npy")
@@ -264,7 +264,7 @@ def widest_row(path: Path) -> None:
     path.write_text(f"0 1:1\n1 {2**62}:1\n2 3:1\n")
 
 
-@bomb("a hundred thousand columns", ".csv", ".parquet")
+@bomb("thousands of columns", ".csv", ".parquet")
 def many_columns(path: Path) -> None:
     names = [f"c{k}" for k in range(100_000)]
     if path.suffix == ".csv":
@@ -273,7 +273,7 @@ def many_columns(path: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    parquet.write_table(pa.table({name: [1.0, 2.0] for name in names[:20_000]} | {"label": ["a", "b"]}), path)
+    parquet.write_table(pa.table({name: [1.0, 2.0] for name in names[:5_000]} | {"label": ["a", "b"]}), path)
 
 
 @bomb("a quote that never ends over 50 MB", ".csv", ".tsv")

@@ -15,6 +15,8 @@ from straightedge.errors import InputError, MissingExtraError
 from straightedge.special_files import open_regular
 
 ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+LARGEST_FILE = 2**30
+"""Bytes of a workbook's file, which is packed: a full sheet of a million rows has a tenth of them."""
 
 
 def is_excel(path: Path) -> bool:
@@ -58,7 +60,10 @@ def read_excel(path: Path, how: TextRead) -> MemoryTable:
 
 
 def _refuse_large(path: Path) -> None:
-    """Refuse a zip that unpacks to more than is read of any table."""
+    """Refuse a file that is larger, or a zip that unpacks to more, than is read of any table."""
+    mend = "save it as Parquet, which is read in parts"
+    if (size := path.stat().st_size) > LARGEST_FILE:
+        raise InputError("table-bomb", f"the workbook has {size:,} bytes", str(path), mend)
     with open_regular(path) as file:
         if file.read(4) != b"PK\x03\x04":
             return
@@ -69,7 +74,7 @@ def _refuse_large(path: Path) -> None:
         return  # whoever reads it says so
     if total > LARGEST_TEXT:
         what = f"the workbook unpacks to {total:,} bytes"
-        raise InputError("table-bomb", what, str(path), "save it as Parquet, which is read in parts")
+        raise InputError("table-bomb", what, str(path), mend)
 
 
 def _cell(value: Any) -> str:
