@@ -97,7 +97,8 @@ def _predict_texts(model: LinearModel, paths: Sequence[str | Path], reading: Rea
     from straightedge.data.text.reading import texts_at
 
     found = texts_at(paths, skip_bad=reading.skip_bad, columns=model.columns, options=reading.table)
-    _add_beside(model, [Path(path) for path in paths], reading)
+    if model.columns is not None:
+        _add_beside(model, [Path(path) for path in paths], reading)
     reading.notes += found.notes
     reading.skipped += found.skipped
     if not found.texts:
@@ -237,13 +238,17 @@ def predictions_of(model: LinearModel, names: Sequence[str], scores: np.ndarray)
     """
     if model.multilabel:
         return _several(model, names, scores)
+    labels, best, chances = _answers(model, scores)
+    known = [None] * len(labels) if chances is None else chances.tolist()
+    return [Prediction(*fields) for fields in zip(names, labels.tolist(), best.tolist(), known, strict=True)]
+
+
+def _answers(model: LinearModel, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return the label of each row of scores (N, C), its score, and its probability where scores mean any."""
     labels = model.labels_of(scores)
     rows = np.arange(len(labels))
-    best = scores[rows, labels].tolist()
-    chances: list[Any] = [None] * len(labels)
-    if model.has_probabilities:
-        chances = model.probabilities(scores)[rows, labels].tolist()
-    return [Prediction(*fields) for fields in zip(names, labels.tolist(), best, chances, strict=True)]
+    chances = model.probabilities(scores)[rows, labels] if model.has_probabilities else None
+    return labels, scores[rows, labels], chances
 
 
 def _several(model: LinearModel, names: Sequence[str], scores: np.ndarray) -> list[Prediction]:
@@ -276,16 +281,12 @@ def prediction_blocks(
     """
     for start in range(0, samples.n, WRITTEN_TOGETHER):
         rows = range(start, min(start + WRITTEN_TOGETHER, samples.n))
-        own, places = scores[rows.start : rows.stop], np.arange(len(rows))
-        predicted = model.labels_of(own)
-        chances: Any = [None] * len(rows)
-        if model.has_probabilities:
-            chances = model.probabilities(own)[places, predicted]
+        predicted, best, chances = _answers(model, scores[rows.start : rows.stop])
         yield (
             [str(row) if samples.names is None else str(samples.names[row]) for row in rows],
             [model.classes[label] for label in samples.y[rows.start : rows.stop].tolist()],
             [model.classes[label] for label in predicted.tolist()],
-            own[places, predicted],
-            chances,
+            best,
+            [None] * len(rows) if chances is None else chances,
             [split] * len(rows),
         )

@@ -16,7 +16,7 @@ from straightedge.data.tables.encoding import Column, TableEncoding, as_floats
 from straightedge.data.tables.facts import column_blocks
 from straightedge.data.tables.files import Table, TableRows
 from straightedge.data.tables.label_column import plain_column
-from straightedge.data.tables.opening import open_splits, text_read
+from straightedge.data.tables.opening import open_all, text_read
 from straightedge.data.tables.pixels import PixelForm, form_for
 from straightedge.data.tables.plan import decode_rows, make_plan, row_column
 from straightedge.errors import InputError
@@ -86,8 +86,7 @@ def new_rows(
     if description.get("kind") == "pixels":
         return _pixels(path, PixelForm.from_dict(description), options)
     encoding = TableEncoding.from_dict(description) if description.get("kind") == "table" else None
-    splits, notes = open_splits(path, text_read_for(encoding, options) if encoding else text_read(options))
-    tables = [table for group in splits.values() for table in group]
+    tables, notes = open_all(path, text_read_for(encoding, options) if encoding else text_read(options))
     n = sum(table.n_rows for table in tables)
     if n == 0:
         raise InputError("table-empty", "the table has no rows", str(path))
@@ -99,8 +98,7 @@ def new_rows(
 
 def _pixels(path: Path, form: PixelForm, options: Mapping[str, Any]) -> tuple[TableRows, list[str]]:
     """Return rows that are the pixels of images."""
-    splits, notes = open_splits(path, text_read({"header": form.header, **options}))
-    tables = [table for group in splits.values() for table in group]
+    tables, notes = open_all(path, text_read({"header": form.header, **options}))
     found = form_for(form, tables[0].schema.names, form.label)
     return found.rows(tables, sum(table.n_rows for table in tables), 0), notes
 
@@ -169,8 +167,7 @@ def written_cells(
         InputError: ``column-missing``.
     """
     encoding = TableEncoding.from_dict(description) if description.get("kind") == "table" else None
-    splits, _ = open_splits(path, text_read_for(encoding, options) if encoding else text_read(options))
-    tables = [table for group in splits.values() for table in group]
+    tables, _ = open_all(path, text_read_for(encoding, options) if encoding else text_read(options))
     names = tables[0].schema.names
     for name in wanted:
         if name not in names and tuple(wanted) != (ALL,):

@@ -125,6 +125,12 @@ def open_splits(path: Path, how: TextRead) -> tuple[dict[str, list[Table]], list
     return tables, notes + [table.about for group in tables.values() for table in group if table.about]
 
 
+def open_all(path: Path, how: TextRead) -> tuple[list[Table], list[str]]:
+    """Open a table or a folder of tables, of whatever splits: the tables, those of training first, and remarks."""
+    splits, notes = open_splits(path, how)
+    return [table for group in splits.values() for table in group], notes
+
+
 def split_files(path: Path) -> tuple[dict[str, list[Path]], list[str]]:
     """Return the files of each split, and remarks.
 

@@ -72,10 +72,9 @@ def load(source: str, **options: Any) -> Dataset:
         found.notes += [f"rows divided by column {name!r}, which is no feature" for name in found.divided_by]
     if trained.get("kind") is None and (images := manifests.load_table(source, found.tables, options)):
         return images
-    wanted = options.get("labels")
-    if wanted is None and trained.get("kind") == texts.TEXTS and trained["label"] in found.schema.names:
-        wanted = trained["label"]
-    label = _label(found, wanted)
+    label = _label(
+        found, options.get("labels"), trained.get("label") if trained.get("kind") == texts.TEXTS else None
+    )
     if (text := texts.wanted_text(found, options)) is not None:
         return _load_texts(source, found, (text, label), options)
     form = pixels.pixel_form(found.tables, label, trained, options.get("image_shape"))
@@ -140,8 +139,10 @@ def open_source(source: str, how: Any, frame: Table | None = None) -> Found:
     return found
 
 
-def _label(found: Found, wanted: str | None) -> str:
-    """Choose the label column and say which one it is, first of all."""
+def _label(found: Found, wanted: str | None, trained: str | None = None) -> str:
+    """Choose the label column, that of a trained model where it is there, and say which one it is, first of all."""
+    if wanted is None and trained in found.schema.names:
+        wanted = trained
     index = found.index
     candidates = [
         name
@@ -236,9 +237,7 @@ def _load_pixels(source: str, found: Found, form: PixelForm, options: Mapping[st
 def _load_for_model(source: str, encoding: TableEncoding, options: Mapping[str, Any]) -> Dataset:
     """Read a table for a trained model: by its columns, whatever their order here."""
     found = open_source(source, text_read_for(encoding, options), options.get("frame"))
-    wanted = options.get("labels")
-    wanted = encoding.label if wanted is None and encoding.label in found.schema.names else wanted
-    label = _label(found, wanted)
+    label = _label(found, options.get("labels"), encoding.label)
     found.notes += match_columns(found.every, encoding) + unlike_training(found.every, encoding)
     dataset = _encoded(source, found, encoding, label, options)
     splits = split_rows(found, label)

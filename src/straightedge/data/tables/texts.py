@@ -18,7 +18,7 @@ from straightedge.data.tables.frames import frame_table
 from straightedge.data.tables.kinds import is_free_text
 from straightedge.data.tables.label_column import is_text, plain_column, plain_type, without_dots
 from straightedge.data.tables.labels import coded_labels, refuse_regression
-from straightedge.data.tables.opening import open_splits, text_read
+from straightedge.data.tables.opening import open_all, text_read
 from straightedge.data.tables.parts import SplitRows
 from straightedge.data.text.documents import Documents, coded_alike, repeated_texts, warn_of_empty
 from straightedge.errors import InputError
@@ -140,12 +140,11 @@ def new_texts(
         InputError: ``column-missing``, ``column-kind`` and the codes of the readers.
     """
     try:
-        splits, notes = open_splits(path, text_read(options))
+        tables, notes = open_all(path, text_read(options))
     except InputError as error:
         if error.code != "table-format" or options.get("delimiter"):
             raise
-        splits, notes = open_splits(path, text_read({**options, "delimiter": ",", "header": True}))
-    tables = [table for group in splits.values() for table in group]
+        tables, notes = open_all(path, text_read({**options, "delimiter": ",", "header": True}))
     refuse_no_text(tables[0], description["column"])
     return documents(tables, description["column"]), notes
 

@@ -49,6 +49,8 @@ def texts_at(
     Raises:
         InputError: ``path-missing``, ``text-binary`` with the file, the codes of archives and of `read_records`.
     """
+    from straightedge.data.row_files import reader_of_rows
+
     found = TextFiles()
     for path in paths:
         where = Path(path)
@@ -56,7 +58,7 @@ def texts_at(
             raise InputError("path-missing", "there is no such file or folder", str(path))
         if str(path) == STANDARD_INPUT:
             _add(["standard input"], [sys.stdin.buffer.read()], found, skip_bad)
-        elif columns is not None and _is_table(where):
+        elif columns is not None and reader_of_rows(where) == "tables.reading":
             documents, notes = new_texts(where, columns, options or {})
             found.texts += documents
             found.names += [f"{path}[{row}]" for row in range(len(documents))]
@@ -68,16 +70,6 @@ def texts_at(
         else:
             _add([printable(str(path))], [read_limited(where)], found, skip_bad)
     return found
-
-
-def _is_table(path: Path) -> bool:
-    """Whether `load_dataset` would read a table here."""
-    from straightedge.data.sources import module_of
-
-    try:
-        return module_of(str(path)) == "tables.reading"
-    except InputError:
-        return False
 
 
 def _add_container(path: Path, found: TextFiles, skip_bad: bool) -> None:

@@ -23,8 +23,3 @@ def scores(objective: Objective, W: Tensor) -> Tensor:
 def adjoint(objective: Objective, A: Tensor, weights: Tensor) -> Tensor:
     """Return Σ_i w_i x̂_i a_iᵀ (C, D + 1) float64 over all ranks, A (N, 1, C) and weights (N,): half a pass."""
     return objective.design.adjoint(A, weights)
-
-
-def gather(objective: Objective, index: Tensor, out: Tensor) -> Tensor:
-    """Write the mapped rows x̂ of an index (n,) int64 into ``out`` (n, D + 1) and return it."""
-    return objective.design.gather(index, out)
