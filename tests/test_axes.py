@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize as scipy_minimize
-from scipy.sparse import csr_array, random_array
+from scipy.sparse import csr_array, random
 from torch import Tensor
 
 from straightedge.design import DenseDesign, Design
@@ -145,7 +145,7 @@ class Generated:
 LOSSES: dict[str, Loss] = {"smooth": HuberisedMargins(), "kinks": WideMargins()}
 PENALTIES: dict[str, Penalty] = {"ridge": Ridge(), "ridge and cube": RidgeAndCube()}
 Y = torch.arange(N) % C
-MATRIX = random_array((R, D), density=0.6, rng=np.random.default_rng(3), dtype=np.float64).tocsr()
+MATRIX = csr_array(random(R, D, density=0.6, random_state=np.random.default_rng(3)))
 
 
 def design_of(kind: str) -> Design:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from scipy.sparse import random_array
+from scipy.sparse import csr_array, random
 from torch import Tensor
 
 from straightedge.design import CategoryDesign, DenseDesign, Design, RowWeights, SideBySide, SparseDesign
@@ -36,7 +36,7 @@ def made(dtype: torch.dtype = DOUBLE) -> tuple[dict[str, Design], np.ndarray, Te
     rng = np.random.default_rng(0)
     numbers = rng.integers(0, 5, (N, 6)).astype(np.uint8)
     codes = np.stack([rng.integers(-1, count, N) for count in COUNTS], axis=1)
-    text = random_array((N, 30), density=0.1, rng=rng, dtype=np.float64).tocsr()
+    text = csr_array(random(N, 30, density=0.1, random_state=rng))
     hot = np.hstack([(codes[:, [j]] == np.arange(count)) for j, count in enumerate(COUNTS)])
     maps = [an_affine(d, d) for d in (6, sum(COUNTS), 30)]
     parts: dict[str, Design] = {

@@ -12,17 +12,15 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features, ch
 
 from straightedge.errors import InputError
 from straightedge.estimators import quick, quick_sparse
-from straightedge.estimators.cautions import print_row, warn_constant, warn_not_certified, warn_on_range
+from straightedge.estimators.cautions import print_row, warn_on_range
+from straightedge.estimators.fitted import FittedClassifier
 from straightedge.parameters import check_positive, one_reg, seed_of
-from straightedge.status import Callback, Status, TraceRow
+from straightedge.status import Callback
 
 if TYPE_CHECKING:  # what needs torch is imported where it is first used: small fits need none of it
-    from torch import Tensor
-
     from straightedge.estimators.inputs import TrainingSet
     from straightedge.fitting import FitSettings
     from straightedge.preprocess import AffineMap
-    from straightedge.solvers.solution import Solution
     from straightedge.sparse_rows import AnyRows
 
 
@@ -32,7 +30,7 @@ def _has_probabilities(estimator: Any) -> bool:
     return is_probabilistic(estimator._loss_name)
 
 
-class LinearClassifier(ClassifierMixin, BaseEstimator):
+class LinearClassifier(FittedClassifier, ClassifierMixin, BaseEstimator):
     """A linear classifier that minimises mean loss + reg ‖W‖² to a certified relative gap.
 
     Args:
@@ -65,6 +63,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         trace_: A row for each step.
         n_features_in_: D.
         value_range_: The smallest value of the training rows and the largest in size, (min, max |x|).
+        affine_: The map of `preprocess`, as (shift (D,), scale (D,), its name); None where it changes nothing.
+        image_shape_: (channels, height, width) where the training rows were images, else None.
+        temperature_: What scores are divided by in probabilities, of a calibrated model (`from_model`); else None.
 
     Raises:
         InputError: On data or settings that make no sense; it is a ValueError with a stable `code`.
@@ -72,8 +73,6 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
     References:
         docs/architecture.md for the objective; `straightedge.objective` for the certificate.
     """
-
-    _fixed_loss: str | None = None
 
     def __init__(
         self,
@@ -125,10 +124,6 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = True
         return tags
 
-    @property
-    def _loss_name(self) -> str:
-        return self._fixed_loss or self.loss
-
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit to the asked gap.
 
@@ -172,7 +167,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
             return False
         answer, self.classes_, self.value_range_ = found
         self.__dict__.pop("feature_names_in_", None)
-        self.n_features_in_ = X.shape[1]
+        self.n_features_in_, self.image_shape_ = X.shape[1], None
         W = np.ascontiguousarray(answer.W.T)
         self._keep_weights(W, answer.W[:, :-1], answer.W[:, -1])
         self._keep_proof(
@@ -185,7 +180,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         from straightedge.estimators.inputs import training_set
 
         self._checked(X, reset=True)
-        return training_set(X, y, sample_weight, self.class_weight, device=self.device)
+        data = training_set(X, y, sample_weight, self.class_weight, device=self.device)
+        self.image_shape_ = data.image_shape
+        return data
 
     def _fitted_affine(self, data: TrainingSet) -> AffineMap:
         """Fit the map, and remember the range of the training values."""
@@ -219,53 +216,6 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         from straightedge.sparse_rows import open_rows
 
         return open_rows(self._checked(X, reset=False), device=self.device)
-
-    def _warm_start(self, shape: tuple[int, int, int]) -> Tensor | None:
-        if not self.warm_start or not hasattr(self, "W_"):
-            return None
-        import torch
-
-        W = torch.as_tensor(self.W_).t()[None]
-        return W if W.shape == shape else None
-
-    def _finish(self, solution: Solution, affine: AffineMap) -> None:
-        W = solution.W[0].t()
-        weight, bias = affine.fold(W)
-        self._keep_weights(W.numpy(), weight.t().numpy(), bias.numpy())
-        numbers = (solution.objective, solution.dual, solution.gap)
-        objective, dual, gap = (float(values[0]) for values in numbers)
-        self._keep_proof(
-            objective, dual, gap, solution.status[0], float(solution.n_passes[0]), solution.trace
-        )
-        self._warn(active=bool(affine.scale.any()))
-
-    def _keep_weights(self, W: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> None:
-        """Keep W (D + 1, C) on mapped rows and the coefficients (C, D), (C,) on raw ones."""
-        if len(self.classes_) == 2:
-            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        self.W_ = W
-        self.coef_, self.intercept_ = np.ascontiguousarray(coef), np.ascontiguousarray(intercept)
-
-    def _keep_proof(
-        self,
-        objective: float,
-        dual: float,
-        gap: float,
-        status: Status,
-        n_passes: float,
-        trace: list[TraceRow],
-    ) -> None:
-        self.objective_, self.dual_, self.gap_ = objective, dual, gap
-        self.status_, self.message_ = status.value, status.explain(gap, float(self.tol), n_passes)
-        self.n_passes_, self.n_iter_, self.trace_ = n_passes, max(1, len(trace)), trace
-
-    def _warn(self, *, active: bool) -> None:
-        """Warn of what a fit did not reach; ``active`` says whether any feature varies."""
-        if self.status_ != Status.CERTIFIED.value:
-            warn_not_certified(self.message_)
-        if not self.coef_.any():
-            cause = "optimum" if active else "features"
-            warn_constant(self.classes_.tolist()[int(self.W_[-1].argmax())], cause)
 
     def decision_function(self, X: Any) -> Any:
         """Return scores (N, C), or (N,) for two classes: the second class's score minus the first's."""
@@ -327,7 +277,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):
         scores = self._decision(X)
         if scores.ndim == 1:
             scores = np.stack([np.zeros_like(scores), scores], axis=1)
-        return _like(X, log_softmax(scores))
+        return _like(X, log_softmax(scores, self.temperature_ or 1.0))
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> Any:

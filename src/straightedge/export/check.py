@@ -85,16 +85,6 @@ def calibrated(model: LinearModel) -> tuple[np.ndarray, np.ndarray]:
     return model.weight.double().numpy() / temperature, model.bias.double().numpy() / temperature
 
 
-def class_values(model: LinearModel) -> np.ndarray:
-    """Return the classes (C,) as labels: int64 where every name is a plain whole number, else text."""
-    try:
-        numbers = [int(name) for name in model.classes]
-        whole = all(str(number) == name for number, name in zip(numbers, model.classes, strict=True))
-        return np.array(numbers if whole else model.classes, dtype=np.int64 if whole else None)
-    except (ValueError, OverflowError):
-        return np.array(model.classes)
-
-
 def row_shape(model: LinearModel) -> tuple[int, ...]:
     """Return the shape of one row of what the weights see: a raw sample, or features of the extractor."""
     return (model.n_features,) if model.features is not None else model.input_shape

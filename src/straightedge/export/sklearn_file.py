@@ -9,11 +9,12 @@ import numpy as np
 
 from straightedge.errors import MachineError, MissingExtraError
 from straightedge.export.cells import encoding_of, is_cells, scores_of_cells, terms_of_cells
-from straightedge.export.check import agree, calibrated, class_values, size_of
+from straightedge.export.check import agree, calibrated, size_of
 from straightedge.export.table_pipeline import table_features
 from straightedge.export.text_pipeline import text_features
 from straightedge.losses import LOSSES
 from straightedge.model import LinearModel
+from straightedge.model.records import class_values
 
 TRUSTED = ["numpy.dtype"]
 """What a pipeline of a table holds beside the types that skops trusts: an imputer keeps the type of its numbers."""
@@ -49,7 +50,7 @@ def sklearn_estimator(model: LinearModel, *, raw: bool = True) -> Any:
     if model.has_probabilities:
         name = "LogisticRegression"  # the one that has predict_proba
     estimator = kinds[name]()
-    estimator.classes_ = class_values(model)
+    estimator.classes_ = class_values(model.classes)
     estimator.coef_, estimator.intercept_ = np.ascontiguousarray(weight), np.ascontiguousarray(bias)
     estimator.n_features_in_ = weight.shape[1]
     estimator.n_iter_ = 0 if name == "LinearSVC" else np.zeros(1, dtype=np.int32)
@@ -96,7 +97,7 @@ def sklearn_bytes(model: LinearModel, rows: Any) -> bytes:
     scale = terms_of_cells(model, rows) / (model.temperature or 1.0) if is_cells(rows) else 1.0
     _check_scores(model, estimator, flat, scores, scale)
     settled = _settled(scores, model.threshold)  # where two classes tie within rounding, either is right
-    answers, expected = estimator.predict(flat), class_values(model)[model.labels_of(scores)]
+    answers, expected = estimator.predict(flat), class_values(model.classes)[model.labels_of(scores)]
     if answers.dtype.kind != expected.dtype.kind or (answers != expected)[settled].any():
         raise MachineError("export-differs", "the scikit-learn estimator gives other classes than the model")
     return data

@@ -27,6 +27,7 @@ from straightedge.errors import InputError
 from straightedge.losses import is_probabilistic
 from straightedge.model.file import arguments_of, facts_of, tensors_of
 from straightedge.model.records import RECORDS, InputFormat, Proof, RecordedFacts
+from straightedge.model.versions import versions
 from straightedge.nested import record_of, records_from
 from straightedge.preprocess import AffineMap
 from straightedge.scoring import as_rows, score_rows
@@ -114,7 +115,7 @@ class LinearModel(RecordedFacts, ModelViews):
             W: (D + 1, C) on mapped rows, bias in the last row; float64 keeps the folding exact.
             affine: The map it was fitted behind.
             classes: Class names.
-            **facts: The other facts, by name.
+            **facts: The other facts, by name; versions are those of now unless they are given.
 
         Returns:
             The model.
@@ -123,6 +124,7 @@ class LinearModel(RecordedFacts, ModelViews):
             InputError: ``model-shape`` or ``model-nan``.
         """
         weight, bias = affine.fold(W.detach().to("cpu", torch.float64))
+        facts = facts if "proof" in facts else {"versions": versions()} | facts
         return cls(weight=weight, bias=bias, classes=classes, affine=affine, **facts)
 
     @property

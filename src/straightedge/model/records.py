@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from straightedge.nested import Held
+
+
+def class_values(names: Sequence[str]) -> np.ndarray:
+    """Return class names (C,) as labels: int64 where every name is a plain whole number, else text."""
+    try:
+        numbers = [int(name) for name in names]
+        whole = all(str(number) == name for number, name in zip(numbers, names, strict=True))
+        return np.array(numbers if whole else names, dtype=np.int64 if whole else None)
+    except (ValueError, OverflowError):
+        return np.array(names)
 
 
 @dataclass(frozen=True)

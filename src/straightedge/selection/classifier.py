@@ -17,6 +17,7 @@ from straightedge.estimators.inputs import TrainingSet
 from straightedge.fitting import FitSettings, checked_reg, seed_of, solve
 from straightedge.groups import checked_groups, fold_of_groups
 from straightedge.losses import is_probabilistic
+from straightedge.model import LinearModel
 from straightedge.moments import moments
 from straightedge.preprocess import AffineMap
 from straightedge.selection.automatic import (
@@ -36,6 +37,7 @@ from straightedge.selection.folds import OutOfFold, cross_validate
 from straightedge.selection.path import DEFAULT_SIZE, default_grid
 from straightedge.sparse_rows import is_sparse
 from straightedge.splits import NEVER, folds_that_count, hold_out_that_counts, undivided
+from straightedge.status import Callback
 from straightedge.training import TrainingPart, TrainingRows
 
 
@@ -61,8 +63,11 @@ class LinearClassifierCV(LinearClassifier):
             reg is chosen, and `scores_` counted, by them, too. "balanced" is for the fits alone.
         preprocess: As in `LinearClassifier`.
         solver: As in `LinearClassifier`.
+        warm_start: Start the last fit, that of the chosen reg, from the last W where shapes agree.
         device: As in `LinearClassifier`.
         random_state: Seed of the folds, of the kinds that `LinearClassifier` takes.
+        verbose: 1 prints each trace row of the last fit.
+        callbacks: Functions called with each trace row (a dict) of the last fit.
 
     Attributes:
         reg_: The chosen value.
@@ -85,8 +90,11 @@ class LinearClassifierCV(LinearClassifier):
         class_weight: Any = None,
         preprocess: str = "none",
         solver: str = "auto",
+        warm_start: bool = False,
         device: str | None = None,
         random_state: Any = None,
+        verbose: int = 0,
+        callbacks: Sequence[Callback] | None = None,
     ) -> None:
         self.loss = loss
         self.regs = regs
@@ -99,8 +107,11 @@ class LinearClassifierCV(LinearClassifier):
         self.class_weight = class_weight
         self.preprocess = preprocess
         self.solver = solver
+        self.warm_start = warm_start
         self.device = device
         self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
         """Choose reg by cross-validation and fit it on all rows; see `LinearClassifier.fit`.
@@ -129,8 +140,17 @@ class LinearClassifierCV(LinearClassifier):
             index, start = self._chosen_by_folds(training, data, y, groups)
         self.reg_ = self.regs_[index]
         final = TrainingPart(training, None, affine).objective([self.reg_])
-        self._finish(solve(final, settings, W=start), affine)
+        former = self._warm_start(final.shape)
+        start = start if former is None else former
+        self._finish(solve(final, settings, W=start, callbacks=self._callbacks()), affine)
         return self
+
+    @classmethod
+    def from_model(cls, model: LinearModel, **parameters: Any) -> Self:
+        """See `LinearClassifier.from_model`; of the choice nothing but the chosen reg is known."""
+        made = super().from_model(model, **parameters)
+        made.reg_, made.regs_, made.scores_ = model.reg, [model.reg], np.array([np.nan])
+        return made
 
     def _goes_by_splits(self) -> bool:
         """Whether splits or a scorer of scikit-learn's are judged one split after the other."""
@@ -150,10 +170,8 @@ class LinearClassifierCV(LinearClassifier):
         else:
             cv = self.cv
         splits = splits_of(cv, given, together)
-        words = LinearClassifier().get_params()
-        model = LinearClassifier(
-            **{name: value for name, value in self.get_params().items() if name in words}
-        )
+        words = LinearClassifier().get_params().keys() - {"warm_start", "verbose", "callbacks"}
+        model = LinearClassifier(**{name: getattr(self, name) for name in words & self.get_params().keys()})
         weight = None if sample_weight is None else np.asarray(on_host(sample_weight))
         self.split_scores_ = scores_by_split(model, self.regs_, splits, self.scoring, rows, given, weight)
         scored = candidates(self.split_scores_, self.regs_)

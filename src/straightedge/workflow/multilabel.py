@@ -30,7 +30,6 @@ from straightedge.solvers.base import Solution, Status
 from straightedge.splits import fold_of_rows
 from straightedge.training import TrainingPart, TrainingRows
 from straightedge.workflow.options import FitOptions
-from straightedge.workflow.recording import versions
 
 Say = Callable[[str], None]
 
@@ -196,7 +195,6 @@ def model_of_labels(found: MultiHot, fits: LabelFits, options: FitOptions) -> Li
         bias_mode=options.fit.bias,
         columns=found.columns,
         multilabel=True,
-        versions=versions(),
     )
 
 

@@ -9,13 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from straightedge import __version__
 from straightedge.data import Dataset, Split
 from straightedge.evaluation.terms import TERM_COLUMNS, term_rows
 from straightedge.features.text.dataset import TEXT_KIND
 from straightedge.model import LinearModel
+from straightedge.model.versions import versions
 from straightedge.prediction import prediction_blocks
 from straightedge.report import collect_assets, save_assets, templates_png, write_report
 from straightedge.runs import RunFolder
@@ -34,20 +32,6 @@ from straightedge.workflow.problem import Problem
 def result_of(options: FitOptions, metrics: dict[str, Any]) -> dict[str, Any]:
     """Return what a caller of `run_fit` gets: the metrics, and where run and page are."""
     return metrics | {"run": str(options.run.out), "report": str(Path(options.run.out) / "report.html")}
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that decide the answer."""
-    import sklearn
-    import torch
-
-    return {
-        "straightedge": __version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "scikit-learn": sklearn.__version__,
-    }
 
 
 def config_of(options: FitOptions, dataset: Dataset) -> dict[str, Any]:
@@ -117,7 +101,6 @@ def model_of(
         extractor_state=extractor.state() if extractor is not None else None,
         temperature=temperature,
         threshold=None if threshold is None else threshold["score"],
-        versions=versions(),
     )
 
 

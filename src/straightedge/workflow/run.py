@@ -22,6 +22,7 @@ from straightedge.distributed import (
     together,
 )
 from straightedge.errors import InputError
+from straightedge.model.versions import versions
 from straightedge.rows import is_out_of_memory, out_of_memory
 from straightedge.runs import RunFolder
 from straightedge.runs.checkpoint import CHECKPOINT_FILE
@@ -50,7 +51,6 @@ from straightedge.workflow.recording import (
     config_of,
     model_of,
     result_of,
-    versions,
     write_run,
 )
 from straightedge.workflow.searching import fit_search
@@ -251,4 +251,4 @@ def _wants_folds(problem: Problem, fitted: Fitted, options: FitOptions) -> bool:
     return fitted.reg > 0 and (options.split.folds is not None or (options.run.suspects and cheap))
 
 
-__all__ = ["run_fit", "versions", "with_protocol"]
+__all__ = ["run_fit", "with_protocol"]

@@ -189,6 +189,8 @@ def _scaled_solver(system: Array) -> Callable[[Array], Array]:
             system.flat[:: len(system) + 1] += jitter
 
     def solve(right: Array) -> Array:
+        if not len(right):  # SciPy before 1.14 refuses a system without equations
+            return right
         scaled = right * (scale if right.ndim == 1 else scale[:, None])
         found: Array = cho_solve(factor, scaled, check_finite=False)
         return found * (scale if right.ndim == 1 else scale[:, None])

@@ -1,0 +1,23 @@
+"""The software that made a model."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+
+from straightedge import __version__
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that decide the answer."""
+    import sklearn
+    import torch
+
+    return {
+        "straightedge": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
