@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -137,16 +139,42 @@ def test_what_claims_too_much_is_refused_at_once(ending: str, name: str, tmp_pat
     assert time.process_time() - began < 8.0
 
 
-@pytest.mark.parametrize("ending", [".npz", ".csv", ".svm"])
+MAPPED = {".npy", ".safetensors", ".pt", ".pkl"}
+"""Formats whose arrays are mapped where they lie: they take no memory of their own."""
+
+
+def old_pickle(folder: Path) -> Path:
+    (folder / "old.pkl").write_bytes(pickle.dumps({"X": np.eye(40), "y": np.arange(40) % 2}, protocol=2))
+    return folder / "old.pkl"
+
+
+def packed_table(folder: Path) -> Path:
+    (folder / "packed.csv.gz").write_bytes(gzip.compress(b"p,label\n" + b"1,a\n2,b\n" * 99))
+    return folder / "packed.csv.gz"
+
+
 def test_what_memory_cannot_hold_is_refused_with_the_figure(
-    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = FORMATS[ending](tmp_path, ending)
+    first = {writer: ending for ending, writer in reversed(FORMATS.items())}.values()
+    sources = {}
+    for number, ending in enumerate(first):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        made = FORMATS[ending](folder, ending)
+        sources[ending] = folder / made.words if "," not in made.words else folder / made.file
+    sources |= {"an old pickle": old_pickle(tmp_path), "a packed table": packed_table(tmp_path)}
     monkeypatch.setattr("straightedge.memory.SURELY_FREE", 0)
     monkeypatch.setattr("straightedge.memory.free_memory", lambda: 100.0)
-    with pytest.raises(MachineError, match=rf"{source.words}.*\[out-of-memory\]") as caught:
-        load_dataset(tmp_path / source.words)
-    assert "0 MiB are free" in caught.value.what
+    for ending, path in sources.items():
+        labels = {".npy": str(path).replace("rows", "labels")}.get(ending)
+        if ending in MAPPED:
+            assert load_dataset(path, labels=labels, progress=False, cache=False).train.n == 36
+            continue
+        with pytest.raises(MachineError, match=r"\[out-of-memory\]") as caught:
+            load_dataset(path, progress=False, cache=False)
+        assert "0 MiB are free" in caught.value.what and caught.value.mend, ending
+        assert (caught.value.where or "").startswith(str(path)), ending
 
 
 def test_a_control_group_limits_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,7 @@ References:
 
 from __future__ import annotations
 
-import gzip
 import tarfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,7 +20,9 @@ from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.cache import Entry, cache_folder, through_cache
 from straightedge.data.download import Remote, fetch
+from straightedge.data.tars import BROKEN, open_tar
 from straightedge.errors import InputError
+from straightedge.memory import require_memory
 
 REMOTE = Remote(
     "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
@@ -105,12 +105,12 @@ def read_archive(path: Path) -> dict[str, bytes]:
     """
     found: dict[str, bytes] = {}
     try:
-        with tarfile.open(path, "r|*") as archive:
+        with open_tar(path) as archive:
             for member in archive:
                 name = PurePosixPath(member.name).name
                 if name in FILES and member.isreg() and name not in found:
                     found[name] = _member(archive, member, path)
-    except (tarfile.TarError, EOFError, OSError, zlib.error, gzip.BadGzipFile) as error:
+    except (OSError, *BROKEN) as error:
         raise InputError("archive-broken", f"the archive cannot be read: {error}", str(path)) from None
     return found
 
@@ -132,6 +132,9 @@ def _read(path: Path) -> Entry:
     found = _read_folder(path) if path.is_dir() else read_archive(path)
     if not any(FILES[name] == "train" for name in found):
         raise _broken(f"there is no data_batch_1.bin … test_batch.bin, only {sorted(found)}", str(path))
+    require_memory(
+        sum(map(len, found.values())), "to put the batches together", str(path), "give fewer batches"
+    )
     arrays: dict[str, np.ndarray] = {}
     for split in ("train", "test"):
         batches = [parse_batch(found[n], f"{path}, {n}") for n in FILES if FILES[n] == split and n in found]

@@ -19,11 +19,12 @@ from straightedge.data.checks import counted, repeated_rows
 from straightedge.data.container import ByteSource
 from straightedge.data.decode_pool import BLOCK_BYTES, BLOCK_COUNT, DecodePool
 from straightedge.data.decode_worker import Finding, decode_block
-from straightedge.data.images import Decoding
+from straightedge.data.images import Decoding, size_of
 from straightedge.data.layout import Layout
 from straightedge.data.listing import IMAGE_ENDINGS, Item, printable
 from straightedge.data.npy import MemoryRows, NpyRows, RowSink
 from straightedge.errors import InputError
+from straightedge.memory import require_memory
 
 
 def decode_layout(
@@ -141,20 +142,23 @@ class DecodeRun:
         found.names, found.labels = {split: [] for split in sinks}, {split: [] for split in sinks}
         groups = list(grouped(self._tasks))
         with bar("decoding", len(self._tasks), enabled=self._progress) as advance:
-            for tasks, (block, findings) in zip(groups, self._blocks(groups, how, grey, found), strict=True):
+            for tasks, (block, findings) in zip(
+                groups, self._blocks(groups, how, grey, found, folder), strict=True
+            ):
                 self._take(tasks, block, findings, found, sinks)
                 advance(len(tasks))
         self._finish(found, sinks, folder)
         return found
 
     def _blocks(
-        self, groups: list[list[Task]], how: Decoding, grey: bool, found: Found
+        self, groups: list[list[Task]], how: Decoding, grey: bool, found: Found, folder: Path | None
     ) -> Iterator[tuple[np.ndarray, list[Finding]]]:
         """Decode the first group here, which settles channels and size, and the others in the pool."""
         blobs = (list(self._container.read([task.item for task in group])) for group in groups)
         with DecodePool() as pool, closing(blobs):
             shape: tuple[int, int] | None = how.size
             for first in blobs:
+                self._require_memory(first, how, folder)
                 block, findings = decode_block(first, how, shape)
                 if (
                     grey
@@ -170,6 +174,20 @@ class DecodeRun:
                     break
             if shape is not None:
                 yield from pool.decode_all(blobs, how, shape)
+
+    def _require_memory(self, blobs: Sequence[bytes], how: Decoding, folder: Path | None) -> None:
+        """Refuse images that memory cannot hold: a block of them where they go to a file, else all.
+
+        Raises:
+            MachineError: ``out-of-memory``.
+        """
+        sizes = (size_of(blob) for blob in blobs)
+        width, height = how.size or next(filter(None, sizes), (0, 0))
+        count = min(len(self._tasks), BLOCK_COUNT) if folder else 2 * len(self._tasks)
+        what = f"to decode {counted(count if folder else len(self._tasks), 'image')} of {width} × {height}"
+        require_memory(
+            3 * count * width * height, what, str(self._container.path), "give a smaller size: --size 64"
+        )
 
     def _take(
         self,

@@ -24,6 +24,7 @@ from straightedge.data.checks import checked_rows
 from straightedge.data.download import Remote, fetch, verified
 from straightedge.data.idx_names import labels_for, pairs_in
 from straightedge.errors import InputError
+from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
 
 FILES = {
@@ -178,6 +179,7 @@ def read_idx(path: Path) -> np.ndarray:
 
     Raises:
         InputError: ``idx-broken``.
+        MachineError: ``out-of-memory``.
     """
     size = path.stat().st_size
     with open_regular(path) as file:
@@ -204,6 +206,7 @@ def _read_stream(file: IO[bytes], available: int, where: str) -> np.ndarray:
     head = file.read(4)
     head += file.read(4 * head[3]) if len(head) == 4 else b""
     header = parse_header(head, available, where)
+    require_memory(2 * header.n_bytes, "to read the file", where, "give a part of it, as a .npy")
     blocks, missing = [], header.n_bytes
     while missing and (block := file.read(min(missing, 2**20))):  # memory grows with what there really is
         blocks.append(block)
@@ -213,7 +216,7 @@ def _read_stream(file: IO[bytes], available: int, where: str) -> np.ndarray:
             f"the header claims {header.n_bytes} bytes, there are {'fewer' if missing else 'more'}", where
         )
     array = np.frombuffer(b"".join(blocks), header.dtype).reshape(header.shape)
-    return array.astype(header.dtype.newbyteorder("="))
+    return array.astype(header.dtype.newbyteorder("="), copy=False)
 
 
 def _find(source: str, root: Any, progress: bool) -> dict[str, tuple[Path, Path]]:

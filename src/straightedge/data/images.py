@@ -96,6 +96,15 @@ def decode(data: bytes, how: Decoding) -> tuple[np.ndarray, tuple[str, ...]]:
     return (pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)), tuple(marks)
 
 
+def size_of(data: bytes) -> tuple[int, int] | None:
+    """Return (width, height) that an image's header states, None where it cannot be read."""
+    try:
+        with _one_frame(data) as image:
+            return image.size
+    except BadImage:
+        return None
+
+
 def parse_background(name: str) -> tuple[int, int, int]:
     """Return the colour of a CSS name or ``#rrggbb``.
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.errors import InputError, MissingExtraError
+from straightedge.errors import InputError, MissingExtraError, StraightedgeError
+from straightedge.memory import require_memory
 
 LARGEST_RATIO, RATIO_FROM = 250, 2**28
 """An array above `RATIO_FROM` bytes that grows more than this from what is stored is a bomb."""
@@ -30,7 +31,7 @@ def read(path: Path) -> dict[str, Any]:
         with h5py.File(path, "r") as file:
             return {name: array_of(item, path, name) for name, item in datasets(file, h5py)}
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
+        if isinstance(error, StraightedgeError):
             raise
         raise InputError(
             "hdf5-broken", f"the file cannot be read: {error}", str(path), "save it again"
@@ -63,6 +64,7 @@ def array_of(item: Any, path: Path, name: str) -> Any:
 
     Raises:
         InputError: ``hdf5-refused``.
+        MachineError: ``out-of-memory``.
     """
     where = f"{path}, {name}"
     if item.external or item.is_virtual:
@@ -70,13 +72,17 @@ def array_of(item: Any, path: Path, name: str) -> Any:
     stored = item.id.get_storage_size()
     if item.nbytes > RATIO_FROM and item.nbytes > LARGEST_RATIO * stored:
         raise _refused(f"{item.nbytes} bytes are claimed and {stored} stored", where)
+    mapped = _mapped(item, path)
+    if mapped is not None:
+        return mapped
+    mend = "store it in one piece, neither packed nor in chunks: then it is not copied"
+    require_memory(item.nbytes + (stored if item.dtype.kind == "O" else 0), "to read the array", where, mend)
     if item.dtype.kind == "O":
         return [
             entry.decode("utf-8", "replace") if isinstance(entry, bytes) else entry
             for entry in np.ravel(item[()])
         ]
-    mapped = _mapped(item, path)
-    return np.asarray(item[()]) if mapped is None else mapped
+    return np.asarray(item[()])
 
 
 def _mapped(item: Any, path: Path) -> np.ndarray | None:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.errors import InputError
+from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
 
 HEADER = 128
@@ -102,6 +103,11 @@ def unpacked(element: Element, order: str, where: str) -> Element:
         return element
     packed = element.data
     most = max(RATIO_FROM, LARGEST_RATIO * len(packed))
+    tag = zlib.decompressobj().decompress(packed[:1024], 8)
+    claimed = int(struct.unpack(f"{order}II", tag)[1]) if len(tag) == 8 else 0
+    require_memory(
+        min(claimed, most), "to unpack the array", where, "save it unpacked: -v7.3 without compression"
+    )
     unpacker = zlib.decompressobj()
     data = unpacker.decompress(packed, most)
     if unpacker.unconsumed_tail:
@@ -135,7 +141,10 @@ def _value(data: memoryview, word: int, shape: tuple[int, ...], order: str) -> A
     if kind == TEXT:
         return _text(element_at(data, 0, order)[0], shape, order)
     if kind in NUMBERS and not word & COMPLEX:
-        return _numbers(element_at(data, 0, order)[0], shape, order).astype(NUMBERS[kind], copy=False)
+        stored = _numbers(element_at(data, 0, order)[0], shape, order)
+        if stored.dtype != NUMBERS[kind]:
+            require_memory(stored.size * np.dtype(NUMBERS[kind]).itemsize, "to widen the array")
+        return stored.astype(NUMBERS[kind], copy=False)
     return None
 
 

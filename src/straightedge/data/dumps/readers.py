@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from straightedge.data.sparse_members import with_matrices
-from straightedge.errors import InputError
+from straightedge.errors import InputError, MachineError
 from straightedge.special_files import open_regular, refuse_special
 
 READERS = {
@@ -27,6 +27,9 @@ READERS = {
 HDF5 = b"\x89HDF\r\n\x1a\n"
 MATLAB_5 = b"MATLAB 5.0"
 MATLAB_7 = b"MATLAB 7.3"
+
+
+AS_IT_IS = "save the arrays with numpy.savez: they are mapped then, not copied"
 
 
 def reader_by_content(head: bytes) -> str | None:
@@ -49,6 +52,7 @@ def read_members(path: Path) -> dict[str, Any]:
 
     Raises:
         InputError: ``file-missing``, ``source-kind`` and the codes of the reader.
+        MachineError: ``out-of-memory`` with the file, for what cannot be mapped and is larger than what is free.
     """
     refuse_special(path)
     if not path.is_file():
@@ -65,5 +69,8 @@ def read_members(path: Path) -> dict[str, Any]:
             f"readable: {', '.join(sorted(READERS))}",
         )
     module = import_module(f"straightedge.data.dumps.{READERS[ending]}")
-    members: dict[str, Any] = module.read(path)
+    try:
+        members: dict[str, Any] = module.read(path)
+    except MachineError as error:
+        raise MachineError(error.code, error.what, error.where or str(path), error.mend or AS_IT_IS) from None
     return with_matrices(members, str(path))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from straightedge.data.dumps.torch_file import array_of
-from straightedge.errors import InputError
+from straightedge.errors import InputError, StraightedgeError
 
 
 def own_metadata(metadata: Mapping[str, str] | None) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def read(path: Path) -> dict[str, Any]:
             found = {name: array_of(file.get_tensor(name), f"{path}, {name}") for name in file.keys()}  # noqa: SIM118
             return found | own_metadata(file.metadata())
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, InputError):
+        if isinstance(error, StraightedgeError):
             raise
         raise InputError(
             "safetensors-broken", f"the file cannot be read: {error}", str(path), "save it again"

@@ -8,7 +8,8 @@ from typing import Any
 
 from straightedge.data.dumps.pickle_file import BUDGET
 from straightedge.data.pickles.values import Budget, described, members
-from straightedge.errors import InputError
+from straightedge.errors import InputError, MachineError
+from straightedge.memory import require_memory
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -39,7 +40,12 @@ def _loaded(path: Path) -> Any:
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except RuntimeError:  # the form that torch wrote before 1.6 cannot be mapped
+            require_memory(
+                path.stat().st_size, "to read the file", str(path), "save it again: newer files are mapped"
+            )
             return torch.load(path, map_location="cpu", weights_only=True)
+    except MachineError:
+        raise
     except Exception as error:  # torch raises errors of many kinds on bytes that are none of its own
         raise InputError(
             "pickle-refused",
@@ -92,4 +98,6 @@ def array_of(tensor: Any, where: str) -> Any:
             "save tensor.contiguous()",
         )
     tensor = tensor.detach()
+    if tensor.dtype == torch.bfloat16:
+        require_memory(4 * tensor.numel(), "to widen bfloat16", where, "save it as float32: tensor.float()")
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()

@@ -10,10 +10,7 @@ References:
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import tarfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,7 +23,9 @@ from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.pickles.machine import read_bytes
 from straightedge.data.pickles.values import as_labels, described
+from straightedge.data.tars import BROKEN, open_tar
 from straightedge.errors import InputError
+from straightedge.memory import require_memory
 
 SIDE = 32
 LARGEST_BATCH = 2**28
@@ -89,6 +88,9 @@ def load(source: str, **options: Any) -> Dataset:
     found = _files_of_folder(path) if path.is_dir() else _files_of_archive(path)
     release = CIFAR10 if any(name in CIFAR10.sums for name in found) else CIFAR100
     key = _label_key(release, options.get("labels"))
+    require_memory(
+        2 * sum(map(len, found.values())), "to put the batches together", source, "give fewer batches"
+    )
     values = {name: read_bytes(data, f"{source}, {name}") for name, data in found.items()}
     parts = _parts(values, release, key, source)
     return assemble(
@@ -157,20 +159,22 @@ def _files_of_folder(path: Path) -> dict[str, bytes]:
     files = [path / name for name in sorted(_wanted()) if (path / name).is_file()]
     for file in files:
         _check_size(file.stat().st_size, str(file))
+    total = sum(file.stat().st_size for file in files)
+    require_memory(2 * total, "to read the batches", str(path), "give fewer batches")
     return {file.name: file.read_bytes() for file in files}
 
 
 def _files_of_archive(path: Path) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     try:
-        with tarfile.open(path, "r|*") as archive:
+        with open_tar(path) as archive:
             for member in archive:
                 name = PurePosixPath(member.name).name
                 if name in _wanted() and member.isreg() and name not in found:
                     _check_size(member.size, f"{path}, {name}")
                     file = archive.extractfile(member)
                     found[name] = file.read() if file is not None else b""
-    except (tarfile.TarError, EOFError, OSError, zlib.error, gzip.BadGzipFile) as error:
+    except (OSError, *BROKEN) as error:
         raise InputError("archive-broken", f"the archive cannot be read: {error}", str(path)) from None
     if not found:
         raise _broken("there is no batch of CIFAR in the archive", str(path))

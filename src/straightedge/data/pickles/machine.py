@@ -26,7 +26,11 @@ from straightedge.data.pickles.names import ArrayDraft, Name, TypeDraft, broken,
 from straightedge.data.pickles.opcodes import BY_CODE, REFUSED
 from straightedge.data.pickles.stack import MARK, Machine
 from straightedge.errors import InputError, StraightedgeError
+from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
+
+PROTO, BYTES_SINCE, COPIES = b"\x80", 3, 3
+"""Opcode of the protocol's number; the first that has bytes as they are; how often earlier ones copy an array."""
 
 
 def read_plain(path: Path) -> Any:
@@ -46,6 +50,8 @@ def read_plain(path: Path) -> Any:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         except ValueError:
             raise broken("the file is empty", str(path)) from None
+    if data[:1] != PROTO or data[1] < BYTES_SINCE:
+        require_memory(COPIES * len(data), "to read the pickle", str(path), "save it again with protocol=4")
     return read_bytes(data, str(path))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.data.pickles.names import refused
+from straightedge.memory import require_memory
 
 MOST_NAMED = 10
 """Entries that a message lists before it only counts."""
@@ -30,7 +31,9 @@ class Budget:
 
         Raises:
             InputError: ``pickle-refused`` where there would be more.
+            MachineError: ``out-of-memory``.
         """
+        require_memory(n_bytes, "to make an array of the lists")
         self._left -= n_bytes
         if self._left < 0:
             raise refused("a list that unfolds to far more than the file")

@@ -12,6 +12,7 @@ from straightedge.data.tables.files import MemoryTable
 from straightedge.data.tables.text_bytes import LARGEST_TEXT, text_of_cells
 from straightedge.data.tables.text_file import TextRead, table_of_text
 from straightedge.errors import InputError, MissingExtraError
+from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
 
 ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
@@ -64,6 +65,7 @@ def _refuse_large(path: Path) -> None:
     mend = "save it as Parquet, which is read in parts"
     if (size := path.stat().st_size) > LARGEST_FILE:
         raise InputError("table-bomb", f"the workbook has {size:,} bytes", str(path), mend)
+    require_memory(size, "to read the workbook", str(path), mend)
     with open_regular(path) as file:
         if file.read(4) != b"PK\x03\x04":
             return
@@ -75,6 +77,7 @@ def _refuse_large(path: Path) -> None:
     if total > LARGEST_TEXT:
         what = f"the workbook unpacks to {total:,} bytes"
         raise InputError("table-bomb", what, str(path), mend)
+    require_memory(total, "to unpack the workbook", str(path), mend)
 
 
 def _cell(value: Any) -> str:

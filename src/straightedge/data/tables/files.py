@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.errors import InputError
+from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
 
 BATCH_BYTES = 2**21
@@ -75,6 +76,11 @@ class Table:
             self.is_parquet = hasattr(file, "num_row_groups")
             self.schema = file.schema_arrow if self.is_parquet else file.schema
             self.counts = self._counts(file)
+        if self.is_parquet:
+            groups = (file.metadata.row_group(group) for group in range(file.num_row_groups))
+            largest = max((group.total_byte_size for group in groups), default=0)
+            mend = "write it again in smaller row groups"
+            require_memory(largest, "to unpack the largest row group", str(path), mend)
         self.n_rows = sum(self.counts)
         self._arrow = pa
 

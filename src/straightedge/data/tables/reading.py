@@ -7,6 +7,7 @@ together. Rows beyond `IN_MEMORY` bytes stay on disk and are read in order.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -43,6 +44,7 @@ from straightedge.data.tables.parts import SplitRows, TableParts
 from straightedge.data.tables.pixels import PixelForm
 from straightedge.data.tables.plan import Plan, decode_rows, is_rows, make_plan, row_column
 from straightedge.errors import InputError
+from straightedge.memory import require_memory
 
 IN_MEMORY = 2**28
 """Decoded bytes of a split up to which it is read whole."""
@@ -281,6 +283,9 @@ def in_memory(rows: TableRows, where: str) -> Any:
     """Read a small split whole; a large one stays on disk."""
     if rows.dtype.itemsize * int(np.prod(rows.shape)) > IN_MEMORY:
         return rows
+    require_memory(
+        rows.dtype.itemsize * math.prod(rows.shape), "to read the rows", where, "give fewer columns: --drop"
+    )
     return checked_rows(rows.read(0, rows.shape[0]), where)
 
 

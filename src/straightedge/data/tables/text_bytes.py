@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from straightedge import memory
 from straightedge.errors import InputError, StraightedgeError
 from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
@@ -156,7 +157,11 @@ def _limited(file: Any, path: Path, packed: int | None, encoding: str | None) ->
     if encoding is None and not first.startswith((b"\xff\xfe", b"\xfe\xff")):
         refuse_unmarked(first, path)  # before the rest is unpacked
     file.seek(0)
-    data: bytes = file.read(most + 1)
+    room = int(min(most, max(memory.SURELY_FREE, memory.free_memory() / 2)))  # what is read is joined once
+    data: bytes = file.read(room + 1)
+    if len(data) > room < most:
+        require_memory(2 * most, "to unpack the table", str(path), "save it as Parquet")
+        data += file.read(most - room)
     if len(data) > most:
         from_packed = "" if packed is None else f"of {packed} packed bytes "
         what = f"the table {from_packed}has more than {most} bytes of text"

@@ -19,6 +19,7 @@ from straightedge.data.listing import IMAGE_ENDINGS, Item, printable
 from straightedge.data.text.documents import Documents, repeated_texts, warn_of_empty
 from straightedge.data.text.encodings import read_texts, why_no_text
 from straightedge.errors import InputError
+from straightedge.memory import require_memory
 
 VERSION = 1
 """Raised when the same files give other texts, so that old entries of the cache are not read."""
@@ -83,6 +84,8 @@ def _read(container: Container, encoding: str | None, skip_bad: bool) -> Entry:
     ]
     order = container.in_reading_order([item for _, item, _ in tasks])
     tasks = [tasks[place] for place in order]
+    total = sum(item.size for _, item, _ in tasks)
+    require_memory(total, "to read the texts", str(container.path), "give fewer of them")
     found = read_texts(list(container.read([item for _, item, _ in tasks])), encoding)
     left_out = [_refused(container.path, tasks[place][1], why, skip_bad) for place, why in found.bad]
     good = [(*task, text) for task, text in zip(tasks, found.texts, strict=True) if text is not None]

@@ -16,6 +16,7 @@ from straightedge.data.tars import is_tar
 from straightedge.data.text.encodings import read_texts
 from straightedge.data.text.json_lines import ENDINGS, read_records, text_field, text_of
 from straightedge.errors import InputError
+from straightedge.memory import require_memory
 
 STANDARD_INPUT = "-"
 
@@ -77,6 +78,9 @@ def _add_container(path: Path, found: TextFiles, skip_bad: bool) -> None:
         items = container.listing.items
         items = [items[place] for place in container.in_reading_order(items)]
         names = [printable(str(path / item.path)) for item in items]
+        require_memory(
+            sum(item.size for item in items), "to read the texts", str(path), "give fewer at a time"
+        )
         _add(names, list(container.read(items)), found, skip_bad)
 
 
