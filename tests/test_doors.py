@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from straightedge.cli.app import speak_any_encoding
 from straightedge.data import load_dataset, npz
@@ -175,6 +176,20 @@ def test_what_memory_cannot_hold_is_refused_with_the_figure(
             load_dataset(path, progress=False, cache=False)
         assert "0 MiB are free" in caught.value.what and caught.value.mend, ending
         assert (caught.value.where or "").startswith(str(path)), ending
+
+
+@pytest.mark.long
+def test_an_image_that_takes_too_long_is_ended_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FORMATS["folder of images"](tmp_path, "")
+    Image.new("RGBA", (5000, 5000)).save(tmp_path / "data/b/slow.png", compress_level=1)
+    monkeypatch.setattr("straightedge.data.decode_pool.SECONDS_AN_IMAGE", 0.25)
+    with pytest.raises(InputError, match=r"b/slow.png.*\[image-too-slow\]"):
+        load_dataset(tmp_path / "data", size=6, progress=False, cache=False)
+    read = load_dataset(tmp_path / "data", size=6, progress=False, cache=False, skip_bad=True)
+    assert read.train.n == 36
+    assert "skipped: b/slow.png (it takes more than 0.25 s to decode)" in read.notes
 
 
 def test_a_control_group_limits_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,6 @@ def decoded(
         InputError: As `predict_paths`, with the file.
     """
     from straightedge.data.decode_pool import DecodePool
-    from straightedge.data.decode_worker import decode_block
     from straightedge.data.images import Decoding, parse_background
 
     channels, height, width = shape
@@ -112,7 +111,7 @@ def decoded(
     source = blobs()
     with DecodePool() as pool:
         for first in source:  # one group is decoded here: a few images never wait for processes to start
-            block, findings = decode_block(first, how, (height, width))
+            block, findings = pool.decode_first(first, how, (height, width))
             yield _good(shape, waiting.popleft(), findings, reading), block
             break
         for block, findings in pool.decode_all(source, how, (height, width)):
@@ -156,6 +155,8 @@ def _refusal(shape: tuple[int, ...], name: str, kind: str, reason: str) -> Input
         size = f"{width}" if height == width else f"{height}x{width}"
         what = f"the image has {reason} pixels, the model takes {width} × {height}"
         return InputError("image-size", what, name, f"resize such images as they are read: --size {size}")
-    code = {"too-large": "image-too-large", "mode": "image-mode"}.get(kind, "image-broken")
+    from straightedge.data.images import CODES
+
+    code = CODES.get(kind, "image-broken")
     mend = "mend or remove it, or go on without such images: --skip-bad"
     return InputError(code, f"the image cannot be used: {reason}", name, mend)

@@ -18,8 +18,8 @@ from straightedge.data.cache import Entry
 from straightedge.data.checks import counted, repeated_rows
 from straightedge.data.container import ByteSource
 from straightedge.data.decode_pool import BLOCK_BYTES, BLOCK_COUNT, DecodePool
-from straightedge.data.decode_worker import Finding, decode_block
-from straightedge.data.images import Decoding, size_of
+from straightedge.data.decode_worker import Finding
+from straightedge.data.images import CODES, Decoding, size_of
 from straightedge.data.layout import Layout
 from straightedge.data.listing import IMAGE_ENDINGS, Item, printable
 from straightedge.data.npy import MemoryRows, NpyRows, RowSink
@@ -159,7 +159,7 @@ class DecodeRun:
             shape: tuple[int, int] | None = how.size
             for first in blobs:
                 self._require_memory(first, how, folder)
-                block, findings = decode_block(first, how, shape)
+                block, findings = pool.decode_first(first, how, shape)
                 if (
                     grey
                     and len(block)
@@ -167,7 +167,7 @@ class DecodeRun:
                 ):
                     found.channels = 1
                     how = Decoding(1, how.size, how.background)
-                    block, findings = decode_block(first, how, shape)
+                    block, findings = pool.decode_first(first, how, shape)
                 yield block, findings
                 if len(block):
                     shape = (block.shape[2], block.shape[3])
@@ -229,7 +229,7 @@ class DecodeRun:
         elif self._skip_bad:
             found.skipped.append(f"{name} ({reason})")
         else:
-            code = {"too-large": "image-too-large", "mode": "image-mode"}.get(kind, "image-broken")
+            code = CODES.get(kind, "image-broken")
             raise InputError(
                 code,
                 f"the image cannot be used: {reason}",

@@ -33,6 +33,10 @@ ORIENTATION = 0x0112
 """The EXIF tag of the camera's rotation."""
 
 
+CODES = {"too-large": "image-too-large", "too-slow": "image-too-slow", "mode": "image-mode"}
+"""Kind of a finding -> code of its error; the others are ``image-broken``."""
+
+
 class BadImage(Exception):  # noqa: N818 (a finding about one file; the caller decides whether it is an error)
     """An image that cannot be used; `kind` is ``broken``, ``not-image``, ``too-large`` or ``mode``."""
 
