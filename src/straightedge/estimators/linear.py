@@ -11,9 +11,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_feature_names, _check_n_features, check_is_fitted
 
 from straightedge.errors import InputError
-from straightedge.estimators import quick, quick_sparse
+from straightedge.estimators import quick
 from straightedge.estimators.cautions import print_row, warn_on_range
 from straightedge.estimators.fitted import FittedClassifier
+from straightedge.estimators.short_ways import short_way
 from straightedge.parameters import check_positive, one_reg, seed_of
 from straightedge.status import Callback
 
@@ -155,7 +156,7 @@ class LinearClassifier(FittedClassifier, ClassifierMixin, BaseEstimator):
 
     def _fit_quickly(self, X: Any, y: Any, sample_weight: Any) -> bool:
         """Fit by the short way where there is one, and return whether there was."""
-        way = quick_sparse.short_way(X, self.solver)
+        way = short_way(X, self.solver)
         if sample_weight is not None or way is None or not quick.has_short_settings(self):
             return False
         reg = one_reg(self.reg)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from straightedge.cores import available_cores
 from straightedge.estimators import quick
-from straightedge.newton.direct import Answer
+from straightedge.estimators.quick_hinge import Found
 
-Found = tuple[Answer, np.ndarray, tuple[float, float]]
 MOST_STORED = 10_000_000  # entries; fits of more take so long that the other way costs nothing
 MOST_COLUMNS = 500_000  # the same for W
 
@@ -25,13 +23,6 @@ def is_plain(X: Any) -> bool:
     usual = X.dtype in (np.float32, np.float64) and X.dtype.isnative
     size_fits = X.shape[0] * X.shape[1] > SMALL and 0 < X.nnz <= MOST_STORED and X.shape[1] <= MOST_COLUMNS
     return bool(usual and size_fits)
-
-
-def short_way(X: Any, solver: Any) -> Callable[..., Found | None] | None:
-    """Return what fits X, as `fit` does sparse rows, or None; settings other than the solver may rule it out."""
-    if quick.is_plain(X):
-        return lambda _, *asked: quick.fit(*asked)
-    return fit if solver == "auto" and is_plain(X) else None
 
 
 def range_of(X: Any) -> tuple[float, float] | None:

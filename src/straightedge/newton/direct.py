@@ -102,7 +102,12 @@ def _bounds(point: Point) -> tuple[float, float]:
 
 
 def trace_row(
-    iteration: int, n_passes: float, seconds: float, reg: float, bounds: tuple[float, float, float]
+    iteration: int,
+    n_passes: float,
+    seconds: float,
+    reg: float,
+    bounds: tuple[float, float, float],
+    solver: str = "newton",
 ) -> TraceRow:
     """Return a row of the trace; ``bounds`` are P, a lower bound and the relative gap."""
     return {
@@ -113,5 +118,5 @@ def trace_row(
         "objective": bounds[0],
         "dual": bounds[1],
         "gap": bounds[2],
-        "solver": "newton",
+        "solver": solver,
     }

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from straightedge.losses import Loss, piecewise
+from straightedge.losses import Loss, PiecewiseLinearLoss
 from straightedge.losses.hinge import HingeLoss
-from straightedge.objective import Objective
 from straightedge.solvers.hinge.gathered.margins import (
     Array,
     Indices,
@@ -49,7 +48,10 @@ class Layout:
     """How the W and b of a loss are laid out in problems: all classes in one.
 
     Args:
-        objective: The configuration.
+        loss: The hinge.
+        n_classes: C.
+        curvature: 2 reg, the penalty's Hessian, > 0.
+        free: Whether the bias is not penalised.
 
     Attributes:
         copies: How many times the bounds of the problems count.
@@ -57,9 +59,10 @@ class Layout:
 
     copies = 1
 
-    def __init__(self, objective: Objective) -> None:
-        self.loss, self.n_classes = piecewise(objective.loss), objective.n_classes
-        self.curvature, self.free = float(objective.penalty.curvature[0]), objective.bias == "free"
+    def __init__(
+        self, loss: PiecewiseLinearLoss, n_classes: int, curvature: float, *, free: bool = False
+    ) -> None:
+        self.loss, self.n_classes, self.curvature, self.free = loss, n_classes, curvature, free
 
     def problems(self, rows: Gathered) -> list[HingeProblem]:
         """Return the problems of the configuration."""
@@ -140,11 +143,12 @@ class MirroredLayout(Layout):
         return np.concatenate([-columns, columns])
 
 
-def layout_for(objective: Objective) -> Layout:
-    """Return the layout for a loss and a number of classes."""
-    if piecewise(objective.loss).own_margin:
-        return MirroredLayout(objective) if objective.n_classes == 2 else OneVsRestLayout(objective)
-    return TwoClassLayout(objective) if objective.n_classes == 2 else Layout(objective)
+def layout_for(loss: PiecewiseLinearLoss, n_classes: int, curvature: float, *, free: bool = False) -> Layout:
+    """Return the layout for a loss and a number of classes; see `Layout`."""
+    kind = TwoClassLayout if n_classes == 2 else Layout
+    if loss.own_margin:
+        kind = MirroredLayout if n_classes == 2 else OneVsRestLayout
+    return kind(loss, n_classes, curvature, free=free)
 
 
 def _problem(margins: Margins, rows: Gathered, curvature: float, repair: Repair | None) -> HingeProblem:

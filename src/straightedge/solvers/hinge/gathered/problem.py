@@ -43,6 +43,10 @@ class HingeProblem:
         """Return W(b) = −Σ w_i (Jᵀb_i) x̂_iᵀ/(2 reg), the W that goes with dual variables b (n, m)."""
         return self.space.combined(self._weighted(b) / -self.curvature)
 
+    def dual_coordinates(self, b: Array) -> Array:
+        """Return the coordinates (M, ·) of W(b) without its scores."""
+        return self.space.coordinates(self._weighted(b) / -self.curvature)
+
     def _weighted(self, b: Array) -> Array:
         return self.margins.adjoint(b) * self.weights[:, None]
 
@@ -108,9 +112,13 @@ class HingeProblem:
             total = (1 - share) * total + share * conjugate
             mixed = ((1 - share) * A + share * rows) * self.weights[:, None]
             point = self.space.combined(mixed / -self.curvature)
-        penalty = self.penalty(point)
-        t = min(1.0, max(0.0, total / max(2 * penalty, 1e-300)))
-        return share, t, t * total - t * t * penalty
+        return share, *scaled_bound(total, self.penalty(point))
+
+
+def scaled_bound(total: float, penalty: float) -> tuple[float, float]:
+    """Return the best t in [0, 1] and the bound of tb, from Σ w b and reg ‖W(b)‖²."""
+    t = min(1.0, max(0.0, total / max(2 * penalty, 1e-300)))
+    return t, t * total - t * t * penalty
 
 
 @dataclass

@@ -10,6 +10,7 @@ References:
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +23,8 @@ from straightedge.objective import Objective
 from straightedge.solvers.hinge.gathered.descent import Descent, DescentState, best_weight
 from straightedge.solvers.hinge.gathered.layout import Gathered, layout_for
 from straightedge.solvers.hinge.gathered.margins import Array
-from straightedge.solvers.hinge.gathered.newton import forms
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, KernelSpace, Space
+from straightedge.solvers.hinge.gathered.usual import inner_products, is_short, usual_work
 from straightedge.solvers.hinge.half_pass import row_weights
 from straightedge.solvers.hinge.sequential import (
     SAFE,
@@ -34,15 +35,12 @@ from straightedge.solvers.hinge.sequential import (
     WarmStart,
 )
 from straightedge.solvers.protocol import Progress, missing
-from straightedge.solvers.work import CALL, is_crowded, pass_work
+from straightedge.workers import one_thread
 
 MOST_ENTRIES = 20_000_000  # of X̂, kept in float64: 160 MB
 SMALLEST_SIDE = 5000  # of X̂ at most: its inner products take 200 MB
 MOST_MARGINS = 2_000_000  # N·C: some ten arrays of that size are kept
 GEOMETRIES = ("weston_watkins", "crammer_singer", "one_vs_rest")  # of which `margins` has the maps
-USUAL_PASSES = 15  # of a usual fit: epochs, then Newton steps on the rows that can move
-USUAL_STEPS = 15  # Newton steps of a usual fit
-CALLS = 1000  # of NumPy in a usual fit
 REPORT = 0.1  # of the reported gap: W is mapped to the features again once the gap is below
 
 
@@ -100,10 +98,8 @@ class SemismoothNewton(SequentialSolver):
     @classmethod
     def cost(cls, objective: Objective) -> float:
         """See `Solver.cost`: passes over the gathered rows, Newton steps, inner products, calls of NumPy."""
-        n, width = objective.n_total, objective.design.width
-        inner = float(n) * n * width if n <= width else 0.0
-        steps = USUAL_STEPS * _usual_step(objective)
-        return objective.n_configs * (USUAL_PASSES * pass_work(objective) + steps + CALLS * CALL) + inner
+        one = usual_work(*_sizes(objective))
+        return objective.n_configs * one + inner_products(objective.n_total, objective.design.width)
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. All work is float64's."""
@@ -137,6 +133,11 @@ class SemismoothNewton(SequentialSolver):
             self.W[self.current] = self.fit.best.W
         return super().certify(positions)
 
+    def step(self) -> Progress:
+        """See `Solver.step`."""
+        with _threads_for(self.objective):
+            return super().step()
+
     def _gather(self, part: Objective) -> Gathered:
         """Return the rows of a configuration; those of the last fold are kept."""
         fold = int(part.fold[0])
@@ -147,14 +148,15 @@ class SemismoothNewton(SequentialSolver):
         return self._gathered[1]
 
 
-def _usual_step(objective: Objective) -> float:
-    """Return the operations of a Newton step with as many free directions as an answer usually has."""
-    n, width, C = objective.n_total, objective.design.width, objective.n_classes
-    apart = piecewise(objective.loss).own_margin  # C problems of one column each
-    columns, pairs = (1, n) if apart or C == 2 else (C, n * (C - 1))
-    directions = min(pairs, columns * width) if is_crowded(objective) else n
-    step = forms(n, columns, width, directions, featured=n > width, inner_products=n <= width)
-    return (C if apart else 1) * min(step.values())
+def _sizes(objective: Objective) -> tuple[int, int, int, bool]:
+    """Return what `usual_work` asks for."""
+    apart = piecewise(objective.loss).own_margin
+    return objective.n_total, objective.design.width, objective.n_classes, apart
+
+
+def _threads_for(objective: Objective) -> AbstractContextManager[None]:
+    """Give short fits one thread."""
+    return one_thread() if is_short(*_sizes(objective)) else nullcontext()
 
 
 def _positive_rows(part: Objective, X: Array) -> Gathered:
@@ -181,7 +183,8 @@ class Subproblem(HingeSubproblem):
 
     def __init__(self, objective: Objective, gathered: Gathered, tol: float, b: Tensor | None) -> None:
         self.objective, self.gathered = objective, gathered
-        self.layout = layout_for(objective)
+        loss, curvature = piecewise(objective.loss), float(objective.penalty.curvature[0])
+        self.layout = layout_for(loss, objective.n_classes, curvature, free=objective.bias == "free")
         problems = self.layout.problems(gathered)
         start = None if b is None else b[:, 0].cpu().numpy().astype(np.float64)[gathered.index]
         starts = [None] * len(problems) if start is None else self.layout.parts(start, gathered.y)

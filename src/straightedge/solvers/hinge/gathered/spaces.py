@@ -55,6 +55,10 @@ class Space(Protocol):
         """Return Σ_i a_i x̂_iᵀ for A (n, M)."""
         ...
 
+    def coordinates(self, A: Array) -> Array:
+        """Return the coordinates of the same point alone."""
+        ...
+
     def at(self, coordinates: Array) -> Point:
         """Return the point of these coordinates, its scores computed anew."""
         ...
@@ -87,7 +91,11 @@ class FeatureSpace:
 
     def combined(self, A: Array) -> Point:
         """See `Space.combined`."""
-        return self.at(A.T @ self.X)
+        return self.at(self.coordinates(A))
+
+    def coordinates(self, A: Array) -> Array:
+        """See `Space.coordinates`."""
+        return A.T @ self.X
 
     def at(self, coordinates: Array) -> Point:
         """See `Space.at`."""
@@ -122,7 +130,11 @@ class KernelSpace:
 
     def combined(self, A: Array) -> Point:
         """See `Space.combined`."""
-        return Point(np.ascontiguousarray(A.T), self.K @ A)
+        return Point(self.coordinates(A), self.K @ A)
+
+    def coordinates(self, A: Array) -> Array:
+        """See `Space.coordinates`."""
+        return np.ascontiguousarray(A.T)
 
     def at(self, coordinates: Array) -> Point:
         """See `Space.at`."""

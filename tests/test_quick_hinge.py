@@ -1,0 +1,97 @@
+"""Tables and a hinge go a short way: the long way's answers to rounding, the same words, proofs that are true."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris, load_wine
+
+from straightedge import LinearClassifier
+from straightedge.errors import InputError
+from straightedge.estimators import quick_hinge
+from straightedge.solvers.hinge.gathered import short
+
+LOSSES = ["svm", "crammer_singer", "one_vs_rest"]
+
+
+def wide():
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((60, 300)), rng.integers(0, 3, 60)
+
+
+def two_classes():
+    X, y = load_wine(return_X_y=True)
+    return X, np.array(["no", "yes"])[(y > 0).astype(int)]
+
+
+PROBLEMS = {
+    "iris": lambda: load_iris(return_X_y=True),
+    "two classes, raw columns": two_classes,
+    "fewer rows than features": wide,
+}
+
+
+def by_both_ways(loss, X, y, reg, tol):
+    short_way = LinearClassifier(loss, reg=reg, tol=tol).fit(X, y)
+    long_way = LinearClassifier(loss, reg=reg, tol=tol, solver="semismooth_newton").fit(X, y)
+    return short_way, long_way
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_short_way_finds_what_the_long_way_finds(name, loss):
+    X, y = PROBLEMS[name]()
+    for reg in (1e-1, 1e-3):
+        own, other = by_both_ways(loss, X, y, reg, 1e-6)
+        assert own.status_ == other.status_ == "certified"
+        np.testing.assert_allclose(own.W_, other.W_, rtol=0, atol=1e-3 * np.abs(other.W_).max())
+        assert own.objective_ == pytest.approx(other.objective_, rel=1e-6)
+        assert set(vars(own)) == set(vars(other))
+        assert own.trace_[0].keys() == other.trace_[0].keys()
+        assert own.trace_[0]["solver"] == other.trace_[0]["solver"]
+        np.testing.assert_array_equal(own.predict(X), other.predict(X))
+
+
+def value(loss, X, y, W, reg):
+    """P(W) from the formulas."""
+    S, own = np.hstack([X, np.ones((len(X), 1))]) @ W, (np.arange(len(y)), y)
+    if loss == "one_vs_rest":
+        T = -np.ones(S.shape)
+        T[own] = 1
+        return np.maximum(0, 1 - T * S).sum(axis=1).mean() + reg * (W**2).sum()
+    Z = np.maximum(0, 1 + S - S[own][:, None])
+    Z[own] = 0
+    return (Z.max(axis=1) if loss == "crammer_singer" else Z.sum(axis=1)).mean() + reg * (W**2).sum()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_objective_is_the_formula_s_and_no_point_is_below_the_bound(loss):
+    X, y = wide()
+    model = LinearClassifier(loss, reg=1e-3, tol=1e-4).fit(X.astype(np.float32), y)
+    rows = X.astype(np.float32).astype(np.float64)
+    assert model.objective_ == pytest.approx(value(loss, rows, y, model.W_, 1e-3), rel=1e-12)
+    sharp = LinearClassifier(loss, reg=1e-3, tol=1e-9).fit(rows, y)
+    best = value(loss, rows, y, sharp.W_, 1e-3)
+    assert model.dual_ * (1 - 1e-12) <= best <= model.objective_ * (1 + 1e-12)
+
+
+def test_what_has_another_way_does_not_go_the_short_one(monkeypatch):
+    X, y = load_iris(return_X_y=True)
+    monkeypatch.setattr(short, "minimise", None)
+    for settings in ({"solver": "hinge_alm"}, {"max_passes": 999}, {"bias": "free"}, {"callbacks": []}):
+        assert LinearClassifier("svm", reg=1e-2, **settings).fit(X, y).status_ == "certified"
+    with pytest.raises(InputError, match="newton"):
+        LinearClassifier("svm", solver="newton").fit(X, y)
+
+
+def test_a_fit_that_stalls_goes_the_long_way_and_ctrl_c_keeps_the_best(monkeypatch):
+    X, y = two_classes()
+    asked = ("svm", X, y, 1e-4, 1e-3, 1000.0)
+    monkeypatch.setattr(short._Fit, "run", lambda self: short.Status.STALLED)
+    assert quick_hinge.fit(*asked) is None
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.undo()
+    monkeypatch.setattr(short.Descent, "advance", interrupted)
+    answer, _, _ = quick_hinge.fit(*asked)
+    assert answer.status is short.Status.INTERRUPTED and answer.gap == 1.0
