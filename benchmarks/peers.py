@@ -11,7 +11,7 @@ import multiprocessing
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import numpy as np
@@ -19,6 +19,8 @@ import numpy as np
 from benchmarks.problem import Problem
 from benchmarks.watch import Stopped, Watch
 from straightedge.rows import default_workers
+
+Result = TypeVar("Result")
 
 NEVER = 1e-14  # a tolerance that no peer meets before the watch stops it
 MANY = 1_000_000
@@ -112,12 +114,12 @@ def liblinear_crammer_singer(problem: Problem, reg: float, watch: Watch) -> None
     def fit(tol: float) -> np.ndarray | None:
         settings = {"C": strength(problem, reg), "fit_intercept": False, "random_state": 0}
         machine = LinearSVC(multi_class="crammer_singer", tol=tol, **settings)
-        return _in_child(lambda: machine.fit(problem.table, problem.labels).coef_, watch.cap)
+        return in_child(lambda: machine.fit(problem.table, problem.labels).coef_, watch.cap)
 
     _ladder([4.0**-i for i in range(RUNGS)], fit, watch)
 
 
-def _in_child(work: Callable[[], np.ndarray], seconds: float) -> np.ndarray | None:
+def in_child(work: Callable[[], Result], seconds: float) -> Result | None:
     """Return what ``work()`` gives, or None when it takes longer: nothing but a kill stops compiled code."""
     context = multiprocessing.get_context("fork")  # the child shares the table's memory
     receiver, sender = context.Pipe(duplex=False)

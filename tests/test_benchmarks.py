@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 import warnings
 import xml.etree.ElementTree as ElementTree
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ if not (ROOT / "benchmarks" / "run.py").is_file():
     pytest.skip("no peer: benchmarks are not beside the tests", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import chart, default_choice, field, field_problems, pairs, peers, table, watch  # noqa: E402
+from benchmarks import chart, default_choice, field, field_peers, field_problems, pairs, peers, table, watch  # noqa: E402
 from benchmarks.ours import fit_once  # noqa: E402
 from benchmarks.parts import PARTS, Options  # noqa: E402
 from benchmarks.problem import Judge, Problem, load_problem, synthetic_images  # noqa: E402
@@ -229,6 +230,32 @@ def test_a_race_of_the_field_judges_every_w_by_itself(tmp_path):
     held = json.loads(out.read_text())
     assert "iris, softmax, penalized bias, reg 0.01" in field.line(held["results"][0])
     assert held["summary"]["races"] == 1 and held["commit"] and held["versions"]["scikit-learn"]
+
+
+def test_the_field_runs_in_parts_that_merge_into_one_file(tmp_path, monkeypatch):
+    raced = []
+
+    def race(name, problem, reg, loss, repeat, *, free):
+        raced.append((name, loss, reg))
+        facts = {"gap": 0.0, "peers": {}, "ratio": 1.0, "ours": 1.0, "commit": field.commit()}
+        return {"problem": name, "loss": loss, "bias": "penalized", "reg": reg} | facts
+
+    monkeypatch.setattr(field, "race", race)
+    words = ["--only", "iris", "--reg", "1e-2,1e-4", "--missing", "--out", str(tmp_path / "field.json")]
+    assert field.main([*words, "--minutes", "0"]) == []
+    field.main([*words[:2], "--reg", "1e-2", *words[4:]])
+    field.main(words)
+    field.main([*words, "--loss", "softmax,svm,crammer_singer"])
+    assert raced == [("iris", loss, reg) for loss in ("softmax", "crammer_singer") for reg in (1e-2, 1e-4)]
+    held = json.loads((tmp_path / "field.json").read_text())
+    assert len(held["results"]) == held["summary"]["races"] == 4
+    assert held["by_loss"]["crammer_singer"]["races"] == 2
+
+
+def test_a_peer_of_a_large_problem_is_ended_at_its_cap():
+    rng = np.random.default_rng(0)
+    assert field_peers.tried(lambda: rng.standard_normal(3), 1e9, 1.0)[1].shape == (3,)
+    assert field_peers.tried(lambda: time.sleep(60), 1e9, -2.0) is None  # after a second
 
 
 RACES = [("softmax", False), ("softmax", True)]

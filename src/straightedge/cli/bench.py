@@ -40,13 +40,32 @@ def command(
     loss: Annotated[str, typer.Option(help="losses of the field, with commas")] = "softmax",
     bias: Annotated[str, typer.Option(help="of the field: penalized or free")] = "penalized",
     tables: Annotated[Path | None, typer.Option(help="a folder with more tables for the field")] = None,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="of the field: leave out races that --out has of this commit")
+    ] = False,
+    minutes: Annotated[
+        float | None, typer.Option(help="of the field: begin no race later than this", min=0)
+    ] = None,
 ) -> None:
     """Measure straightedge against its peers, each to the same certified gap.
 
     Needs a source checkout: the benchmarks are not part of the package.
     """
     if field:
-        _field(only or "", loss, bias, reg, tables, repeat, out)
+        words = [
+            "--only",
+            only or "",
+            "--loss",
+            loss,
+            "--bias",
+            bias,
+            "--repeat",
+            str(repeat),
+            "--out",
+            str(out),
+        ]
+        words += ["--missing"] if missing else []
+        _field(words, {"--reg": reg, "--tables": tables, "--minutes": minutes})
         return
     run, Options, markdown = _harness()
     options = Options(
@@ -57,16 +76,13 @@ def command(
     print(json.dumps(results) if as_json else markdown(results))
 
 
-def _field(
-    only: str, loss: str, bias: str, reg: str | None, tables: Path | None, repeat: int, out: Path
-) -> None:
-    """Run the field's races."""
+def _field(words: list[str], more: dict[str, Any]) -> None:
+    """Run the field's races, with those of ``more`` that are given."""
     from importlib import import_module
 
     _source()
-    words = ["--only", only, "--loss", loss, "--bias", bias, "--repeat", str(repeat), "--out", str(out)]
-    words += ["--reg", reg] if reg else []
-    words += ["--tables", str(tables)] if tables else []
+    for name, value in more.items():
+        words += [] if value is None else [name, str(value)]
     import_module("benchmarks.field").main(words)
 
 
