@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.base import clone
+from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -47,10 +48,12 @@ def by_hand(scaled: bool) -> list[float]:
 
 @pytest.mark.parametrize("piped", [False, True])
 def test_weights_and_groups_reach_the_folds_within_folds(routed: None, piped: bool) -> None:
-    model = a_choice().set_fit_request(sample_weight=True, groups=True).set_score_request(sample_weight=True)
+    model = a_choice().set_fit_request(sample_weight=True, groups=True)
     asked = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model) if piped else model
-    found = cross_validate(asked, X, Y, cv=GroupKFold(3), params=SHARED, error_score="raise")
-    np.testing.assert_allclose(found["test_score"], by_hand(scaled=piped), rtol=1e-12)
+    by_weight = make_scorer(accuracy_score).set_score_request(sample_weight=True)
+    words = {"cv": GroupKFold(3), "scoring": by_weight, "params": SHARED, "error_score": "raise"}
+    found = cross_validate(asked, X, Y, **words)["test_score"]
+    np.testing.assert_allclose(found, by_hand(scaled=piped), rtol=1e-12)
 
 
 def test_what_was_not_asked_for_is_refused_or_left_out(routed: None) -> None:

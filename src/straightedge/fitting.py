@@ -72,18 +72,18 @@ class FitSettings:
         )
 
 
-def working_dtype(rows: AnyRows, tol: float, n_total: int | None = None) -> torch.dtype:
-    """Return the float type of the products: float64 where it is cheap or needed, else float32.
+def working_dtype(design: Design, tol: float) -> torch.dtype:
+    """Return the float type of the products on every rank: float64 where it is cheap or needed, else float32.
+
+    A pass over sparse rows is as long as its stored entries, whatever their type.
 
     Args:
-        rows: This rank's rows.
+        design: What is multiplied with.
         tol: Relative gap asked for.
-        n_total: Rows of all ranks; those of ``rows`` when None.
     """
-    if isinstance(rows, SparseRows):
-        return torch.float64  # a pass is as long as its stored entries, whatever their type
-    small = (n_total or rows.n_samples) * rows.n_features <= SMALL
-    return torch.float64 if small or tol < FINE else torch.float32
+    small = design.n_total * design.n_features <= SMALL
+    sparse = isinstance(design, SparseDesign)
+    return torch.float64 if small or sparse or tol < FINE else torch.float32
 
 
 def build_objective(
@@ -133,7 +133,7 @@ def build_objective(
         communicator=communicator,
         workers=settings.workers,
     )
-    return objective.in_dtype(working_dtype(rows, settings.tol, objective.n_total))  # the same on every rank
+    return objective.in_dtype(working_dtype(objective.design, settings.tol))
 
 
 def _source(

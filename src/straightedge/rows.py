@@ -82,10 +82,11 @@ class Rows:
         own = self._source.device if isinstance(self._source, Tensor) else torch.device("cpu")
         self.device = torch.device(device) if device is not None else own
         self.order = order
-        # rows in memory need none; it refers to these rows, and a ring is freed late
-        held = isinstance(self._source, Tensor)
-        self._ahead = None if held else ReadAhead(self._fetched, self.n_samples, self._read_together())
-        if isinstance(self._source, Tensor):
+        self._ahead = None  # for rows in memory: it refers to these rows, and a ring is freed late
+        if not isinstance(self._source, Tensor):
+            row = max(1, self.n_features * np.dtype(self.dtype_name).itemsize)
+            self._ahead = ReadAhead(self._fetched, self.n_samples, READ_TOGETHER // row)
+        else:
             if self._source.device != self.device:
                 self._source = self._source.to(self.device)
             if self.order is not None:
@@ -115,10 +116,6 @@ class Rows:
             picked[filled : filled + len(found)] = found
             filled += len(found)
         return picked
-
-    def _read_together(self) -> int:
-        """Return how many rows of a source on disk are read together."""
-        return READ_TOGETHER // max(1, self.n_features * np.dtype(self.dtype_name).itemsize)
 
     @property
     def is_float64(self) -> bool:

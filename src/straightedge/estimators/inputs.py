@@ -34,11 +34,11 @@ def checked_input(X: Any) -> Any:
         raise InputError(
             "x-sparse", "X is a sparse tensor, and dense rows are needed", mend="X.to_dense() makes it dense"
         )
-    if is_sparse(X):
-        check_sparse(X)
-        return X
-    if not isinstance(X, (Tensor, np.ndarray)) and not hasattr(X, "read"):
-        X = as_table(X)
+    if not isinstance(X, (Tensor, np.ndarray)):
+        if is_sparse(X):
+            check_sparse(X)
+            return X
+        X = X if hasattr(X, "read") else as_table(X)
     shape = tuple(X.shape)
     if len(shape) == 3 or len(shape) > 4:
         raise InputError(
@@ -104,6 +104,7 @@ class TrainingSet:
         classes: (C,) the labels that occur in rows of positive sample weight, sorted.
         weights: (N,) float64, sample times class weights; None when all rows count the same.
         sample_weight: (N,) float64, what a row counts when answers are judged; None for once each.
+        image_shape: (channels, height, width) where rows are images.
         kept: Which of the rows that were given these N are, a mask; None for all of them.
     """
 
@@ -113,12 +114,8 @@ class TrainingSet:
     classes: np.ndarray
     weights: Tensor | None
     sample_weight: Tensor | None
+    image_shape: tuple[int, ...] | None
     kept: np.ndarray | None = None
-
-    @property
-    def image_shape(self) -> tuple[int, ...] | None:
-        """(channels, height, width) where rows are images."""
-        return tuple(self.X.shape[1:]) if len(self.X.shape) == 4 else None
 
 
 def training_set(
@@ -141,23 +138,25 @@ def training_set(
     refuse_other_length(int(X.shape[0]), len(labels))
     own = None if sample_weight is None else checked_sample_weight(sample_weight, len(labels))
     weights = row_weights(labels, len(classes), own, class_weight, classes.tolist())
+    image_shape = tuple(X.shape[1:]) if len(X.shape) == 4 else None
     rows = open_rows(X, device=device)
     X = rows.csr if isinstance(rows, SparseRows) else X
     if weights is None or bool((weights > 0).all()):
-        return TrainingSet(X, rows, labels, classes, _unequal(weights), own)
+        return TrainingSet(X, rows, labels, classes, _unequal(weights), own, image_shape)
     if len(labels[weights > 0].unique()) < 2:
         raise InputError("labels-single-class", "only one class has samples of positive weight")
     if own is not None:
         classes, labels = _classes_that_count(classes, labels, own)
     in_memory = isinstance(X, (Tensor, np.ndarray)) or is_sparse(X)
     if isinstance(X, np.memmap) or not in_memory:  # a copy would be read into memory
-        return TrainingSet(X, rows, labels, classes, weights, own)
+        return TrainingSet(X, rows, labels, classes, weights, own, image_shape)
     rows.check_finite()
     kept = weights > 0
     X = X[kept.to(X.device)] if isinstance(X, Tensor) else X[kept.numpy()]
     own = None if own is None else own[kept]
     counting = _unequal(weights[kept])
-    return TrainingSet(X, open_rows(X, device=device), labels[kept], classes, counting, own, kept.numpy())
+    rows = open_rows(X, device=device)
+    return TrainingSet(X, rows, labels[kept], classes, counting, own, image_shape, kept.numpy())
 
 
 def _unequal(weights: Tensor | None) -> Tensor | None:

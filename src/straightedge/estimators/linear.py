@@ -156,8 +156,10 @@ class LinearClassifier(FittedClassifier, ClassifierMixin, BaseEstimator):
 
     def _fit_quickly(self, X: Any, y: Any, sample_weight: Any) -> bool:
         """Fit by the short way where there is one, and return whether there was."""
-        way = short_way(X, self.solver)
-        if sample_weight is not None or way is None or not quick.has_short_settings(self):
+        way = None
+        if sample_weight is None and quick.has_short_settings(self):
+            way = short_way(X, self.solver)
+        if way is None:
             return False
         reg = one_reg(self.reg)
         for name in ("tol", "max_passes"):
@@ -180,9 +182,9 @@ class LinearClassifier(FittedClassifier, ClassifierMixin, BaseEstimator):
     def _training_set(self, X: Any, y: Any, sample_weight: Any) -> TrainingSet:
         from straightedge.estimators.inputs import training_set
 
-        self._checked(X, reset=True)
+        _check_feature_names(self, X, reset=True)
         data = training_set(X, y, sample_weight, self.class_weight, device=self.device)
-        self.image_shape_ = data.image_shape
+        self.n_features_in_, self.image_shape_ = data.rows.n_features, data.image_shape
         return data
 
     def _fitted_affine(self, data: TrainingSet) -> AffineMap:
@@ -190,33 +192,30 @@ class LinearClassifier(FittedClassifier, ClassifierMixin, BaseEstimator):
         from straightedge.moments import fitted_map
         from straightedge.preprocess import AffineMap
 
-        plain = self.preprocess == "none" and quick.is_plain(data.X) and data.rows.device.type == "cpu"
+        plain = self.preprocess == "none" and data.image_shape is None and data.rows.device.type == "cpu"
+        plain = plain and quick.is_plain(data.X)
         value_range = quick.range_of(data.X) if plain else None
         if value_range is not None:  # nothing else is asked of the moments
             self.value_range_ = value_range
             return AffineMap.identity(data.X.shape[1])
-        affine, self.value_range_ = fitted_map(data.rows, self.preprocess, data.image_shape, data.weights)
+        affine, self.value_range_ = fitted_map(data.rows, self.preprocess, self.image_shape_, data.weights)
         return affine
 
     def _callbacks(self) -> list[Callback]:
         own: list[Callback] = [print_row] if self.verbose else []
         return own + list(self.callbacks or [])
 
-    def _checked(self, X: Any, *, reset: bool) -> Any:
+    def _rows(self, X: Any) -> AnyRows:
         from torch import Tensor
 
         from straightedge.estimators.inputs import checked_input, flat_view
-
-        checked = checked_input(X)
-        _check_feature_names(self, X, reset=reset)
-        if not isinstance(X, Tensor) or reset:
-            _check_n_features(self, flat_view(checked), reset=reset)
-        return checked
-
-    def _rows(self, X: Any) -> AnyRows:
         from straightedge.sparse_rows import open_rows
 
-        return open_rows(self._checked(X, reset=False), device=self.device)
+        checked = checked_input(X)
+        _check_feature_names(self, X, reset=False)
+        if not isinstance(X, Tensor):
+            _check_n_features(self, flat_view(checked), reset=False)
+        return open_rows(checked, device=self.device)
 
     def decision_function(self, X: Any) -> Any:
         """Return scores (N, C), or (N,) for two classes: the second class's score minus the first's."""

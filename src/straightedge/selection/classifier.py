@@ -200,7 +200,7 @@ class LinearClassifierCV(LinearClassifier):
             len(data.classes),
             settings,
             self.preprocess,
-            data.image_shape,
+            self.image_shape_,
             data.sample_weight,
             self._class_weight(data.classes.tolist()),
             data.classes.tolist(),

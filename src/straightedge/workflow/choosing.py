@@ -34,7 +34,7 @@ from straightedge.solvers.sgd import MinibatchSGD
 from straightedge.sparse_rows import is_sparse
 from straightedge.splits import undivided
 from straightedge.training import TrainingPart
-from straightedge.workflow.automatic import path_settings, scored_by_folds
+from straightedge.workflow.automatic import scored_by_folds
 from straightedge.workflow.problem import Problem
 from straightedge.workflow.stages import Stages
 
@@ -148,9 +148,9 @@ def grid_of(problem: Problem, n_train: int) -> list[float]:
     return default_grid(problem.scale, size, sparse=is_sparse(problem.X))
 
 
-def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
+def fit_chosen(problem: Problem, stages: Stages) -> Fitted:
     """Fit the path, choose reg on samples it has not seen, and fit the choice on all of them."""
-    selection = problem.options.selection()
+    selection, memory = problem.selection, float(problem.options.data.usable_memory)
     if not can_be_judged(problem):
         return fit_unchosen(problem, stages)
     if problem.options.split.folds is not None:
@@ -158,7 +158,7 @@ def fit_chosen(problem: Problem, stages: Stages, memory: float) -> Fitted:
     part, X_validation, held_out, y_validation = held_out_part(problem, selection)
     n_train = len(problem.y) if part.index is None else len(part.index)
     grid = grid_of(problem, n_train)
-    settings = path_settings(problem.options, problem.settings)
+    settings = problem.path_settings
     path = solve_path(part.objective, grid, settings, memory=memory, solve=stages.solve)
     scores = part.scores(path.W, X_validation, held_out)
     choice = choice_of(problem, selection, scores, grid, path, held_out)
@@ -266,7 +266,7 @@ def _refit(
 def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSettings, memory: float) -> Fitted:
     grid = grid_of(problem, len(problem.y))
     whole = problem.whole
-    settings = path_settings(problem.options, problem.settings)
+    settings = problem.path_settings
     path = solve_path(whole.objective, grid, settings, memory=memory, solve=stages.solve)
     training = replace(problem.training, settings=settings)
     found = scored_by_folds(

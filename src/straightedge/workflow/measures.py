@@ -12,7 +12,6 @@ from straightedge.evaluation.terms import telling_terms
 from straightedge.model import LinearModel
 from straightedge.report.headline import remarks
 from straightedge.solvers.base import Status
-from straightedge.workflow.automatic import path_settings
 from straightedge.workflow.choosing import Fitted
 from straightedge.workflow.coefficients import largest_rows
 from straightedge.workflow.judging import SHOWN, Judged, hardest_rows, path_rows
@@ -68,11 +67,10 @@ def metrics_of(
 
 def _of_choice(problem: Problem, fitted: Fitted) -> dict[str, Any]:
     """Return what metrics.json holds of the values of reg that were tried and of how one was chosen."""
-    choice, selection = fitted.choice, problem.options.selection()
+    choice, selection = fitted.choice, problem.selection
     assert choice is not None
-    tol = path_settings(problem.options, problem.settings).tol
     return {
-        "path": path_rows(fitted, selection.metric, tol),
+        "path": path_rows(fitted, selection.metric, problem.path_settings.tol),
         "selection": {
             "metric": selection.metric,
             "rule": choice.rule,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from straightedge.errors import InputError
@@ -70,6 +70,8 @@ class FitOptions:
         choice: How reg is chosen.
         sgd: What minibatch SGD is asked for.
         run: Where the run is written, and what is shown on the way.
+        names_values: Whether values of reg to choose among were named.
+        is_automatic: Whether nobody said which reg, nor which values to choose among.
 
     Raises:
         TypeError: For an option that no record has.
@@ -82,11 +84,16 @@ class FitOptions:
     choice: ChoiceOptions
     sgd: MinibatchOptions
     run: RunOptions
+    names_values: bool = field(init=False, repr=False, compare=False)
+    is_automatic: bool = field(init=False, repr=False, compare=False)
 
     def __init__(self, source: str | None = None, out: str | None = None, **given: Any) -> None:
         given |= {name: value for name, value in (("source", source), ("out", out)) if value is not None}
-        for name, record in records_from(RECORDS, given, "FitOptions").items():
-            object.__setattr__(self, name, record)
+        self.__dict__.update(records_from(RECORDS, given, "FitOptions"))
+        choice, fit = self.choice, self.fit
+        named = choice.path or choice.regs is not None or self.sgd.search or choice.protocol is not None
+        automatic = fit.reg is None and not named and fit.solver != "sgd"
+        self.__dict__.update(names_values=named, is_automatic=automatic)
 
     def checked(self) -> FitOptions:
         """Return self; raise `InputError` on combinations that make no sense."""
@@ -115,22 +122,12 @@ class FitOptions:
     @property
     def chooses(self) -> bool:
         """Whether reg is chosen on validation samples."""
-        return self._names_values or self.is_automatic
-
-    @property
-    def is_automatic(self) -> bool:
-        """Whether nobody said which reg, nor which values to choose among."""
-        return self.fit.reg is None and not self._names_values and self.fit.solver != "sgd"
-
-    @property
-    def _names_values(self) -> bool:
-        choice = self.choice
-        return choice.path or choice.regs is not None or self.sgd.search or choice.protocol is not None
+        return self.names_values or self.is_automatic
 
     def settings(self) -> FitSettings:
         """Return what the solvers are asked for."""
         fit = self.fit
-        usual = 1e-3 if self._names_values else get_loss(fit.loss).tolerance
+        usual = 1e-3 if self.names_values else get_loss(fit.loss).tolerance
         return FitSettings(
             loss=fit.loss,
             tol=fit.tol if fit.tol is not None else usual,

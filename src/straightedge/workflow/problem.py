@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,16 @@ from straightedge.data import Dataset, Split
 from straightedge.data.beside import read_class_weights
 from straightedge.disk import JoinedRows
 from straightedge.distributed import Communicator, local, own_device, row_range
-from straightedge.fitting import build_objective
+from straightedge.fitting import FitSettings, build_objective
 from straightedge.groups import checked_groups, fold_of_groups, hold_out_groups
 from straightedge.moments import affine_from, moments
 from straightedge.objective import Objective
 from straightedge.row_weights import checked_sample_weight, row_weights
+from straightedge.selection import SelectionSettings
 from straightedge.sparse_rows import is_sparse, joined_sparse, open_rows
 from straightedge.splits import folds_that_count, hold_out_that_counts
 from straightedge.training import TrainingPart, TrainingRows, slice_of
+from straightedge.workflow.automatic import path_settings
 from straightedge.workflow.options import FitOptions
 
 
@@ -42,6 +45,7 @@ class Problem:
         whole: All of them.
         affine: Fitted on all training rows.
         scale: Mean of ‖x̂‖².
+        settings: What the solvers are asked for.
         device: Where this rank's products run.
     """
 
@@ -78,6 +82,16 @@ class Problem:
         self.scale = facts.mean_square_norm(self.affine)
         self.whole = TrainingPart(self.training, None, self.affine)
         self.in_memory = rows.in_memory or isinstance(self.X, np.ndarray)
+
+    @cached_property
+    def path_settings(self) -> FitSettings:
+        """What they are asked for where fits are only compared."""
+        return path_settings(self.options, self.settings)
+
+    @cached_property
+    def selection(self) -> SelectionSettings:
+        """How reg is chosen."""
+        return self.options.selection()
 
     def _held(self, X: Any) -> Any:
         """Return X in memory where it is on disk and takes at most half of what may be used."""

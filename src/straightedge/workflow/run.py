@@ -106,7 +106,7 @@ def _run_fit(
     files = stamps(options.data.source, options.data.labels) if first else {}
     test_files = stamps(options.split.test) if first and options.split.test else {}
     images, dataset, extractor = first_on_host(communicator, lambda: read_source(options))
-    fingerprints = _fingerprints(options, dataset)
+    fingerprints = _fingerprints(options.identity(), dataset)
     same_everywhere(communicator, fingerprints | {"versions": versions(), "n": dataset.train.n})
     run = together(
         communicator, lambda: _folder(options, dataset, fingerprints, communicator) if first else None
@@ -115,7 +115,7 @@ def _run_fit(
         stages = Stages(run, options.run.checkpoint_every, callbacks, communicator)
         stages.resume(together(communicator, lambda: run.load_checkpoint(fingerprints) if run else None))
         problem = Problem(dataset, decided(options, dataset), communicator)
-        refuse_classes(options, problem)
+        refuse_classes(problem)
         say("fitting")
         fitted = _fitted(problem, stages, say)
         temperature = temperature_of(fitted, problem)
@@ -137,11 +137,11 @@ def _run_fit(
     return result_of(options, metrics)
 
 
-def _fingerprints(options: FitOptions, dataset: Dataset) -> dict[str, Any]:
+def _fingerprints(config: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
     """Return what a resumed run must have in common with the one that was interrupted."""
     return {
         "data": dataset.fingerprint,
-        "config": options.identity(),
+        "config": config,
         "classes": list(dataset.classes),
         "code": __version__,
     }
@@ -149,10 +149,9 @@ def _fingerprints(options: FitOptions, dataset: Dataset) -> dict[str, Any]:
 
 def _fitted(problem: Problem, stages: Stages, say: Say) -> Fitted:
     """Fit as the options say, and score by folds what is judged by them or ranked as suspect."""
-    options = problem.options
-    fitted = _fit(problem, stages, options)
-    if _wants_folds(problem, fitted, options):
-        say("ranking suspects" if options.run.suspects else "folds")
+    fitted = _fit(problem, stages)
+    if _wants_folds(problem, fitted):
+        say("ranking suspects" if problem.options.run.suspects else "folds")
         add_out_of_fold_scores(problem, fitted, stages)
     if fitted.held_out_labels is None and fitted.out_of_fold is not None:
         fitted.held_out_scores = fitted.out_of_fold
@@ -219,11 +218,11 @@ def _done_before(options: FitOptions, communicator: Communicator) -> dict[str, A
     return found
 
 
-def _fit(problem: Problem, stages: Stages, options: FitOptions) -> Fitted:
-    if options.sgd.search:
+def _fit(problem: Problem, stages: Stages) -> Fitted:
+    if problem.options.sgd.search:
         return fit_search(problem, stages)
-    if options.chooses:
-        return fit_chosen(problem, stages, float(options.data.usable_memory))
+    if problem.options.chooses:
+        return fit_chosen(problem, stages)
     return fit_single(problem, stages)
 
 
@@ -241,8 +240,9 @@ def _near_rows(problem: Problem, fitted: Fitted) -> list[str]:
     return [note] if note else []
 
 
-def _wants_folds(problem: Problem, fitted: Fitted, options: FitOptions) -> bool:
+def _wants_folds(problem: Problem, fitted: Fitted) -> bool:
     """Whether folds are fitted at the final reg: they were asked for, or suspects are ranked by them."""
+    options = problem.options
     if fitted.out_of_fold is not None or options.sgd.search or int(np.bincount(problem.y).max()) < 2:
         return False
     if needs_rows(options) and fitted.held_out_scores is None:

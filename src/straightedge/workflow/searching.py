@@ -23,7 +23,7 @@ def fit_search(problem: Problem, stages: Stages) -> Fitted:
     if not can_be_judged(problem):
         return fit_unchosen(problem, stages)
     options = problem.options
-    selection = options.selection()
+    selection = problem.selection
     part, X_validation, held_out, y_validation = held_out_part(problem, selection)
     regs = options.choice.regs or [float(f"{problem.scale * r:.3g}") for r in SEARCH_REGS]
     natural = 0.1 * len(problem.classes) / problem.scale * get_loss(problem.settings.loss).learning_rate
