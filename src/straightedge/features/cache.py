@@ -95,13 +95,13 @@ class ExtractedSealedSplit(SealedSplit):
         self._job = job
         self.n = sealed.n
         self.opened_for = sealed.opened_for
-        self.images: Split | None = None  # once opened: the same rows as images, for pages that show them
+        self.as_read: Split | None = None  # once opened: the same rows as images, for pages that show them
 
     def open(self, purpose: str) -> Split:
         """Open the images (once, as every sealed split) and return their features."""
         split = self._sealed.open(purpose)
         self.opened_for = self._sealed.opened_for
-        self.images = split
+        self.as_read = split
         return self._job.split(split, "test")
 
 

@@ -177,9 +177,22 @@ def listed(run: Run, group: str) -> list[Section]:
                 "name": str(entry.get("name") or f"image {entry.get('index')}"),
                 "number": shown if value is not None else "",
                 "src": thumbnails.get(str(entry.get("index")), ""),
+                "passage": _passage(entry.get("passage")),
             }
         )
     return entries
+
+
+def _passage(found: Any) -> Section | None:
+    """Return a passage of a text: its pieces with the side that each speaks for, and where it is cut."""
+    if not isinstance(found, dict):
+        return None
+    sides = {1: "for", -1: "against", 0: ""}
+    pieces = [
+        {"text": str(text), "side": sides[(share > 0) - (share < 0)], "share": f"{share:+.2f}".replace("-", "−")}
+        for text, share in found["pieces"]
+    ]
+    return {"pieces": pieces, "before": found["cut"][0], "after": found["cut"][1], "seen": found["seen"]}
 
 
 def _thumbnails(run: Run, group: str) -> dict[str, str]:

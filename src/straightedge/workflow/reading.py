@@ -20,7 +20,7 @@ TEXT_FEATURES = "tfidf"
 
 
 def read_source(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
-    """Return the dataset as read (images for the page), as fitted (features, if asked for), and the extractor."""
+    """Return the dataset as read (images and texts for the page), as fitted (features, if asked for), and the extractor."""
     with nothing_begun():
         return _read(options)
 
@@ -72,9 +72,9 @@ def _extractor(spec: str, options: FitOptions) -> Any:
 
 
 def _texts_read(texts: Dataset, options: FitOptions) -> tuple[Dataset, Dataset, Any]:
-    """Return texts as features, twice: pages show no texts; TF-IDF unless another extractor was asked for."""
+    """Return texts as read and as features: TF-IDF unless another extractor was asked for."""
     extractor = _extractor(options.extractor.features or TEXT_FEATURES, options)
     dataset = _beside_like(texts, text_dataset(texts, extractor))
     if options.extractor.features is None:
         dataset.notes.append(f"the rows are texts: fitted with --features {TEXT_FEATURES}")
-    return dataset, dataset, extractor
+    return texts, dataset, extractor

@@ -25,6 +25,7 @@ from straightedge.workflow.judging import (
     Judged,
     hardest_rows,
 )
+from straightedge.workflow.opened import split_as_read
 from straightedge.workflow.options import FitOptions
 from straightedge.workflow.problem import Problem
 
@@ -141,7 +142,7 @@ def assets_of(
     """Return the pictures of the page: samples, mistakes, suspects."""
     shown: Split = judged.shown
     if images is not problem.dataset:  # the rows that were judged are features; the page shows their images
-        shown = images_of(judged, problem.dataset, images)
+        shown = split_as_read(judged, images, problem.dataset)
     predicted = model.labels_of(judged.scores)
     chances = None
     if model.has_probabilities:
@@ -157,12 +158,3 @@ def assets_of(
         classes=model.classes,
         split=judged.shown_name,
     )
-
-
-def images_of(judged: Judged, features: Dataset, images: Dataset) -> Split:
-    """Return the images whose features were judged."""
-    if judged.shown_name == "test":
-        opened: Split = features.test.images  # type: ignore[union-attr]
-        return opened
-    own = features.validation is not None and judged.shown is features.validation
-    return images.validation if own and images.validation is not None else images.train

@@ -63,13 +63,13 @@ class SealedTexts(SealedSplit):
     def __init__(self, sealed: SealedSplit, extractor: Any) -> None:
         self._sealed, self._extractor = sealed, extractor
         self.n, self.opened_for = sealed.n, sealed.opened_for
-        self.texts: Split | None = None  # once opened: the same rows as texts
+        self.as_read: Split | None = None  # once opened: the same rows as texts
 
     def open(self, purpose: str) -> Split:
         """Open the texts (once, as every sealed split) and return their features."""
-        self.texts = self._sealed.open(purpose)
+        self.as_read = self._sealed.open(purpose)
         self.opened_for = self._sealed.opened_for
-        return _features(self.texts, self._extractor)
+        return _features(self.as_read, self._extractor)
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,6 @@ class TextParts:
         fitted = columns["extractor"]
         if split == "train":
             return fitted.from_counts([block.counts for block in self.counts.blocks])
-        texts = self.validation if split == "validation" or self.test is None else self.test.texts
+        texts = self.validation if split == "validation" or self.test is None else self.test.as_read
         assert texts is not None, f"there are no texts of {split}"
         return fitted.transform(texts.X)
