@@ -80,4 +80,3 @@ def test_a_run_opens_the_texts_that_it_lists_and_the_page_marks_their_words(tmp_
     html = write_report(run).read_text("utf-8")
     word = next(piece for piece, share in opened[0]["passage"]["pieces"] if share > 0)
     assert f">{word}</mark>" in html and "which has learned from these texts" in html
-

@@ -189,7 +189,11 @@ def _passage(found: Any) -> Section | None:
         return None
     sides = {1: "for", -1: "against", 0: ""}
     pieces = [
-        {"text": str(text), "side": sides[(share > 0) - (share < 0)], "share": f"{share:+.2f}".replace("-", "−")}
+        {
+            "text": str(text),
+            "side": sides[(share > 0) - (share < 0)],
+            "share": f"{share:+.2f}".replace("-", "−"),
+        }
         for text, share in found["pieces"]
     ]
     return {"pieces": pieces, "before": found["cut"][0], "after": found["cut"][1], "seen": found["seen"]}

@@ -18,7 +18,9 @@ OPENED = 12
 Rows = list[dict[str, Any]]
 
 
-def add_passages(metrics: dict[str, Any], model: LinearModel, judged: Judged, read: Dataset, fitted: Dataset) -> None:
+def add_passages(
+    metrics: dict[str, Any], model: LinearModel, judged: Judged, read: Dataset, fitted: Dataset
+) -> None:
     """Give the first suspects and hardest samples of texts their ``passage`` (see `row_of`).
 
     Args:

@@ -20,7 +20,7 @@ TEXT_FEATURES = "tfidf"
 
 
 def read_source(options: FitOptions) -> tuple[Dataset, Dataset, Any]:
-    """Return the dataset as read (images and texts for the page), as fitted (features, if asked for), and the extractor."""
+    """Return the dataset as read (for the page), as fitted (features, if asked for), and the extractor."""
     with nothing_begun():
         return _read(options)
 

@@ -164,8 +164,8 @@ class ChoiceOptions:
         regs: The values tried, or None for the default grid.
         protocol: Name of a published protocol, which fixes split, grid, bias and metric, or None.
         metric: "accuracy", "balanced_accuracy" or "log_loss".
-        one_standard_error: Take the largest reg whose metric is within one standard error of the best, and whose log
-            loss of the least among those.
+        one_standard_error: Take the largest reg whose metric is within one standard error of the best, and whose
+            log loss of the least among those.
         threshold: How two classes are parted: see `ThresholdRule.read`; None names the class of the higher score.
     """
 

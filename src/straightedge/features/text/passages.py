@@ -81,7 +81,9 @@ def word_shares(text: str, extractor: Any, columns: np.ndarray, added: np.ndarra
     for block in extractor.blocks:
         low, high = np.searchsorted(columns, [first, first + len(block.names)])
         names = [block.names[column - first] for column in columns[low:high].tolist()]
-        for place, share in _shared_out(text, block.terms, dict(zip(names, added[low:high].tolist(), strict=True))):
+        for place, share in _shared_out(
+            text, block.terms, dict(zip(names, added[low:high].tolist(), strict=True))
+        ):
             shares[place] = shares.get(place, 0.0) + share
         first += len(block.names)
     chars = any(block.terms.kind == CHARS for block in extractor.blocks)
@@ -139,7 +141,7 @@ def _densest(text: str, shares: Shares) -> tuple[int, int]:
     sums = np.concatenate([[0.0], np.cumsum([abs(shares[place]) for place in places])])
     begins, ends = (np.array([place[side] for place in places], np.int64) for side in (0, 1))
     behind = np.searchsorted(ends, begins + PASSAGE, side="right")  # of the words that start there
-    if not len(places) or (best := int(np.argmax(sums[behind] - sums[:-1]))) >= behind[best]:
+    if not places or (best := int(np.argmax(sums[behind] - sums[:-1]))) >= behind[best]:
         return _widened(text, 0, 0)
     return _widened(text, int(begins[best]), int(ends[behind[best] - 1]))
 
