@@ -36,5 +36,6 @@ def fit(loss: str, X: np.ndarray, y: Any, reg: float, tol: float, most: float) -
     if value_range is None:
         return None
     table: np.ndarray = X.astype(np.float64, copy=False)
-    answer = short.minimise(table, labels[1], len(labels[0]), piecewise(kind), reg, tol)
+    curvature = 2 * reg  # of reg ΣW²
+    answer = short.minimise(table, labels[1], len(labels[0]), piecewise(kind), reg, curvature, tol)
     return None if answer.status is Status.STALLED else (answer, labels[0], value_range)

@@ -33,7 +33,13 @@ def fits(n: int, width: int, n_classes: int, loss: PiecewiseLinearLoss) -> bool:
 
 
 def minimise(
-    X: Array, y: Indices, n_classes: int, loss: PiecewiseLinearLoss, reg: float, tol: float
+    X: Array,
+    y: Indices,
+    n_classes: int,
+    loss: PiecewiseLinearLoss,
+    reg: float,
+    curvature: float,
+    tol: float,
 ) -> Answer:
     """Return the W that minimises mean ℓ + reg ΣW²; its status says whether it is proven.
 
@@ -42,10 +48,11 @@ def minimise(
         y: (N,) labels in [0, C).
         n_classes: C.
         loss: The hinge.
-        reg: Strength of the penalty, > 0.
+        reg: Strength of the penalty, > 0, for the trace.
+        curvature: Of the penalty, > 0.
         tol: Relative gap asked for.
     """
-    layout = layout_for(loss, n_classes, 2 * reg)
+    layout = layout_for(loss, n_classes, curvature)
     fit = _Fit(X, layout, reg, tol)
     with one_thread():  # a team of threads waits by spinning: under load it took ten times as long
         fit.begin(y)
