@@ -19,6 +19,7 @@ MOST_LINES, MOST_FIELDS, MEDIAN, LONGEST = 350, 15, 8, 40
 ESTIMATORS = (
     "LinearClassifier",
     "LinearClassifierCV",
+    "FittedClassifier",
 )  # parameters and fitted attributes as scikit-learn
 
 

@@ -25,7 +25,7 @@ from straightedge.workflow.judging import (
     Judged,
     hardest_rows,
 )
-from straightedge.workflow.opened import split_as_read
+from straightedge.workflow.opened import add_passages, split_as_read
 from straightedge.workflow.options import FitOptions
 from straightedge.workflow.problem import Problem
 
@@ -115,6 +115,7 @@ def write_run(
     images: Dataset,
 ) -> None:
     """Write every file; metrics.json is what makes the folder whole, the page is written from the others."""
+    add_passages(metrics, model, judged, images, problem.dataset)
     run.save_model(model)
     run.write_trace(fitted.trace)
     assert judged.answers is not None

@@ -43,7 +43,6 @@ from straightedge.workflow.judging import (
 )
 from straightedge.workflow.labels_run import run_labels
 from straightedge.workflow.measures import metrics_of
-from straightedge.workflow.opened import add_passages
 from straightedge.workflow.options import FitOptions
 from straightedge.workflow.parting import needs_rows, refuse_classes, threshold_note, threshold_of
 from straightedge.workflow.problem import Problem
@@ -127,7 +126,6 @@ def _run_fit(
         notes = temperature_note(temperature, problem.settings.loss) + threshold_note(threshold)
         table = coefficient_rows(problem, fitted, model)
         metrics = metrics_of(problem, fitted, judged, model, _notes(problem, fitted, notes), table)
-        add_passages(metrics, model, judged, images, dataset)
         together(communicator, lambda: refuse_changed(files, options.data.source, options.data.labels))
         together(communicator, lambda: refuse_changed(test_files, options.split.test or ""))
         say("writing")
