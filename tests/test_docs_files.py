@@ -8,8 +8,6 @@ import os
 import pickle
 import re
 import shlex
-import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +24,7 @@ from safetensors.numpy import save_file
 from sklearn.datasets import dump_svmlight_file
 
 from straightedge.data import load_dataset
+from support.commands import run_commands
 from test_data_dumps import write_mat_73
 from test_data_manifests import (
     DIGITS,
@@ -245,16 +244,10 @@ def test_a_row_of_the_page(
 def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     for maker in MAKERS.values():
         maker(tmp_path)
-    code = "import sys; from straightedge.cli import main; sys.argv = sys.argv[1:]; main()"
+    commands = [
+        [*shlex.split(command)[1:], "--reg", "0.1", "--json", "--out", f"run{number}"]
+        for number, (_, command, _) in enumerate(ROWS)
+    ]
     environment = os.environ | {"STRAIGHTEDGE_CACHE": str(tmp_path / "cache")}
-    for number, (_, command, _) in enumerate(ROWS):
-        words = [*shlex.split(command), "--reg", "0.1", "--json", "--out", str(tmp_path / f"run{number}")]
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}: {done.stderr[-1000:]}"
+    statuses, said = run_commands(commands, tmp_path, environment)
+    assert statuses == [0] * len(ROWS), f"{ROWS[len(statuses) - 1][1]}: {said[-1000:]!r}"
