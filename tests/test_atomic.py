@@ -13,6 +13,7 @@ import torch
 
 from straightedge import atomic
 from straightedge.errors import InputError, MachineError
+from straightedge.leftovers import temporary_name
 from support.failing_disk import FailingDisk
 
 
@@ -129,7 +130,7 @@ def test_json_is_strict(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_a_killed_process_are_swept(tmp_path: Path) -> None:
-    (tmp_path / atomic.temporary_name("model.safetensors")).write_bytes(b"half")
+    (tmp_path / temporary_name("model.safetensors")).write_bytes(b"half")
     (tmp_path / "keep.tmp").write_bytes(b"a user's")
     atomic.sweep_temporaries(tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["keep.tmp"]

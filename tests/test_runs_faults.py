@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -159,3 +161,30 @@ def test_kill_9_during_saves_leaves_the_old_run_or_the_new_one(tmp_path: Path) -
 @pytest.mark.slow
 def test_kill_9_five_hundred_times(tmp_path: Path) -> None:
     assert _kill_in_a_loop(tmp_path, 500) >= 50
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param("evaluate", marks=pytest.mark.long),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("predict", "features", "export")),
+    ],
+)
+def test_a_kill_at_every_call_of_the_disk_leaves_all_outputs_old_or_all_new(
+    tmp_path: Path, command: str
+) -> None:
+    tests = Path(__file__).parent
+    path = os.pathsep.join([str(tests), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, tests / "support" / "kill_outputs.py", tmp_path, command],
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for words, counts in json.loads(done.stdout).items():
+        assert "mixed" not in counts, words
+        assert counts["old"] > 2 and counts["new"] > 1 and counts["left something"] > 1, words

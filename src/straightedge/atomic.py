@@ -15,15 +15,15 @@ import errno
 import json
 import os
 import re
-import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from straightedge.errors import InputError, MachineError, StraightedgeError
+from straightedge.leftovers import SUFFIX, Renames, journal_name, lock, settle, sweep, temporary_name
 
-TEMPORARY_SUFFIX = ".tmp"
 _BUFFER_BYTES = 1 << 20
 _STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What `errors.visible` escapes and JSON does not by itself."""
@@ -84,6 +84,8 @@ class Disk:
 
 
 disk = Disk()
+_WAITING: ContextVar[dict[Path, Renames] | None] = ContextVar("waiting", default=None)
+"""Inside `together`: temporary names and the names they will take, by folder."""
 
 
 class Writer:
@@ -132,10 +134,13 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
         InputError: ``output-path`` when the folder does not exist or the name cannot be one.
     """
     target = Path(path)
+    settle(target.parent)
+    sweep(target)
     temporary = target.with_name(temporary_name(target.name))
     with disk_errors(target):
         descriptor = disk.create(temporary)
     try:
+        lock(descriptor)
         try:
             writer = Writer(descriptor, target)
             yield writer
@@ -145,6 +150,9 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
         finally:
             with disk_errors(target):
                 disk.close(descriptor)
+        if (waiting := _WAITING.get()) is not None:
+            waiting.setdefault(target.parent, {})[temporary.name] = target.name
+            return
         with disk_errors(target):
             disk.replace(temporary, target)
     except BaseException:
@@ -155,10 +163,47 @@ def writing(path: str | os.PathLike[str]) -> Iterator[Writer]:
         disk.sync_folder(target.parent)
 
 
-def temporary_name(name: str) -> str:
-    """Return a hidden name no other process uses, as long as the system allows for a long `name`."""
-    short = name.encode("utf-8", "surrogateescape")[:60].decode("utf-8", "ignore")
-    return f".{short}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}"
+@contextmanager
+def together() -> Iterator[None]:
+    """Let the files that are written inside the block take their names at its end, all or none.
+
+    They are whole by then, and a journal in each folder says which of them gets which name. A process killed
+    between two names leaves the journal, and whoever writes there next goes on with it (`leftovers.settle`).
+
+    Raises:
+        MachineError: As `writing`.
+    """
+    waiting: dict[Path, Renames] = {}
+    journals: dict[Path, Path] = {}
+    token = _WAITING.set(waiting)
+    try:
+        try:
+            yield
+        finally:
+            _WAITING.reset(token)
+        for folder, renames in waiting.items():
+            journals[folder] = folder / journal_name()
+            write_json(journals[folder], renames)
+    except BaseException:
+        _forget([*journals.values(), *(folder / name for folder, names in waiting.items() for name in names)])
+        raise
+    for folder, renames in waiting.items():
+        _take_names(folder, renames)
+    _forget(journals.values())
+
+
+def _take_names(folder: Path, renames: Renames) -> None:
+    with disk_errors(folder):
+        for temporary, name in renames.items():
+            if (folder / temporary).exists():  # else another process has found the journal and was faster
+                disk.replace(folder / temporary, folder / name)
+        disk.sync_folder(folder)
+
+
+def _forget(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes | bytearray | memoryview) -> None:
@@ -205,7 +250,7 @@ def _plain(value: Any) -> Any:
 
 def sweep_temporaries(folder: Path) -> None:
     """Remove temporary files that a killed process left in `folder`."""
-    for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+    for leftover in folder.glob(f".*{SUFFIX}"):
         with suppress(OSError):
             leftover.unlink()
 

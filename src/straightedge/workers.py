@@ -27,6 +27,13 @@ NOTHING_BEGUN = threading.Event()
 """Set while a source is read: Ctrl-C ends that at once, since there is no pass to end and nothing to save."""
 
 
+_TEAMS = threading.RLock()
+"""Held while the libraries are told how many threads to use, and while the process forks.
+
+Each of these calls holds a lock of its library for a moment. A process that forks at that moment takes the lock
+with it, and no thread is left in the child to open it: the child's first such call waits for ever.
+"""
+
 _POOLS: weakref.WeakSet[BlockPool] = weakref.WeakSet()
 """Every pool of this process."""
 
@@ -38,6 +45,7 @@ def _after_fork() -> None:
     BLAS that starts its team anew takes a hundred times as long for small matrices. One thread for products is what
     PyTorch's own data loaders give their workers.
     """
+    _TEAMS.release()
     torch.set_num_threads(1)
     threadpool_limits(1, "blas")
     for pool in list(_POOLS):
@@ -45,7 +53,7 @@ def _after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_TEAMS.acquire, after_in_parent=_TEAMS.release, after_in_child=_after_fork)
 
 
 def default_workers() -> int:
@@ -70,19 +78,27 @@ def torch_threads(count: int) -> Iterator[None]:
     A team that has done its share waits for the next by spinning, some milliseconds long, and takes the core from
     the workers of a pass: what lies between passes is better done by one thread, unless it is long.
     """
-    former = torch.get_num_threads()
-    torch.set_num_threads(count)
+    with _TEAMS:
+        former = torch.get_num_threads()
+        torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(former)
+        with _TEAMS:
+            torch.set_num_threads(former)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch and the BLAS of NumPy and SciPy use one thread for a while: small matrices gain little by more."""
-    with torch_threads(1), _libraries().limit(limits=1, user_api="blas"):
-        yield
+    with torch_threads(1):
+        with _TEAMS:
+            limit = _libraries().limit(limits=1, user_api="blas")
+        try:
+            yield
+        finally:
+            with _TEAMS:
+                limit.restore_original_limits()
 
 
 @cache

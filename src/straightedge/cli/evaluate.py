@@ -218,10 +218,11 @@ def _write(
     from straightedge.prediction import prediction_blocks
     from straightedge.runs.tables import PREDICTION_COLUMNS, write_blocks
 
-    if predictions is not None:
-        write_blocks(predictions, PREDICTION_COLUMNS, prediction_blocks(*answers))
-    if out is not None:
-        atomic.write_json(out, result)
+    with atomic.together():
+        if predictions is not None:
+            write_blocks(predictions, PREDICTION_COLUMNS, prediction_blocks(*answers))
+        if out is not None:
+            atomic.write_json(out, result)
 
 
 def _print(result: dict[str, Any], notes: list[str]) -> None:

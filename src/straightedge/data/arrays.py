@@ -20,6 +20,7 @@ from straightedge.data.npz import is_npy, read_npy, read_npz
 from straightedge.data.sparse_members import with_matrices
 from straightedge.data.write import sidecar
 from straightedge.errors import InputError
+from straightedge.leftovers import settle
 from straightedge.special_files import refuse_special
 
 
@@ -101,6 +102,7 @@ def _no_label_text(path: Path, what: str) -> InputError:
 
 def _load_described(name: str, path: Path, options: Mapping[str, Any]) -> Dataset:
     """Read features written by `write_features` as `.npy`, bound together by their description."""
+    settle(path.parent)
     about = read_description(sidecar(path))
     parts = {}
     for split, files in about["files"].items():

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.atomic import TEMPORARY_SUFFIX, disk, temporary_name, to_json
+from straightedge.atomic import disk, to_json
 from straightedge.data.npy import NpyRows
 from straightedge.errors import warn
+from straightedge.leftovers import SUFFIX, temporary_name
 
 VERSION = 2
 """Raised when decoding, the meaning of folders or the files change, so that old entries are not read."""
@@ -119,7 +120,7 @@ def new_entry(key: str) -> Iterator[Path]:
 
 def _sweep(folder: Path) -> None:
     """Remove what processes that were killed left behind more than a day ago."""
-    for leftover in folder.glob(f".*{TEMPORARY_SUFFIX}"):
+    for leftover in folder.glob(f".*{SUFFIX}"):
         with suppress(OSError):
             if time.time() - leftover.stat().st_mtime > 86400:
                 shutil.rmtree(leftover, ignore_errors=True)

@@ -20,6 +20,7 @@ from straightedge.data.label_values import listed
 from straightedge.data.sparse_members import sparse_or_table
 from straightedge.data.write_svmlight import ENDINGS, read_head
 from straightedge.errors import InputError, warn
+from straightedge.leftovers import settle
 from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
 
@@ -53,6 +54,7 @@ def load(source: str, **options: Any) -> Dataset:
         InputError: ``svmlight-broken``, ``svmlight-too-large``, ``rows-not-finite`` and the codes of `checked_rows`
             and `assemble`.
     """
+    settle(Path(source).parent)
     files = split_files(Path(source))
     paths, about = list(files.values()), _about(files)
     found = _read(paths, about.get("n_features"))

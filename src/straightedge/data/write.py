@@ -1,9 +1,9 @@
 """Features written for later: `.npz`, `.npy` files with a description, Parquet, safetensors or svmlight.
 
 What is written here is read again by `load_dataset`, with class names, splits and the description of the extractor.
-Every file is written whole or not at all. Of several `.npy` files the description comes last, and without it the
-rest is not taken for a data set; svmlight files of one write bear one mark, and files of other marks are refused
-together. Sparse rows stay sparse.
+Every file is written whole or not at all, and several files take their names together. Without the description
+`.npy` files are not taken for a data set; svmlight files of one write bear one mark, and files of other marks are
+refused together. Sparse rows stay sparse.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.atomic import Writer, disk_errors, to_json, write_json, writing
+from straightedge.atomic import Writer, to_json, together, write_json, writing
 from straightedge.data.assemble import Part
 from straightedge.data.npy import npy_header_bytes
 from straightedge.data.sparse_members import is_sparse, to_members
@@ -65,7 +65,8 @@ def write_features(
             str(path),
             f"use one of {', '.join(SPARSE)}",
         )
-    return WRITERS[target.suffix](target, parts, about)
+    with together():
+        return WRITERS[target.suffix](target, parts, about)
 
 
 def check_output(path: Path) -> None:
@@ -100,8 +101,6 @@ def sidecar(path: Path) -> Path:
 
 def _write_npys(path: Path, parts: Mapping[str, Part], about: dict[str, Any]) -> list[Path]:
     """Write rows and labels of each split as `.npy`, then the description that binds them together."""
-    with disk_errors(path):
-        sidecar(path).unlink(missing_ok=True)
     files: dict[str, dict[str, str]] = {}
     written = []
     for split, part in parts.items():

@@ -90,6 +90,7 @@ def export_model(
     files["README.md"] = model_card(model, to, config or {}, metrics or {}).encode()
     with atomic.disk_errors(target):
         atomic.disk.make_folder(target)
-    for name, data in files.items():
-        atomic.write_bytes(target / name, data)
+    with atomic.together():
+        for name, data in files.items():
+            atomic.write_bytes(target / name, data)
     return {name: len(data) for name, data in files.items()}

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from straightedge.atomic import disk, temporary_name
+from straightedge.atomic import disk
 from straightedge.data.cache import cache_folder
 from straightedge.data.tables.files import arrow, release_memory, use_system_memory
 from straightedge.data.tables.text_bytes import LARGEST_TEXT, UNPACKERS, refuse_unmarked
@@ -23,6 +23,7 @@ from straightedge.data.tables.text_columns import finite
 from straightedge.data.tables.text_file import TextRead, ragged, typed
 from straightedge.data.tables.text_format import LOOKED_AT_BYTES, TextFormat, find_format
 from straightedge.errors import InputError, warn
+from straightedge.leftovers import temporary_name
 from straightedge.special_files import open_regular
 
 STREAMED_FROM = 2**25
