@@ -18,6 +18,7 @@ from straightedge.cores import available_cores
 from straightedge.newton.curvature import SecondOrder
 
 BLOCK_BYTES = 2**19  # of rows and scores together: they stay in the cache of one core
+NORM_ROWS = 64  # of which a mean of squares is taken
 WORTH_THREADS = 2**22  # bytes below which starting threads takes longer than they save
 Result = TypeVar("Result")
 
@@ -69,16 +70,22 @@ class RowBlocks:
         """The float type of products with X as it lies."""
         return self.X.dtype if self.X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
 
-    @property
-    def step(self) -> int:
-        """Rows of a block."""
-        return max(64, BLOCK_BYTES // (8 * (int(self.X.shape[1]) + 2 * self.n_classes)))
+    def mean_square_norm(self) -> float:
+        """Return the mean of ‖x̂‖² over some evenly spaced rows."""
+        some = self.X[:: max(1, len(self.X) // NORM_ROWS)]
+        return float(np.square(some, dtype=np.float64).sum(axis=1).mean()) + 1.0
+
+    def step(self, dtype: Any) -> int:
+        """Return the rows of a block whose products are in a float type."""
+        numbers = int(self.X.shape[1]) + 2 * self.n_classes
+        return max(64, BLOCK_BYTES // (int(np.dtype(dtype).itemsize) * numbers))
 
     def sums(self, W: np.ndarray, dtype: Any) -> tuple[float, np.ndarray]:
         """Return Σ ℓ and Σ a xᵀ (C, D + 1) float64 at W (C, D + 1), by products in a float type."""
         one = self.n_classes == 2 and self.loss.shift_invariant  # scores differ by one column alone
         columns = (W[1:] - W[:1] if one else W).astype(dtype)
-        parts = shared(len(self.X), self.step, lambda spans: self._sums(columns, spans), self.workers)
+        step = self.step(dtype)
+        parts = shared(len(self.X), step, lambda spans: self._sums(columns, spans), self.workers)
         V = sum(part[1] for part in parts)
         assert isinstance(V, np.ndarray)
         return sum(part[0] for part in parts), np.vstack([-V, V]) if one else V
@@ -87,10 +94,10 @@ class RowBlocks:
         weight, offset = np.ascontiguousarray(columns[:, :-1]), columns[:, -1:]
         total, V = 0.0, np.zeros(columns.shape)
         for start in spans:
-            block = self.X[start : start + self.step].astype(columns.dtype, copy=False)
+            block = self.X[start : start + spans.step].astype(columns.dtype, copy=False)
             S = weight @ block.T
             S += offset
-            total += float(self.loss.overwrite(S, self.y[start : start + self.step]).sum(dtype=np.float64))
+            total += float(self.loss.overwrite(S, self.y[start : start + spans.step]).sum(dtype=np.float64))
             V[:, :-1] += S @ block
             V[:, -1] += S.sum(axis=1)
         return total, V

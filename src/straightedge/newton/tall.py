@@ -25,10 +25,13 @@ from straightedge.newton.problem import SmoothProblem, Table, contrasts
 from straightedge.newton.work import SAMPLE_ROWS, Size
 from straightedge.status import Status, TraceRow
 
-LEAST_SAMPLE = 6000  # rows of the sample whose Hessian steps are taken with
+LEAST_SAMPLE = (
+    6000  # rows of the sample whose Hessian steps are taken with; a pass then gains a digit and a half
+)
+DIGITS = 3e4  # mean ‖x̂‖²/(2 reg) beyond which so many digits are to be gained that twice as many rows pay
 FIRST_SHARE = 4  # that sample's answer starts from that of so small a part of it
 ROUGH = 3e-2  # relative gap of the part's answer
-FINE = 1e-3  # the same of the sample, whose answer is that far from that of all rows anyhow
+FINE = 1e-2  # the same of the sample, whose answer is farther from that of all rows anyhow
 MOST_STEPS = 30  # of Newton on a sample
 MOST_PASSES = 40  # after which the sample was no help: another solver takes over
 MEMORY = 10  # pairs of L-BFGS
@@ -215,7 +218,8 @@ def _from_sample(problem: TallProblem, size: Size) -> tuple[np.ndarray, ScaledFa
     """Return the answer of a sample (C, D + 1), and the Hessian there."""
     pairs = size.c * (size.c + 1) / 2
     balanced = int(2 * size.N * size.C / (size.D * pairs))  # rows whose Hessian costs as much as a pass
-    n_rows = min(SAMPLE_ROWS, max(LEAST_SAMPLE, balanced))
+    least = LEAST_SAMPLE * (2 if problem.rows.mean_square_norm() > DIGITS * 2 * problem.reg else 1)
+    n_rows = min(SAMPLE_ROWS, max(least, balanced))
     W = _solved(problem.sampled(n_rows // FIRST_SHARE), size, ROUGH, None)
     sample = problem.sampled(n_rows)
     W = _solved(sample, size, FINE, W)

@@ -143,8 +143,7 @@ def fits(size: Size, loss: SecondOrder) -> bool:
 
 def is_cheaper(rows: RowBlocks, size: Size, reg: float) -> bool:
     """Return whether the Gram matrix takes less work than the products of a fit in W's own space."""
-    norm = float(np.square(rows.X[:: max(1, size.N // 64)], dtype=np.float64).sum(axis=1).mean()) + 1
-    decades = max(0.0, math.log10(norm / (2 * reg * size.N)))
+    decades = max(0.0, math.log10(rows.mean_square_norm() / (2 * reg * size.N)))
     return max(PRODUCTS_A_DECADE * decades, PRODUCTS_A_DECADE) >= size.N / (4 * GRAM_SPEED * size.C)
 
 
