@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=2 $(BIN)/python -m pytest
 
-.PHONY: quickstart test test-long test-slow test-gpu check fuzz bench docs docs-pictures report-pictures wheel test-wheel clean help
+.PHONY: quickstart test test-lowest test-long test-slow test-gpu check fuzz bench docs docs-pictures report-pictures wheel test-wheel clean help
 
 help:
 	@echo "make quickstart   set up, fit the embedded digits, say where the report is"
 	@echo "make test         set up what tests need and run them"
 	@echo "make check        lint, types, import layers, licences"
+	@echo "make test-lowest  the tests with the lowest versions allowed, in an environment of its own"
 	@echo "make test-long    what takes many seconds;  make test-slow  what takes minutes;  make test-gpu  those that need CUDA;  make fuzz  the parsers"
 	@echo "make bench        straightedge against its peers;  make docs  the site;  make test-wheel  tests on the wheel"
 
@@ -50,6 +51,22 @@ test-long: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(PYTEST) -m "slow and not gpu"
+
+# The quick tests with the lowest versions that pyproject.toml allows, in an environment of its own, on Python 3.11.
+# torch comes with CUDA, which is gigabytes, where the index has no other build: LOWEST_TORCH=torch==2.13.0 takes another.
+# Left out: the benchmarks, whose peers are pinned elsewhere, the site, and what is built from the whole checkout.
+LOWEST := build/lowest-venv
+LOWEST_TORCH ?= torch==2.9.0
+$(LOWEST)/.ready: requirements/lowest.txt pyproject.toml
+	rm -rf $(LOWEST) && python3.11 -m venv $(LOWEST)
+	sed 's/^torch==.*/$(LOWEST_TORCH)/' requirements/lowest.txt > $(LOWEST)/asked.txt
+	$(LOWEST)/bin/python -m pip --disable-pip-version-check install --quiet -r $(LOWEST)/asked.txt
+	$(LOWEST)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --editable .
+	@touch $@
+
+test-lowest: $(LOWEST)/.ready
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=2 $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal \
+	  --ignore-glob "tests/test_benchmarks*" --ignore-glob "tests/test_docs*" --ignore tests/test_playground.py
 
 test-gpu: $(VENV)/.dev
 	$(PYTEST) -m gpu

@@ -125,7 +125,7 @@ def test_ten_thousand_samples_take_less_than_a_third_of_a_second():
     evaluate(scores[:100], y[:100], classes)  # imports
     fastest = np.inf
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         evaluate(scores, y, classes)
-        fastest = min(fastest, time.perf_counter() - start)
+        fastest = min(fastest, time.process_time() - start)
     assert fastest < 0.3

@@ -80,6 +80,14 @@ def test_intervals_cover():
     assert all(0.91 <= count / 300 <= 0.985 for count in held.values()), held
 
 
+def test_an_area_of_scores_that_are_all_alike_has_the_interval_of_its_samples():
+    y = np.arange(60) % 3
+    found = measures(np.broadcast_to([1e-9, 0.0, 0.0], (60, 3)), y, names=("auc", "f1", "mcc"))
+    low, high = found["auc"]["interval"]
+    assert found["auc"]["value"] == pytest.approx(0.5) and 0.3 < low < 0.4 and 0.6 < high < 0.7
+    assert all(np.isfinite(entry["interval"]).all() for entry in found.values())
+
+
 def test_what_samples_do_not_tell_is_no_number():
     scores = np.array([[1.0, 0.0], [0.5, 0.0]])
     found = evaluate(scores, [0, 0], ["a", "b"], probabilities=False)

@@ -126,7 +126,8 @@ class FitScreen:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if not self._progress.disable:  # one that was never shown ends in an empty line before Rich 14
+            self._progress.stop()
 
     def say(self, what: str) -> None:
         """Begin a stage; reading draws bars of its own, so ours steps aside."""

@@ -39,6 +39,8 @@ DRAWN_TOGETHER = 250
 """Resampled sets whose values are in memory together: 2 MB of 1,000 blocks."""
 
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+NOTHING = 1e-24
+"""Variances below this are those of roundings, squared: of samples that can be counted they are zero or larger."""
 
 Interval = tuple[float, float]
 
@@ -91,11 +93,11 @@ def interval_around(share: float, variance: float, sizes: np.ndarray) -> Interva
         sizes: (C,) samples of each class, which say how many outcomes there are where nothing varies.
 
     Numerics:
-        A share b of n outcomes has variance b(1 − b)/n. Where the variance is 0 (all right, or every class
-        all right or all wrong) n is C times the harmonic mean of the classes' sizes.
+        A share b of n outcomes has variance b(1 − b)/n. Where the variance is 0 but for rounding (all right,
+        every class all right or all wrong, all scores alike) n is C times the harmonic mean of the classes' sizes.
     """
     there = sizes[sizes > 0]
-    if variance > 0 and 0 < share < 1:
+    if variance > NOTHING and 0 < share < 1:
         n = share * (1 - share) / variance
     else:
         n = len(there) ** 2 / float((1 / there).sum())
