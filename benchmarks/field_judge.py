@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class Judge:
     """Knows the best lower bound of one problem at one reg.
 
     Attributes:
-        table: (N, D + 1) rows with the constant.
+        table: (N, D + 1) rows with the constant, dense or sparse.
         y: (N,) labels.
         reg: Strength of the penalty.
         loss: Name of the loss.
@@ -28,7 +29,7 @@ class Judge:
         lower: The best lower bound so far.
     """
 
-    table: np.ndarray
+    table: Any
     y: np.ndarray
     reg: float
     loss: str = "softmax"

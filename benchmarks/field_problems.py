@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from sklearn import datasets
 
+from benchmarks.sparse_problems import sparse_problems
+
 Table = tuple[np.ndarray, np.ndarray]
 Maker = Callable[[], Table]
 
@@ -103,7 +105,7 @@ def problems(tables: Path | None = None) -> dict[str, Maker]:
         if path is not None and path.is_file():
             make = _of_file(path, label)
             found[name] = _scaled(make) if scaled else make
-    return found
+    return found if tables is None else found | sparse_problems(tables)
 
 
 def _of_file(path: Path, label: int | None) -> Maker:
