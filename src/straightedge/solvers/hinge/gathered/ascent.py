@@ -29,7 +29,9 @@ FIRST_SHARE = (
 JUDGED_ROUNDS = 3  # over which the rate is taken
 NEWTON_STEPS = 30  # that a finish by the augmented Lagrangian is reckoned at
 LOOP_COST = 6.0  # operations of a factorisation that take as long as one of these loops
-LOADING_COST = 1e10  # operations of products that take as long as importing and loading the compiled loops
+LOADING_COST = (
+    1e9  # operations of Newton steps beyond which the compiled loops are loaded: a second, once a process
+)
 BIAS_COLUMN = 1.0  # a free bias is a column of this times the mean norm of a row, penalised, in this stage
 
 
@@ -141,6 +143,6 @@ class Ascent:
 
 
 def worthwhile(problem: HingeProblem) -> bool:
-    """Tell whether to begin with epochs: not where all Newton steps take less than loading the compiled loops."""
+    """Tell whether to begin with epochs: not where Newton steps are too few operations to load loops for."""
     most = len(problem.weights) * max(1, problem.margins.n_margins - 1)
     return NEWTON_STEPS * step_cost(problem, most) > LOADING_COST
