@@ -219,7 +219,65 @@ def test_output_survives_every_encoding(encoding: str, monkeypatch: pytest.Monke
     assert json.loads(second)["name"] == "Hündin 😀 \udcff"
 
 
+EVIL = "\x1b]0;evil\x07 \u202egpj"
+STEERED = """
+import json
+import sys
+from pathlib import Path
+from support.troubles.run import say
+for number, words in enumerate(json.loads(Path("commands").read_text())):
+    say(words, Path(f"told-{number}"))
+"""
+
+
+@pytest.mark.long
+def test_no_name_of_a_file_class_or_column_steers_the_terminal(tmp_path: Path) -> None:
+    FORMATS["folder of images"](tmp_path, "")
+    for path in [*(tmp_path / "data").glob("*/*"), *(tmp_path / "data").iterdir()]:
+        path.rename(path.with_name(f"{EVIL}{path.name}"))
+    rows = "".join(f"{place},{place % 7},{EVIL}{place % 3}\n" for place in range(60))
+    (tmp_path / f"{EVIL}.csv").write_text(f"{EVIL}p,q,label\n{rows}")
+    pictures, table, run, other = "data", f"{EVIL}.csv", f"{EVIL}run", "other"
+    commands = [
+        ["fit", pictures, "--size", "6", "--reg", "0.1", "--out", run, "--no-cache"],
+        ["evaluate", run, pictures],
+        ["predict", run, pictures],
+        ["fit", table, "--reg", "0.1", "--out", other, "--labels", "label"],
+        ["predict", other, table],
+        ["evaluate", other, table, "--json"],
+        ["fit", f"{EVIL}no.csv"],
+        ["fit", table, "--labels", EVIL],
+        ["features", pictures, "--extractor", EVIL, "--out", "f.npz"],
+        ["runs", "."],
+        ["report", run],
+        ["export", run, "--to", "torch", "--out", f"{EVIL}out"],
+        ["compare", run, other],
+        ["check-gradients", f"{EVIL}.py"],
+        ["layers", f"{EVIL}.npy"],
+        ["data", "fetch", EVIL],
+        ["translate", "--C", EVIL],
+        ["bench", "--only", EVIL],
+        [EVIL],
+    ]
+    (tmp_path / "commands").write_text(json.dumps(commands))
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-c", STEERED],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+        timeout=200,
+    )
+    assert done.returncode == 0
+    for number, words in enumerate(commands):
+        told = (tmp_path / f"told-{number}").read_text(errors="replace")
+        assert told.strip() and "Traceback" not in told and "[internal]" not in told, (words, told)
+        assert not set(told) & set("\x1b\x07\u202e"), (words, told)
+
+
 COMMANDS = (
+    "data list",
+    "check-gradients softmax",
     "fit digits --reg 0.01 --out run",
     "evaluate run digits",
     "report run",

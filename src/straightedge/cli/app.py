@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from straightedge.cli.guarded import guard
 from straightedge.cli.quiet import quietable
 
 app = typer.Typer(
@@ -108,11 +109,12 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
 
 
 def speak_any_encoding() -> None:
-    """Let output survive every encoding of a terminal or a log, where work of hours would end in an error."""
+    """Let output survive every encoding of a terminal or a log, and steer none."""
     codecs.register_error("straightedge", _escaped)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="straightedge")
+            guard(stream, colours=stream.isatty() or bool(os.environ.get("FORCE_COLOR")))
 
 
 def print_error(error: Exception, *, as_json: bool) -> int:
