@@ -9,7 +9,8 @@ from typing import Any, cast
 import numba
 import numpy as np
 
-from straightedge.design.csr_kernels import add_row, fetch_entries, row_scores
+from straightedge.design.csr_kernels import LINE, ROWS_AHEAD, add_row, fetch_entries, row_scores
+from straightedge.design.prefetch import prefetch
 from straightedge.solvers.sparse.row_problems import (
     crammer_singer,
     one_vs_rest_hinge,
@@ -20,6 +21,20 @@ from straightedge.solvers.sparse.row_problems import (
 from straightedge.solvers.sparse.softmax_row import softmax
 
 solve_row: Any = softmax  # in each loop below the function of its own loss
+
+
+@numba.njit(nogil=True, cache=True)
+def _fetch_duals(
+    order: np.ndarray, place: int, b: np.ndarray, y: np.ndarray, caps: np.ndarray, norms: np.ndarray
+) -> None:
+    """Ask for what else a visit reads of the row that is visited `ROWS_AHEAD` visits after the one at ``place``."""
+    if place + ROWS_AHEAD < len(order):
+        i = order[place + ROWS_AHEAD]
+        for j in range(0, b.shape[1], LINE // b.itemsize):
+            prefetch(b, (i, j))
+        prefetch(y, i)
+        prefetch(caps, i)
+        prefetch(norms, i)
 
 
 def _visit_rows(
@@ -55,6 +70,7 @@ def _visit_rows(
         if caps[i] <= 0.0:
             continue
         fetch_entries(order, place, indptr, indices, data)
+        _fetch_duals(order, place, b, y, caps, norms)
         begin, end = indptr[i], indptr[i + 1]
         row_scores(indices, data, begin, end, W, S)
         gaps[i] = solve_row(S, b[i], y[i], caps[i] * norms[i], change)
@@ -87,6 +103,7 @@ def _visit_margins(
         if caps[i] <= 0.0:
             continue
         fetch_entries(order, place, indptr, indices, data)
+        _fetch_duals(order, place, b, y, caps, norms)
         begin, end = indptr[i], indptr[i + 1]
         row_scores(indices, data, begin, end, W, S)
         gaps[i] = solve_row(S, b[i], y[i], caps[i] * norms[i], relax, change)
