@@ -578,7 +578,7 @@ def test_svmlight_keeps_classes_splits_and_width(tmp_path):
 
 @pytest.mark.parametrize("name", ["f.npz", "f.safetensors", "f.svmlight"])
 def test_sparse_rows_stay_sparse(tmp_path, name):
-    wide = sparse.random(60, 40_000, 0.001, "csr", np.float32, rng=np.random.default_rng(0))
+    wide = sparse.random(60, 40_000, 0.001, "csr", np.float32, random_state=np.random.default_rng(0))
     split = {"train": Part(wide, y), "test": Part(wide * 2, y)}
     write_features(tmp_path / name, split, NAMES.tolist())
     assert (tmp_path / name).stat().st_size < 100_000
@@ -590,7 +590,7 @@ def test_sparse_rows_stay_sparse(tmp_path, name):
 
 
 def test_matrices_of_scipy_are_rows_and_damaged_ones_are_refused(tmp_path):
-    wide = sparse.random(60, 40_000, 0.001, "csr", rng=np.random.default_rng(0))
+    wide = sparse.random(60, 40_000, 0.001, "csr", random_state=np.random.default_rng(0))
     np.save(tmp_path / "y.npy", y)
     for form in ("csr", "csc"):
         sparse.save_npz(tmp_path / "X.npz", wide.asformat(form))

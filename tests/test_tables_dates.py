@@ -13,6 +13,7 @@ from straightedge.data import load_dataset
 from straightedge.data.tables.dates import order_of, parts_of, seconds_of
 from straightedge.data.tables.encoding import TableEncoding
 from straightedge.errors import InputError
+from straightedge.export.sklearn_file import TRUSTED
 from support.bad_inputs import Commands
 
 pd = pytest.importorskip("pandas", reason="no pandas")
@@ -124,7 +125,7 @@ def test_dates_go_through_predict_page_and_exports(tmp_path, capsys, monkeypatch
     for to in ("sklearn", "onnx"):
         told = do.run("export", "run", "--to", to)
         assert told.status == 0, told.err
-    pipeline = skops.load(tmp_path / "run/sklearn/model.skops", trusted=["numpy.dtype"])
+    pipeline = skops.load(tmp_path / "run/sklearn/model.skops", trusted=TRUSTED)
     np.testing.assert_allclose(pipeline.predict_proba(cells).max(axis=1), chances, atol=1e-4)
     assert (pipeline.predict(cells) == labels).mean() > 0.98
     session = runtime.InferenceSession(str(tmp_path / "run/onnx/model.onnx"))

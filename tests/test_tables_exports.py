@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from straightedge.errors import InputError
+from straightedge.export.sklearn_file import TRUSTED
 from straightedge.model import load
 from support.bad_inputs import Commands
 from test_tables_columns import people, write
@@ -60,7 +61,7 @@ def check_exports(do, path, frame, classes):
         told = do.run("export", "run", "--to", to, "--json")
         assert told.status == 0, told.err
         assert told.json["checked_on"] != "random rows"
-    pipeline = skops.load(do.path / "run/sklearn/model.skops", trusted=["numpy.dtype"])
+    pipeline = skops.load(do.path / "run/sklearn/model.skops", trusted=TRUSTED)
     shuffled = frame[list(reversed(frame.columns))]
     labels, chances = [row["class"] for row in found], [float(row["probability"]) for row in found]
     place = [classes.index(label) for label in labels]

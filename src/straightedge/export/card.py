@@ -15,6 +15,7 @@ from typing import Any
 from straightedge.evaluation.measures import MEASURES
 from straightedge.evaluation.metrics import ESTIMATE, METRIC_NAMES, SEALED_TENTH
 from straightedge.export.check import row_dtype, row_shape
+from straightedge.export.sklearn_file import TRUSTED
 from straightedge.model import LinearModel
 
 _SPLITS = {"test": "Test", "validation": "Validation", "train": "Training"}
@@ -39,12 +40,12 @@ labels = [model.classes[label] for label in model.predict(X)]""",
 }
 
 TABLE_USES = {
-    "sklearn": """The input is a pandas frame with its columns as they are written; categories are text.
+    "sklearn": f"""The input is a pandas frame with its columns as they are written; categories are text.
 
 ```python
 import pandas, skops.io
 
-pipeline = skops.io.load("model.skops", trusted=["numpy.dtype"])
+pipeline = skops.io.load("model.skops", trusted={TRUSTED})
 labels = pipeline.predict(pandas.read_csv("new.csv"))
 ```""",
     "onnx": """Each column is an input of its name, (N, 1): numbers as float32, a missing one NaN;

@@ -16,8 +16,9 @@ from straightedge.losses import LOSSES
 from straightedge.model import LinearModel
 from straightedge.model.records import class_values
 
-TRUSTED = ["numpy.dtype"]
-"""What a pipeline of a table holds beside the types that skops trusts: an imputer keeps the type of its numbers."""
+TRUSTED = ["numpy.dtype", "sklearn.compose._column_transformer._RemainderColsList"]
+"""What a pipeline of a table holds beside the types that skops trusts: an imputer keeps the type of its numbers,
+and scikit-learn before 1.9 a list of columns that are left over."""
 
 
 def sklearn_estimator(model: LinearModel, *, raw: bool = True) -> Any:
