@@ -158,10 +158,11 @@ def test_open_says_what_is_missing(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             RunFolder.open(path)
         assert caught.value.code == code
+    (tmp_path / "run" / "trace.csv").unlink()
     run = RunFolder.open(tmp_path / "run")
     for read, code in [
         (lambda: run.metrics, "run-damaged"),
-        (lambda: run.read_csv("hardest.csv"), "run-file-missing"),
+        (run.read_trace, "run-file-missing"),
         (lambda: run.read_bytes("assets.npz"), "run-file-missing"),
     ]:
         with pytest.raises(InputError) as caught:

@@ -63,20 +63,6 @@ class AffineMap:
         bias = W64[-1] - self.shift.to(W.device) @ weight
         return weight.to(W.dtype), bias.to(W.dtype)
 
-    def unfold_gradient(self, G: Tensor, column_sums: Tensor) -> Tensor:
-        """Turn XᵀA of raw rows into X̂ᵀA of mapped rows: the chain rule of `fold`.
-
-        Args:
-            G: (D, C), XᵀA over raw rows.
-            column_sums: (C,), the sums of A over rows.
-
-        Returns:
-            (D + 1, C): scale · (G − shift ⊗ sums), and the sums themselves as the bias row.
-        """
-        shift, scale = self.shift.to(G), self.scale.to(G)
-        body = scale[:, None] * (G - shift[:, None] * column_sums)
-        return torch.cat([body, column_sums[None, :]])
-
     def apply(self, X: Tensor) -> Tensor:
         """Map raw rows (N, ...) to (N, D + 1), floats in their own type: the readable path, for small data."""
         flat = X.reshape(X.shape[0], -1)

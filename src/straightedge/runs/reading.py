@@ -71,10 +71,6 @@ class RunFiles:
         """Return the rows of predictions.csv as texts by column."""
         return read_table(self.path / "predictions.csv")
 
-    def read_csv(self, name: str) -> list[dict[str, str]]:
-        """Return the rows of any table of the run as texts by column."""
-        return read_table(self.path / name)
-
     def load_model(self) -> LinearModel:
         """Return the fitted model."""
         return load(self.path)
