@@ -1,11 +1,11 @@
 """The default choice of reg beside scikit-learn's: test accuracy and CPU time of both on the same splits.
 
-    python -m benchmarks.default_choice FOLDER [--only digits,wine] [--splits 10] [--seed 1] [--out FILE]
+    python -m benchmarks.default_choice FOLDER [--only digits,wine] [--splits 10] [--seed 2] [--out FILE]
 
 ``LinearClassifierCV()`` and ``LogisticRegressionCV()`` get the same columns, standardised by the training rows, and
 nothing but their defaults. A split that is in the file already is not measured again, so a series can be made in
-many short calls; at another commit or seed it begins anew. The choice was tuned on
-the splits of seeds 0 and 100. Each estimator is fitted once before the clock on a few rows.
+many short calls; at another commit or seed it begins anew. The choice was tuned on the splits of seeds 0, 1, 100, 200
+and 201. Each estimator is fitted once before the clock on a few rows.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="the folder with the data")
     parser.add_argument("--only", default=",".join(SOURCES), help="sources, with commas")
     parser.add_argument("--splits", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=1, help="of the splits")
+    parser.add_argument("--seed", type=int, default=2, help="of the splits")
     parser.add_argument(
         "--cap", type=float, default=1500.0, help="CPU seconds of the peer's splits of a source"
     )
