@@ -4,8 +4,8 @@
 
 ``LinearClassifierCV()`` and ``LogisticRegressionCV()`` get the same columns, standardised by the training rows, and
 nothing but their defaults. A split that is in the file already is not measured again, so a series can be made in
-many short calls; at another commit or seed it begins anew. The choice was tuned on the splits of seeds 0, 1, 100, 200
-and 201. Each estimator is fitted once before the clock on a few rows.
+many short calls; at another commit or seed it begins anew. The choice was tuned on the splits of seeds
+0, 1, 100, 200 and 201. Each estimator is fitted once before the clock on a few rows.
 """
 
 from __future__ import annotations
