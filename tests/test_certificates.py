@@ -43,11 +43,14 @@ def solution_tolerance(solution):
 
 
 def batches():
-    """The first batches of each loss run always, the rest as slow tests."""
+    """The first batches of each loss run always, a second one of hinges as a long test, the rest as slow ones."""
     for loss in LOSSES:
         for batch in range(BATCHES):
             slow = batch >= (5 if LOSSES[loss].smooth else 2)
-            yield pytest.param(loss, batch, marks=[pytest.mark.slow] if slow else [], id=f"{loss}-{batch}")
+            mark = (
+                [pytest.mark.slow] if slow else [pytest.mark.long] * (batch > 0 and not LOSSES[loss].smooth)
+            )
+            yield pytest.param(loss, batch, marks=mark, id=f"{loss}-{batch}")
 
 
 @pytest.mark.parametrize(("loss", "batch"), list(batches()))

@@ -175,6 +175,7 @@ def test_saved_as_safetensors_whatever_the_name(tmp_path, name):
     assert [item.name for item in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.long
 def test_a_saved_classifier_gives_the_same_scores_in_a_new_process(tmp_path):
     X, y = blobs()
     classifier = course.LinearSVM()

@@ -152,7 +152,7 @@ CODES = {
 @pytest.mark.parametrize(
     ("name", "code", "more"),
     [
-        ("dies", "rank-lost", {}),
+        pytest.param("dies", "rank-lost", {}, marks=pytest.mark.long),
         pytest.param("fails", "its-code", {}, marks=pytest.mark.long),
         pytest.param("sleeps", "ranks-timeout", {"STRAIGHTEDGE_RANK_TIMEOUT": 4}, marks=pytest.mark.slow),
     ],

@@ -12,7 +12,7 @@ def alone():
     return rank_work.fits(local())
 
 
-@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=[pytest.param(n, marks=pytest.mark.long) for n in (2, 4)])
 def ranks(request, tmp_path_factory):
     return rank_runner.run("fits", request.param, tmp_path_factory.mktemp("ranks"))
 

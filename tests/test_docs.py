@@ -33,6 +33,7 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=name_of)
 def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All blocks of a page share one namespace, from top to bottom."""
@@ -45,6 +46,7 @@ def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pyte
         exec(compile(code, f"{name_of(page)}, block {number}", "exec", dont_inherit=True), namespace)
 
 
+@pytest.mark.long
 def test_what_a_reader_of_the_course_sees_runs_when_pasted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,7 +91,9 @@ def digits_model(loss: str = "softmax", n_classes: int = 10) -> tuple[LinearMode
 
 
 @pytest.mark.parametrize("loss", ["softmax", pytest.param("svm", marks=pytest.mark.long)])
-@pytest.mark.parametrize("to", ["onnx", "torch", "sklearn"])
+@pytest.mark.parametrize(
+    "to", ["onnx", *(pytest.param(to, marks=pytest.mark.long) for to in ("torch", "sklearn"))]
+)
 def test_artefact_gives_the_scores_of_predict_on_1000_real_images(tmp_path: Path, to: str, loss: str) -> None:
     model, X = digits_model(loss)
     X = X[:1000]

@@ -51,8 +51,8 @@ CASES = [(loss, solver) for loss in LOSSES for solver in solvers_of(loss)]
 EXACT = [(loss, solver) for loss, solver in CASES if solver != "sgd"]
 SGD = [pytest.param(loss, "sgd", marks=pytest.mark.long) for loss in ("softmax", "svm")]
 DESCENTS = 6  # passes of stochastic descent, which needs thousands to the tolerances of the others
-ENDINGS = [
-    *((*case, 0.3, True) for case in EXACT),  # a tolerance, and whether folds are given a start
+ENDINGS = [  # a loss, a solver, a tolerance, and whether folds are given a start
+    *(pytest.param(*case, 0.3, True, marks=[pytest.mark.long] * (case[1] == "hinge_path")) for case in EXACT),
     *((loss, "auto", 1e-3, False) for loss in LOSSES),
     *(pytest.param(*case, 1e-6, True, marks=pytest.mark.long) for case in EXACT),
     *(pytest.param(*case.values, 0.3, True, marks=pytest.mark.long) for case in SGD),

@@ -40,14 +40,9 @@ def students_of(part: str, *, is_right: bool) -> Sequence[StudentFunction]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize(
-    "is_told",
-    [
-        pytest.param(True, id="told the loss", marks=pytest.mark.long),
-        pytest.param(False, id="finds the loss"),
-    ],
-)
+@pytest.mark.parametrize("is_told", [True, False], ids=["told the loss", "finds the loss"])
 def test_no_right_function_is_rejected_and_its_loss_is_named(part: str, is_told: bool) -> None:
     rejected = {}
     for student in students_of(part, is_right=True):

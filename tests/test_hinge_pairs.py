@@ -57,6 +57,7 @@ def few(whole: Objective, seed: int, share: float = 0.08) -> Tensor:
     return whole.loss.project(b, whole.y)
 
 
+@pytest.mark.long  # each kind of values compiles for seconds
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 def test_products_with_the_hessian_are_those_over_whole_rows(loss: type[HingeLoss], dtype: str) -> None:
@@ -135,7 +136,7 @@ def test_dense_products_stay_where_many_margins_move_or_loops_do_not_pay(
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("bias", ["penalized", "free"])
+@pytest.mark.parametrize("bias", ["penalized", pytest.param("free", marks=pytest.mark.long)])
 @pytest.mark.parametrize("tol", [1e-3, pytest.param(1e-5, marks=pytest.mark.long)])
 def test_fits_by_pairs_come_to_the_same_optimum(loss: type[HingeLoss], bias: str, tol: float) -> None:
     whole = objective(loss, bias=bias)
