@@ -143,6 +143,19 @@ def test_warm_start_saves_passes_and_leaves_the_last_w_alone():
     assert found.status_ == "certified"
 
 
+@pytest.mark.parametrize("bias", ["penalized", "free"])
+@pytest.mark.parametrize("loss", ["svm", "crammer_singer", "one_vs_rest"])
+def test_a_warm_start_beside_the_optimum_is_certified_to_a_smaller_gap(loss, bias):
+    """The start may be better than every point that its dual variables lead to: then it is what is proven."""
+    X, y = load_iris(return_X_y=True)
+    for tol in (1e-5, 1e-6, 1e-8):
+        found = LinearClassifier(loss=loss, reg=0.1, tol=1e-4, bias=bias, warm_start=True).fit(
+            X[:100], y[:100]
+        )
+        found.set_params(tol=tol).fit(X[:100], y[:100])
+        assert found.status_ == "certified" and found.gap_ <= tol
+
+
 def test_callbacks_get_the_trace_rows_and_verbose_prints_them(capsys):
     X, y = load_iris(return_X_y=True)
     rows = []

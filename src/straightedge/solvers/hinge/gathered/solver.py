@@ -127,10 +127,11 @@ class SemismoothNewton(SequentialSolver):
         return fit
 
     def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Solver.certify`. The best W so far is taken, not the last one that was reported."""
+        """See `Solver.certify`. The best W so far is taken, the start included, not the last one that was reported."""
         if isinstance(self.fit, Subproblem):
             self.fit.report()
-            self.W[self.current] = self.fit.best.W
+            if self.fit.best.primal <= float(self._value[self.current]):
+                self.W[self.current] = self.fit.best.W
         return super().certify(positions)
 
     def step(self) -> Progress:
