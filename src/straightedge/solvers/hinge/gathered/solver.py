@@ -127,7 +127,7 @@ class SemismoothNewton(SequentialSolver):
         return fit
 
     def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Solver.certify`. The best W so far is taken, the start included, not the last one that was reported."""
+        """See `Solver.certify`. The best W so far is taken, reported or not, the start included."""
         if isinstance(self.fit, Subproblem):
             self.fit.report()
             if self.fit.best.primal <= float(self._value[self.current]):
