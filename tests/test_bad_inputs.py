@@ -262,7 +262,7 @@ def _(do: Commands) -> None:
         do.refused_fit("reg-invalid", reg, source=do.npz(), options=(f"--reg={reg}",))
     do.refused_fit("reg-invalid", "much", source=do.npz(), options=("--regs", "1,much"))
     ended = do.run("fit", do.npz(), "--reg", "much")
-    assert ended.status == 2 and "'--reg'" in ended.err and re.search("not a valid (number|float)", ended.err)
+    assert ended.status == 2 and "'--reg'" in ended.err and re.search("valid (number|float)", ended.err)
     for reg in (-1, float("nan"), "much"):
         with pytest.raises(InputError, match="reg-invalid"):
             SoftmaxClassifier(reg=reg).fit(X, y)
