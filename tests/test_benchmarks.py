@@ -305,6 +305,7 @@ def test_ratios_of_pairs_have_students_interval_and_begin_anew_at_another_commit
         assert results["entries"]["svm, all rows"]["pairs"] == count
 
 
+@pytest.mark.long
 def test_the_default_choice_is_compared_on_the_same_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,7 +114,9 @@ def test_more_features_than_samples(loss, bias):
     assert_honest(problem, found, optimum(problem)[0])
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    "loss", [pytest.param(loss, marks=[] if LOSSES[loss].smooth else pytest.mark.long) for loss in LOSSES]
+)
 @pytest.mark.parametrize("bias", ["penalized", "free"])
 def test_gaps_behind_a_map_with_weights_and_folds(loss, bias):
     """Two folds and two values of reg in one objective: each is certified for its own problem."""

@@ -124,6 +124,7 @@ def test_sums_are_the_same_bits_on_each_rank_and_nothing_is_pickled(tmp_path):
     }
 
 
+@pytest.mark.long
 def test_what_one_rank_meets_ends_all_of_them_in_the_same_way(tmp_path):
     ranks = rank_runner.run("agreement", 2, tmp_path)
     assert [rank["status"] for rank in ranks] == [0, 0], ranks[0]["stderr"]

@@ -67,6 +67,7 @@ def reference(timm: Any, path: Path, images: np.ndarray, model: str = VIT) -> to
         return network.eval()(batch)  # type: ignore[no-any-return]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", [VIT, CNN])
 def test_features_are_those_of_timm_with_its_own_preprocessing(
     timm: Any, tmp_path: Path, images: np.ndarray, model: str

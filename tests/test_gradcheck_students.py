@@ -17,7 +17,7 @@ from straightedge.gradcheck.mistakes import CODES, MISTAKES, REMARKS
 from support.student_functions import FORM_MISTAKES, STUDENT_FUNCTIONS, VALUE_MISTAKES, StudentFunction
 
 PARTS = ("seen", "held back", "later")
-SEEDS = (0, pytest.param(1, marks=pytest.mark.long))
+SEEDS = (0, 1)
 
 
 def problem(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -56,6 +56,7 @@ def test_no_right_function_is_rejected_and_its_loss_is_named(part: str, is_told:
     assert rejected == {}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_wrong_function_is_rejected_and_nine_of_ten_are_named_exactly(part: str, seed: int) -> None:

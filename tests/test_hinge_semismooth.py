@@ -50,7 +50,7 @@ def plain(X: np.ndarray, y: np.ndarray, reg: float, loss: str = "svm", **more: o
     return HingeCase(loss, X, y, int(y.max()) + 1, reg, **settings)
 
 
-@pytest.mark.parametrize("reg", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("reg", [1e-2, *(pytest.param(reg, marks=pytest.mark.long) for reg in (1e-4, 1e-6))])
 def test_overlapping_embeddings_are_certified(reg: float) -> None:
     X, y = embeddings(2000, 768, 5, spread=0.04)
     assert certified(fitted(plain(X, y, reg)))

@@ -219,6 +219,7 @@ def test_the_safetensors_library_reads_the_file_and_finds_tensors_aligned(tmp_pa
     assert tensors["affine.shift"].dtype == torch.float64
 
 
+@pytest.mark.long
 def test_a_new_process_gives_the_same_scores(tmp_path: Path) -> None:
     model, X = make_model(), images(50)
     model.save(tmp_path / "model.safetensors")

@@ -15,7 +15,7 @@ from straightedge.course import softmax_loss_naive, svm_loss_naive
 from straightedge.losses import LOSSES, get_loss
 from support.browser import open_chromium
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]  # a browser waits more than it works
 PAGE = Path(__file__).parents[1] / "docs" / "playground" / "index.html"
 NAIVE = {"svm": svm_loss_naive, "softmax": softmax_loss_naive}
 

@@ -14,7 +14,7 @@ from straightedge.report import write_report
 from support.browser import open_chromium, show_at, violations, wait
 from support.report_fixture import digits_run, edit
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]  # a browser waits more than it works
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from straightedge.workflow import FitOptions, run_fit
 from support.browser import open_chromium, wait
 from test_texts import folder_of, letters
 
+pytestmark = pytest.mark.long  # a browser waits more than it works
 ODD = (
     "ΟΔΥΣΣΕΥΣ ΣΑΣ", "İstanbul", "straße STRASSE", "naïve nai\u0308ve", "wave-wave wave's", "海の波 波", "שלום",
     "सागर", "ship_1 2nd x²", "🌊🌊 ⅷ ①②", "tide\u00a0tide\u2003tide", "a\x1cb c\x85dd",

@@ -23,6 +23,9 @@ from straightedge.workflow import FitOptions, run_fit
 JOBS = ("clerk", "cook", "miner", None)
 
 
+pytestmark = pytest.mark.long  # a browser waits more than it works
+
+
 def people(n: int, seed: int) -> list[list[str]]:
     """Rows of age (sometimes missing), height, job (sometimes missing) and income."""
     rng = np.random.default_rng(seed)

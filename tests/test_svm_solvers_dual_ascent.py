@@ -172,6 +172,7 @@ def test_a_path_takes_each_value_by_the_faster_solver():
     torch.testing.assert_close(path.objective, other.objective, rtol=2e-4, atol=0)
 
 
+@pytest.mark.long
 def test_a_stalled_path_goes_on_by_newton_steps_from_any_step_to_the_same_bits(monkeypatch):
     X, y = problem(5, n=150)
     objective = objective_of(X.float() / 2, y, [1e-3, 1e-5])
