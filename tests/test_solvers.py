@@ -40,7 +40,11 @@ def fitting_pairs():
             solver,
             loss,
             id=f"{solver}-{loss}",
-            marks=[pytest.mark.long] if solver == "sgd" else [],
+            marks=[]
+            if solver != "sgd"
+            else pytest.mark.long
+            if loss in ("softmax", "svm")
+            else pytest.mark.slow,
         )
         for solver in ["auto", *SOLVERS]
         for loss in LOSSES
