@@ -38,7 +38,7 @@ def run(out: Path, only: str, **environment: str) -> tuple[dict, str]:
     return json.loads(out.read_text(encoding="utf-8")), out.with_suffix(".md").read_text(encoding="utf-8")
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_every_part_runs_on_the_cpu(tmp_path: Path) -> None:
     results, page = run(tmp_path / "gpu.json", "pass,images,features", OMP_NUM_THREADS="1")
     assert results["device"] == "cpu" and results["commit"] and results["versions"]["torch"]

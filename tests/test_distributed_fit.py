@@ -12,7 +12,9 @@ def alone():
     return rank_work.fits(local())
 
 
-@pytest.fixture(scope="module", params=[pytest.param(n, marks=pytest.mark.long) for n in (2, 4)])
+@pytest.fixture(
+    scope="module", params=[pytest.param(2, marks=pytest.mark.long), pytest.param(4, marks=pytest.mark.slow)]
+)
 def ranks(request, tmp_path_factory):
     return rank_runner.run("fits", request.param, tmp_path_factory.mktemp("ranks"))
 

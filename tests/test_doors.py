@@ -277,7 +277,7 @@ def test_no_name_of_a_file_class_or_column_steers_the_terminal(tmp_path: Path) -
 
 COMMANDS = (
     "data list",
-    "check-gradients softmax",
+    "check-gradients digits --loss softmax",
     "fit digits --reg 0.01 --out run",
     "evaluate run digits",
     "report run",

@@ -117,8 +117,14 @@ def test_what_was_compared_is_said(tmp_path, splits, capsys):
     assert json.loads(capsys.readouterr().out)["splits"] == sorted(set(splits))
 
 
-@pytest.mark.parametrize(("n", "share"), [(60, 0.3), (300, 0.5), (300, 0.08)])
-@pytest.mark.long
+@pytest.mark.parametrize(
+    ("n", "share"),
+    [
+        pytest.param(60, 0.3, marks=pytest.mark.slow),
+        pytest.param(300, 0.5, marks=pytest.mark.slow),
+        pytest.param(300, 0.08, marks=pytest.mark.long),
+    ],
+)
 def test_runs_swapped_row_by_row_at_random_differ_in_at_most_one_of_twenty(n, share):
     """2,000 draws: p < 0.05 in at most 5 %, plus the interval of 5 % of 2,000."""
     rng = np.random.default_rng(0)

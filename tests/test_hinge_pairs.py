@@ -57,9 +57,15 @@ def few(whole: Objective, seed: int, share: float = 0.08) -> Tensor:
     return whole.loss.project(b, whole.y)
 
 
-@pytest.mark.long  # each kind of values compiles for seconds
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize(  # each kind of values compiles for seconds
+    "dtype",
+    [
+        pytest.param("uint8", marks=pytest.mark.slow),
+        pytest.param("float32", marks=pytest.mark.long),
+        pytest.param("float64", marks=pytest.mark.slow),
+    ],
+)
 def test_products_with_the_hessian_are_those_over_whole_rows(loss: type[HingeLoss], dtype: str) -> None:
     whole = objective(loss, dtype)
     direction = torch.randn(5, 20, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

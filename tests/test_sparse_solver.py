@@ -281,8 +281,9 @@ def test_one_column_has_the_bounds_of_two(loss):
     np.testing.assert_allclose(one.own_dual(b), alpha, atol=1e-12)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("loss", ["softmax", "svm"])
+@pytest.mark.parametrize(
+    "loss", [pytest.param("softmax", marks=pytest.mark.long), pytest.param("svm", marks=pytest.mark.slow)]
+)
 def test_weights_in_float32_end_with_bounds_of_float64(loss):
     """Where a small reg makes W so large that float32 would not do, the fit goes on in float64."""
     X, y, _ = sparse_problem(8)

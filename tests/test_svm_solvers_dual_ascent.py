@@ -138,7 +138,7 @@ def test_warm_start_along_a_path():
 @pytest.mark.parametrize(
     ("solver", "regs"),
     [
-        pytest.param(HingePath, [3.0, 2.0, 1e-2, 5e-3, 2e-3], marks=pytest.mark.long),
+        pytest.param(HingePath, [3.0, 2.0, 1e-2, 5e-3, 2e-3], marks=pytest.mark.slow),
         pytest.param(HingePath, [3.0, 1e-2], marks=pytest.mark.long),
         (DualAscent, [3.0, 2.0]),
     ],
