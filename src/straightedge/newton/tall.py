@@ -25,9 +25,7 @@ from straightedge.newton.problem import SmoothProblem, Table, contrasts
 from straightedge.newton.work import SAMPLE_ROWS, Size
 from straightedge.status import Status, TraceRow
 
-LEAST_SAMPLE = (
-    6000  # rows of the sample whose Hessian steps are taken with; a pass then gains a digit and a half
-)
+LEAST_SAMPLE = 6000  # rows of the sample whose Hessian steps are taken with: a pass gains a digit and a half
 DIGITS = 3e4  # mean ‖x̂‖²/(2 reg) beyond which so many digits are to be gained that twice as many rows pay
 FIRST_SHARE = 4  # that sample's answer starts from that of so small a part of it
 ROUGH = 3e-2  # relative gap of the part's answer
