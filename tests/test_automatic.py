@@ -193,3 +193,13 @@ def test_values_tried_later_are_those_of_all_values_at_once(monkeypatch: pytest.
     every = automatic.scored_while_better(training, [1, 0.3, 0.1, 0.03, 0.01], deals, may_stop=False)
     torch.testing.assert_close(found.scores, every.scores, rtol=1e-3, atol=1e-3)
     assert [len(fit.status) for fit in found.fits] == [5] * 6
+
+
+def test_where_every_value_is_right_the_smallest_reg_is_not_chosen() -> None:
+    """The log loss of classes far apart falls with reg for ever: a hundredth of it is no reason."""
+    random = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    X = 10 * np.eye(3)[y] + random.normal(size=(60, 3))
+    found = LinearClassifierCV().fit(X, y)
+    assert (found.scores_ == 1).sum() > 2
+    assert found.reg_ > found.regs_[-1] * 10

@@ -32,6 +32,8 @@ SMALL = ("log_loss", "brier")
 """Metrics of which less is better."""
 SAME = 1e-9  # values of a metric nearer than this are equal: rounding tells them apart
 WIDTH = 3.92  # standard errors in a 95 % interval
+NO_LOSS = 0.01
+"""Nats of log loss by which nobody would choose: a hundredth of a probability."""
 
 
 @dataclass(frozen=True)
@@ -224,14 +226,15 @@ def _among_equals(scored: Sequence[CandidateScore], equals: Sequence[int]) -> in
     """Return the largest reg whose log loss is within one standard error of the least among equals.
 
     Few samples give few different accuracies: a hundred values of reg tie, the largest among them, whose W is
-    nearly 0. The log loss tells those apart.
+    nearly 0. The log loss tells those apart. Where all samples are right at any reg it falls with reg for ever, and
+    so does its standard error: differences below `NO_LOSS` say nothing.
     """
     found = {k: scored[k].metrics.get("log_loss") for k in equals}
     known = {k: entry for k, entry in found.items() if entry}
     if len(known) < len(equals):
         return max(equals, key=lambda k: scored[k].reg)
     least = min(known.values(), key=lambda entry: entry["value"])
-    ceiling = least["value"] + standard_error(least) + SAME
+    ceiling = least["value"] + max(standard_error(least), NO_LOSS)
     return max((k for k in equals if known[k]["value"] <= ceiling), key=lambda k: scored[k].reg)
 
 
