@@ -204,10 +204,8 @@ def choose(scored: Sequence[CandidateScore], settings: SelectionSettings) -> int
         ten splits): few rows do not tell accuracies apart where log losses differ by many standard errors.
     """
     best = max(scored, key=lambda one: (one.value, one.reg))
-    if settings.one_standard_error:
-        near = [k for k, one in enumerate(scored) if best.value - one.value <= _error_beside(best, one)]
-        return _among_equals(scored, near)
-    return _among_equals(scored, [k for k, one in enumerate(scored) if best.value - one.value <= SAME])
+    slack = [_error_beside(best, one) if settings.one_standard_error else SAME for one in scored]
+    return _among_equals(scored, [k for k, one in enumerate(scored) if best.value - one.value <= slack[k]])
 
 
 def _error_beside(best: CandidateScore, other: CandidateScore) -> float:
