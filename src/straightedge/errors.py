@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -84,6 +87,24 @@ class MissingExtraError(InputError, ImportError):
         )
 
 
+def import_extra(module: str, package: str, extra: str, purpose: str) -> Any:
+    """Import a module of an optional package when it is needed.
+
+    Args:
+        module: Its name, such as ``skops.io``.
+        package: What is installed, such as ``skops``.
+        extra: The extra of this package that installs it.
+        purpose: What needs it.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(package, extra, purpose) from error
+
+
 class MachineError(StraightedgeError, RuntimeError):
     """The machine could not do its part: disk full, out of memory, read-only folder (exit status 1)."""
 
@@ -95,6 +116,14 @@ class StraightedgeWarning(UserWarning):
         self.code = code
         self.what = what
         super().__init__(f"{visible(what)} [{code}]")
+
+
+def did_you_mean(word: str, known: Iterable[str], n: int = 1) -> str:
+    """Return a question that names the known words nearest to one that is not known; "" where none is near."""
+    import difflib
+
+    close = difflib.get_close_matches(word, known, n=n)
+    return f"did you mean {', '.join(map(repr, close))}? " if close else ""
 
 
 def warn(code: str, what: str) -> None:

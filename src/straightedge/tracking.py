@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from straightedge.errors import InputError, MissingExtraError
+from straightedge.errors import InputError, import_extra
 from straightedge.runs import RunFolder
 from straightedge.status import TraceRow
 
@@ -192,10 +191,7 @@ class TrackedFit:
 
 
 def _package(module: str, name: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise MissingExtraError(name, name, f"--track {name}") from error
+    return import_extra(module, name, name, f"--track {name}")
 
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ References:
 
 from __future__ import annotations
 
-import tarfile
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,8 +19,9 @@ from straightedge.data import fingerprint
 from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.cache import Entry, cache_folder, through_cache
+from straightedge.data.container import broken_archive
 from straightedge.data.download import Remote, fetch
-from straightedge.data.tars import BROKEN, open_tar
+from straightedge.data.tars import BROKEN, member_bytes, open_tar
 from straightedge.errors import InputError
 from straightedge.memory import require_memory
 
@@ -88,50 +89,58 @@ def parse_batch(data: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
         InputError: ``cifar-broken``: half a record, or a label beyond 9.
     """
     if not data or len(data) % RECORD:
-        raise _broken(f"{len(data)} bytes are no whole number of records of {RECORD}", where)
+        raise broken(f"{len(data)} bytes are no whole number of records of {RECORD}", where)
     records = np.frombuffer(data, np.uint8).reshape(-1, RECORD)
     y = records[:, 0].astype(np.int64)
     if y.max() >= len(CLASSES):
         row = int(np.argmax(y >= len(CLASSES)))
-        raise _broken(f"label {y[row]} is beyond 9", f"{where}, row {row}")
+        raise broken(f"label {y[row]} is beyond 9", f"{where}, row {row}")
     return records[:, 1:].reshape(-1, 3, 32, 32), y
 
 
-def read_archive(path: Path) -> dict[str, bytes]:
-    """Return the bytes of the six files of the archive, read in one pass; nothing else in it is looked at.
+def batch_files(path: Path, wanted: Collection[str], largest: int) -> dict[str, bytes]:
+    """Return the bytes of a release's files in a folder or a tar, which is read in one pass.
+
+    Args:
+        path: Folder or archive; nothing else in it is looked at.
+        wanted: Names of the files, whatever folders they lie in.
+        largest: Bytes of the largest of them.
 
     Raises:
         InputError: ``archive-broken``, ``cifar-broken``.
+        MachineError: ``out-of-memory``.
     """
+    if path.is_dir():
+        files = [path / name for name in wanted if (path / name).is_file()]
+        sizes = [_checked_size(file.stat().st_size, largest, str(file)) for file in files]
+        require_memory(2 * sum(sizes), "to read the batches", str(path), "give fewer batches")
+        return {file.name: file.read_bytes() for file in files}
     found: dict[str, bytes] = {}
     try:
         with open_tar(path) as archive:
             for member in archive:
                 name = PurePosixPath(member.name).name
-                if name in FILES and member.isreg() and name not in found:
-                    found[name] = _member(archive, member, path)
+                if name in wanted and member.isreg() and name not in found:
+                    _checked_size(member.size, largest, f"{path}, {member.name}")
+                    found[name] = member_bytes(archive, member)
     except (OSError, *BROKEN) as error:
-        raise InputError("archive-broken", f"the archive cannot be read: {error}", str(path)) from None
+        raise broken_archive(path, error) from None
     return found
 
 
-def _member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bytes:
-    if member.size > LARGEST_FILE:
-        raise _broken(f"{member.size} bytes are more than {LARGEST_FILE}", f"{path}, {member.name}")
-    file = archive.extractfile(member)
-    data = file.read() if file is not None else b""
-    if len(data) < member.size:
-        raise EOFError("the archive ends inside a member")
-    return data
+def _checked_size(size: int, largest: int, where: str) -> int:
+    if size > largest:
+        raise broken(f"{size} bytes are more than the {largest} of a batch", where)
+    return size
 
 
 def _read(path: Path) -> Entry:
     from straightedge.data.base import Split
     from straightedge.data.checks import repeated_rows
 
-    found = _read_folder(path) if path.is_dir() else read_archive(path)
+    found = batch_files(path, FILES, LARGEST_FILE)
     if not any(FILES[name] == "train" for name in found):
-        raise _broken(f"there is no data_batch_1.bin … test_batch.bin, only {sorted(found)}", str(path))
+        raise broken(f"there is no data_batch_1.bin … test_batch.bin, only {sorted(found)}", str(path))
     require_memory(
         sum(map(len, found.values())), "to put the batches together", str(path), "give fewer batches"
     )
@@ -145,19 +154,11 @@ def _read(path: Path) -> Entry:
     return arrays, {"fingerprint": fingerprint.of_arrays(*arrays.values()), "repeats": repeated_rows(splits)}
 
 
-def _read_folder(path: Path) -> dict[str, bytes]:
-    files = [path / name for name in FILES if (path / name).is_file()]
-    for file in files:
-        if file.stat().st_size > LARGEST_FILE:
-            raise _broken(f"{file.stat().st_size} bytes are more than {LARGEST_FILE}", str(file))
-    return {file.name: file.read_bytes() for file in files}
-
-
 def _names(split: str, n: int) -> list[str]:
     return [f"cifar10/{split}/{row}" for row in range(n)]
 
 
-def _broken(what: str, where: str) -> InputError:
-    return InputError(
-        "cifar-broken", what, where, "get the binary release again: straightedge data fetch cifar10"
-    )
+def broken(what: str, where: str) -> InputError:
+    """Return the error for files that are not those of the release."""
+    mend = "download the release again: straightedge data fetch cifar10"
+    return InputError("cifar-broken", what, where, mend)

@@ -22,7 +22,7 @@ from straightedge.data.listing import (
     read_limited,
     scan_folder,
 )
-from straightedge.data.tars import BROKEN, open_tar
+from straightedge.data.tars import BROKEN, member_bytes, open_tar
 from straightedge.errors import InputError
 
 COPIED = 2**20
@@ -146,11 +146,7 @@ class Container:
             except ValueError as error:  # a place before the beginning
                 raise zipfile.BadZipFile(str(error)) from error
         if isinstance(self._archive, tarfile.TarFile):
-            file = self._archive.extractfile(item.handle)
-            data = file.read() if file is not None else b""
-            if len(data) < item.size:
-                raise EOFError("the archive ends inside this member")
-            return data
+            return member_bytes(self._archive, item.handle)
         return read_limited(item.handle)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from straightedge.data import cifar10, idx
 from straightedge.data.cache import cache_folder
 from straightedge.data.download import Remote, fetch
-from straightedge.errors import InputError
+from straightedge.errors import InputError, did_you_mean
 
 
 def remotes(name: str) -> tuple[Remote, ...]:
@@ -19,11 +18,8 @@ def remotes(name: str) -> tuple[Remote, ...]:
     """
     known: dict[str, tuple[Remote, ...]] = {"digits": (), "cifar10": (cifar10.REMOTE,), **idx.REMOTES}
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise InputError(
-            "source-missing", f"no data set is called {name!r}", mend=f"{hint}names: {', '.join(known)}"
-        )
+        mend = f"{did_you_mean(name, known)}names: {', '.join(known)}"
+        raise InputError("source-missing", f"no data set is called {name!r}", mend=mend)
     return known[name]
 
 

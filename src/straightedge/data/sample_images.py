@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -49,14 +50,8 @@ class SampleContainer:
 
     def read(self, items: Sequence[Item]) -> Iterator[bytes]:
         """Yield the bytes of each item; items of one split come together."""
-        start = 0
-        while start < len(items):
-            split = items[start].handle[0]
-            stop = start
-            while stop < len(items) and items[stop].handle[0] == split:
-                stop += 1
-            yield from self._samples[split].read([item.handle[1] for item in items[start:stop]])
-            start = stop
+        for split, group in groupby(items, key=lambda item: str(item.handle[0])):
+            yield from self._samples[split].read([item.handle[1] for item in group])
 
 
 def load_samples(

@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from straightedge.data.listing import IMAGE_ENDINGS, Item, is_ignored, list_tar,
 from straightedge.data.sample_images import Samples, load_samples
 from straightedge.data.split_names import split_of
 from straightedge.data.tables.label_column import LABEL_COLUMNS, OTHER_NAMES
-from straightedge.data.tars import BROKEN, open_tar
+from straightedge.data.tars import BROKEN, member_bytes, open_tar
 from straightedge.errors import InputError
 
 ENDINGS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
@@ -192,32 +193,18 @@ def _labels(
         rank = LABEL_ENDINGS.index(ending)
         if key in found and found[key][0] <= rank:
             continue
-        file = archive.extractfile(item.handle)
-        content = file.read() if file is not None else b""
+        content = member_bytes(archive, item.handle)
         found[key] = rank, parse_label(ending, content, wanted, f"{path}, {printable(item.path)}")
     return {key: label for key, (_, label) in found.items()}
 
 
 def _read(places: Sequence[tuple[Shard, Item]], positions: Sequence[int]) -> Iterator[bytes]:
     """Yield the bytes of samples, opening each shard once for a stretch of them."""
-    start = 0
-    while start < len(positions):
-        shard = places[positions[start]][0]
-        stop = start
-        while stop < len(positions) and places[positions[stop]][0] is shard:
-            stop += 1
-        yield from _read_shard(shard, [places[position][1] for position in positions[start:stop]])
-        start = stop
-
-
-def _read_shard(shard: Shard, items: Sequence[Item]) -> Iterator[bytes]:
-    with open_tar(shard.path) as archive:
-        for item in items:
-            try:
-                file = archive.extractfile(item.handle)
-                data = file.read() if file is not None else b""
-            except (OSError, *BROKEN) as error:
-                raise broken_archive(shard.path, error, item) from None
-            if len(data) < item.size:
-                raise broken_archive(shard.path, EOFError("the archive ends inside this member"), item)
-            yield data
+    wanted = (places[position] for position in positions)
+    for path, group in groupby(wanted, key=lambda place: place[0].path):
+        with open_tar(path) as archive:
+            for _, item in group:
+                try:
+                    yield member_bytes(archive, item.handle)
+                except (OSError, *BROKEN) as error:
+                    raise broken_archive(path, error, item) from None

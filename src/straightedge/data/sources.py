@@ -5,7 +5,6 @@ A new format is one module with a function ``load(source, **options) -> Dataset`
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
@@ -28,7 +27,7 @@ from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
 from straightedge.data.test_source import with_test_source
 from straightedge.data.text.json_lines import ENDINGS as JSON_ENDINGS
 from straightedge.data.text.json_lines import is_folder_of_json, is_table
-from straightedge.errors import InputError
+from straightedge.errors import InputError, did_you_mean
 from straightedge.special_files import open_regular, refuse_special
 
 NAMED = {
@@ -316,10 +315,5 @@ def _by_tables(path: Path) -> str:
 
 
 def _missing(source: str) -> InputError:
-    close = difflib.get_close_matches(source, NAMED, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return InputError(
-        "source-missing",
-        f"there is no file, folder or named source {source!r}",
-        mend=f"{hint}names: {', '.join(NAMED)}",
-    )
+    mend = f"{did_you_mean(source, NAMED)}names: {', '.join(NAMED)}"
+    return InputError("source-missing", f"there is no file, folder or named source {source!r}", mend=mend)

@@ -146,6 +146,19 @@ def open_tar(path: Path) -> GuardedTar:
         raise
 
 
+def member_bytes(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """Return all bytes of a member.
+
+    Raises:
+        EOFError: The archive ends inside it.
+    """
+    file = archive.extractfile(member)
+    data = file.read() if file is not None else b""
+    if len(data) < member.size:
+        raise EOFError("the archive ends inside this member")
+    return data
+
+
 def is_tar(path: Path) -> bool:
     """Whether a file begins as a tar does."""
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 
 import straightedge
 from straightedge.data.tables.encoding import as_floats, as_text
-from straightedge.errors import InputError, MachineError, MissingExtraError
+from straightedge.errors import InputError, MachineError, import_extra
 from straightedge.export.cells import encoding_of, is_cells, scores_of_cells, terms_of_cells
 from straightedge.export.check import agree, row_dtype, row_shape
 from straightedge.export.table_graph import ML_OPSET, TableGraph
@@ -245,11 +244,7 @@ def check_onnx_file(model: LinearModel, path: Path, rows: np.ndarray) -> float:
 
 
 def _extra(name: str) -> Any:
-    try:
-        module = import_module(name)
-        if name == "onnx":
-            for part in ("checker", "external_data_helper", "helper", "numpy_helper"):
-                import_module(f"onnx.{part}")
-    except ImportError as error:
-        raise MissingExtraError(name, "export", "writing ONNX files") from error
-    return module
+    parts = ("checker", "external_data_helper", "helper", "numpy_helper") if name == "onnx" else ()
+    for module in (*(f"onnx.{part}" for part in parts), name):
+        found = import_extra(module, name, "export", "writing ONNX files")
+    return found

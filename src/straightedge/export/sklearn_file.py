@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from straightedge.errors import MachineError, MissingExtraError
+from straightedge.errors import MachineError, import_extra
 from straightedge.export.cells import encoding_of, is_cells, scores_of_cells, terms_of_cells
 from straightedge.export.check import agree, calibrated, size_of
 from straightedge.export.table_pipeline import table_features
@@ -87,10 +86,7 @@ def sklearn_bytes(model: LinearModel, rows: Any) -> bytes:
         MissingExtraError: skops is not installed.
         MachineError: ``export-differs``.
     """
-    try:
-        skops = import_module("skops.io")
-    except ImportError as error:
-        raise MissingExtraError("skops", "export", "writing scikit-learn estimators") from error
+    skops = import_extra("skops.io", "skops", "export", "writing scikit-learn estimators")
     data: bytes = skops.dumps(sklearn_estimator(model, raw=is_cells(rows)))
     trusted = TRUSTED if is_cells(rows) else []  # nothing else beyond skops' own list
     estimator = skops.loads(data, trusted=trusted)

@@ -16,7 +16,7 @@ import numpy as np
 
 from straightedge.data.tables.encoding import Column, TableEncoding
 from straightedge.data.tables.text_format import MISSING
-from straightedge.errors import MissingExtraError
+from straightedge.errors import import_extra
 
 
 def first_features(encoding: TableEncoding) -> list[tuple[Column, int]]:
@@ -99,12 +99,7 @@ def _with_nan(values: Sequence[str | None]) -> tuple[np.ndarray, list[int]]:
 
 def _sample(columns: Sequence[Column]) -> Any:
     """Return three rows whose means, missing values and categories are those that the encoding knows."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise MissingExtraError(
-            "pandas", "frames", "writing a pipeline that takes columns by name"
-        ) from error
+    pd = import_extra("pandas", "pandas", "frames", "writing a pipeline that takes columns by name")
 
     def cells(column: Column) -> Any:
         if column.kind == "number":

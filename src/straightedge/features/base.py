@@ -11,7 +11,6 @@ A new extractor is one module with a class that keeps the protocol, and one line
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from importlib import import_module
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -19,7 +18,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
-from straightedge.errors import InputError
+from straightedge.errors import InputError, did_you_mean
 
 
 @runtime_checkable
@@ -185,13 +184,8 @@ def _class(name: str) -> Any:
 
 
 def _unknown(name: str) -> InputError:
-    close = difflib.get_close_matches(name, EXTRACTORS, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return InputError(
-        "extractor-unknown",
-        f"there is no extractor {name!r}",
-        mend=f"{hint}extractors: {', '.join(EXTRACTORS)}",
-    )
+    mend = f"{did_you_mean(name, EXTRACTORS)}extractors: {', '.join(EXTRACTORS)}"
+    return InputError("extractor-unknown", f"there is no extractor {name!r}", mend=mend)
 
 
 def _construct(make: Any, name: str, settings: dict[str, Any], where: str) -> Extractor:

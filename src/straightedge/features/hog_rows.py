@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.errors import MissingExtraError
+from straightedge.errors import import_extra
 
 
 def hog_colour(images: np.ndarray, *, orientations: int, cell: int, block: int, hues: int) -> np.ndarray:
@@ -60,8 +60,4 @@ def hue_and_saturation(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def skimage_hog() -> Any:
     """Import scikit-image's `hog`, or say what to install."""
-    try:
-        from skimage.feature import hog
-    except ImportError as error:
-        raise MissingExtraError("scikit-image", "hog", "the extractor hog") from error
-    return hog
+    return import_extra("skimage.feature", "scikit-image", "hog", "the extractor hog").hog

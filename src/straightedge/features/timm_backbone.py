@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from straightedge.errors import InputError, MachineError, MissingExtraError
+from straightedge.errors import InputError, MachineError, MissingExtraError, did_you_mean
 from straightedge.features.frozen import FrozenNetwork, load_weights, read_weights
 from straightedge.rows import default_workers
 
@@ -153,12 +153,6 @@ def _check_model(timm: Any, name: str) -> None:
     """Refuse names timm does not know; names of hub repositories too, which would be looked up over the network."""
     if timm.is_model(name):
         return
-    import difflib
-
-    close = difflib.get_close_matches(name.partition(".")[0], timm.list_models(), n=3)
-    hint = f"did you mean {', '.join(close)}? " if close else ""
-    raise InputError(
-        "timm-model",
-        f"timm has no model {name!r}",
-        mend=f"{hint}timm.list_models() lists {len(timm.list_models())}",
-    )
+    known = timm.list_models()
+    mend = f"{did_you_mean(name.partition('.')[0], known, n=3)}timm.list_models() lists {len(known)}"
+    raise InputError("timm-model", f"timm has no model {name!r}", mend=mend)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.errors import InputError, MissingExtraError, StraightedgeError
+from straightedge.errors import InputError, StraightedgeError, import_extra
 from straightedge.memory import require_memory
 
 LARGEST_RATIO, RATIO_FROM = 250, 2**28
@@ -26,7 +26,7 @@ def read(path: Path) -> dict[str, Any]:
         InputError: ``hdf5-broken``; ``hdf5-refused`` for arrays that lie in another file or unfold too far.
         MissingExtraError: h5py is not installed.
     """
-    h5py = library()
+    h5py = import_extra("h5py", "h5py", "formats", "reading HDF5")
     try:
         with h5py.File(path, "r") as file:
             return {name: array_of(item, path, name) for name, item in datasets(file, h5py)}
@@ -36,15 +36,6 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(
             "hdf5-broken", f"the file cannot be read: {error}", str(path), "save it again"
         ) from None
-
-
-def library() -> Any:
-    """Return the package h5py; raise `MissingExtraError` where it is not installed."""
-    try:
-        import h5py
-    except ImportError:
-        raise MissingExtraError("h5py", "formats", "reading HDF5") from None
-    return h5py
 
 
 def datasets(group: Any, h5py: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,9 @@ import numpy as np
 from straightedge.data import fingerprint
 from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
+from straightedge.data.cifar10 import batch_files, broken
 from straightedge.data.pickles.machine import read_bytes
 from straightedge.data.pickles.values import as_labels, described
-from straightedge.data.tars import BROKEN, open_tar
-from straightedge.errors import InputError
 from straightedge.memory import require_memory
 
 SIDE = 32
@@ -85,7 +84,9 @@ def load(source: str, **options: Any) -> Dataset:
         InputError: ``cifar-broken``, ``archive-broken``, ``pickle-refused``, ``pickle-broken``.
     """
     path = Path(source)
-    found = _files_of_folder(path) if path.is_dir() else _files_of_archive(path)
+    wanted = sorted({*CIFAR10.splits, CIFAR10.about, *CIFAR100.splits, CIFAR100.about})
+    if not (found := batch_files(path, wanted, LARGEST_BATCH)):
+        raise broken("there is no batch of CIFAR in it", source)
     release = CIFAR10 if any(name in CIFAR10.sums for name in found) else CIFAR100
     key = _label_key(release, options.get("labels"))
     require_memory(
@@ -107,7 +108,7 @@ def load(source: str, **options: Any) -> Dataset:
 def _label_key(release: Release, asked: Any) -> str:
     if asked is None or asked in release.labels:
         return str(asked or release.labels[0])
-    raise _broken(f"there are no labels {asked!r}", ", ".join(release.labels))
+    raise broken(f"there are no labels {asked!r}", ", ".join(release.labels))
 
 
 def _parts(values: Mapping[str, Any], release: Release, key: str, source: str) -> dict[str, Part]:
@@ -130,9 +131,9 @@ def _batch(value: Any, key: str, where: str) -> tuple[np.ndarray, list[Any]]:
     X = value.get("data") if isinstance(value, dict) else None
     y = as_labels(value.get(key)) if isinstance(value, dict) else None
     if not isinstance(X, np.ndarray) or X.dtype != np.uint8 or X.shape[1:] != (3 * SIDE * SIDE,):
-        raise _broken(f"a batch holds {described(value)} and no data (n, 3072) uint8", where)
+        raise broken(f"a batch holds {described(value)} and no data (n, 3072) uint8", where)
     if y is None or len(y) != len(X):
-        raise _broken(f"a batch holds {described(value)} and not one entry of {key!r} an image", where)
+        raise broken(f"a batch holds {described(value)} and not one entry of {key!r} an image", where)
     return X.reshape(-1, 3, SIDE, SIDE), list(y)
 
 
@@ -149,44 +150,3 @@ def _sum_notes(found: Mapping[str, bytes], release: Release) -> list[str]:
         if name in release.sums and hashlib.md5(data, usedforsecurity=False).hexdigest() != release.sums[name]
     ]
     return [f"not the published files by their sums: {', '.join(sorted(other))}"] if other else []
-
-
-def _wanted() -> set[str]:
-    return {*CIFAR10.splits, CIFAR10.about, *CIFAR100.splits, CIFAR100.about}
-
-
-def _files_of_folder(path: Path) -> dict[str, bytes]:
-    files = [path / name for name in sorted(_wanted()) if (path / name).is_file()]
-    for file in files:
-        _check_size(file.stat().st_size, str(file))
-    total = sum(file.stat().st_size for file in files)
-    require_memory(2 * total, "to read the batches", str(path), "give fewer batches")
-    return {file.name: file.read_bytes() for file in files}
-
-
-def _files_of_archive(path: Path) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    try:
-        with open_tar(path) as archive:
-            for member in archive:
-                name = PurePosixPath(member.name).name
-                if name in _wanted() and member.isreg() and name not in found:
-                    _check_size(member.size, f"{path}, {name}")
-                    file = archive.extractfile(member)
-                    found[name] = file.read() if file is not None else b""
-    except (OSError, *BROKEN) as error:
-        raise InputError("archive-broken", f"the archive cannot be read: {error}", str(path)) from None
-    if not found:
-        raise _broken("there is no batch of CIFAR in the archive", str(path))
-    return found
-
-
-def _check_size(size: int, where: str) -> None:
-    if size > LARGEST_BATCH:
-        raise _broken(f"{size} bytes are more than the {LARGEST_BATCH} of a batch", where)
-
-
-def _broken(what: str, where: str) -> InputError:
-    return InputError(
-        "cifar-broken", what, where, "download the release again, or: straightedge data fetch cifar10"
-    )

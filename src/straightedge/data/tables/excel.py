@@ -11,7 +11,7 @@ from typing import Any
 from straightedge.data.tables.files import MemoryTable
 from straightedge.data.tables.text_bytes import LARGEST_TEXT, text_of_cells
 from straightedge.data.tables.text_file import TextRead, table_of_text
-from straightedge.errors import InputError, MissingExtraError
+from straightedge.errors import InputError, import_extra
 from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
 
@@ -32,10 +32,7 @@ def read_excel(path: Path, how: TextRead) -> MemoryTable:
         MissingExtraError: python-calamine is not installed.
         InputError: ``table-broken``, ``table-bomb``, ``table-empty``, the codes of text tables.
     """
-    try:
-        import python_calamine as calamine
-    except ImportError as error:
-        raise MissingExtraError("python-calamine", "formats", "reading Excel") from error
+    calamine = import_extra("python_calamine", "python-calamine", "formats", "reading Excel")
     _refuse_large(path)
     try:
         with open_regular(path) as file:  # by content: many a workbook is named .xls and is a .xlsx
