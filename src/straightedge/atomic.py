@@ -222,6 +222,15 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, to_json(value, indent=1) + "\n")
 
 
+def json_object(text: str | bytes) -> dict[str, Any]:
+    """Return the object that some JSON is; {} for anything else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def to_json(value: Any, indent: int | None = None) -> str:
     """Return `value` as strict JSON text, NumPy and torch numbers and arrays as plain ones.
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -116,6 +117,29 @@ class StraightedgeWarning(UserWarning):
         self.code = code
         self.what = what
         super().__init__(f"{visible(what)} [{code}]")
+
+
+@contextmanager
+def damage(
+    code: str, where: object, kinds: tuple[type[BaseException], ...], mend: str = "save it again"
+) -> Iterator[None]:
+    """Turn what a reader raises on bytes that are no whole file into an error that names it.
+
+    Args:
+        code: The error's code.
+        where: The file.
+        kinds: What the reader raises; errors of this package stay as they are.
+        mend: What would help.
+
+    Raises:
+        InputError: ``code``.
+    """
+    try:
+        yield
+    except StraightedgeError:
+        raise
+    except kinds as error:
+        raise InputError(code, f"the file cannot be read: {error}", str(where), mend) from None
 
 
 def did_you_mean(word: str, known: Iterable[str], n: int = 1) -> str:

@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from straightedge.data.base import Dataset, SealedSplit, Split
-from straightedge.data.checks import repeat_warning, repeated_rows, warn_on_ranges
+from straightedge.data.checks import counted, repeat_warning, repeated_rows, warn_on_ranges
 from straightedge.data.label_values import CodedLabels
 from straightedge.data.labels import align, encode_labels
+from straightedge.data.split_names import split_of
 from straightedge.errors import InputError
 
 SPLITS = ("train", "validation", "test")
+
+
+def files_by_split(paths: Iterable[Path], root: Path) -> dict[str | None, list[Path]]:
+    """Return the files of each split, as their folders and names say; None has those that say none."""
+    found: dict[str | None, list[Path]] = {}
+    for file in paths:
+        found.setdefault(split_of(file.relative_to(root)), []).append(file)
+    return found
+
+
+def to_train_on(
+    found: Mapping[str | None, list[Path]], root: Path
+) -> tuple[dict[str, list[Path]], list[str]]:
+    """Return the files of each split, and a remark on those of none; where none is named, all are to train on.
+
+    Raises:
+        InputError: ``train-missing`` where there are other splits only.
+    """
+    loose = found.get(None, [])
+    if "train" not in found and set(found) != {None}:
+        what = f"there are splits {sorted(map(str, found))} but no train"
+        raise InputError("train-missing", what, str(root))
+    if "train" not in found:
+        return {"train": loose}, []
+    notes = [f"{counted(len(loose), 'file')} outside train, validation and test ignored"] if loose else []
+    return {split: found[split] for split in SPLITS if split in found}, notes
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from straightedge.data import fingerprint
-from straightedge.data.assemble import SPLITS
+from straightedge.data.assemble import files_by_split, to_train_on
 from straightedge.data.base import Dataset
 from straightedge.data.container import broken_archive
 from straightedge.data.label_values import plain_labels
 from straightedge.data.listing import IMAGE_ENDINGS, Item, is_ignored, list_tar, printable
 from straightedge.data.sample_images import Samples, load_samples
-from straightedge.data.split_names import split_of
 from straightedge.data.tables.label_column import LABEL_COLUMNS, OTHER_NAMES
 from straightedge.data.tars import BROKEN, member_bytes, open_tar
 from straightedge.errors import InputError
@@ -126,18 +125,8 @@ def shard_files(path: Path) -> dict[str, list[Path]]:
     """Return the shards of each split, told by folder or file names."""
     if path.is_file():
         return {"train": [path]}
-    found: dict[str | None, list[Path]] = {}
-    for file in sorted(
-        file for file in path.rglob("*") if file.name.lower().endswith(ENDINGS) and file.is_file()
-    ):
-        found.setdefault(split_of(file.relative_to(path)), []).append(file)
-    if "train" in found:
-        return {split: found[split] for split in SPLITS if split in found}
-    if set(found) - {None}:
-        raise InputError(
-            "train-missing", f"there are splits {sorted(map(str, found))} but no train", str(path)
-        )
-    return {"train": found[None]}
+    named = (file for file in path.rglob("*") if file.name.lower().endswith(ENDINGS) and file.is_file())
+    return to_train_on(files_by_split(sorted(named), path), path)[0]
 
 
 def _samples(source: Path, paths: Sequence[Path], wanted: str | None) -> Samples:

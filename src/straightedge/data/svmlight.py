@@ -19,7 +19,7 @@ from straightedge.data.base import Dataset
 from straightedge.data.label_values import listed
 from straightedge.data.sparse_members import sparse_or_table
 from straightedge.data.write_svmlight import ENDINGS, read_head
-from straightedge.errors import InputError, warn
+from straightedge.errors import InputError, damage, warn
 from straightedge.leftovers import settle
 from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
@@ -33,6 +33,7 @@ BYTES_A_BYTE = 1.0
 """Memory that a byte of text takes as an entry: index:value has some 12 bytes, and so has an entry."""
 LINE = re.compile(rb"[+-]?[0-9.eE,]+([ \t]+qid:\d+)?([ \t]+\d+:[^ \t]+)+[ \t]*(#.*)?\r?")
 """A line with features: label index:value …"""
+LINES_ARE = "lines are: label index:value …"
 
 
 def looks_like_svmlight(path: Path) -> bool:
@@ -115,13 +116,9 @@ def _read(paths: list[Path], width: int | None = None) -> list[tuple[Any, np.nda
     for path in paths:
         _refuse_no_lines(path)
         require_memory(BYTES_A_BYTE * path.stat().st_size, "to read the file", str(path), "give a part of it")
-    try:
+    where, kinds = ", ".join(map(str, paths)), (ValueError, OverflowError, OSError)
+    with damage("svmlight-broken", where, kinds, LINES_ARE):
         found = load_svmlight_files([str(path) for path in paths], n_features=width, dtype=np.float32)
-    except (ValueError, OverflowError, OSError) as error:
-        where = ", ".join(map(str, paths))
-        raise InputError(
-            "svmlight-broken", f"the file cannot be read: {error}", where, "lines are: label index:value …"
-        ) from None
     return list(zip(found[::2], found[1::2], strict=True))
 
 
@@ -135,7 +132,7 @@ def _refuse_no_lines(path: Path) -> None:
             if (nul := block.find(b"\0")) >= 0 or since > LONGEST_LINE:
                 what = "there is a NUL byte" if nul >= 0 else f"a line is longer than {LONGEST_LINE} bytes"
                 where = f"{path}, line {row + block[: max(nul, 0)].count(10)}"
-                raise InputError("svmlight-broken", what, where, "lines are: label index:value …")
+                raise InputError("svmlight-broken", what, where, LINES_ARE)
             row += block.count(10)
 
 

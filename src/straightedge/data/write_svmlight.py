@@ -7,14 +7,13 @@ all files of one write, so that new rows never stand beside old ones.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from straightedge.atomic import to_json, writing
+from straightedge.atomic import json_object, to_json, writing
 from straightedge.data.assemble import Part
 from straightedge.data.sparse_members import is_sparse
 from straightedge.special_files import open_regular
@@ -46,11 +45,7 @@ def read_head(path: Path) -> dict[str, Any]:
     """Return what the first line of a file written here says; {} for files of other programs."""
     with open_regular(path) as file:
         line = file.readline(LONGEST_HEAD)
-    try:
-        found = json.loads(line.removeprefix(HEAD.encode())) if line.startswith(HEAD.encode()) else {}
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return json_object(line.removeprefix(HEAD.encode())) if line.startswith(HEAD.encode()) else {}
 
 
 def _blocks(X: Any) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.errors import InputError, StraightedgeError, import_extra
+from straightedge.errors import InputError, damage, import_extra
 from straightedge.memory import require_memory
 
 LARGEST_RATIO, RATIO_FROM = 250, 2**28
@@ -27,15 +27,9 @@ def read(path: Path) -> dict[str, Any]:
         MissingExtraError: h5py is not installed.
     """
     h5py = import_extra("h5py", "h5py", "formats", "reading HDF5")
-    try:
-        with h5py.File(path, "r") as file:
-            return {name: array_of(item, path, name) for name, item in datasets(file, h5py)}
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, StraightedgeError):
-            raise
-        raise InputError(
-            "hdf5-broken", f"the file cannot be read: {error}", str(path), "save it again"
-        ) from None
+    kinds = (OSError, RuntimeError, ValueError, KeyError, TypeError)
+    with damage("hdf5-broken", path, kinds), h5py.File(path, "r") as file:
+        return {name: array_of(item, path, name) for name, item in datasets(file, h5py)}
 
 
 def datasets(group: Any, h5py: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from straightedge.data.dumps import hdf5, mat5
 from straightedge.data.dumps.readers import HDF5, MATLAB_7
-from straightedge.errors import InputError
+from straightedge.errors import damage
 from straightedge.special_files import open_regular
 
 DAMAGE = (
@@ -39,14 +39,8 @@ def read(path: Path) -> dict[str, Any]:
         head = file.read(520)
     if head.startswith((MATLAB_7, HDF5)) or head[512:520] == HDF5:
         return _version_7(path)
-    try:
+    with damage("matlab-broken", path, DAMAGE):
         return mat5.read(path)
-    except DAMAGE as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            "matlab-broken", f"the file cannot be read: {error}", str(path), "save it again"
-        ) from None
 
 
 def _version_7(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shlex
@@ -11,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.data.assemble import Part
+from straightedge.atomic import json_object
+from straightedge.data.assemble import SPLITS, Part
 from straightedge.data.checks import checked_rows
 from straightedge.data.sparse_members import is_sparse, sparse_or_table
 from straightedge.errors import InputError
@@ -39,7 +39,6 @@ SPLIT_OF = {
     **dict.fromkeys(("test", "testing", "te"), "test"),
 }
 CLASS_KEYS = ("classes", "class_names", "target_names", "label_names", "list_classes")
-SPLITS = ("train", "validation", "test")
 MOST_NAMED = 12
 """Arrays that a message lists before it only counts."""
 _WORDS = "|".join(sorted(SPLIT_OF, key=len, reverse=True))
@@ -194,10 +193,7 @@ def rows_in(X: Any, where: str) -> Any:
 
 def extractor_in(members: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the description of the extractor that `write_features` keeps beside the arrays."""
-    try:
-        found = json.loads(str(members["straightedge"]))["features"]
-    except (KeyError, ValueError, TypeError, RecursionError):
-        return None
+    found = json_object(str(members.get("straightedge", ""))).get("features")
     return found if isinstance(found, dict) else None
 
 

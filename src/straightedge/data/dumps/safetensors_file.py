@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from straightedge.atomic import json_object
 from straightedge.data.dumps.torch_file import array_of
-from straightedge.errors import InputError, StraightedgeError
+from straightedge.errors import damage
 
 
 def own_metadata(metadata: Mapping[str, str] | None) -> dict[str, Any]:
     """Return class names and the extractor's description where this package wrote the file."""
     text = (metadata or {}).get("straightedge", "")
-    try:
-        classes = json.loads(text)["classes"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return {}
+    classes = json_object(text).get("classes")
     named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
     return {"classes": classes, "straightedge": text} if named else {}
 
@@ -30,13 +27,7 @@ def read(path: Path) -> dict[str, Any]:
     """
     from safetensors import SafetensorError, safe_open
 
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = {name: array_of(file.get_tensor(name), f"{path}, {name}") for name in file.keys()}  # noqa: SIM118
-            return found | own_metadata(file.metadata())
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, StraightedgeError):
-            raise
-        raise InputError(
-            "safetensors-broken", f"the file cannot be read: {error}", str(path), "save it again"
-        ) from None
+    kinds = (SafetensorError, OSError, ValueError, RuntimeError)
+    with damage("safetensors-broken", path, kinds), safe_open(path, framework="pt") as file:
+        found = {name: array_of(file.get_tensor(name), f"{path}, {name}") for name in file.keys()}  # noqa: SIM118
+        return found | own_metadata(file.metadata())

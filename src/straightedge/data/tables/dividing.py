@@ -9,7 +9,7 @@ import numpy as np
 
 from straightedge.data.split_names import split_of_word
 from straightedge.data.tables.files import MemoryTable, Table, arrow
-from straightedge.data.tables.label_column import missing_rows, plain_column
+from straightedge.data.tables.label_column import column_missing, missing_rows, plain_column
 from straightedge.errors import InputError
 
 SPLIT = "split"
@@ -40,8 +40,7 @@ def divided(tables: Sequence[Table], options: Mapping[str, Any]) -> tuple[list[T
         raise InputError("split-and-time", "both divide the rows", where, "give --split-column or --time")
     name = str(time if column is None else column)
     if name not in tables[0].schema.names:
-        mend = f"columns: {', '.join(tables[0].schema.names[:40])}"
-        raise InputError("column-missing", f"there is no column {name!r}", where, mend)
+        raise column_missing(f"there is no column {name!r}", tables[0].schema.names, where)
     words = _words(tables, name, where) if time is None else _by_time(tables, name, where)
     return [_sorted(tables, words, name)], [name]
 

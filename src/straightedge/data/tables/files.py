@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.errors import InputError
+from straightedge.errors import damage
 from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
 
@@ -170,25 +171,10 @@ def open_file(path: Path) -> Any:
     return ipc.open_file(mapped) if head == b"ARROW1" else StreamFile(ipc.open_stream(mapped))
 
 
-class table_errors:  # noqa: N801 (used as a statement)
+def table_errors(path: Path) -> AbstractContextManager[None]:
     """Turn what Arrow raises on a damaged file into an error that names it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, arrow().ArrowException | OSError | EOFError) and not isinstance(
-            error, InputError
-        ):
-            raise InputError(
-                "table-broken",
-                f"the file cannot be read: {error}",
-                str(self._path),
-                "write or download it again",
-            ) from None
+    kinds = (arrow().ArrowException, OSError, EOFError)
+    return damage("table-broken", path, kinds, "write or download it again")
 
 
 Decode = Callable[[Any, str, int], Any]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from straightedge.atomic import json_object
 from straightedge.data.tables.facts import ColumnFacts
 from straightedge.data.tables.files import arrow, names_in
-from straightedge.data.tables.label_column import is_plain_number, is_text
+from straightedge.data.tables.label_column import column_missing, is_plain_number, is_text
 from straightedge.data.tables.text_columns import are_dates
-from straightedge.errors import InputError
 
 IDENTIFIER_NAME = re.compile(r"(?i:id|index|idx|key|uuid|guid)|.*[a-z0-9]I[dD]|.*(?i:[_\- .]id)")
 FEWEST_IDENTIFIERS = 20
@@ -67,7 +66,7 @@ class Wishes:
             for name in sorted(getattr(self, option) - ({EVERY} if option == "dates" else set())):
                 if name not in names:
                     what = f"--{option} names a column {name!r} that there is not"
-                    raise InputError("column-missing", what, where, f"columns: {', '.join(list(names)[:40])}")
+                    raise column_missing(what, list(names), where)
 
 
 def left_out(name: str, facts: ColumnFacts, wishes: Wishes, index: Collection[str]) -> str | None:
@@ -142,10 +141,7 @@ def pandas_index(schemas: Sequence[Any]) -> set[str]:
     """Return the columns that pandas' metadata calls the index of a frame."""
     found: set[str] = set()
     for schema in schemas:
-        try:
-            columns = json.loads((schema.metadata or {})[b"pandas"])["index_columns"]
-        except (KeyError, TypeError, ValueError):
-            continue
+        columns = json_object((schema.metadata or {}).get(b"pandas", b"")).get("index_columns")
         found |= (
             {column for column in columns if isinstance(column, str)} if isinstance(columns, list) else set()
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,8 +49,7 @@ def choose_label(tables: Sequence[Table], wanted: str | None, candidates: Sequen
     names = tables[0].schema.names
     if wanted is not None:
         return LabelChoice(_named(tables[0], wanted), "as named")
-    lower = {name.strip().lower(): name for name in reversed(candidates)}
-    named = next((lower[word] for word in LABEL_COLUMNS + OTHER_NAMES if word in lower), None)
+    named = first_named(LABEL_COLUMNS + OTHER_NAMES, candidates)
     if named is not None:
         return LabelChoice(named, "by its name")
     texts = [name for name in candidates if is_text(tables[0].schema.field(name).type)]
@@ -154,6 +153,17 @@ def _counts_classes(tables: Sequence[Table], name: str) -> bool:
         return False
     found = sorted(arrow("pyarrow.compute").unique(plain_column(tables, name)).to_pylist())
     return bool(found == list(range(len(found))))
+
+
+def first_named(words: Iterable[str], names: Sequence[str]) -> str | None:
+    """Return the name that is the first of some words, whatever its case; None where none is."""
+    lower = {name.strip().lower(): name for name in reversed(names)}
+    return next((lower[word] for word in words if word in lower), None)
+
+
+def column_missing(what: str, names: Sequence[str], where: object) -> InputError:
+    """Return the error for a column that there is not, which lists those that there are."""
+    return InputError("column-missing", what, str(where), f"columns here: {', '.join(list(names)[:LISTED])}")
 
 
 def is_text(kind: Any) -> bool:

@@ -15,7 +15,7 @@ from straightedge.data.tables.dates import seconds_of
 from straightedge.data.tables.encoding import Column, TableEncoding, as_floats
 from straightedge.data.tables.facts import column_blocks
 from straightedge.data.tables.files import Table, TableRows
-from straightedge.data.tables.label_column import plain_column
+from straightedge.data.tables.label_column import column_missing, plain_column
 from straightedge.data.tables.opening import open_all, text_read
 from straightedge.data.tables.pixels import PixelForm, form_for
 from straightedge.data.tables.plan import decode_rows, make_plan, row_column
@@ -48,8 +48,7 @@ def match_columns(tables: Sequence[Table], encoding: TableEncoding) -> list[str]
         missing = [column.name for column in encoding.used if column.name not in names]
         if missing:
             what = f"there is no column {listed(missing)}, which the model was trained on"
-            mend = f"columns here: {', '.join(names[:40])}"
-            raise InputError("column-missing", what, str(table.path), mend)
+            raise column_missing(what, names, table.path)
         notes += _differences(names, encoding)
     return list(dict.fromkeys(notes))
 
@@ -171,12 +170,7 @@ def written_cells(
     names = tables[0].schema.names
     for name in wanted:
         if name not in names and tuple(wanted) != (ALL,):
-            raise InputError(
-                "column-missing",
-                f"there is no column {name!r}",
-                str(path),
-                f"columns here: {', '.join(names[:40])}",
-            )
+            raise column_missing(f"there is no column {name!r}", names, path)
     kept = names if tuple(wanted) == (ALL,) else wanted
     return {
         name: ["" if value is None else str(value) for value in plain_column(tables, name).to_pylist()]

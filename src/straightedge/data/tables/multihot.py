@@ -17,7 +17,7 @@ from straightedge.data.tables.encoding import TableEncoding, as_floats
 from straightedge.data.tables.files import Table, arrow, names_in
 from straightedge.data.tables.fitting import fit_encoding
 from straightedge.data.tables.kinds import Wishes
-from straightedge.data.tables.label_column import is_text, plain_column
+from straightedge.data.tables.label_column import column_missing, is_text, plain_column
 from straightedge.data.tables.matching import encoded_rows, match_columns, text_read_for, unlike_training
 from straightedge.data.tables.opening import text_read
 from straightedge.data.tables.parts import SplitRows, TableParts
@@ -152,10 +152,7 @@ def _made(
 def _refuse_absent(found: Found, wanted: Sequence[str]) -> None:
     for name in wanted:
         if name not in found.schema.names:
-            listed = ", ".join(found.schema.names[:40])
-            raise InputError(
-                "column-missing", f"there is no label column {name!r}", found.where, f"columns: {listed}"
-            )
+            raise column_missing(f"there is no label column {name!r}", found.schema.names, found.where)
 
 
 def _matrices(

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from straightedge.data.assemble import SPLITS
-from straightedge.data.split_names import split_folders, split_of
+from straightedge.data.assemble import files_by_split, to_train_on
+from straightedge.data.split_names import split_folders
 from straightedge.data.tables.arff import is_arff, read_arff
 from straightedge.data.tables.excel import is_excel, read_excel
 from straightedge.data.tables.files import MemoryTable, Table, arrow, names_in, table_errors
@@ -146,23 +146,12 @@ def split_files(path: Path) -> tuple[dict[str, list[Path]], list[str]]:
     )
     if not paths:
         raise InputError("table-empty", "there is no Parquet or Arrow file", str(path))
-    found = by_split(paths, path)
-    if "train" not in found:
-        if set(found) != {None}:
-            raise InputError(
-                "train-missing", f"there are splits {sorted(map(str, found))} but no train", str(path)
-            )
-        return {"train": paths}, []
-    loose = found.get(None, [])
-    notes = [f"{len(loose)} tables outside train, validation and test ignored"] if loose else []
-    return {split: found[split] for split in SPLITS if split in found}, notes
+    return to_train_on(by_split(paths, path), path)
 
 
 def by_split(paths: Sequence[Path], root: Path) -> dict[str | None, list[Path]]:
     """Return the files of each split, as folders and names say: ``train-00000-of-00004``, ``mnist-train``."""
-    found: dict[str | None, list[Path]] = {}
-    for file in paths:
-        found.setdefault(split_of(file.relative_to(root)), []).append(file)
+    found = files_by_split(paths, root)
     if set(found) == {None}:
         stems = {SHARD.sub("", file.stem) for file in paths}
         of_stem = {stem: split for split, stem in split_folders(stems, str(root)).items()}

@@ -14,7 +14,7 @@ from straightedge.data.label_values import plain_labels
 from straightedge.data.listing import entries_of
 from straightedge.data.tables.files import MemoryTable, Table, arrow
 from straightedge.data.tables.kinds import PANDAS_INDEX
-from straightedge.data.tables.label_column import LABEL_COLUMNS
+from straightedge.data.tables.label_column import LABEL_COLUMNS, first_named
 from straightedge.data.tables.text_bytes import read_text_bytes
 from straightedge.data.tables.text_file import TextRead, read_text_table
 from straightedge.errors import InputError
@@ -96,6 +96,6 @@ def _labels(path: Path, how: TextRead, n: int) -> tuple[str, Any]:
 
 def _label_of(names: Sequence[str]) -> str:
     """Return the label among the columns of a file of labels: by its name, else the last that is no index."""
-    lower = {name.strip().lower(): name for name in reversed(names)}
-    named = next((lower[word] for word in LABEL_COLUMNS if word in lower), None)
-    return named or [name for name in names if not PANDAS_INDEX.fullmatch(name)][-1]
+    return (
+        first_named(LABEL_COLUMNS, names) or [name for name in names if not PANDAS_INDEX.fullmatch(name)][-1]
+    )

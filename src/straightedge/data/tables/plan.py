@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from straightedge.atomic import json_object
 from straightedge.data.tables.files import Table, arrow
-from straightedge.data.tables.label_column import is_plain_number, is_text
+from straightedge.data.tables.label_column import first_named, is_plain_number, is_text
 from straightedge.errors import InputError
 
 ROW_COLUMNS = (
@@ -70,8 +71,7 @@ def row_column(schema: Any, wanted: str | None, label: str | None, where: str) -
         return None
     found = [name for name in schema.names if name != label and is_rows(schema.field(name).type)]
     flat = [name for name in found if not is_nested(schema.field(name).type)]
-    lower = {name.lower(): name for name in reversed(found)}
-    named = next((lower[name] for name in ROW_COLUMNS if name in lower), None)
+    named = first_named(ROW_COLUMNS, found)
     found = flat or found
     if named is None and len(found) > 1:
         what = f"no column of {schema.names} is clearly the features"
@@ -191,11 +191,7 @@ def class_names(schema: Any, label: str) -> tuple[str, ...] | None:
 
 def own_metadata(schema: Any) -> dict[str, Any]:
     """Return what this package keeps in a schema's metadata."""
-    try:
-        found = json.loads((schema.metadata or {})[b"straightedge"])
-    except (KeyError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return json_object((schema.metadata or {}).get(b"straightedge", b""))
 
 
 def decode_rows(batch: Any, where: str, row: int, *, plan: Plan) -> np.ndarray:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from straightedge import memory
-from straightedge.errors import InputError, StraightedgeError
+from straightedge.errors import InputError, damage
 from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
 
@@ -67,13 +67,8 @@ def read_text_bytes(path: Path, encoding: str | None = None, content: bytes | No
         InputError: ``table-broken``, ``table-bomb``, ``table-empty``, ``table-nul``, ``table-encoding``.
         MachineError: ``out-of-memory``.
     """
-    try:
+    with damage("table-broken", path, DAMAGE, "write or download it again"):
         raw = _unpacked(path, content, encoding)
-    except StraightedgeError:  # one of ours is a RuntimeError, too
-        raise
-    except DAMAGE as error:
-        mend = "write or download it again"
-        raise InputError("table-broken", f"the file cannot be read: {error}", str(path), mend) from None
     if not raw.strip(b"\xef\xbb\xbf \t\r\n"):
         raise InputError("table-empty", "the file is empty", str(path), "give a table with a row a sample")
     found = _decoded(raw, encoding, path)

@@ -16,7 +16,13 @@ from straightedge.data.tables.facts import column_blocks, column_facts
 from straightedge.data.tables.files import Table, arrow
 from straightedge.data.tables.frames import frame_table
 from straightedge.data.tables.kinds import is_free_text
-from straightedge.data.tables.label_column import is_text, plain_column, plain_type, without_dots
+from straightedge.data.tables.label_column import (
+    column_missing,
+    is_text,
+    plain_column,
+    plain_type,
+    without_dots,
+)
 from straightedge.data.tables.labels import coded_labels, refuse_regression
 from straightedge.data.tables.opening import open_all, text_read
 from straightedge.data.tables.parts import SplitRows
@@ -47,8 +53,7 @@ def refuse_no_text(table: Table, name: str) -> None:
     """Refuse a column of texts that is not there, or holds none (see `wanted_text`)."""
     names = table.schema.names
     if name not in names:
-        what = f"there is no column {name!r} of texts"
-        raise InputError("column-missing", what, str(table.path), f"columns: {', '.join(names[:40])}")
+        raise column_missing(f"there is no column {name!r} of texts", names, table.path)
     if not is_text(kind := plain_type(table, name)):
         mend = f"name a column of texts, or leave {name} a feature as it is"
         raise InputError("column-kind", f"column {name!r} holds {kind}, no texts", str(table.path), mend)

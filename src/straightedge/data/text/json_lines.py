@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from straightedge.data import fingerprint
-from straightedge.data.assemble import SPLITS, Part, assemble
+from straightedge.data.assemble import SPLITS, Part, assemble, files_by_split, to_train_on
 from straightedge.data.base import Dataset
 from straightedge.data.checks import counted
 from straightedge.data.label_values import listed
-from straightedge.data.split_names import split_of, split_of_word
+from straightedge.data.split_names import split_of_word
 from straightedge.data.tables.kinds import LONG_TEXT
-from straightedge.data.tables.label_column import LABEL_COLUMNS, OTHER_NAMES
+from straightedge.data.tables.label_column import LABEL_COLUMNS, OTHER_NAMES, first_named
 from straightedge.data.tables.text_bytes import read_text_bytes
 from straightedge.data.text.documents import Documents, coded_alike, repeated_texts, warn_of_empty
 from straightedge.errors import InputError
@@ -97,17 +97,8 @@ def is_folder_of_json(path: Path) -> bool:
 def _files(path: Path) -> tuple[dict[str, list[Path]], list[str]]:
     if path.is_file():
         return {"train": [path]}, []
-    found: dict[str | None, list[Path]] = {}
-    for file in sorted(p for p in path.rglob("*") if p.name.lower().endswith(ENDINGS)):
-        found.setdefault(split_of(file.relative_to(path)), []).append(file)
-    if "train" not in found:
-        if set(found) != {None}:
-            what = f"there are splits {sorted(map(str, found))} but no train"
-            raise InputError("train-missing", what, str(path))
-        return {"train": found[None]}, []
-    loose = found.get(None, [])
-    notes = [f"{counted(len(loose), 'file')} outside train, validation and test ignored"] if loose else []
-    return {split: found[split] for split in SPLITS if split in found}, notes
+    named = sorted(p for p in path.rglob("*") if p.name.lower().endswith(ENDINGS))
+    return to_train_on(files_by_split(named, path), path)
 
 
 def _records(paths: Sequence[Path], encoding: str | None) -> list[tuple[str, Record]]:
@@ -142,11 +133,9 @@ def _fields(records: Sequence[tuple[str, Record]], text: Any, label: Any, where:
     if not records:
         raise InputError("table-empty", "there is no line", where)
     names = list(dict.fromkeys(name for _, record in records for name in record))
-    lower = {name.lower(): name for name in reversed(names)}
     text = _named(text, names, where) or text_field(records, names, where)
-    label = _named(label, names, where) or next(
-        (lower[w] for w in LABEL_COLUMNS + OTHER_NAMES if w in lower and lower[w] != text), None
-    )
+    rest = [name for name in names if name != text]
+    label = _named(label, names, where) or first_named(LABEL_COLUMNS + OTHER_NAMES, rest)
     others = [name for name in names if name not in (text, "split")]
     label = label or (others[0] if len(others) == 1 else None)
     if label is None:
@@ -168,9 +157,7 @@ def text_field(records: Sequence[tuple[str, Record]], names: Sequence[str], wher
     Raises:
         InputError: ``column-missing`` where no field holds text.
     """
-    lower = {name.lower(): name for name in reversed(names)}
-    named = next((lower[word] for word in TEXT_FIELDS if word in lower), None)
-    if named is not None:
+    if (named := first_named(TEXT_FIELDS, names)) is not None:
         return named
     lengths: Counter[str] = Counter()
     for _, record in records:
