@@ -6,7 +6,7 @@ before can have seen it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -126,6 +126,28 @@ class SealedSplit:
             )
         split, self._split, self.opened_for = self._split, None, purpose
         return split
+
+
+class SealedFeatures(SealedSplit):
+    """A sealed split whose images or texts become features when it is opened, and not before.
+
+    Args:
+        sealed: The split as read, still sealed; opening this one opens that one.
+        features: Makes its rows features.
+    """
+
+    def __init__(self, sealed: SealedSplit, features: Callable[[Split], Split]) -> None:
+        self._sealed, self._features = sealed, features
+        self.n, self.opened_for = sealed.n, sealed.opened_for
+        self.as_read: Split | None = (
+            None  # once opened: the same rows as images or texts, for pages that show them
+        )
+
+    def open(self, purpose: str) -> Split:
+        """Open the split (once, as every sealed one) and return its features."""
+        self.as_read = self._sealed.open(purpose)
+        self.opened_for = self._sealed.opened_for
+        return self._features(self.as_read)
 
 
 @dataclass(frozen=True, repr=False)

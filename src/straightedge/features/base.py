@@ -12,6 +12,7 @@ A new extractor is one module with a class that keeps the protocol, and one line
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -217,6 +218,38 @@ def check_images(images: Any) -> tuple[int, int, int]:
             mend="give a source of images, or use these rows as they are: leave --features or --extractor out",
         )
     return shape[1], shape[2], shape[3]
+
+
+class ImageExtractor:
+    """Base of extractors of images that learn nothing: what is left to say are settings and `transform`."""
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    learns: ClassVar[bool] = False
+
+    def __init__(self, settings: dict[str, Any], image_shape: Sequence[int] | None) -> None:
+        self._settings = settings
+        self._shape = tuple(image_shape) if image_shape else None
+
+    def prepare(self, images: Any, seed: int = 0) -> None:
+        """Take note of the images' shape."""
+        self._shape = check_images(images)
+
+    def fit(self, images: Any, seed: int = 0) -> None:
+        """Take note of the images' shape; nothing is learned."""
+        self.prepare(images, seed)
+
+    def config(self) -> dict[str, Any]:
+        """Return every setting, and the images' shape once it is known."""
+        shape = list(self._shape) if self._shape else None
+        return {"name": self.name, "version": self.version, **self._settings, "image_shape": shape}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return nothing: there is none."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Need nothing."""
 
 
 def check_block(images: np.ndarray, expected: tuple[int, ...] | None) -> None:

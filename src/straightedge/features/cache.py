@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from straightedge import atomic
 from straightedge.data.bar import bar
-from straightedge.data.base import Dataset, SealedSplit, Split
+from straightedge.data.base import Dataset, SealedFeatures, Split
 from straightedge.data.cache import cache_folder
 from straightedge.errors import InputError, StraightedgeError, warn
 from straightedge.features.base import Extractor, check_images, read_images
@@ -76,33 +77,12 @@ def extract_dataset(
         dataset,
         train=job.split(dataset.train, "train"),
         validation=job.split(dataset.validation, "validation") if dataset.validation is not None else None,
-        test=ExtractedSealedSplit(dataset.test, job) if dataset.test is not None else None,
+        test=SealedFeatures(dataset.test, partial(job.split, name="test"))
+        if dataset.test is not None
+        else None,
         image_shape=None,
         features=extractor.config(),
     )
-
-
-class ExtractedSealedSplit(SealedSplit):
-    """A sealed split whose images become features when it is opened, and not before.
-
-    Args:
-        sealed: The split of images, still sealed; opening this one opens that one.
-        job: What makes the features.
-    """
-
-    def __init__(self, sealed: SealedSplit, job: Extraction) -> None:
-        self._sealed = sealed
-        self._job = job
-        self.n = sealed.n
-        self.opened_for = sealed.opened_for
-        self.as_read: Split | None = None  # once opened: the same rows as images, for pages that show them
-
-    def open(self, purpose: str) -> Split:
-        """Open the images (once, as every sealed split) and return their features."""
-        split = self._sealed.open(purpose)
-        self.opened_for = self._sealed.opened_for
-        self.as_read = split
-        return self._job.split(split, "test")
 
 
 @dataclass(frozen=True)

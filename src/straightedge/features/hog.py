@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor
 
 from straightedge.errors import InputError
-from straightedge.features.base import check_block, check_images
+from straightedge.features.base import ImageExtractor, check_block, check_images
 from straightedge.features.hog_rows import hog_colour, skimage_hog
 from straightedge.rows import default_workers
 
@@ -20,7 +19,7 @@ _PARALLEL_FROM = 512  # fewer images are done before the processes have started
 _CHUNK = 128
 
 
-class HogColour:
+class HogColour(ImageExtractor):
     """HOG of the colour image and a histogram of hue weighted by saturation.
 
     Args:
@@ -39,8 +38,6 @@ class HogColour:
     """
 
     name: ClassVar[str] = "hog"
-    version: ClassVar[int] = 1
-    learns: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -50,12 +47,12 @@ class HogColour:
         hues: int = 10,
         image_shape: tuple[int, ...] | list[int] | None = None,
     ) -> None:
-        self._settings = {"orientations": orientations, "cell": cell, "block": block, "hues": hues}
+        settings = {"orientations": orientations, "cell": cell, "block": block, "hues": hues}
+        super().__init__(settings, image_shape)
         for key, value in self._settings.items():
             if not isinstance(value, int) or isinstance(value, bool) or value < (key != "hues"):
                 raise InputError("extractor-option", f"{key} is {value!r}", mend="a whole number is needed")
         skimage_hog()
-        self._shape = tuple(image_shape) if image_shape else None
 
     @property
     def n_features(self) -> int:
@@ -64,22 +61,19 @@ class HogColour:
             return 0
         cell, block = self._settings["cell"], self._settings["block"]
         blocks = [size // cell - block + 1 for size in self._shape[1:]]
-        return int(np.prod(blocks)) * block**2 * self._settings["orientations"] + self._settings["hues"]
+        return int(np.prod(blocks) * block**2 * self._settings["orientations"]) + int(self._settings["hues"])
 
     def prepare(self, images: Any, seed: int = 0) -> None:
         """Take note of the images' shape."""
-        self._shape = check_images(images)
+        height, width = check_images(images)[1:]
         least = self._settings["cell"] * self._settings["block"]
-        if min(self._shape[1:]) < least:
+        if min(height, width) < least:
             raise InputError(
                 "hog-small-images",
-                f"images of {self._shape[1]}×{self._shape[2]} pixels are smaller than a block of {least} pixels",
+                f"images of {height}×{width} pixels are smaller than a block of {least} pixels",
                 mend="use smaller cells (hog:cell=4,block=1) or larger images (--size)",
             )
-
-    def fit(self, images: Any, seed: int = 0) -> None:
-        """Take note of the images' shape; nothing is learned."""
-        self.prepare(images, seed)
+        super().prepare(images, seed)
 
     def transform(self, images: np.ndarray) -> np.ndarray:
         """Return (n, n_features) float32."""
@@ -93,15 +87,3 @@ class HogColour:
             jobs = (delayed(hog_colour)(chunk, **self._settings) for chunk in chunks)
             parts = Parallel(n_jobs=default_workers(), batch_size=1)(jobs)
         return np.concatenate(parts) if parts else np.empty((0, self.n_features), np.float32)
-
-    def config(self) -> dict[str, Any]:
-        """Return every setting."""
-        shape = list(self._shape) if self._shape else None
-        return {"name": self.name, "version": self.version, **self._settings, "image_shape": shape}
-
-    def state(self) -> dict[str, Tensor]:
-        """Return nothing: there is none."""
-        return {}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Need nothing."""

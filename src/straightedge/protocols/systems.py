@@ -5,6 +5,8 @@ K is the number of classes, w_k the weights of one class, bᵢₖ = 1 at the lab
 
 from __future__ import annotations
 
+from typing import Any
+
 from straightedge.protocols.translation import System
 
 TWO = "with two classes it keeps one weight vector: reg is twice as large as the formula for K classes says"
@@ -22,6 +24,15 @@ def _half(n: int, classes: int) -> float:
     return 0.5
 
 
+def _cross_entropy(key: str, title: str, parameter: str, objective: str, caveat: str, **more: Any) -> System:
+    """Return a system of the softmax loss that keeps one weight vector for two classes, the intercept free."""
+    usual: dict[str, Any] = {"inverse": parameter == "C", "factor": _half_of_mean}
+    caveats = (FREE, TWO, caveat)
+    return System(
+        key, title, parameter, objective, "softmax", **usual | more, single_vector=True, caveats=caveats
+    )
+
+
 SYSTEMS: tuple[System, ...] = (
     System(
         key="straightedge",
@@ -34,16 +45,12 @@ SYSTEMS: tuple[System, ...] = (
         intercept="penalized",
         caveats=("no ½; the bias row is inside W and penalised; bias='free' leaves it out",),
     ),
-    System(
-        key="sklearn-logistic",
-        title="scikit-learn LogisticRegression",
-        parameter="C",
-        objective="C Σ cross-entropy + ½ Σ W²",
-        loss="softmax",
-        inverse=True,
-        factor=_half_of_mean,
-        single_vector=True,
-        caveats=(FREE, TWO, "solver='liblinear' penalises the intercept and is one-against-rest"),
+    _cross_entropy(
+        "sklearn-logistic",
+        "scikit-learn LogisticRegression",
+        "C",
+        "C Σ cross-entropy + ½ Σ W²",
+        "solver='liblinear' penalises the intercept and is one-against-rest",
     ),
     System(
         key="sklearn-linearsvc",
@@ -90,72 +97,42 @@ SYSTEMS: tuple[System, ...] = (
             "no intercept unless -B 1 appends one, penalised; -s 4 is Crammer–Singer",
         ),
     ),
-    System(
-        key="cuml",
-        title="cuML LogisticRegression",
-        parameter="C",
-        objective="(1/N) Σ cross-entropy + 1/(2NC) Σ W²",
-        loss="softmax",
-        inverse=True,
-        factor=_half_of_mean,
-        single_vector=True,
-        caveats=(
-            FREE,
-            TWO,
-            "penalty_normalized=False, and releases before mid-2020, penalise N times as much",
-        ),
+    _cross_entropy(
+        "cuml",
+        "cuML LogisticRegression",
+        "C",
+        "(1/N) Σ cross-entropy + 1/(2NC) Σ W²",
+        "penalty_normalized=False, and releases before mid-2020, penalise N times as much",
     ),
-    System(
-        key="dinov2",
-        title="DINOv2 and DINOv3 log_regression",
-        parameter="C",
-        objective="(1/N) Σ cross-entropy + 1/(2NC) Σ W²",
-        loss="softmax",
-        inverse=True,
-        factor=_half_of_mean,
-        single_vector=True,
-        caveats=(FREE, TWO, "C is kept when training is repeated on train + validation: N grows, reg falls"),
+    _cross_entropy(
+        "dinov2",
+        "DINOv2 and DINOv3 log_regression",
+        "C",
+        "(1/N) Σ cross-entropy + 1/(2NC) Σ W²",
+        "C is kept when training is repeated on train + validation: N grows, reg falls",
     ),
-    System(
-        key="clip",
-        title="CLIP linear probe",
-        parameter="lambda",
-        objective="Σ cross-entropy + (λ/2) Σ W²",
-        loss="softmax",
-        inverse=False,
-        factor=_half_of_mean,
-        single_vector=True,
-        caveats=(
-            FREE,
-            TWO,
-            "the paper gives λ without an objective; here λ = 1/C of the scikit-learn it uses",
-        ),
+    _cross_entropy(
+        "clip",
+        "CLIP linear probe",
+        "lambda",
+        "Σ cross-entropy + (λ/2) Σ W²",
+        "the paper gives λ without an objective; here λ = 1/C of the scikit-learn it uses",
     ),
-    System(
-        key="cyanure",
-        title="cyanure Classifier(penalty='l2')",
-        parameter="lambda",
-        objective="(1/N) Σ cross-entropy + (λ/2) Σ W²",
-        loss="softmax",
-        inverse=False,
+    _cross_entropy(
+        "cyanure",
+        "cyanure Classifier(penalty='l2')",
+        "lambda",
+        "(1/N) Σ cross-entropy + (λ/2) Σ W²",
+        "C = 1/(Nλ) as measured with 1.2.2; part of its documentation says 1/(2Nλ)",
         factor=_half,
-        single_vector=True,
-        caveats=(FREE, TWO, "C = 1/(Nλ) as measured with 1.2.2; part of its documentation says 1/(2Nλ)"),
     ),
-    System(
-        key="glmnet",
-        title="glmnet(family = 'multinomial', alpha = 0)",
-        parameter="lambda",
-        objective="(1/N) Σ cross-entropy + (λ/2) Σ W²",
-        loss="softmax",
-        inverse=False,
+    _cross_entropy(
+        "glmnet",
+        "glmnet(family = 'multinomial', alpha = 0)",
+        "lambda",
+        "(1/N) Σ cross-entropy + (λ/2) Σ W²",
+        "it standardises features unless standardize = FALSE, which is preprocess='standardize' here",
         factor=_half,
-        single_vector=True,
-        caveats=(
-            FREE,
-            TWO,
-            "it standardises features unless standardize = FALSE, which is preprocess='standardize' here",
-        ),
     ),
     System(
         key="torch-cross-entropy",

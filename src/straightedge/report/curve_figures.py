@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from straightedge.report.vega import Spec, figure, layer, points, tooltip, x_axis, y_axis
+from straightedge.report.vega import Spec, figure, layer, line, points, share_axis, tooltip, y_axis
 
 ROC = ("false positive rate", "true positive rate")
 PRECISION = ("recall", "precision")
@@ -19,16 +19,12 @@ def curve_figure(curve: list[list[float]], at: list[float], names: tuple[str, st
         names: What the axes show.
     """
     unit: dict[str, Any] = {"domain": [0, 1]}
-    x, y = x_axis("x", names[0], **unit), y_axis("y", names[1], unit, format=".0%")
-    x["axis"] |= {"format": ".0%", "tickCount": 5}
+    x, y = share_axis("x", names[0]), y_axis("y", names[1], unit, format=".0%")
     rows = [{"x": pair[0], "y": pair[1], "place": place} for place, pair in enumerate(curve)]
-    line = {"type": "line", "color": "var(--accent)", "strokeWidth": 2, "interpolate": "linear"}
     order = {"field": "place", "type": "quantitative"}
-    tips = tooltip(x=names[0].replace(" ", "_"), y=names[1].replace(" ", "_"))
-    for tip in tips:
-        tip |= {"format": ".1%", "type": "quantitative"}
+    tips = tooltip(".1%", "xy", x=names[0], y=names[1])
     layers = [
-        layer(rows, line, {"x": x, "y": y, "order": order}),
+        layer(rows, line(interpolate="linear"), {"x": x, "y": y, "order": order}),
         layer([{"x": at[0], "y": at[1]}], points() | {"size": 80}, {"x": x, "y": y, "tooltip": tips}),
     ]
     return figure(260, f"{names[1]} against {names[0]}; the point is where the classes are parted.", layers)

@@ -10,8 +10,10 @@ from straightedge.report.vega import (
     decades,
     figure,
     layer,
+    line,
     log_scale,
     points,
+    share_axis,
     tolerance,
     tooltip,
     x_axis,
@@ -32,7 +34,7 @@ def bounds_figure(stage: list[dict[str, float | None]]) -> Spec | None:
     known = [row for row in stage if row["objective"] is not None and row["dual"] is not None]
     if len(known) < 2:
         return None
-    rows = [_bounds_row(row) for row in known]
+    rows: list[Spec] = [{name: row[name] for name in ("n_passes", "objective", "dual")} for row in known]
     last, first = rows[-1], rows[0]
     drop = max(first["objective"] - last["objective"], 0.02 * abs(last["objective"]), 1e-9)
     low = max(min(row["dual"] for row in rows), last["dual"] - drop)  # an early dual may be far below
@@ -43,20 +45,13 @@ def bounds_figure(stage: list[dict[str, float | None]]) -> Spec | None:
     layers = [
         layer(rows, {"type": "area", "color": "var(--accent)", "opacity": 0.14, "clip": True, "aria": False},
                {"x": x, "y": y_axis("objective", "objective and dual value", scale), "y2": {"field": "dual"}}),
-        layer(rows, {"type": "line", "color": "var(--accent)", "strokeWidth": 2, "clip": True},
-               {"x": x, "y": y_axis("objective", "", scale)}),
-        layer(rows, {"type": "line", "color": "var(--second)", "strokeWidth": 2, "clip": True,
-                      "strokeDash": [5, 3]},
-               {"x": x, "y": y_axis("dual", "", scale)}),
+        layer(rows, line(), {"x": x, "y": y_axis("objective", "", scale)}),
+        layer(rows, line("second", strokeDash=[5, 3]), {"x": x, "y": y_axis("dual", "", scale)}),
         layer(rows, {"type": "rule", "color": "var(--accent)", "opacity": 0, "strokeWidth": 9, "clip": True},
                {"x": x, "y": y_axis("objective", "", scale), "y2": {"field": "dual"}, "tooltip": tips}),
     ]  # fmt: skip
     described = "Objective (solid) falls and dual value (dashed) rises over the passes until they meet."
     return figure(240, described, layers)
-
-
-def _bounds_row(row: dict[str, float | None]) -> Spec:
-    return {name: row[name] for name in ("n_passes", "objective", "dual")}
 
 
 def gap_figure(stage: list[dict[str, float | None]], tol: float | None) -> Spec | None:
@@ -72,8 +67,7 @@ def gap_figure(stage: list[dict[str, float | None]], tol: float | None) -> Spec 
     y = y_axis("gap", "relative gap", scale, **decades(scale["domain"]))
     layers = [
         *tolerance(tol, scale),
-        layer(rows, {"type": "line", "color": "var(--accent)", "strokeWidth": 2, "clip": True},
-               {"x": x, "y": y}),
+        layer(rows, line(), {"x": x, "y": y}),
         layer(rows, {"type": "point", "color": "var(--accent)", "filled": True, "size": 26, "opacity": 1,
                       "clip": True},
                {"x": x, "y": y, "tooltip": tooltip(n_passes="pass", text="relative_gap")}),
@@ -136,17 +130,15 @@ def path_figure(rows: list[Spec], title: str, *, share: bool) -> Spec | None:
     x = x_axis("reg", "reg", **_reg_scale(known))
     scale = {"zero": False, "nice": True}
     y = y_axis("value", title, scale, format=".0%" if share else ".2f")
-    tips = tooltip(reg_text="reg", value="value", low="from", high="to", gap_text="gap")
-    for tip in tips[1:4]:
-        tip |= {"format": ".1%" if share else ".3f", "type": "quantitative"}
+    written, numbers = ".1%" if share else ".3f", ("value", "low", "high")
+    tips = tooltip(written, numbers, reg_text="reg", value="value", low="from", high="to", gap_text="gap")
     layers: list[Spec] = []
     if any(row["low"] is not None for row in known):
         band = {"type": "area", "color": "var(--accent)", "opacity": 0.16, "aria": False}
         low = y | {"field": "low"}
         layers.append(layer([r for r in known if r["low"] is not None], band,
                              {"x": x, "y": low, "y2": {"field": "high"}}))  # fmt: skip
-    line: Spec = {"type": "line", "color": "var(--accent)", "strokeWidth": 2}
-    layers += [layer(known, line, {"x": x, "y": y}), *_chosen_rule(known, x)]
+    layers += [layer(known, line(), {"x": x, "y": y}), *_chosen_rule(known, x)]
     layers.append(layer(known, points(), {"x": x, "y": y, "size": _chosen(150, 64), "tooltip": tips}))
     return figure(220, f"{title} against reg, with intervals; the chosen reg is marked.", layers)
 
@@ -204,20 +196,12 @@ def reliability_figure(bins: list[dict[str, Any]]) -> Spec | None:
     if not rows:
         return None
     unit = {"domain": [0, 1]}
-    x = x_axis("confidence", "probability given to the answer", **unit)
-    x["axis"] |= {"format": ".0%", "tickCount": 5}
+    x = share_axis("confidence", "probability given to the answer")
     y = y_axis("accuracy", "share that was right", unit, format=".0%")
     ends = [{"confidence": 0, "accuracy": 0}, {"confidence": 1, "accuracy": 1}]
-    tips = tooltip(confidence="probability", accuracy="right", low="from", high="to", n="samples")
-    for tip in tips[:4]:
-        tip |= {"format": ".1%", "type": "quantitative"}
-    diagonal = {
-        "type": "line",
-        "color": "var(--muted)",
-        "strokeDash": [2, 3],
-        "strokeWidth": 1,
-        "aria": False,
-    }
+    shown = {"confidence": "probability", "accuracy": "right", "low": "from", "high": "to"}
+    tips = tooltip(".1%", tuple(shown), **shown, n="samples")
+    diagonal = line("muted", strokeDash=[2, 3], strokeWidth=1, aria=False)
     bar = {"type": "rule", "color": "var(--accent)", "strokeWidth": 2}
     layers = [
         layer(ends, diagonal, {"x": x, "y": y}),
@@ -241,8 +225,7 @@ def counts_figure(bins: list[dict[str, Any]]) -> Spec | None:
     rows = [row for row in rows if None not in row.values()]
     if not any(row["n"] for row in rows):
         return None
-    x = x_axis("low", "probability given to the answer", domain=[0, 1])
-    x["axis"] |= {"format": ".0%", "tickCount": 5}
+    x = share_axis("low", "probability given to the answer")
     y = y_axis("n", "samples", {"nice": True}, tickCount=3)
     bar = {"type": "rect", "color": "var(--accent)", "opacity": 0.55, "stroke": "var(--page)"}
     encoding = {"x": x, "x2": {"field": "high"}, "y": y, "y2": {"datum": 0}, "tooltip": tooltip(n="samples")}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from straightedge.report.words import SUPERSCRIPT, scientific
@@ -85,9 +86,11 @@ def y_axis(field: str, title: str, scale: Spec, **axis: Any) -> Spec:
     }
 
 
-def tooltip(**fields: str) -> list[Spec]:
-    """Return the fields that are shown under the pointer, by title."""
-    return [{"field": field, "title": title.replace("_", " ")} for field, title in fields.items()]
+def tooltip(format: str = "", numbers: Sequence[str] = (), **fields: str) -> list[Spec]:
+    """Return the fields that are shown under the pointer, by title; some of them as numbers in a format."""
+    tips = [{"field": field, "title": title.replace("_", " ")} for field, title in fields.items()]
+    number = {"format": format, "type": "quantitative"}
+    return [tip | number if tip["field"] in numbers else tip for tip in tips]
 
 
 def log_scale(values: list[Any], tol: float | None, ceiling: float = math.inf) -> Spec:
@@ -106,6 +109,17 @@ def tolerance(tol: float | None, scale: Spec) -> list[Spec]:
     text: Spec = {"type": "text", "align": "right", "baseline": "bottom", "dx": -2, "dy": -3}
     anchored = {"x": {"value": "width"}, "y": y, "text": {"field": "text"}}
     return [layer(row, rule, {"y": y}), layer(row, text | {"color": "var(--muted)"}, anchored)]
+
+
+def line(color: str = "accent", **more: Any) -> Spec:
+    """Return a line in a colour of the style sheet."""
+    return {"type": "line", "color": f"var(--{color})", "strokeWidth": 2, "clip": True, **more}
+
+
+def share_axis(field: str, title: str) -> Spec:
+    """Return the horizontal channel of a share, in percent."""
+    x = x_axis(field, title, domain=[0, 1])
+    return x | {"axis": x["axis"] | {"format": ".0%", "tickCount": 5}}
 
 
 def points() -> Spec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,6 +37,12 @@ class Solution:
     n_passes: Tensor
     seconds: float
     trace: list[TraceRow] = field(default_factory=list)
+
+    def facts(self, k: int) -> dict[str, Any]:
+        """Return bounds, gap, status, message and passes of one configuration as plain values."""
+        numbers = {name: float(getattr(self, name)[k]) for name in ("objective", "dual", "gap")}
+        ended = {"status": self.status[k].value, "message": self.message[k]}
+        return numbers | ended | {"n_passes": float(self.n_passes[k])}
 
     def select(self, index: Tensor) -> Solution:
         """Return the answer for some of the configurations (K',) int64, in that order, without a trace."""

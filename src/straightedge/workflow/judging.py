@@ -283,13 +283,8 @@ def path_rows(fitted: Fitted, metric: str, tol: float) -> list[dict[str, Any]]:
         last = [row for row in path.trace if row["reg"] == scored.reg]
         row: dict[str, Any] = {
             "reg": scored.reg,
-            "objective": float(path.objective[k]),
-            "dual": float(path.dual[k]),
-            "gap": float(path.gap[k]),
+            **path.facts(k),
             "tol": tol,
-            "status": path.status[k].value,
-            "message": path.message[k],
-            "n_passes": float(path.n_passes[k]),
             "seconds": float(last[-1]["seconds"]) if last else path.seconds,
             "validation": {key: scored.metrics[key] for key in dict.fromkeys((*SHOWN_OF_A_PATH, metric))},
             "chosen": k == choice.index,

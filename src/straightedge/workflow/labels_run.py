@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from straightedge import __version__
 from straightedge.data.base import Dataset, SealedSplit, Split
 from straightedge.data.tables.encoding import column_rows
 from straightedge.data.tables.multihot import MultiHot
@@ -23,7 +22,7 @@ from straightedge.workflow.multilabel import (
     read_rows,
 )
 from straightedge.workflow.options import FitOptions
-from straightedge.workflow.recording import config_of, result_of
+from straightedge.workflow.recording import config_of, fingerprints_of, result_of
 
 SEPARATOR = "; "
 """What stands between the labels of a row in predictions.csv."""
@@ -43,7 +42,10 @@ def run_labels(options: FitOptions, say: Say) -> dict[str, Any]:
     found, more = read_rows(options)
     config = config_of(options, _described(options, found, more))
     with RunFolder.create(
-        options.run.out, config, options.run.overwrite, _fingerprints(found, options)
+        options.run.out,
+        config,
+        options.run.overwrite,
+        fingerprints_of(options, found.fingerprint, found.names),
     ) as run:
         fits = fit_labels(found, options, say)
         model = model_of_labels(found, fits, options)
@@ -61,11 +63,6 @@ def run_labels(options: FitOptions, say: Say) -> dict[str, Any]:
         run.write_json("metrics.json", metrics)
         write_report(run.path)
     return result_of(options, metrics)
-
-
-def _fingerprints(found: MultiHot, options: FitOptions) -> dict[str, Any]:
-    facts = {"data": found.fingerprint, "config": options.identity()}
-    return facts | {"classes": list(found.names), "code": __version__}
 
 
 def _described(options: FitOptions, found: MultiHot, more: MultiHot | None) -> Dataset:

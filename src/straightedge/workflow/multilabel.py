@@ -200,18 +200,18 @@ def model_of_labels(found: MultiHot, fits: LabelFits, options: FitOptions) -> Li
 
 def proof_of(fits: LabelFits) -> dict[str, Any]:
     """Return the proof of the sum: bounds add up, and the whole is certified where every label is."""
-    objective, dual = (
-        float(sum(float(getattr(one, name)[0]) for one in fits.solutions)) for name in ("objective", "dual")
+    facts = [solution.facts(0) for solution in fits.solutions]
+    objective, dual, n_passes = (
+        sum(one[name] for one in facts) for name in ("objective", "dual", "n_passes")
     )
-    open_ones = [one for one in fits.solutions if one.status[0] is not Status.CERTIFIED]
-    last = open_ones[0] if open_ones else fits.solutions[0]
+    open_ones = [one for one in facts if one["status"] != Status.CERTIFIED.value]
+    certified = facts[0] | {"message": f"all {len(facts)} labels certified"}
     return {
+        **(open_ones[0] if open_ones else certified),
         "objective": objective,
         "dual": dual,
         "gap": (objective - dual) / objective if objective else 0.0,
-        "status": last.status[0].value,
-        "message": last.message[0] if open_ones else f"all {len(fits.solutions)} labels certified",
-        "n_passes": sum(float(one.n_passes[0]) for one in fits.solutions),
+        "n_passes": n_passes,
         "seconds": sum(one.seconds for one in fits.solutions),
     }
 
@@ -242,15 +242,9 @@ def metrics_of_labels(found: MultiHot, fits: LabelFits, options: FitOptions, row
     }
     if fits.held_out is not None and "validation" in splits:
         splits["validation"]["kind"] = "out of fold"
+    names = ("objective", "dual", "gap", "status", "n_passes")
     labels = [
-        {
-            "class": name,
-            "objective": float(one.objective[0]),
-            "dual": float(one.dual[0]),
-            "gap": float(one.gap[0]),
-            "status": one.status[0].value,
-            "n_passes": float(one.n_passes[0]),
-        }
+        {"class": name} | {fact: one.facts(0)[fact] for fact in names}
         for name, one in zip(found.names, fits.solutions, strict=True)
     ]
     tried = [{"reg": reg, "log_loss": loss} for reg, loss in zip(fits.grid, fits.judged, strict=False)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from straightedge import __version__
 from straightedge.data import Dataset, Split
 from straightedge.evaluation.terms import TERM_COLUMNS, term_rows
 from straightedge.features.text.dataset import TEXT_KIND
@@ -33,6 +35,11 @@ from straightedge.workflow.problem import Problem
 def result_of(options: FitOptions, metrics: dict[str, Any]) -> dict[str, Any]:
     """Return what a caller of `run_fit` gets: the metrics, and where run and page are."""
     return metrics | {"run": str(options.run.out), "report": str(Path(options.run.out) / "report.html")}
+
+
+def fingerprints_of(options: FitOptions, data: str, classes: Sequence[str]) -> dict[str, Any]:
+    """Return what a resumed run must have in common with the one that was interrupted."""
+    return {"data": data, "config": options.identity(), "classes": list(classes), "code": __version__}
 
 
 def config_of(options: FitOptions, dataset: Dataset) -> dict[str, Any]:
@@ -79,7 +86,7 @@ def model_of(
     threshold: dict[str, Any] | None,
 ) -> LinearModel:
     """Return the classifier of the chosen reg, as it is saved."""
-    solution, k = fitted.solution, fitted.index
+    facts = fitted.solution.facts(fitted.index)
     columns = fitted.part.training.columns
     if columns is not None and columns.get("kind") == TEXT_KIND:  # a part of texts has terms of its own
         extractor, columns = columns["extractor"], dataset.columns
@@ -90,10 +97,7 @@ def model_of(
         dataset.classes,
         loss=problem.settings.loss,
         reg=fitted.reg,
-        objective=float(solution.objective[k]),
-        dual=float(solution.dual[k]),
-        gap=float(solution.gap[k]),
-        status=solution.status[k].value,
+        **{name: facts[name] for name in ("objective", "dual", "gap", "status")},
         bias_mode=problem.settings.bias,
         input_shape=tuple(shape),
         input_dtype="uint8" if str(images.train.X.dtype).endswith("uint8") else "float32",

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from straightedge import __version__
 from straightedge.data import Dataset
 from straightedge.data.near_rows import near_note
 from straightedge.data.watch import refuse_changed, stamps
@@ -49,6 +48,7 @@ from straightedge.workflow.problem import Problem
 from straightedge.workflow.reading import read_source
 from straightedge.workflow.recording import (
     config_of,
+    fingerprints_of,
     model_of,
     result_of,
     write_run,
@@ -106,7 +106,7 @@ def _run_fit(
     files = stamps(options.data.source, options.data.labels) if first else {}
     test_files = stamps(options.split.test) if first and options.split.test else {}
     images, dataset, extractor = first_on_host(communicator, lambda: read_source(options))
-    fingerprints = _fingerprints(options.identity(), dataset)
+    fingerprints = fingerprints_of(options, dataset.fingerprint, dataset.classes)
     same_everywhere(communicator, fingerprints | {"versions": versions(), "n": dataset.train.n})
     run = together(
         communicator, lambda: _folder(options, dataset, fingerprints, communicator) if first else None
@@ -135,16 +135,6 @@ def _run_fit(
             write_run(run, problem, fitted, judged, model, metrics, images)
     communicator.barrier()  # the others end well only if the first one has written everything
     return result_of(options, metrics)
-
-
-def _fingerprints(config: dict[str, Any], dataset: Dataset) -> dict[str, Any]:
-    """Return what a resumed run must have in common with the one that was interrupted."""
-    return {
-        "data": dataset.fingerprint,
-        "config": config,
-        "classes": list(dataset.classes),
-        "code": __version__,
-    }
 
 
 def _fitted(problem: Problem, stages: Stages, say: Say) -> Fitted:

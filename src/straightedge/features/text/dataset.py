@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from straightedge.data.base import Dataset, SealedSplit, Split
+from straightedge.data.base import Dataset, SealedFeatures, Split
 from straightedge.features.base import build_extractor
 from straightedge.features.text.tfidf import TextCounts, check_texts
 
@@ -28,7 +29,9 @@ def text_dataset(dataset: Dataset, extractor: Any, *, fit: bool = True) -> Datas
         InputError: ``features-need-texts``, and the extractor's codes.
     """
     check_texts(dataset.train.X)
-    parts, test = None, None if dataset.test is None else SealedTexts(dataset.test, extractor)
+    parts, test = None, None
+    if dataset.test is not None:
+        test = SealedFeatures(dataset.test, partial(_features, extractor=extractor))
     if fit and hasattr(extractor, "count"):
         parts = TextParts(extractor, extractor.count(dataset.train.X), dataset.validation, test)
         extractor.learn(parts.counts)
@@ -52,26 +55,6 @@ def _features(split: Split, extractor: Any) -> Split:
     return replace(split, X=extractor.transform(split.X))
 
 
-class SealedTexts(SealedSplit):
-    """A sealed split whose texts become features when it is opened, and not before.
-
-    Args:
-        sealed: The split of texts, still sealed; opening this one opens that one.
-        extractor: Fitted.
-    """
-
-    def __init__(self, sealed: SealedSplit, extractor: Any) -> None:
-        self._sealed, self._extractor = sealed, extractor
-        self.n, self.opened_for = sealed.n, sealed.opened_for
-        self.as_read: Split | None = None  # once opened: the same rows as texts
-
-    def open(self, purpose: str) -> Split:
-        """Open the texts (once, as every sealed split) and return their features."""
-        self.as_read = self._sealed.open(purpose)
-        self.opened_for = self._sealed.opened_for
-        return _features(self.as_read, self._extractor)
-
-
 @dataclass(frozen=True)
 class TextParts:
     """The texts of a data set, to be made features by what some of the training texts teach (see `RawTable`).
@@ -86,7 +69,7 @@ class TextParts:
     extractor: Any
     counts: TextCounts
     validation: Split | None
-    test: SealedTexts | None
+    test: SealedFeatures | None
 
     def columns(self, index: np.ndarray) -> dict[str, Any]:
         """Return what (n,) positions ``index`` among the training texts teach: a fitted extractor."""
