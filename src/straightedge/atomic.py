@@ -15,7 +15,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -272,45 +272,25 @@ def disk_errors(path: Path) -> Iterator[None]:
     except StraightedgeError:
         raise
     except OSError as error:
-        raise _named(error)(path, error) from error
+        raise _named(error, path) from error
 
 
-def _named(error: OSError) -> Callable[[Path, OSError], StraightedgeError]:
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG):
-        return _disk_full
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return _read_only
-    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EEXIST):
-        return _bad_path
-    return _write_failed
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+NO_NAME = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EEXIST)
 
 
-def _disk_full(path: Path, error: OSError) -> StraightedgeError:
-    return MachineError(
-        "disk-full",
-        "the disk is full; what stood there before is unchanged",
-        where=str(path),
-        mend="free some space or choose another output folder",
-    )
-
-
-def _read_only(path: Path, error: OSError) -> StraightedgeError:
-    return MachineError(
-        "read-only",
-        f"this place cannot be written to ({error.strerror})",
-        where=str(path),
-        mend="choose an output folder that you may write to",
-    )
-
-
-def _bad_path(path: Path, error: OSError) -> StraightedgeError:
-    return InputError(
-        "output-path",
-        f"no file can be written under this name ({error.strerror})",
-        where=str(path),
-        mend="its folder must exist, and the name must be free and shorter than 255 bytes",
-    )
-
-
-def _write_failed(path: Path, error: OSError) -> StraightedgeError:
-    return MachineError("write-failed", f"writing failed: {error.strerror or error}", where=str(path))
+def _named(error: OSError, path: Path) -> StraightedgeError:
+    """Return the error of the family for one of the system's."""
+    where = str(path)
+    if error.errno in FULL:
+        what = "the disk is full; what stood there before is unchanged"
+        return MachineError("disk-full", what, where, "free some space or choose another output folder")
+    if error.errno in READ_ONLY:
+        what = f"this place cannot be written to ({error.strerror})"
+        return MachineError("read-only", what, where, "choose an output folder that you may write to")
+    if error.errno in NO_NAME:
+        what = f"no file can be written under this name ({error.strerror})"
+        mend = "its folder must exist, and the name must be free and shorter than 255 bytes"
+        return InputError("output-path", what, where, mend)
+    return MachineError("write-failed", f"writing failed: {error.strerror or error}", where)

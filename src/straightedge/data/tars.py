@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 from typing import Any, Self
 
-from straightedge.data.tables.text_bytes import UNPACKERS
+from straightedge.data.tables.text_bytes import unpacking
 from straightedge.errors import InputError
 from straightedge.special_files import open_regular
 
@@ -56,11 +56,8 @@ class TarStream:
 
     def __init__(self, path: Path) -> None:
         self._path, self._file = path, open_regular(path)
-        head, size = self._file.read(6), path.stat().st_size
-        self._file.seek(0)
-        unpack = next((unpack for magic, unpack in UNPACKERS.items() if head.startswith(magic)), None)
-        self.packed, self.in_header = unpack is not None, False
-        self._stream: Any = unpack(self._file) if unpack else self._file
+        size, self._stream = path.stat().st_size, unpacking(self._file)
+        self.packed, self.in_header = self._stream is not self._file, False
         self._most = max(TOTAL_FROM, LARGEST_TOTAL_RATIO * size) if self.packed else math.inf
 
     def read(self, size: int = -1) -> bytes:

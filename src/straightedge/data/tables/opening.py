@@ -18,7 +18,7 @@ from straightedge.data.tables.pairs import open_pairs, pairs_in
 from straightedge.data.tables.text_bytes import first_bytes, only_member, read_text_bytes
 from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
 from straightedge.data.tables.text_file import PACKED, TextRead, read_text_table
-from straightedge.data.tables.text_format import refuse_repeated
+from straightedge.data.tables.text_format import refuse_repeated, table_empty
 from straightedge.data.tables.text_stream import streamed_table
 from straightedge.errors import InputError
 from straightedge.special_files import open_regular
@@ -197,7 +197,7 @@ def read_json_lines(path: Path) -> MemoryTable:
         InputError: ``table-broken``, ``table-empty``.
     """
     if path.stat().st_size == 0:
-        raise InputError("table-empty", "the file is empty", str(path), "give a table with a row a sample")
+        raise table_empty("the file is empty", path)
     data = read_text_bytes(path).data
     with table_errors(path):
         return MemoryTable(path, arrow("pyarrow.json").read_json(io.BytesIO(data)))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from straightedge import memory
+from straightedge.data.tables.text_format import table_empty
 from straightedge.errors import InputError, damage
 from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
@@ -70,23 +71,39 @@ def read_text_bytes(path: Path, encoding: str | None = None, content: bytes | No
     with damage("table-broken", path, DAMAGE, "write or download it again"):
         raw = _unpacked(path, content, encoding)
     if not raw.strip(b"\xef\xbb\xbf \t\r\n"):
-        raise InputError("table-empty", "the file is empty", str(path), "give a table with a row a sample")
+        raise table_empty("the file is empty", path)
     found = _decoded(raw, encoding, path)
-    if b"\0" in found.data:
-        line = found.data[: found.data.index(b"\0")].count(b"\n") + 1
+    refuse_nul(found.data, path)
+    # lines that end in a carriage return alone end in a newline, too
+    data = found.data if b"\n" in found.data else found.data.replace(b"\r", b"\n")
+    return TextBytes(data, found.encoding)
+
+
+def refuse_nul(data: bytes, path: Path, lines_before: int = 0) -> None:
+    """Refuse text with a NUL byte.
+
+    Raises:
+        InputError: ``table-nul`` with the line.
+    """
+    if (place := data.find(b"\0")) >= 0:
+        where = f"{path}, line {lines_before + data.count(10, 0, place) + 1}"
         mend = "the file is damaged, or no text; save it again as UTF-8"
-        raise InputError("table-nul", "there is a NUL byte", f"{path}, line {line}", mend)
-    return TextBytes(_newlines(found.data), found.encoding)
+        raise InputError("table-nul", "there is a NUL byte", where, mend)
+
+
+def unpacking(file: BinaryIO) -> Any:
+    """Return the content of a file, unpacked as it is read where it is packed."""
+    head = file.read(6)
+    file.seek(0)
+    unpack = next((unpack for magic, unpack in UNPACKERS.items() if head.startswith(magic)), None)
+    return file if unpack is None else unpack(file)
 
 
 def first_bytes(path: Path, size: int = 4096) -> bytes:
     """Return the first bytes of a file, unpacked; none where it is damaged."""
     with open_regular(path) as file:
-        head = file.read(6)
-        file.seek(0)
-        unpack = next((unpack for magic, unpack in UNPACKERS.items() if head.startswith(magic)), None)
         try:
-            data: bytes = (unpack(file) if unpack else file).read(size)
+            data: bytes = unpacking(file).read(size)
         except DAMAGE:
             return b""
         return data.removeprefix(b"\xef\xbb\xbf")
@@ -109,14 +126,13 @@ def _members(archive: zipfile.ZipFile) -> list[str]:
 
 def _unpacked(path: Path, content: bytes | None, encoding: str | None) -> bytes:
     with open_regular(path) if content is None else io.BytesIO(content) as file:
-        head = file.read(6)
+        is_zip = file.read(4) == b"PK\x03\x04"
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
-        if head.startswith(b"PK\x03\x04"):
+        if is_zip:
             return _only_member(file, path, size, encoding)
-        unpack = next((unpack for magic, unpack in UNPACKERS.items() if head.startswith(magic)), None)
-        if unpack is not None:
-            return _limited(unpack(file), path, size, encoding)
+        if (unpacked := unpacking(file)) is not file:
+            return _limited(unpacked, path, size, encoding)
         _refuse_too_large(file, size, path)
         return _limited(file, path, None, encoding)
 
@@ -195,11 +211,6 @@ def refuse_unmarked(raw: bytes, path: Path) -> None:
         raise InputError(
             "table-encoding", "the text looks like UTF-16 without a mark", str(path), "--encoding utf-16-le"
         )
-
-
-def _newlines(data: bytes) -> bytes:
-    """Let every line end in a newline: of those that end in a carriage return alone, too."""
-    return data if b"\n" in data else re.sub(rb"\r", b"\n", data)
 
 
 def text_of_cells(rows: Iterable[Iterable[str]]) -> bytes:

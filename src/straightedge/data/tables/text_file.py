@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from straightedge.data.tables.files import MemoryTable, arrow
 from straightedge.data.tables.text_bytes import read_text_bytes
 from straightedge.data.tables.text_columns import plain_numbers, trimmed, typed_column
-from straightedge.data.tables.text_format import MISSING, TextFormat, find_format
+from straightedge.data.tables.text_format import MISSING, TextFormat, find_format, table_empty
 from straightedge.errors import InputError
 
 ENDINGS = (".csv", ".tsv", ".tab", ".data", ".test", ".txt")
@@ -60,22 +60,53 @@ def read_text_table(path: Path, how: TextRead, content: bytes | None = None) -> 
 
 def table_of_text(data: bytes, encoding: str, path: Path, how: TextRead) -> MemoryTable:
     """Return UTF-8 text, whose lines end in newlines, as a table (errors as `read_text_table`)."""
-    given = {"delimiter": how.delimiter, "header": how.header, "decimal": how.decimal, "missing": how.missing}
-    form = find_format(data, str(path), **given)
+    form = format_of(data, path, how)
     _refuse_open_quote(data, form.delimiter, path)
     columns = _parsed(_spaced(data, form.delimiter), form, path)
     if columns.num_rows == 0:
-        mend = "give a table with a row a sample"
-        raise InputError("table-empty", "the table has a header and no rows", str(path), mend)
-    names = form.names
-    if how.names is not None and len(how.names) == len(names) and not form.header:
-        names = how.names
+        raise table_empty("the table has a header and no rows", path)
     found = [
         typed(columns.column(place), name, form, how, f"{path}, column {name!r}")
-        for place, name in enumerate(names)
+        for place, name in enumerate(form.names)
     ]
-    table = arrow().Table.from_arrays(found, names=list(names))
+    table = arrow().Table.from_arrays(found, names=list(form.names))
     return MemoryTable(path, table, form.described(encoding, columns.num_rows), form.header)
+
+
+def format_of(data: bytes, path: Path, how: TextRead) -> TextFormat:
+    """Return how a text table is written, where `how` does not say it (errors as `find_format`)."""
+    given = {"delimiter": how.delimiter, "header": how.header, "decimal": how.decimal, "missing": how.missing}
+    form = find_format(data, str(path), **given)
+    known = how.names or ()
+    return replace(form, names=known) if len(known) == len(form.names) and not form.header else form
+
+
+def csv_options(
+    form: TextFormat, block_size: int, quotes: bool, refuse: Any, types: Sequence[Any], **convert: Any
+) -> dict[str, Any]:
+    """Return the options of Arrow's readers of CSV, which call the columns by their positions, of these types.
+
+    Rows of another length are given to `refuse`; where there are `quotes`, cells may hold line ends.
+    """
+    reader, positions = arrow("pyarrow.csv"), [str(place) for place in range(len(form.names))]
+    skipped = int(form.header)
+    return {
+        "read_options": reader.ReadOptions(
+            use_threads=False, block_size=block_size, column_names=positions, skip_rows=skipped
+        ),
+        "parse_options": reader.ParseOptions(
+            delimiter=form.delimiter, newlines_in_values=quotes, invalid_row_handler=refuse
+        ),
+        "convert_options": reader.ConvertOptions(
+            column_types=dict(zip(positions, types, strict=True)), strings_can_be_null=False, **convert
+        ),
+    }
+
+
+def unparsed(error: Exception, path: Path) -> InputError:
+    """Return the error of a text that Arrow cannot parse."""
+    what = f"the text cannot be parsed: {str(error)[:200]}"
+    return InputError("table-broken", what, str(path), "mend the quotes and delimiters")
 
 
 def _without_remark(data: bytes) -> bytes:
@@ -115,8 +146,7 @@ def _parsed(data: bytes, form: TextFormat, path: Path) -> Any:
     Raises:
         InputError: ``table-ragged`` with the line and both counts.
     """
-    pa, reader = arrow(), arrow("pyarrow.csv")
-    positions = [str(place) for place in range(len(form.names))]
+    pa = arrow()
     bad: list[Any] = []
 
     def refuse(row: Any) -> str:
@@ -124,25 +154,15 @@ def _parsed(data: bytes, form: TextFormat, path: Path) -> Any:
         return "error"
 
     try:
-        return reader.read_csv(
-            io.BytesIO(data),
-            read_options=reader.ReadOptions(
-                use_threads=False, block_size=BLOCK_BYTES, column_names=positions, skip_rows=int(form.header)
-            ),
-            parse_options=reader.ParseOptions(
-                delimiter=form.delimiter, newlines_in_values=b'"' in data, invalid_row_handler=refuse
-            ),
-            convert_options=reader.ConvertOptions(
-                column_types=dict.fromkeys(positions, pa.string()), strings_can_be_null=False
-            ),
-        )
+        texts = [pa.string()] * len(form.names)
+        options = csv_options(form, BLOCK_BYTES, b'"' in data, refuse, texts)
+        return arrow("pyarrow.csv").read_csv(io.BytesIO(data), **options)
     except pa.ArrowInvalid as error:
         if bad:
             raise ragged(bad[0], path) from None
         if "Empty CSV" in str(error):
-            return pa.table({position: pa.array([], pa.string()) for position in positions})
-        what = f"the text cannot be parsed: {str(error)[:200]}"
-        raise InputError("table-broken", what, str(path), "mend the quotes and delimiters") from None
+            return pa.table({str(place): pa.array([], pa.string()) for place in range(len(form.names))})
+        raise unparsed(error, path) from None
 
 
 def ragged(row: Any, path: Path) -> InputError:

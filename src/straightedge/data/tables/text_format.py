@@ -60,6 +60,11 @@ class TextFormat:
         return "read as text: " + ", ".join(parts)
 
 
+def table_empty(what: str, where: object) -> InputError:
+    """Return the error for a table without rows."""
+    return InputError("table-empty", what, str(where), "give a table with a row a sample")
+
+
 def find_format(data: bytes, where: str, **given: Any) -> TextFormat:
     """Find how a text table is written.
 
@@ -74,8 +79,7 @@ def find_format(data: bytes, where: str, **given: Any) -> TextFormat:
     text = data[:LOOKED_AT_BYTES].decode("utf-8", "ignore")
     lines = [line for line in text.split("\n")[:LOOKED_AT] if line.strip()]
     if not lines:
-        what = "there is no line of a table"
-        raise InputError("table-empty", what, where, "give a table with a row a sample")
+        raise table_empty("there is no line of a table", where)
     lines = lines[: max(3, LOOKED_AT_CHARACTERS // max(1, len(lines[0])))]
     if len(text) == LOOKED_AT_BYTES and len(lines) > 1:
         lines = lines[:-1]  # it may be cut off

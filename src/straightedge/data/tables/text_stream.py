@@ -17,11 +17,11 @@ from typing import Any
 from straightedge.atomic import disk
 from straightedge.data.cache import cache_folder
 from straightedge.data.tables.files import arrow, release_memory, use_system_memory
-from straightedge.data.tables.text_bytes import LARGEST_TEXT, UNPACKERS, refuse_unmarked
+from straightedge.data.tables.text_bytes import LARGEST_TEXT, refuse_nul, refuse_unmarked, unpacking
 from straightedge.data.tables.text_cache import CachedTable, CellWriter
 from straightedge.data.tables.text_columns import finite
-from straightedge.data.tables.text_file import TextRead, ragged, typed
-from straightedge.data.tables.text_format import LOOKED_AT_BYTES, TextFormat, find_format
+from straightedge.data.tables.text_file import TextRead, csv_options, format_of, ragged, typed, unparsed
+from straightedge.data.tables.text_format import LOOKED_AT_BYTES, TextFormat, table_empty
 from straightedge.errors import InputError, warn
 from straightedge.leftovers import temporary_name
 from straightedge.special_files import open_regular
@@ -49,15 +49,11 @@ def streamed_table(path: Path, how: TextRead) -> CachedTable | None:
         head = _head(file, path) if large and (how.encoding or "utf-8").lower() in ("utf-8", "utf8") else None
     if head is None:
         return None
-    given = {"delimiter": how.delimiter, "header": how.header, "decimal": how.decimal, "missing": how.missing}
-    form = find_format(head, str(path), **given)
+    form = format_of(head, path, how)
     if form.delimiter == " " or f'{form.delimiter} "'.encode() in head:
         return None
-    names = form.names
-    if how.names is not None and len(how.names) == len(names) and not form.header:
-        names = how.names
     use_system_memory()
-    stored = _stored(path, form, names, how, b'"' in head)
+    stored = _stored(path, form, how, b'"' in head)
     if stored is None:
         return None
     return CachedTable(
@@ -68,7 +64,7 @@ def streamed_table(path: Path, how: TextRead) -> CachedTable | None:
 def _head(file: Any, path: Path) -> bytes | None:
     """Return the first bytes of the text, or None where it has to be read whole."""
     with suppress(OSError, EOFError):
-        head: bytes = _plain(file, path).read(LOOKED_AT_BYTES)
+        head: bytes = unpacking(file).read(LOOKED_AT_BYTES)
         head = head.removeprefix(b"\xef\xbb\xbf")
         whole = head.startswith((b"\n", b"\r", b"|", b"\xff\xfe", b"\xfe\xff", b"PK\x03\x04"))
         if not whole:
@@ -78,18 +74,10 @@ def _head(file: Any, path: Path) -> bytes | None:
     return None
 
 
-def _plain(file: Any, path: Path) -> Any:
-    """Return the text of a file, unpacked as it is read."""
-    magic = file.read(6)
-    file.seek(0)
-    unpack = next((unpack for start, unpack in UNPACKERS.items() if magic.startswith(start)), None)
-    return file if unpack is None else unpack(file)
-
-
-def _stored(path: Path, form: TextFormat, names: tuple[str, ...], how: TextRead, quotes: bool) -> Path | None:
+def _stored(path: Path, form: TextFormat, how: TextRead, quotes: bool) -> Path | None:
     """Return the file of the cache, made if it is not there; `quotes` as `_Parsing` has it."""
     state = path.stat()
-    facts = (VERSION, str(path.resolve()), state.st_size, state.st_mtime_ns, form, names, sorted(how.as_text))
+    facts = (VERSION, str(path.resolve()), state.st_size, state.st_mtime_ns, form, sorted(how.as_text))
     key = hashlib.sha256(repr(facts).encode()).hexdigest()[:40]
     folder = cache_folder() / "tables"
     try:
@@ -106,7 +94,7 @@ def _stored(path: Path, form: TextFormat, names: tuple[str, ...], how: TextRead,
         return target
     temporary = folder / temporary_name(target.name)
     try:
-        done = _Parsing(path, form, names, how, quotes).write(temporary)
+        done = _Parsing(path, form, how, quotes).write(temporary)
         if done:
             disk.replace(temporary, target)
         return target if done else None
@@ -126,12 +114,10 @@ class _Parsing:
     there are quotes, whose cells may hold line ends, is known from the beginning or from the end of the text.
     """
 
-    def __init__(
-        self, path: Path, form: TextFormat, names: tuple[str, ...], how: TextRead, quotes: bool
-    ) -> None:
-        self.path, self.form, self.names, self.how = path, form, names, how
+    def __init__(self, path: Path, form: TextFormat, how: TextRead, quotes: bool) -> None:
+        self.path, self.form, self.names, self.how = path, form, form.names, how
         self.kinds: list[str] = []
-        self.as_text = [name in how.as_text for name in names]
+        self.as_text = [name in how.as_text for name in form.names]
         self.quotes = quotes
 
     def write(self, target: Path) -> bool:
@@ -146,15 +132,9 @@ class _Parsing:
                     continue
                 if "UTF8" in str(error):
                     return False
-                raise InputError(
-                    "table-broken",
-                    f"the text cannot be parsed: {str(error)[:200]}",
-                    str(self.path),
-                    "mend the quotes and delimiters",
-                ) from None
+                raise unparsed(error, self.path) from None
             if rows == 0:
-                mend = "give a table with a row a sample"
-                raise InputError("table-empty", "the table has a header and no rows", str(self.path), mend)
+                raise table_empty("the table has a header and no rows", self.path)
             if not before[0] or before == (self.kinds, self.as_text, self.quotes):
                 return True
 
@@ -225,15 +205,6 @@ class _Parsing:
             out.append(found.cast(pa.float64(), safe=False) if wider else found)
         return out
 
-    def _types(self, positions: list[str]) -> dict[str, Any]:
-        """Return the types that Arrow parses columns as."""
-        pa = arrow()
-        numbers = {"int64": pa.int64(), "double": pa.float64()}
-        columns = zip(positions, self.kinds, self.as_text, strict=True)
-        return {
-            place: pa.string() if words else numbers.get(kind, pa.string()) for place, kind, words in columns
-        }
-
     def _batches(self) -> Generator[Any]:
         pa = arrow()
         bad: list[Any] = []
@@ -243,7 +214,7 @@ class _Parsing:
             return "error"
 
         with open_regular(self.path) as file:
-            plain = _plain(file, self.path)
+            plain = unpacking(file)
             text = _Watched(plain, self, plain is not file)
             try:
                 yield from self._csv(text, refuse)
@@ -258,27 +229,13 @@ class _Parsing:
 
     def _csv(self, text: Any, refuse: Any) -> Any:
         """Return the reader of a text, which calls ``refuse`` with a row of another length."""
-        reader, positions = arrow("pyarrow.csv"), [str(place) for place in range(len(self.names))]
-        return reader.open_csv(
-            text,
-            read_options=reader.ReadOptions(
-                use_threads=False,
-                block_size=BLOCK_BYTES,
-                column_names=positions,
-                skip_rows=int(self.form.header),
-            ),
-            parse_options=reader.ParseOptions(
-                delimiter=self.form.delimiter,
-                newlines_in_values=self.quotes,
-                invalid_row_handler=refuse,
-            ),
-            convert_options=reader.ConvertOptions(
-                column_types=self._types(positions),
-                null_values=list(self.form.missing),
-                strings_can_be_null=False,
-                decimal_point=self.form.decimal,
-            ),
-        )
+        pa = arrow()
+        numbers = {"int64": pa.int64(), "double": pa.float64()}
+        kinds = zip(self.kinds, self.as_text, strict=True)
+        types = [pa.string() if words else numbers.get(kind, pa.string()) for kind, words in kinds]
+        convert = {"null_values": list(self.form.missing), "decimal_point": self.form.decimal}
+        options = csv_options(self.form, BLOCK_BYTES, self.quotes, refuse, types, **convert)
+        return arrow("pyarrow.csv").open_csv(text, **options)
 
 
 class _Watched(io.RawIOBase):
@@ -304,10 +261,7 @@ class _Watched(io.RawIOBase):
         if self._packed and self._bytes > LARGEST_TEXT:
             what = f"the table has more than {LARGEST_TEXT} bytes of text"
             raise InputError("table-bomb", what, str(self._parsing.path), "save it as Parquet")
-        if b"\0" in data:
-            line = self._lines + data[: data.index(b"\0")].count(b"\n") + 1
-            mend = "the file is damaged, or no text; save it again as UTF-8"
-            raise InputError("table-nul", "there is a NUL byte", f"{self._parsing.path}, line {line}", mend)
+        refuse_nul(data, self._parsing.path, self._lines)
         self._lines += data.count(b"\n")
         self._quotes += data.count(b'"')
         return data
