@@ -6,7 +6,14 @@ import signal
 import sys
 from types import FrameType
 
-__all__ = ["main"]
+from straightedge import __version__
+
+__all__ = ["main", "print_version"]
+
+
+def print_version() -> None:
+    """Print the version, as ``--version`` does."""
+    print(f"straightedge {__version__}")
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -17,6 +24,9 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line as a program: Ctrl-C ends it with a message, at whatever moment it comes."""
+    if sys.argv[1:] == ["--version"]:  # asked by scripts and installers, and no parser is needed for it
+        print_version()
+        return
     signal.signal(signal.SIGINT, _stop)
     try:
         from straightedge.cli.app import main as run

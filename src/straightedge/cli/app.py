@@ -9,12 +9,13 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import Annotated
 
 import typer
 
+from straightedge.cli import print_version
 from straightedge.cli.guarded import guard
 from straightedge.cli.quiet import quietable
 
@@ -29,9 +30,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from straightedge import __version__
-
-        print(f"straightedge {__version__}")
+        print_version()
         raise typer.Exit
 
 
@@ -62,14 +61,15 @@ COMMANDS = {
 }
 
 
-def _register() -> None:
-    if app.registered_commands:  # main was called before, as tests do
-        return
-    for name, module_name in COMMANDS.items():
+def _register(names: Iterable[str] = COMMANDS) -> None:
+    """Make these the commands of `app`: typer builds a validator for each option of each command it has."""
+    app.registered_commands.clear()
+    app.registered_groups.clear()
+    for name in names:
         try:
-            module = import_module(f"straightedge.cli.{module_name}")
+            module = import_module(f"straightedge.cli.{COMMANDS[name]}")
         except ModuleNotFoundError as error:
-            if error.name != f"straightedge.cli.{module_name}":
+            if error.name != f"straightedge.cli.{COMMANDS[name]}":
                 raise
             continue
         if hasattr(module, "group"):
@@ -78,6 +78,16 @@ def _register() -> None:
             app.add_typer(module.group, name=name)
         else:
             app.command(name, help=_help(module.command))(quietable(module.command))
+
+
+def _asked(words: Sequence[str]) -> Iterable[str]:
+    """Return the command that the words ask for, or all commands where they begin with none."""
+    return [words[0]] if words and words[0] in COMMANDS else COMMANDS
+
+
+def _wants_frames(words: Sequence[str]) -> bool:
+    """Whether the answer may be a page of help, which rich lays out; a refusal needs a line, and no rich."""
+    return not words or "--help" in words or words[-1] in COMMANDS
 
 
 def _help(command: Callable[..., None]) -> str:
@@ -150,8 +160,10 @@ def main() -> None:
     """Run the command line; errors end in one message and an exit status, never in a traceback."""
     from straightedge.errors import StraightedgeError, visible
 
+    words = sys.argv[1:]
     speak_any_encoding()
-    _register()
+    _register(_asked(words))
+    app.rich_markup_mode = "rich" if _wants_frames(words) else None
     warnings.showwarning = _print_warning
     try:
         app()
