@@ -22,9 +22,9 @@ from PIL import Image
 from straightedge.cli.app import speak_any_encoding
 from straightedge.data import load_dataset, npz
 from straightedge.data.arrays import read_label_file
+from straightedge.data.endings import TEXT_TABLES
+from straightedge.data.finding import SUFFIXES
 from straightedge.data.layer_files import LayerFiles
-from straightedge.data.sources import SUFFIXES
-from straightedge.data.tables.text_file import ENDINGS
 from straightedge.errors import InputError, MachineError
 from straightedge.memory import free_memory
 from straightedge.special_files import open_regular
@@ -62,7 +62,7 @@ TROUBLES: dict[str, tuple[Callable[[Path], None], str]] = {
     "link to a device": (device, "a device"),
     "link to itself": (circle, "it cannot be read"),
 }
-FORMS = sorted({*SUFFIXES, *ENDINGS, "", ".png", ".joblib", ".unknown"})
+FORMS = sorted({*SUFFIXES, *TEXT_TABLES, "", ".png", ".joblib", ".unknown"})
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

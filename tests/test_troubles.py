@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from straightedge.data.sources import SUFFIXES
-from straightedge.data.tables.text_file import ENDINGS
+from straightedge.data.endings import TEXT_TABLES
+from straightedge.data.finding import SUFFIXES
 from support.troubles.formats import FORMATS
 from support.troubles.run import troubles_of
 
@@ -29,7 +29,7 @@ EVERY_COMMAND = ["fit", "evaluate", "predict", "features"]
 
 
 def test_every_registered_format_has_a_source_to_spoil() -> None:
-    assert {*SUFFIXES, *ENDINGS} <= set(FORMATS)
+    assert {*SUFFIXES, *TEXT_TABLES} <= set(FORMATS)
 
 
 def met(work: Work, folder: Path, seconds: float) -> None:

@@ -147,8 +147,8 @@ def _scored_rows(model: LinearModel, path: Path, reading: Reading) -> np.ndarray
 
 def _reader_of_rows(path: Path, model: LinearModel) -> str | None:
     """Return the reader of `load_dataset` for a file of rows; None where there are images."""
+    from straightedge.data.endings import is_text_table
     from straightedge.data.row_files import reader_of_rows
-    from straightedge.data.tables.opening import is_text_table
 
     images = len(model.input_shape) == 3 and model.columns is None
     if images and (path.is_dir() or is_text_table(path.name)):

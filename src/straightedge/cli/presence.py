@@ -15,7 +15,7 @@ def require_source(source: str | None) -> None:
         InputError: ``source-missing``, ``source-kind``, ``pickle-refused``.
     """
     if source is not None:
-        from straightedge.data.sources import module_of
+        from straightedge.data.finding import module_of
 
         module_of(source)
 

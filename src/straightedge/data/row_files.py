@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.data.base import Dataset
-from straightedge.data.sources import module_of
+from straightedge.data.finding import module_of
 from straightedge.errors import InputError
 
 OTHER_DOORS = ("manifests", "folders", "shards", "text.json_lines")

@@ -6,7 +6,6 @@ collection names them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,17 +30,7 @@ LONGEST_LINE = 2**27
 """Bytes in which a line ends; the longest of the LIBSVM collection has 4 MB."""
 BYTES_A_BYTE = 1.0
 """Memory that a byte of text takes as an entry: index:value has some 12 bytes, and so has an entry."""
-LINE = re.compile(rb"[+-]?[0-9.eE,]+([ \t]+qid:\d+)?([ \t]+\d+:[^ \t]+)+[ \t]*(#.*)?\r?")
-"""A line with features: label index:value …"""
 LINES_ARE = "lines are: label index:value …"
-
-
-def looks_like_svmlight(path: Path) -> bool:
-    """Whether the first line that is no comment is one of an svmlight file."""
-    with open_regular(path) as file:
-        head = file.read(2**16)
-    lines = [line for line in head.split(b"\n") if line.strip() and not line.startswith(b"#")]
-    return bool(lines) and LINE.fullmatch(lines[0]) is not None
 
 
 def load(source: str, **options: Any) -> Dataset:

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from straightedge.data.sources import SUFFIXES
-from straightedge.data.tables.text_file import ENDINGS, PACKED
+from straightedge.data.endings import PACKED, TEXT_TABLES
+from straightedge.data.finding import SUFFIXES
 
 rng = np.random.default_rng(0)
 y = np.arange(36) % 3
@@ -82,7 +82,7 @@ def text_of(separator: str) -> bytes:
     return "\n".join([separator.join(["p", "q", "r", "s", "label"]), *rows, ""]).encode()
 
 
-@writes(*(ending + packed for ending in ENDINGS for packed in ("", *PACKED)))
+@writes(*(ending + packed for ending in TEXT_TABLES for packed in ("", *PACKED)))
 def text_table(folder: Path, ending: str) -> Source:
     content = text_of("\t" if ending.startswith((".tsv", ".tab")) else ",")
     if ending.endswith(".zip"):

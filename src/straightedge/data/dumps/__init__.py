@@ -6,6 +6,16 @@ one line in `readers.READERS`.
 
 from __future__ import annotations
 
-from straightedge.data.dumps.source import load
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from straightedge.data.base import Dataset
 
 __all__ = ["load"]
+
+
+def load(source: str, **options: Any) -> Dataset:
+    """Read a dump of features: see `straightedge.data.dumps.source.load`."""
+    from straightedge.data.dumps.source import load as load_dump  # which imports NumPy; the registry does not
+
+    return load_dump(source, **options)

@@ -6,7 +6,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from straightedge.data.sparse_members import with_matrices
 from straightedge.errors import InputError, MachineError
 from straightedge.special_files import open_regular, refuse_special
 
@@ -54,6 +53,8 @@ def read_members(path: Path) -> dict[str, Any]:
         InputError: ``file-missing``, ``source-kind`` and the codes of the reader.
         MachineError: ``out-of-memory`` with the file, for what cannot be mapped and is larger than what is free.
     """
+    from straightedge.data.sparse_members import with_matrices
+
     refuse_special(path)
     if not path.is_file():
         raise InputError("file-missing", "there is no such file", str(path))

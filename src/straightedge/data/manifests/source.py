@@ -15,6 +15,7 @@ from straightedge.data.assemble import SPLITS
 from straightedge.data.base import Dataset
 from straightedge.data.checks import counted
 from straightedge.data.container import Container
+from straightedge.data.endings import is_text_table
 from straightedge.data.layout import arrange
 from straightedge.data.listing import printable
 from straightedge.data.manifests.columns import (
@@ -31,7 +32,7 @@ from straightedge.data.manifests.places import ArchivePlace, FolderPlace, ImageF
 from straightedge.data.sample_images import Samples, load_samples
 from straightedge.data.split_names import split_of, split_of_word
 from straightedge.data.tables.files import Table, arrow
-from straightedge.data.tables.opening import is_text_table, text_read
+from straightedge.data.tables.opening import text_read
 from straightedge.data.tables.plan import class_names
 from straightedge.errors import InputError, MachineError
 

@@ -10,12 +10,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from straightedge.data.endings import ARFF
 from straightedge.data.tables.files import MemoryTable
 from straightedge.data.tables.text_bytes import first_bytes, read_text_bytes, text_of_cells
 from straightedge.data.tables.text_file import TextRead, table_of_text
 from straightedge.errors import InputError
 
-ENDING = ".arff"
 ATTRIBUTE = re.compile(r"""@attribute\s+('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\S+)\s+(.+)""", re.IGNORECASE)
 DATA = re.compile(rb"^[ \t]*@data[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 RELATION = re.compile(rb"\A(?:[ \t]*(?:%[^\n]*)?\r?\n)*[ \t]*@relation\b", re.IGNORECASE)
@@ -25,7 +25,7 @@ IN_SINGLE_QUOTES = re.compile(rb"(?m)(^|,)[ \t]*'((?:[^'\\\n]|\\.)*)'[ \t]*(?=,|
 
 def is_arff(path: Path) -> bool:
     """Whether a file is ARFF by its name, or by its first line that is no remark; packed or not."""
-    if ENDING in [suffix.lower() for suffix in path.suffixes[-2:]]:
+    if ARFF in [suffix.lower() for suffix in path.suffixes[-2:]]:
         return True
     return RELATION.match(first_bytes(path)) is not None
 

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from straightedge.data.endings import SHEETS
 from straightedge.data.tables.files import MemoryTable
 from straightedge.data.tables.text_bytes import LARGEST_TEXT, text_of_cells
 from straightedge.data.tables.text_file import TextRead, table_of_text
@@ -15,14 +16,13 @@ from straightedge.errors import InputError, import_extra
 from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
 
-ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 LARGEST_FILE = 2**30
 """Bytes of a workbook's file, which is packed: a full sheet of a million rows has a tenth of them."""
 
 
 def is_excel(path: Path) -> bool:
     """Whether a file is a workbook by its name."""
-    return path.suffix.lower() in ENDINGS
+    return path.suffix.lower() in SHEETS
 
 
 def read_excel(path: Path, how: TextRead) -> MemoryTable:

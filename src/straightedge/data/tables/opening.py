@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from straightedge.data.assemble import files_by_split, to_train_on
+from straightedge.data.first_bytes import LINES_OF_JSON, is_json_lines
 from straightedge.data.split_names import split_folders
 from straightedge.data.tables.arff import is_arff, read_arff
 from straightedge.data.tables.excel import is_excel, read_excel
 from straightedge.data.tables.files import MemoryTable, Table, arrow, names_in, table_errors
 from straightedge.data.tables.pairs import open_pairs, pairs_in
-from straightedge.data.tables.text_bytes import first_bytes, only_member, read_text_bytes
-from straightedge.data.tables.text_file import ENDINGS as TEXT_ENDINGS
-from straightedge.data.tables.text_file import PACKED, TextRead, read_text_table
+from straightedge.data.tables.text_bytes import read_text_bytes
+from straightedge.data.tables.text_file import TextRead, read_text_table
 from straightedge.data.tables.text_format import refuse_repeated, table_empty
 from straightedge.data.tables.text_stream import streamed_table
 from straightedge.errors import InputError
@@ -25,9 +25,6 @@ from straightedge.special_files import open_regular
 
 ENDINGS = {".parquet", ".arrow", ".feather", ".ipc"}
 """Endings of the files that a folder of tables is read from."""
-JSON_LINES = (".jsonl", ".ndjson")
-LONGEST_LINE = 2**16
-"""Bytes of a first line that is looked at to tell JSON lines."""
 CACHED = "cache-"
 """How the files begin that Hugging Face's library keeps beside the data, of what it computed from them."""
 SHARD = re.compile(r"-\d+-of-\d+$")
@@ -57,21 +54,6 @@ def open_table(path: Path, how: TextRead) -> Table:
     return table
 
 
-def is_json_lines(path: Path) -> bool:
-    """Whether a file has a JSON object a line, by its name or by its first line; packed or not."""
-    name = path.name.lower()
-    if name.endswith(JSON_LINES) or any(name.endswith(tuple(f"{e}{p}" for e in JSON_LINES)) for p in PACKED):
-        return True
-    first = first_bytes(path, LONGEST_LINE).lstrip()
-    line, end, _ = first.partition(b"\n")
-    if not line.startswith(b"{") or (not end and len(first) >= LONGEST_LINE):
-        return False
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
 def open_text_bytes(content: bytes, path: Path, how: TextRead) -> Table:
     """Open a text table whose bytes are at hand, such as a member of an archive (errors as `open_table`).
 
@@ -80,7 +62,7 @@ def open_text_bytes(content: bytes, path: Path, how: TextRead) -> Table:
         path: What they are called in messages.
         how: What is known of the format.
     """
-    if path.suffix.lower() in JSON_LINES:
+    if path.suffix.lower() in LINES_OF_JSON:
         with table_errors(path):
             table = MemoryTable(path, arrow("pyarrow.json").read_json(io.BytesIO(content)))
     else:
@@ -201,20 +183,6 @@ def read_json_lines(path: Path) -> MemoryTable:
     data = read_text_bytes(path).data
     with table_errors(path):
         return MemoryTable(path, arrow("pyarrow.json").read_json(io.BytesIO(data)))
-
-
-def is_text_table(name: str) -> bool:
-    """Whether a file's name is that of a text table, perhaps packed."""
-    name = name.lower()
-    for ending in PACKED:
-        name = name.removesuffix(ending)
-    return name.endswith(TEXT_ENDINGS)
-
-
-def is_zip_of_table(path: Path) -> bool:
-    """Whether a file is a zip of one text table."""
-    name = only_member(path)
-    return name is not None and is_text_table(name)
 
 
 def paths_of(tables: Mapping[str, Sequence[Table]]) -> list[Path]:

@@ -15,9 +15,6 @@ from straightedge.data.tables.text_columns import plain_numbers, trimmed, typed_
 from straightedge.data.tables.text_format import MISSING, TextFormat, find_format, table_empty
 from straightedge.errors import InputError
 
-ENDINGS = (".csv", ".tsv", ".tab", ".data", ".test", ".txt")
-"""Endings of text tables; each may be followed by one of `PACKED`."""
-PACKED = (".gz", ".bz2", ".xz", ".zip")
 BLOCK_BYTES = 2**24
 
 

@@ -16,6 +16,7 @@ from straightedge.data import fingerprint
 from straightedge.data.assemble import SPLITS, Part, assemble, files_by_split, to_train_on
 from straightedge.data.base import Dataset
 from straightedge.data.checks import counted
+from straightedge.data.endings import JSON_LINES
 from straightedge.data.label_values import listed
 from straightedge.data.split_names import split_of_word
 from straightedge.data.tables.kinds import LONG_TEXT
@@ -24,7 +25,6 @@ from straightedge.data.tables.text_bytes import read_text_bytes
 from straightedge.data.text.documents import Documents, coded_alike, repeated_texts, warn_of_empty
 from straightedge.errors import InputError
 
-ENDINGS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.bz2", ".jsonl.xz")
 TEXT_FIELDS = ("text", "content", "body", "message", "document", "sentence", "review", "comment", "title")
 """Names of fields of texts, lower case, in the order in which they are looked for."""
 LOOKED_AT = 100
@@ -91,13 +91,13 @@ def is_table(path: Path) -> bool:
 
 def is_folder_of_json(path: Path) -> bool:
     """Whether a folder has JSON lines at its first level or one below."""
-    return any(any(path.glob(f"{depth}*{ending}")) for ending in ENDINGS for depth in ("", "*/"))
+    return any(any(path.glob(f"{depth}*{ending}")) for ending in JSON_LINES for depth in ("", "*/"))
 
 
 def _files(path: Path) -> tuple[dict[str, list[Path]], list[str]]:
     if path.is_file():
         return {"train": [path]}, []
-    named = sorted(p for p in path.rglob("*") if p.name.lower().endswith(ENDINGS))
+    named = sorted(p for p in path.rglob("*") if p.name.lower().endswith(JSON_LINES))
     return to_train_on(files_by_split(named, path), path)
 
 

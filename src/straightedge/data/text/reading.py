@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from straightedge.data.container import Container
+from straightedge.data.endings import JSON_LINES
 from straightedge.data.listing import printable, read_limited
 from straightedge.data.tables.texts import new_texts
 from straightedge.data.tars import is_tar
 from straightedge.data.text.encodings import read_texts
-from straightedge.data.text.json_lines import ENDINGS, read_records, text_field, text_of
+from straightedge.data.text.json_lines import read_records, text_field, text_of
 from straightedge.errors import InputError
 from straightedge.memory import require_memory
 
@@ -64,7 +65,7 @@ def texts_at(
             found.texts += documents
             found.names += [f"{path}[{row}]" for row in range(len(documents))]
             found.notes += notes
-        elif where.name.lower().endswith(ENDINGS) and where.is_file():
+        elif where.name.lower().endswith(JSON_LINES) and where.is_file():
             _add_records(where, found)
         elif where.is_dir() or zipfile.is_zipfile(where) or is_tar(where):
             _add_container(where, found, skip_bad)
