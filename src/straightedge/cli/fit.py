@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,8 +36,12 @@ from straightedge.cli.table_options import (
 if TYPE_CHECKING:
     from straightedge.workflow import FitOptions
 
-TEXT = "Texts"
-DATA, FIT, CHOICE, SGD, RUN = "The data", "The fit", "The choice of reg", "Minibatch SGD", "The run"
+of_data = partial(typer.Option, rich_help_panel="The data")
+of_texts = partial(typer.Option, rich_help_panel="Texts")
+of_fit = partial(typer.Option, rich_help_panel="The fit")
+of_choice = partial(typer.Option, rich_help_panel="The choice of reg")
+of_sgd = partial(typer.Option, rich_help_panel="Minibatch SGD")
+of_run = partial(typer.Option, rich_help_panel="The run")
 
 
 def command(
@@ -50,91 +55,52 @@ def command(
     ] = None,
     loss: Annotated[
         str,
-        typer.Option(
+        of_fit(
             help="softmax, svm, crammer_singer, one_vs_rest, squared_hinge, one_vs_rest_logistic, "
-            "one_vs_rest_squared_hinge",
-            rich_help_panel=FIT,
+            "one_vs_rest_squared_hinge"
         ),
     ] = "softmax",
     reg: Annotated[
-        float | None,
-        typer.Option(help="strength of reg·ΣW²; chosen on held-out samples if left out", rich_help_panel=FIT),
+        float | None, of_fit(help="strength of reg·ΣW²; chosen on held-out samples if left out")
     ] = None,
     tol: Annotated[
-        float | None,
-        typer.Option(
-            help="relative duality gap to certify [1e-4; with --path and svm 1e-3]", rich_help_panel=FIT
-        ),
+        float | None, of_fit(help="relative duality gap to certify [1e-4; with --path and svm 1e-3]")
     ] = None,
-    solver: Annotated[str, typer.Option(help="auto, sgd, or a solver's name", rich_help_panel=FIT)] = "auto",
-    bias: Annotated[
-        str, typer.Option(help="penalized (the notes) or free", rich_help_panel=FIT)
-    ] = "penalized",
-    preprocess: Annotated[
-        str, typer.Option(help="auto, none, center, channel, pixels, standardize", rich_help_panel=FIT)
-    ] = "auto",
-    device: Annotated[str | None, typer.Option(help="cpu or cuda", rich_help_panel=FIT)] = None,
-    max_passes: Annotated[
-        float, typer.Option(help="passes over the data before giving up", rich_help_panel=FIT)
-    ] = 1000,
-    max_seconds: Annotated[
-        float, typer.Option(help="seconds of one solve before giving up", rich_help_panel=FIT)
-    ] = float("inf"),
+    solver: Annotated[str, of_fit(help="auto, sgd, or a solver's name")] = "auto",
+    bias: Annotated[str, of_fit(help="penalized (the notes) or free")] = "penalized",
+    preprocess: Annotated[str, of_fit(help="auto, none, center, channel, pixels, standardize")] = "auto",
+    device: Annotated[str | None, of_fit(help="cpu or cuda")] = None,
+    max_passes: Annotated[float, of_fit(help="passes over the data before giving up")] = 1000,
+    max_seconds: Annotated[float, of_fit(help="seconds of one solve before giving up")] = float("inf"),
     path: Annotated[
-        bool,
-        typer.Option(
-            "--path", help="fit 16 values of reg at once and choose on validation", rich_help_panel=CHOICE
-        ),
+        bool, of_choice("--path", help="fit 16 values of reg at once and choose on validation")
     ] = False,
-    regs: Annotated[
-        str | None, typer.Option(help="values to try, with commas: 1e-4,1e-3,1e-2", rich_help_panel=CHOICE)
-    ] = None,
+    regs: Annotated[str | None, of_choice(help="values to try, with commas: 1e-4,1e-3,1e-2")] = None,
     folds: Annotated[
-        int | None,
-        typer.Option(help="judge and choose by so many folds, not a held-out split", rich_help_panel=CHOICE),
+        int | None, of_choice(help="judge and choose by so many folds, not a held-out split")
     ] = None,
     metric: Metric = "accuracy",
     threshold: Threshold = None,
     one_se: Annotated[
-        bool,
-        typer.Option(
-            "--one-se", help="the largest reg within one standard error of the best", rich_help_panel=CHOICE
-        ),
+        bool, of_choice("--one-se", help="the largest reg within one standard error of the best")
     ] = False,
-    validation: Annotated[
-        float,
-        typer.Option(help="share of the training samples held out to choose on", rich_help_panel=CHOICE),
-    ] = 0.1,
+    validation: Annotated[float, of_choice(help="share of the training samples held out to choose on")] = 0.1,
     protocol: Annotated[
         str | None,
-        typer.Option(
-            help="clip, dinov2 or course: split, grid, bias and metric of a published protocol",
-            rich_help_panel=CHOICE,
-        ),
+        of_choice(help="clip, dinov2 or course: split, grid, bias and metric of a published protocol"),
     ] = None,
     features: Annotated[
         str | None,
-        typer.Option(
-            help="raw, hog, patches, patches:small, timm:NAME, module:path; of texts tfidf, tfidf:chars, hashing",
-            rich_help_panel=DATA,
+        of_data(
+            help="raw, hog, patches, patches:small, timm:NAME, module:path; of texts tfidf, tfidf:chars, hashing"
         ),
     ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="a local safetensors file for timm:NAME", rich_help_panel=DATA)
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option(help="resize images: 32, or HEIGHTxWIDTH", rich_help_panel=DATA)
-    ] = None,
+    weights: Annotated[str | None, of_data(help="a local safetensors file for timm:NAME")] = None,
+    size: Annotated[str | None, of_data(help="resize images: 32, or HEIGHTxWIDTH")] = None,
     labels: Annotated[
-        str | None,
-        typer.Option(
-            help="labels of an .npy; a table's label column or its position, -1 the last",
-            rich_help_panel=DATA,
-        ),
+        str | None, of_data(help="labels of an .npy; a table's label column or its position, -1 the last")
     ] = None,
-    column: Annotated[
-        str | None, typer.Option(help="a table's embedding or image column", rich_help_panel=DATA)
-    ] = None,
+    column: Annotated[str | None, of_data(help="a table's embedding or image column")] = None,
     drop: Drop = None,
     keep: Keep = None,
     categories: Categories = None,
@@ -151,109 +117,50 @@ def command(
     bootstrap: Bootstrap = 0,
     sample_weight: SampleWeight = None,
     class_weight: ClassWeight = None,
-    ngrams: Annotated[
-        str | None, typer.Option(help="words of a term, such as 1-2 [1-1]", rich_help_panel=TEXT)
-    ] = None,
+    ngrams: Annotated[str | None, of_texts(help="words of a term, such as 1-2 [1-1]")] = None,
     min_df: Annotated[
-        str | None,
-        typer.Option(
-            help="training texts that a term must stand in, or a share such as 0.01 [2]", rich_help_panel=TEXT
-        ),
+        str | None, of_texts(help="training texts that a term must stand in, or a share such as 0.01 [2]")
     ] = None,
-    max_features: Annotated[
-        int | None, typer.Option(help="the most frequent terms alone", rich_help_panel=TEXT)
-    ] = None,
+    max_features: Annotated[int | None, of_texts(help="the most frequent terms alone")] = None,
     sublinear: Annotated[
-        bool | None,
-        typer.Option(
-            "--sublinear/--no-sublinear", help="1 + ln n for a count n [sublinear]", rich_help_panel=TEXT
-        ),
+        bool | None, of_texts("--sublinear/--no-sublinear", help="1 + ln n for a count n [sublinear]")
     ] = None,
     image_shape: ImageShape = None,
-    test: Annotated[
-        str | None,
-        typer.Option(help="a file or folder of test rows, such as test.csv", rich_help_panel=DATA),
-    ] = None,
+    test: Annotated[str | None, of_data(help="a file or folder of test rows, such as test.csv")] = None,
     groups: Annotated[
         str | None,
-        typer.Option(
-            help="column or file of what belongs together, such as patients: splits keep groups whole",
-            rich_help_panel=DATA,
-        ),
+        of_data(help="column or file of what belongs together, such as patients: splits keep groups whole"),
     ] = None,
-    split_column: Annotated[
-        str | None,
-        typer.Option(help="column that says train, validation or test", rich_help_panel=DATA),
-    ] = None,
+    split_column: Annotated[str | None, of_data(help="column that says train, validation or test")] = None,
     time: Annotated[
-        str | None,
-        typer.Option(help="column of times: train on the past, test on the last part", rich_help_panel=DATA),
+        str | None, of_data(help="column of times: train on the past, test on the last part")
     ] = None,
-    root: Annotated[
-        str | None, typer.Option(help="folder with a copy of a named data set", rich_help_panel=DATA)
-    ] = None,
+    root: Annotated[str | None, of_data(help="folder with a copy of a named data set")] = None,
     skip_bad: Annotated[
-        bool,
-        typer.Option("--skip-bad", help="go on without broken images, and list them", rich_help_panel=DATA),
+        bool, of_data("--skip-bad", help="go on without broken images, and list them")
     ] = False,
-    background: Annotated[
-        str, typer.Option(help="colour under transparent pixels", rich_help_panel=DATA)
-    ] = "white",
-    no_cache: Annotated[
-        bool,
-        typer.Option("--no-cache", help="keep neither decoded images nor features", rich_help_panel=DATA),
-    ] = False,
+    background: Annotated[str, of_data(help="colour under transparent pixels")] = "white",
+    no_cache: Annotated[bool, of_data("--no-cache", help="keep neither decoded images nor features")] = False,
     memory: Annotated[
-        str | None,
-        typer.Option(
-            help="memory for solvers and readers, such as 2GB [a quarter of the machine]",
-            rich_help_panel=DATA,
-        ),
+        str | None, of_data(help="memory for solvers and readers, such as 2GB [a quarter of the machine]")
     ] = None,
     search: Annotated[
-        bool,
-        typer.Option(
-            "--search",
-            help="with --solver sgd: a grid of learning rates and regs, trained at once",
-            rich_help_panel=SGD,
-        ),
+        bool, of_sgd("--search", help="with --solver sgd: a grid of learning rates and regs, trained at once")
     ] = False,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="from the data's scale if left out", rich_help_panel=SGD)
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="passes worth of batches [8, or 2,000 batches]", rich_help_panel=SGD)
-    ] = None,
-    batch_size: Annotated[int, typer.Option(help="rows of a batch", rich_help_panel=SGD)] = 200,
-    momentum: Annotated[float, typer.Option(help="heavy ball, in [0, 1)", rich_help_panel=SGD)] = 0.0,
-    schedule: Annotated[str, typer.Option(help="constant, cosine or linear", rich_help_panel=SGD)] = "cosine",
-    out: Annotated[
-        Path | None, typer.Option(help="the run folder [runs/SOURCE-LOSS]", rich_help_panel=RUN)
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="replace a run of that name", rich_help_panel=RUN)
-    ] = False,
-    resume: Annotated[
-        Path | None, typer.Option(help="go on with this interrupted run", rich_help_panel=RUN)
-    ] = None,
-    checkpoint_every: Annotated[
-        float, typer.Option(help="seconds between checkpoints", rich_help_panel=RUN)
-    ] = 60.0,
-    no_suspects: Annotated[
-        bool, typer.Option("--no-suspects", help="do not look for mislabelled images", rich_help_panel=RUN)
-    ] = False,
-    seed: Annotated[int, typer.Option(help="of splits and batches", rich_help_panel=RUN)] = 0,
-    track: Annotated[
-        str | None,
-        typer.Option(help="write the run to mlflow, tensorboard or wandb, too", rich_help_panel=RUN),
-    ] = None,
-    quiet: Annotated[
-        bool,
-        typer.Option("--quiet", "-q", help="print nothing but warnings and errors", rich_help_panel=RUN),
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="print the result alone, as JSON", rich_help_panel=RUN)
-    ] = False,
+    learning_rate: Annotated[float | None, of_sgd(help="from the data's scale if left out")] = None,
+    epochs: Annotated[int | None, of_sgd(help="passes worth of batches [8, or 2,000 batches]")] = None,
+    batch_size: Annotated[int, of_sgd(help="rows of a batch")] = 200,
+    momentum: Annotated[float, of_sgd(help="heavy ball, in [0, 1)")] = 0.0,
+    schedule: Annotated[str, of_sgd(help="constant, cosine or linear")] = "cosine",
+    out: Annotated[Path | None, of_run(help="the run folder [runs/SOURCE-LOSS]")] = None,
+    overwrite: Annotated[bool, of_run("--overwrite", help="replace a run of that name")] = False,
+    resume: Annotated[Path | None, of_run(help="go on with this interrupted run")] = None,
+    checkpoint_every: Annotated[float, of_run(help="seconds between checkpoints")] = 60.0,
+    no_suspects: Annotated[bool, of_run("--no-suspects", help="do not look for mislabelled images")] = False,
+    seed: Annotated[int, of_run(help="of splits and batches")] = 0,
+    track: Annotated[str | None, of_run(help="write the run to mlflow, tensorboard or wandb, too")] = None,
+    quiet: Annotated[bool, of_run("--quiet", "-q", help="print nothing but warnings and errors")] = False,
+    as_json: Annotated[bool, of_run("--json", help="print the result alone, as JSON")] = False,
 ) -> None:
     """Fit a linear classifier to a proven optimum, judge it, and write a run folder with a page.
 

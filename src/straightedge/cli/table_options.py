@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
-TABLE, JUDGED = "A table", "Weights, metrics, thresholds"
+of_table = partial(typer.Option, rich_help_panel="A table")
+of_judged = partial(typer.Option, rich_help_panel="Weights, metrics, thresholds")
 TABLE_OPTIONS = (
     "split_column",
     "time",
@@ -25,77 +27,42 @@ TABLE_OPTIONS = (
 )
 """Options that go to the reader of tables as they are."""
 
-Drop = Annotated[str | None, typer.Option(help="columns of a table to leave out: A,B", rich_help_panel=TABLE)]
-Keep = Annotated[
-    str | None, typer.Option(help="columns to use though they look like identifiers", rich_help_panel=TABLE)
-]
-Categories = Annotated[
-    str | None, typer.Option(help="columns of numbers that are categories", rich_help_panel=TABLE)
-]
-Numeric = Annotated[
-    str | None, typer.Option(help="columns of numbers, in which all else is missing", rich_help_panel=TABLE)
-]
-Dates = Annotated[
-    str | None,
-    typer.Option(help="columns of dates whose parts are numbers: A,B, or all of them", rich_help_panel=TABLE),
-]
+Drop = Annotated[str | None, of_table(help="columns of a table to leave out: A,B")]
+Keep = Annotated[str | None, of_table(help="columns to use though they look like identifiers")]
+Categories = Annotated[str | None, of_table(help="columns of numbers that are categories")]
+Numeric = Annotated[str | None, of_table(help="columns of numbers, in which all else is missing")]
+Dates = Annotated[str | None, of_table(help="columns of dates whose parts are numbers: A,B, or all of them")]
 TextColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--text", help="column of texts that are the rows: their words count", rich_help_panel=TABLE
-    ),
+    str | None, of_table("--text", help="column of texts that are the rows: their words count")
 ]
-Delimiter = Annotated[str | None, typer.Option(help="one character, tab or blanks", rich_help_panel=TABLE)]
-Header = Annotated[
-    bool | None,
-    typer.Option("--header/--no-header", help="whether the first row has names", rich_help_panel=TABLE),
-]
-Encoding = Annotated[str | None, typer.Option(help="such as utf-8 or cp1252", rich_help_panel=TABLE)]
-Decimal = Annotated[str | None, typer.Option(help=". or ,", rich_help_panel=TABLE)]
-Missing = Annotated[
-    str | None, typer.Option(help="texts that mean a missing value: ?,NA", rich_help_panel=TABLE)
-]
+Delimiter = Annotated[str | None, of_table(help="one character, tab or blanks")]
+Header = Annotated[bool | None, of_table("--header/--no-header", help="whether the first row has names")]
+Encoding = Annotated[str | None, of_table(help="such as utf-8 or cp1252")]
+Decimal = Annotated[str | None, of_table(help=". or ,")]
+Missing = Annotated[str | None, of_table(help="texts that mean a missing value: ?,NA")]
 ImageShape = Annotated[
-    str | None,
-    typer.Option(
-        help="columns that are pixels: 28x28, 28x28x3, 3x28x28; no for numbers", rich_help_panel=TABLE
-    ),
+    str | None, of_table(help="columns that are pixels: 28x28, 28x28x3, 3x28x28; no for numbers")
 ]
-Classes = Annotated[
-    str | None, typer.Option(help="class names in their order: no,yes", rich_help_panel=TABLE)
-]
-Bootstrap = Annotated[
-    int,
-    typer.Option(help="refits for 95 % intervals of a table's coefficients and odds", rich_help_panel=JUDGED),
-]
+Classes = Annotated[str | None, of_table(help="class names in their order: no,yes")]
+Bootstrap = Annotated[int, of_judged(help="refits for 95 % intervals of a table's coefficients and odds")]
 MultiLabel = Annotated[
     bool,
-    typer.Option(
-        "--multilabel",
-        help="rows have several labels: --labels A,B,C of 0 and 1, or one column of lists",
-        rich_help_panel=TABLE,
+    of_table(
+        "--multilabel", help="rows have several labels: --labels A,B,C of 0 and 1, or one column of lists"
     ),
 ]
-SampleWeight = Annotated[
-    str | None,
-    typer.Option(help="column or file of how often each row counts", rich_help_panel=JUDGED),
-]
+SampleWeight = Annotated[str | None, of_judged(help="column or file of how often each row counts")]
 Metric = Annotated[
     str,
-    typer.Option(
-        help="accuracy, balanced_accuracy, log_loss, auc, average_precision, f1, mcc or brier: chooses reg",
-        rich_help_panel=JUDGED,
+    of_judged(
+        help="accuracy, balanced_accuracy, log_loss, auc, average_precision, f1, mcc or brier: chooses reg"
     ),
 ]
 Threshold = Annotated[
     str | None,
-    typer.Option(
+    of_judged(
         help="where two classes are parted: cost:FP=1,FN=5 (false alarms, misses), f1, mcc, balanced_accuracy, "
-        "accuracy, or a probability of the second class",
-        rich_help_panel=JUDGED,
+        "accuracy, or a probability of the second class"
     ),
 ]
-ClassWeight = Annotated[
-    str | None,
-    typer.Option(help="balanced, or a file of lines class,weight", rich_help_panel=JUDGED),
-]
+ClassWeight = Annotated[str | None, of_judged(help="balanced, or a file of lines class,weight")]
