@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from straightedge.rows import default_workers
+from straightedge.workers import default_workers
 
 PACKAGES = (
     "straightedge",

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.problem import Problem
 from benchmarks.watch import Stopped, Watch
-from straightedge.rows import default_workers
+from straightedge.workers import default_workers
 
 Result = TypeVar("Result")
 

@@ -18,7 +18,8 @@ from straightedge.kernels import PortableProducts, door, gram_applied, products_
 from straightedge.kernels.splitting import KINDS, TOP, column_scale, split_weight
 from straightedge.losses import LOSSES
 from straightedge.preprocess import AffineMap
-from straightedge.rows import BlockPool, Rows
+from straightedge.rows import Rows
+from straightedge.workers import BlockPool
 from support.kernel_cases import CASES, TOLERANCE, Case, fits, kernels, measured, measured_adjoint, problem
 
 PROGRAMS = Path(__file__).parent / "support"

@@ -13,7 +13,8 @@ from straightedge.data.npz import read_npy
 from straightedge.errors import InputError, MachineError
 from straightedge.features.user_module import UserModule
 from straightedge.memory import free_memory
-from straightedge.rows import Rows, is_out_of_memory, out_of_memory
+from straightedge.rows import Rows
+from straightedge.workers import is_out_of_memory, out_of_memory
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))

@@ -20,11 +20,12 @@ from straightedge import atomic
 from straightedge.errors import InputError, MachineError
 from straightedge.losses import LOSSES
 from straightedge.objective import Objective
-from straightedge.rows import STOP_REQUESTED, Rows
+from straightedge.rows import Rows
 from straightedge.runs import RunFolder
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import TraceRow
 from straightedge.solvers.loop import Limits, minimize
+from straightedge.workers import STOP_REQUESTED
 from straightedge.workflow import FitOptions, run_fit
 from straightedge.workflow.stages import Stopped
 from support.failing_disk import FailingDisk

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from straightedge.errors import InputError, MachineError
-from straightedge.rows import BlockPool, Rows, block_spans, with_smaller_blocks
+from straightedge.rows import Rows
+from straightedge.workers import BlockPool, block_spans, with_smaller_blocks
 
 N, D = 37, 6
 

@@ -15,12 +15,13 @@ from straightedge.losses import LOSSES, SoftmaxLoss
 from straightedge.losses.hinge import HingeLoss
 from straightedge.moments import fit_affine
 from straightedge.objective import Objective
-from straightedge.rows import BlockPool, Rows
+from straightedge.rows import Rows
 from straightedge.solvers import SOLVERS, choose_solver, preconditioner
 from straightedge.solvers.base import Limits, Loop, Status, minimize, relative_gap
 from straightedge.solvers.hinge.blocks.solver import HingeALM
 from straightedge.solvers.lbfgs import WhitenedLBFGS
 from straightedge.solvers.sgd import SCHEDULES, MinibatchSGD
+from straightedge.workers import BlockPool
 from support.linear_problems import needs_solver, random_problem
 
 

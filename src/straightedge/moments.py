@@ -11,9 +11,10 @@ from torch import Tensor
 from straightedge.distributed import Communicator, guarded_sum, local, together
 from straightedge.errors import InputError
 from straightedge.preprocess import AffineMap
-from straightedge.rows import BlockPool, Rows, block_spans, default_workers, with_smaller_blocks
+from straightedge.rows import Rows
 from straightedge.sparse_moments import extremes, weighted_sums
 from straightedge.sparse_rows import AnyRows, SparseRows
+from straightedge.workers import BlockPool, block_spans, default_workers, with_smaller_blocks
 
 KINDS = ("auto", "none", "center", "channel", "pixels", "standardize")
 UNSCALED = {"auto", "none"}  # of sparse rows

@@ -17,29 +17,7 @@ from torch import Tensor
 from straightedge.data.cells import as_numbers
 from straightedge.disk import ReadAhead, disk_rows, rows_at
 from straightedge.errors import InputError, InputTypeError
-from straightedge.workers import (
-    STOP_REQUESTED,
-    BlockPool,
-    block_spans,
-    default_workers,
-    is_out_of_memory,
-    out_of_memory,
-    torch_threads,
-    with_smaller_blocks,
-)
-
-__all__ = [
-    "STOP_REQUESTED",
-    "BlockPool",
-    "Rows",
-    "block_spans",
-    "check_shape",
-    "default_workers",
-    "is_out_of_memory",
-    "out_of_memory",
-    "torch_threads",
-    "with_smaller_blocks",
-]
+from straightedge.workers import block_spans
 
 _NUMPY_DTYPES = {"uint8", "int8", "int16", "int32", "int64", "bool", "float16", "float32", "float64"}
 _WIDENED = {"uint16": np.int32, "uint32": np.int64, "uint64": np.int64}

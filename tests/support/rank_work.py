@@ -23,11 +23,12 @@ from straightedge.distributed import (
 from straightedge.errors import InputError, StraightedgeError
 from straightedge.fitting import FitSettings, build_objective, solve
 from straightedge.moments import fit_affine
-from straightedge.rows import STOP_REQUESTED, Rows
+from straightedge.rows import Rows
 from straightedge.solvers.base import Limits, minimize
 from straightedge.solvers.hinge.blocks.solver import HingeALM
 from straightedge.solvers.lbfgs import WhitenedLBFGS
 from straightedge.solvers.sgd import MinibatchSGD
+from straightedge.workers import STOP_REQUESTED
 from straightedge.workflow.stages import Stages
 
 N, D, C = 360, 9, 4

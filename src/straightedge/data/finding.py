@@ -25,39 +25,23 @@ NAMED = {
 }
 """Sources with a name of their own: name -> module."""
 
-SUFFIXES = {
-    ".npz": "arrays",
-    ".npy": "arrays",
-    ".zip": "manifests",
-    ".tar": "manifests",
-    ".tar.gz": "manifests",
-    ".tgz": "manifests",
-    ".tar.bz2": "manifests",
-    ".tar.xz": "manifests",
-    ".parquet": "tables.reading",
-    ".arrow": "tables.reading",
-    ".feather": "tables.reading",
-    ".ipc": "tables.reading",
-    **dict.fromkeys((ARFF, f"{ARFF}.gz", *SHEETS), "tables.reading"),
-    **dict.fromkeys(JSON_LINES, "text.json_lines"),
-    ".svm": "svmlight",
-    ".svmlight": "svmlight",
-    ".libsvm": "svmlight",
-    **dict.fromkeys(
-        (".pkl", ".pickle", ".p", ".mat", ".h5", ".hdf5", ".pt", ".pth", ".safetensors"), "dumps"
-    ),
-}
-"""Files by their ending: ending -> module."""
-
+DUMPS = tuple(ending for ending in READERS if not ending.startswith(".np"))
+"""Endings of the dumps whose pairs ``X.pt,y.pt`` are read by `dumps`."""
 TARS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 """Endings of archives that may be shards, which their first members tell."""
+SUFFIXES = {
+    **dict.fromkeys((".npz", ".npy"), "arrays"),
+    **dict.fromkeys((".zip", *TARS), "manifests"),
+    **dict.fromkeys((".parquet", ".arrow", ".feather", ".ipc"), "tables.reading"),
+    **dict.fromkeys((ARFF, f"{ARFF}.gz", *SHEETS), "tables.reading"),
+    **dict.fromkeys(JSON_LINES, "text.json_lines"),
+    **dict.fromkeys((".svm", ".svmlight", ".libsvm"), "svmlight"),
+    **dict.fromkeys(DUMPS, "dumps"),
+}
+"""Files by their ending: ending -> module."""
 PICKLES = (".joblib", ".bin.pkl")
 """Endings of pickles that hold more than plain values; `pickles` reads the plain ones without unpickling."""
 CIFAR_PICKLES = ("cifar-10-python", "cifar-100-python")
-
-
-DUMPS = tuple(ending for ending in READERS if not ending.startswith(".np"))
-"""Endings of the dumps whose pairs ``X.pt,y.pt`` are read by `dumps`."""
 
 
 def module_of(source: str) -> str:
@@ -155,14 +139,9 @@ def _folder_reader(path: Path) -> str:
 
 def _by_files(path: Path) -> str | None:
     """Return the reader of a folder by the endings of the files in it and in its folders."""
-    for ending, module in (
-        (".parquet", "tables.reading"),
-        (".arrow", "tables.reading"),
-        (".feather", "tables.reading"),
-        (".tar", "shards"),
-    ):
+    for ending in (".parquet", ".arrow", ".feather", ".tar"):
         if any(path.glob(f"*{ending}")) or any(path.glob(f"*/*{ending}")):
-            return module
+            return "shards" if ending == ".tar" else "tables.reading"
     packed = (file for ending in TARS[1:] for place in ("", "*/") for file in path.glob(f"{place}*{ending}"))
     first = next(packed, None)
     return "shards" if first is not None and _is_shard(first) else None

@@ -71,32 +71,15 @@ def load_dataset(
         text = os.fspath(source)
         load = reader(text)
     weights = None if sample_weight is None else os.fspath(sample_weight)
-    found = load(
-        text,
-        size=size,
-        root=root,
-        skip_bad=skip_bad,
-        background=background,
-        progress=progress,
-        cache=cache,
-        labels=labels,
-        classes=classes,
-        groups=None if groups is None else os.fspath(groups),
-        sample_weight=weights,
-        **options,
-    )
+    given: dict[str, Any] = {"root": root, "skip_bad": skip_bad, "background": background}
+    given |= {"progress": progress, "cache": cache}
+    beside = {"groups": None if groups is None else os.fspath(groups), "sample_weight": weights}
+    found = load(text, size=size, labels=labels, classes=classes, **given, **beside, **options)
     _check_size(found, size)
     found = found if groups is None else with_groups(found, os.fspath(groups))
     found = found if weights is None or not found.train.n else with_weights(found, weights)
     if test is None:
         return found
-    given: dict[str, Any] = {
-        "root": root,
-        "skip_bad": skip_bad,
-        "background": background,
-        "progress": progress,
-        "cache": cache,
-    }
     if weights is not None and not os.path.exists(weights):  # a column, which test rows may have as well
         given["sample_weight"] = weights
     return with_test_source(found, os.fspath(test), load_dataset, {**options, **given, "labels": labels})

@@ -202,8 +202,9 @@ def _write_safetensors(path: Path, parts: Mapping[str, Part], about: dict[str, A
     arrays, place = arrays_of(parts), 0
     header: dict[str, Any] = {"__metadata__": {"straightedge": to_json(about)}}
     for name, array in arrays.items():
-        size = np.dtype(array.dtype).itemsize * int(np.prod(array.shape))
-        kind = _TENSOR_KINDS[np.dtype(array.dtype).newbyteorder("=").name]
+        dtype = np.dtype(array.dtype)
+        size = dtype.itemsize * int(np.prod(array.shape))
+        kind = "BOOL" if dtype.kind == "b" else f"{dtype.kind.upper()}{8 * dtype.itemsize}"  # F32, U8, I64
         shape = [int(side) for side in array.shape]
         header[name] = {"dtype": kind, "shape": shape, "data_offsets": [place, place + size]}
         place += size
@@ -215,23 +216,6 @@ def _write_safetensors(path: Path, parts: Mapping[str, Part], about: dict[str, A
             for block in blocks_of(array):
                 writer.write(block.data.cast("B"))
     return [path]
-
-
-_TENSOR_KINDS = {
-    "float16": "F16",
-    "float32": "F32",
-    "float64": "F64",
-    "bool": "BOOL",
-    "uint8": "U8",
-    "int8": "I8",
-    "uint16": "U16",
-    "int16": "I16",
-    "uint32": "U32",
-    "int32": "I32",
-    "uint64": "U64",
-    "int64": "I64",
-}
-"""NumPy's name of a type -> that of safetensors."""
 
 
 def _write_svmlight(path: Path, parts: Mapping[str, Part], about: dict[str, Any]) -> list[Path]:

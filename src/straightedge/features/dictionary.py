@@ -16,7 +16,7 @@ import torch
 
 from straightedge.errors import InputError, warn
 from straightedge.features.base import check_images, read_images
-from straightedge.rows import BlockPool, block_spans, default_workers
+from straightedge.workers import BlockPool, block_spans, default_workers
 
 CONTRAST = 10.0
 """Added to a patch's variance (pixels in 0–255), so that flat patches are not blown up into noise."""

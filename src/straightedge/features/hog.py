@@ -13,7 +13,7 @@ import numpy as np
 from straightedge.errors import InputError
 from straightedge.features.base import ImageExtractor, check_block, check_images
 from straightedge.features.hog_rows import hog_colour, skimage_hog
-from straightedge.rows import default_workers
+from straightedge.workers import default_workers
 
 _PARALLEL_FROM = 512  # fewer images are done before the processes have started
 _CHUNK = 128

@@ -18,7 +18,7 @@ from straightedge.errors import InputError
 from straightedge.features.base import check_block, check_images, check_state, tensor_of
 from straightedge.features.dictionary import Dictionary, learn_dictionary
 from straightedge.features.triangle import Encoder, encode, make_encoder
-from straightedge.rows import BlockPool, block_spans, default_workers
+from straightedge.workers import BlockPool, block_spans, default_workers
 
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {"n_centroids": 400, "pool": 2, "taper": 0.0, "mirror": False},

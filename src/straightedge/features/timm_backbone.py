@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from straightedge.errors import InputError, MachineError, MissingExtraError, did_you_mean
 from straightedge.features.frozen import FrozenNetwork, load_weights, read_weights
-from straightedge.rows import default_workers
+from straightedge.workers import default_workers
 
 POOLS = ("model", "cls", "mean")
 

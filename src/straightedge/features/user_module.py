@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from straightedge.errors import InputError, StraightedgeError
 from straightedge.features.base import tensor_of
 from straightedge.features.frozen import FrozenNetwork, load_weights, read_weights
-from straightedge.rows import is_out_of_memory
+from straightedge.workers import is_out_of_memory
 
 _LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 TRUST = "STRAIGHTEDGE_TRUST"

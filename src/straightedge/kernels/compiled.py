@@ -12,7 +12,8 @@ from torch import Tensor
 from straightedge.kernels.base import padded
 from straightedge.kernels.cpu_kernels import add_gram, add_rows, hinge_rows, score_rows, softmax_rows
 from straightedge.losses.base import largest_loss
-from straightedge.rows import BlockPool, Rows
+from straightedge.rows import Rows
+from straightedge.workers import BlockPool
 
 GRAM_SHARES = (
     8  # parts of a factor that are summed in its own type: fixed, so that no number of workers changes it

@@ -5,26 +5,16 @@ from __future__ import annotations
 from typing import cast
 
 from straightedge.errors import InputError
-from straightedge.losses.base import DualReference, Loss
-from straightedge.losses.hinge import (
-    CrammerSingerLoss,
-    HingeLoss,
-    OneVsRestHingeLoss,
-    SquaredHingeLoss,
-)
+from straightedge.losses.base import Loss
+from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHingeLoss, SquaredHingeLoss
 from straightedge.losses.one_vs_rest import OneVsRestLogisticLoss, OneVsRestSquaredHingeLoss
 from straightedge.losses.piecewise import PiecewiseLinearLoss, ProjectionJacobian
 from straightedge.losses.softmax import SoftmaxLoss
 
 __all__ = [
     "LOSSES",
-    "CrammerSingerLoss",
-    "DualReference",
     "HingeLoss",
     "Loss",
-    "OneVsRestHingeLoss",
-    "OneVsRestLogisticLoss",
-    "OneVsRestSquaredHingeLoss",
     "PiecewiseLinearLoss",
     "ProjectionJacobian",
     "SoftmaxLoss",

@@ -22,10 +22,10 @@ from straightedge.distributed import (
 )
 from straightedge.errors import InputError
 from straightedge.model.versions import versions
-from straightedge.rows import is_out_of_memory, out_of_memory
 from straightedge.runs import RunFolder
 from straightedge.runs.checkpoint import CHECKPOINT_FILE
 from straightedge.solvers.base import Callback
+from straightedge.workers import is_out_of_memory, out_of_memory
 from straightedge.workflow.automatic import decided
 from straightedge.workflow.choosing import (
     Fitted,
