@@ -43,7 +43,9 @@ def write_tensors(
         MachineError: ``disk-full``, ``read-only``, ``write-failed``.
         InputError: ``output-path``.
     """
-    blobs = {name: _bytes_of(tensor) for name, tensor in sorted(tensors.items(), key=_widest_first)}
+    # widest types first, so that every tensor is aligned, as the format asks
+    order = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
+    blobs = {name: _bytes_of(tensor) for name, tensor in order}
     entries, position = [], 0
     for name, blob in blobs.items():
         dtype, shape = _NAMES[tensors[name].dtype], tuple(tensors[name].shape)
@@ -63,11 +65,6 @@ def write_tensors(
         writer.write(header)
         for blob in blobs.values():
             writer.write(blob)
-
-
-def _widest_first(item: tuple[str, Tensor]) -> tuple[int, str]:
-    """Order by falling width of the type, so that every tensor is aligned, as the format asks."""
-    return -item[1].element_size(), item[0]
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:

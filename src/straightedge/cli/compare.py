@@ -52,7 +52,8 @@ def command(
     one, other = read_predictions(first), read_predictions(second)
     tested = compared(one, other, seed)
     splits = sorted(one.splits | other.splits)
-    rows = [_describe(path, hits, tested.n) for path, hits in _hits(first, second, tested)]
+    hits = (first, tested.both + tested.only_first), (second, tested.both + tested.only_second)
+    rows = [_describe(path, count, tested.n) for path, count in hits]
     if as_json:
         print(json.dumps({"runs": rows, "splits": splits, **asdict(tested)}))
     else:
@@ -157,10 +158,6 @@ def _listed(images: list[tuple[str, int]], where: str) -> str:
         return ""
     names = ", ".join(name or f"row {count}" for name, count in images[:NAMED])
     return f"{len(images)} {where} ({names}{', …' if len(images) > NAMED else ''})"
-
-
-def _hits(first: Path, second: Path, tested: PairedTest) -> list[tuple[Path, int]]:
-    return [(first, tested.both + tested.only_first), (second, tested.both + tested.only_second)]
 
 
 def _describe(run: Path, hits: int, n: int) -> dict[str, Any]:

@@ -71,7 +71,10 @@ def command(
     if own and name == "train":
         warn("evaluated-on-train", "these are the samples the model was trained on: new ones will do worse")
     scores = model.scores(fit_rows(model, samples.X, source))
-    told = {"source": source, "split": name if own or _is_divided(dataset) else None, "model": str(run)}
+    divided = (
+        dataset.test is not None or dataset.validation is not None
+    )  # else all of it is its training split
+    told = {"source": source, "split": name if own or divided else None, "model": str(run)}
     result = _judge(model, samples, scores, seed) | told
     if model.threshold is not None:
         result["threshold"] = {"class": model.classes[1], **_parted(model)}
@@ -157,11 +160,6 @@ def _sealed_again(run: Path, dataset: Dataset) -> Dataset:
     return (
         with_sealed_tenth(replace(dataset, parts=None), int(config.get("seed") or 0)) if sealed else dataset
     )
-
-
-def _is_divided(dataset: Dataset) -> bool:
-    """Whether a source has splits; one that has none calls all of it its training split."""
-    return dataset.test is not None or dataset.validation is not None
 
 
 def fit_rows(model: LinearModel, X: Any, where: str) -> Any:

@@ -87,14 +87,9 @@ def split_folders(names: Iterable[str], where: str) -> dict[str, str]:
 def _parsed(name: str) -> tuple[str, str] | None:
     """Return the split and the words of its own that a name has, or None where it names no split or two."""
     words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_]+", name)]
-    splits = [WORDS.get(_bare(word)) for word in words]
+    splits = [WORDS.get(word.removesuffix("set") or word) for word in words]  # trainset is train
     if sum(split is not None for split in splits) != 1:
         return None
     position = next(place for place, split in enumerate(splits) if split is not None)
     own = [word for word in words[:position] + words[position + 1 :] if word not in FILLERS]
     return str(splits[position]), " ".join(own)
-
-
-def _bare(word: str) -> str:
-    """Return a word without ``set`` at its end, as in ``trainset``."""
-    return word.removesuffix("set") if word != "set" else word

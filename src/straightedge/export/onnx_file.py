@@ -144,7 +144,7 @@ def _graph(onnx: Any, model: LinearModel, *, raw: bool) -> Any:
 def _constants(onnx: Any, model: LinearModel) -> list[Any]:
     """Return class names, and what the threshold and the temperature need."""
     array = onnx.numpy_helper.from_array
-    names = [_utf8(name) for name in model.classes]
+    names = [name.encode("utf-8", "backslashreplace") for name in model.classes]
     values = [onnx.helper.make_tensor("classes", onnx.TensorProto.STRING, [len(names)], names)]
     if model.threshold is not None:
         places = enumerate(("first", "second"))
@@ -173,10 +173,6 @@ def _properties(model: LinearModel) -> dict[str, str]:
     found = {"loss": model.loss, "reg": repr(model.reg), "gap": repr(model.gap)}
     found |= {"classes": json.dumps(model.classes), "straightedge": straightedge.__version__}
     return found | ({"features": json.dumps(model.features)} if model.features else {})
-
-
-def _utf8(name: str) -> bytes:
-    return name.encode("utf-8", "backslashreplace")
 
 
 def read_onnx(path: Path) -> bytes:

@@ -112,13 +112,9 @@ def build_extractor(spec: str, *, trusted: bool = True, **options: Any) -> Extra
     return extractor
 
 
-def has_option(spec: str, option: str) -> bool:
-    """Return whether the extractor of a spec has a setting of this name.
-
-    Raises:
-        InputError: ``extractor-unknown`` or ``extractor-option``.
-    """
-    return option in inspect.signature(_class(parse_spec(spec)[0])).parameters
+def takes_device(spec: str) -> bool:
+    """Return whether the extractor of a spec has a setting for the device (errors as `parse_spec`)."""
+    return "device" in inspect.signature(_class(parse_spec(spec)[0])).parameters
 
 
 def restore_extractor(config: dict[str, Any], state: dict[str, Tensor] | None = None) -> Extractor:

@@ -88,7 +88,7 @@ def _module(place: str, word: str) -> tuple[Path | None, str, list[Path]]:
 def _imported(name: str, path: Path | None, word: str) -> ModuleType:
     """Import by name; a file is imported anew even if a module of that name is there already."""
     known = sys.modules.get(name)
-    if path is not None and known is not None and not _is_file_of(known, path):
+    if path is not None and known is not None and getattr(known, "__file__", None) != str(path):
         del sys.modules[name]  # a library's module that happens to be called so, such as utils
     try:
         module = import_module(name)
@@ -112,10 +112,6 @@ class _Place:
 
     def __call__(self) -> None:
         """Do nothing; `raised` asks for the file alone."""
-
-
-def _is_file_of(module: ModuleType, path: Path) -> bool:
-    return getattr(module, "__file__", None) == str(path)
 
 
 @contextmanager

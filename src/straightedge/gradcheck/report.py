@@ -129,7 +129,9 @@ class GradCheckReport:
         """The entry or the value that a mistake shows in most, one sentence; empty where none does."""
         wrong = [row for row in self.rows if row.verdict == "mistake"]
         if wrong:
-            row = max(wrong, key=lambda row: _or_infinite(abs(row.analytic - row.numeric)))
+            errors = [abs(row.analytic - row.numeric) for row in wrong]
+            worst = max(range(len(wrong)), key=lambda k: errors[k] if math.isfinite(errors[k]) else math.inf)
+            row = wrong[worst]
             bias = " (the bias row)" if row.is_bias else ""
             found = (
                 f"dW[{row.row}, {row.column}]{bias} is {row.analytic:.6g}, differences give {row.numeric:.6g}"
@@ -179,11 +181,6 @@ class GradCheckReport:
 def _diagnosis_line(item: Diagnosis) -> str:
     names = item.code if item.detail in ("", item.code) else f"{item.code}: {item.detail}"
     return f"{'mistake' if item.is_mistake else 'remark'}: {item.text} [{names}]"
-
-
-def _or_infinite(number: float) -> float:
-    """An error that is no number is the largest one."""
-    return number if math.isfinite(number) else math.inf
 
 
 def _fields(row: GradCheckRow | ValueRow) -> dict[str, Any]:

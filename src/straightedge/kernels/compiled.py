@@ -99,16 +99,8 @@ def compiled_loss(name: str, S: Tensor, y: Tensor) -> Tensor:
     return values
 
 
-def _squared_hinge_rows(S: np.ndarray, y: np.ndarray, limit: float, values: np.ndarray) -> None:
-    hinge_rows(S, y, limit**0.5, True, values)
-
-
-def _hinge_rows(S: np.ndarray, y: np.ndarray, limit: float, values: np.ndarray) -> None:
-    hinge_rows(S, y, limit, False, values)
-
-
 LOOPS: dict[str, Callable[..., None]] = {
     "softmax": softmax_rows,
-    "svm": _hinge_rows,
-    "squared_hinge": _squared_hinge_rows,
+    "svm": lambda S, y, limit, values: hinge_rows(S, y, limit, False, values),
+    "squared_hinge": lambda S, y, limit, values: hinge_rows(S, y, limit**0.5, True, values),
 }

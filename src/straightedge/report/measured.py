@@ -31,7 +31,8 @@ def answer(run: Run) -> Section:
     if run.metrics.get("multilabel"):
         rows[0] = ("all labels right", rows[0][1])
     else:
-        rows.insert(1, ("share of the largest class", [_baseline(entry) for entry in judged]))
+        largest = [(words.percent(headline.largest_class(entry)), "") for entry in judged]
+        rows.insert(1, ("share of the largest class", largest))
     return {
         "splits": [
             (
@@ -47,10 +48,6 @@ def answer(run: Run) -> Section:
         "has_test": "test" in splits,
         "temperature": words.fixed(judged[0].get("temperature"), 3) if judged else words.NOTHING,
     }
-
-
-def _baseline(judged: dict[str, Any]) -> tuple[str, str]:
-    return words.percent(headline.largest_class(judged)), ""
 
 
 def _cell(judged: dict[str, Any], key: str, share: bool) -> tuple[str, str]:

@@ -187,12 +187,11 @@ def path(run: Run) -> Section | None:
     rows = figures.path_rows(entries, metric, run.tol)
     tol = words.finite(entries[0].get("tol", run.tol))  # compared values may be solved to a wider gap
     name = METRIC_NAMES.get(metric, metric)
-    write = words.percent if share else _three_digits
     write_interval = words.percent_interval if share else words.number_interval
     table = [
         (
             row["reg_text"],
-            write(row["value"]),
+            words.percent(row["value"]) if share else words.fixed(row["value"], 3),
             write_interval([row["low"], row["high"]]),
             row["gap_text"],
             row["proof"],
@@ -214,10 +213,6 @@ def path(run: Run) -> Section | None:
             figures.path_gap_figure(rows, tol),
         ],
     }
-
-
-def _three_digits(value: Any) -> str:
-    return words.fixed(value, 3)
 
 
 def notes(run: Run) -> list[str]:

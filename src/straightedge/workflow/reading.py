@@ -8,7 +8,7 @@ from typing import Any
 from straightedge.data import Dataset, load_dataset
 from straightedge.data.tables.files import names_in
 from straightedge.data.text.documents import is_texts
-from straightedge.features.base import build_extractor, has_option
+from straightedge.features.base import build_extractor, takes_device
 from straightedge.features.cache import extract_dataset
 from straightedge.features.text.dataset import text_dataset
 from straightedge.workers import nothing_begun
@@ -65,7 +65,7 @@ def _beside_like(read: Dataset, features: Dataset) -> Dataset:
 def _extractor(spec: str, options: FitOptions) -> Any:
     """Return the extractor that was asked for, not fitted yet."""
     asked = options.extractor
-    device = options.fit.device if has_option(spec, "device") else None
+    device = options.fit.device if takes_device(spec) else None
     return build_extractor(
         spec, trusted=asked.features_trusted, weights=asked.weights, device=device, **asked.text
     )

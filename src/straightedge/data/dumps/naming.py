@@ -142,16 +142,13 @@ def suggested(members: Mapping[str, Any], where: str) -> str:
     rows = max(tables)[1] if tables else "ROWS"
     length = members[rows].shape[0] if tables else -1
     labels = [name for name, value in members.items() if name != rows and is_classes(value, length)]
-    chosen = min(labels, key=lambda name: (_n_distinct(members[name]), name), default="y.npy")
+    distinct = {name: len(np.unique(np.asarray(members[name]).astype(str))) for name in labels}
+    chosen = min(labels, key=lambda name: (distinct[name], name), default="y.npy")
     if rows == "ROWS":
         return "--column ROWS --labels LABELS"
     return (
         f"straightedge fit {shlex.quote(where)} --column {shlex.quote(rows)} --labels {shlex.quote(chosen)}"
     )
-
-
-def _n_distinct(value: Any) -> int:
-    return len(np.unique(np.asarray(value))) if not isinstance(value, list) else len(set(map(str, value)))
 
 
 def column(value: Any) -> Any:

@@ -46,8 +46,9 @@ class ImageFinder:
         return self._place.file(os.path.join(folder, parts + ending)) if folder else None
 
     def _anywhere(self, parts: str) -> ImageFile | None:
+        has_ending = os.path.splitext(parts)[1].lower() in IMAGE_ENDINGS
         for folder in self.folders:
-            for ending in _to_add(parts):
+            for ending in ("",) if has_ending else ("", *ADDED):
                 found = self._at(str(folder), ending, parts)
                 if found is not None:
                     self._last = str(folder), ending
@@ -81,11 +82,6 @@ def _endings_of(name: str) -> Iterator[str]:
     first = 0 if inside else max(0, len(parts) - MOST_PARTS)
     for start in range(max(first, after), len(parts)):
         yield "/".join(parts[start:])
-
-
-def _to_add(parts: str) -> tuple[str, ...]:
-    """Return the endings that may be missing from a name."""
-    return ("",) if os.path.splitext(parts)[1].lower() in IMAGE_ENDINGS else ("", *ADDED)
 
 
 ADDED = (".jpg", ".png", ".jpeg", ".JPG", ".PNG", ".JPEG", ".tif", ".tiff", ".bmp", ".webp", ".gif")

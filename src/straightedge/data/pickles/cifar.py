@@ -114,16 +114,13 @@ def _label_key(release: Release, asked: Any) -> str:
 def _parts(values: Mapping[str, Any], release: Release, key: str, source: str) -> dict[str, Part]:
     parts: dict[str, Part] = {}
     for split in ("train", "test"):
-        names = [name for name, of in release.splits.items() if of == split and name in values]
-        batches = [_batch(values[name], key, f"{source}, {name}") for name in names]
+        files = [name for name, of in release.splits.items() if of == split and name in values]
+        batches = [_batch(values[name], key, f"{source}, {name}") for name in files]
         if batches:
             X = np.concatenate([X for X, _ in batches])
-            parts[split] = Part(X, [label for _, y in batches for label in y], _row_names(split, len(X)))
+            names = [f"cifar/{split}/{row}" for row in range(len(X))]
+            parts[split] = Part(X, [label for _, y in batches for label in y], names)
     return parts
-
-
-def _row_names(split: str, count: int) -> list[str]:
-    return [f"cifar/{split}/{row}" for row in range(count)]
 
 
 def _batch(value: Any, key: str, where: str) -> tuple[np.ndarray, list[Any]]:

@@ -60,10 +60,6 @@ def _string_line(m: Machine) -> None:
     m.push(codecs.escape_decode(line[1:-1])[0])
 
 
-def _unicode_line(m: Machine) -> None:
-    m.push(m.line(None).decode("raw-unicode-escape"))
-
-
 def _tuple(count: int) -> Callable[[Machine], None]:
     def push(m: Machine) -> None:
         values = m.stack[-count:]
@@ -72,10 +68,6 @@ def _tuple(count: int) -> Callable[[Machine], None]:
         m.stack[-count:] = [tuple(map(finished_argument, values))]
 
     return push
-
-
-def _marked_tuple(m: Machine) -> None:
-    m.push(tuple(finished_argument(value) for value in m.pop_to_mark()))
 
 
 def finished_argument(value: Any) -> Any:
@@ -161,18 +153,10 @@ def _remember(m: Machine, index: int) -> None:
     m.memo[index] = m.stack[-1]
 
 
-def _frozen(m: Machine) -> None:
-    m.push(list(m.pop_to_mark()))
-
-
 def _protocol(m: Machine) -> None:
     protocol = m.number("<B")
     if protocol > NEWEST_PROTOCOL:
         raise refused(f"protocol {protocol}, newer than {NEWEST_PROTOCOL}")
-
-
-def _duplicate(m: Machine) -> None:
-    m.push(m.stack[-1])
 
 
 def _frame(m: Machine) -> None:
@@ -202,27 +186,27 @@ ACTIONS: dict[str, Callable[[Machine], Any]] = {
     "C": _short_bytes,
     "\x8e": _bytes("<Q"),
     "\x96": _bytes("<Q"),
-    "V": _unicode_line,
+    "V": lambda m: m.push(m.line(None).decode("raw-unicode-escape")),
     "X": _text("<I"),
     "\x8c": _text("<B"),
     "\x8d": _text("<Q"),
     "]": lambda m: m.push([]),
     "a": _append,
     "e": _appends,
-    "l": _frozen,
+    "l": lambda m: m.push(m.pop_to_mark()),
     "}": lambda m: m.push({}),
     "s": _set_item,
     "u": lambda m: _set_items(m, m.pop_to_mark()),
     "d": _dictionary_of_marked,
     ")": _value(()),
-    "t": _marked_tuple,
+    "t": lambda m: m.push(tuple(map(finished_argument, m.pop_to_mark()))),
     "\x85": _tuple(1),
     "\x86": _tuple(2),
     "\x87": _tuple(3),
     "(": _value(MARK),
     "0": lambda m: m.stack.pop(),
     "1": lambda m: m.pop_to_mark(),
-    "2": _duplicate,
+    "2": lambda m: m.push(m.stack[-1]),
     "p": lambda m: _remember(m, int(m.line(40))),
     "q": lambda m: _remember(m, m.number("<B")),
     "r": lambda m: _remember(m, m.number("<I")),

@@ -190,7 +190,8 @@ class Counts:
             both = pa.concat_tables([self._table, new.cast(self._table.schema)]).group_by("value")
             new = both.aggregate([("count", "sum")]).rename_columns({"count_sum": "count"})
         self._table = new
-        self.all_different = self.all_different and _largest(new) <= 1
+        largest = arrow("pyarrow.compute").max(new["count"]).as_py() or 0
+        self.all_different = self.all_different and largest <= 1
         if new.num_rows > MOST_DISTINCT:
             kept = new.sort_by([("count", "descending")]).slice(0, MOST_DISTINCT // 2)
             self._forgotten += new.num_rows - kept.num_rows
@@ -202,10 +203,6 @@ class Counts:
             return []
         found = self._table.filter(arrow("pyarrow.compute").field("count") >= least).to_pydict()
         return list(zip(found["value"], found["count"], strict=True))
-
-
-def _largest(table: Any) -> int:
-    return int(arrow("pyarrow.compute").max(table["count"]).as_py() or 0)
 
 
 def value_counts(blocks: Iterator[Any]) -> Counts:

@@ -51,7 +51,8 @@ def _samples(source: Path, tables: Sequence[Table], plan: Plan) -> Samples:
     decode = partial(_bytes_of, column=plan.column, finders=finders)
     rows = TableRows(tables, [plan.column], decode, (n,), np.dtype(object))
     names = [f"{table.path.relative_to(root)}/{row}" for table in tables for row in range(table.n_rows)]
-    sizes = [_mean_size(table, plan.column) for table in tables for _ in range(table.n_rows)]
+    guessed = ((table.n_rows, table.path.stat().st_size) for table in tables)  # what a file holds by its rows
+    sizes = [size for rows, whole in guessed for size in [max(1, whole // max(1, rows))] * rows]
     return Samples(names, sizes, read_labels(tables, plan.label), partial(_read, rows))
 
 
@@ -83,8 +84,3 @@ def _image(value: Any, where: str, column: str, finder: ImageFinder) -> bytes:
         )
     found: bytes = data
     return found
-
-
-def _mean_size(table: Table, column: str) -> int:
-    """Guess the size of an image: what the file holds by its number of rows."""
-    return max(1, table.path.stat().st_size // max(1, table.n_rows))

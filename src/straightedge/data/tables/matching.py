@@ -63,7 +63,7 @@ def _differences(names: Sequence[str], encoding: TableEncoding) -> list[str]:
     )
 
 
-def encoded_rows(tables: Sequence[Table], encoding: TableEncoding, n: int, first: int = 0) -> TableRows:
+def encoded_rows(encoding: TableEncoding, tables: Sequence[Table], n: int, first: int = 0) -> TableRows:
     """Return rows of tables as features, read when they are needed."""
     names = [column.name for column in encoding.used]
     return TableRows(tables, names, encoding.transform, (n, encoding.width), np.dtype(np.float64), first)
@@ -92,7 +92,7 @@ def new_rows(
     if encoding is None:
         return _vectors(tables, description.get("column"), n), notes
     notes += match_columns(tables, encoding)
-    return encoded_rows(tables, encoding, n), notes + unlike_training(tables, encoding)
+    return encoded_rows(encoding, tables, n), notes + unlike_training(tables, encoding)
 
 
 def _pixels(path: Path, form: PixelForm, options: Mapping[str, Any]) -> tuple[TableRows, list[str]]:

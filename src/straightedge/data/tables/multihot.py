@@ -140,7 +140,7 @@ def _made(
         total += sum(table.n_rows for table in group)
     X, own = {}, {}
     for split, (tables, first, n) in split_rows(found, "").items():
-        X[split] = in_memory(encoded_rows(tables, encoding, n, first), f"{source} ({split})")
+        X[split] = in_memory(encoded_rows(encoding, tables, n, first), f"{source} ({split})")
         place = starts.get(split, 0) + first  # splits of one file lie in its rows, others one after the other
         own[split] = Y[place : place + n]
     key = found.fingerprint([column.name for column in encoding.used] + list(names))

@@ -183,8 +183,3 @@ def read_json_lines(path: Path) -> MemoryTable:
     data = read_text_bytes(path).data
     with table_errors(path):
         return MemoryTable(path, arrow("pyarrow.json").read_json(io.BytesIO(data)))
-
-
-def paths_of(tables: Mapping[str, Sequence[Table]]) -> list[Path]:
-    """Return the files of all splits."""
-    return [table.path for group in tables.values() for table in group]

@@ -39,7 +39,7 @@ from straightedge.data.tables.label_column import (
 )
 from straightedge.data.tables.labels import coded_labels, read_labels, refuse_regression
 from straightedge.data.tables.matching import encoded_rows, match_columns, text_read_for, unlike_training
-from straightedge.data.tables.opening import open_splits, paths_of, text_read
+from straightedge.data.tables.opening import open_splits, text_read
 from straightedge.data.tables.parts import SplitRows, TableParts
 from straightedge.data.tables.pixels import PixelForm
 from straightedge.data.tables.plan import Plan, decode_rows, is_rows, make_plan, row_column
@@ -94,7 +94,7 @@ def anew(
     source: str, encoding: TableEncoding, tables: Sequence[Table], n: int, first: int, split: str
 ) -> Any:
     """Return rows of a split by another encoding."""
-    return in_memory(encoded_rows(tables, encoding, n, first), f"{source} ({split})")
+    return in_memory(encoded_rows(encoding, tables, n, first), f"{source} ({split})")
 
 
 @dataclass
@@ -128,7 +128,7 @@ class Found:
     def fingerprint(self, columns: Sequence[str]) -> str:
         """Hash the files and the columns that are read."""
         return fingerprint.of_values(
-            content=self.every[0].digest or fingerprint.of_files(paths_of(self.tables)),
+            content=self.every[0].digest or fingerprint.of_files([table.path for table in self.every]),
             columns=[*columns, *self.divided_by],
         )
 
@@ -253,17 +253,19 @@ def _encoded(
     _refuse_other_columns(found.every, [column.name for column in encoding.used], label)
     return assemble(
         source,
-        _parts(source, found, partial(_rows_of, encoding), label, options.get("classes")),
+        _parts(
+            source,
+            found,
+            partial(encoded_rows, encoding),
+            label,
+            options.get("classes"),
+        ),
         fingerprint=found.fingerprint([column.name for column in encoding.used] + [label]),
         classes=None,
         declared=options.get("classes"),
         notes=found.notes,
         columns=encoding.to_dict(),
     )
-
-
-def _rows_of(encoding: TableEncoding, tables: Sequence[Table], n: int, first: int) -> TableRows:
-    return encoded_rows(tables, encoding, n, first)
 
 
 def _parts(

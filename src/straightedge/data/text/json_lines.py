@@ -53,7 +53,11 @@ def load(source: str, **options: Any) -> Dataset:
             codes of `read_text_bytes` and `assemble`.
     """
     files, notes = _files(Path(source))
-    records = {split: _records(paths, options.get("encoding")) for split, paths in files.items()}
+    encoding = options.get("encoding")
+    records = {
+        split: [pair for path in paths for pair in read_records(path, encoding)]
+        for split, paths in files.items()
+    }
     fields = _fields(
         records["train"], options.get("text") or options.get("column"), options.get("labels"), source
     )
@@ -99,11 +103,6 @@ def _files(path: Path) -> tuple[dict[str, list[Path]], list[str]]:
         return {"train": [path]}, []
     named = sorted(p for p in path.rglob("*") if p.name.lower().endswith(JSON_LINES))
     return to_train_on(files_by_split(named, path), path)
-
-
-def _records(paths: Sequence[Path], encoding: str | None) -> list[tuple[str, Record]]:
-    """Return (place, record) of every line that is not empty."""
-    return [pair for path in paths for pair in read_records(path, encoding)]
 
 
 def read_records(path: Path, encoding: str | None = None) -> Iterator[tuple[str, Record]]:
