@@ -193,3 +193,19 @@ def test_fingerprints_tell_contents_apart(tmp_path):
     np.savez(tmp_path / "b.npz", X=with_value(1.0), y=y)
     prints = [load_dataset(tmp_path / name).fingerprint for name in ("a.npz", "b.npz", "a.npz")]
     assert prints[0] == prints[2] != prints[1]
+
+
+def test_wrong_names_are_told_before_tables_are_unpacked(tmp_path):
+    path = tmp_path / "a.npz"
+    large = np.random.default_rng(0).random((2000, 50))
+    np.savez_compressed(path, Q=large, R=large, z=np.arange(2000) % 3)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo("Q.npy")
+    damaged = member.header_offset + member.compress_size // 2
+    path.write_bytes(whole[:damaged] + bytes(100) + whole[damaged + 100 :])
+    with pytest.raises(InputError) as caught:
+        load_dataset(str(path))
+    assert caught.value.code == "npz-keys" and "'Q': (2000, 50) float64" in str(caught.value)
+    with pytest.raises(InputError, match="npy-broken"):
+        load_dataset(str(path), column="Q", labels="z")

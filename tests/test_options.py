@@ -4,12 +4,14 @@ import inspect
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from straightedge.cli import fit, resuming
 from straightedge.cli.fit_options import OF_THE_COMMAND, options_from
+from straightedge.errors import InputError
 from straightedge.runs import RunFolder
 from straightedge.workflow import FitOptions, run_fit
 from straightedge.workflow.options import RECORD_OF, RECORDS
@@ -81,6 +83,25 @@ def test_options_may_be_given_by_name_or_as_records() -> None:
 def test_an_unknown_option_is_named() -> None:
     with pytest.raises(TypeError, match="no field regg"):
         FitOptions("digits", "run", regg=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"reg": [0.1]}, "reg-invalid"),
+        ({"reg": "0.1"}, "reg-invalid"),
+        ({"reg": True}, "reg-invalid"),
+        ({"reg": -1.0, "solver": "sgd"}, "reg-invalid"),
+        ({"reg": 0.0}, "reg-zero"),
+    ],
+)
+def test_a_reg_that_is_no_single_usable_number_is_refused_by_its_name(
+    given: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(InputError, match=r"^reg is") as caught:
+        FitOptions("digits", "run", **given).checked()
+    assert caught.value.code == code
+    assert FitOptions("digits", "run", reg=0.0, solver="sgd").checked().fit.reg == 0
 
 
 def test_no_two_records_have_an_option_of_the_same_name() -> None:

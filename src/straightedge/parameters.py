@@ -59,18 +59,22 @@ def checked_reg(reg: Any, *, exact: bool = True) -> list[float]:
     return [_reg(value, exact) for value in values]
 
 
-def one_reg(reg: Any) -> float:
-    """Return the single value of reg of an estimator that fits one.
+def one_reg(reg: Any, *, exact: bool = True) -> float:
+    """Return the single value of reg where one is fitted.
+
+    Args:
+        reg: One number.
+        exact: Whether a certificate is asked for, which needs reg above 0.
 
     Raises:
         InputError: ``reg-invalid`` for a list, and whatever `checked_reg` refuses.
     """
     values = one_or_many(reg)
     if len(values) != 1 or values[0] is not reg:
-        what = f"reg is {reg!r}, and this estimator fits one value"
+        what = f"reg is {reg!r}, where one value is fitted"
         mend = "give one number; LinearClassifierCV(regs=[...]) chooses among several, fit_path fits them all"
         raise InputError("reg-invalid", what, mend=mend)
-    return _reg(reg, exact=True)
+    return _reg(reg, exact)
 
 
 def _reg(value: Any, exact: bool) -> float:

@@ -146,12 +146,14 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def _load_npz(name: str, path: Path, options: Mapping[str, Any]) -> Dataset:
-    members = with_matrices(read_npz(path), str(path))
-    labels = options.get("labels")
-    if options.get("column") is not None or labels is not None:
+    if options.get("column") is not None or options.get("labels") is not None:
         from straightedge.data import dumps
 
         return dumps.load(name, **options)
+    told = read_npz(path, tables=False)
+    if not any(key.endswith("indptr") for key in told):
+        find_parts(told, str(path))  # wrong names are told before what is large is unpacked
+    members = with_matrices(read_npz(path), str(path))
     parts = find_parts(members, str(path))
     parts = {key: Part(rows_in(part.X, f"{path} ({key})"), part.y) for key, part in parts.items()}
     return assemble(

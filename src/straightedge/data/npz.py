@@ -24,7 +24,6 @@ DAMAGE = (
     *(ValueError, SyntaxError, tokenize.TokenError, RecursionError, TypeError, OverflowError),  # of a header
     *(NotImplementedError, RuntimeError),  # a compression that is not known, an encrypted member
 )
-
 """What NumPy and zipfile raise on bytes that are no array."""
 
 
@@ -46,8 +45,13 @@ def read_npy(path: Path) -> np.ndarray:
         raise broken(error, str(path)) from None
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
+def read_npz(path: Path, *, tables: bool = True) -> dict[str, np.ndarray]:
     """Read the arrays of an `.npz`: stored members are mapped, compressed ones read.
+
+    Args:
+        path: The file.
+        tables: Whether arrays of several rows and columns are unpacked; else zeros of their shape and type that
+            take no memory stand for them.
 
     Raises:
         InputError: ``archive-bomb``, ``npy-objects``, ``npy-broken``.
@@ -59,12 +63,12 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
             packed = sum(info.file_size for info in infos if info.compress_type != zipfile.ZIP_STORED)
             require_memory(packed, "to unpack the arrays", str(path), "save them unpacked: numpy.savez")
-            return {info.filename[:-4]: _member(path, archive, info) for info in infos}
+            return {info.filename[:-4]: _member(path, archive, info, tables) for info in infos}
     except DAMAGE as error:
         raise broken(error, str(path)) from None
 
 
-def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, tables: bool) -> np.ndarray:
     if info.file_size > RATIO_FROM and info.file_size > LARGEST_RATIO * max(1, info.compress_size):
         what = f"{info.compress_size} packed bytes claim to hold {info.file_size}"
         mend = f"arrays above {RATIO_FROM} bytes may grow at most {LARGEST_RATIO} times: save them unpacked"
@@ -72,6 +76,8 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.n
     with archive.open(info) as file:
         shape, fortran, dtype = npy_header(file, info.file_size, f"{path}, {info.filename}")
         offset = file.tell()
+    if not tables and sum(side > 1 for side in shape) > 1:
+        return np.broadcast_to(np.zeros((), dtype), shape)
     mapped = info.compress_type == zipfile.ZIP_STORED and dtype.itemsize * math.prod(shape) > 2**20
     if not mapped:
         with archive.open(info) as file:

@@ -117,7 +117,6 @@ def fit_single(problem: Problem, stages: Stages) -> Fitted:
     """Fit one value of reg on all training samples."""
     options = problem.options
     reg = options.fit.reg if options.fit.reg is not None else _natural_reg(problem)
-    checked_reg(reg, exact=options.fit.solver != "sgd")
     return _fit_value(problem, stages, reg)
 
 

@@ -14,6 +14,7 @@ import torch
 from straightedge.errors import InputError
 from straightedge.evaluation.thresholds import ThresholdRule
 from straightedge.moments import KINDS
+from straightedge.parameters import one_reg
 from straightedge.solvers import SOLVERS
 
 
@@ -140,7 +141,7 @@ class ObjectiveOptions:
 
         Raises:
             InputError: ``solver-unknown``, ``bias-unknown``, ``preprocess-unknown``, ``device-unknown``,
-                ``device-missing``.
+                ``device-missing``; ``reg-invalid`` and ``reg-zero`` for a reg that is no single usable number.
         """
         for name, words in (
             ("solver", ("auto", *SOLVERS)),
@@ -153,6 +154,8 @@ class ObjectiveOptions:
                     f"{name}-unknown", f"{name} is {value!r}", mend=f"one of: {', '.join(words)}"
                 )
         _refuse_device(self.device)
+        if self.reg is not None:
+            one_reg(self.reg, exact=self.solver != "sgd")
 
 
 @dataclass(frozen=True)

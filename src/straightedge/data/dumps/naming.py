@@ -128,8 +128,9 @@ def is_column(value: Any, length: int) -> bool:
 
 def is_classes(value: Any, length: int) -> bool:
     """Whether a value may be the labels of so many rows: a column, and no fractions."""
-    fractions = isinstance(value, np.ndarray) and value.dtype.kind == "f" and bool((value % 1 != 0).any())
-    return is_column(value, length) and not fractions
+    if not is_column(value, length):
+        return False
+    return not (isinstance(value, np.ndarray) and value.dtype.kind == "f" and bool((value % 1 != 0).any()))
 
 
 def suggested(members: Mapping[str, Any], where: str) -> str:
