@@ -42,21 +42,17 @@ def one_or_many(values: Any) -> list[Any]:
     return [values] if one else list(values)
 
 
-def checked_reg(reg: Any, *, exact: bool = True) -> list[float]:
-    """Return values of reg as floats.
-
-    Args:
-        reg: One number or several.
-        exact: Whether a certificate is asked for, which needs reg above 0.
+def checked_reg(reg: Any) -> list[float]:
+    """Return the values of reg, one number or several, as floats.
 
     Raises:
-        InputError: ``reg-invalid`` for negative, NaN, infinite or not a number; ``reg-zero`` for 0 where a
-            certificate is asked for.
+        InputError: ``reg-invalid`` for negative, NaN, infinite or not a number; ``reg-zero`` for 0, which no
+            certificate goes with.
     """
     values = one_or_many(reg)
     if not values:
         raise InputError("reg-invalid", "the list of reg is empty", mend="give at least one value")
-    return [_reg(value, exact) for value in values]
+    return [_reg(value, exact=True) for value in values]
 
 
 def one_reg(reg: Any, *, exact: bool = True) -> float:

@@ -13,6 +13,8 @@ from straightedge.data.base import Split
 from straightedge.disk import row_reader
 from straightedge.errors import InputError, warn
 
+RANGE_ROWS = 2000
+"""Rows of a split whose largest value is compared with that of the others."""
 LARGEST_HASHED = 2**29
 """Bytes of rows beyond which repeated rows are not looked for: the search would read the data once more."""
 
@@ -108,14 +110,9 @@ def counted(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
-def warn_on_ranges(splits: Mapping[str, Split], sample: int = 2000) -> None:
-    """Warn when train looks like 0–255 and another split like 0–1, or the other way round.
-
-    Args:
-        splits: Splits by name.
-        sample: Rows looked at, spread over each split.
-    """
-    tops = {name: _top(split.X, sample) for name, split in splits.items()}
+def warn_on_ranges(splits: Mapping[str, Split]) -> None:
+    """Warn when train looks like 0–255 and another split like 0–1, or the other way round."""
+    tops = {name: _top(split.X) for name, split in splits.items()}
     train = tops.get("train")
     for name, top in tops.items():
         if name == "train" or top is None or train is None:
@@ -129,11 +126,11 @@ def warn_on_ranges(splits: Mapping[str, Split], sample: int = 2000) -> None:
             )
 
 
-def _top(X: Any, sample: int) -> float | None:
-    """Return the largest value of some rows if none is negative, else None."""
+def _top(X: Any) -> float | None:
+    """Return the largest value of `RANGE_ROWS` rows, spread over all, if none is negative, else None."""
     if not isinstance(X, np.ndarray) or X.dtype.kind not in "uif" or X.size == 0:
         return None
-    read, step = row_reader(X), max(1, len(X) // sample)
+    read, step = row_reader(X), max(1, len(X) // RANGE_ROWS)
     rows = np.concatenate([read(row, row + 1) for row in range(0, len(X), step)])
     top, bottom = float(np.max(rows)), float(np.min(rows))
     return top if bottom >= 0 and np.isfinite(top) else None

@@ -37,7 +37,7 @@ def missing(name: str, root: Path | None = None) -> list[Remote]:
     return [remote for remote in remotes(name) if not (folder / remote.name).is_file()]
 
 
-def fetch_all(name: str, root: Path | None = None, *, progress: bool = True) -> list[Path]:
+def fetch_all(name: str, root: Path | None = None) -> list[Path]:
     """Download the files that are missing and verify the others.
 
     Returns:
@@ -47,4 +47,4 @@ def fetch_all(name: str, root: Path | None = None, *, progress: bool = True) -> 
         InputError: ``source-missing``, ``download-hash``.
         MachineError: ``download-failed``.
     """
-    return [fetch(remote, folder_of(name, root), progress=progress) for remote in remotes(name)]
+    return [fetch(remote, folder_of(name, root)) for remote in remotes(name)]

@@ -33,7 +33,7 @@ LEAST_SHARE = 0.1
 """Share of rows from which something is said: digits, wine and breast cancer have 0.00, five in one group 1.00."""
 
 
-def near_share(X: Any, seed: int = 0) -> float:
+def near_share(X: Any) -> float:
     """Return the share of rows whose nearest other row is much nearer than that of independent rows would be.
 
     The distances to the nearest tenth and half of all rows tell the dimension d in which the rows lie. Of m rows
@@ -41,7 +41,6 @@ def near_share(X: Any, seed: int = 0) -> float:
 
     Args:
         X: (N, ...) rows; columns of few different values are left out.
-        seed: Of the choice of rows.
 
     Returns:
         A share in [0, 1]; 0 where too few columns are continuous. Equal rows are told elsewhere and do not count.
@@ -50,7 +49,7 @@ def near_share(X: Any, seed: int = 0) -> float:
         return 0.0
     if X.shape[0] < 4 * MOST_EQUAL:
         return 0.0
-    rows = _sample(X, np.random.default_rng(seed))
+    rows = _sample(X, np.random.default_rng(0))
     rows = rows[:, _continuous(rows[:LOOKED_AT])]
     if rows.shape[1] < FEWEST_COLUMNS:
         return 0.0

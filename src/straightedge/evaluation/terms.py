@@ -17,7 +17,6 @@ def telling_terms(
     names: Sequence[str],
     classes: Sequence[str],
     shares: np.ndarray,
-    most: int = SHOWN_TERMS,
 ) -> list[dict[str, Any]]:
     """Return the terms with the largest weights for each class, and those with the largest against it.
 
@@ -26,7 +25,6 @@ def telling_terms(
         names: D terms.
         classes: C names.
         shares: (D,) share of the training texts that each term stands in.
-        most: Terms of each side at most.
 
     Returns:
         A mapping a class, with ``class`` and, under ``for`` and ``against``, terms with weight and share.
@@ -35,7 +33,7 @@ def telling_terms(
     for label, name in enumerate(classes):
         own = weight[:, label]
         order = np.argsort(own, kind="stable")
-        first, last = order[::-1][:most], order[:most]
+        first, last = order[::-1][:SHOWN_TERMS], order[:SHOWN_TERMS]
         sides = {
             "for": [_term(place, names, own, shares) for place in first if own[place] > 0],
             "against": [_term(place, names, own, shares) for place in last if own[place] < 0],

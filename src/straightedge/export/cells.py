@@ -30,9 +30,9 @@ def is_cells(rows: Any) -> bool:
     return isinstance(rows, arrow().Table)
 
 
-def random_cells(model: LinearModel, n: int = 1000, seed: int = 0) -> Any:
+def random_cells(model: LinearModel, n: int = 1000) -> Any:
     """Return an Arrow table of the columns that a model uses: missing and unseen values are among them."""
-    pa, draw = arrow(), np.random.default_rng(seed)
+    pa, draw = arrow(), np.random.default_rng(0)
     return pa.table({column.name: _drawn(column, n, draw) for column in encoding_of(model).used})
 
 

@@ -50,18 +50,17 @@ def size_of(scores: np.ndarray) -> float:
     return max(1.0, float(np.abs(scores).max(initial=0.0)))
 
 
-def random_rows(model: LinearModel, n: int = 1000, seed: int = 0) -> np.ndarray:
+def random_rows(model: LinearModel, n: int = 1000) -> np.ndarray:
     """Return rows such as the model was made for: pixels, or features around their training mean.
 
     Args:
         model: The model.
         n: Number of rows.
-        seed: Seed of the generator.
 
     Returns:
         (n, *row_shape) uint8 or float32; (n,) texts of ten terms where the model takes texts.
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     if model.takes_texts:
         terms = np.array(model.feature_names, dtype=object)
         return np.array([" ".join(generator.choice(terms, 10)) for _ in range(n)], dtype=object)

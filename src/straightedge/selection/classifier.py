@@ -263,7 +263,7 @@ class LinearClassifierCV(LinearClassifier):
         self.scores_ = np.array([one.value for one in scored])
         said = cautions(scored, index, judged, selection, counts)
         said["class-of-one"] = undivided(y, self.classes_.tolist()) or ""
-        said["folds-not-certified"] = found.uncertified(values, index) or ""
+        said["folds-not-certified"] = found.uncertified(index) or ""
         for code, sentence in said.items():
             if sentence:
                 warn(code, sentence)

@@ -42,13 +42,8 @@ class OutOfFold:
         """Trace rows of all folds."""
         return [row for fit in self.fits for row in fit.trace]
 
-    def uncertified(self, reg: Sequence[float], index: int) -> str | None:
-        """Return a sentence that counts the fits that are not certified, or None where all are.
-
-        Args:
-            reg: The K values.
-            index: Position of the chosen one.
-        """
+    def uncertified(self, index: int) -> str | None:
+        """Return a sentence that counts the fits that are not certified, or None: ``index`` is the chosen reg's."""
         status = np.array([[one is Status.CERTIFIED for one in fit.status] for fit in self.fits])
         if status.all():
             return None

@@ -272,7 +272,7 @@ def _chosen_by_folds(problem: Problem, stages: Stages, selection: SelectionSetti
         training, problem.options, grid, problem.fold_of_rows, memory=memory, solve=stages.solve
     )
     choice = choice_of(problem, selection, found.scores, grid, path, found.rows)
-    if note := found.uncertified(grid, choice.index):
+    if note := found.uncertified(choice.index):
         choice.notes.append(note)
     final = choice.solution()
     if settings.tol > problem.settings.tol:  # compared to less digits than were asked for
@@ -310,7 +310,7 @@ def add_out_of_fold_scores(problem: Problem, fitted: Fitted, stages: Stages) -> 
     fold = problem.fold_of_rows(folds, problem.options.split.seed)
     found = cross_validate(training, [fitted.reg], fold, solve=stages.solve)
     fitted.out_of_fold, fitted.out_of_fold_rows = found.scores[:, 0].numpy(), found.rows
-    notes = [found.uncertified([fitted.reg], 0), *_undivided(problem)]
+    notes = [found.uncertified(0), *_undivided(problem)]
     fitted.notes += [note for note in notes if note and note not in fitted.notes]
 
 

@@ -67,13 +67,14 @@ class ArrayDraft:
         self.array = array_of(data, draft.dtype, shape, "F" if by_columns else "C")
 
 
-def refused(what: str, where: str | None = None, mend: str | None = None) -> InputError:
+def refused(
+    what: str, mend: str = "save the arrays with numpy.savez, or give the images themselves"
+) -> InputError:
     """Return the error for a pickle that holds more than plain values."""
     return InputError(
         "pickle-refused",
         f"the pickle holds {what}; only arrays, numbers, text, lists and dictionaries are read, nothing is run",
-        where,
-        mend or "save the arrays with numpy.savez, or give the images themselves",
+        mend=mend,
     )
 
 

@@ -17,13 +17,12 @@ TEXT_KIND = "text"
 """The kind of what `TextParts.columns` gives."""
 
 
-def text_dataset(dataset: Dataset, extractor: Any, *, fit: bool = True) -> Dataset:
+def text_dataset(dataset: Dataset, extractor: Any) -> Dataset:
     """Return the data set with features for texts.
 
     Args:
         dataset: Splits of texts; the test split stays sealed.
         extractor: Of texts; fitted here on `dataset.train`, in place.
-        fit: False takes the extractor as it is (that of a saved run).
 
     Raises:
         InputError: ``features-need-texts``, and the extractor's codes.
@@ -32,13 +31,12 @@ def text_dataset(dataset: Dataset, extractor: Any, *, fit: bool = True) -> Datas
     parts, test = None, None
     if dataset.test is not None:
         test = SealedFeatures(dataset.test, partial(_features, extractor=extractor))
-    if fit and hasattr(extractor, "count"):
+    if hasattr(extractor, "count"):
         parts = TextParts(extractor, extractor.count(dataset.train.X), dataset.validation, test)
         extractor.learn(parts.counts)
         X = extractor.from_counts([block.counts for block in parts.counts.blocks])
     else:
-        if fit:
-            extractor.fit(dataset.train.X)
+        extractor.fit(dataset.train.X)
         X = extractor.transform(dataset.train.X)
     validation = dataset.validation
     return replace(

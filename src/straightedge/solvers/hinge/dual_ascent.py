@@ -28,7 +28,7 @@ from straightedge.solvers.hinge.half_pass import adjoint, row_weights, scores
 from straightedge.solvers.hinge.sequential import (
     SAFE,
     BestPoint,
-    HingeSubproblem,
+    DualSubproblem,
     SequentialSolver,
     SequentialState,
     WarmStart,
@@ -128,7 +128,7 @@ def first_ascent(
     return AscentSubproblem(part, tol, b, torch.Generator().manual_seed(seed))
 
 
-class AscentSubproblem(HingeSubproblem):
+class AscentSubproblem(DualSubproblem):
     """One configuration of dual coordinate ascent; see `sequential.DualSubproblem`.
 
     Args:
@@ -167,11 +167,6 @@ class AscentSubproblem(HingeSubproblem):
     def bound(self) -> float:
         """The best lower bound so far."""
         return self.lower
-
-    @property
-    def dual_point(self) -> Tensor:
-        """The present dual variables: an epoch never lowers the bound."""
-        return self.b
 
     @property
     def exhausted(self) -> bool:

@@ -28,7 +28,7 @@ from straightedge.objective import Objective
 from straightedge.solvers.hinge.half_pass import row_weights
 from straightedge.solvers.hinge.sequential import (
     BestPoint,
-    HingeSubproblem,
+    DualSubproblem,
     SequentialSolver,
     SequentialState,
     WarmStart,
@@ -108,12 +108,14 @@ class Step:
     slack: Tensor
 
 
-class InteriorSubproblem(HingeSubproblem):
+class InteriorSubproblem(DualSubproblem):
     """One configuration; see `sequential.DualSubproblem`.
 
     Args:
         objective: The one configuration.
     """
+
+    dual_point = torch.empty(0)
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective.in_dtype(torch.float64)

@@ -120,14 +120,6 @@ class HingePath(HingeALM):
             return super().first_fit(part, W, last)
         return first_ascent(part, self.tol, W, last, self.seed)
 
-    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Solver.certify`. The best W so far is taken, not the last one that was reported."""
-        if isinstance(self.fit, Subproblem):
-            self.fit.report()
-            if self.fit.best.primal <= float(self._value[self.current]):
-                self.W[self.current] = self.fit.best.W
-        return super().certify(positions)
-
     def state(self, **more: Any) -> SequentialState:
         """See `Solver.state`."""
         return super().state(spent=self.spent, stalled=self.stalled, **more)

@@ -6,9 +6,10 @@ the next one's, and a path costs a few passes a value. Folds are taken one after
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,44 +21,6 @@ from straightedge.solvers.state import OF_ROWS
 
 SAFE = 0.98  # of the tolerance: a gap below this is proven again, in float64
 ROUNDING = 2e-6  # of P: what sums of float32 products may be off by
-
-
-class DualSubproblem(Protocol):
-    """One configuration on its way, with dual variables.
-
-    Attributes:
-        objective: The one configuration.
-        W: (C, D + 1) the present point.
-        b: (N, 1, C) the present dual variables.
-        best: The best W so far.
-        bound: The best lower bound so far.
-        dual_point: (N, 1, C) the dual variables it belongs to.
-        exhausted: Whether steps have stopped helping.
-    """
-
-    objective: Objective
-    W: Tensor
-    best: BestPoint
-
-    @property
-    def b(self) -> Tensor: ...  # noqa: D102
-
-    @property
-    def bound(self) -> float: ...  # noqa: D102
-
-    @property
-    def dual_point(self) -> Tensor: ...  # noqa: D102
-
-    @property
-    def exhausted(self) -> bool: ...  # noqa: D102
-
-    def advance(self) -> float:
-        """Take a step; return the passes it took."""
-        ...
-
-    def state(self) -> Any:
-        """Return the declared state from which the same fit can be made; see `solvers.state`."""
-        ...
 
 
 @dataclass
@@ -82,11 +45,28 @@ class BestPoint:
         return True
 
 
-class HingeSubproblem:
-    """What every `DualSubproblem` of a hinge derives from its objective and its bounds."""
+class DualSubproblem(ABC):
+    """One configuration of a hinge on its way, with dual variables.
+
+    Attributes:
+        objective: The one configuration.
+        W: (C, D + 1) the present point.
+        best: The best W so far.
+    """
 
     objective: Objective
+    W: Tensor
     best: BestPoint
+
+    @property
+    @abstractmethod
+    def b(self) -> Tensor:
+        """(N, 1, C) the present dual variables."""
+
+    @property
+    def dual_point(self) -> Tensor:
+        """(N, 1, C) the dual variables that `bound` belongs to: the present ones where no step lowers it."""
+        return self.b
 
     @property
     def loss(self) -> PiecewiseLinearLoss:
@@ -94,15 +74,31 @@ class HingeSubproblem:
         return piecewise(self.objective.loss)
 
     @property
+    @abstractmethod
     def bound(self) -> float:
         """The best lower bound so far."""
-        raise NotImplementedError
+
+    @property
+    @abstractmethod
+    def exhausted(self) -> bool:
+        """Whether steps have stopped helping."""
 
     @property
     def gap(self) -> float:
         """Relative gap of the best bounds."""
         primal = self.best.primal
         return primal if primal == float("inf") else (primal - self.bound) / max(primal, 1e-300)
+
+    @abstractmethod
+    def advance(self) -> float:
+        """Take a step; return the passes it took."""
+
+    def report(self) -> None:  # noqa: B027 - most have nothing to see to
+        """See to it that `best` is the best point there is, where steps leave that for later."""
+
+    @abstractmethod
+    def state(self) -> Any:
+        """Return the declared state from which the same fit can be made; see `solvers.state`."""
 
 
 @dataclass(frozen=True)
@@ -255,7 +251,14 @@ class SequentialSolver(Solver):
         self.fit, self.current = None, -1
 
     def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Solver.certify`: one pass in float64 at the best W, with the best dual point for the bound."""
+        """See `Solver.certify`: one pass in float64 at the best W, with the best dual point for the bound.
+
+        The best W so far is taken, reported or not, the start included.
+        """
+        if self.fit is not None:
+            self.fit.report()
+            if self.fit.best.primal <= float(self._value[self.current]):
+                self.W[self.current] = self.fit.best.W
         W, value, bound = self.W[positions].to(torch.float64), self._value[positions], self._bound[positions]
         for place, k in enumerate(positions.tolist()):
             if self.fit is not None and k == self.current and len(self.fit.dual_point):

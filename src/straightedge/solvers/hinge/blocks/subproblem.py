@@ -22,7 +22,7 @@ from straightedge.solvers.hinge.blocks.records import (
 )
 from straightedge.solvers.hinge.blocks.subspace import SPAN, Span
 from straightedge.solvers.hinge.half_pass import adjoint, row_weights, scores
-from straightedge.solvers.hinge.sequential import SAFE, BestPoint, HingeSubproblem
+from straightedge.solvers.hinge.sequential import SAFE, BestPoint, DualSubproblem
 from straightedge.solvers.state import taken_from
 
 FIRST_MU = 4.0  # margins are of size 1 at W = 0: every pair starts between its bounds
@@ -50,7 +50,7 @@ MOST_UPDATES = 16  # of V before it is summed anew
 
 
 @dataclass
-class BlockSubproblem(HingeSubproblem):
+class BlockSubproblem(DualSubproblem):
     """One configuration on its way.
 
     Attributes:
@@ -183,12 +183,8 @@ class BlockSubproblem(HingeSubproblem):
     def advance(self) -> float:
         """Take one Newton step, after moving the centre if it is time to; return the passes it took."""
         cost, self.control.pending = self.control.pending, 0.0
-        if (
-            self.fine and self.control.stalled >= STUCK and not self.control.outer_exact
-        ):  # the centre ran ahead of W
-            self.control.outer_exact = True
-            self.control.mu, self.centre, self.changes = min(self.control.mu * 8, FIRST_MU), self.hull.b, []
-            cost += self._look_again()
+        if self.fine and self.control.stalled >= STUCK and not self.control.outer_exact:
+            cost += self._take_centre_back()
         direction, spent = self._direction()
         cost += spent
         if self._settled(direction):

@@ -23,6 +23,7 @@ from straightedge.objective import Objective
 
 SPAN = 4  # directions of one search; the compiled loop is written for so many
 FLAT = 1e-6  # of the most curvature there can be along a direction: the least a search reckons with
+NEWTON_STEPS = 12  # of a search at most
 
 Model = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -124,13 +125,12 @@ class Span:
         return sums
 
 
-def minimise_on_span(model: Model, size: int, steps: int = 12) -> Tensor:
+def minimise_on_span(model: Model, size: int) -> Tensor:
     """Return the minimiser of a convex piecewise quadratic of a few variables, by safeguarded Newton.
 
     Args:
         model: Gives gradient (m,) and generalised Hessian (m, m) in float64 at a point (m,).
         size: m.
-        steps: Most Newton steps.
 
     Numerics:
         A step is judged by the slope at its end, which convexity makes sufficient: near the minimum the slope
@@ -139,7 +139,7 @@ def minimise_on_span(model: Model, size: int, steps: int = 12) -> Tensor:
     point = torch.zeros(size, dtype=torch.float64)
     gradient, hessian = model(point)
     first = 0.0
-    for _ in range(steps):
+    for _ in range(NEWTON_STEPS):
         scale = hessian.diagonal().clamp_min(1e-300).rsqrt()  # directions may differ by orders of magnitude
         scaled = scale[:, None] * hessian * scale + 1e-10 * torch.eye(size, dtype=torch.float64)
         step = -scale * torch.linalg.solve(scaled, scale * gradient)

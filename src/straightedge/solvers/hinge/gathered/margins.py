@@ -16,7 +16,7 @@ columns of W matters, and one-versus-rest is C such problems.
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ Indices = NDArray[np.int64]
 ON_THE_FACE = 1e-9  # Σ b within this of 1 counts as 1: the rounding of a projection, with room
 
 
-class Margins(Protocol):
+class Margins(ABC):
     """What a hinge is to the solver; S (n, M) are scores, z and b (n, m) margins and dual variables.
 
     Attributes:
@@ -41,46 +41,46 @@ class Margins(Protocol):
 
     def margins(self, S: Array) -> Array:
         """Return z (n, m)."""
-        ...
+        return self.started(self.change(S))
 
+    @abstractmethod
     def change(self, S: Array) -> Array:
         """Return J S (n, m): the change of the margins for a change of scores."""
-        ...
 
+    @abstractmethod
     def started(self, change: Array) -> Array:
         """Return z (n, m) from J S: the constant part is added in place."""
-        ...
 
+    @abstractmethod
     def adjoint(self, b: Array) -> Array:
         """Return Jᵀ b (n, M): the gradient in the scores."""
-        ...
 
+    @abstractmethod
     def from_adjoint(self, A: Array) -> Array:
         """Return the b (n, m) of which A is the adjoint."""
-        ...
 
+    @abstractmethod
     def value(self, z: Array) -> Array:
         """Return ℓ (n,)."""
-        ...
 
     def subgradient(self, z: Array) -> Array:
         """Return the b in B that attains the maximum."""
-        ...
+        return (z > 0).astype(np.float64)
 
     def project(self, v: Array) -> Array:
-        """Return the point of B next to v (n, m)."""
-        ...
+        """Return the point of B next to v (n, m). An entry of the right class is 0 before, and stays so."""
+        return np.clip(v, 0.0, 1.0)
 
+    @abstractmethod
     def directions(self, b: Array) -> tuple[Indices, Array]:
         """Return rows (p,) and Jᵀq (p, M) of orthonormal q that span the steps of b which B leaves free."""
-        ...
 
+    @abstractmethod
     def moved_square(self, b: Array, z: Array) -> Array:
         """Return (n,) ‖T z‖² with T the derivative of the projection at a point projected to b."""
-        ...
 
 
-class PairMargins:
+class PairMargins(Margins):
     """Weston–Watkins: one margin, and one dual variable in [0, 1], for each wrong class.
 
     Args:
@@ -93,10 +93,6 @@ class PairMargins:
     def __init__(self, y: Indices, n_classes: int) -> None:
         self.y, self.n_columns, self.n_margins = y, n_classes, n_classes
         self.rows = np.arange(len(y))
-
-    def margins(self, S: Array) -> Array:
-        """See `Margins.margins`."""
-        return self.started(self.change(S))
 
     def started(self, change: Array) -> Array:
         """See `Margins.started`."""
@@ -125,14 +121,6 @@ class PairMargins:
         """See `Margins.value`."""
         total: Array = np.maximum(z, 0.0).sum(axis=1)
         return total
-
-    def subgradient(self, z: Array) -> Array:
-        """See `Margins.subgradient`."""
-        return (z > 0).astype(np.float64)
-
-    def project(self, v: Array) -> Array:
-        """See `Margins.project`. The entry of the right class is 0 before, and stays so."""
-        return np.clip(v, 0.0, 1.0)
 
     def directions(self, b: Array) -> tuple[Indices, Array]:
         """See `Margins.directions`: one unit step for each b strictly between its bounds."""
@@ -222,7 +210,7 @@ class SharedMargins(PairMargins):
         return total
 
 
-class SignedMargins:
+class SignedMargins(Margins):
     """Two classes, one column: z = 1 − t s.
 
     Args:
@@ -235,10 +223,6 @@ class SignedMargins:
 
     def __init__(self, t: Array) -> None:
         self.t = t[:, None]
-
-    def margins(self, S: Array) -> Array:
-        """See `Margins.margins`."""
-        return self.started(self.change(S))
 
     def started(self, change: Array) -> Array:
         """See `Margins.started`."""
@@ -261,14 +245,6 @@ class SignedMargins:
         """See `Margins.value`."""
         own: Array = np.maximum(z[:, 0], 0.0)
         return own
-
-    def subgradient(self, z: Array) -> Array:
-        """See `Margins.subgradient`."""
-        return (z > 0).astype(np.float64)
-
-    def project(self, v: Array) -> Array:
-        """See `Margins.project`."""
-        return np.clip(v, 0.0, 1.0)
 
     def directions(self, b: Array) -> tuple[Indices, Array]:
         """See `Margins.directions`."""

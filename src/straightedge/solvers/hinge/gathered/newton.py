@@ -94,22 +94,33 @@ def _by_directions(
     problem: HingeProblem, rows: Indices, E: Array, mu: float, residual: Point, sums: Array
 ) -> tuple[Point, Array]:
     """Solve for c, the Woodbury form."""
-    space, curvature = problem.space, problem.curvature
-    system = (E @ E.T) * space.gram(rows) / curvature
+    system = (E @ E.T) * problem.space.gram(rows) / problem.curvature
     system.flat[:: len(rows) + 1] += mu / problem.weights[rows]
+    return _by_changes(problem, rows, E, mu, residual, sums, _scaled_solver(system))
+
+
+def _by_changes(
+    problem: HingeProblem,
+    rows: Indices,
+    E: Array,
+    mu: float,
+    residual: Point,
+    sums: Array,
+    solve: Callable[[Array], Array],
+) -> tuple[Point, Array]:
+    """Return dW and dβ from what solves the system of c alone."""
     right = -np.einsum("pj,pj->p", E, residual.scores[rows])
-    solve = _scaled_solver(system)
     if problem.repair is None:
         c, shift = solve(right), np.zeros_like(sums)
     else:
-        c, shift = _with_bias(problem, solve, E, right, sums, mu)
+        c, shift = _with_bias(solve, E, right, sums, mu)
     A = np.zeros_like(residual.scores)
     np.add.at(A, rows, E * c[:, None])
-    return space.combined(A / -curvature).plus(residual, -1.0), shift
+    return problem.space.combined(A / -problem.curvature).plus(residual, -1.0), shift
 
 
 def _with_bias(
-    problem: HingeProblem, solve: Callable[[Array], Array], E: Array, right: Array, sums: Array, mu: float
+    solve: Callable[[Array], Array], E: Array, right: Array, sums: Array, mu: float
 ) -> tuple[Array, Array]:
     """Eliminate c from the bordered system: EᵀB⁻¹E dβ = −ρ − EᵀB⁻¹·right, B the system of c alone."""
     images, first = solve(E), solve(right)
@@ -221,15 +232,7 @@ def _by_conjugate_gradients(
             return np.stack([solve(column) for column in right.T], axis=1)
         return conjugate_gradients(product, lambda r: r / diagonal, right)
 
-    right = -np.einsum("pj,pj->p", E, residual.scores[rows])
-    shift = np.zeros_like(sums)
-    if problem.repair is None:
-        c = solve(right)
-    else:
-        c, shift = _with_bias(problem, solve, E, right, sums, mu)
-    A = np.zeros((n, M))
-    np.add.at(A, rows, E * c[:, None])
-    return problem.space.combined(A / -problem.curvature).plus(residual, -1.0), shift
+    return _by_changes(problem, rows, E, mu, residual, sums, solve)
 
 
 def _features_by_cg(

@@ -29,7 +29,7 @@ from straightedge.solvers.hinge.half_pass import row_weights
 from straightedge.solvers.hinge.sequential import (
     SAFE,
     BestPoint,
-    HingeSubproblem,
+    DualSubproblem,
     SequentialSolver,
     SequentialState,
     WarmStart,
@@ -126,14 +126,6 @@ class SemismoothNewton(SequentialSolver):
         fit.restore(state)
         return fit
 
-    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Solver.certify`. The best W so far is taken, reported or not, the start included."""
-        if isinstance(self.fit, Subproblem):
-            self.fit.report()
-            if self.fit.best.primal <= float(self._value[self.current]):
-                self.W[self.current] = self.fit.best.W
-        return super().certify(positions)
-
     def step(self) -> Progress:
         """See `Solver.step`."""
         with _threads_for(self.objective):
@@ -172,7 +164,7 @@ def _positive_rows(part: Objective, X: Array) -> Gathered:
     return Gathered(index, own, part.y.cpu().numpy()[index], weights[index], space)
 
 
-class Subproblem(HingeSubproblem):
+class Subproblem(DualSubproblem):
     """One configuration; see `sequential.DualSubproblem`.
 
     Args:
@@ -214,11 +206,6 @@ class Subproblem(HingeSubproblem):
         return torch.from_numpy(b)[:, None].to(part.device)
 
     @property
-    def dual_point(self) -> Tensor:
-        """The same."""
-        return self.b
-
-    @property
     def exhausted(self) -> bool:
         """Whether no part can be brought further."""
         stopped = [descent.exhausted for descent in self.descents]
@@ -241,7 +228,7 @@ class Subproblem(HingeSubproblem):
         return passes * columns * problem.space.dimension / (self.objective.shape[2])
 
     def report(self) -> None:
-        """Map the best point to the features: from now on it is what `best` says."""
+        """See `DualSubproblem.report`: the best point is mapped to the features."""
         columns = [best_weight(descent, self.gathered.X) for descent in self.descents]
         if self.objective.bias == "free":
             pairs = zip(columns, self.descents, strict=True)
