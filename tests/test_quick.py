@@ -13,8 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from straightedge import LinearClassifier, SoftmaxClassifier
 from straightedge.errors import InputError
 from straightedge.estimators import quick
+from straightedge.newton import descent, wide
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.rules import SECOND_ORDER
+from straightedge.newton.work import Size
 
 LOADS = [load_iris, load_wine, load_breast_cancer]
 
@@ -123,6 +125,31 @@ def test_fewer_rows_than_features_are_solved_by_their_inner_products(dtype, n_cl
     value, gradient = _plain(rows, y, model.W_, reg, "softmax")
     assert model.objective_ == pytest.approx(value, rel=1e-8)
     assert (gradient**2).sum() / (4 * reg) <= 1.01e-8 * value, "the certificate is not true"
+
+
+@pytest.mark.parametrize(("dtype", "tol"), [(np.float32, 1e-4), (np.float64, 1e-9)])
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_nearly_orthogonal_rows_are_solved_in_a_few_steps_in_the_space_of_w(dtype, tol, n_classes):
+    rng = np.random.default_rng(12)
+    X = rng.normal(size=(400, 600)).astype(dtype)
+    rows = RowBlocks(X, np.arange(400) % n_classes, n_classes, SECOND_ORDER["softmax"])
+    found = descent.minimise(rows, 1e-3, tol, rough=dtype == np.float32)
+    size = Size(400, 601, n_classes, n_classes - 1)
+    exact = wide.minimise(RowBlocks(X[:, ::-1], rows.y, n_classes, rows.loss), size, 1e-3, 1e-10, rough=False)
+    assert found is not None and exact is not None and found.gap <= tol
+    assert -1e-12 <= found.objective - exact.objective <= tol * found.objective
+    assert found.n_passes <= 2 * descent.steps(rows, 3.0) * np.log10(1 / tol) / 4
+
+
+def test_features_that_go_together_are_told_from_those_that_do_not():
+    rng = np.random.default_rng(13)
+    apart, together = rng.normal(size=(300, 900)), rng.normal(size=(300, 3)) @ rng.normal(size=(3, 900))
+    y, rule = np.arange(300) % 3, SECOND_ORDER["softmax"]
+    flat, steep = (descent.deviation(RowBlocks(X, y, 3, rule)) for X in (apart, together))
+    exact = np.linalg.eigvalsh(apart @ apart.T + 1)
+    assert flat == pytest.approx(exact.var() / exact.mean() ** 2, rel=0.2)
+    assert steep > 50
+    assert np.isinf(descent.steps(RowBlocks(together, y, 3, rule), 3.0))
 
 
 def test_equal_rows_and_a_constant_feature_leave_a_wide_fit_sound():

@@ -29,7 +29,7 @@ def search(problem: SmoothProblem, point: Point, direction: np.ndarray) -> Point
             return problem.at(point.W + t * direction, there if problem.carries else None)
         bend = _bend(problem, there, moves) + own[1]
         low, high = (low, t) if slope > 0 else (t, high)
-        t = _inside(t - slope / bend if bend > 0 else np.nan, low, high)
+        t = inside(t - slope / bend if bend > 0 else np.nan, low, high)
     return problem.at(point.W + t * direction)
 
 
@@ -44,7 +44,7 @@ def _bend(problem: SmoothProblem, there: Scored, T: np.ndarray) -> float:
     return float(np.einsum("jn,jn->n", there.terms.product(T), T) @ problem.weights)
 
 
-def _inside(guess: float, low: float, high: float) -> float:
+def inside(guess: float, low: float, high: float) -> float:
     """Return Newton's guess where it lies in the bracket and not far out, else a point that halves or doubles."""
     if low < guess < high and guess < 4 * max(low, 1.0):
         return guess

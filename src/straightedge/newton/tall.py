@@ -22,6 +22,7 @@ from straightedge.newton.direct import Answer, trace_row
 from straightedge.newton.engine import Engine
 from straightedge.newton.exact import ScaledFactor, along_classes, hessian_factor
 from straightedge.newton.problem import SmoothProblem, Table, contrasts
+from straightedge.newton.quasi import Pairs
 from straightedge.newton.work import SAMPLE_ROWS, Size
 from straightedge.status import Status, TraceRow
 
@@ -90,37 +91,6 @@ class TallProblem:
         return SmoothProblem(Table(table), y, weights, ridge, self.rows.loss, self.basis)
 
 
-@dataclass
-class Pairs:
-    """Changes of W and of the gradient, in the inverse of a sample's Hessian.
-
-    Attributes:
-        factor: That Hessian.
-        basis: (C, c) the basis of classes that it is in.
-    """
-
-    factor: ScaledFactor
-    basis: np.ndarray
-    kept: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
-
-    def add(self, old: Pass, new: Pass) -> None:
-        """Remember a step."""
-        step, change = new.W - old.W, new.gradient - old.gradient
-        if np.vdot(step, change) > 0:
-            self.kept = [*self.kept[1 - MEMORY :], (step, change)]
-
-    def direction(self, gradient: np.ndarray) -> np.ndarray:
-        """Return −B⁻¹∇P by the two loops of L-BFGS."""
-        rest, shares = gradient.copy(), []
-        for step, change in reversed(self.kept):
-            shares.append(float(np.vdot(step, rest) / np.vdot(step, change)))
-            rest -= shares[-1] * change
-        found = along_classes(self.factor, self.basis, rest)
-        for (step, change), share in zip(self.kept, reversed(shares), strict=True):
-            found += (share - float(np.vdot(change, found) / np.vdot(step, change))) * step
-        return -found
-
-
 def fits(size: Size) -> bool:
     """Return whether rows are so many, and unknowns so few, that a sample's Hessian is worth its making."""
     return size.N > 2 * SAMPLE_ROWS and size.c * size.D <= LARGEST_HESSIAN
@@ -140,9 +110,8 @@ def minimise(rows: RowBlocks, size: Size, reg: float, tol: float, most: float) -
     basis = contrasts(size.C) if size.c < size.C else np.eye(size.C)
     problem = TallProblem(rows, reg, basis)
     W, factor = _from_sample(problem, size)
-    fit = TallFit(
-        problem, Pairs(factor, basis), tol, min(MOST_PASSES, most), began, problem.at(W, rows.own_type)
-    )
+    pairs = Pairs(lambda R, _: along_classes(factor, basis, R), MEMORY)
+    fit = TallFit(problem, pairs, tol, min(MOST_PASSES, most), began, problem.at(W, rows.own_type))
     try:
         while fit.go_on():
             pass
@@ -195,7 +164,7 @@ class TallFit:
         if new is None:
             return False
         self._foreseen = new.gap * min(1.0, new.gap / self.best.gap)
-        self.pairs.add(self.best, new)
+        self.pairs.add(new.W - self.best.W, new.gradient - self.best.gradient)
         self.best = new
         return True
 

@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
+from straightedge.newton import descent
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.curvature import RowTerms, SecondOrder
 from straightedge.newton.direct import Answer, trace_row
+from straightedge.newton.proof import proven
 from straightedge.newton.work import Size
 from straightedge.status import Status, TraceRow
 
@@ -39,6 +41,9 @@ FLATTEST = 1e-6  # share of the largest curvature of a row that the precondition
 MOST_ROWS = 5000  # whose Gram matrix and its factor are 200 MB each in float64
 LARGEST_TABLE = 30_000_000  # entries of X, of which there may be a copy in float64
 GRAM_SPEED = 3  # operations of a Gram matrix in the time of one of a product with few columns
+COUNTED = 1e-4  # relative gap that steps and products are counted for
+READ = 17  # columns of W whose products take as long as what a pass over the rows takes anyhow
+GRAM_IN_COLUMNS = 4.4  # rows of a Gram matrix in the time of one column, or what counts as one, of a pass
 PRODUCTS_A_DECADE = 10  # of mean ‖x̂‖²/(2 reg N): how many products a fit in W's own space takes
 
 
@@ -142,9 +147,26 @@ def fits(size: Size, loss: SecondOrder) -> bool:
 
 
 def is_cheaper(rows: RowBlocks, size: Size, reg: float) -> bool:
-    """Return whether the Gram matrix takes less work than the products of a fit in W's own space."""
-    decades = max(0.0, math.log10(rows.mean_square_norm() / (2 * reg * size.N)))
-    return max(PRODUCTS_A_DECADE * decades, PRODUCTS_A_DECADE) >= size.N / (4 * GRAM_SPEED * size.C)
+    """Return whether this takes less work than the products of a fit by a preconditioner in W's own space."""
+    return _steps_win(rows, size, reg) or _gram_wins(rows, size, reg)
+
+
+def _decades(rows: RowBlocks, reg: float) -> float:
+    """Return the decades of mean ‖x̂‖²/(2 reg N), which every fit takes some passes for."""
+    return max(0.0, math.log10(rows.mean_square_norm() / (2 * reg * len(rows.X))))
+
+
+def _gram_wins(rows: RowBlocks, size: Size, reg: float) -> bool:
+    return PRODUCTS_A_DECADE * max(_decades(rows, reg), 1.0) >= size.N / (4 * GRAM_SPEED * size.C)
+
+
+def _steps_win(rows: RowBlocks, size: Size, reg: float, tol: float = COUNTED) -> bool:
+    """Return whether L-BFGS takes fewer passes than the Gram matrix, with the products it is made for, is worth."""
+    decades = _decades(rows, reg)
+    columns = READ + (1 if size.C == 2 else size.C)
+    products = PRODUCTS_A_DECADE * decades * size.N / (2 * size.D)
+    steps = descent.steps(rows, decades) * max(1.0, math.log(tol) / math.log(COUNTED))
+    return steps <= size.N / (GRAM_IN_COLUMNS * columns) + products
 
 
 def minimise(rows: RowBlocks, size: Size, reg: float, tol: float, *, rough: bool) -> Answer | None:
@@ -155,8 +177,19 @@ def minimise(rows: RowBlocks, size: Size, reg: float, tol: float, *, rough: bool
         size: Of the problem.
         reg: Strength of the penalty, > 0.
         tol: Relative gap asked for.
-        rough: Whether the Gram matrix is float32's.
+        rough: Whether products, or the Gram matrix, are float32's.
     """
+    cheap = not rough and size.N**2 * size.C <= CHEAP
+    found = (
+        None
+        if cheap or not _steps_win(rows, size, reg, tol)
+        else descent.minimise(rows, reg, tol, rough=rough)
+    )
+    return found or _by_gram(rows, size, reg, tol, rough=rough)
+
+
+def _by_gram(rows: RowBlocks, size: Size, reg: float, tol: float, *, rough: bool) -> Answer | None:
+    """Return the same by products with the Gram matrix alone."""
     began = time.perf_counter()
     X: Any = rows.X.astype(np.float32 if rough else np.float64, copy=False)
     problem = GramProblem(X @ X.T + 1, rows.y, rows.loss, reg)
@@ -245,8 +278,4 @@ def _proven(rows: RowBlocks, X: np.ndarray, B: np.ndarray, reg: float) -> Answer
     W[:, :-1] = B.astype(X.dtype, copy=False) @ X
     W[:, -1] = B.sum(axis=1)
     W -= W.mean(axis=0) if rows.loss.shift_invariant else 0.0
-    loss, V = rows.sums(W, np.float64)
-    gradient = V / len(rows.y) + 2 * reg * W
-    value = loss / len(rows.y) + reg * float(np.vdot(W, W))
-    gap = float(np.vdot(gradient, gradient)) / (4 * reg)
-    return Answer(W, value, value - gap, gap / value)
+    return proven(rows, W, reg)

@@ -1,0 +1,207 @@
+"""Fewer rows than features, whose Gram matrix is nearly flat: L-BFGS in W's own space, with exact searches.
+
+Rows of independent features are nearly orthogonal: the eigenvalues of their Gram matrix differ little, and a
+gain of two digits takes some passes over the rows, where the Gram matrix alone takes as long as N/(12 C) of them.
+The scores of a direction are kept, so that a search along it reads no row, and a step is one pass.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from straightedge.newton.blocks import RowBlocks
+from straightedge.newton.curvature import RowTerms, SecondOrder
+from straightedge.newton.direct import Answer, trace_row
+from straightedge.newton.linesearch import inside
+from straightedge.newton.proof import proven
+from straightedge.newton.quasi import Change, Pairs
+from straightedge.status import Status, TraceRow
+
+MEMORY = 2  # changes of the gradient; 1 to 3 took the fewest steps, since those of the first steps mislead
+SLACK = 0.7  # of the gap asked for: what own products say, before float64's prove it
+ROUNDS = 2  # of proofs, the second after a goal of a tenth
+MOST_STEPS = 80
+FLAT = 0.02  # a search ends where the slope is this share of its start; 0.1 takes a step or two more
+LONGEST = 12  # trials of a search
+SAMPLE = 128  # rows whose inner products say how flat the Gram matrix is
+FLATTEST = 1.0  # variance of its eigenvalues, in squares of their mean, up to which the counts of steps hold
+FIRST_STEPS = 3.0  # of any fit
+STEPS_A_DECADE = 1.0  # of mean ‖x̂‖²/(2 reg N), where all eigenvalues are equal
+STEPS_A_SPREAD = 4.0  # the same for each standard deviation of the eigenvalues
+
+
+@dataclass
+class Place:
+    """What is known at W.
+
+    Attributes:
+        W: (C, D + 1) float64.
+        S: (C, N) scores.
+        terms: The loss at the scores.
+        value: P(W).
+        gradient: (C, D + 1).
+        gap: ‖∇P‖²/(4 reg).
+    """
+
+    W: np.ndarray
+    S: np.ndarray
+    terms: RowTerms
+    value: float
+    gradient: np.ndarray
+    gap: float
+
+
+@dataclass
+class Descent:
+    """The problem, and how far it is solved.
+
+    Attributes:
+        X: (N, D) rows in the float type of products.
+        y: (N,) labels.
+        loss: The loss to second order.
+        reg: Strength of the ridge.
+        bend: Second derivative of P along a usual direction at W = 0: the first step's guess.
+        n_passes: Passes over the rows.
+        pairs: What directions are made of.
+        reached: The best place so far.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    loss: SecondOrder
+    reg: float
+    bend: float
+    n_passes: float = 0.0
+    pairs: Pairs = field(init=False)
+    reached: Place = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pairs = Pairs(self._first, MEMORY)
+
+    def _first(self, R: np.ndarray, kept: list[Change]) -> np.ndarray:
+        """Return the first guess of H⁻¹R: a multiple of R, by the last change."""
+        if not kept:
+            return R / self.bend
+        step, change = kept[-1]
+        return R * float(np.vdot(step, change) / np.vdot(change, change))
+
+    def scores(self, W: np.ndarray) -> np.ndarray:
+        """Return the scores (C, N) float64 of W (C, D + 1)."""
+        self.n_passes += 0.5
+        own = self._one(W)
+        S = own[:, :-1].astype(self.X.dtype) @ self.X.T
+        return self._both(S.astype(np.float64, copy=False) + own[:, -1:])
+
+    def at(self, W: np.ndarray, S: np.ndarray) -> Place:
+        """Return what is known at W, whose scores are S."""
+        self.n_passes += 0.5
+        N, terms = len(self.y), self.loss.at(S, self.y)
+        A = self._one(terms.gradient)
+        V = np.hstack([A.astype(self.X.dtype) @ self.X, A.sum(axis=1)[:, None]])
+        gradient = self._both(V.astype(np.float64, copy=False)) / N + 2 * self.reg * W
+        value = float(terms.value.mean()) + self.reg * float(np.vdot(W, W))
+        return Place(W, S, terms, value, gradient, float(np.vdot(gradient, gradient)) / (4 * self.reg))
+
+    def _one(self, rows: np.ndarray) -> np.ndarray:
+        """Return the second of two classes' rows, which are each other's negatives; all rows of more classes."""
+        return rows[1:] if len(rows) == 2 else rows
+
+    def _both(self, rows: np.ndarray) -> np.ndarray:
+        return np.vstack([-rows, rows]) if len(rows) == 1 else rows
+
+    def step(self) -> bool:
+        """Go to the lowest point along the direction; return whether it is lower."""
+        old = self.reached
+        direction = self.pairs.direction(old.gradient)
+        T = self.scores(direction)
+        length = self._length(old, direction, T)
+        new = self.at(old.W + length * direction, old.S + length * T)
+        self.pairs.add(new.W - old.W, new.gradient - old.gradient)
+        if not new.value < old.value:
+            return False
+        self.reached = new
+        return True
+
+    def _length(self, old: Place, direction: np.ndarray, T: np.ndarray) -> float:
+        """Return t with |φ′(t)| ≤ FLAT |φ′(0)|, φ(t) = P(W + t d), by Newton's method inside a bracket."""
+        N, t, low, high = len(self.y), 1.0, 0.0, math.inf
+        own = (
+            2 * self.reg * float(np.vdot(old.W, direction)),
+            2 * self.reg * float(np.vdot(direction, direction)),
+        )
+        most = FLAT * abs(float(np.vdot(old.gradient, direction)))
+        for _ in range(LONGEST):
+            terms = self.loss.at(old.S + t * T, self.y)
+            slope = float(np.vdot(terms.gradient, T)) / N + own[0] + t * own[1]
+            if abs(slope) <= most:
+                break
+            bend = float(np.vdot(terms.product(T), T)) / N + own[1]
+            low, high = (low, t) if slope > 0 else (t, high)
+            t = inside(t - slope / bend, low, high)
+        return t
+
+
+def deviation(rows: RowBlocks) -> float:
+    """Return the variance of the eigenvalues of X̂X̂ᵀ in squares of their mean, by some evenly spaced rows."""
+    some = rows.X[:: max(1, len(rows.X) // SAMPLE)].astype(np.float64)
+    K = some @ some.T + 1
+    squares = np.square(K)
+    apart = (squares.sum() - squares.trace()) / (len(K) * (len(K) - 1))
+    return float(len(rows.X) * apart / K.diagonal().mean() ** 2)
+
+
+def steps(rows: RowBlocks, decades: float) -> float:
+    """Return how many steps a fit takes, infinitely many where the Gram matrix is far from flat.
+
+    Args:
+        rows: All rows.
+        decades: Of mean ‖x̂‖²/(2 reg N).
+    """
+    spread = deviation(rows)
+    return (
+        FIRST_STEPS + decades * (STEPS_A_DECADE + STEPS_A_SPREAD * math.sqrt(spread))
+        if spread <= FLATTEST
+        else math.inf
+    )
+
+
+def minimise(rows: RowBlocks, reg: float, tol: float, *, rough: bool) -> Answer | None:
+    """Return the W that minimises mean ℓ + reg ΣW², proven; None where so many steps do not reach it.
+
+    Args:
+        rows: All rows.
+        reg: Strength of the penalty, > 0.
+        tol: Relative gap asked for.
+        rough: Whether products are float32's.
+    """
+    began = time.perf_counter()
+    X = rows.X.astype(np.float32 if rough else np.float64, copy=False)
+    bend = rows.mean_square_norm() / (len(X) * rows.n_classes) + 2 * reg
+    fit = Descent(X, rows.y, rows.loss, reg, bend)
+    zero = np.zeros((rows.n_classes, X.shape[1] + 1))
+    fit.reached = fit.at(zero, np.zeros((rows.n_classes, len(X))))
+    trace: list[TraceRow] = []
+    for goal in [SLACK * tol * 0.1**turn for turn in range(ROUNDS)]:
+        status = _solve(fit, goal)
+        answer = proven(rows, fit.reached.W, reg)
+        bounds, seconds = (answer.objective, answer.dual, answer.gap), time.perf_counter() - began
+        trace.append(trace_row(len(trace) + 1, fit.n_passes + 1, seconds, reg, bounds))
+        if answer.gap <= tol or status is Status.INTERRUPTED:
+            answer.status, answer.n_passes, answer.trace = status, fit.n_passes + len(trace), trace
+            return answer
+    return None
+
+
+def _solve(fit: Descent, goal: float) -> Status:
+    """Take steps until the gap is at most the goal, or they gain nothing."""
+    try:
+        for _ in range(MOST_STEPS):
+            if fit.reached.gap <= goal * fit.reached.value or not fit.step():
+                break
+    except KeyboardInterrupt:
+        return Status.INTERRUPTED
+    return Status.CERTIFIED

@@ -1,0 +1,46 @@
+"""Inverse Hessians from changes of the gradient: L-BFGS's two loops, around any first guess.
+
+References:
+    Nocedal, "Updating quasi-Newton matrices with limited storage", Mathematics of Computation 35, 1980.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+Change = tuple[np.ndarray, np.ndarray]
+"""How W has changed, and how the gradient has."""
+
+
+@dataclass
+class Pairs:
+    """Changes of W and of the gradient.
+
+    Attributes:
+        first: The first guess, R ↦ H⁻¹R, given the kept changes.
+        memory: Changes that are kept.
+        kept: They, the oldest first.
+    """
+
+    first: Callable[[np.ndarray, list[Change]], np.ndarray]
+    memory: int
+    kept: list[Change] = field(default_factory=list)
+
+    def add(self, step: np.ndarray, change: np.ndarray) -> None:
+        """Remember a step along which the gradient has grown."""
+        if np.vdot(step, change) > 0:
+            self.kept = [*self.kept, (step, change)][-self.memory :]
+
+    def direction(self, gradient: np.ndarray) -> np.ndarray:
+        """Return −B⁻¹∇P by the two loops of L-BFGS."""
+        rest, shares = gradient.copy(), []
+        for step, change in reversed(self.kept):
+            shares.append(float(np.vdot(step, rest) / np.vdot(step, change)))
+            rest -= shares[-1] * change
+        found = self.first(rest, self.kept)
+        for (step, change), share in zip(self.kept, reversed(shares), strict=True):
+            found += (share - float(np.vdot(change, found) / np.vdot(step, change))) * step
+        return -found
