@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 
 from straightedge.errors import InputError, StraightedgeError
-from straightedge.memory import require_memory
+from straightedge.memory import LARGEST_RATIO, RATIO_FROM, require_memory
 from straightedge.special_files import open_regular, refuse_special
 
-LARGEST_RATIO, RATIO_FROM = 250, 2**28
-"""An array above `RATIO_FROM` bytes that grows more than this from what is packed is a bomb."""
 DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, struct.error),
     *(ValueError, SyntaxError, tokenize.TokenError, RecursionError, TypeError, OverflowError),  # of a header

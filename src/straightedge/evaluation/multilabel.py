@@ -14,8 +14,8 @@ import numpy as np
 from straightedge.errors import InputError
 from straightedge.evaluation.intervals import interval_around, mean_interval, share_interval
 from straightedge.evaluation.measures import measures
-from straightedge.evaluation.outcomes import MOST_COPIES
-from straightedge.row_weights import is_whole, sample_size
+from straightedge.evaluation.outcomes import copies_or_weights
+from straightedge.row_weights import sample_size
 
 MULTILABEL_NAMES = {
     "micro_f1": "F1 of all labels together",
@@ -58,7 +58,7 @@ def evaluate_multilabel(
     if not np.isfinite(scores).all():
         raise InputError("scores-not-finite", "a score is NaN or infinite")
     if weights is not None:
-        scores, Y, weights = _counted(scores, Y, weights)
+        (scores, Y), weights = copies_or_weights(weights, scores, Y)
     named = scores >= 0
     right = float(np.average((named == Y).all(axis=1), weights=weights))
     n = len(Y) if weights is None else sample_size(weights)
@@ -76,18 +76,6 @@ def evaluate_multilabel(
             _label(scores[:, k], Y[:, k], named[:, k], name, weights) for k, name in enumerate(names)
         ],
     }
-
-
-def _counted(
-    scores: np.ndarray, Y: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return the samples that count: copies of each where weights are whole, else with their weights."""
-    kept = weights > 0
-    scores, Y, weights = scores[kept], Y[kept], weights[kept]
-    if is_whole(weights) and weights.sum() <= MOST_COPIES:
-        copies = weights.astype(np.int64)
-        return scores.repeat(copies, axis=0), Y.repeat(copies, axis=0), None
-    return scores, Y, weights
 
 
 def _mean(values: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:

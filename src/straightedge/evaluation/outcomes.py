@@ -24,6 +24,18 @@ def float_type(n: int) -> type[np.float32] | type[np.float64]:
     return np.float32 if n >= COMPACT_FROM else np.float64
 
 
+def copies_or_weights(
+    weights: np.ndarray, *columns: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """Return the columns of the samples that count: copies where weights are whole, else their weights, too."""
+    kept = weights > 0
+    weights = weights[kept]
+    if is_whole(weights) and weights.sum() <= MOST_COPIES:
+        copies = weights.astype(np.int64)
+        return [column[kept].repeat(copies, axis=0) for column in columns], None
+    return [column[kept] for column in columns], weights
+
+
 @dataclass(frozen=True)
 class Outcomes:
     """What happened to each of N samples.
@@ -57,15 +69,10 @@ class Outcomes:
 
     def counted(self, weights: np.ndarray) -> Outcomes:
         """Return the outcomes of samples that count by weights (N,): copies of each where weights are whole."""
-        kept = weights > 0
-        columns = {
-            f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"n_classes", "weights"}
-        }
-        weights = weights[kept]
-        if is_whole(weights) and weights.sum() <= MOST_COPIES:
-            copies = weights.astype(np.int64)
-            return replace(self, **{name: column[kept].repeat(copies) for name, column in columns.items()})
-        return replace(self, **{name: column[kept] for name, column in columns.items()}, weights=weights)
+        names = [f.name for f in fields(self) if f.name not in {"n_classes", "weights"}]
+        columns, own = copies_or_weights(weights, *(getattr(self, name) for name in names))
+        changed: dict[str, Any] = dict(zip(names, columns, strict=True))
+        return replace(self, **changed, weights=own)
 
     @property
     def correct(self) -> np.ndarray:

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from straightedge.errors import InputError, damage, import_extra
-from straightedge.memory import require_memory
+from straightedge.memory import LARGEST_RATIO, RATIO_FROM, require_memory
 
-LARGEST_RATIO, RATIO_FROM = 250, 2**28
-"""An array above `RATIO_FROM` bytes that grows more than this from what is stored is a bomb."""
 MAPPED_FROM = 2**20
 """Bytes from which an array is mapped instead of read."""
 DEEPEST = 8

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.errors import InputError
-from straightedge.memory import require_memory
+from straightedge.memory import LARGEST_RATIO, RATIO_FROM, require_memory
 from straightedge.special_files import open_regular
 
 HEADER = 128
@@ -33,8 +33,6 @@ NUMBERS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13:
 """Class of a matrix -> NumPy's code; data are stored in the smallest type that holds them."""
 CELL, TEXT = 1, 4
 COMPLEX = 0x800
-LARGEST_RATIO, RATIO_FROM = 250, 2**28
-"""Packed data that unfold beyond `RATIO_FROM` bytes by more than this are a bomb."""
 MOST_SIDES = 32
 
 

@@ -17,13 +17,11 @@ from typing import Any, BinaryIO
 from straightedge import memory
 from straightedge.data.tables.text_format import table_empty
 from straightedge.errors import InputError, damage
-from straightedge.memory import require_memory
+from straightedge.memory import LARGEST_RATIO, RATIO_FROM, require_memory
 from straightedge.special_files import open_regular
 
 LARGEST_TEXT = 2**32
 """Bytes of the largest text table that is read, unpacked: it is held in memory."""
-LARGEST_RATIO, RATIO_FROM = 250, 2**28
-"""A text beyond `RATIO_FROM` bytes that grows more than this is a bomb: tables grow ten to fifty times."""
 TAIL = 2**16
 """Bytes at the end of a large file that are looked at first: a disk that was full leaves zeros there."""
 UNPACKERS: dict[bytes, Callable[[BinaryIO], Any]] = {
