@@ -7,7 +7,8 @@ from sklearn.datasets import load_iris, make_classification
 
 from straightedge import LinearClassifier, LinearClassifierCV, SoftmaxClassifier, SVMClassifier
 from straightedge.errors import InputError, StraightedgeWarning
-from straightedge.fitting import FitSettings, seed_of
+from straightedge.fitting import FitSettings
+from straightedge.parameters import seed_of
 
 X, y = load_iris(return_X_y=True)
 pytestmark = pytest.mark.filterwarnings("ignore:the chosen reg:straightedge.errors.StraightedgeWarning")

@@ -10,12 +10,12 @@ import torch
 from sklearn.datasets import load_digits
 
 from straightedge.errors import InputError
-from straightedge.fitting import FitSettings, build_objective, checked_reg, solve
+from straightedge.fitting import FitSettings, build_objective, solve
 from straightedge.losses import LOSSES, SoftmaxLoss
 from straightedge.losses.hinge import HingeLoss
 from straightedge.moments import fit_affine
 from straightedge.objective import Objective
-from straightedge.parameters import one_reg
+from straightedge.parameters import checked_reg, one_reg
 from straightedge.rows import Rows
 from straightedge.solvers import SOLVERS, choose_solver, preconditioner
 from straightedge.solvers.base import Limits, Loop, Status, minimize, relative_gap

@@ -15,10 +15,9 @@ from straightedge.errors import InputError, MachineError
 from straightedge.losses import get_loss
 from straightedge.memory import require_memory
 from straightedge.objective import Objective
-from straightedge.parameters import check_positive, checked_reg, one_or_many, one_reg, seed_of
+from straightedge.parameters import check_positive
 from straightedge.penalties import Penalty
 from straightedge.preprocess import AffineMap
-from straightedge.row_weights import checked_sample_weight, row_weights
 from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Callback, Limits, Loop, Solution, Solver, minimize
@@ -207,17 +206,3 @@ def _refuse_beyond_memory(objective: Objective, solver: Solver) -> None:
         f"{solver.name} of {K} values of reg × {C} classes × {width} weights each",
         mend="fit fewer values of reg at once (memory=, --memory), fewer values of reg, or fewer features",
     )
-
-
-__all__ = [
-    "FitSettings",
-    "build_objective",
-    "checked_reg",
-    "checked_sample_weight",
-    "one_or_many",
-    "one_reg",
-    "row_weights",
-    "seed_of",
-    "solve",
-    "working_dtype",
-]

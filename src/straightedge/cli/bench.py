@@ -118,7 +118,7 @@ def _words(text: str | None) -> tuple[str, ...] | None:
 
 def _numbers(text: str | None) -> tuple[float, ...] | None:
     """Return the numbers in a text, checked as values of reg."""
-    from straightedge.fitting import checked_reg
+    from straightedge.parameters import checked_reg
 
     words = _words(text)
     return None if words is None else tuple(checked_reg([_number(word) for word in words]))

@@ -295,6 +295,3 @@ INFLUENCES: dict[str, Callable[[Answers], Influence]] = {
     "f1": _of_cells(f1_of),
     "mcc": _of_cells(mcc_of),
 }
-
-
-__all__ = ["MEASURES", "measures", "taken_unasked"]

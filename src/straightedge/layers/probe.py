@@ -11,10 +11,12 @@ import torch
 
 from straightedge.calibration import find_temperature
 from straightedge.evaluation.outcomes import outcomes
-from straightedge.fitting import SMALL, FitSettings, build_objective, checked_reg, row_weights, solve
+from straightedge.fitting import SMALL, FitSettings, build_objective, solve
 from straightedge.layers.gathering import BLOCK_ROWS, Linear, Part
 from straightedge.losses import get_loss, is_probabilistic
 from straightedge.moments import affine_from, moments
+from straightedge.parameters import checked_reg
+from straightedge.row_weights import row_weights
 from straightedge.rows import Rows
 from straightedge.selection import CandidateScore, SelectionSettings, choose, default_grid
 from straightedge.solvers.base import Solution, Status

@@ -14,11 +14,12 @@ from straightedge.errors import warn
 from straightedge.estimators import LinearClassifier
 from straightedge.estimators.answers import on_host
 from straightedge.estimators.inputs import TrainingSet
-from straightedge.fitting import FitSettings, checked_reg, seed_of, solve
+from straightedge.fitting import FitSettings, solve
 from straightedge.groups import checked_groups, fold_of_groups
 from straightedge.losses import is_probabilistic
 from straightedge.model import LinearModel
 from straightedge.moments import moments
+from straightedge.parameters import checked_reg, seed_of
 from straightedge.preprocess import AffineMap
 from straightedge.selection.automatic import (
     COMPARED_TOL,

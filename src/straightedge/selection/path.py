@@ -15,9 +15,10 @@ from straightedge.errors import InputError
 from straightedge.estimators.answers import score_rows
 from straightedge.estimators.inputs import checked_input, training_set
 from straightedge.evaluation.intervals import share_interval
-from straightedge.fitting import VECTORS, FitSettings, build_objective, checked_reg, one_or_many, solve
+from straightedge.fitting import VECTORS, FitSettings, build_objective, solve
 from straightedge.moments import affine_from, moments
 from straightedge.objective import Objective
+from straightedge.parameters import checked_reg, one_or_many
 from straightedge.preprocess import AffineMap
 from straightedge.solvers.base import Callback, Solution
 from straightedge.sparse_rows import open_rows

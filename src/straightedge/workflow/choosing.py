@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from straightedge import protocols
-from straightedge.fitting import checked_reg
 from straightedge.losses import is_probabilistic
 from straightedge.objective import Objective
+from straightedge.parameters import checked_reg
 from straightedge.preprocess import AffineMap
 from straightedge.selection import (
     RegChoice,

@@ -293,14 +293,3 @@ def path_rows(fitted: Fitted, metric: str, tol: float) -> list[dict[str, Any]]:
             row["learning_rate"] = fitted.grid[k]["learning_rate"]
         out.append(row)
     return out
-
-
-__all__ = [
-    "HARDEST_COLUMNS",
-    "Judged",
-    "hardest_rows",
-    "judge_splits",
-    "path_rows",
-    "temperature_note",
-    "temperature_of",
-]

@@ -239,6 +239,3 @@ def _wants_folds(problem: Problem, fitted: Fitted) -> bool:
         return fitted.reg > 0
     cheap = problem.in_memory and len(problem.y) <= SUSPECTS_UP_TO
     return fitted.reg > 0 and (options.split.folds is not None or (options.run.suspects and cheap))
-
-
-__all__ = ["run_fit", "with_protocol"]

@@ -237,6 +237,3 @@ def _samples(rows: Sequence[tuple[ImageFile, Any]], place: Place) -> Samples:
 
 def _read(place: Place, files: Sequence[ImageFile], positions: Sequence[int]) -> Iterator[bytes]:
     yield from place.read([files[position] for position in positions])
-
-
-__all__ = ["load", "load_manifests", "load_table"]

@@ -97,6 +97,3 @@ class CachedTable(Table):
             batch = self._reader(columns).get_batch(piece).select(list(columns))
         for start in range(0, batch.num_rows, batch_rows):
             yield batch.slice(start, batch_rows)
-
-
-__all__ = ["CachedTable", "CellWriter"]
