@@ -2,12 +2,15 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import numpy as np
@@ -32,8 +35,9 @@ def source(tmp_path_factory):
     return path
 
 
-def start(n, source, out, *more, restarts=2):
-    launch = [
+def launch(n, *words, restarts=2):
+    """Start `straightedge fit` with these words on n ranks."""
+    launcher = [
         *TORCHRUN,
         "--nproc-per-node",
         str(n),
@@ -42,12 +46,16 @@ def start(n, source, out, *more, restarts=2):
         "--max-restarts",
         str(restarts),
     ]
-    launch += ["--master-port", str(rank_runner.free_port()), "--monitor-interval", "0.1"]
-    command = ["-m", "straightedge", "fit", str(source), "--out", str(out), "--json", "--no-suspects", *more]
+    launcher += ["--master-port", str(rank_runner.free_port()), "--monitor-interval", "0.1"]
+    command = [*launcher, "-m", "straightedge", "fit", *map(str, words), "--json"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*launch, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
+
+
+def start(n, source, out, *more, restarts=2):
+    return launch(n, source, "--out", out, "--no-suspects", *more, restarts=restarts)
 
 
 def finish(process, status=0):
@@ -134,6 +142,48 @@ def test_a_killed_rank_costs_nothing_that_was_saved(loss, regs, victim, source, 
     assert once == passes  # every pass of the undisturbed run, none of them twice
     created = datetime.fromisoformat(RunFolder.open(tmp_path / "killed").config["created"])
     assert created <= killed  # the run of the first ranks went on, it was not begun anew
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [2, 4])
+def test_twenty_runs_that_were_stopped_end_as_the_undisturbed_one(n, source, tmp_path):
+    settings = ["--regs", "1e-1,1e-3,1e-5", "--tol", "1e-8", "--checkpoint-every", "1e-9"]
+    finish(start(n, source, tmp_path / "calm", *settings))
+    expected = answer(tmp_path / "calm")
+    moments = random.Random(n)
+    met = Counter()
+    for attempt in range(20):
+        out = tmp_path / f"run {attempt}"
+        process = start(n, source, out, *settings)
+        stood = stopped(process, out, moments.uniform(0, 0.6), every_process=attempt % 2 == 0)
+        met[stood] += 1
+        if stood != "ended":
+            finish(launch(n, "--resume", out))
+        assert answer(out) == expected, f"try {attempt}, {stood}"
+        left = {path.name for path in tmp_path.iterdir() if "lock" not in path.name}
+        assert left == {"calm", *(f"run {done}" for done in range(attempt + 1))}, left
+    assert met["resumed"] >= 15, met
+
+
+def stopped(process, out, after, every_process):
+    """Stop a run some seconds after its first checkpoint; return whether it had ended before.
+
+    Every process is killed at once, or the launcher alone is asked to end, as a scheduler does.
+    """
+    partial = out.with_name(f".{out.name}.partial")
+    waiting = time.monotonic() + 120
+    while not (partial / "checkpoint.safetensors").exists():
+        assert time.monotonic() < waiting and process.poll() is None
+        time.sleep(0.002)
+    time.sleep(after)
+    if every_process:
+        for pid in [process.pid, *children(process)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    else:
+        process.terminate()
+    process.communicate(timeout=120)
+    return "ended" if out.exists() else "resumed"
 
 
 def _link_of_hosts():

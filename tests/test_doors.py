@@ -11,8 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
+import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ import pytest
 from PIL import Image
 
 from straightedge.cli.app import speak_any_encoding
+from straightedge.cli.guarded import OWN
 from straightedge.data import load_dataset, npz
 from straightedge.data.arrays import read_label_file
 from straightedge.data.endings import TEXT_TABLES
@@ -219,10 +223,12 @@ def test_output_survives_every_encoding(encoding: str, monkeypatch: pytest.Monke
     assert json.loads(second)["name"] == "Hündin 😀 \udcff"
 
 
-EVIL = "\x1b]0;evil\x07 \u202egpj"
+EVIL = "\x1b[2Jevil\x07 \u202egpj"
 STEERED = """
 import json
 import sys
+import tarfile
+from contextlib import suppress
 from pathlib import Path
 from support.troubles.run import say
 for number, words in enumerate(json.loads(Path("commands").read_text())):
@@ -237,6 +243,7 @@ def test_no_name_of_a_file_class_or_column_steers_the_terminal(tmp_path: Path) -
         path.rename(path.with_name(f"{EVIL}{path.name}"))
     rows = "".join(f"{place},{place % 7},{EVIL}{place % 3}\n" for place in range(60))
     (tmp_path / f"{EVIL}.csv").write_text(f"{EVIL}p,q,label\n{rows}")
+    write_members(tmp_path)
     pictures, table, run, other = "data", f"{EVIL}.csv", f"{EVIL}run", "other"
     commands = [
         ["fit", pictures, "--size", "6", "--reg", "0.1", "--out", run, "--no-cache"],
@@ -246,6 +253,11 @@ def test_no_name_of_a_file_class_or_column_steers_the_terminal(tmp_path: Path) -
         ["predict", other, table],
         ["evaluate", other, table, "--json"],
         ["fit", f"{EVIL}no.csv"],
+        ["fit", "good.zip", "--size", "6", "--reg", "0.1", "--out", "of-zip", "--no-cache"],
+        ["predict", "of-zip", "good.zip"],
+        ["fit", "bad.zip", "--size", "6", "--no-cache"],
+        ["fit", "outside.tar"],
+        ["fit", "keys.npz"],
         ["fit", table, "--labels", EVIL],
         ["features", pictures, "--extractor", EVIL, "--out", "f.npz"],
         ["runs", "."],
@@ -273,6 +285,47 @@ def test_no_name_of_a_file_class_or_column_steers_the_terminal(tmp_path: Path) -
         told = (tmp_path / f"told-{number}").read_text(errors="replace")
         assert told.strip() and "Traceback" not in told and "[internal]" not in told, (words, told)
         assert not set(told) & set("\x1b\x07\u202e"), (words, told)
+
+
+def write_members(folder: Path) -> None:
+    """Write archives whose members have such names: good pictures, bad ones, a way out, arrays without labels."""
+    with (
+        zipfile.ZipFile(folder / "good.zip", "w") as good,
+        zipfile.ZipFile(folder / "bad.zip", "w") as bad,
+    ):
+        for path in sorted((folder / "data").glob("*/*")):
+            good.write(path, path.relative_to(folder / "data"))
+            bad.writestr(str(path.relative_to(folder / "data")), path.read_bytes()[:60])
+    with tarfile.open(folder / "outside.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo(f"../{EVIL}.png"))
+    np.savez(folder / "keys.npz", **{EVIL: np.zeros((3, 2))})
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminal")
+def test_bars_and_tables_of_a_real_terminal_carry_no_foreign_sequence(tmp_path: Path) -> None:
+    rows = "".join(f"{place},{place % 7},{EVIL}{place % 3}\n" for place in range(60))
+    (tmp_path / f"{EVIL}.csv").write_text(f"{EVIL}p,q,label\n{rows}")
+    told = in_terminal(["fit", f"{EVIL}.csv", "--reg", "0.1", "--out", f"{EVIL}run"], tmp_path)
+    assert "\x1b[" in told and "evil" in told  # there are colours, and the names are told
+    assert not set(OWN.sub("", told)) & set("\x1b\x07\u202e"), told
+    assert "\x1b[2J" not in told, told
+
+
+def in_terminal(words: list[str], folder: Path) -> str:
+    """Run one command at a pseudo-terminal and return all that it wrote there."""
+    ours, its = os.openpty()
+    command = [sys.executable, "-m", "straightedge", *words]
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
+    process = subprocess.Popen(command, cwd=folder, stdin=its, stdout=its, stderr=its, env=environment)
+    os.close(its)
+    told = b""
+    with suppress(OSError):  # the end of a pseudo-terminal is an error
+        while part := os.read(ours, 65536):
+            told += part
+    os.close(ours)
+    assert process.wait(100) == 0, told.decode(errors="replace")
+    return told.decode(errors="replace")
 
 
 COMMANDS = (

@@ -164,6 +164,9 @@ def test_values(tmp_path, content, column, expected):
         ),
         pytest.param(b",x\n0,1\n1,3\n", ("", "x"), id="an index without a name"),
         pytest.param(b"x y\nr1 1 2\nr2 3 4\n", ("", "x", "y"), id="row names as R writes them"),
+        pytest.param(b"x\nr1;1\nr2;2\n", ("", "x"), id="row names and one column"),
+        pytest.param(b"p,text\n1,to be; or\n2,not; to\n", ("p", "text"), id="a semicolon in every text"),
+        pytest.param(b"p\ttext\n1\tto be, or\n2\tnot, to\n", ("p", "text"), id="a comma in every text"),
     ],
 )
 def test_headers(content, names):

@@ -115,7 +115,7 @@ def fields(lines: Sequence[str], delimiter: str) -> list[list[str]]:
 
 def _delimiter(lines: Sequence[str], where: str) -> str:
     """Return the delimiter that gives most rows the same number of fields, two or more, without others in them."""
-    best, found = (0.0, 0.0, 0), ""
+    best, found = (0.0, False, 0.0, 0), ""
     for delimiter in DELIMITERS:
         if delimiter == " " and found:  # blanks also stand between words
             break
@@ -132,15 +132,20 @@ def _delimiter(lines: Sequence[str], where: str) -> str:
     return found
 
 
-def _agreement(rows: Sequence[Sequence[str]], delimiter: str) -> tuple[float, float, int]:
-    """Return the share of rows of the usual width, the share of fields without another delimiter, and the width."""
+def _agreement(rows: Sequence[Sequence[str]], delimiter: str) -> tuple[float, bool, float, int]:
+    """Tell how well a delimiter parts the rows: of two of them, the larger answer is the better one.
+
+    Returns:
+        The share of rows of the usual width, whether the first row is parted too (every text may hold a semicolon,
+        the names of columns seldom do), the share of fields without another delimiter, and the width.
+    """
     width, votes = max(Counter(len(row) for row in rows).items(), key=lambda item: (item[1], item[0]))
     if width < 2 or votes < len(rows) / 2:
-        return 0.0, 0.0, 0
+        return 0.0, False, 0.0, 0
     others = [other for other in "\t;|" if other != delimiter]
     every = [field for row in rows for field in row]
     clean = sum(not any(other in field for other in others) for field in every) / len(every)
-    return round(votes / len(rows), 1), round(clean, 1), width
+    return round(votes / len(rows), 1), len(rows[0]) > 1, round(clean, 1), width
 
 
 def is_number(field: str) -> bool:
