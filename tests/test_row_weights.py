@@ -70,11 +70,17 @@ def test_the_mean_square_norm_is_that_of_the_mapped_rows():
         )
 
 
-@pytest.mark.parametrize("sample_weight", [None, COPIES, RNG.uniform(size=N)])
-def test_balanced_is_that_of_scikit_learn(sample_weight):
-    found = row_weights(torch.from_numpy(Y), 3, sample_weight, "balanced")
-    own = compute_class_weight("balanced", classes=np.arange(3), y=Y, sample_weight=sample_weight)
-    np.testing.assert_allclose(found, own[Y] * (1 if sample_weight is None else sample_weight), rtol=1e-12)
+@pytest.mark.parametrize("copies", [np.ones(N, dtype=int), COPIES])
+def test_balanced_is_that_of_scikit_learn(copies):
+    found = row_weights(torch.from_numpy(Y), 3, copies, "balanced")
+    own = compute_class_weight("balanced", classes=np.arange(3), y=np.repeat(Y, copies))
+    np.testing.assert_allclose(found, own[Y] * copies, rtol=1e-12)
+
+
+def test_balanced_gives_every_class_the_same_share_of_any_weights():
+    given = RNG.uniform(size=N)
+    found = row_weights(torch.from_numpy(Y), 3, given, "balanced")
+    np.testing.assert_allclose(np.bincount(Y, weights=found), np.full(3, given.sum() / 3), rtol=1e-12)
 
 
 @pytest.mark.parametrize("names", [{"1": 5.0}, {3: 1.0}, {0: 1.0, "other": 2.0}, {1.5: 1.0}])

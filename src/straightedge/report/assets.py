@@ -200,7 +200,7 @@ def _thumbnail_bytes(shape: Sequence[int]) -> int:
 def save_assets(path: Path, assets: Assets) -> None:
     """Write ``assets.npz``, whole or not at all."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **assets)
+    np.savez_compressed(buffer, **assets)
     atomic.write_bytes(path, buffer.getbuffer())
 
 
