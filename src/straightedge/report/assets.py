@@ -200,7 +200,10 @@ def _thumbnail_bytes(shape: Sequence[int]) -> int:
 def save_assets(path: Path, assets: Assets) -> None:
     """Write ``assets.npz``, whole or not at all."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **assets)
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:  # savez of NumPy 1.26 may pickle
+        for name, array in assets.items():
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
     atomic.write_bytes(path, buffer.getbuffer())
 
 
