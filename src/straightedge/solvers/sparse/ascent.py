@@ -15,7 +15,7 @@ from straightedge.solvers.sparse.bounds import Array, Ascent, BoundsState
 from straightedge.solvers.state import OF_ROWS
 
 FULL_EPOCHS = 2  # at the beginning
-SHORT_EPOCHS = 4  # between two full ones
+SHORT_VISITS = 3.0  # times the rows, between two full epochs: at reg 1e-5, 2 to 6 do as well
 PLAIN_EPOCHS = (
     3  # before steps are relaxed: relaxed ones take two thirds of 20 newsgroups' epochs at reg 1e-5
 )
@@ -33,6 +33,7 @@ class AscentState(BoundsState):
     seed: int
     early: float
     total: float
+    since_full: float
     gaps: Array = field(metadata=OF_ROWS)
 
 
@@ -44,6 +45,7 @@ class SparseAscent(Ascent):
         epochs: Those that were run.
         early: Times the gap asked for: where no more is expected, P is looked at.
         total: The sum of rows' gaps, with their weights.
+        since_full: Visits since the last full epoch; infinite where the next one is to be full.
     """
 
     State = AscentState
@@ -51,6 +53,7 @@ class SparseAscent(Ascent):
     def begin(self) -> None:
         """See `Ascent.begin`."""
         self.epochs, self.early, self.total = 0, EARLY, 1.0
+        self.since_full = math.inf
         self.gaps = np.where(self.problem.caps > 0, math.inf, 0.0)
 
     def advance(self) -> float:
@@ -60,14 +63,24 @@ class SparseAscent(Ascent):
         how = () if self.problem.form.entropy else (relax,)
         self.problem.run_epoch(order, self.W, self.b, self.gaps, *how)
         self.epochs, self.visits = self.epochs + 1, self.visits + len(order)
-        self.dual = self._dual()
-        cost, asked = len(order) / len(self.b), self.tol * abs(self.dual)
-        expected = self._expected()
+        if len(order) == len(self.b):  # in a short epoch D hardly moves: a look computes it
+            self.dual = self._dual()
+        cost = len(order) / len(self.b)
+        return cost + self._look_if_worth_it()
+
+    def _look_if_worth_it(self) -> float:
+        """Look at the bounds where rows' gaps say so; return the passes it took.
+
+        Gaps of rows that were left out are old ones: where a look has found the gap too large, all rows are next.
+        """
+        asked, expected = self.tol * abs(self.dual), self._expected()
         if expected > self.early * asked and self.epochs % SELDOM:
-            return cost
-        cost += self.look()
+            return 0.0
+        self.dual = self._dual()
+        cost = self.look()
         if expected <= self.early * asked:
             self.early = EARLIER * expected / max(asked, 1e-300)
+            self.since_full = math.inf
         return cost
 
     def _expected(self) -> float:
@@ -78,9 +91,10 @@ class SparseAscent(Ascent):
     def _order(self) -> np.ndarray:
         """Return the rows of this epoch in the order of their visits, which epoch and seed say."""
         generator = np.random.Generator(np.random.PCG64([self.seed, self.epochs]))
-        place = self.epochs - FULL_EPOCHS
-        if place >= 0 and place % (SHORT_EPOCHS + 1) != SHORT_EPOCHS:
+        if self.epochs >= FULL_EPOCHS and self.since_full < SHORT_VISITS * len(self.b):
             open_rows = np.flatnonzero(self.gaps > self.tol * abs(self.dual))
             if len(open_rows):
+                self.since_full += len(open_rows)
                 return generator.permutation(open_rows)
+        self.since_full = 0.0
         return generator.permutation(len(self.b))

@@ -58,7 +58,7 @@ class Ascent(ABC):
         best_weight: The W of the best primal value.
         best_primal: That value; infinite before the first look.
         bound: The best lower bound.
-        dual: D of the present b, but for roundings of W and of its sum of squares.
+        dual: D of b when it was last computed, but for roundings of W and of its sum of squares; it only rises.
         visits: Rows visited since W was computed from b.
         least: The least gap that looks have found, by the present D.
         idle: Looks since then.
@@ -133,6 +133,7 @@ class Ascent(ABC):
 
     def finish(self) -> None:
         """Take both bounds where the fit ends without the gap."""
+        self.dual = self._dual()
         self.look()
         self.prove()
 
