@@ -75,7 +75,7 @@ class CategoryDesign(MappedDesign):
         return part
 
 
-class CategoryProducts:
+class CategoryProducts(Products):
     """One worker's products with category codes; see `kernels.base.Products`.
 
     Args:
@@ -89,10 +89,6 @@ class CategoryProducts:
         self._block = features[:0]
         self._weight = self._offset = torch.empty(0)
         self._sums: Tensor | None = None
-
-    def width(self, n_columns: int) -> int:
-        """See `Products.width`."""
-        return n_columns
 
     def use(self, weight: Tensor, offset: Tensor) -> None:
         """See `Products.use`."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from straightedge.kernels import Products
 from straightedge.sparse_rows import SparseRows
 from straightedge.workers import BlockPool, block_spans
 
@@ -25,7 +26,7 @@ def csr_loops() -> ModuleType:
     return csr_kernels
 
 
-class CsrProducts:
+class CsrProducts(Products):
     """One worker's products with sparse rows; see `kernels.base.Products`.
 
     Args:
@@ -38,10 +39,6 @@ class CsrProducts:
         self._span = (0, 0)
         self._W = np.empty((0, 0))
         self._sums: np.ndarray | None = None
-
-    def width(self, n_columns: int) -> int:
-        """See `Products.width`."""
-        return n_columns
 
     def use(self, weight: Tensor, offset: Tensor) -> None:
         """See `Products.use`."""

@@ -106,7 +106,7 @@ class SideBySide(Design):
             start += part.n_features
 
 
-class SideProducts:
+class SideProducts(Products):
     """One worker's products with all parts; see `kernels.base.Products`.
 
     Args:
@@ -117,10 +117,6 @@ class SideProducts:
         self._parts = [products for products, _ in parts]
         self._sizes = [size for _, size in parts]
         self._n_columns = 0
-
-    def width(self, n_columns: int) -> int:
-        """See `Products.width`."""
-        return n_columns
 
     def use(self, weight: Tensor, offset: Tensor) -> None:
         """See `Products.use`: the first part adds the offset."""

@@ -216,12 +216,31 @@ def check_images(images: Any) -> tuple[int, int, int]:
     return shape[1], shape[2], shape[3]
 
 
-class ImageExtractor:
-    """Base of extractors of images that learn nothing: what is left to say are settings and `transform`."""
+class Unlearned:
+    """Base of extractors that learn nothing."""
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     learns: ClassVar[bool] = False
+
+    def prepare(self, images: Any, seed: int = 0) -> None:
+        """See `Extractor.prepare`."""
+        raise NotImplementedError
+
+    def fit(self, images: Any, seed: int = 0) -> None:
+        """Prepare: nothing is learned."""
+        self.prepare(images, seed)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return nothing: there is none."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Need nothing."""
+
+
+class ImageExtractor(Unlearned):
+    """Base of extractors of images that learn nothing: what is left to say are settings and `transform`."""
 
     def __init__(self, settings: dict[str, Any], image_shape: Sequence[int] | None) -> None:
         self._settings = settings
@@ -231,21 +250,10 @@ class ImageExtractor:
         """Take note of the images' shape."""
         self._shape = check_images(images)
 
-    def fit(self, images: Any, seed: int = 0) -> None:
-        """Take note of the images' shape; nothing is learned."""
-        self.prepare(images, seed)
-
     def config(self) -> dict[str, Any]:
         """Return every setting, and the images' shape once it is known."""
         shape = list(self._shape) if self._shape else None
         return {"name": self.name, "version": self.version, **self._settings, "image_shape": shape}
-
-    def state(self) -> dict[str, Tensor]:
-        """Return nothing: there is none."""
-        return {}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Need nothing."""
 
 
 def check_block(images: np.ndarray, expected: tuple[int, ...] | None) -> None:

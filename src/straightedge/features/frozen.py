@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from straightedge.errors import InputError
-from straightedge.features.base import check_block, check_images
+from straightedge.features.base import Unlearned, check_block, check_images
 from straightedge.tensorheader import read_header
 
 BATCH = 32
 
 
-class FrozenNetwork:
+class FrozenNetwork(Unlearned):
     """Base of extractors that send images through a torch network in evaluation mode, without gradients.
 
     Args:
@@ -29,10 +29,6 @@ class FrozenNetwork:
         save_weights: Whether `state` holds the weights, so that a run needs nothing beside it; False makes small
             runs that need the same weights again when they predict.
     """
-
-    name: ClassVar[str]
-    version: ClassVar[int] = 1
-    learns: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -61,10 +57,6 @@ class FrozenNetwork:
         """Take note of the images' shape and make the network."""
         self._shape, self._seed, self._sha256 = check_images(images), seed, None
         self._take(self._make(with_weights=True))
-
-    def fit(self, images: Any, seed: int = 0) -> None:
-        """Make the network; it is frozen, so nothing is learned."""
-        self.prepare(images, seed)
 
     def transform(self, images: np.ndarray) -> np.ndarray:
         """Return (n, n_features) float32 of (n, channels, height, width) uint8 images."""

@@ -21,7 +21,7 @@ class Products(Protocol):
 
     def width(self, n_columns: int) -> int:
         """Return how many columns S has where W has ``n_columns``: those beyond are 0, and A may have them too."""
-        ...
+        return n_columns
 
     def use(self, weight: Tensor, offset: Tensor) -> None:
         """Take W (M, D), the map folded in, and offset (M,) for the blocks to come; sums pending are dropped."""

@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from straightedge.kernels.base import Products
 from straightedge.kernels.loss_kernels import hinge_kernel, softmax_kernel
 from straightedge.kernels.product_kernels import gradient_kernel, score_kernel
 from straightedge.kernels.splitting import KINDS, Kind, column_scale, split_weight
@@ -73,7 +74,7 @@ def _shared_memory(device: torch.device) -> int:
     return int(found) - 2**10
 
 
-class FusedProducts:
+class FusedProducts(Products):
     """Products that read rows in their own type; see `Products` for the contract, `splitting` for the accuracy.
 
     Args:
@@ -86,10 +87,6 @@ class FusedProducts:
         self._parts = self._unscale = self._offset = self._scores = torch.empty(0)
         self._block = torch.empty(0)
         self._sums: Tensor | None = None
-
-    def width(self, n_columns: int) -> int:
-        """See `Products.width`: tiles have edges of their own."""
-        return n_columns
 
     def use(self, weight: Tensor, offset: Tensor) -> None:
         """See `Products.use`."""

@@ -69,7 +69,9 @@ class SecondOrder(Protocol):
 
         Of a shift-invariant loss of two classes S may be the one row s₁ − s₀, and is then the gradient in s₁.
         """
-        ...
+        terms = self.at(S, y)
+        S[:] = terms.gradient
+        return terms.value
 
 
 @dataclass
@@ -182,7 +184,7 @@ class SquaredHingeTerms:
         return SquaredHingeTerms(self.value, self.gradient, self.active.astype(np.float32), self.y)
 
 
-class SquaredHingeSecondOrder:
+class SquaredHingeSecondOrder(SecondOrder):
     """The notes' margins squared; its second derivative is that of the active margins."""
 
     shift_invariant = True
@@ -203,9 +205,7 @@ class SquaredHingeSecondOrder:
         """See `SecondOrder.overwrite`."""
         if len(S) == 1:
             return self._of_two(S[0], np.where(y == 1, 1, -1).astype(S.dtype))
-        terms = self.at(S, y)
-        S[:] = terms.gradient
-        return terms.value
+        return super().overwrite(S, y)
 
     @staticmethod
     def _of_two(score: np.ndarray, sign: np.ndarray) -> np.ndarray:

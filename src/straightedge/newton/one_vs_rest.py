@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from straightedge.newton.curvature import pairs
+from straightedge.newton.curvature import SecondOrder, pairs
 
 
 @dataclass
@@ -38,7 +38,7 @@ class DiagonalTerms:
         return DiagonalTerms(self.value, self.gradient, self.bend.astype(np.float32))
 
 
-class LogisticSecondOrder:
+class LogisticSecondOrder(SecondOrder):
     """Σ_j log(1 + exp(−t_j s_j)); A = σ(s) − e_y, B = diag(σ(1 − σ))."""
 
     shift_invariant = False
@@ -54,14 +54,8 @@ class LogisticSecondOrder:
         gradient[own] -= 1.0
         return DiagonalTerms(value, gradient, bend)
 
-    def overwrite(self, S: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """See `SecondOrder.overwrite`."""
-        terms = self.at(S, y)
-        S[:] = terms.gradient
-        return terms.value
 
-
-class SquaredHingesSecondOrder:
+class SquaredHingesSecondOrder(SecondOrder):
     """Σ_j max(0, 1 − t_j s_j)²; B = 2 where a margin is positive."""
 
     shift_invariant = False
@@ -73,9 +67,3 @@ class SquaredHingesSecondOrder:
         sign[y, np.arange(len(y))] = -1.0
         margins = np.maximum(1 + sign * S, 0)
         return DiagonalTerms(np.square(margins).sum(axis=0), 2 * sign * margins, 2.0 * (margins > 0))
-
-    def overwrite(self, S: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """See `SecondOrder.overwrite`."""
-        terms = self.at(S, y)
-        S[:] = terms.gradient
-        return terms.value

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor
 
 from straightedge.errors import InputError
+from straightedge.features.base import Unlearned
 from straightedge.features.text.terms import WORDS
 from straightedge.features.text.tfidf import check_texts, runs_of
 
@@ -17,7 +17,7 @@ N_FEATURES = 2**18
 MOST_FEATURES = 2**26
 
 
-class Hashing:
+class Hashing(Unlearned):
     """Words of a text by scikit-learn's HashingVectorizer: signed counts, rows of length 1; nothing is learned.
 
     Args:
@@ -26,8 +26,6 @@ class Hashing:
     """
 
     name: ClassVar[str] = "hashing"
-    version: ClassVar[int] = 1
-    learns: ClassVar[bool] = False
 
     def __init__(self, n_features: int = N_FEATURES, ngrams: str | int = "1-1") -> None:
         if not isinstance(n_features, int) or not 2 <= n_features <= MOST_FEATURES:
@@ -36,13 +34,9 @@ class Hashing:
         self.n_features = n_features
         self.low, self.high = runs_of(ngrams)
 
-    def prepare(self, texts: Any, seed: int = 0) -> None:
+    def prepare(self, images: Any, seed: int = 0) -> None:
         """Refuse what are no texts."""
-        check_texts(texts)
-
-    def fit(self, texts: Any, seed: int = 0) -> None:
-        """Refuse what are no texts; nothing is learned."""
-        check_texts(texts)
+        check_texts(images)
 
     def transform(self, texts: Iterable[str]) -> Any:
         """Return (n, n_features) CSR float32 of texts."""
@@ -63,10 +57,3 @@ class Hashing:
             "n_features": self.n_features,
             "ngrams": f"{self.low}-{self.high}",
         }
-
-    def state(self) -> dict[str, Tensor]:
-        """Return nothing: there is none."""
-        return {}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Need nothing."""
