@@ -142,12 +142,12 @@ def damage(
         raise InputError(code, f"the file cannot be read: {error}", str(where), mend) from None
 
 
-def did_you_mean(word: str, known: Iterable[str], n: int = 1) -> str:
-    """Return a question that names the known words nearest to one that is not known; "" where none is near."""
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a question that names the known word nearest to one that is not known; "" where none is near."""
     import difflib
 
-    close = difflib.get_close_matches(word, known, n=n)
-    return f"did you mean {', '.join(map(repr, close))}? " if close else ""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
 
 
 def warn(code: str, what: str) -> None:

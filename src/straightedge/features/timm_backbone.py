@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from straightedge.errors import InputError, MachineError, MissingExtraError, did_you_mean
+from straightedge.errors import InputError, MachineError, MissingExtraError
 from straightedge.features.frozen import FrozenNetwork, load_weights, read_weights
 from straightedge.workers import default_workers
 
@@ -154,5 +155,7 @@ def _check_model(timm: Any, name: str) -> None:
     if timm.is_model(name):
         return
     known = timm.list_models()
-    mend = f"{did_you_mean(name.partition('.')[0], known, n=3)}timm.list_models() lists {len(known)}"
+    close = difflib.get_close_matches(name.partition(".")[0], known, n=3)
+    hint = f"did you mean {', '.join(close)}? " if close else ""
+    mend = f"{hint}timm.list_models() lists {len(known)}"
     raise InputError("timm-model", f"timm has no model {name!r}", mend=mend)
