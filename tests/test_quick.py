@@ -187,6 +187,23 @@ def test_ctrl_c_keeps_the_best_weights_with_a_true_gap(shape, monkeypatch):
     assert 0 <= model.dual_ <= value
 
 
+@pytest.mark.parametrize("n_classes", [3, 4])
+def test_classes_are_one_more_to_the_products_alone(n_classes):
+    rng = np.random.default_rng(14)
+    X, y, W = rng.normal(size=(500, 6)), np.arange(500) % n_classes, rng.normal(size=(n_classes, 7))
+    loss, V = RowBlocks(X, y, n_classes, SECOND_ORDER["softmax"]).sums(W, np.float64)
+    rows = np.hstack([X, np.ones((500, 1))])
+    value, gradient = _plain(rows, y, W.T, 0.0, "softmax")
+    assert loss / 500 == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(V.T / 500, gradient, atol=1e-12)
+
+
+def test_a_first_step_that_looks_like_the_last_is_the_proof():
+    X, y = tall_table(2, np.float32)
+    found = quick.fit("softmax", X / 100, y, 1e-1, 1e-3, 1000)
+    assert found is not None and found[0].gap <= 1e-3 and found[0].n_passes == 2
+
+
 def test_a_tall_fit_is_the_same_for_any_number_of_workers():
     X, y = tall_table(3, np.float32)
     found = [

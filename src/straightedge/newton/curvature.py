@@ -65,7 +65,7 @@ class SecondOrder(Protocol):
         ...
 
     def overwrite(self, S: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return the losses (N,), and overwrite the scores S (C, N) with their gradient.
+        """Return the losses (N,), and overwrite the scores S (C, N), contiguous, with their gradient.
 
         Of a shift-invariant loss of two classes S may be the one row s₁ − s₀, and is then the gradient in s₁.
         """
@@ -132,11 +132,12 @@ class SoftmaxSecondOrder:
         if len(S) == 1:
             return self._of_two(S[0], y.astype(S.dtype))
         S -= S.max(axis=0)
-        own = (y, np.arange(len(y)))
-        correct = S[own]
+        entries, own = S.reshape(-1), y * S.shape[1]  # one index an entry: two take twice as long
+        own += np.arange(len(y))
+        correct = entries[own]
         total = np.exp(S, out=S).sum(axis=0)
-        S /= total
-        S[own] -= 1
+        S *= 1 / total
+        entries[own] -= 1
         value: np.ndarray = np.log(total) - correct
         return value
 
