@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy.special import betaincinv
 from scipy.stats import binom
 
 from straightedge.calibration import expected_calibration_error
@@ -15,6 +16,7 @@ from straightedge.evaluation import (
     paired_test,
     share_interval,
 )
+from straightedge.evaluation.beta import beta_quantile
 
 SETS = 1_000
 
@@ -38,6 +40,15 @@ def test_accuracy_is_covered_in_93_to_97_percent_of_simulated_test_sets(n, true)
     intervals = {int(k): share_interval(int(k), n) for k in np.unique(counts)}
     covered = np.mean([intervals[int(k)][0] <= true <= intervals[int(k)][1] for k in counts])
     assert 0.93 <= covered <= 0.97
+
+
+@pytest.mark.parametrize("n", [1, 7, 200, 60_000, 10**6, 10**8])
+def test_quantiles_of_the_beta_distribution_are_those_of_scipy(n):
+    for share in (0, 0.001, 0.1, 0.5, 0.98, 1):
+        a, b = share * n + 1, (1 - share) * n + 1
+        found = [beta_quantile(p, a, b) for p in (0.025, 0.5, 0.975)]
+        np.testing.assert_allclose(found, betaincinv(a, b, [0.025, 0.5, 0.975]), rtol=1e-8)
+    assert beta_quantile(0.025, 2.8e18, 2.8e18) == pytest.approx(0.5, abs=1e-8)
 
 
 def test_a_perfect_and_an_all_wrong_score_are_not_certain():

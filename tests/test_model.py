@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,24 @@ def truth(model: LinearModel, X: np.ndarray) -> np.ndarray:
     return (
         X.reshape(len(X), -1).astype(np.float64) @ model.weight.double().numpy() + model.bias.double().numpy()
     )
+
+
+def test_rows_are_scored_by_numpy_as_torch_scores_them() -> None:
+    model, X = make_model(), images()
+    flat = torch.from_numpy(X.reshape(len(X), -1)).float()
+    by_torch = torch.addmm(model.bias, flat, model.weight).numpy()
+    np.testing.assert_allclose(model.scores(X), by_torch, rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(model.scores(X), model.scores(torch.from_numpy(X)))
+
+
+def test_tensors_lie_over_the_arrays_of_a_model_and_make_an_equal_one() -> None:
+    model = make_model(temperature=2.0)
+    assert model.weight.data_ptr() == model.arrays.weight.ctypes.data
+    again = replace(model, bias=model.bias + 1)
+    np.testing.assert_array_equal(again.arrays.bias, model.arrays.bias + 1)
+    np.testing.assert_array_equal(again.arrays.weight, model.arrays.weight)
+    np.testing.assert_array_equal(again.affine.shift, model.arrays.affine.shift)
+    assert (again.temperature, again.affine.kind, again.classes) == (2.0, "standard", model.classes)
 
 
 def test_scores_equal_the_affine_map_followed_by_w() -> None:

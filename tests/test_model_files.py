@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from straightedge.errors import InputError
 from straightedge.model import LinearModel, load
-from straightedge.tensorfile import write_tensors
+from straightedge.tensorfile import TYPES, read_stored, read_tensors, write_tensors
 
 
 def make_model() -> LinearModel:
@@ -249,3 +249,21 @@ def test_any_bytes_and_any_header_end_in_a_named_error(tmp_path: Path, data: byt
         with pytest.raises(InputError) as caught:
             load(path)
         assert caught.value.code.startswith("model-")
+
+
+def test_every_type_of_entries_is_read_as_an_array_and_as_a_tensor(tmp_path: Path) -> None:
+    numbers = torch.tensor([[0.0, 1.0, 0.0], [1.0, 1.0, 2.5]])
+    written = {name: numbers.to(getattr(torch, dtype)) for name, dtype in TYPES.items()}
+    written |= {"none": torch.zeros(0, 3), "one": torch.tensor(2.0)}
+    write_tensors(tmp_path / "all", written, kind="model", version=1, meta={})
+    tensors, _ = read_tensors(tmp_path / "all", kind="model", version=1)
+    arrays = {
+        name: one.array() for name, one in read_stored(tmp_path / "all", kind="model", version=1)[0].items()
+    }
+    for name, tensor in written.items():
+        assert tensors[name].dtype == tensor.dtype and torch.equal(tensors[name], tensor)
+        same = tensor.float() if name == "BF16" else tensor
+        assert torch.equal(torch.from_numpy(arrays[name]), same), name
+    write_tensors(tmp_path / "arrays", arrays, kind="model", version=1, meta={})
+    again, _ = read_stored(tmp_path / "arrays", kind="model", version=1)
+    assert all(np.array_equal(again[name].array(), array) for name, array in arrays.items())

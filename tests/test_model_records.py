@@ -84,7 +84,10 @@ def test_a_pickle_opens_of_this_version_and_of_an_earlier_one() -> None:
     model = the_model()
     assert pickle.loads(pickle.dumps(model)).proof == PROOF
     before = LinearModel.__new__(LinearModel)
-    flat = {name: value for name, value in vars(model).items() if name not in ("proof", "input")}
-    before.__setstate__(flat | vars(model.proof) | vars(model.input))
-    assert (before.proof, before.input, before.loss) == (model.proof, model.input, "svm")
-    assert vars(before).keys() == vars(model).keys()
+    flat = {name: value for name, value in vars(model).items() if name not in ("proof", "input", "arrays")}
+    tensors = {name: getattr(model, name) for name in ("weight", "bias", "affine")}
+    for records in (vars(model.proof) | vars(model.input), {"proof": model.proof, "input": model.input}):
+        before.__setstate__(flat | tensors | records)
+        assert (before.proof, before.input, before.loss) == (model.proof, model.input, "svm")
+        assert torch.equal(before.weight, model.weight) and before.affine.kind == model.affine.kind
+        assert vars(before).keys() == vars(model).keys()

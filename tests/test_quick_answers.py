@@ -1,4 +1,4 @@
-"""A wrong path, option or file is answered before anything heavy is imported."""
+"""What a command does not need, it does not import: not for a refusal, nor to use a linear model of rows."""
 
 from __future__ import annotations
 
@@ -6,10 +6,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import straightedge
+from straightedge.workflow import FitOptions, run_fit
 
+USES = """
+import sys
+from straightedge.cli.app import main
+for words in (["predict", "run", "rows.npz", "--out", "answers.csv"], ["evaluate", "run", "labelled.npz", "--json"],
+              ["report", "run"]):
+    sys.argv = ["straightedge", *words]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, words
+    heavy = {"torch", "sklearn", "numba", "scipy", "pandas", "pyarrow", "PIL"} & sys.modules.keys()
+    print(words[0], sorted(heavy), file=sys.stderr)
+"""
 PROGRAM = """
 import sys
 from straightedge.cli.app import main
@@ -74,3 +90,25 @@ def test_a_missing_run_lists_the_runs_there_are(tmp_path: Path) -> None:
     (tmp_path / "runs" / "digits-softmax" / "model.safetensors").write_bytes(b"")
     _, err = answer("predict", "runs/digits", "a.png", folder=tmp_path)
     assert "runs here: runs/digits-softmax" in err
+
+
+def test_a_linear_model_predicts_is_judged_and_shown_without_torch_and_scipy(tmp_path: Path) -> None:
+    """The process below is new; this one has torch, and says what the answers must be."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((120, 4)).astype(np.float32), np.arange(120) % 3
+    X[:, 0] += y
+    np.savez(tmp_path / "labelled.npz", X=X, y=y)
+    np.savez(tmp_path / "rows.npz", X=X)
+    run_fit(FitOptions(str(tmp_path / "labelled.npz"), str(tmp_path / "run"), reg=0.1, progress=False))
+    (tmp_path / "run" / "report.html").unlink()
+    done = subprocess.run(
+        [sys.executable, "-c", USES], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    said = [line for line in done.stderr.splitlines() if not line.startswith("warning")]
+    assert said == ["predict []", "evaluate []", "report []"]
+    assert (tmp_path / "run" / "report.html").stat().st_size > 100_000
+    model = straightedge.load(tmp_path / "run")
+    table = np.genfromtxt(tmp_path / "answers.csv", delimiter=",", skip_header=1, usecols=(1, 2, 3))
+    torch_scores = (torch.from_numpy(X).double() @ model.weight.double() + model.bias).numpy()
+    np.testing.assert_array_equal(table[:, 0], torch_scores.argmax(axis=1))
+    np.testing.assert_allclose(table[:, 1], torch_scores.max(axis=1), rtol=1e-5, atol=1e-6)

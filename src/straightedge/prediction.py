@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from straightedge.data.base import Split
 from straightedge.errors import InputError, warn
-from straightedge.evaluation.terms import contributions
 from straightedge.image_files import Reading, decoded, files_of
 from straightedge.model import LinearModel
 from straightedge.special_files import open_regular
+
+if TYPE_CHECKING:
+    from straightedge.data.base import Split
 
 WRITTEN_TOGETHER = 8_192
 """Rows of predictions.csv that are made together: six cells each, some 400 bytes."""
@@ -113,7 +114,9 @@ def _predict_texts(model: LinearModel, paths: Sequence[str | Path], reading: Rea
 
 def _explained(model: LinearModel, rows: Any, predictions: Sequence[Prediction]) -> list[Prediction]:
     """Return predictions with the words that decided; rows (N, D) are CSR."""
-    weight, names = model.weight.numpy(), model.feature_names
+    from straightedge.evaluation.terms import contributions
+
+    weight, names = model.arrays.weight, model.feature_names
     out = []
     for place, one in enumerate(predictions):
         own = slice(int(rows.indptr[place]), int(rows.indptr[place + 1]))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from straightedge.errors import InputError
+from straightedge.kinds import is_sparse
 from straightedge.rows import LARGEST_VALUE, Rows, check_shape, unusable_value
 
 KEPT = {"float32", "float64", "int8", "uint8", "bool"}
@@ -21,13 +22,6 @@ KEPT = {"float32", "float64", "int8", "uint8", "bool"}
 
 
 FEW_ENTRIES = 50_000  # sorted sooner than compiled loops are loaded
-
-
-def is_sparse(X: Any) -> bool:
-    """Return whether X is a sparse matrix or array of SciPy."""
-    from scipy.sparse import issparse
-
-    return bool(issparse(X))
 
 
 def check_sparse(X: Any) -> None:

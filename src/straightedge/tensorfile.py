@@ -1,4 +1,4 @@
-"""Named tensors in one safetensors file, read with suspicion.
+"""Named arrays in one safetensors file, read with suspicion: as NumPy's arrays, or as torch's tensors.
 
 The format: 8 bytes, the header's length (little-endian); the header, JSON; then the tensors' bytes. Files
 of this project carry in the header's ``__metadata__`` the kind of file (``straightedge.kind``), the version
@@ -13,28 +13,76 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from straightedge import atomic
 from straightedge.errors import InputError
-from straightedge.tensorheader import TYPES, Entry, parse_object, read_header
+from straightedge.later import later
+from straightedge.tensorheader import Entry, parse_object, read_header
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = later("torch")
 
 _PREFIX = "straightedge."
+TYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "I16": "int16",
+    "I32": "int32",
+    "I64": "int64",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F32": "float32",
+    "F64": "float64",
+}
+"""Types of entries: name in the format -> name in torch, and in NumPy, which lacks bfloat16."""
 _NAMES = {dtype: name for name, dtype in TYPES.items()}
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What a file holds under a name: bytes that become an array, or a tensor, when one is asked for."""
+
+    entry: Entry
+    data: bytearray
+
+    def array(self) -> np.ndarray:
+        """Return it as an array that owns its bytes; bfloat16 is widened to float32, which holds it exactly."""
+        if self.entry.dtype == "BF16":
+            halves = np.frombuffer(self.data, dtype=np.uint16).astype(np.uint32)
+            return (halves << 16).view(np.float32).reshape(self.entry.shape)
+        return np.frombuffer(self.data, dtype=TYPES[self.entry.dtype]).reshape(self.entry.shape)
+
+    def tensor(self) -> Tensor:
+        """Return it as a tensor on the CPU."""
+        dtype: torch.dtype = getattr(torch, TYPES[self.entry.dtype])
+        if not self.data:
+            return torch.empty(self.entry.shape, dtype=dtype)
+        return torch.frombuffer(self.data, dtype=dtype).reshape(self.entry.shape)
+
+
 def write_tensors(
-    path: str | os.PathLike[str], tensors: dict[str, Tensor], *, kind: str, version: int, meta: dict[str, Any]
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor | np.ndarray],
+    *,
+    kind: str,
+    version: int,
+    meta: dict[str, Any],
 ) -> None:
-    """Write tensors and a JSON object as one file, whole or not at all.
+    """Write tensors or arrays and a JSON object as one file, whole or not at all.
 
     Args:
         path: The file.
-        tensors: Name to tensor, any device and layout.
+        tensors: Name to tensor or array, any device and layout.
         kind: What the file is, such as ``"model"``; a reader that expects another kind refuses it.
         version: Version of the layout of `tensors` and `meta`; a reader refuses a newer one.
         meta: What else belongs to it, as JSON.
@@ -44,11 +92,11 @@ def write_tensors(
         InputError: ``output-path``.
     """
     # widest types first, so that every tensor is aligned, as the format asks
-    order = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
+    order = sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
     blobs = {name: _bytes_of(tensor) for name, tensor in order}
     entries, position = [], 0
     for name, blob in blobs.items():
-        dtype, shape = _NAMES[tensors[name].dtype], tuple(tensors[name].shape)
+        dtype, shape = _type_of(tensors[name]), tuple(tensors[name].shape)
         entries.append(Entry(name, dtype, shape, position, position + len(blob)))
         position += len(blob)
     metadata = {
@@ -67,8 +115,14 @@ def write_tensors(
             writer.write(blob)
 
 
-def _bytes_of(tensor: Tensor) -> memoryview:
-    flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+def _type_of(values: Tensor | np.ndarray) -> str:
+    return _NAMES[str(values.dtype).removeprefix("torch.")]
+
+
+def _bytes_of(values: Tensor | np.ndarray) -> memoryview:
+    if isinstance(values, np.ndarray):
+        return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
+    flat = values.detach().to("cpu").contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
 
 
@@ -92,6 +146,14 @@ def _digest_start(metadata: dict[str, str], entries: list[Entry]) -> Any:
 def read_tensors(
     path: str | os.PathLike[str], *, kind: str, version: int
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors on the CPU, and the JSON object (arguments and errors as `read_stored`)."""
+    stored, meta = read_stored(path, kind=kind, version=version)
+    return {name: one.tensor() for name, one in stored.items()}, meta
+
+
+def read_stored(
+    path: str | os.PathLike[str], *, kind: str, version: int
+) -> tuple[dict[str, Stored], dict[str, Any]]:
     """Read what `write_tensors` wrote, or refuse it with the reason.
 
     Args:
@@ -100,7 +162,7 @@ def read_tensors(
         version: The newest layout the caller knows.
 
     Returns:
-        The tensors on the CPU, and the JSON object.
+        What is stored by name, and the JSON object.
 
     Raises:
         InputError: ``model-missing``, ``model-pickle``, ``model-truncated``, ``model-header``,
@@ -110,30 +172,27 @@ def read_tensors(
     try:
         with where.open("rb") as file:
             metadata, entries = read_header(file, where)
-            stored = _own_metadata(metadata, where, kind, version)
+            written = _own_metadata(metadata, where, kind, version)
             digest = _digest_start(metadata, entries)
-            tensors = {entry.name: _read_entry(file, where, entry, digest) for entry in entries}
+            stored = {entry.name: _read_entry(file, where, entry, digest) for entry in entries}
     except OSError as error:
         raise InputError("model-missing", f"cannot be read ({error.strerror})", str(where)) from error
-    if digest.hexdigest() != stored:
+    if digest.hexdigest() != written:
         raise InputError(
             "model-damaged",
             "the bytes are not those that were saved: the SHA-256 differs",
             where=str(where),
             mend="restore the file from a copy or train again",
         )
-    return tensors, parse_object(metadata[f"{_PREFIX}meta"], where)
+    return stored, parse_object(metadata[f"{_PREFIX}meta"], where)
 
 
-def _read_entry(file: BinaryIO, where: Path, entry: Entry, digest: Any) -> Tensor:
+def _read_entry(file: BinaryIO, where: Path, entry: Entry, digest: Any) -> Stored:
     data = bytearray(file.read(entry.stop - entry.start))
     if len(data) < entry.stop - entry.start:  # the file shrank after its size was checked
         raise InputError("model-truncated", f"tensor {entry.name[:80]!r} ends early", str(where))
     digest.update(data)
-    dtype = TYPES[entry.dtype]
-    if not data:
-        return torch.empty(entry.shape, dtype=dtype)
-    return torch.frombuffer(data, dtype=dtype).reshape(entry.shape)
+    return Stored(entry, data)
 
 
 def _own_metadata(metadata: dict[str, str], where: Path, kind: str, version: int) -> str:

@@ -13,23 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import torch
-
 from straightedge.errors import InputError
 
 MAX_HEADER_BYTES = 32 << 20
-TYPES = {
-    "BOOL": torch.bool,
-    "U8": torch.uint8,
-    "I8": torch.int8,
-    "I16": torch.int16,
-    "I32": torch.int32,
-    "I64": torch.int64,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F32": torch.float32,
-    "F64": torch.float64,
+SIZES = {
+    "BOOL": 1,
+    "U8": 1,
+    "I8": 1,
+    "I16": 2,
+    "I32": 4,
+    "I64": 8,
+    "F16": 2,
+    "BF16": 2,
+    "F32": 4,
+    "F64": 8,
 }
+"""Types of entries that are read: name in the format -> bytes of an entry."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +116,12 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _entry(name: str, value: Any, where: Path) -> Entry:
     """Check one line of the table by itself."""
     valid = isinstance(value, dict) and set(value) == {"dtype", "shape", "data_offsets"}
-    if not valid or not isinstance(value["dtype"], str) or value["dtype"] not in TYPES:
+    if not valid or not isinstance(value["dtype"], str) or value["dtype"] not in SIZES:
         raise _bad_header(where, f"tensor {name[:80]!r} has no dtype that is known")
     shape, offsets = value["shape"], value["data_offsets"]
     if not _counts(shape) or not _counts(offsets) or len(offsets) != 2 or len(shape) > 16:
         raise _bad_header(where, f"tensor {name[:80]!r} has a shape or offsets that are not counts")
-    n_bytes = math.prod(shape) * TYPES[value["dtype"]].itemsize
+    n_bytes = math.prod(shape) * SIZES[value["dtype"]]
     if offsets[1] - offsets[0] != n_bytes:
         place = f"its place has {offsets[1] - offsets[0]:,}"
         what = f"tensor {name[:80]!r} of shape {shape} needs {n_bytes:,} bytes, {place}"

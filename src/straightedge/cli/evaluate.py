@@ -152,14 +152,15 @@ def _is_own(run: Path, dataset: Dataset) -> bool:
 def _sealed_again(run: Path, dataset: Dataset) -> Dataset:
     """Return the model's own data with the tenth that its fit had sealed, where it had and the rows say which."""
     from straightedge.cli.predict import run_config
-    from straightedge.workflow.sealing import with_sealed_tenth
 
     config = run_config(run)
     asked = config.get("options") or {}
     sealed = bool((config.get("dataset") or {}).get("n_sealed")) and asked.get("groups") is None
-    return (
-        with_sealed_tenth(replace(dataset, parts=None), int(config.get("seed") or 0)) if sealed else dataset
-    )
+    if not sealed:
+        return dataset
+    from straightedge.workflow.sealing import with_sealed_tenth
+
+    return with_sealed_tenth(replace(dataset, parts=None), int(config.get("seed") or 0))
 
 
 def fit_rows(model: LinearModel, X: Any, where: str) -> Any:

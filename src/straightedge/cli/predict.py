@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from straightedge.prediction import Prediction
 
 COLUMNS = ("name", "class", "score", "probability")
+WHITE = "white"
+"""The colour under transparent pixels where nobody asks for another."""
 
 
 def command(
@@ -107,7 +109,7 @@ def reading_for(
     Raises:
         InputError: ``size``, ``background``.
     """
-    from straightedge.data.folders import decoding, parse_size
+    from straightedge.data.image_size import parse_size
     from straightedge.image_files import Reading
 
     stored_size, stored_background = decoding_of(run_config(run))
@@ -117,7 +119,10 @@ def reading_for(
         what = f"--size {size} asks for {wanted[1]} × {wanted[0]} pixels, the model takes {width} × {height}"
         raise InputError("size", what, mend=f"--size {height}x{width}")
     colour = background or stored_background
-    decoding(None, colour)  # refuses what is no colour
+    if colour != WHITE:
+        from straightedge.data.folders import decoding
+
+        decoding(None, colour)  # refuses what is no colour
     return Reading(wanted, colour, skip_bad)
 
 
@@ -132,11 +137,11 @@ def run_config(run: Path) -> dict[str, Any]:
 
 def decoding_of(config: dict[str, Any]) -> tuple[tuple[int, int] | None, str]:
     """Return the size and background a run's training images were decoded with, from its config.json."""
-    from straightedge.data.folders import parse_size
+    from straightedge.data.image_size import parse_size
 
     options = config.get("options")
     options = options if isinstance(options, dict) else {}
-    return parse_size(options.get("size")), str(options.get("background") or "white")
+    return parse_size(options.get("size")), str(options.get("background") or WHITE)
 
 
 def _row(model: LinearModel, prediction: Prediction) -> dict[str, Any]:

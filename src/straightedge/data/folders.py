@@ -17,13 +17,11 @@ from straightedge.data.base import Dataset
 from straightedge.data.cache import Entry, through_cache
 from straightedge.data.container import Container
 from straightedge.data.decode_run import decode_layout
+from straightedge.data.image_size import parse_size
 from straightedge.data.images import Decoding, parse_background
 from straightedge.data.layout import arrange
 from straightedge.data.text.folders import holds_texts, load_texts
 from straightedge.errors import InputError, warn
-
-LARGEST_SIDE = 4096
-"""Pixels of the longest side that images are resized to."""
 
 
 def load(source: str, **options: Any) -> Dataset:
@@ -63,26 +61,6 @@ def decoding(size: Any, background: str) -> Decoding:
     except ValueError:
         raise InputError("background", f"{background!r} is no colour", mend="white, black, #rrggbb") from None
     return Decoding(3, parse_size(size), colour)
-
-
-def parse_size(size: Any) -> tuple[int, int] | None:
-    """Return (height, width) from a number, a pair, or text: ``32`` or ``HEIGHTxWIDTH``.
-
-    Raises:
-        InputError: ``size``.
-    """
-    if size is None:
-        return None
-    sides = size.lower().replace("×", "x").split("x") if isinstance(size, str) else size
-    sides = list(sides) if isinstance(sides, list | tuple) else [sides]
-    sides = sides * 2 if len(sides) == 1 else sides
-    try:
-        height, width = (int(side) for side in sides)
-    except (TypeError, ValueError):
-        height = width = 0
-    if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE):
-        raise InputError("size", f"{size!r} is no image size", mend="a number of pixels, or HEIGHTxWIDTH")
-    return height, width
 
 
 def dataset_of(

@@ -13,10 +13,12 @@ from typing import Any
 from straightedge.data.base import Dataset
 from straightedge.data.beside import with_groups, with_weights
 from straightedge.data.finding import NAMED, SUFFIXES, module_of
+from straightedge.data.image_size import parse_size
 from straightedge.data.tables.frames import NAME as FRAME
-from straightedge.data.tables.frames import frame_table, is_frame
+from straightedge.data.tables.frames import frame_table
 from straightedge.data.test_source import with_test_source
 from straightedge.errors import InputError
+from straightedge.kinds import is_frame
 
 __all__ = ["NAMED", "SUFFIXES", "load_dataset", "module_of", "reader", "reader_of"]
 
@@ -87,8 +89,6 @@ def load_dataset(
 
 def _check_size(found: Dataset, size: Any) -> None:
     """Refuse a size that a source could not follow: it holds pixels or features as they are."""
-    from straightedge.data.folders import parse_size
-
     wanted = parse_size(size)
     if wanted is not None and (found.image_shape is None or found.image_shape[1:] != wanted):
         held = (

@@ -19,11 +19,6 @@ FULL = 0.5
 PARTS = ("data", "indices", "indptr", "shape")
 
 
-def is_sparse(X: Any) -> bool:
-    """Whether rows are in compressed form."""
-    return hasattr(X, "indptr")
-
-
 def sparse_or_table(X: Any, where: str, first: int = 0) -> Any:
     """Return sparse rows as they are, or as a table where most of their entries are stored.
 

@@ -21,9 +21,10 @@ import numpy as np
 from straightedge.atomic import Writer, to_json, together, write_json, writing
 from straightedge.data.assemble import Part
 from straightedge.data.npy import npy_header_bytes
-from straightedge.data.sparse_members import is_sparse, to_members
+from straightedge.data.sparse_members import to_members
 from straightedge.data.tables.files import arrow
 from straightedge.errors import InputError
+from straightedge.kinds import is_sparse
 
 BLOCK_BYTES = 2**24
 PLAIN = {"use_dictionary": ["label", "split"], "compression": "none"}

@@ -15,7 +15,7 @@ import numpy as np
 
 from straightedge.atomic import json_object, to_json, writing
 from straightedge.data.assemble import Part
-from straightedge.data.sparse_members import is_sparse
+from straightedge.kinds import is_sparse
 from straightedge.special_files import open_regular
 
 ENDINGS = {"train": "", "validation": ".val", "test": ".t"}

@@ -74,8 +74,8 @@ def fill(made: Any, model: LinearModel) -> None:
     values = class_values(model.classes)
     order = np.argsort(values)
     made.__dict__.update(UNKNOWN, classes_=values[order], n_features_in_=model.n_features)
-    coef = model.weight.double().numpy()[:, order].T
-    made._keep_weights(model.W.numpy()[:, order], coef, model.bias.double().numpy()[order])
+    coef = model.arrays.weight.astype(np.float64)[:, order].T
+    made._keep_weights(model.W.numpy()[:, order], coef, model.arrays.bias.astype(np.float64)[order])
     made._keep_map(model.affine)
     made.temperature_ = model.temperature
     made.image_shape_ = (

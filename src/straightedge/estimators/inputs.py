@@ -16,9 +16,10 @@ from torch import Tensor
 from straightedge.data.cells import as_table
 from straightedge.data.label_values import one_column, refuse_missing
 from straightedge.errors import InputError, warn
+from straightedge.kinds import is_sparse
 from straightedge.row_weights import checked_sample_weight, row_weights
 from straightedge.rows import check_shape
-from straightedge.sparse_rows import AnyRows, SparseRows, check_sparse, is_sparse, open_rows
+from straightedge.sparse_rows import AnyRows, SparseRows, check_sparse, open_rows
 
 
 def checked_input(X: Any) -> Any:

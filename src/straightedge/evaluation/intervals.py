@@ -24,6 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from straightedge.calibration import SUMMED_ROWS, cell_sums, expected_calibration_error
+from straightedge.evaluation.beta import beta_quantile
 from straightedge.row_weights import sample_size
 
 LEVEL = 0.95
@@ -57,9 +58,7 @@ def share_interval(successes: float, n: float) -> Interval:
         Beta(successes + 1, failures + 1), so the quantiles of infinitely many replicates have a closed form.
         Covers 93.4–96.7 % for every n ≥ 200 and true share 0.1–0.99.
     """
-    from scipy.stats import beta
-
-    low, high = beta.ppf(TAILS, successes + 1, n - successes + 1)
+    low, high = (beta_quantile(tail, successes + 1, n - successes + 1) for tail in TAILS)
     share = successes / n
     return float(min(low, share)), float(max(high, share))  # a perfect score lies in its own interval
 

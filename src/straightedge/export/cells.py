@@ -78,5 +78,5 @@ def scores_of_cells(model: LinearModel, cells: Any) -> np.ndarray:
 def terms_of_cells(model: LinearModel, cells: Any) -> float:
     """Return how large the terms are that scores of raw cells are sums of, times `LOST`: what rounding goes by."""
     X = np.abs(encoding_of(model).transform(cells, "cells", 0))
-    sums = X @ np.abs(model.weight.double().numpy()) + np.abs(model.bias.double().numpy())
+    sums = X @ np.abs(model.arrays.weight.astype(np.float64)) + np.abs(model.arrays.bias.astype(np.float64))
     return LOST * float(sums.max(initial=0.0))

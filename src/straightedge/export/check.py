@@ -81,7 +81,9 @@ def calibrated(model: LinearModel) -> tuple[np.ndarray, np.ndarray]:
     scores s is softmax(s') of the scores s' = x @ (weight / T) + bias / T. The classes are the same.
     """
     temperature = model.temperature or 1.0
-    return model.weight.double().numpy() / temperature, model.bias.double().numpy() / temperature
+    return model.arrays.weight.astype(np.float64) / temperature, model.arrays.bias.astype(
+        np.float64
+    ) / temperature
 
 
 def row_shape(model: LinearModel) -> tuple[int, ...]:

@@ -104,8 +104,8 @@ def _rows_in(onnx: Any, model: LinearModel) -> tuple[list[Any], list[Any], list[
         helper.make_node("Gemm", ["rows", "weight", "bias"], ["scores"]),
     ]
     values = [
-        onnx.numpy_helper.from_array(model.weight.numpy(), "weight"),
-        onnx.numpy_helper.from_array(model.bias.numpy(), "bias"),
+        onnx.numpy_helper.from_array(model.arrays.weight, "weight"),
+        onnx.numpy_helper.from_array(model.arrays.bias, "bias"),
     ]
     return [helper.make_tensor_value_info("input", kind, ["N", *row_shape(model)])], nodes, values
 
@@ -115,7 +115,7 @@ def _graph(onnx: Any, model: LinearModel, *, raw: bool) -> Any:
     C = len(model.classes)
     opsets = [helper.make_opsetid("", OPSET)]
     if raw:
-        table = TableGraph(onnx, encoding_of(model), model.weight.numpy(), model.bias.numpy())
+        table = TableGraph(onnx, encoding_of(model), model.arrays.weight, model.arrays.bias)
         inputs, nodes, values = table.inputs, table.nodes, table.values
         opsets.append(helper.make_opsetid("ai.onnx.ml", ML_OPSET))
     else:

@@ -16,12 +16,16 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import torch
-from torch import Tensor
-
+from straightedge.later import later
 from straightedge.newton.curvature import SecondOrder
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = later("torch")
 
 
 def largest_loss(dtype: torch.dtype) -> float:

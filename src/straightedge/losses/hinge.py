@@ -13,11 +13,9 @@ max(0, z_j)²: smooth, and solved like softmax.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
+from straightedge.later import later
 from straightedge.losses.base import DualReference, label_index
 from straightedge.losses.piecewise import (
     AgainstTrueClass,
@@ -28,6 +26,12 @@ from straightedge.losses.piecewise import (
 )
 from straightedge.newton.curvature import SecondOrder
 from straightedge.newton.rules import SECOND_ORDER
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = later("torch")
 
 ON_THE_FACE = 1e-5  # Σ b within this of 1 counts as 1: some roundings of float32
 

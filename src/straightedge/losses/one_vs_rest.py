@@ -9,16 +9,20 @@ References:
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
+from straightedge.later import later
 from straightedge.losses.base import DualReference, Loss, label_index, largest_loss
 from straightedge.losses.hinge import OneVsRestHingeLoss
 from straightedge.losses.piecewise import OneAgainstRest, SquaredHinge
 from straightedge.newton.curvature import SecondOrder
 from straightedge.newton.rules import SECOND_ORDER
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = later("torch")
 
 FAR = 40.0  # scores beyond which log(1 + e^s) is s: e^−40 is below float64's rounding of 40
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-
+from straightedge.later import later
 from straightedge.losses.base import DualReference, Loss, label_index, largest_loss
 from straightedge.newton.curvature import SecondOrder
 from straightedge.newton.rules import SECOND_ORDER
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = later("torch")
 
 
 class SoftmaxLoss(Loss):

@@ -1,38 +1,43 @@
 """LinearModel: the fitted classifier on raw rows, its class names, its proof; predict, save, load.
 
 The affine map of preprocessing is folded into the weights, so a model scores raw uint8 pixels or raw features
-directly: ``scores = x @ weight + bias``. A file holds everything prediction needs and is read with suspicion
-(see `tensorfile`).
+directly: ``scores = x @ weight + bias``. The numbers are kept as NumPy's arrays, and torch is imported where a
+tensor is asked for: a new process reads a file and predicts without it. A file holds everything prediction needs
+and is read with suspicion (see `tensorfile`).
 """
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from straightedge.calibration import decided, probabilities
-from straightedge.data.tables.encoding import TableEncoding
-from straightedge.data.tables.frames import frame_rows, is_frame
-from straightedge.data.tables.texts import frame_texts
-from straightedge.data.text.documents import is_texts
 from straightedge.errors import InputError
+from straightedge.kinds import is_frame
+from straightedge.later import later
 from straightedge.losses import is_probabilistic
+from straightedge.model.arrays import KeptArrays, MapArrays, ModelArrays
+from straightedge.model.checks import check_model
 from straightedge.model.file import arguments_of, facts_of, tensors_of
 from straightedge.model.records import RECORDS, InputFormat, Proof, RecordedFacts
 from straightedge.model.versions import versions
 from straightedge.nested import record_of, records_from
-from straightedge.preprocess import AffineMap
 from straightedge.scoring import as_rows, score_rows
-from straightedge.tensorfile import read_tensors, write_tensors
+from straightedge.tensorfile import read_stored, write_tensors
 from straightedge.views import ModelViews
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from straightedge.preprocess import AffineMap
+else:
+    torch = later("torch")
 
 MODEL_FILE = "model.safetensors"
 FORMAT_VERSION = 1
@@ -42,13 +47,13 @@ FACTS = record_of(RECORDS)
 
 
 @dataclass(frozen=True, repr=False, init=False)
-class LinearModel(RecordedFacts, ModelViews):
+class LinearModel(KeptArrays, RecordedFacts, ModelViews):
     """A linear classifier on raw rows, with what is known about how it was fitted.
 
     Facts stand in two records, and are attributes of the model, too: ``model.loss`` is ``model.proof.loss``.
 
     Args:
-        weight: (D, C), affine map folded in.
+        weight: (D, C), affine map folded in, a tensor or an array.
         bias: (C,).
         classes: Class names, index = label.
         affine: The map W was fitted behind.
@@ -57,10 +62,11 @@ class LinearModel(RecordedFacts, ModelViews):
         **facts: The records by their names, and their fields by theirs, such as ``loss="svm"``.
 
     Attributes:
-        weight: (D, C) float32.
-        bias: (C,) float32.
+        arrays: `weight`, `bias` and `affine` as NumPy's arrays: asking for these imports no torch.
+        weight: (D, C) float32 tensor over the array's memory.
+        bias: (C,) float32 tensor over the array's memory.
         classes: Class names, index = label.
-        affine: The map W was fitted behind, or None.
+        affine: The map W was fitted behind, in tensors, or None.
         temperature: Scores are divided by it before the softmax; None means not calibrated.
         threshold: Of two classes, by how much the second one's score must exceed the first one's for it to be
             named; None names the class of the highest score.
@@ -84,25 +90,28 @@ class LinearModel(RecordedFacts, ModelViews):
 
     def __init__(
         self,
-        weight: Tensor,
-        bias: Tensor,
+        weight: Tensor | np.ndarray,
+        bias: Tensor | np.ndarray,
         classes: tuple[str, ...],
         *,
-        affine: AffineMap | None = None,
+        affine: AffineMap | MapArrays | None = None,
         temperature: float | None = None,
         threshold: float | None = None,
         **facts: Any,
     ) -> None:
-        weight, bias = (part.detach().to("cpu", torch.float32).contiguous() for part in (weight, bias))
+        arrays = ModelArrays.of(weight, bias, affine)
         records = records_from(RECORDS, facts, "LinearModel")
-        shape = tuple(records["input"].input_shape) or (weight.shape[0],)
+        shape = tuple(records["input"].input_shape) or (arrays.weight.shape[0],)
         records["input"] = replace(records["input"], input_shape=shape)
-        self.__dict__.update(weight=weight, bias=bias, classes=tuple(classes), affine=affine, **records)
+        self.__dict__.update(arrays=arrays, classes=tuple(classes), **records)
         self.__dict__.update(temperature=temperature, threshold=threshold)
-        _check_model(self)
+        check_model(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take what was pickled; earlier versions had every fact beside the weights."""
+        """Take what was pickled; earlier versions had tensors, and still earlier ones every fact beside them."""
+        if "arrays" not in state:
+            tensors = {name: state.pop(name) for name in ("weight", "bias", "affine")}
+            state = state | {"arrays": ModelArrays.of(**tensors)}
         facts = {name: value for name, value in state.items() if name in FACTS}
         records = {} if RECORDS.keys() <= state.keys() else records_from(RECORDS, facts, "LinearModel")
         self.__dict__.update({name: value for name, value in state.items() if name not in facts} | records)
@@ -130,7 +139,7 @@ class LinearModel(RecordedFacts, ModelViews):
     @property
     def n_features(self) -> int:
         """Width D of the rows that the weights see."""
-        return int(self.weight.shape[0])
+        return int(self.arrays.weight.shape[0])
 
     @property
     def is_of_table(self) -> bool:
@@ -143,6 +152,8 @@ class LinearModel(RecordedFacts, ModelViews):
         if self.takes_texts and hasattr(self.extractor, "feature_names"):
             return list(self.extractor.feature_names)
         if self.is_of_table:
+            from straightedge.data.tables.encoding import TableEncoding
+
             return TableEncoding.from_dict(self.columns or {}).feature_names
         return [f"x{place}" for place in range(self.n_features)]
 
@@ -176,15 +187,27 @@ class LinearModel(RecordedFacts, ModelViews):
 
         Numerics: products are in float32 whatever X is; uint8 pixels are exact in it.
         """
-        if self.is_of_table and is_frame(X):
-            X = frame_rows(X, self.columns or {})
-        elif self.takes_texts and self.columns is not None and is_frame(X):
-            X = frame_texts(X, self.columns)
-        X = as_rows(self.extractor.transform(X) if self.takes_texts and is_texts(X) else X)
+        X = as_rows(self._rows_of_texts(X) if self.takes_texts else self._rows_of_frame(X))
         if self.features is not None and tuple(X.shape[1:]) == self.input_shape != (self.n_features,):
             X = self.extract(X)
         pixels = self.input_dtype == "uint8" and self.features is None
-        return score_rows(X, self.weight, self.bias, self.input_shape, pixels=pixels)
+        return score_rows(X, self.arrays.weight, self.arrays.bias, self.input_shape, pixels=pixels)
+
+    def _rows_of_frame(self, X: Any) -> Any:
+        """Return the rows of a frame, where the model was fitted on a table; anything else as it is."""
+        if not (self.is_of_table and is_frame(X)):
+            return X
+        from straightedge.data.tables.frames import frame_rows
+
+        return frame_rows(X, self.columns or {})
+
+    def _rows_of_texts(self, X: Any) -> Any:
+        """Return the features of texts, or of a frame's column of texts; features as they are."""
+        from straightedge.data.tables.texts import frame_texts
+        from straightedge.data.text.documents import is_texts
+
+        texts = frame_texts(X, self.columns) if self.columns is not None and is_frame(X) else X
+        return self.extractor.transform(texts) if is_texts(texts) else texts
 
     @property
     def takes_texts(self) -> bool:
@@ -294,40 +317,16 @@ def load(path: str | os.PathLike[str]) -> LinearModel:
         The model.
 
     Raises:
-        InputError: ``model-missing`` and the other codes of `tensorfile.read_tensors`, ``model-shape``,
+        InputError: ``model-missing`` and the other codes of `tensorfile.read_stored`, ``model-shape``,
             ``model-nan``.
     """
     where = Path(path)
     where = where / MODEL_FILE if where.is_dir() else where
-    tensors, facts = read_tensors(where, kind="model", version=FORMAT_VERSION)
+    stored, facts = read_stored(where, kind="model", version=FORMAT_VERSION)
     try:
-        return LinearModel(**arguments_of(tensors, facts))
+        return LinearModel(**arguments_of(stored, facts))
     except InputError as error:
         raise InputError(error.code, error.what, str(where), error.mend) from error
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         what = f"the model's description is incomplete ({type(error).__name__}: {str(error)[:80]})"
         raise InputError("model-header", what, str(where), "restore the file from a copy") from error
-
-
-def _check_model(model: LinearModel) -> None:
-    shape, C = tuple(model.weight.shape), len(model.classes)
-    if model.weight.ndim != 2 or tuple(model.bias.shape) != (C,) or shape[1] != C:
-        what = f"weight {shape}, bias {tuple(model.bias.shape)} and {C} classes do not fit together"
-        raise InputError("model-shape", what)
-    affine = model.affine
-    if affine is not None and not affine.shift.shape == affine.scale.shape == (shape[0],):
-        raise InputError(
-            "model-shape", f"the affine map has {affine.n_features} features, the weights {shape[0]}"
-        )
-    if model.features is None and math.prod(model.input_shape) != shape[0]:
-        raise InputError(
-            "model-shape", f"samples of shape {model.input_shape} do not give {shape[0]} features"
-        )
-    if not bool(torch.isfinite(model.weight).all() and torch.isfinite(model.bias).all()):
-        bad = int((~torch.isfinite(model.weight)).sum() + (~torch.isfinite(model.bias)).sum())
-        mend = "train again; if the features are huge, scale them first"
-        raise InputError("model-nan", f"{bad} weights are NaN or infinite", mend=mend)
-    if model.threshold is not None and (C != 2 or not math.isfinite(model.threshold)):
-        raise InputError("model-threshold", f"a threshold of {model.threshold} for {C} classes")
-    if model.temperature is not None and not 0 < model.temperature < math.inf:
-        raise InputError("model-nan", f"the temperature must be positive and finite, not {model.temperature}")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+import numpy as np
 
-from straightedge.preprocess import AffineMap
+from straightedge.model.arrays import MapArrays
+from straightedge.tensorfile import Stored
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 STATE_PREFIX = "extractor."
 """Prefix of the tensors that an extractor has learned."""
@@ -18,21 +23,22 @@ ADDED_LATER = ("columns", "threshold", "multilabel")
 """Facts that files of earlier versions do not have."""
 
 
-def tensors_of(model: Any) -> dict[str, Tensor]:
-    """Return the tensors of a `LinearModel` by their names in a file."""
-    tensors = {"weight": model.weight, "bias": model.bias}
-    if model.affine is not None:
-        tensors |= {"affine.shift": model.affine.shift, "affine.scale": model.affine.scale}
+def tensors_of(model: Any) -> dict[str, Tensor | np.ndarray]:
+    """Return the numbers of a `LinearModel` by their names in a file."""
+    arrays = model.arrays
+    tensors = {"weight": arrays.weight, "bias": arrays.bias}
+    if arrays.affine is not None:
+        tensors |= {"affine.shift": arrays.affine.shift, "affine.scale": arrays.affine.scale}
     return tensors | {STATE_PREFIX + name: tensor for name, tensor in (model.extractor_state or {}).items()}
 
 
 def facts_of(model: Any) -> dict[str, Any]:
     """Return the table of facts of a `LinearModel`."""
     facts = {name: getattr(model, name) for name in (*SINCE_THE_FIRST_VERSION, *ADDED_LATER)}
-    return facts | {"affine_kind": model.affine.kind if model.affine else None}
+    return facts | {"affine_kind": model.arrays.affine.kind if model.arrays.affine else None}
 
 
-def arguments_of(tensors: dict[str, Tensor], facts: dict[str, Any]) -> dict[str, Any]:
+def arguments_of(stored: Mapping[str, Stored], facts: dict[str, Any]) -> dict[str, Any]:
     """Turn what a file holds into the arguments of `LinearModel`.
 
     Raises:
@@ -44,12 +50,14 @@ def arguments_of(tensors: dict[str, Tensor], facts: dict[str, Any]) -> dict[str,
     found |= {"input_shape": tuple(int(size) for size in facts["input_shape"])}
     found |= {"temperature": _number(facts["temperature"]), "threshold": _number(facts.get("threshold"))}
     found |= {"multilabel": bool(facts.get("multilabel", False))}
-    found |= {"weight": tensors["weight"], "bias": tensors["bias"]}
+    found |= {"weight": stored["weight"].array(), "bias": stored["bias"].array()}
     if facts["affine_kind"] is not None:
-        affine = AffineMap(tensors["affine.shift"], tensors["affine.scale"], str(facts["affine_kind"]))
-        found |= {"affine": affine}
-    state = {name[len(STATE_PREFIX) :]: t for name, t in tensors.items() if name.startswith(STATE_PREFIX)}
-    return found | {"extractor_state": state or None}
+        shift, scale = stored["affine.shift"].array(), stored["affine.scale"].array()
+        found |= {"affine": MapArrays(shift, scale, str(facts["affine_kind"]))}
+    learned = {
+        name[len(STATE_PREFIX) :]: one for name, one in stored.items() if name.startswith(STATE_PREFIX)
+    }
+    return found | {"extractor_state": {name: one.tensor() for name, one in learned.items()} or None}
 
 
 def _number(fact: Any) -> float | None:

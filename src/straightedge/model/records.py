@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
 from straightedge.nested import Held
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def class_values(names: Sequence[str]) -> np.ndarray:
@@ -89,4 +91,4 @@ class RecordedFacts:
     input_dtype = Held[str]("input")
     columns = Held[dict[str, Any] | None]("input")
     features = Held[dict[str, Any] | None]("input")
-    extractor_state = Held[dict[str, Tensor] | None]("input")
+    extractor_state = Held["dict[str, Tensor] | None"]("input")

@@ -105,10 +105,10 @@ def read_run(folder: Path) -> Run:
 def _weights(files: RunFiles, model: LinearModel | None) -> tuple[list[float], np.ndarray | None]:
     """Take the weights of the whole path where they were kept, else those of the model alone."""
     if files.has("path.safetensors"):
-        points = files.load_path()
-        return [reg for reg, _, _ in points], np.stack([weight.numpy() for _, weight, _ in points])
+        regs, weights, _ = files.load_path_arrays()
+        return regs, weights
     if model is not None:
-        return [float(model.reg)], model.weight.numpy()[None]
+        return [float(model.reg)], model.arrays.weight[None]
     return [], None
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from straightedge.data.tables.encoding import Column, TableEncoding
-from straightedge.features.text.tfidf import TfIdf
 from straightedge.model import LinearModel
 from straightedge.report.run_files import Run
 
@@ -24,7 +23,7 @@ Section = dict[str, Any]
 def try_box(run: Run) -> Section | None:
     """What the page needs to answer as `predict` does, or None where it could not."""
     model = run.model
-    if model is None or model.weight.numel() > MOST_WEIGHTS:
+    if model is None or model.arrays.weight.size > MOST_WEIGHTS:
         return None
     plain = model.features is None
     how = (_form(model) or _picture(model) or _row(model)) if plain else _text(model)
@@ -36,8 +35,8 @@ def no_box(run: Run) -> str | None:
     model = run.model
     if model is None or not model.takes_texts or try_box(run) is not None:
         return None
-    if model.weight.numel() > MOST_WEIGHTS:
-        return f"The model has {model.weight.numel():,} weights, too many for a page."
+    if model.arrays.weight.size > MOST_WEIGHTS:
+        return f"The model has {model.arrays.weight.size:,} weights, too many for a page."
     return "The page cannot count terms as this model does."
 
 
@@ -45,8 +44,8 @@ def _answers(model: LinearModel) -> Section:
     """The weights as little-endian float32, features first, and how scores become probabilities."""
     return {
         "classes": list(model.classes),
-        "weight": _packed(model.weight.numpy()),
-        "bias": _packed(model.bias.numpy()),
+        "weight": _packed(model.arrays.weight),
+        "bias": _packed(model.arrays.bias),
         "threshold": model.threshold,
         "several": model.multilabel,
         "temperature": (model.temperature or 1.0) if model.has_probabilities else None,
@@ -59,7 +58,11 @@ def _packed(values: np.ndarray) -> str:
 
 def _text(model: LinearModel) -> Section | None:
     """The terms of each block with their weights; terms that a hash places are not counted in the page."""
-    extractor = model.extractor if model.takes_texts else None
+    if not model.takes_texts:
+        return None
+    from straightedge.features.text.tfidf import TfIdf
+
+    extractor = model.extractor
     if not isinstance(extractor, TfIdf):
         return None
     blocks = [

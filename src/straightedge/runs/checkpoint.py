@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from straightedge import atomic
 from straightedge.errors import InputError
 from straightedge.tensorfile import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 _VERSION = 1

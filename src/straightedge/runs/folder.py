@@ -8,9 +8,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from straightedge import atomic
 from straightedge.errors import InputError
@@ -20,6 +18,9 @@ from straightedge.runs.lock import FolderLock
 from straightedge.runs.publish import MARKER_FILE, neighbour, publish, read_marker, settle
 from straightedge.runs.reading import RunFiles
 from straightedge.runs.tables import PREDICTION_COLUMNS, TRACE_COLUMNS, write_blocks, write_path, write_table
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # what a run may hold without a marker saying so: files that commands add to a finished run
 KNOWN_FILES = frozenset(

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from straightedge.errors import InputError
+from straightedge.later import later
 from straightedge.model import LinearModel, load
 from straightedge.runs.tables import read_path, read_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
+else:
+    torch = later("torch")
 
 
 class RunFiles:
@@ -77,4 +83,10 @@ class RunFiles:
 
     def load_path(self) -> list[tuple[float, Tensor, Tensor]]:
         """Return (reg, weight, bias) for every value of reg, as `RunFolder.save_path` was given them."""
+        regs, weight, bias = self.load_path_arrays()
+        tensors = torch.from_numpy(weight), torch.from_numpy(bias)
+        return list(zip(regs, *tensors, strict=True))
+
+    def load_path_arrays(self) -> tuple[list[float], np.ndarray, np.ndarray]:
+        """Return the K values of reg, weights (K, D, C) and biases (K, C), float32."""
         return read_path(self.path / "path.safetensors")

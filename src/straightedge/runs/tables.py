@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from straightedge import atomic
 from straightedge.errors import InputError
-from straightedge.tensorfile import read_tensors, write_tensors
+from straightedge.kinds import as_array, is_tensor
+from straightedge.tensorfile import read_stored, write_tensors
 
 TRACE_COLUMNS = ("iteration", "n_passes", "seconds", "reg", "objective", "dual", "gap", "solver")
 PREDICTION_COLUMNS = ("name", "label", "predicted", "score", "probability", "split")
@@ -94,8 +93,8 @@ def _cell(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """Return a number of NumPy or torch as one of Python; anything else as it is."""
-    value = value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
-    return value.item() if isinstance(value, Tensor) else value
+    is_number = hasattr(value, "item") and (is_tensor(value) or not hasattr(value, "__len__"))
+    return value.item() if is_number else value
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -113,18 +112,18 @@ def read_table(path: Path) -> list[dict[str, str]]:
         raise InputError("run-damaged", f"the table cannot be read ({error})", str(path)) from error
 
 
-def write_path(path: Path, points: Sequence[tuple[float, Tensor, Tensor]]) -> None:
+def write_path(path: Path, points: Sequence[tuple[float, Any, Any]]) -> None:
     """Write the classifiers of a regularisation path: (reg, weight (D, C), bias (C,)) each, kept as float32."""
+    regs, weights, biases = zip(*points, strict=True)
     tensors = {
-        "reg": torch.tensor([float(reg) for reg, _, _ in points], dtype=torch.float64),
-        "weight": torch.stack([torch.as_tensor(weight).detach().cpu().float() for _, weight, _ in points]),
-        "bias": torch.stack([torch.as_tensor(bias).detach().cpu().float() for _, _, bias in points]),
+        "reg": np.array(regs, dtype=np.float64),
+        "weight": np.stack([as_array(weight, np.float32) for weight in weights]),
+        "bias": np.stack([as_array(bias, np.float32) for bias in biases]),
     }
     write_tensors(path, tensors, kind="path", version=_PATH_VERSION, meta={})
 
 
-def read_path(path: Path) -> list[tuple[float, Tensor, Tensor]]:
-    """Read what `write_path` wrote (errors as `read_tensors`)."""
-    tensors, _ = read_tensors(path, kind="path", version=_PATH_VERSION)
-    triples = zip(tensors["reg"].tolist(), tensors["weight"], tensors["bias"], strict=True)
-    return [(float(reg), weight, bias) for reg, weight, bias in triples]
+def read_path(path: Path) -> tuple[list[float], np.ndarray, np.ndarray]:
+    """Return reg (K,), weights (K, D, C) and biases (K, C) that `write_path` wrote (errors as `read_stored`)."""
+    stored, _ = read_stored(path, kind="path", version=_PATH_VERSION)
+    return stored["reg"].array().tolist(), stored["weight"].array(), stored["bias"].array()

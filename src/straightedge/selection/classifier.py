@@ -16,6 +16,7 @@ from straightedge.estimators.answers import on_host
 from straightedge.estimators.inputs import TrainingSet
 from straightedge.fitting import FitSettings, solve
 from straightedge.groups import checked_groups, fold_of_groups
+from straightedge.kinds import is_sparse
 from straightedge.losses import is_probabilistic
 from straightedge.model import LinearModel
 from straightedge.moments import moments
@@ -36,7 +37,6 @@ from straightedge.selection.cautions import cautions
 from straightedge.selection.choice import METRICS, SelectionSettings, choose, judge
 from straightedge.selection.folds import OutOfFold, cross_validate
 from straightedge.selection.path import DEFAULT_SIZE, default_grid
-from straightedge.sparse_rows import is_sparse
 from straightedge.splits import NEVER, folds_that_count, hold_out_that_counts, undivided
 from straightedge.status import Callback
 from straightedge.training import TrainingPart, TrainingRows

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from straightedge.fitting import build_objective
+from straightedge.kinds import is_sparse
 from straightedge.objective import Objective
 from straightedge.rows import Rows
 from straightedge.selection.path import Solve, group_size, in_groups, joined
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Callback, Solution
-from straightedge.sparse_rows import is_sparse
 from straightedge.training import TrainingPart, TrainingRows
 
 MOST_COLUMNS = 1024  # of one product; wider ones are no faster for each column

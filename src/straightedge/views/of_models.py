@@ -20,10 +20,11 @@ class ModelViews(Described):
     def coefficients(self: Any) -> Coefficients:
         """Return the coefficients on raw features, with names and units: ``.to_frame()`` makes a table of them."""
         spread = None
-        if self.affine is not None and self.affine.kind == "standardize":
-            scale = self.affine.scale.double().numpy()
+        affine = self.arrays.affine
+        if affine is not None and affine.kind == "standardize":
+            scale = affine.scale.astype(np.float64)
             spread = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale != 0)
-        return Coefficients(self.weight.double().numpy(), spread, self.feature_names, self.classes)
+        return Coefficients(self.arrays.weight.astype(np.float64), spread, self.feature_names, self.classes)
 
     def predict_frame(self: Any, X: Any) -> Any:
         """Return a ``pandas.DataFrame``, a row for each sample: class, score, second class, probability."""
@@ -51,10 +52,12 @@ class ModelViews(Described):
         if self.features is not None or len(shape) != 3 or shape[0] not in (1, 3):
             what = "the features are not the pixels of an image"
             raise InputError("images-shape", what, mend="plot_coefficients() takes any features")
-        return TemplatesDisplay(self.weight.t().double().numpy().reshape(-1, *shape), self.classes).plot(ax)
+        return TemplatesDisplay(
+            self.arrays.weight.T.astype(np.float64).reshape(-1, *shape), self.classes
+        ).plot(ax)
 
     def _facts(self: Any) -> Facts:
-        D, C = self.weight.shape
+        D, C = self.arrays.weight.shape
         proof = f"{self.status}, relative gap {self.gap:.1e}" if self.status else ""
         bounds = "" if math.isnan(self.dual) else f"{self.objective:.6g}, and no W is below {self.dual:.6g}"
         kind = "images of " if len(self.input_shape) == 3 else "rows of "

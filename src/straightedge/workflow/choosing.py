@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from straightedge import protocols
+from straightedge.kinds import is_sparse
 from straightedge.losses import is_probabilistic
 from straightedge.objective import Objective
 from straightedge.parameters import checked_reg
@@ -31,7 +32,6 @@ from straightedge.selection.automatic import number_of_values
 from straightedge.selection.path import DEFAULT_SIZE
 from straightedge.solvers.base import Limits, Solution, Status
 from straightedge.solvers.sgd import MinibatchSGD
-from straightedge.sparse_rows import is_sparse
 from straightedge.splits import undivided
 from straightedge.training import TrainingPart
 from straightedge.workflow.automatic import scored_by_folds

@@ -63,7 +63,7 @@ def coefficient_rows(problem: Problem, fitted: Fitted, model: LinearModel) -> li
             "bootstrap-invalid", what, mend="give 0, or 2 refits or more, such as 200, on one rank"
         )
     encoding = TableEncoding.from_dict(model.columns or {})
-    weight = _compared(model.weight.double().numpy())
+    weight = _compared(model.arrays.weight.astype(np.float64))
     spread = None if model.coefficients().spread is None else np.asarray(model.coefficients().spread)
     ends = _intervals(problem, fitted, asked) if asked else (None, None)
     names = model.classes[1:] if len(model.classes) == 2 else model.classes

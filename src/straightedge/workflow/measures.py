@@ -96,4 +96,4 @@ def _terms(fitted: Fitted, model: LinearModel) -> list[dict[str, Any]]:
     """Return the words that speak most for and against each class, and the share of training texts with them."""
     X = fitted.part.training.X
     shares = np.bincount(X.indices, minlength=model.n_features) / X.shape[0]
-    return telling_terms(model.weight.numpy(), model.feature_names, model.classes, shares)
+    return telling_terms(model.arrays.weight, model.feature_names, model.classes, shares)

@@ -56,7 +56,7 @@ def _open(entries: Rows, answer: str, split: Split, model: LinearModel, *, seen:
 
 def _direction(model: LinearModel, answer: str, label: str) -> np.ndarray:
     """Return (D,) what terms add to the score of an answer: above that of the label, or else above the mean."""
-    weight, place = model.weight.numpy(), model.classes.index
+    weight, place = model.arrays.weight, model.classes.index
     other = weight.mean(axis=1) if answer == label else weight[:, place(label)]
     return np.asarray(weight[:, place(answer)] - other)
 

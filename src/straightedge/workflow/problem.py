@@ -16,11 +16,12 @@ from straightedge.disk import JoinedRows
 from straightedge.distributed import Communicator, local, own_device, row_range
 from straightedge.fitting import FitSettings, build_objective
 from straightedge.groups import checked_groups, fold_of_groups, hold_out_groups
+from straightedge.kinds import is_sparse
 from straightedge.moments import affine_from, moments
 from straightedge.objective import Objective
 from straightedge.row_weights import checked_sample_weight, row_weights
 from straightedge.selection import SelectionSettings
-from straightedge.sparse_rows import is_sparse, joined_sparse, open_rows
+from straightedge.sparse_rows import joined_sparse, open_rows
 from straightedge.splits import folds_that_count, hold_out_that_counts
 from straightedge.training import TrainingPart, TrainingRows, slice_of
 from straightedge.workflow.automatic import path_settings

@@ -133,7 +133,7 @@ def write_run(
     run.write_csv("hardest.csv", HARDEST_COLUMNS, hardest_rows(judged, problem.classes))
     if images.image_shape is not None and images is problem.dataset:
         run.write_bytes(
-            "templates.png", templates_png(model.weight.numpy(), model.classes, images.image_shape)
+            "templates.png", templates_png(model.arrays.weight, model.classes, images.image_shape)
         )
     run.write_json("metrics.json", metrics)
     if images.image_shape is not None:

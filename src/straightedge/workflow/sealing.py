@@ -16,7 +16,7 @@ from straightedge.data.base import Dataset, RawTable, SealedSplit, Split
 from straightedge.data.text.documents import Documents
 from straightedge.errors import InputError
 from straightedge.groups import checked_groups, hold_out_groups
-from straightedge.sparse_rows import is_sparse
+from straightedge.kinds import is_sparse
 from straightedge.splits import hold_out
 from straightedge.workflow.options import FitOptions
 

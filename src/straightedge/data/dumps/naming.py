@@ -13,8 +13,9 @@ import numpy as np
 from straightedge.atomic import json_object
 from straightedge.data.assemble import SPLITS, Part
 from straightedge.data.checks import checked_rows
-from straightedge.data.sparse_members import is_sparse, sparse_or_table
+from straightedge.data.sparse_members import sparse_or_table
 from straightedge.errors import InputError
+from straightedge.kinds import is_sparse
 
 ROWS = (
     *(

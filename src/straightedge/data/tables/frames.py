@@ -20,11 +20,6 @@ NAME = "frame"
 """What messages call a frame, which has no path."""
 
 
-def is_frame(X: Any) -> bool:
-    """Whether X has named columns that Arrow can take over."""
-    return hasattr(X, "__arrow_c_stream__")
-
-
 def frame_table(frame: Any) -> MemoryTable:
     """Return a frame as a table in memory, text in Arrow's plain form.
 
