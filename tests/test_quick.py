@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from straightedge import LinearClassifier, SoftmaxClassifier
 from straightedge.errors import InputError
 from straightedge.estimators import quick
-from straightedge.newton import descent, wide
+from straightedge.newton import descent, direct, tall, wide
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.rules import SECOND_ORDER
 from straightedge.newton.work import Size
@@ -202,6 +202,30 @@ def test_a_first_step_that_looks_like_the_last_is_the_proof():
     X, y = tall_table(2, np.float32)
     found = quick.fit("softmax", X / 100, y, 1e-1, 1e-3, 1000)
     assert found is not None and found[0].gap <= 1e-3 and found[0].n_passes == 2
+
+
+@pytest.mark.parametrize(
+    ("size", "is_tall"),
+    [
+        (Size(17_000, 21, 2, 1), False),
+        (Size(19_000, 21, 2, 1), True),
+        (Size(20_000, 17, 26, 25), True),
+        (Size(20_000, 61, 10, 9), False),  # the sample's Hessian would cost 38 passes
+        (Size(500_000, 61, 10, 9), True),
+        (Size(500_000, 121, 10, 9), False),
+    ],
+)
+def test_a_sample_is_for_many_rows_and_few_unknowns(size, is_tall):
+    assert size.is_tall == is_tall and tall.fits(size) == is_tall
+    assert not (is_tall and direct.fits(size)), "two ways for one problem"
+
+
+def test_a_middling_number_of_rows_starts_from_a_sample_and_ends_at_the_optimum():
+    X, y = tall_table(3, np.float64, 19_000)
+    short = SoftmaxClassifier(reg=1e-5, tol=1e-8).fit(X, y)
+    value, gradient = _plain(np.hstack([X, np.ones((len(X), 1))]), y, short.W_, 1e-5, "softmax")
+    assert short.status_ == "certified" and short.objective_ == pytest.approx(value, rel=1e-12)
+    assert (gradient**2).sum() / 4e-5 <= 1.01e-8 * value
 
 
 def test_a_tall_fit_is_the_same_for_any_number_of_workers():

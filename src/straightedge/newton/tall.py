@@ -23,10 +23,9 @@ from straightedge.newton.engine import Engine
 from straightedge.newton.exact import ScaledFactor, along_classes, hessian_factor
 from straightedge.newton.problem import SmoothProblem, Table, contrasts
 from straightedge.newton.quasi import Pairs
-from straightedge.newton.work import SAMPLE_ROWS, Size
+from straightedge.newton.work import LEAST_SAMPLE, SAMPLE_ROWS, Size
 from straightedge.status import Status, TraceRow
 
-LEAST_SAMPLE = 6000  # rows of the sample whose Hessian steps are taken with: a pass gains a digit and a half
 DIGITS = 3e4  # mean ‖x̂‖²/(2 reg) beyond which so many digits are to be gained that twice as many rows pay
 FIRST_SHARE = 4  # that sample's answer starts from that of so small a part of it
 ROUGH = 3e-2  # relative gap of the part's answer
@@ -37,7 +36,6 @@ MEMORY = 10  # pairs of L-BFGS
 ARMIJO = 1e-4
 LIKELY = 0.5  # a pass whose gap is foreseen below this share of what is asked for is the proof
 FIRST_GAIN = 30  # by how many times the first step lessens the gap at least: seen are 60 to 1000
-LARGEST_HESSIAN = 1000  # unknowns
 
 
 @dataclass
@@ -94,7 +92,7 @@ class TallProblem:
 
 def fits(size: Size) -> bool:
     """Return whether rows are so many, and unknowns so few, that a sample's Hessian is worth its making."""
-    return size.N > 2 * SAMPLE_ROWS and size.c * size.D <= LARGEST_HESSIAN
+    return size.is_tall
 
 
 def minimise(rows: RowBlocks, size: Size, reg: float, tol: float, most: float) -> Answer | None:

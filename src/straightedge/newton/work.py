@@ -13,6 +13,10 @@ PRODUCTS = 15  # Hessian products of a usual Newton step: fields of tables at re
 PRODUCTS_OF_TWO = 4  # the same for two classes, where the Gram is the Hessian up to rounding or a sample
 GRAM_ROWS = 40_000  # every so-many-th row of more makes a Gram that preconditions as well
 SAMPLE_ROWS = 20_000  # a problem of more than twice as many rows starts from the answer of a sample
+TALL_ROWS = 18_000  # of more, the answer of a sample saves more passes than it costs, if its Hessian is small
+LEAST_SAMPLE = 6000  # rows of the sample whose Hessian steps are taken with: a pass gains a digit and a half
+HESSIAN_IN_PASSES = 25  # that such a sample's Hessian may cost: 16 and 24 gained, 38 lost
+LARGEST_HESSIAN = 1000  # unknowns of one that is factored
 GRAM_IN_PRODUCTS = 100  # a Gram that costs more Hessian products than this saves fewer
 SPAN_IN_PRODUCTS = 60  # products of a usual fit with more features than rows
 USUAL_STEPS = 8  # of a fit to a gap of 1e-4: fields of tables take 5 to 12
@@ -44,6 +48,15 @@ class Size:
     D: int
     C: int
     c: int
+
+    @cached_property
+    def is_tall(self) -> bool:
+        """Whether rows are so many, and unknowns so few, that a sample's Hessian is worth its making."""
+        hessian = LEAST_SAMPLE * self.D**2 * self.c * (self.c + 1)
+        few = self.N <= 2 * SAMPLE_ROWS and (
+            self.N <= TALL_ROWS or hessian > HESSIAN_IN_PASSES * self.evaluation
+        )
+        return not few and self.c * self.D <= LARGEST_HESSIAN
 
     @cached_property
     def exact(self) -> float:
