@@ -18,11 +18,14 @@ from straightedge.errors import InputError
 from straightedge.fitting import FitSettings, build_objective, solve
 from straightedge.losses import LOSSES as REGISTERED
 from straightedge.losses import SoftmaxLoss, SquaredHingeLoss
+from straightedge.newton.continuation import FormerAnswer, continued, extrapolated
 from straightedge.newton.curvature import pairs
-from straightedge.newton.problem import contrasts
+from straightedge.newton.problem import SmoothProblem, Table, contrasts
+from straightedge.newton.rules import SECOND_ORDER
 from straightedge.objective import Objective
 from straightedge.penalties import WeightedRidge
 from straightedge.rows import Rows
+from straightedge.selection import fit_path
 from straightedge.solvers.base import Limits, Loop, Status
 from straightedge.solvers.newton import Newton
 
@@ -313,3 +316,49 @@ def test_equal_rows_leave_the_span_sound(bias):
 def reference_without_bias(Z, y, reg):
     """The value at the optimum for a table that has its constant among its columns."""
     return reference(Z, y, reg, "softmax", constant=0.0)[0]
+
+
+def test_a_path_takes_few_passes_beside_its_single_fits():
+    X, y = load_digits(return_X_y=True)
+    reg = np.logspace(-1, -6, 16).tolist()
+    path = fit_path(X[::2], y[::2], reg, tol=1e-4)
+    singles = [SoftmaxClassifier(reg=one, tol=1e-4, solver="newton").fit(X[::2], y[::2]) for one in reg]
+    assert path.status == [single.status_ for single in singles] == ["certified"] * 16
+    np.testing.assert_allclose(path.objective, [single.objective_ for single in singles], rtol=2e-4)
+    assert float(path.solution.n_passes.sum()) <= 6 / 16 * sum(single.n_passes_ for single in singles)
+
+
+def test_the_start_is_extrapolated_where_that_is_better_and_else_the_last_answer_or_none():
+    X, y = load_iris(return_X_y=True)
+    table = np.hstack([X, np.ones((len(X), 1))])
+    weights, loss = np.full(len(X), 1 / len(X)), SECOND_ORDER["softmax"]
+    places = np.log([1e-1, 3e-2, 1e-2, 3e-3])
+    problems = [
+        SmoothProblem(Table(table), y, weights, np.full(5, 2 * np.exp(place)), loss, contrasts(3))
+        for place in places
+    ]
+    answers = []
+    for problem, place in zip(problems[:3], places, strict=False):
+        W = SoftmaxClassifier(reg=float(np.exp(place)), tol=1e-12).fit(X, y).W_.T
+        answers.append(FormerAnswer(float(place), W, problem.at(W).mean_loss))
+    zero = problems[3].at(problems[3].zero())
+    start = continued(answers, problems[3], float(places[3]), zero)
+    last = problems[3].at(answers[-1].W)
+    best = SoftmaxClassifier(reg=3e-3, tol=1e-12).fit(X, y)
+    assert best.objective_ <= start.value < best.objective_ + 0.05 * (last.value - best.objective_)
+    np.testing.assert_allclose(extrapolated(answers, float(places[1])), answers[1].W, atol=1e-12)
+    astray = [*answers[:2], FormerAnswer(answers[2].log_reg, 1e3 * answers[2].W, 0.0)]
+    assert continued(astray, problems[3], float(places[3]), zero) is zero
+
+
+def test_a_problem_of_another_ridge_knows_the_same_point_without_a_product():
+    X, y = load_iris(return_X_y=True)
+    weights, loss = np.full(len(X), 1 / len(X)), SECOND_ORDER["softmax"]
+    first, second = (
+        SmoothProblem(Table(X), y, weights, np.full(4, ridge), loss, contrasts(3)) for ridge in (1.0, 1e-3)
+    )
+    W = np.random.default_rng(0).normal(size=(3, 4))
+    moved, computed = second.with_own_ridge(first.at(W)), second.at(W)
+    for name in ("value", "gap", "gradient", "V", "mean_loss", "ridge"):
+        np.testing.assert_allclose(getattr(moved, name), getattr(computed, name), rtol=1e-13)
+    assert moved.bound() == pytest.approx(computed.bound(), rel=1e-13)

@@ -107,6 +107,13 @@ class SmoothProblem:
         gap = self.gap_of(gradient)
         return Point(W, found, mean_loss, value, V, gradient, gap, self.ridge, carried is not None)
 
+    def with_own_ridge(self, point: Point) -> Point:
+        """Return what is known at a point of a problem that differs in its ridge alone: no product is needed."""
+        own = self.ridge * point.W
+        gradient = point.V + own
+        value = point.mean_loss + float(np.vdot(own, point.W)) / 2
+        return replace(point, value=value, gradient=gradient, gap=self.gap_of(gradient), ridge=self.ridge)
+
     def scored(self, S: np.ndarray) -> Scored:
         """Return the loss and its derivatives at scores S (C, N)."""
         terms = self.loss.at(S, self.y)

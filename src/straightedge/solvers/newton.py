@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from straightedge.newton.continuation import ANSWERS, FormerAnswer, continued
 from straightedge.newton.engine import Engine
 from straightedge.newton.problem import Point, SmoothProblem, Table, contrasts
 from straightedge.newton.span import Span
@@ -22,6 +24,7 @@ LARGEST_TABLE = 30_000_000  # entries of X: 12 bytes each, in float64 and float3
 EXPANSIONS = 4  # a step in the span goes on until it has done this many times the work of mapping W back
 SAMPLE_GAP = 1e-3  # of a sample's problem: its answer is that far from the whole one's anyhow
 SAMPLE_STEPS = 40  # of Newton on a sample, at most
+CHAINED = 0.3  # of a fit that starts from answers at other values of reg: tables take 0.2 to 0.4
 ROUGH = 1e-2  # relative gap from which on digits are not wanted, however cheap they are
 
 
@@ -58,14 +61,14 @@ class NewtonState:
     Attributes:
         engines: One for each configuration.
         begun: Position of the one that is being worked on.
-        chained: Whether a configuration starts from the answer of another.
-        last: W of the last one that was done, or None.
+        chained: Whether a configuration starts from the answers of others.
+        former: The last ones that were done, the newest last.
     """
 
     engines: list[EngineState]
     begun: int
     chained: bool
-    last: np.ndarray | None
+    former: list[FormerAnswer]
 
 
 class Newton(Solver):
@@ -97,9 +100,11 @@ class Newton(Solver):
 
     @classmethod
     def cost(cls, objective: Objective) -> float:
-        """See `Solver.cost`: steps by the cheaper direction, or products in the span of the rows."""
+        """See `Solver.cost`: steps by the cheaper direction, or products in the span; less on a path."""
         rotates = objective.penalty.penalty.rotation_invariant
-        return objective.n_configs * size_of(objective).fit(rotation_invariant=rotates)
+        n_values = len(set(objective.reg.tolist()))
+        whole = objective.n_configs * (1 + CHAINED * (n_values - 1)) / n_values
+        return whole * size_of(objective).fit(rotation_invariant=rotates)
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`."""
@@ -109,9 +114,9 @@ class Newton(Solver):
             first = first - first.mean(axis=1, keepdims=True)  # the optimum is among such W
         if first is not None and self.span is not None:
             first = np.stack([self.span.reduce(values) for values in first])
-        self.engines = [self._engine(k, first, float(tol[k])) for k in range(objective.n_configs)]
-        self.last: Engine | None = None
-        self.chained = W is None  # whether a configuration starts from the answer of another
+        self.engines = self._started(first, tol)
+        self.former: list[FormerAnswer] = []
+        self.chained = W is None  # whether a configuration starts from the answers of others
         self.begun = self._next()
         return self._progress(np.ones(len(self.engines)))
 
@@ -130,22 +135,35 @@ class Newton(Solver):
         self.unrotated = self.size
         self.size = replace(self.size, D=self.table.double.shape[1])
 
-    def _engine(self, k: int, W: np.ndarray | None, tol: float) -> Engine:
-        problem = self._problem(k, self.table)
-        first = self._first(problem) if W is None else W[k]
-        engine = Engine(
-            problem, self.size, tol, problem.at(first), most=self.most_passes, sharpens=tol < ROUGH
-        )
+    def _started(self, W: np.ndarray | None, tol: Tensor) -> list[Engine]:
+        """Return an engine for each configuration, at W (K, C, D) or where one starts that knows nothing."""
+        engines: list[Engine] = []
+        for k in range(self.objective.n_configs):
+            problem = self._problem(k, self.table)
+            point = problem.at(W[k]) if W is not None else self._first(problem, engines[-1:])
+            engines.append(self._engine(k, point, problem, float(tol[k])))
+        return engines
+
+    def _engine(self, k: int, first: Point, problem: SmoothProblem, tol: float) -> Engine:
+        engine = Engine(problem, self.size, tol, first, most=self.most_passes, sharpens=tol < ROUGH)
         if self.span is not None:
             whole, expand = self._problem(k, self.rows), self.span.expand
             engine.whole = lambda point: whole.at(expand(point.W))
             engine.batch = max(engine.batch, EXPANSIONS * self.unrotated.evaluation)
         return engine
 
-    def _first(self, problem: SmoothProblem) -> np.ndarray:
-        """Return W = 0, or for many rows the answer of a sample: full steps begin near the end."""
-        if self.size.N <= 2 * SAMPLE_ROWS:
-            return problem.zero()
+    def _first(self, problem: SmoothProblem, before: list[Engine]) -> Point:
+        """Return W = 0, or for many rows the answer of a sample: full steps begin near the end.
+
+        Problems that differ in reg alone share it.
+        """
+        if before and np.array_equal(before[0].problem.weights, problem.weights):
+            return problem.with_own_ridge(before[0].point)
+        if self.size.N > 2 * SAMPLE_ROWS:
+            return problem.at(self._of_sample(problem))
+        return problem.at(problem.zero())
+
+    def _of_sample(self, problem: SmoothProblem) -> np.ndarray:
         part = problem.sampled(SAMPLE_ROWS)
         engine = Engine(part, replace(self.size, N=SAMPLE_ROWS), SAMPLE_GAP, part.at(part.zero()))
         for _ in range(SAMPLE_STEPS):
@@ -178,24 +196,29 @@ class Newton(Solver):
     def keep(self, positions: Tensor) -> None:
         """See `Solver.keep`."""
         left = positions.tolist()
-        if self.begun in left:
-            self.begun = left.index(self.begun)
-            self.engines = [self.engines[k] for k in left]
-        else:
-            self.last = self.engines[self.begun]
-            self.engines = [self.engines[k] for k in left]
-            self.begun = self._next()
+        ended = self.begun not in left
+        if ended:
+            self._remember()
+        self.objective, self.engines = self.objective.select(positions), [self.engines[k] for k in left]
+        self.begun = self._next() if ended else left.index(self.begun)
+        if ended:
             self._chain()
-        self.objective = self.objective.select(positions)
+
+    def _remember(self) -> None:
+        """Keep the answer that was just found, and as many before it as starts are made of."""
+        point = self.engines[self.begun].point
+        answer = FormerAnswer(self._log_reg(self.begun), point.W, point.mean_loss)
+        others = [one for one in self.former if one.log_reg > answer.log_reg]
+        self.former = [*others, answer][-ANSWERS:]
+
+    def _log_reg(self, k: int) -> float:
+        return math.log(float(self.objective.reg[k]))
 
     def _chain(self) -> None:
-        """Start the next configuration from the last one's answer where that is the better start."""
+        """Start the next configuration from the answers before it where that is the better start."""
         engine = self.engines[self.begun]
-        if not self.chained or self.last is None:
-            return
-        point = engine.problem.at(self.last.point.W)
-        if point.value < engine.point.value:
-            engine.point = point
+        if self.chained:
+            engine.point = continued(self.former, engine.problem, self._log_reg(self.begun), engine.point)
 
     def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `Solver.certify`; points are float64's from W itself already."""
@@ -223,25 +246,20 @@ class Newton(Solver):
 
     def state(self) -> NewtonState:
         """See `Solver.state`."""
-        last = None if self.last is None else self.last.point.W
-        return NewtonState([_state_of(engine) for engine in self.engines], self.begun, self.chained, last)
+        engines = [_state_of(engine) for engine in self.engines]
+        return NewtonState(engines, self.begun, self.chained, self.former)
 
     def restore(self, objective: Objective, state: NewtonState, tol: Tensor) -> Progress:
         """See `Solver.restore`; points and preconditioners are computed again, from W, to the same bits."""
         self._prepare(objective)
         W = np.stack([own.W for own in state.engines])
-        self.engines = [self._engine(k, W, float(tol[k])) for k in range(objective.n_configs)]
+        self.engines = self._started(W, tol)
         for engine, own in zip(self.engines, state.engines, strict=True):
             given_to(engine, own.counts)
             if own.metric is not None:
                 engine.preconditioner = engine.preconditioner_at(engine.problem.at(own.metric))
-        self.begun, self.chained = state.begun, state.chained
-        self.last = None if state.last is None else self._finished(state.last)
+        self.begun, self.chained, self.former = state.begun, state.chained, state.former
         return self._progress(np.zeros(len(self.engines)))
-
-    def _finished(self, W: np.ndarray) -> Engine:
-        first = self.engines[0]
-        return replace(first, point=first.problem.at(W))
 
 
 def _state_of(engine: Engine) -> EngineState:
