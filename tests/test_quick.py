@@ -4,6 +4,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from straightedge.errors import InputError
 from straightedge.estimators import quick
 from straightedge.newton import descent, direct, tall, wide
 from straightedge.newton.blocks import RowBlocks
-from straightedge.newton.rules import SECOND_ORDER
+from straightedge.newton.problem import contrasts
+from straightedge.newton.rules import OF_TWO, SECOND_ORDER
 from straightedge.newton.work import Size
 
 LOADS = [load_iris, load_wine, load_breast_cancer]
@@ -167,17 +169,16 @@ def test_ctrl_c_keeps_the_best_weights_with_a_true_gap(shape, monkeypatch):
     X = rng.normal(size=shape)
     y = (X[:, 0] + rng.normal(size=len(X)) > 0).astype(int)
     seen = {"count": 0}
-    rule = SECOND_ORDER["softmax"]
     name = "overwrite" if shape[0] > 1000 else "at"
-    honest = getattr(rule, name)
 
-    def interrupted(S, y):
+    def interrupted(honest, S, y):
         seen["count"] += 1
         if seen["count"] == (30 if shape[0] > 1000 else 4):
             raise KeyboardInterrupt
         return honest(S, y)
 
-    monkeypatch.setattr(rule, name, interrupted)
+    for rule in (SECOND_ORDER["softmax"], OF_TWO["softmax"]):
+        monkeypatch.setattr(rule, name, partial(interrupted, getattr(rule, name)))
     with pytest.warns(match="interrupted"):
         model = SoftmaxClassifier(reg=1e-5, tol=1e-12).fit(X, y)
     assert model.status_ == "interrupted"
@@ -319,3 +320,19 @@ def test_rows_in_the_other_order_of_bytes_are_scored_by_blocks_too(monkeypatch):
     monkeypatch.setattr(SoftmaxClassifier, "_rows", None)  # the long way, which would copy them all
     np.testing.assert_array_equal(model.decision_function(X.astype(">u2")), expected[0])
     np.testing.assert_array_equal(model.predict(X.astype(">u2")), expected[1])
+
+
+@pytest.mark.parametrize("loss", OF_TWO)
+def test_two_classes_as_one_column_are_the_same_loss_to_second_order(loss):
+    rng = np.random.default_rng(3)
+    S, y, moved = rng.normal(size=(2, 40)) * 3, rng.integers(0, 2, 40), rng.normal(size=(1, 40))
+    narrow, whole = OF_TWO[loss].at(S[1:] - S[:1], y), SECOND_ORDER[loss].at(S, y)
+    np.testing.assert_allclose(narrow.value, whole.value, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(narrow.gradient[0], whole.gradient[1], rtol=1e-12, atol=1e-15)
+    both = whole.product(np.concatenate([-moved, moved]) / 2)
+    np.testing.assert_allclose(narrow.product(moved)[0], both[1], rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(2 * narrow.entries(np.eye(1)), whole.entries(contrasts(2)), rtol=1e-12)
+    scores = S[1:] - S[:1]
+    value = OF_TWO[loss].overwrite(scores, y)
+    np.testing.assert_array_equal(value, narrow.value)
+    np.testing.assert_array_equal(scores, narrow.gradient)

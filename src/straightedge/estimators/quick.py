@@ -16,7 +16,7 @@ from straightedge.cores import available_cores
 from straightedge.newton import direct, tall, wide
 from straightedge.newton.blocks import WORTH_THREADS, RowBlocks, extremes, shared
 from straightedge.newton.direct import LARGEST, Answer
-from straightedge.newton.rules import SECOND_ORDER
+from straightedge.newton.rules import OF_TWO, SECOND_ORDER
 from straightedge.newton.work import Size
 
 LARGEST_VALUE = 1e15  # see `rows.LARGEST_VALUE`
@@ -119,7 +119,8 @@ def fit(
     size = Size(len(X), X.shape[1] + 1, C, C - rule.shift_invariant)
     if direct.fits(size):
         found = table_of(X)
-        answer = found and direct.minimise(found[0], index, size, reg, rule, tol, most)
+        own = OF_TWO.get(loss, rule) if C == 2 else rule
+        answer = found and direct.minimise(found[0], index, size, reg, own, tol, most)
         return (answer, classes, found[1]) if found and answer else None
     rows = RowBlocks(X, index, C, rule)
     value_range = range_of(X) if tall.fits(size) or wide.fits(size, rule) else None

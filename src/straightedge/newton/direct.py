@@ -56,15 +56,21 @@ def minimise(
         y: (N,) labels in [0, C).
         size: Of the problem.
         reg: Strength of the penalty, > 0.
-        loss: The loss to second order.
+        loss: The loss to second order; of two classes that share a column of weights, see `two_classes`.
         tol: Relative gap asked for.
         most: Passes over the rows.
     """
-    basis = contrasts(size.C) if size.c < size.C else np.eye(size.C)
     weights, ridge = np.full(size.N, 1 / size.N), np.full(size.D, 2 * reg)
+    basis = contrasts(size.C) if size.c < size.C else np.eye(size.C)
+    one_column = basis.shape == (2, 1)
+    if one_column:
+        basis, ridge = np.eye(1), ridge / 2
     problem = SmoothProblem(Table(table), y, weights, ridge, loss, basis)
     engine = Engine(problem, size, tol, problem.at(problem.zero()), most=most - START_AND_PROOF)
-    return _answer(engine, reg)
+    answer = _answer(engine, reg)
+    if one_column:
+        answer.W = np.concatenate([-answer.W, answer.W]) / 2
+    return answer
 
 
 def _answer(engine: Engine, reg: float) -> Answer:

@@ -48,6 +48,10 @@ def along_classes(factor: ScaledFactor, basis: np.ndarray, G: np.ndarray) -> np.
 def hessian(X: np.ndarray, entries: np.ndarray, c: int) -> np.ndarray:
     """Return the data's part of H, (c·D, c·D), from weighted entries (a, b ≥ a) of the curvature of each row."""
     D = X.shape[1]
+    if c == 1:
+        rooted = X * np.sqrt(entries[0])[:, None]  # the curvature of a convex loss is ≥ 0
+        symmetric: np.ndarray = rooted.T @ rooted  # half the work of another product
+        return symmetric
     H = np.empty((c, D, c, D), dtype=X.dtype)
     if entries.size * D <= TOGETHER:
         a, b = pairs(c)

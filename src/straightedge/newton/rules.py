@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from straightedge.newton.curvature import SecondOrder, SoftmaxSecondOrder, SquaredHingeSecondOrder
 from straightedge.newton.one_vs_rest import LogisticSecondOrder, SquaredHingesSecondOrder
+from straightedge.newton.two_classes import LogisticDifference, SquaredHingeDifference
 
 SECOND_ORDER: dict[str, SecondOrder] = {
     "softmax": SoftmaxSecondOrder(),
@@ -11,3 +12,9 @@ SECOND_ORDER: dict[str, SecondOrder] = {
     "one_vs_rest_logistic": LogisticSecondOrder(),
     "one_vs_rest_squared_hinge": SquaredHingesSecondOrder(),
 }
+
+OF_TWO: dict[str, SecondOrder] = {
+    "softmax": LogisticDifference(),
+    "squared_hinge": SquaredHingeDifference(),
+}
+"""The same of two classes, as functions of the difference of their scores."""
