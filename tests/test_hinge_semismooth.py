@@ -16,6 +16,7 @@ from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Limits, Solution, Status, minimize
 from straightedge.solvers.hinge import SemismoothNewton
+from straightedge.solvers.hinge.gathered import usual
 from straightedge.solvers.hinge.gathered.ascent import Ascent
 from straightedge.solvers.hinge.gathered.margins import PairMargins, SharedMargins, SignedMargins
 from straightedge.solvers.hinge.gathered.newton import newton_step
@@ -164,6 +165,7 @@ def test_fine_tolerances_and_tiny_reg(loss: type[HingeLoss], bias: str, n_classe
 @pytest.mark.parametrize("wide", [False, True])
 def test_resumed_run_goes_on_to_the_same_bits(wide: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("straightedge.solvers.hinge.gathered.ascent.LOADING_COST", 0.0)  # both stages
+    monkeypatch.setattr(usual, "MOST_STEPS", 1)  # a checkpoint after each step
     X, y = embeddings(60, 80 if wide else 6, 3, spread=0.5)
     objective = Objective(Rows(X), torch.as_tensor(y), 3, HingeLoss(), [1e-2, 1e-4], workers=1)
     states: list[dict[str, torch.Tensor]] = []
@@ -255,3 +257,8 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
     assert refusal.value.code == "solver-does-not-fit"
     hinge = Objective(Rows(X), torch.as_tensor(y), 3, HingeLoss(), [1e-2])
     assert choose_solver("auto", hinge).name == "semismooth_newton"
+
+
+def test_short_steps_go_together_and_long_ones_alone():
+    assert usual.steps_a_turn(150, 5, 3, False) == usual.MOST_STEPS
+    assert usual.steps_a_turn(3000, 4000, 10, False) == 1

@@ -24,7 +24,7 @@ from straightedge.solvers.hinge.gathered.descent import Descent, DescentState, b
 from straightedge.solvers.hinge.gathered.layout import Gathered, layout_for
 from straightedge.solvers.hinge.gathered.margins import Array
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, KernelSpace, Space
-from straightedge.solvers.hinge.gathered.usual import inner_products, is_short, usual_work
+from straightedge.solvers.hinge.gathered.usual import inner_products, is_short, steps_a_turn, usual_work
 from straightedge.solvers.hinge.half_pass import row_weights
 from straightedge.solvers.hinge.sequential import (
     SAFE,
@@ -186,6 +186,7 @@ class Subproblem(DualSubproblem):
         self.W = torch.zeros(C, width, dtype=torch.float64, device=objective.device)
         self.best = BestPoint(self.W, self.primal)
         self.reported_gap = float("inf")
+        self.steps_a_turn = steps_a_turn(*_sizes(objective))
 
     @property
     def primal(self) -> float:
@@ -213,6 +214,15 @@ class Subproblem(DualSubproblem):
         return any(stopped) and all(a or b for a, b in zip(stopped, done, strict=True))
 
     def advance(self) -> float:
+        """Take some steps, one where they are long, and return the passes they took."""
+        passes = self._advance()
+        for _ in range(self.steps_a_turn - 1):
+            if all(descent.is_done or descent.exhausted for descent in self.descents):
+                break
+            passes += self._advance()
+        return passes
+
+    def _advance(self) -> float:
         """Take a step of the first part that is not done; return the passes it took."""
         left = [d for d in self.descents if not d.is_done and not d.exhausted]
         if not left:

@@ -9,6 +9,8 @@ from straightedge.solvers.work import CALL
 USUAL_PASSES = 15  # of a usual fit: epochs, then Newton steps on the rows that can move
 USUAL_STEPS = 15  # Newton steps of a usual fit
 CALLS = 1000  # of NumPy in a usual fit
+TURN_WORK = 2e7  # operations of a turn of the loop at least: as long as what it does between two, 1 to 2 ms
+MOST_STEPS = 8  # of a turn; more save little, and a limit of passes is looked at once a turn
 LONG_WORK = 1e10  # operations of a fit, a second: for shorter ones threads and a loop of tensors are a burden
 
 
@@ -32,6 +34,12 @@ def usual_step(n: int, width: int, n_classes: int, apart: bool) -> float:
     directions = min(pairs, columns * width) if crowded else n
     step = forms(n, columns, width, directions, featured=n > width, inner_products=n <= width)
     return (n_classes if apart else 1) * min(step.values())
+
+
+def steps_a_turn(n: int, width: int, n_classes: int, apart: bool) -> int:
+    """Return how many steps go together, so that the loop's own work is small beside them."""
+    step = usual_step(n, width, n_classes, apart) + CALLS / USUAL_STEPS * CALL
+    return int(max(1, min(MOST_STEPS, TURN_WORK // step)))
 
 
 def inner_products(n: int, width: int) -> float:
