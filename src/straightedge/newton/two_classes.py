@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from straightedge.newton.curvature import SecondOrder
 from straightedge.newton.one_vs_rest import DiagonalTerms
 
 
-class LogisticDifference:
+class LogisticDifference(SecondOrder):
     """The softmax of two classes: log(1 + eᵗ) − y t, with derivative σ(t) − y and second one σ(t)(1 − σ(t))."""
 
     shift_invariant = False
@@ -25,14 +26,8 @@ class LogisticDifference:
         gradient = np.where(S < 0, tail * share, share) - y
         return DiagonalTerms(value[0], gradient, tail * share * share)
 
-    def overwrite(self, S: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """See `SecondOrder.overwrite`."""
-        terms = self.at(S, y)
-        S[:] = terms.gradient
-        return terms.value
 
-
-class SquaredHingeDifference:
+class SquaredHingeDifference(SecondOrder):
     """The squared hinge of two classes: max(0, 1 ∓ t)²."""
 
     shift_invariant = False
@@ -43,9 +38,3 @@ class SquaredHingeDifference:
         sign = 2.0 * y - 1.0
         margin = np.maximum(1 - sign * S, 0)
         return DiagonalTerms((margin * margin)[0], -2 * sign * margin, 2.0 * (margin > 0))
-
-    def overwrite(self, S: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """See `SecondOrder.overwrite`."""
-        terms = self.at(S, y)
-        S[:] = terms.gradient
-        return terms.value
