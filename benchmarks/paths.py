@@ -1,6 +1,6 @@
 """A path of 16 values of reg beside its 16 single fits, in CPU seconds of one process.
 
-    python -m benchmarks.paths --tables FOLDER --only iris,digits --out benchmarks/results/paths.json
+    python -m benchmarks.paths --tables FOLDER --only "iris; digits" --out benchmarks/results/paths.json
 
 measures softmax to a gap of 1e-4 and the SVM to 1e-3, from 1e-1 to 1e-6, and adds the ratios to the file. Both are
 warm, and taken in turn; the least of three is kept where they are short.
@@ -25,7 +25,7 @@ from straightedge.selection import fit_path
 
 REG: list[float] = np.logspace(-1, -6, 16).tolist()
 TOL = {"softmax": 1e-4, "svm": 1e-3}
-USUAL = "iris,wine, raw columns,breast cancer, raw columns,digits"
+USUAL = "iris; wine, raw columns; breast cancer, raw columns; digits"
 SHORT = 1.0  # seconds of a path below which it is measured three times
 WARM_ROWS = 300
 
@@ -62,9 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure the problems that are named, and add what was found to the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--tables", type=Path, help="folder of the field's tables")
-    parser.add_argument(
-        "--only", default=USUAL.replace(", raw", "; raw"), help="names, by ','; ';' is a comma"
-    )
+    parser.add_argument("--only", default=USUAL, help="names of the field's problems, between semicolons")
     parser.add_argument("--loss", default="softmax,svm")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args(arguments)
@@ -72,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
     found = json.loads(asked.out.read_text()) if asked.out.is_file() else {"paths": {}}
     found |= {"machine": machine(), "versions": versions()}
     makers = problems(asked.tables)
-    for name in (name.replace(";", ",") for name in asked.only.split(",")):
+    for name in map(str.strip, asked.only.split(";")):
         X, y = makers[name]()
         for loss in asked.loss.split(","):
             entry = ratio(X, y, loss) | {"rows": len(X), "features": X.shape[1], "commit": commit()}

@@ -20,7 +20,18 @@ if not (ROOT / "benchmarks" / "run.py").is_file():
     pytest.skip("no peer: benchmarks are not beside the tests", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import chart, default_choice, field, field_peers, field_problems, pairs, peers, table, watch  # noqa: E402
+from benchmarks import (  # noqa: E402
+    chart,
+    default_choice,
+    field,
+    field_peers,
+    field_problems,
+    pairs,
+    paths,
+    peers,
+    table,
+    watch,
+)
 from benchmarks.ours import fit_once  # noqa: E402
 from benchmarks.parts import PARTS, Options  # noqa: E402
 from benchmarks.problem import Judge, Problem, load_problem, synthetic_images  # noqa: E402
@@ -303,6 +314,14 @@ def test_ratios_of_pairs_have_students_interval_and_begin_anew_at_another_commit
     for commit, count in (("a", 1), ("a", 2), ("b", 1)):
         pairs.added(results, {"after": commit, "rows": "all"}, {"svm": (1.0, 2.0)})
         assert results["entries"]["svm, all rows"]["pairs"] == count
+
+
+def test_a_path_is_measured_beside_its_single_fits(tmp_path: Path) -> None:
+    found = tmp_path / "paths.json"
+    paths.main(["--only", "iris", "--loss", "softmax", "--out", str(found)])
+    entry = json.loads(found.read_text())["paths"]["iris, softmax"]
+    assert entry["certified"] == {"path": 16, "singles": 16}
+    assert entry["ratio"] == entry["path"] / entry["singles"] > 0
 
 
 @pytest.mark.long

@@ -406,10 +406,10 @@ def test_long_names_work(folder):
 def test_an_unreadable_file_names_its_path(folder, monkeypatch):
     opened = os.open
 
-    def refused(path, *flags):
+    def refused(path, *flags, **settings):
         if str(path).endswith(".png"):
             raise PermissionError(13, "Permission denied")
-        return opened(path, *flags)
+        return opened(path, *flags, **settings)
 
     monkeypatch.setattr("straightedge.special_files.os.open", refused)
     with pytest.raises(InputError) as caught:

@@ -101,7 +101,7 @@ def test_hostile_pickles_are_refused_without_a_call(tmp_path: Path, monkeypatch:
         began, memory = time.process_time(), _peak()
         with pytest.raises(InputError) as caught:
             load_dataset(path, progress=False)
-        assert time.process_time() - began < 1.0, kind
+        assert time.process_time() - began < 5.0, kind
         assert caught.value.code in {"pickle-refused", "pickle-broken", "dump-contents"}, kind
         assert _peak() - memory < 100 * 2**20, kind
     assert [entry.name for entry in tmp_path.iterdir()] == ["hostile.pkl"]

@@ -47,8 +47,9 @@ def the_model() -> LinearModel:
 
 
 def test_facts_may_be_given_by_name_or_as_records() -> None:
-    by_name = LinearModel(torch.ones(3, 2), torch.zeros(2), ("a", "b"), loss="svm", gap=0.1)
-    assert by_name.proof == Proof("svm", gap=0.1) and by_name.input == InputFormat((3,))
+    facts = {"loss": "svm", "gap": 0.1, "objective": 1.0, "dual": 0.9}
+    by_name = LinearModel(torch.ones(3, 2), torch.zeros(2), ("a", "b"), **facts)
+    assert by_name.proof == Proof(**facts) and by_name.input == InputFormat((3,))
     changed = replace(by_name, loss="softmax", temperature=3.0)
     assert (changed.loss, changed.gap, changed.temperature) == ("softmax", 0.1, 3.0)
     with pytest.raises(TypeError, match="LinearModel has no field losss"):

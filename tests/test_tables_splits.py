@@ -111,7 +111,8 @@ def test_a_time_split_is_judged_as_scikit_learn_judges_it(tmp_path):
     draw = np.random.default_rng(0)
     day, X, kind = draw.permutation(200), draw.normal(size=(200, 3)), draw.choice(["n", "s"], 200)
     y = np.where(X[:, 0] + (kind == "n") + draw.normal(size=200) > 0.5, "yes", "no")
-    dates = [str(np.datetime64("2021-01-01") + int(d)) for d in day]
+    first = np.datetime64("2021-01-01")
+    dates = [str(first + np.timedelta64(int(d), "D")) for d in day]
     columns = {"day": dates, "a": X[:, 0], "b": X[:, 1], "c": X[:, 2], "kind": kind, "label": y}
     write(tmp_path / "a.csv", columns)
     asked = {"reg": 0.01, "tol": 1e-9, "bias": "free", "suspects": False, "progress": False}
