@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from torch import Tensor
 
 from straightedge.errors import InputError
-from straightedge.kinds import is_sparse
 from straightedge.rows import LARGEST_VALUE, Rows, check_shape, unusable_value
 
 KEPT = {"float32", "float64", "int8", "uint8", "bool"}
@@ -158,7 +158,7 @@ def open_rows(
     Raises:
         InputError: Those of `Rows` and `SparseRows`; ``sparse-device`` for sparse rows on another device.
     """
-    if not is_sparse(X):
+    if not issparse(X):
         return Rows(X, device=device, order=order, first_row=first_row)
     if device is not None and torch.device(device).type != "cpu":
         raise InputError(

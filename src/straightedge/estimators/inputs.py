@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     column_or_1d,
@@ -16,7 +17,6 @@ from torch import Tensor
 from straightedge.data.cells import as_table
 from straightedge.data.label_values import one_column, refuse_missing
 from straightedge.errors import InputError, warn
-from straightedge.kinds import is_sparse
 from straightedge.row_weights import checked_sample_weight, row_weights
 from straightedge.rows import check_shape
 from straightedge.sparse_rows import AnyRows, SparseRows, check_sparse, open_rows
@@ -33,7 +33,7 @@ def checked_input(X: Any) -> Any:
             "x-sparse", "X is a sparse tensor, and dense rows are needed", mend="X.to_dense() makes it dense"
         )
     if not isinstance(X, (Tensor, np.ndarray)):
-        if is_sparse(X):
+        if issparse(X):
             check_sparse(X)
             return X
         X = X if hasattr(X, "read") else as_table(X)
@@ -145,7 +145,7 @@ def training_set(
         raise InputError("labels-single-class", "only one class has samples of positive weight")
     if own is not None:
         classes, labels = _classes_that_count(classes, labels, own)
-    in_memory = isinstance(X, (Tensor, np.ndarray)) or is_sparse(X)
+    in_memory = isinstance(X, (Tensor, np.ndarray)) or issparse(X)
     if isinstance(X, np.memmap) or not in_memory:  # a copy would be read into memory
         return TrainingSet(X, rows, labels, classes, weights, own, image_shape)
     rows.check_finite()
