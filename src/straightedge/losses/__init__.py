@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from straightedge.errors import InputError
-from straightedge.losses.base import Loss
+from straightedge.losses.base import DualReference, Loss
 from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHingeLoss, SquaredHingeLoss
 from straightedge.losses.one_vs_rest import OneVsRestLogisticLoss, OneVsRestSquaredHingeLoss
 from straightedge.losses.piecewise import PiecewiseLinearLoss, ProjectionJacobian
@@ -13,8 +13,13 @@ from straightedge.losses.softmax import SoftmaxLoss
 
 __all__ = [
     "LOSSES",
+    "CrammerSingerLoss",
+    "DualReference",
     "HingeLoss",
     "Loss",
+    "OneVsRestHingeLoss",
+    "OneVsRestLogisticLoss",
+    "OneVsRestSquaredHingeLoss",
     "PiecewiseLinearLoss",
     "ProjectionJacobian",
     "SoftmaxLoss",
