@@ -121,6 +121,18 @@ def test_rows_and_labels_in_two_files_are_one_table(tmp_path, written):
     assert "X_test.csv has no labels beside it: rows for straightedge predict" in alone.notes
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_packed_text_that_ends_in_zeros_is_refused_before_they_are_read(tmp_path, pack):
+    path = tmp_path / "a.csv"
+    path.write_bytes(pack(PLAIN))
+    with open(path, "r+b") as file:
+        file.truncate(3 * 2**30)  # the zeros take no room on the disk
+    for door in (load_dataset, lambda path: read_text_table(path, TextRead())):
+        with pytest.raises(InputError, match="zeros") as caught:
+            door(path)
+        assert caught.value.code == "table-broken"
+
+
 def test_a_zip_of_one_table(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as archive:
         archive.writestr("inside/a.csv", PLAIN)

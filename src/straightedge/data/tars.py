@@ -56,7 +56,7 @@ class TarStream:
 
     def __init__(self, path: Path) -> None:
         self._path, self._file = path, open_regular(path)
-        size, self._stream = path.stat().st_size, unpacking(self._file)
+        size, self._stream = path.stat().st_size, unpacking(self._file, padded=True)
         self.packed, self.in_header = self._stream is not self._file, False
         self._most = max(TOTAL_FROM, LARGEST_TOTAL_RATIO * size) if self.packed else math.inf
 

@@ -24,6 +24,8 @@ LARGEST_TEXT = 2**32
 """Bytes of the largest text table that is read, unpacked: it is held in memory."""
 TAIL = 2**16
 """Bytes at the end of a large file that are looked at first: a disk that was full leaves zeros there."""
+PADDED_FROM = 2**20
+"""Bytes of a packed file from which on its end is looked at, too: unpackers step over zeros one by one."""
 UNPACKERS: dict[bytes, Callable[[BinaryIO], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
@@ -89,12 +91,30 @@ def refuse_nul(data: bytes, path: Path, lines_before: int = 0) -> None:
         raise InputError("table-nul", "there is a NUL byte", where, mend)
 
 
-def unpacking(file: BinaryIO) -> Any:
-    """Return the content of a file, unpacked as it is read where it is packed."""
+def unpacking(file: BinaryIO, *, padded: bool = False) -> Any:
+    """Return the content of a file, unpacked as it is read where it is packed.
+
+    Args:
+        file: At its beginning.
+        padded: Whether zeros may follow what is packed, since nobody will read so far.
+
+    Raises:
+        EOFError: A large packed file ends in zeros.
+    """
     head = file.read(6)
     file.seek(0)
     unpack = next((unpack for magic, unpack in UNPACKERS.items() if head.startswith(magic)), None)
-    return file if unpack is None else unpack(file)
+    if unpack is None:
+        return file
+    if not padded and file.seek(0, io.SEEK_END) > PADDED_FROM and _ends_in_zeros(file):
+        raise EOFError(f"the last {TAIL} bytes are zeros")
+    file.seek(0)
+    return unpack(file)
+
+
+def _ends_in_zeros(file: BinaryIO) -> bool:
+    file.seek(-TAIL, io.SEEK_END)
+    return not file.read(TAIL).strip(b"\0")
 
 
 def first_bytes(path: Path, size: int = 4096) -> bytes:
@@ -142,8 +162,7 @@ def _refuse_too_large(file: BinaryIO, size: int, path: Path) -> None:
         raise InputError("table-bomb", what, str(path), "save it as Parquet, which is read in parts")
     require_memory(size, "to read the table", str(path), "save it as Parquet")
     if size > RATIO_FROM:
-        file.seek(-TAIL, io.SEEK_END)
-        if not file.read(TAIL).strip(b"\0"):
+        if _ends_in_zeros(file):
             what = f"the last {TAIL} bytes are zeros"
             raise InputError("table-nul", what, str(path), "the file is damaged; write it again")
         file.seek(0)
