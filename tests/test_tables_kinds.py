@@ -5,6 +5,7 @@ import io
 import zipfile
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from straightedge.data import load_dataset
@@ -147,6 +148,22 @@ def test_broken_ones_are_refused(tmp_path, name, content, code):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=code):
         load_dataset(tmp_path / name, labels="b" if b"b {" in content else None)
+
+
+@pytest.mark.parametrize("name", ["a.arrow", "a.feather", "a.ipc"])
+def test_offsets_beyond_the_texts_are_refused_before_arrow_follows_them(tmp_path, name):
+    table = pa.table({"x": np.arange(60.0), "label": [*"ab"] * 30})
+    stream = pa.BufferOutputStream()
+    write = pa.ipc.new_stream if name.endswith("ipc") else pa.ipc.new_file
+    with write(stream, table.schema) as writer:
+        writer.write_table(table)
+    offsets = np.arange(61, dtype=np.int32)
+    damaged = np.where(offsets == 59, 2**30, offsets).astype(np.int32)
+    content = stream.getvalue().to_pybytes()
+    assert offsets.tobytes() in content
+    (tmp_path / name).write_bytes(content.replace(offsets.tobytes(), damaged.tobytes()))
+    with pytest.raises(InputError, match="table-broken"):
+        load_dataset(tmp_path / name)
 
 
 def test_a_workbook_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
