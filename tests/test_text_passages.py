@@ -49,6 +49,15 @@ def test_a_passage_is_a_part_of_its_text_cut_between_words(options):
         assert set(shown.split()) <= set(text.split())
 
 
+def test_the_beginning_of_a_long_text_is_looked_at(monkeypatch):
+    monkeypatch.setattr("straightedge.features.text.passages.LOOKED_AT", 300)
+    extractor = TfIdf(min_df=1)
+    text = "plain words and a sail " * 10 + "many more words " * 1000
+    extractor.fit([text])
+    (found,) = passages([text], extractor, [np.ones(extractor.n_features)])
+    assert found.cut == (False, True) and "".join(piece for piece, _ in found.pieces) == text[:300]
+
+
 def test_the_passage_is_where_the_decision_was_made():
     extractor = TfIdf(min_df=1)
     text = "plain words of no weight " * 40 + "the harbour with its sail " + "more words of no weight " * 40
