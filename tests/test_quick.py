@@ -147,7 +147,7 @@ def test_features_that_go_together_are_told_from_those_that_do_not():
     rng = np.random.default_rng(13)
     apart, together = rng.normal(size=(300, 900)), rng.normal(size=(300, 3)) @ rng.normal(size=(3, 900))
     y, rule = np.arange(300) % 3, SECOND_ORDER["softmax"]
-    flat, steep = (descent.deviation(RowBlocks(X, y, 3, rule)) for X in (apart, together))
+    flat, steep = (RowBlocks(X, y, 3, rule).spread for X in (apart, together))
     exact = np.linalg.eigvalsh(apart @ apart.T + 1)
     assert flat == pytest.approx(exact.var() / exact.mean() ** 2, rel=0.2)
     assert steep > 50

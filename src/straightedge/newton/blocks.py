@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from straightedge.newton.curvature import SecondOrder
 BLOCK_BYTES = 2**19  # of rows and scores together: they stay in the cache of one core
 LANES = 4  # columns that a BLAS takes at a time: of 3, 7 and 11 it takes a third longer than of one more
 NORM_ROWS = 64  # of which a mean of squares is taken
+SPREAD_ROWS = 128  # whose inner products say how flat the Gram matrix is
 WORTH_THREADS = 2**22  # bytes below which starting threads takes longer than they save
 Result = TypeVar("Result")
 
@@ -75,6 +77,15 @@ class RowBlocks:
         """Return the mean of ‖x̂‖² over some evenly spaced rows."""
         some = self.X[:: max(1, len(self.X) // NORM_ROWS)]
         return float(np.square(some, dtype=np.float64).sum(axis=1).mean()) + 1.0
+
+    @cached_property
+    def spread(self) -> float:
+        """The variance of the eigenvalues of X̂X̂ᵀ in squares of their mean, by some evenly spaced rows."""
+        some = self.X[:: max(1, len(self.X) // SPREAD_ROWS)].astype(np.float64)
+        K = some @ some.T + 1
+        squares = np.square(K)
+        apart = (squares.sum() - squares.trace()) / (len(K) * (len(K) - 1))
+        return float(len(self.X) * apart / K.diagonal().mean() ** 2)
 
     def step(self, dtype: Any) -> int:
         """Return the rows of a block whose products are in a float type."""

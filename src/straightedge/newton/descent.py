@@ -27,7 +27,6 @@ ROUNDS = 2  # of proofs, the second after a goal of a tenth
 MOST_STEPS = 80
 FLAT = 0.02  # a search ends where the slope is this share of its start; 0.1 takes a step or two more
 LONGEST = 12  # trials of a search
-SAMPLE = 128  # rows whose inner products say how flat the Gram matrix is
 FLATTEST = 1.0  # variance of its eigenvalues, in squares of their mean, up to which the counts of steps hold
 FIRST_STEPS = 3.0  # of any fit
 STEPS_A_DECADE = 1.0  # of mean ‖x̂‖²/(2 reg N), where all eigenvalues are equal
@@ -145,15 +144,6 @@ class Descent:
         return t
 
 
-def deviation(rows: RowBlocks) -> float:
-    """Return the variance of the eigenvalues of X̂X̂ᵀ in squares of their mean, by some evenly spaced rows."""
-    some = rows.X[:: max(1, len(rows.X) // SAMPLE)].astype(np.float64)
-    K = some @ some.T + 1
-    squares = np.square(K)
-    apart = (squares.sum() - squares.trace()) / (len(K) * (len(K) - 1))
-    return float(len(rows.X) * apart / K.diagonal().mean() ** 2)
-
-
 def steps(rows: RowBlocks, decades: float) -> float:
     """Return how many steps a fit takes, infinitely many where the Gram matrix is far from flat.
 
@@ -161,7 +151,7 @@ def steps(rows: RowBlocks, decades: float) -> float:
         rows: All rows.
         decades: Of mean ‖x̂‖²/(2 reg N).
     """
-    spread = deviation(rows)
+    spread = rows.spread
     return (
         FIRST_STEPS + decades * (STEPS_A_DECADE + STEPS_A_SPREAD * math.sqrt(spread))
         if spread <= FLATTEST

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -54,23 +54,21 @@ def passages(texts: Sequence[str], extractor: Any, directions: Sequence[np.ndarr
         and there among its words; so the shares of all words of a text sum to what its terms add. The first
         `LOOKED_AT` characters of a long text are taken as a text of their own.
     """
-    beginnings = [text[:LOOKED_AT] for text in texts]
-    rows = extractor.transform(beginnings)
+    rows = extractor.transform([text[:LOOKED_AT] for text in texts])
     found = []
-    for k, (text, direction) in enumerate(zip(beginnings, directions, strict=True)):
+    for k, (text, direction) in enumerate(zip(texts, directions, strict=True)):
         own = slice(int(rows.indptr[k]), int(rows.indptr[k + 1]))
         columns = rows.indices[own]
-        passage = _passage(text, extractor, columns, rows.data[own] * direction[columns])
-        before, after = passage.cut
-        found.append(replace(passage, cut=(before, after or len(text) < len(texts[k]))))
+        found.append(_passage(text, extractor, columns, rows.data[own] * direction[columns]))
     return found
 
 
 def _passage(text: str, extractor: Any, columns: np.ndarray, added: np.ndarray) -> Passage:
-    shares = word_shares(text, extractor, columns, added)
-    start, stop = _densest(text, shares)
+    beginning = text[:LOOKED_AT]
+    shares = word_shares(beginning, extractor, columns, added)
+    start, stop = _densest(beginning, shares)
     inside = {place: share for place, share in shares.items() if start <= place[0] and place[1] <= stop}
-    return Passage(tuple(_pieces(text, start, stop, inside)), (start > 0, stop < len(text)))
+    return Passage(tuple(_pieces(beginning, start, stop, inside)), (start > 0, stop < len(text)))
 
 
 def word_shares(text: str, extractor: Any, columns: np.ndarray, added: np.ndarray) -> Shares:
