@@ -71,13 +71,19 @@ def fetch_entries(
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
 def add_row(
-    indices: np.ndarray, data: np.ndarray, begin: int, end: int, change: np.ndarray, W: np.ndarray
+    indices: np.ndarray,
+    data: np.ndarray,
+    begin: int,
+    end: int,
+    change: np.ndarray,
+    W: np.ndarray,
+    constant: float,
 ) -> None:
-    """Add x̂ ⊗ change (C,) of the row with entries ``begin:end`` to W."""
+    """Add x̂ ⊗ change (C,) of the row with entries ``begin:end``, and ``constant`` for the bias, to W."""
     n_classes = W.shape[1]
     bias = W[W.shape[0] - 1]
     for j in range(n_classes):
-        bias[j] += change[j]
+        bias[j] += constant * change[j]
     for t in range(begin, end):
         value, w = data[t], W[indices[t]]
         for j in range(n_classes):

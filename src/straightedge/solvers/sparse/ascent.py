@@ -12,16 +12,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from straightedge.solvers.sparse.bounds import Array, Ascent, BoundsState
+from straightedge.solvers.sparse.held_bias import recentre
 from straightedge.solvers.state import OF_ROWS
 
 FULL_EPOCHS = 2  # at the beginning
-SHORT_VISITS = 3.0  # times the rows, between two full epochs: at reg 1e-5, 2 to 6 do as well
-PLAIN_EPOCHS = (
-    3  # before steps are relaxed: relaxed ones take two thirds of 20 newsgroups' epochs at reg 1e-5
+SHORT_VISITS = (
+    1.5  # times the rows, between two full epochs: 1 to 2 do as well, 3 takes half again at reg 1e-3
 )
-RELAX = 1.5  # times the exact step
+PLAIN_EPOCHS = 3  # before steps are relaxed
+RELAX = 1.2  # times the exact step: 1.1 to 1.5 do as well while the bias is held
 EARLY = 1.0  # of the gap asked for: where no more is expected, a look is worth it
-EARLIER = 0.9  # of what turned out to be too large
+SURE = 0.6  # of the gap asked for: the same after an epoch that has left out rows, whose gaps are old ones
+LEAST_EARLIER = 0.5  # of `early`, after a look that came too soon: the rate may have promised far too much
 SELDOM = 32  # epochs after which P is looked at in any case
 
 
@@ -58,6 +60,7 @@ class SparseAscent(Ascent):
 
     def advance(self) -> float:
         """See `Ascent.advance`; one epoch."""
+        recentre(self.W[-1], self.centre, self.problem.stiffness)
         order = self._order()
         relax = RELAX if self.epochs >= PLAIN_EPOCHS else 1.0
         how = () if self.problem.form.entropy else (relax,)
@@ -71,15 +74,20 @@ class SparseAscent(Ascent):
     def _look_if_worth_it(self) -> float:
         """Look at the bounds where rows' gaps say so; return the passes it took.
 
-        Gaps of rows that were left out are old ones: where a look has found the gap too large, all rows are next.
+        Gaps of rows that were left out are old ones: all rows are next before they are trusted, and where a look
+        has found the gap too large.
         """
         asked, expected = self.tol * abs(self.dual), self._expected()
         if expected > self.early * asked and self.epochs % SELDOM:
             return 0.0
+        if self.since_full > 0.0 and expected > SURE * asked and self.epochs % SELDOM:
+            self.since_full = math.inf
+            return 0.0
         self.dual = self._dual()
         cost = self.look()
         if expected <= self.early * asked:
-            self.early = EARLIER * expected / max(asked, 1e-300)
+            found = max(self.best_primal - self.dual, asked)
+            self.early = max(LEAST_EARLIER * self.early, expected / max(found, 1e-300))
             self.since_full = math.inf
         return cost
 

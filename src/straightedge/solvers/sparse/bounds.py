@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from straightedge.solvers.sparse.held_bias import own_bias
 from straightedge.solvers.sparse.problem import SparseProblem
 from straightedge.solvers.state import OF_ROWS, given_to, taken_from
 
@@ -30,6 +31,7 @@ class BoundsState:
     """What a checkpoint keeps of every `Ascent`; see there."""
 
     W: Array
+    centre: Array
     best_weight: Array
     best_primal: float
     bound: float
@@ -53,7 +55,8 @@ class Ascent(ABC):
     Attributes:
         State: The dataclass that `state` returns, a `BoundsState`.
         most_passes: Passes that may be used, for those that take several in one step.
-        W: (D + 1, C) of the problem's float type, in step with b.
+        W: (D + 1, C) of the problem's float type, in step with b; its bias is held, see `held_bias`.
+        centre: (C,) float64 where it is held.
         b: (N, C) float64.
         best_weight: The W of the best primal value.
         best_primal: That value; infinite before the first look.
@@ -74,6 +77,7 @@ class Ascent(ABC):
         if W is not None and W.dtype != problem.dtype:
             W = None  # what float32 has rounded away is missing in float64
         self.W = (problem.minimiser(b) if W is None else W).astype(problem.dtype, copy=False)
+        self.centre = self.W[-1].astype(np.float64)
         self.best_weight, self.best_primal, self.bound = self.W, math.inf, 0.0
         self.dual = self._dual()
         self.least, self.idle = math.inf, 0
@@ -151,17 +155,31 @@ class Ascent(ABC):
         return cost
 
     def _dual(self) -> float:
-        return self.problem.conjugate(self.b) - self.problem.rough_penalty(self.W)
+        return self.problem.conjugate(self.b) - self._own_penalty(1.0)
+
+    def _own_penalty(self, share: float) -> float:
+        """Return reg ‖W‖² of the W that belongs to b, the bias's part times ``share``."""
+        penalty = self.problem.rough_penalty(self.W[:-1])
+        return penalty + share * self.problem.penalty(
+            own_bias(self.W[-1], self.centre, self.problem.stiffness)
+        )
 
     def _rounding(self) -> float:
         """Return what roundings of W since it was computed from b may have done to D."""
         if self.W.dtype != np.float64 and self.visits:
             return math.inf
-        return ROUNDING * self.visits * self.problem.penalty(self.W)
+        return ROUNDING * self.visits * self._own_penalty(self.problem.stiffness)
 
     def _renew(self, dtype: np.dtype[Any]) -> float:
         """Compute W from b anew, to be kept in this float type; return the passes it took."""
         W = self.problem.minimiser(self.b)
         self.dual = self.problem.conjugate(self.b) - self.problem.penalty(W)
         self.W, self.visits = W.astype(dtype, copy=False), 0.0
+        self.W[-1] = self.centre + (W[-1] - self.centre) / self.problem.stiffness
         return 0.5
+
+    def own_weight(self) -> np.ndarray:
+        """Return the W (D + 1, C) that b belongs to, its bias not held."""
+        W = self.W.copy()
+        W[-1] = own_bias(W[-1], self.centre, self.problem.stiffness)
+        return W

@@ -106,6 +106,7 @@ def _visit(
     squared: bool,
     limits: np.ndarray,
     relax: float,
+    constant: float,
 ) -> tuple[bool, float, float, float]:
     """Maximise D over α_i; see `run_column_epochs`.
 
@@ -134,7 +135,7 @@ def _visit(
     if step != 0.0:
         alpha[i] = new
         change = step * cap * sign
-        w[bias] += change
+        w[bias] += constant * change
         for t in range(begin, end):
             w[np.uint64(indices[t])] += change * data[t]
     return False, slope, gap, -step * (slope + q * step / 2)
@@ -145,6 +146,7 @@ def run_column_epochs(
     rows: Arrays,
     parts: np.ndarray,
     w: np.ndarray,
+    centre: np.ndarray,
     alpha: np.ndarray,
     squared: bool,
     active: np.ndarray,
@@ -156,8 +158,10 @@ def run_column_epochs(
 
     Args:
         rows: indptr (N + 1,), indices (nnz,), data (nnz,) of X.
-        parts: (N, 4) float64 of each row its sign ±1, w_i/λ, w_i ‖x̂‖²/λ and w_i, next to one another in memory.
+        parts: (N, 4) float64 of each row its sign ±1, w_i/λ, w_i ‖x̂‖²/λ with the held bias's part of it, and w_i:
+            next to one another in memory.
         w: (D + 1,) float64, changed in place.
+        centre: (1,) float64 where the bias is held, changed in place; see `held_bias`.
         alpha: (N,) float64, changed in place.
         squared: Whether the loss is the squared hinge.
         active: (n,) int64 the rows to visit; changed.
@@ -171,8 +175,11 @@ def run_column_epochs(
     weights, limits = parts[:, 3], np.array([np.inf, -np.inf])
     order, n_active = np.empty(len(active) + 2, np.int64), len(active)
     visits, total, dual = 0.0, np.inf, epochs.dual
+    bias, constant = len(w) - 1, 1.0 / epochs.stiffness
     for epoch in range(epochs.most):
         high, low, total = 0.0, 0.0, 0.0
+        held = w[bias]
+        w[bias], centre[0] = held + (1.0 - constant) * (held - centre[0]), held
         far = epochs.relax if epoch >= epochs.plain else 1.0
         late = (shuffles[0] & 0xFFFF) % run  # runs begin elsewhere in each epoch
         n_runs = (n_active + late + run - 1) // run
@@ -182,7 +189,7 @@ def run_column_epochs(
             first = order[k] * run - late
             for place in range(max(first, 0), min(first + run, n_active)):
                 i = active[place]
-                out, slope, gap, rise = _visit(i, rows, parts, w, alpha, squared, limits, far)
+                out, slope, gap, rise = _visit(i, rows, parts, w, alpha, squared, limits, far, constant)
                 high, low = max(high, slope), min(low, slope)
                 total += weights[i] * gap
                 dual += weights[i] * rise

@@ -45,6 +45,7 @@ def _visit_rows(
     y: np.ndarray,
     caps: np.ndarray,
     norms: np.ndarray,
+    held: float,
     W: np.ndarray,
     b: np.ndarray,
     gaps: np.ndarray,
@@ -58,8 +59,9 @@ def _visit_rows(
         data: (nnz,).
         y: (N,) labels.
         caps: (N,) w_i/(2 reg); rows with 0 are left as they are.
-        norms: (N,) ‖x̂‖².
-        W: (D + 1, C) float64, changed in place.
+        norms: (N,) ‖x̂‖², the bias's entry counted as ``held``.
+        held: What the bias moves by for the entry 1; see `held_bias`.
+        W: (D + 1, C), changed in place.
         b: (N, C) float64 dual variables, changed in place.
         gaps: (N,) receives a row's gap of before its visit, without its weight.
     """
@@ -76,7 +78,7 @@ def _visit_rows(
         gaps[i] = solve_row(S, b[i], y[i], caps[i] * norms[i], change)
         for j in range(n_classes):
             change[j] *= -caps[i]
-        add_row(indices, data, begin, end, change, W)
+        add_row(indices, data, begin, end, change, W, held)
 
 
 def _visit_margins(
@@ -87,6 +89,7 @@ def _visit_margins(
     y: np.ndarray,
     caps: np.ndarray,
     norms: np.ndarray,
+    held: float,
     W: np.ndarray,
     b: np.ndarray,
     gaps: np.ndarray,
@@ -112,7 +115,7 @@ def _visit_margins(
             largest = max(largest, abs(change[j]))
             change[j] *= -caps[i]
         if largest > 0.0:
-            add_row(indices, data, begin, end, change, W)
+            add_row(indices, data, begin, end, change, W, held)
 
 
 def _compiled(

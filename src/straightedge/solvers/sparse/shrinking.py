@@ -60,8 +60,9 @@ class ShrinkingAscent(Ascent):
             dual=self.dual,
             most=min(MOST_EPOCHS, max(FEWEST, most)),
             most_visits=(self.most_passes - self.passes) * len(self.b),
+            stiffness=self.column.stiffness,
         )
-        visits, expected = self.column.run_epochs(self.W, self.b, self.shuffles, epochs)
+        visits, expected = self.column.run_epochs(self.W, self.centre, self.b, self.shuffles, epochs)
         self.visits += visits
         self.dual = self._dual()
         cost = visits / len(self.b) + self.look()

@@ -179,7 +179,7 @@ class SparseDualAscent(Solver):
             self.current = kept.index(self.current)
             return
         if self.fit is not None:
-            self.last = Finished(self.fit.W, self.fit.problem.curvature, self.fit.b)
+            self.last = Finished(self.fit.own_weight(), self.fit.problem.curvature, self.fit.b)
         self.fit, self.current = None, -1
 
     def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:

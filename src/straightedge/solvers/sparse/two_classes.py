@@ -34,6 +34,7 @@ class Epochs(NamedTuple):
         dual: D at the beginning.
         most: Epochs of the call.
         most_visits: After which no epoch begins.
+        stiffness: Of the bias; see `held_bias`.
     """
 
     relax: float
@@ -42,6 +43,7 @@ class Epochs(NamedTuple):
     dual: float
     most: int
     most_visits: float
+    stiffness: float
 
 
 def run_length(n_stored: int, n_samples: int) -> int:
@@ -77,12 +79,12 @@ class TwoClassProblem(SparseProblem):
         self.caps = self.weights * self._copies / (2 * self._share**2 * self.curvature)
         self.form = OneColumn(squared=self.geometry.endswith("squared_hinge"))
         self.signs = np.where(self.y == 1, 1.0, -1.0)
-        self.parts = np.stack([self.signs, self.caps, self.caps * self.norms, self.weights], axis=1)
+        self.parts = np.stack([self.signs, self.caps, self.caps * self.visit_norms, self.weights], axis=1)
         self.shape = self.shape[0], 1
         self.dtype = np.dtype(np.float64)  # one column is small: reading it takes little
 
     def run_epochs(
-        self, W: np.ndarray, b: np.ndarray, shuffles: np.ndarray, epochs: Epochs
+        self, W: np.ndarray, centre: np.ndarray, b: np.ndarray, shuffles: np.ndarray, epochs: Epochs
     ) -> tuple[float, float]:
         """Visit rows until their gaps add up to little; see `column_epochs.run_column_epochs`.
 
@@ -96,6 +98,7 @@ class TwoClassProblem(SparseProblem):
             (rows.indptr, rows.indices, rows.data),
             self.parts,
             W.reshape(-1),
+            centre,
             b.reshape(-1),
             self.form.squared,
             np.flatnonzero(self.weights > 0),

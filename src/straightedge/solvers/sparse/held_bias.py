@@ -1,0 +1,51 @@
+"""The bias held near where it last was, so that rows hardly disturb one another through the column they share.
+
+Every row has the bias's entry, 1. Where reg is small each row alone could move the bias by more than all rows
+together should, and most of dual coordinate ascent's epochs go into bringing these moves into balance. So an epoch
+works on P(W) + σ ‖β − c‖², where c is the bias β of before it: the proximal point method, whose fixed point is the
+minimum of P itself. Only the entry's share in ‖x̂‖² changes, by 1/s with the stiffness s = (reg + σ)/reg.
+
+The same dual variables a belong to β = −Σ w_i a_i/(2 reg) in P's own dual and to c + (β − c)/s in the held one.
+
+On 20 newsgroups, Weston–Watkins to 1e-3, full epochs fall from 11 to 8 at reg 1e-3, from 36 to 21 at 1e-4, and from
+109 to 60 at 1e-5.
+
+References:
+    Rockafellar, "Monotone Operators and the Proximal Point Algorithm", SIAM Journal on Control and Optimization,
+    1976.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+STIFFEST = 30.0  # 10 to 100 do as well on 20 newsgroups
+STIFFEST_CURVATURE = (
+    0.06  # most of 2 (reg + σ): the mean loss is curved by up to 1 in β, which falls behind at 1
+)
+
+
+def stiffness(curvature: float, coupling: float, *, entropy: bool) -> float:
+    """Return s ≥ 1, 1 for a bias that is not held.
+
+    Args:
+        curvature: 2 reg, the penalty's Hessian.
+        coupling: See `SparseProblem.coupling`.
+        entropy: Whether the loss is softmax, whose first point has the bias nearly right: it is held where rows
+            disturb one another.
+    """
+    most = max(1.0, min(STIFFEST, STIFFEST_CURVATURE / curvature))
+    return min(most, max(1.0, coupling)) if entropy else most
+
+
+def own_bias(held: np.ndarray, centre: np.ndarray, s: float) -> np.ndarray:
+    """Return the bias (C,) that the dual variables of a held one belong to in P's own dual."""
+    found: np.ndarray = centre + s * (held.astype(np.float64) - centre)
+    return found
+
+
+def recentre(bias: np.ndarray, centre: np.ndarray, s: float) -> None:
+    """Make the held bias (C,) the centre (C,), and move it to where the dual variables then have it; in place."""
+    held = bias.astype(np.float64)
+    bias[:] = held + (1.0 - 1.0 / s) * (held - centre)
+    centre[:] = held
