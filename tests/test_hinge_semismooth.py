@@ -242,13 +242,45 @@ def test_inner_products_keep_the_order_of_the_rows_asked_for() -> None:
 @pytest.mark.parametrize("space", [FeatureSpace, KernelSpace])
 def test_epochs_never_lower_the_dual(kind: str, space: type) -> None:
     problem, _ = _small_problem(kind, space)
-    ascent = Ascent(problem, Bounds.at_zero(problem), Bounds.at_zero(problem).b)
+    ascent = Ascent.begin(problem, Bounds.at_zero(problem), 1e-3, Bounds.at_zero(problem).b)
     values = []
-    for _ in range(12):
+    while ascent.bounds.gap > 1e-3:
         ascent.advance()
-        values.append(problem.dual(ascent.b, problem.from_dual(ascent.b)))
+        b, own = ascent.duals, problem.dual(ascent.duals, problem.from_dual(ascent.duals))
+        np.testing.assert_allclose(problem.margins.project(b), b, atol=1e-15)
+        values.append(own)
     assert all(after >= before - 1e-12 for before, after in pairwise(values))
-    assert ascent.bounds.gap < 1e-3
+    assert 2 < len(values) < 60
+
+
+@pytest.mark.parametrize("kind", ["pairs", "shared", "signed"])
+@pytest.mark.parametrize("space", [FeatureSpace, KernelSpace])
+def test_epochs_alone_arrive_though_a_row_is_nothing_and_columns_lie_first(kind: str, space: type) -> None:
+    problem, rng = _small_problem(kind, space)
+    X = np.asfortranarray(rng.normal(size=(12, 4)))
+    X[3] = 0.0
+    rows = FeatureSpace(X) if space is FeatureSpace else KernelSpace(X @ X.T)
+    problem = HingeProblem(problem.margins, rows, problem.weights, 0.1)
+    ascent = Ascent.begin(problem, Bounds.at_zero(problem), 1e-9, Bounds.at_zero(problem).b)
+    while ascent.gap > 1e-9 and ascent.epochs < 2000:
+        ascent.advance()
+    assert ascent.bounds.gap <= 1e-9
+    point = problem.from_dual(ascent.bounds.b)  # the bounds are those of what they say they belong to
+    assert ascent.bounds.dual == problem.dual(ascent.bounds.b, point)
+    best = rows.at(ascent.bounds.coordinates)
+    assert ascent.bounds.primal == pytest.approx(problem.primal(best, ascent.bounds.bias), rel=1e-12)
+
+
+@pytest.mark.parametrize("length", [1e-3, 0.9, 30.0])
+@pytest.mark.parametrize("worth", [1e-1, 1e-6])
+def test_a_multiple_is_as_good_as_the_best_one_but_for_what_is_no_worth(length: float, worth: float) -> None:
+    problem, rng = _small_problem("shared", FeatureSpace)
+    point = problem.from_dual(problem.margins.project(rng.random((12, 3)))).times(length)
+    nothing = np.zeros(3)
+    s, value = problem.stretched(point, nothing, worth)
+    assert value == pytest.approx(problem.primal(point.times(s), nothing), rel=1e-12)
+    best = min(problem.primal(point.times(t), nothing) for t in np.linspace(0.0, 2.0 * s, 4001))
+    assert value <= best + worth
 
 
 def test_what_does_not_fit_is_refused_by_name() -> None:

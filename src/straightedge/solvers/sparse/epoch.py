@@ -118,24 +118,22 @@ def _visit_margins(
             add_row(indices, data, begin, end, change, W, held)
 
 
-def _compiled(
-    solve: Callable[..., float], visit: Callable[..., None] = _visit_margins
-) -> Callable[..., None]:
-    """Return the loop for one loss. A loop that chose among them would compile all six at the first use.
+def compiled(solve: Callable[..., float], visit: Callable[..., Any] = _visit_margins) -> Callable[..., Any]:
+    """Return the loop ``visit`` for one loss. One that chose among them would compile them all at the first use.
 
     The copy has a name of its own, by which Numba finds it again in its cache of compiled functions.
     """
-    loop = FunctionType(visit.__code__, {**globals(), "solve_row": solve}, visit.__name__)
-    loop.__qualname__ = f"epoch_{solve.__name__}"
-    return cast("Callable[..., None]", numba.njit(nogil=True, cache=True)(loop))
+    loop = FunctionType(visit.__code__, {**visit.__globals__, "solve_row": solve}, visit.__name__)
+    loop.__qualname__ = f"epoch_{solve.__name__}{visit.__name__}"
+    return cast("Callable[..., Any]", numba.njit(nogil=True, cache=True)(loop))
 
 
 EPOCHS = {
-    "softmax": _compiled(softmax, _visit_rows),
-    "weston_watkins": _compiled(weston_watkins),
-    "crammer_singer": _compiled(crammer_singer),
-    "one_vs_rest": _compiled(one_vs_rest_hinge),
-    "squared_hinge": _compiled(squared_hinge),
-    "one_vs_rest_squared_hinge": _compiled(one_vs_rest_squared_hinge),
+    "softmax": compiled(softmax, _visit_rows),
+    "weston_watkins": compiled(weston_watkins),
+    "crammer_singer": compiled(crammer_singer),
+    "one_vs_rest": compiled(one_vs_rest_hinge),
+    "squared_hinge": compiled(squared_hinge),
+    "one_vs_rest_squared_hinge": compiled(one_vs_rest_squared_hinge),
 }
 """By the word for the row's exact subproblem, as `duals.FORMS`."""

@@ -121,32 +121,52 @@ def squared_hinge(
     return gap
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath=FAST)
+def simplex_threshold(v: np.ndarray, count: int) -> float:
+    """Return τ with Σ max(v_j − τ, 0) = 1 over the first ``count`` ≥ 1 of v, which has the greatest of all, 0.
+
+    What lies below the threshold of a set lies below that of every smaller set, so sets shrink to the answer.
+    """
+    total, kept, former = 0.0, count, count + 1
+    for k in range(count):
+        total += v[k]
+    tau = (total - 1.0) / count
+    while kept < former:
+        former, kept, total = kept, 0, 0.0
+        for k in range(count):
+            if v[k] > tau:
+                total += v[k]
+                kept += 1
+        tau = (total - 1.0) / max(kept, 1)
+    return tau
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST)
 def crammer_singer(
     S: np.ndarray, b: np.ndarray, label: int, q: float, relax: float, change: np.ndarray
 ) -> float:
-    """For b on the simplex, b_label = 1 − Σ_{j≠label} b_j: the projection of b + (S + 1 − e_label)/q."""
-    highest, mean = -np.inf, 0.0
+    """For b on the simplex, b_label = 1 − Σ_{j≠label} b_j: the projection of v = b + (S + 1 − e_label)/q.
+
+    Its threshold is above the largest v_j less 1, so that it is sought among the few above that; S is overwritten.
+    """
+    highest, mean, largest, curved = -np.inf, 0.0, -np.inf, 1.0 / q
     for j in range(len(b)):
         score = S[j] + (0.0 if j == label else 1.0)
         highest, mean = max(highest, score), mean + b[j] * score
-        change[j] = b[j] + score / q
-    tau, n_above = -np.inf, 0
-    for _ in range(len(b)):  # what lies below the threshold of a set lies below that of every smaller set
-        total, n_kept = 0.0, 0
-        for j in range(len(b)):
-            if change[j] > tau:
-                total += change[j]
-                n_kept += 1
-        if n_kept in (0, n_above):  # none: values so large that 1 is lost in their sum
-            break
-        tau, n_above = (total - 1.0) / n_kept, n_kept
+        change[j] = b[j] + score * curved
+        largest = max(largest, change[j])
+    n_near = 0
+    for j in range(len(b)):
+        change[j] -= largest
+        S[n_near] = change[j]
+        n_near += 1 if change[j] > -1.0 else 0
+    tau, farthest = simplex_threshold(S, n_near), relax
     for j in range(len(b)):
         change[j] = max(change[j] - tau, 0.0) - b[j]
-        if change[j] < 0.0:
-            relax = max(1.0, min(relax, -b[j] / change[j]))  # along the line: b stays on the simplex
+        if change[j] < 0.0:  # along the line: b stays on the simplex
+            farthest = max(1.0, min(farthest, -b[j] / change[j]))
     for j in range(len(b)):
-        change[j] = max(relax * change[j], -b[j])
+        change[j] = max(farthest * change[j], -b[j])
         b[j] += change[j]
     return highest - mean
 

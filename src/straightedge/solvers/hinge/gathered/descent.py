@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from straightedge.solvers.hinge.gathered.ascent import Ascent, worthwhile
 from straightedge.solvers.hinge.gathered.lagrangian import (
@@ -29,12 +28,19 @@ STEP_PASSES = 2.0  # products of a Newton step with all rows, in passes
 
 @dataclass
 class AscentState:
-    """What a checkpoint keeps of `Ascent`; see there. ``random`` is (1,) int64, the bits of its generator."""
+    """What a checkpoint keeps of `Ascent`; see there."""
 
+    tol: float
     b: Array
-    random: NDArray[np.int64]
+    W: Array
+    gaps: Array
     epochs: int
     work: float
+    dual: float
+    total: float
+    early: float
+    since_full: float
+    gap: float
     seen: list[tuple[float, float]]
 
 
@@ -87,7 +93,7 @@ class Descent:
         bounds = Bounds.at_zero(problem)
         first = bounds.b.copy() if b is None else b
         if worthwhile(problem):
-            return cls(problem, tol, bounds, Ascent(problem, bounds, first), True)
+            return cls(problem, tol, bounds, Ascent.begin(problem, bounds, tol, first), True)
         smoothing = COLD_SMOOTHING if b is None else WARM_SMOOTHING
         nothing = np.zeros_like(bounds.bias)
         stage = AugmentedLagrangian.from_dual(problem, bounds, first, nothing, smoothing)
@@ -132,10 +138,11 @@ class Descent:
             if self.stage.steps < MOST_STEPS or self.ascended:
                 self.stage.advance(self.tol)
                 return STEP_PASSES
-            self.stage, self.ascended = Ascent(self.problem, self.bounds, self.bounds.b.copy()), True
+            self.stage = Ascent.begin(self.problem, self.bounds, self.tol, self.bounds.b.copy())
+            self.ascended = True
         passes = self.stage.advance()
-        if not self.is_done and self.stage.is_done(self.tol):
-            b, bias = self.stage.b, self.stage.bias
+        if not self.is_done and self.stage.is_done:
+            b, bias = self.stage.duals, self.stage.bias
             self.stage = AugmentedLagrangian.from_dual(self.problem, self.bounds, b, bias, WARM_SMOOTHING)
         return passes
 
@@ -145,7 +152,7 @@ class Descent:
         """Return the state from which `restored` makes the same descent."""
         stage, ascent, lagrangian = self.stage, None, None
         if isinstance(stage, Ascent):
-            ascent = AscentState(stage.b, stage.random.view(np.int64), stage.epochs, stage.work, stage.seen)
+            ascent = taken_from(AscentState, stage)
         else:
             lagrangian = taken_from(LagrangianState, stage)
         return DescentState(self.bounds, self.ascended, ascent, lagrangian)
@@ -154,9 +161,8 @@ class Descent:
     def restored(cls, problem: HingeProblem, tol: float, state: DescentState) -> Descent:
         """Return the descent whose `state` this is."""
         stage: Ascent | AugmentedLagrangian
-        if (own := state.ascent) is not None:
-            random = own.random.view(np.uint64)
-            stage = Ascent(problem, state.bounds, own.b, random, own.epochs, own.work, own.seen)
+        if state.ascent is not None:
+            stage = Ascent(problem, state.bounds, **vars(state.ascent))
         else:
             assert state.lagrangian is not None
             stage = AugmentedLagrangian(problem, state.bounds, **vars(state.lagrangian))

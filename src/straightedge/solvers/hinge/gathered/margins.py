@@ -32,12 +32,14 @@ class Margins(ABC):
     Attributes:
         n_columns: M, the columns of W.
         n_margins: m, the margins of a row; that of the right class is 0 where it has none.
-        kind: Which row update of `row_updates` belongs to it.
+        geometry: The word for a row's own problem; see `row_updates`.
+        y: (n,) the labels that it is told.
     """
 
     n_columns: int
     n_margins: int
-    kind: int
+    geometry: str
+    y: Indices
 
     def margins(self, S: Array) -> Array:
         """Return z (n, m)."""
@@ -88,7 +90,7 @@ class PairMargins(Margins):
         n_classes: C.
     """
 
-    kind = 0
+    geometry = "weston_watkins"
 
     def __init__(self, y: Indices, n_classes: int) -> None:
         self.y, self.n_columns, self.n_margins = y, n_classes, n_classes
@@ -145,7 +147,7 @@ class PairMargins(Margins):
 class SharedMargins(PairMargins):
     """Crammer–Singer: the largest margin counts, so a row's dual variables share one unit."""
 
-    kind = 1
+    geometry = "crammer_singer"
 
     def value(self, z: Array) -> Array:
         """See `Margins.value`. The entry of the right class is 0, so the maximum is never below."""
@@ -217,12 +219,12 @@ class SignedMargins(Margins):
         t: (n,) +1 for rows of the class whose scores are to be positive, −1 for the others.
     """
 
-    kind = 2
+    geometry = "one_vs_rest"
     n_columns = 1
     n_margins = 1
 
     def __init__(self, t: Array) -> None:
-        self.t = t[:, None]
+        self.t, self.y = t[:, None], np.where(t > 0, 0, 1)
 
     def started(self, change: Array) -> Array:
         """See `Margins.started`."""

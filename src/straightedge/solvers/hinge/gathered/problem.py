@@ -13,7 +13,7 @@ from straightedge.solvers.hinge.gathered.spaces import Point, Space
 Repair = Callable[[Array], tuple[float, Array, float]]
 """From column sums Σ w a (M,) to (θ, rows (n, M), conjugate): (1 − θ) A + θ rows has column sums of 0."""
 LONGEST_STRETCH = 1e6
-STRETCH_STEPS = 20  # of a bisection: to 1e-6 of its bracket
+STRETCH_STEPS = 30  # of a bisection, first to the bracket: to 1e-6 of it
 
 
 @dataclass(frozen=True)
@@ -64,19 +64,26 @@ class HingeProblem:
         values = self.margins.value(self.margins.margins(point.scores + bias))
         return float(self.weights @ values) + self.penalty(point)
 
-    def stretched(self, point: Point, bias: Array) -> tuple[float, float]:
-        """Return (s, P) of the best multiple sW and s·bias, by bisection of the slope: it rises with s.
+    def stretched(self, point: Point, bias: Array, worth: float) -> tuple[float, float]:
+        """Return (s, P) of a multiple sW and s·bias whose P is at most ``worth`` above that of the best multiple.
 
-        On the way to a separating W of small reg most of P is the loss of a W that is too short.
+        On the way to a separating W of small reg most of P is the loss of a W that is too short. The slope rises
+        with s, so it is bisected; P is at most slope · (width of the bracket) and slope²/(2 · curvature) too large.
         """
         change = self.margins.change(point.scores + bias)
         square = self.space.inner(point, point)
-        low, high = 0.0, 1.0
-        while self._slope(change, square, high) < 0 and high < LONGEST_STRETCH:
-            low, high = high, 4 * high
+        bend = max(self.curvature * square, 1e-300)
+        low, high, slope = 0.0, 1.0, self._slope(change, square, 1.0)
         for _ in range(STRETCH_STEPS):
+            if slope * slope <= 2 * bend * worth or 0 <= slope * (high - low) <= worth:
+                break
+            if slope < 0 and high < LONGEST_STRETCH:
+                low, high = high, 4 * high
+                slope = self._slope(change, square, high)
+                continue
             middle = 0.5 * (low + high)
-            low, high = (middle, high) if self._slope(change, square, middle) < 0 else (low, middle)
+            own = self._slope(change, square, middle)
+            low, high, slope = (middle, high, slope) if own < 0 else (low, middle, own)
         return high, self._along(change, square, high)
 
     def _slope(self, change: Array, square: float, s: float) -> float:
