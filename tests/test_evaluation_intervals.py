@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+import scipy
 from scipy.special import betaincinv
 from scipy.stats import binom
 
@@ -42,12 +43,17 @@ def test_accuracy_is_covered_in_93_to_97_percent_of_simulated_test_sets(n, true)
     assert 0.93 <= covered <= 0.97
 
 
+EXACT = (
+    1e-7 if scipy.__version__.startswith("1.11.") else 1e-8
+)  # before 1.12 the median of 10^8 was off by 3e-8
+
+
 @pytest.mark.parametrize("n", [1, 7, 200, 60_000, 10**6, 10**8])
 def test_quantiles_of_the_beta_distribution_are_those_of_scipy(n):
     for share in (0, 0.001, 0.1, 0.5, 0.98, 1):
         a, b = share * n + 1, (1 - share) * n + 1
         found = [beta_quantile(p, a, b) for p in (0.025, 0.5, 0.975)]
-        np.testing.assert_allclose(found, betaincinv(a, b, [0.025, 0.5, 0.975]), rtol=1e-8)
+        np.testing.assert_allclose(found, betaincinv(a, b, [0.025, 0.5, 0.975]), rtol=EXACT)
     assert beta_quantile(0.025, 2.8e18, 2.8e18) == pytest.approx(0.5, abs=1e-8)
 
 
