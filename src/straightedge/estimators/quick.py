@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.cores import available_cores
-from straightedge.newton import direct, tall, wide
+from straightedge.newton import column, direct, tall, wide
 from straightedge.newton.blocks import WORTH_THREADS, RowBlocks, extremes, shared
 from straightedge.newton.direct import LARGEST, Answer
 from straightedge.newton.rules import OF_TWO, SECOND_ORDER
@@ -117,6 +117,10 @@ def fit(
     classes, index = labels
     C = len(classes)
     size = Size(len(X), X.shape[1] + 1, C, C - rule.shift_invariant)
+    if column.fits(size):
+        value_range = range_of(X)
+        answer = value_range and column.minimise(RowBlocks(X, index, C, rule), OF_TWO[loss], reg, tol, most)
+        return (answer, classes, value_range) if answer and value_range else None
     if direct.fits(size):
         found = table_of(X)
         own = OF_TWO.get(loss, rule) if C == 2 else rule

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack
 
-from straightedge.newton.curvature import pairs
+from straightedge.newton.curvature import RowTerms, SoftmaxTerms, pairs
 from straightedge.newton.problem import Point, SmoothProblem
 
 JITTER = (
@@ -15,6 +15,7 @@ JITTER = (
 )
 LARGEST_JITTER = 1e-2
 TOGETHER = 20_000  # entries of all weighted copies of X: where they fit in cache, one call makes all blocks
+ROWS = 512  # of a block whose rows times probabilities stay in cache
 FLAT = 1e-290
 """Second derivative up to which there is none; softmax has far more wherever its gradient counts."""
 
@@ -31,11 +32,51 @@ def exact_direction(problem: SmoothProblem, point: Point) -> np.ndarray:
 def hessian_factor(problem: SmoothProblem, point: Point, *, rough: bool = False) -> ScaledFactor:
     """Return the factored Hessian at a point, in the basis of classes; a rough one is made of float32 products."""
     X = problem.table.single if rough else problem.table.double
-    c, D = problem.basis.shape[1], X.shape[1]
-    entries = (problem.weights * point.terms.entries(problem.basis)).astype(X.dtype, copy=False)
-    H = hessian(X, entries, c).astype(np.float64, copy=False)
-    H.flat[:: c * D + 1] += np.tile(problem.ridge, c)
+    make = rough_hessian if rough else _hessian
+    H = make(X, problem.weights, point.terms, problem.basis).astype(np.float64, copy=False)
+    return ridged_factor(H, problem.ridge)
+
+
+def ridged_factor(H: np.ndarray, ridge: np.ndarray) -> ScaledFactor:
+    """Return the factor of the data's H (c·D, c·D), which is overwritten, with the ridge (D,) of every class."""
+    H.flat[:: len(H) + 1] += np.tile(ridge, len(H) // len(ridge))
     return scaled_factor(H)
+
+
+def _hessian(X: np.ndarray, weights: np.ndarray, terms: RowTerms, basis: np.ndarray) -> np.ndarray:
+    entries = (weights * terms.entries(basis)).astype(X.dtype, copy=False)
+    return hessian(X, entries, basis.shape[1])
+
+
+def rough_hessian(X: np.ndarray, weights: np.ndarray, terms: RowTerms, basis: np.ndarray) -> np.ndarray:
+    """Return the data's part of H, (c·D, c·D), good enough for a metric, by whichever way has fewer operations."""
+    C, c = basis.shape
+    D, n = X.shape[1], c * (c + 1) // 2
+    if (
+        not isinstance(terms, SoftmaxTerms)
+        or 2 * n * D**2 + 2 * n * C * (C - 1) < (C * D) ** 2 + 2 * C * D**2
+    ):
+        return _hessian(X, weights, terms, basis)
+    H = _of_classes(X * np.sqrt(weights)[:, None].astype(X.dtype), terms.probability.T.astype(X.dtype))
+    Q = basis.astype(X.dtype)
+    H = np.tensordot(np.tensordot(Q, H, (0, 0)), Q, (2, 0))  # (c, D, D, c)
+    return H.transpose(0, 1, 3, 2).reshape(c * D, c * D)
+
+
+def _of_classes(X: np.ndarray, P: np.ndarray) -> np.ndarray:
+    """Return Σ (diag p − ppᵀ) ⊗ xxᵀ as (C, D, C, D): all products of two classes are one, of half the work."""
+    C, D = P.shape[1], X.shape[1]
+    H = np.zeros((C * D, C * D), X.dtype)
+    own = np.zeros((C, D * D), X.dtype)
+    for start in range(0, len(X), ROWS):
+        x, p = X[start : start + ROWS], P[start : start + ROWS]
+        spread = (p[:, :, None] * x[:, None, :]).reshape(len(x), -1)
+        H -= spread.T @ spread
+        own += (p * (1 - p)).T @ (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
+    H = H.reshape(C, D, C, D)
+    classes = np.arange(C)
+    H[classes, :, classes] = own.reshape(C, D, D)  # p − p² would cancel
+    return H
 
 
 def along_classes(factor: ScaledFactor, basis: np.ndarray, G: np.ndarray) -> np.ndarray:

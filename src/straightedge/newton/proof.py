@@ -14,4 +14,4 @@ def proven(rows: RowBlocks, W: np.ndarray, reg: float) -> Answer:
     gradient = V / len(rows.y) + 2 * reg * W
     value = loss / len(rows.y) + reg * float(np.vdot(W, W))
     gap = float(np.vdot(gradient, gradient)) / (4 * reg)
-    return Answer(W, value, value - gap, gap / value)
+    return Answer(W, value, max(0.0, value - gap), min(gap / value, 1.0))  # 0 is a lower bound of every loss
