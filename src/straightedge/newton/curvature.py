@@ -39,6 +39,10 @@ class RowTerms(Protocol):
         """Return the entries (a, b ≥ a) of QᵀB_iQ, (c(c + 1)/2, N), for a basis Q (C, c) with 1ᵀQ = 0 or Q = I."""
         ...
 
+    def diagonal(self) -> np.ndarray:
+        """Return the diagonal of every B_i, (C, N)."""
+        ...
+
     def mean_diagonal(self) -> np.ndarray:
         """Return the mean over classes of the diagonal of B_i, (N,)."""
         ...
@@ -98,10 +102,15 @@ class SoftmaxTerms:
         )
         return found
 
+    def diagonal(self) -> np.ndarray:
+        """See `RowTerms.diagonal`."""
+        p = self.probability
+        found: np.ndarray = p * (1 - p)
+        return found
+
     def mean_diagonal(self) -> np.ndarray:
         """See `RowTerms.mean_diagonal`."""
-        p = self.probability
-        share: np.ndarray = (p * (1 - p)).mean(axis=0)
+        share: np.ndarray = self.diagonal().mean(axis=0)
         return share
 
     def single(self) -> SoftmaxTerms:
@@ -174,6 +183,12 @@ class SquaredHingeTerms:
         columns = [basis[:, a, None] - basis[self.y, a] for a in range(basis.shape[1])]  # (C, N) each
         chosen = zip(*pairs(len(columns)), strict=True)
         return np.stack([2 * (self.active * columns[a] * columns[b]).sum(axis=0) for a, b in chosen])
+
+    def diagonal(self) -> np.ndarray:
+        """See `RowTerms.diagonal`."""
+        found = 2 * self.active
+        found[self.y, np.arange(len(self.y))] = found.sum(axis=0)
+        return found
 
     def mean_diagonal(self) -> np.ndarray:
         """See `RowTerms.mean_diagonal`; an active margin bends its own class and the right one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -66,7 +67,9 @@ def minimise(
     if one_column:
         basis, ridge = np.eye(1), ridge / 2
     problem = SmoothProblem(Table(table), y, weights, ridge, loss, basis)
-    engine = Engine(problem, size, tol, problem.at(problem.zero()), most=most - START_AND_PROOF)
+    engine = Engine(
+        problem, size, tol, problem.at(problem.zero()), batch=math.inf, most=most - START_AND_PROOF
+    )
     answer = _answer(engine, reg)
     if one_column:
         answer.W = np.concatenate([-answer.W, answer.W]) / 2

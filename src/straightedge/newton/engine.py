@@ -10,6 +10,7 @@ import numpy as np
 
 from straightedge.newton.conjugate import (
     Preconditioner,
+    block_preconditioner,
     cg_direction,
     diagonal_preconditioner,
     gram_preconditioner,
@@ -139,8 +140,11 @@ class Engine:
             return exact_direction(self.problem, self.point), 0.0
         if self.preconditioner is None or self.spent > self.size.preconditioner:
             self.preconditioner, self.spent = self.preconditioner_at(self.point), 0.0
+        most = MOST_PRODUCTS
+        if self.preconditioner.W is not self.point.W:
+            most = min(most, 1 + int((self.size.preconditioner - self.spent) / self.size.product))
         direction, n = cg_direction(
-            self.problem, self.point, self.preconditioner, self._goal(), MOST_PRODUCTS, double=self.double
+            self.problem, self.point, self.preconditioner, self._goal(), most, double=self.double
         )
         self.spent += n * self.size.product
         self.all_spent += n * self.size.product
@@ -148,8 +152,9 @@ class Engine:
 
     def preconditioner_at(self, point: Point) -> Preconditioner:
         """Return the preconditioner of conjugate gradients with the curvature of a point."""
+        own = self.size.has_blocks and self.problem.loss.curved and point.W.any()
         make = gram_preconditioner if self.size.has_gram else diagonal_preconditioner
-        return make(self.problem, point)
+        return (block_preconditioner(self.problem, point) if own else None) or make(self.problem, point)
 
     def _goal(self) -> float:
         """Return the gap that conjugate gradients may leave."""

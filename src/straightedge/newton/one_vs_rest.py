@@ -28,6 +28,10 @@ class DiagonalTerms:
         found: np.ndarray = (basis[:, a] * basis[:, b]).T @ self.bend
         return found
 
+    def diagonal(self) -> np.ndarray:
+        """See `RowTerms.diagonal`."""
+        return self.bend
+
     def mean_diagonal(self) -> np.ndarray:
         """See `RowTerms.mean_diagonal`."""
         share: np.ndarray = self.bend.mean(axis=0)

@@ -18,6 +18,8 @@ LEAST_SAMPLE = 3000  # rows of the sample whose Hessian steps are taken with: a 
 HESSIAN_IN_PASSES = 25  # that such a sample's Hessian may cost: up to 21 gained
 LARGEST_HESSIAN = 1000  # unknowns of one that is factored
 GRAM_IN_PRODUCTS = 100  # a Gram that costs more Hessian products than this saves fewer
+BLOCKS_FROM = 10_000_000  # operations of a product, beside which some calls of NumPy for every class are few
+LARGEST_BLOCKS = 50_000_000  # entries of a block for every class: half of them are 100 MB at most
 SPAN_IN_PRODUCTS = 60  # products of a usual fit with more features than rows
 USUAL_STEPS = 8  # of a fit to a gap of 1e-4: fields of tables take 5 to 12
 USUAL_STEPS_OF_TWO = 4  # the same for two classes
@@ -99,6 +101,12 @@ class Size:
     def has_gram(self) -> bool:
         """Whether the Gram is worth its work as a preconditioner."""
         return self.gram <= GRAM_IN_PRODUCTS * self.bare_product
+
+    @cached_property
+    def has_blocks(self) -> bool:
+        """Whether each class has a preconditioner of its own."""
+        large = self.bare_product >= BLOCKS_FROM and self.C * self.D**2 <= LARGEST_BLOCKS
+        return self.C > 2 and self.has_gram and large
 
     @cached_property
     def preconditioner(self) -> float:
