@@ -72,3 +72,11 @@ def test_the_dual_of_the_last_look_is_that_of_its_variables():
     dual = fit.problem.conjugate(fit.b) - fit.problem.penalty(W)
     np.testing.assert_allclose(fit.dual, dual, rtol=1e-6)
     assert fit.bound <= dual * (1 + 1e-12)
+
+
+def test_entries_are_rounded_for_weights_in_float32_alone():
+    fit = watched()
+    data = fit.problem.rows.data
+    assert data.dtype == np.float64
+    assert fit.problem.visit_data(np.dtype(np.float64)) is data
+    np.testing.assert_array_equal(fit.problem.visit_data(np.dtype(np.float32)), data.astype(np.float32))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,6 +68,7 @@ class SparseProblem:
         form: What its dual variables are.
         caps: (N,) float64, w_i/(2 reg): a row's part of W is −caps_i x̂_i a_iᵀ.
         norms: (N,) float64, ‖x̂_i‖².
+        narrow: (nnz,) the entries in float32, once they were asked for.
         stiffness: s ≥ 1 of the bias on the way; see `held_bias`.
         shape: (D + 1, C).
         dtype: Float type of W during epochs; most of their time goes into reading W.
@@ -80,16 +81,18 @@ class SparseProblem:
         self.form: DualForm = FORMS[self.geometry]
         self.caps = self.weights / self.curvature
         self.norms = csr_norms(self.rows)
+        self.narrow: np.ndarray | None = None
         self.stiffness = stiffness(self.curvature, self.coupling, entropy=self.form.entropy)
         self.shape = self.rows.n_features + 1, given.n_classes
         self.dtype = np.dtype(np.float32 if tol >= FLOAT32_TOL else np.float64)
 
-    @cached_property
-    def visit_data(self) -> np.ndarray:
-        """(nnz,) the entries as epochs read them: in W's float type, which takes a tenth less time."""
-        data = self.rows.data
-        narrow = data.dtype == np.float64 and self.dtype == np.float32 and len(data) <= MOST_NARROWED
-        return data.astype(np.float32) if narrow else data
+    def visit_data(self, dtype: np.dtype[Any]) -> np.ndarray:
+        """Return the entries (nnz,) as epochs read them: in W's float type, which takes a tenth less time."""
+        if dtype != np.float32 or self.rows.data.dtype != np.float64 or self.rows.n_stored > MOST_NARROWED:
+            return self.rows.data
+        if self.narrow is None:
+            self.narrow = self.rows.data.astype(np.float32)
+        return self.narrow
 
     @property
     def visit_norms(self) -> np.ndarray:
@@ -108,7 +111,7 @@ class SparseProblem:
         from straightedge.solvers.sparse.epoch import EPOCHS
 
         rows = self.rows
-        arrays = rows.indptr, rows.indices, self.visit_data, self.y, self.caps, self.visit_norms
+        arrays = rows.indptr, rows.indices, self.visit_data(W.dtype), self.y, self.caps, self.visit_norms
         EPOCHS[self.geometry](order, *arrays, 1.0 / self.stiffness, W, b, told, *how)
 
     def minimiser(self, b: np.ndarray) -> np.ndarray:
