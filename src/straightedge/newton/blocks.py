@@ -39,6 +39,7 @@ def shared(n_rows: int, step: int, work: Callable[[range], Result], workers: int
 
 def extremes(X: np.ndarray) -> tuple[float, float]:
     """Return the smallest and the largest entry of a table, NaN where one is."""
+    X = X.T if X.flags.f_contiguous else X  # along memory, whose order does not matter here
     step = max(1, BLOCK_BYTES // (X.shape[1] * X.itemsize))
 
     def of_share(starts: range) -> tuple[float, float]:

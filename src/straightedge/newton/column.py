@@ -39,7 +39,7 @@ MOST_POOR = 8  # steps in float32 that gain too little: its Hessian may be at fa
 STILL = 1e-14  # the same of float64
 SLACK = 0.8  # of the gap asked for: what float32 says, before float64 proves it
 MOST_STEPS = 80
-ROWS = 2048  # of a block of the Hessian, which stays in cache
+ROWS = 4096  # of a block of the Hessian: 1,024 to 8,192 took the same time within a tenth
 
 
 @dataclass
@@ -123,7 +123,7 @@ class Column:
         H = np.zeros((D, D))
         for start in range(0, len(root), ROWS):
             own, block = root[start : start + ROWS], self.X[start : start + ROWS]
-            bent = np.empty((len(own), D), self.X.dtype)
+            bent = np.empty((len(own), D), self.X.dtype, order="F" if self.X.flags.f_contiguous else "C")
             np.multiply(block, own[:, None], out=bent[:, :-1])
             bent[:, -1] = own
             H += bent.T @ bent

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack
 
-from straightedge.newton.problem import Point, SmoothProblem
+from straightedge.newton.problem import Point, SmoothProblem, forward
 from straightedge.newton.work import GRAM_ROWS
 
 KEPT = 0.7  # of a class's curvature, in the rows that its block has whole; 0.5 to 0.9 took about as many products
-LEAST_KEPT = 0.6  # of all curvature, or one Gram for all classes with all rows takes fewer products
+LEAST_KEPT = 0.55  # of all curvature, or one Gram for all classes with all rows takes fewer products
 SPARE = 12  # a class keeps at most one row of so many: products with them stay cheaper than with all rows
 
 
@@ -128,7 +128,7 @@ def diagonal_preconditioner(problem: SmoothProblem, point: Point) -> DiagonalPre
     """Return the diagonal preconditioner at a point."""
     X = problem.table.single
     weights = (problem.weights * point.terms.mean_diagonal()).astype(np.float32)
-    diagonal = np.einsum("nd,nd,n->d", X, X, weights).astype(np.float64) + problem.ridge
+    diagonal = (weights @ (X * X)).astype(np.float64) + problem.ridge
     return DiagonalPreconditioner(point.W, 1 / np.maximum(diagonal, 1e-30))
 
 
@@ -219,7 +219,7 @@ def _product(problem: SmoothProblem, point: Point, double: bool) -> Callable[[np
 
     def product(U: np.ndarray) -> np.ndarray:
         narrow = U.astype(X.dtype)
-        moved = narrow @ X.T
+        moved = forward(narrow, X)
         bent = terms.product(moved if plain else Q @ moved)
         bent *= weights
         back = (bent if plain else Q.T @ bent) @ X

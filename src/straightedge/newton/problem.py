@@ -30,6 +30,11 @@ def contrasts(n_classes: int) -> np.ndarray:
     return normed
 
 
+def forward(W: np.ndarray, X: np.ndarray) -> np.ndarray:
+    """Return W Xᵀ (C, N): in float32 by the product whose columns are few, which takes a quarter to a half less."""
+    return W @ X.T if X.dtype == np.float64 else np.ascontiguousarray((X @ W.T).T)
+
+
 @dataclass
 class Table:
     """Mapped rows, with their float32 copy made when it is first asked for.
@@ -72,12 +77,17 @@ class SmoothProblem:
         """Return W xᵢ for every row, (C, N), for W (C, D)."""
         if not W.any():
             return np.zeros((len(W), len(self.y)))
-        return self.along(W, self.table.double.T)
+        return self._forward(W, self.table.double)
 
-    def along(self, W: np.ndarray, X: np.ndarray) -> np.ndarray:
-        """Return W X for W (C, n) in the space of the basis, where two classes are one row and its negative."""
+    def _forward(self, W: np.ndarray, X: np.ndarray) -> np.ndarray:
         Q = self.basis.astype(X.dtype, copy=False)
-        found: np.ndarray = Q @ ((Q.T @ W) @ X) if Q.shape == (2, 1) else W @ X
+        found: np.ndarray = Q @ forward(Q.T @ W, X) if Q.shape == (2, 1) else forward(W, X)
+        return found
+
+    def back(self, A: np.ndarray) -> np.ndarray:
+        """Return Σ a_i x_iᵀ (C, D) for A (C, N) in the space of the basis, where two classes are one row."""
+        Q, X = self.basis, self.table.double
+        found: np.ndarray = Q @ ((Q.T @ A) @ X) if Q.shape == (2, 1) else A @ X
         return found
 
     @property
@@ -89,7 +99,7 @@ class SmoothProblem:
         """Return the scores of a direction, for a search along it: in float32 where that saves work."""
         if self.carries:
             return self.scores(direction)
-        return self.along(direction.astype(np.float32), self.table.single.T).astype(np.float64)
+        return self._forward(direction.astype(np.float32), self.table.single).astype(np.float64)
 
     def at(self, W: np.ndarray, carried: Scored | None = None) -> Point:
         """Return all that is known at W (C, D).
@@ -99,7 +109,7 @@ class SmoothProblem:
             carried: Scores that a search has moved there; None computes them afresh, as proofs ask for.
         """
         found = self.scored(self.scores(W)) if carried is None else carried
-        V = self.along(found.pull, self.table.double)
+        V = self.back(found.pull)
         own = self.ridge * W
         gradient = V + own
         mean_loss = float(self.weights @ found.terms.value)
