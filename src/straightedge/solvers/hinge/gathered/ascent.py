@@ -89,7 +89,8 @@ class Ascent:
     def begin(cls, problem: HingeProblem, bounds: Bounds, tol: float, b: Array) -> Ascent:
         """Start at dual variables b (n, m), which are changed in place."""
         stage = cls(problem, bounds, tol, b, b, np.full(len(b), math.inf))
-        stage._renew(problem.from_dual(b))
+        nothing = Point(bounds.coordinates, np.zeros((len(b), len(bounds.bias))))
+        stage._renew(problem.from_dual(b) if b.any() else nothing)
         if stage._shared:
             b[stage._right] = np.maximum(1.0 - b.sum(axis=1), 0.0)
         return stage
@@ -121,7 +122,9 @@ class Ascent:
 
     @property
     def bias(self) -> Array:
-        """(M,) the bias that belongs to b."""
+        """(M,) the bias that belongs to b; 0 where none is free."""
+        if not self.constant:
+            return np.zeros(self.problem.margins.n_columns)
         return -(self.constant**2) / self.problem.curvature * self.problem.column_sums(self.duals)
 
     @cached_property
@@ -184,11 +187,12 @@ class Ascent:
 
     def _dual(self) -> float:
         """Return D of this stage's own problem, but for roundings of W."""
-        problem, W, b = self.problem, self.W, self.duals
-        total = float(problem.weights @ b.sum(axis=1))
+        problem, W, b = self.problem, self.W, self.b
+        sums = b.sum(axis=1) - b[self._right] if self._shared else b.sum(axis=1)
+        total = float(problem.weights @ sums)
         if isinstance(problem.space, FeatureSpace):
             return total - problem.curvature / 2 * float(np.vdot(W, W))
-        return total + float(problem.weights @ (problem.margins.adjoint(b) * W.T).sum(axis=1)) / 2
+        return total + float(problem.weights @ (problem.margins.adjoint(self.duals) * W.T).sum(axis=1)) / 2
 
     def _look_if_worth_it(self) -> float:
         """Look at the bounds where rows' gaps say so; return the passes it took.

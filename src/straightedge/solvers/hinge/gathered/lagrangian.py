@@ -22,7 +22,7 @@ from straightedge.solvers.hinge.gathered.newton import newton_step
 from straightedge.solvers.hinge.gathered.problem import Bounds, HingeProblem
 from straightedge.solvers.hinge.gathered.spaces import Point
 
-COLD_SMOOTHING = 0.3  # first μ, of what a unit of b does to a row's own margin
+COLD_SMOOTHING = 0.1  # first μ, of what a unit of b does to a row's own margin; 0.1 to 1 are as good
 WARM_SMOOTHING = 0.02  # the same after dual ascent or from a neighbour's answer; 0.002 to 0.02 are as good
 SHRINK = 5.0  # of μ when the centre moves
 SWIFT_SHRINK = 10.0  # the same after at most `FEW_STEPS` Newton steps
@@ -147,10 +147,11 @@ class AugmentedLagrangian:
         change = problem.margins.change(step.scores + shift)
         ramp = problem.curvature * problem.space.inner(self.point, step)
         bend = problem.curvature * problem.space.inner(step, step)
+        weighted = problem.weights[:, None] * change
         low, high, length, first = 0.0, np.inf, 0.0, None
         for _ in range(SEARCH_STEPS):
             b = problem.margins.project(start + (length / self.mu) * change)
-            slope = float(problem.weights @ (b * change).sum(axis=1)) + ramp + length * bend
+            slope = float(np.vdot(weighted, b)) + ramp + length * bend
             first = abs(slope) if first is None else first
             if abs(slope) <= FLAT * first and length > 0:
                 break

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from straightedge.solvers.hinge.gathered.margins import Array, Indices
 from straightedge.solvers.hinge.gathered.problem import HingeProblem
@@ -191,20 +191,19 @@ def _scaled_solver(system: Array) -> Callable[[Array], Array]:
     scale = 1.0 / np.sqrt(np.maximum(system.diagonal(), 1e-300))
     system *= scale
     system *= scale[:, None]
-    jitter, factor = 0.0, None
-    while factor is None:
-        try:
-            factor = cho_factor(system, lower=True, check_finite=False)
-        except np.linalg.LinAlgError:
-            jitter = max(FIRST_JITTER, 30 * jitter)
-            system.flat[:: len(system) + 1] += jitter
+    jitter = 0.0
+    factor, minor = dpotrf(system.T)  # symmetric: its transpose is what LAPACK reads without a copy
+    while minor:
+        jitter = max(FIRST_JITTER, 30 * jitter)
+        system.flat[:: len(system) + 1] += jitter
+        factor, minor = dpotrf(system.T)
 
     def solve(right: Array) -> Array:
-        if not len(right):  # SciPy before 1.14 refuses a system without equations
+        if not len(right):  # LAPACK knows no system without equations
             return right
-        scaled = right * (scale if right.ndim == 1 else scale[:, None])
-        found: Array = cho_solve(factor, scaled, check_finite=False)
-        return found * (scale if right.ndim == 1 else scale[:, None])
+        own = scale if right.ndim == 1 else scale[:, None]
+        found: Array = dpotrs(factor, right * own)[0]
+        return found * own
 
     return solve
 

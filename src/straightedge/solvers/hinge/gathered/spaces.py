@@ -111,6 +111,8 @@ class FeatureSpace:
             if self.products is None:
                 self.products = self.X @ self.X.T
             return self.products[np.ix_(rows, rows)]
+        if (rows[1:] > rows[:-1]).all():
+            return self.X[rows] @ self.X[rows].T
         once, place = np.unique(rows, return_inverse=True)
         own = self.X[once]
         products: Array = own @ own.T
