@@ -27,7 +27,7 @@ from straightedge.newton.work import Size
 from straightedge.status import Status, TraceRow
 
 LEAST = 500_000  # entries of X: below, steps by the table in float64 take as long
-MOST_ROWS = 100_000  # of more, a sample's answer saves passes, and their scores no longer stay in cache
+MOST_ROWS = 80_000  # of more, a sample's answer saves passes, and their scores no longer stay in cache
 LARGEST = 8_000_000  # entries of X, whose copy in float32 is 32 MB
 MOST_COLUMNS = 240  # whose Hessian costs as much as 15 passes; 7 gained, 30 lost
 MEMORY = 10  # pairs of L-BFGS

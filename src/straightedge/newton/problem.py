@@ -31,8 +31,9 @@ def contrasts(n_classes: int) -> np.ndarray:
 
 
 def forward(W: np.ndarray, X: np.ndarray) -> np.ndarray:
-    """Return W Xᵀ (C, N): in float32 by the product whose columns are few, which takes a quarter to a half less."""
-    return W @ X.T if X.dtype == np.float64 else np.ascontiguousarray((X @ W.T).T)
+    """Return W Xᵀ (C, N): of fewer classes than features in float32 as XWᵀ, in half to three quarters the time."""
+    few = X.dtype == np.float32 and len(W) < X.shape[1]
+    return np.ascontiguousarray((X @ W.T).T) if few else W @ X.T
 
 
 @dataclass
