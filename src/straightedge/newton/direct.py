@@ -70,33 +70,44 @@ def minimise(
     engine = Engine(
         problem, size, tol, problem.at(problem.zero()), batch=math.inf, most=most - START_AND_PROOF
     )
-    answer = _answer(engine, reg)
+    answer = run(engine, reg, [], time.perf_counter(), START_AND_PROOF)
     if one_column:
         answer.W = np.concatenate([-answer.W, answer.W]) / 2
     return answer
 
 
-def _answer(engine: Engine, reg: float) -> Answer:
-    began, status = time.perf_counter(), None
-    trace: list[TraceRow] = []
+def run(
+    engine: Engine, reg: float, trace: list[TraceRow], began: float, passes: float, *, ended: bool = False
+) -> Answer:
+    """Take steps until the gap is proven or there is no more to gain, and return the answer.
+
+    Args:
+        engine: Where it starts.
+        reg: For the trace.
+        trace: Rows so far; those of each turn are added.
+        began: When the first fit of the trace did, s.
+        passes: Over the rows, of start and proof.
+        ended: Whether it was interrupted before: no step is taken.
+    """
+    status, tol = Status.INTERRUPTED if ended else None, engine.tol
     try:
         while status is None:
-            bounds = (engine.point.value, *_bounds(engine.point))
+            engine.problem.check()
+            bounds = (engine.proven.value, *_bounds(engine.proven))
             trace.append(trace_row(len(trace) + 1, 1 + engine.used, time.perf_counter() - began, reg, bounds))
-            status = _status(engine)
+            status = _status(engine, bounds[2], tol)
             if status is None:
                 engine.step()
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
         engine.point = engine.problem.at(engine.point.W)
-    dual, gap = _bounds(engine.point)
-    passes = START_AND_PROOF + engine.used
-    return Answer(engine.point.W, engine.point.value, dual, gap, status, passes, trace)
+    point = engine.proven
+    return Answer(point.W, point.value, *_bounds(point), status, passes + engine.used, trace)
 
 
-def _status(engine: Engine) -> Status | None:
+def _status(engine: Engine, gap: float, tol: float) -> Status | None:
     """Return how it has ended, None if it goes on."""
-    if _bounds(engine.point)[1] <= engine.tol:
+    if gap <= tol:
         return Status.CERTIFIED
     if engine.used >= engine.most:
         return Status.MAX_PASSES

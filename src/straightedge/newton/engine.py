@@ -108,6 +108,8 @@ class Engine:
             self._sharpen()
         if self.point.is_carried:  # what is proven rests on W alone
             self.point = self.problem.at(self.point.W)
+        if self.proven.gap > self.tol * self.proven.value >= self.point.gap:
+            self.tol /= 10  # rounding of the rotation: the rows as they are ask for more
         return self.used - before
 
     @property

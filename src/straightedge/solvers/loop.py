@@ -7,6 +7,7 @@ and at the end proves the answer in float64. "Certified" is said here and nowher
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -67,7 +68,10 @@ def minimize(
         The solution; never raises for want of convergence: the status says it.
     """
     loop = Loop(objective, solver, limits, callbacks)
+    unwatched = not callbacks and checkpoint is None and resume is None and math.isinf(limits.max_seconds)
     with _threads_for(objective, solver):
+        if W is None and unwatched and (found := solver.at_once(objective, loop.tol)) is not None:
+            return found
         if resume is not None:
             loop.restore(resume)
         else:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from straightedge.objective import Objective
+from straightedge.solvers.solution import Solution
 
 
 @dataclass
@@ -77,6 +78,13 @@ class Solver(ABC):
 
         It is counted, never measured: the same problem is given to the same solver. `auto` takes the least.
         """
+
+    def at_once(self, objective: Objective, tol: Tensor) -> Solution | None:
+        """Solve all configurations without the loop, where that is worth its while; None where it is not.
+
+        Asked where nobody watches, nothing is kept on the way, and time has no limit.
+        """
+        return None
 
     @abstractmethod
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from straightedge.newton.direct import Answer
 from straightedge.status import Status, TraceRow
 
 
@@ -50,6 +53,24 @@ class Solution:
         chosen = {name: getattr(self, name)[index] for name in tensors}
         status, message = ([known[k] for k in index.tolist()] for known in (self.status, self.message))
         return replace(self, **chosen, status=status, message=message, trace=[])
+
+
+def solution_of(answers: Sequence[Answer], tol: Sequence[float], trace: list[TraceRow]) -> Solution:
+    """Return the solution that K answers of single problems are, with their common trace."""
+    numbers = {
+        name: torch.tensor([getattr(answer, name) for answer in answers], dtype=torch.float64)
+        for name in ("objective", "dual", "gap", "n_passes")
+    }
+    pairs = zip(answers, tol, strict=True)
+    message = [answer.status.explain(answer.gap, asked, answer.n_passes) for answer, asked in pairs]
+    return Solution(
+        W=torch.from_numpy(np.stack([answer.W for answer in answers])),
+        status=[answer.status for answer in answers],
+        message=message,
+        seconds=trace[-1]["seconds"] if trace else 0.0,
+        trace=trace,
+        **numbers,
+    )
 
 
 def relative_gap(objective: Tensor, dual: Tensor) -> Tensor:
