@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits, load_wine
+from sklearn.datasets import load_digits, load_iris, load_wine
 
 from straightedge import LinearClassifier
+from straightedge.losses import get_loss
 from straightedge.newton.engine import Engine
 from straightedge.selection import fit_path
+from straightedge.solvers.hinge.gathered.descent import Descent
+from straightedge.solvers.hinge.gathered.layout import Gathered, Layout
+from straightedge.solvers.hinge.gathered.solver import Subproblem
+from straightedge.solvers.hinge.gathered.spaces import FeatureSpace
 
 REGS = [1e-2, 1e-4, 1e-1, 1e-3]
 
@@ -62,3 +67,61 @@ def test_a_path_obeys_its_limit_of_passes():
     path = fit_path(X / 16, y, [1e-4, 1e-6], tol=1e-10, max_passes=10)
     assert set(path.status) == {"max_passes"}
     assert np.all(path.gap > 1e-10)
+
+
+@pytest.mark.parametrize("loss", ["svm", "crammer_singer", "one_vs_rest"])
+@pytest.mark.parametrize("bias", ["penalized", "free"])
+@pytest.mark.parametrize("load", [load_iris, load_digits])
+def test_a_hinge_path_without_the_loop_is_the_path_of_the_loop(load, loss, bias):
+    X, y = load(return_X_y=True)
+    X = X / X.max(axis=0).clip(1)
+    asked = {"loss": loss, "tol": 1e-4, "bias": bias, "sample_weight": 1 + (y % 2)}
+    short, long = fit_path(X, y, REGS, **asked), fit_path(X, y, REGS, callbacks=[lambda row: None], **asked)
+    assert short.status == ["certified"] * 4
+    assert np.all(np.abs(short.objective / long.objective - 1) < 1e-4)
+    assert np.all(short.dual <= long.objective)
+    assert short.solution.trace[0].keys() == long.solution.trace[0].keys()
+
+
+def test_rows_with_repeated_values_of_reg_and_fewer_rows_than_features_have_a_hinge_path():
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:40] / 16, y[:40]
+    path = fit_path(X, y, [1e-2, 1e-4, 1e-2], loss="svm", tol=1e-5)
+    alone = [LinearClassifier("svm", reg=reg, tol=1e-5).fit(X, y) for reg in path.reg]
+    assert path.status == ["certified"] * 3
+    assert np.allclose(path.objective, [one.objective_ for one in alone], rtol=1e-5)
+    assert np.allclose(path.coef[0], path.coef[2], atol=1e-2)
+
+
+def test_a_jump_finds_the_free_entries_of_the_answer_at_another_reg():
+    X, y = load_digits(return_X_y=True)
+    rows = Gathered(np.arange(len(y)), X, y, np.full(len(y), 1 / len(y)), FeatureSpace(X / 16))
+    problem = Layout(get_loss("svm"), 10, 2e-3).problems(rows)[0]
+    cold = Descent.begin(problem, 1e-6, None)
+    while not cold.is_done:
+        cold.advance()
+    following = Layout(get_loss("svm"), 10, 1.9e-3).problems(rows)[0]
+    near = Descent.after(following, 1e-6, cold)
+    steps = 0
+    while not near.is_done:
+        near.advance()
+        steps += 1
+    assert steps <= 15
+
+
+def test_an_interrupted_hinge_path_keeps_what_it_has(monkeypatch):
+    X, y = load_iris(return_X_y=True)
+    advance, reached = Subproblem._advance, []
+
+    def interrupted(self):
+        reached.append(self)
+        if len(reached) == 40:
+            raise KeyboardInterrupt
+        return advance(self)
+
+    monkeypatch.setattr(Subproblem, "_advance", interrupted)
+    path = fit_path(X, y, [1e-1, 1e-2, 1e-3, 1e-4, 1e-5], loss="svm", tol=1e-3)
+    assert path.status[0] == "certified"
+    assert path.status[-1] == "interrupted"
+    assert len(reached) == 40
+    assert np.all(path.dual <= path.objective)

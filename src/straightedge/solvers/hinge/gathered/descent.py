@@ -10,6 +10,8 @@ from straightedge.solvers.hinge.gathered.ascent import Ascent, worthwhile
 from straightedge.solvers.hinge.gathered.lagrangian import (
     COLD_SMOOTHING,
     MOST_STEPS,
+    NEXT_SMOOTHING,
+    REOPENED,
     WARM_SMOOTHING,
     AugmentedLagrangian,
 )
@@ -97,6 +99,16 @@ class Descent:
         smoothing = COLD_SMOOTHING if b is None else WARM_SMOOTHING
         nothing = np.zeros_like(bounds.bias)
         stage = AugmentedLagrangian.from_dual(problem, bounds, first, nothing, smoothing)
+        return cls(problem, tol, bounds, stage, False)
+
+    @classmethod
+    def after(cls, problem: HingeProblem, tol: float, former: Descent) -> Descent:
+        """Start at the answer of the same problem at another reg, without epochs: it is near."""
+        bounds, last = Bounds.at_zero(problem), former.bounds
+        stage = AugmentedLagrangian.from_dual(problem, bounds, last.b, last.bias, NEXT_SMOOTHING)
+        stage.point = problem.space.at(last.coordinates)
+        if isinstance(former.stage, AugmentedLagrangian):
+            stage.mu = max(min(stage.mu, REOPENED * former.stage.mu), stage.floor)
         return cls(problem, tol, bounds, stage, False)
 
     @property

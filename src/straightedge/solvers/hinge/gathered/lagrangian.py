@@ -24,6 +24,8 @@ from straightedge.solvers.hinge.gathered.spaces import Point
 
 COLD_SMOOTHING = 0.1  # first μ, of what a unit of b does to a row's own margin; 0.1 to 1 are as good
 WARM_SMOOTHING = 0.02  # the same after dual ascent or from a neighbour's answer; 0.002 to 0.02 are as good
+NEXT_SMOOTHING = 0.1  # the same on a path at most
+REOPENED = 30.0  # times the last μ of the answer before, on a path; 10 is too few for columns of unlike size
 SHRINK = 5.0  # of μ when the centre moves
 SWIFT_SHRINK = 10.0  # the same after at most `FEW_STEPS` Newton steps
 FEW_STEPS = 3
@@ -35,6 +37,7 @@ PROGRESS = 0.98  # of the gap: less is no progress
 SEARCH_STEPS = 40
 FARTHEST = 8.0  # times the last length, while no end of the bracket is known
 FLAT = 0.05  # of the first slope: where the line search ends
+SHORTEST_JUMP = 1e-3  # length of a jump below which a Newton step is taken instead
 LENGTHENED = 0.01  # of the tolerance: how much longer a W is tried; P rises by twice that at most
 NEARLY = 100.0  # times the tolerance: the gap below which a longer W is tried
 
@@ -93,10 +96,29 @@ class AugmentedLagrangian:
         if self._is_near(residual, sums):
             self._move_centre(b)
             return
-        step, shift = newton_step(self.problem, b, self.mu, residual, sums)
-        length = self._search(step, shift)
+        length = 0.0
+        if (
+            self.steps == 0 and self.centre.any()
+        ):  # the centre's free entries are nearly those of the next answer
+            step, shift = self._jump()
+            length = self._search(step, shift)
+        if length < SHORTEST_JUMP:
+            step, shift = newton_step(self.problem, b, self.mu, residual, sums)
+            length = self._search(step, shift)
         self.point, self.bias = self.point.plus(step, length), self.bias + length * shift
         self.steps, self.n_steps = self.steps + 1, self.n_steps + 1
+
+    def _jump(self) -> tuple[Point, Array]:
+        """Return the step that solves the smoothed problem if the entries of b that are free are the centre's.
+
+        A smaller μ, or another reg, takes most of the free entries beyond their bounds for the moment, and Newton
+        steps would find them again some at a time.
+        """
+        problem = self.problem
+        z = problem.margins.margins(self.point.scores + self.bias)
+        b = self.centre + problem.margins.moved(self.centre, z) / self.mu
+        residual = self.point.plus(problem.from_dual(b), -1.0)
+        return newton_step(problem, self.centre, self.mu, residual, problem.column_sums(b))
 
     def _look(self) -> tuple[Array, Point, Array]:
         """Offer the bounds of W, of W(b) and of b; return b, R = W − W(b) and b's column sums."""
@@ -141,7 +163,10 @@ class AugmentedLagrangian:
         self.steps = 0
 
     def _search(self, step: Point, shift: Array) -> float:
-        """Return the length at which the slope along the step is 0: it is rising and piecewise linear."""
+        """Return the length at which the slope along the step is 0: it is rising and piecewise linear.
+
+        It is 0 for a step along which nothing falls.
+        """
         problem = self.problem
         start = self.centre + problem.margins.margins(self.point.scores + self.bias) / self.mu
         change = problem.margins.change(step.scores + shift)
@@ -156,6 +181,8 @@ class AugmentedLagrangian:
             if abs(slope) <= FLAT * first and length > 0:
                 break
             low, high = (low, length) if slope > 0 else (length, high)
+            if high == 0.0:
+                return 0.0
             curvature = float(problem.weights @ problem.margins.moved_square(b, change)) / self.mu + bend
             length = _inside(length - slope / max(curvature, 1e-300), low, high)
         return length

@@ -78,9 +78,14 @@ class Margins(ABC):
     def directions(self, b: Array) -> tuple[Indices, Array]:
         """Return rows (p,) and Jᵀq (p, M) of orthonormal q that span the steps of b which B leaves free."""
 
-    @abstractmethod
+    def moved(self, b: Array, z: Array) -> Array:
+        """Return T z (n, m) with T the derivative of the projection at a point projected to b."""
+        return np.where((b > 0) & (b < 1), z, 0.0)
+
     def moved_square(self, b: Array, z: Array) -> Array:
-        """Return (n,) ‖T z‖² with T the derivative of the projection at a point projected to b."""
+        """Return (n,) ‖T z‖²; see `moved`."""
+        total: Array = np.square(self.moved(b, z)).sum(axis=1)
+        return total
 
 
 class PairMargins(Margins):
@@ -137,12 +142,6 @@ class PairMargins(Margins):
         E[place, classes] = 1.0
         E[place, self.y[rows]] -= 1.0
         return E
-
-    def moved_square(self, b: Array, z: Array) -> Array:
-        """See `Margins.moved_square`."""
-        free = (b > 0) & (b < 1)
-        total: Array = np.where(free, z * z, 0.0).sum(axis=1)
-        return total
 
 
 class SharedMargins(PairMargins):
@@ -203,13 +202,12 @@ class SharedMargins(PairMargins):
         full: NDArray[np.bool_] = b.sum(axis=1) >= 1.0 - ON_THE_FACE
         return full
 
-    def moved_square(self, b: Array, z: Array) -> Array:
-        """See `Margins.moved_square`."""
+    def moved(self, b: Array, z: Array) -> Array:
+        """See `Margins.moved`."""
         positive = b > 0
-        own = z * positive
-        along = np.where(self._full(b), own.sum(axis=1) ** 2 / np.maximum(positive.sum(axis=1), 1), 0.0)
-        total: Array = np.maximum(np.einsum("ij,ij->i", own, own) - along, 0.0)
-        return total
+        own = np.where(positive, z, 0.0)
+        mean = np.where(self._full(b), own.sum(axis=1) / np.maximum(positive.sum(axis=1), 1), 0.0)
+        return np.where(positive, z - mean[:, None], 0.0)
 
 
 class SignedMargins(Margins):
@@ -252,11 +250,6 @@ class SignedMargins(Margins):
         """See `Margins.directions`."""
         rows = np.flatnonzero((b[:, 0] > 0) & (b[:, 0] < 1))
         return rows, -self.t[rows]
-
-    def moved_square(self, b: Array, z: Array) -> Array:
-        """See `Margins.moved_square`."""
-        own: Array = (z * z * ((b > 0) & (b < 1)))[:, 0]
-        return own
 
 
 def _thresholds(b: Array) -> Array:

@@ -10,6 +10,7 @@ References:
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from straightedge.losses import piecewise
+from straightedge.newton.direct import Answer, trace_row
 from straightedge.objective import Objective
 from straightedge.solvers.hinge.gathered.descent import Descent, DescentState, best_weight
 from straightedge.solvers.hinge.gathered.layout import Gathered, layout_for
@@ -33,9 +35,12 @@ from straightedge.solvers.hinge.sequential import (
     SequentialSolver,
     SequentialState,
     WarmStart,
+    proven,
 )
 from straightedge.solvers.protocol import Progress, missing
-from straightedge.workers import one_thread
+from straightedge.solvers.solution import Solution, solution_of
+from straightedge.status import Status, TraceRow
+from straightedge.workers import STOP_REQUESTED, one_thread
 
 MOST_ENTRIES = 20_000_000  # of X̂, kept in float64: 160 MB
 SMALLEST_SIDE = 5000  # of X̂ at most: its inner products take 200 MB
@@ -100,6 +105,24 @@ class SemismoothNewton(SequentialSolver):
         """See `Solver.cost`: passes over the gathered rows, Newton steps, inner products, calls of NumPy."""
         one = usual_work(*_sizes(objective))
         return objective.n_configs * one + inner_products(objective.n_total, objective.design.width)
+
+    def at_once(self, objective: Objective, tol: Tensor) -> Solution | None:
+        """See `Solver.at_once`: of short fits, each from the answer at the reg before."""
+        if not is_short(*_sizes(objective)):
+            return None
+        objective, fold = objective.in_dtype(torch.float64), objective.fold.tolist()
+        order = sorted(objective.reg.argsort(descending=True).tolist(), key=fold.__getitem__)
+        answers, trace, began = dict[int, Answer](), list[TraceRow](), time.perf_counter()
+        former: Subproblem | None = None
+        ended = False
+        with one_thread():
+            for k in order:
+                part, one_tol = objective.select(torch.tensor([k])), float(tol[k])
+                start = former.descents if former is not None and former.fold == fold[k] else None
+                former = Subproblem(part, self._gather(part), SAFE * one_tol, None, start)
+                answers[k] = former.answer(one_tol, self.most_passes, trace, began, ended=ended)
+                ended = answers[k].status is Status.INTERRUPTED
+        return solution_of([answers[k] for k in sorted(answers)], tol.tolist(), trace)
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. All work is float64's."""
@@ -172,21 +195,38 @@ class Subproblem(DualSubproblem):
         gathered: Its rows.
         tol: Relative gap to reach.
         b: (N, 1, C) dual variables to start from, or None.
+        former: Of each problem, the answer at another reg to start from, or None.
     """
 
-    def __init__(self, objective: Objective, gathered: Gathered, tol: float, b: Tensor | None) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        gathered: Gathered,
+        tol: float,
+        b: Tensor | None,
+        former: list[Descent] | None = None,
+    ) -> None:
         self.objective, self.gathered = objective, gathered
         loss, curvature = piecewise(objective.loss), float(objective.penalty.curvature[0])
         self.layout = layout_for(loss, objective.n_classes, curvature, free=objective.bias == "free")
         problems = self.layout.problems(gathered)
         start = None if b is None else b[:, 0].cpu().numpy().astype(np.float64)[gathered.index]
         starts = [None] * len(problems) if start is None else self.layout.parts(start, gathered.y)
-        self.descents = [Descent.begin(p, tol, own) for p, own in zip(problems, starts, strict=True)]
+        self.follows, self.passes = former is not None, 1.0
+        if former is None:
+            self.descents = [Descent.begin(p, tol, own) for p, own in zip(problems, starts, strict=True)]
+        else:
+            self.descents = [Descent.after(p, tol, own) for p, own in zip(problems, former, strict=True)]
         C, width = objective.shape[1:]
         self.W = torch.zeros(C, width, dtype=torch.float64, device=objective.device)
         self.best = BestPoint(self.W, self.primal)
         self.reported_gap = float("inf")
         self.steps_a_turn = steps_a_turn(*_sizes(objective))
+
+    @property
+    def fold(self) -> int:
+        """Row of the weights that it uses."""
+        return int(self.objective.fold[0])
 
     @property
     def primal(self) -> float:
@@ -247,6 +287,43 @@ class Subproblem(DualSubproblem):
         self.W = torch.from_numpy(np.ascontiguousarray(W)).to(self.objective.device)
         self.best = BestPoint(self.W, self.primal)
         self.reported_gap = self.gap
+
+    def answer(self, tol: float, most: float, trace: list[TraceRow], began: float, *, ended: bool) -> Answer:
+        """Take steps to the end, write them into the trace, and return the answer, proven on the rows as they are.
+
+        Args:
+            tol: Relative gap asked for.
+            most: Passes over the rows.
+            trace: Rows so far.
+            began: When the first fit of the trace did, s.
+            ended: Whether the user has asked to stop: no step is taken.
+        """
+        reg = float(self.objective.reg[0])
+        status = Status.INTERRUPTED if ended else Status.STALLED
+        try:
+            while not (ended or self.exhausted or all(descent.is_done for descent in self.descents)):
+                if STOP_REQUESTED.is_set():
+                    raise KeyboardInterrupt
+                if self.passes >= most:
+                    status = Status.MAX_PASSES
+                    break
+                self.passes += self._advance()
+                bounds = (self.primal, self.bound, (self.primal - self.bound) / max(self.primal, 1e-300))
+                seconds = time.perf_counter() - began
+                trace.append(
+                    trace_row(len(trace) + 1, self.passes, seconds, reg, bounds, SemismoothNewton.name)
+                )
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+        self.report()
+        primal, dual = proven(self.objective, self.best.W, self.b)
+        gap = max(primal - dual, 0.0) / max(primal, 1e-300)
+        if gap > tol and status is Status.STALLED and self.follows:  # another answer has led nowhere
+            self.follows = False
+            self.descents = [Descent.begin(one.problem, one.tol, None) for one in self.descents]
+            return self.answer(tol, most, trace, began, ended=False)
+        W = self.best.W.cpu().numpy()
+        return Answer(W, primal, dual, gap, Status.CERTIFIED if gap <= tol else status, self.passes, trace)
 
     # ---------------------------------------------------------------- checkpoints
 
