@@ -32,6 +32,7 @@ WORTH = 0.1  # of the gap: what P must fall by for another multiple of W
 EARLIEST = 0.02  # times the gap asked for: where looks have failed so often, epochs do not help
 SELDOM = 32  # epochs after which the bounds are looked at in any case
 FEWEST_SEEN = 5  # full epochs before the rate is judged
+MOST_EPOCHS = 400  # of the stage: a limit of 1,000 passes leaves Newton steps their part
 FIRST_SHARE = (
     0.15  # of a finish by Newton steps, spent on epochs before their rate is judged: the gap falls late
 )
@@ -236,7 +237,7 @@ class Ascent:
 
         What is left may take less work the more has been spent: rates that promise an end for ever are wrong.
         """
-        if self.gap <= self.tol or self.early < EARLIEST:
+        if self.gap <= self.tol or self.early < EARLIEST or self.epochs >= MOST_EPOCHS:
             return True
         if self.since_full or len(self.seen) < FEWEST_SEEN:
             return False
