@@ -10,6 +10,7 @@ from straightedge import LinearClassifier
 from straightedge.losses import get_loss
 from straightedge.newton.engine import Engine
 from straightedge.selection import fit_path
+from straightedge.solvers.hinge.gathered.ascent import Ascent
 from straightedge.solvers.hinge.gathered.descent import Descent
 from straightedge.solvers.hinge.gathered.layout import Gathered, Layout
 from straightedge.solvers.hinge.gathered.solver import Subproblem
@@ -93,20 +94,33 @@ def test_rows_with_repeated_values_of_reg_and_fewer_rows_than_features_have_a_hi
     assert np.allclose(path.coef[0], path.coef[2], atol=1e-2)
 
 
-def test_a_jump_finds_the_free_entries_of_the_answer_at_another_reg():
+def steps_to_the_end(descent):
+    steps = 0
+    while not descent.is_done:
+        descent.advance()
+        steps += 1
+    return steps
+
+
+def digits_problem(curvature):
     X, y = load_digits(return_X_y=True)
     rows = Gathered(np.arange(len(y)), X, y, np.full(len(y), 1 / len(y)), FeatureSpace(X / 16))
-    problem = Layout(get_loss("svm"), 10, 2e-3).problems(rows)[0]
-    cold = Descent.begin(problem, 1e-6, None)
-    while not cold.is_done:
-        cold.advance()
-    following = Layout(get_loss("svm"), 10, 1.9e-3).problems(rows)[0]
-    near = Descent.after(following, 1e-6, cold)
-    steps = 0
-    while not near.is_done:
-        near.advance()
-        steps += 1
-    assert steps <= 15
+    return Layout(get_loss("svm"), 10, curvature).problems(rows)[0]
+
+
+def test_a_jump_finds_the_free_entries_of_the_answer_at_another_reg():
+    cold = Descent.begin(digits_problem(2e-3), 1e-6, None)
+    steps_to_the_end(cold)
+    assert steps_to_the_end(Descent.after(digits_problem(1.9e-3), 1e-6, cold)) <= 15
+
+
+def test_where_epochs_were_enough_the_next_reg_begins_with_epochs():
+    cold = Descent.begin(digits_problem(0.02), 1e-3, None)
+    steps = steps_to_the_end(cold)
+    near = Descent.after(digits_problem(0.01), 1e-3, cold)
+    assert isinstance(cold.stage, Ascent) and isinstance(near.stage, Ascent)
+    assert steps_to_the_end(near) <= steps + 2
+    assert isinstance(near.stage, Ascent)
 
 
 def test_an_interrupted_hinge_path_keeps_what_it_has(monkeypatch):

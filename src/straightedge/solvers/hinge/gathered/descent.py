@@ -103,8 +103,10 @@ class Descent:
 
     @classmethod
     def after(cls, problem: HingeProblem, tol: float, former: Descent) -> Descent:
-        """Start at the answer of the same problem at another reg, without epochs: it is near."""
+        """Start at the answer at another reg, which is near: without epochs, unless it took no more than these."""
         bounds, last = Bounds.at_zero(problem), former.bounds
+        if isinstance(former.stage, Ascent):
+            return cls(problem, tol, bounds, Ascent.begin(problem, bounds, tol, last.b.copy()), True)
         stage = AugmentedLagrangian.from_dual(problem, bounds, last.b, last.bias, NEXT_SMOOTHING)
         stage.point = problem.space.at(last.coordinates)
         if isinstance(former.stage, AugmentedLagrangian):
