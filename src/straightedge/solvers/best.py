@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,7 +40,8 @@ class Best:
         """Return what is known at the beginning, for W of this shape (K, C, D + 1)."""
         K = shape[0]
         unknown = torch.full((K,), torch.inf, dtype=torch.float64)
-        W, passes = torch.zeros(shape, dtype=torch.float64), torch.zeros(K, dtype=torch.float64)
+        W = torch.from_numpy(np.zeros(shape))  # NumPy's zeros take no memory before they are written to
+        passes = torch.zeros(K, dtype=torch.float64)
         return cls(W, unknown, -unknown, unknown.clone(), passes, torch.zeros(K, dtype=torch.bool))
 
     @property

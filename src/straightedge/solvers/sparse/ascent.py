@@ -22,7 +22,9 @@ SHORT_VISITS = (
 PLAIN_EPOCHS = 3  # before steps are relaxed
 RELAX = 1.2  # times the exact step: 1.1 to 1.5 do as well while the bias is held
 EARLY = 1.0  # of the gap asked for: where no more is expected, a look is worth it
-SURE = 0.6  # of the gap asked for: the same after an epoch that has left out rows, whose gaps are old ones
+SURE = (
+    0.6  # of the gap asked for: the same after an epoch that has left out rows, until such a look has failed
+)
 LEAST_EARLIER = 0.5  # of `early`, after a look that came too soon: the rate may have promised far too much
 SELDOM = 32  # epochs after which P is looked at in any case
 
@@ -34,6 +36,7 @@ class AscentState(BoundsState):
     epochs: int
     seed: int
     early: float
+    sure: float
     total: float
     since_full: float
     gaps: Array = field(metadata=OF_ROWS)
@@ -45,7 +48,8 @@ class SparseAscent(Ascent):
     Attributes:
         gaps: (N,) float64 of each row's last visit, without its weight.
         epochs: Those that were run.
-        early: Times the gap asked for: where no more is expected, P is looked at.
+        early: Times the gap asked for: where no more is expected after a full epoch, P is looked at.
+        sure: The same after an epoch that has left out rows.
         total: The sum of rows' gaps, with their weights.
         since_full: Visits since the last full epoch; infinite where the next one is to be full.
     """
@@ -54,7 +58,7 @@ class SparseAscent(Ascent):
 
     def begin(self) -> None:
         """See `Ascent.begin`."""
-        self.epochs, self.early, self.total = 0, EARLY, 1.0
+        self.epochs, self.early, self.sure, self.total = 0, EARLY, SURE, 0.0
         self.since_full = math.inf
         self.gaps = np.where(self.problem.caps > 0, math.inf, 0.0)
 
@@ -78,14 +82,16 @@ class SparseAscent(Ascent):
         has found the gap too large.
         """
         asked, expected = self.tol * abs(self.dual), self._expected()
-        if expected > self.early * asked and self.epochs % SELDOM:
-            return 0.0
-        if self.since_full > 0.0 and expected > SURE * asked and self.epochs % SELDOM:
+        promising, short = expected <= self.early * asked, self.since_full > 0.0
+        if promising and short:
             self.since_full = math.inf
+        if self.epochs % SELDOM and (not promising or (short and expected > self.sure * asked)):
             return 0.0
         self.dual = self._dual()
         cost = self.look()
-        if expected <= self.early * asked:
+        if promising and short:
+            self.sure = 0.0
+        elif promising:
             found = max(self.best_primal - self.dual, asked)
             self.early = max(LEAST_EARLIER * self.early, expected / max(found, 1e-300))
             self.since_full = math.inf

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import numpy as np
 
-STIFFEST = 30.0  # 10 to 100 do as well on 20 newsgroups
+STIFFEST = 30.0  # 10 to 100 do as well for the hinges of 20 newsgroups
+STIFFEST_OF_SOFTMAX = 10.0  # D, which is told by s (β − c), would waver beyond its finer gaps
 STIFFEST_CURVATURE = (
     0.06  # most of 2 (reg + σ): the mean loss is curved by up to 1 in β, which falls behind at 1
 )
@@ -35,7 +36,7 @@ def stiffness(curvature: float, coupling: float, *, entropy: bool) -> float:
             disturb one another.
     """
     most = max(1.0, min(STIFFEST, STIFFEST_CURVATURE / curvature))
-    return min(most, max(1.0, coupling)) if entropy else most
+    return min(most, STIFFEST_OF_SOFTMAX, max(1.0, coupling)) if entropy else most
 
 
 def own_bias(held: np.ndarray, centre: np.ndarray, s: float) -> np.ndarray:

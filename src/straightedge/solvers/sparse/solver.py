@@ -104,7 +104,7 @@ class SparseDualAscent(Solver):
         """See `Solver.start`. At W = 0, the default, value and bound are known without a pass."""
         self._take_up(objective, tol)
         K, C, _ = objective.shape
-        self.W = torch.zeros(objective.shape, dtype=torch.float64) if W is None else W.double().clone()
+        self.W = torch.from_numpy(np.zeros(objective.shape)) if W is None else W.double().clone()
         S = torch.zeros(1, K, C, dtype=torch.float64)
         self.primal = objective.loss.value_and_gradient(S, torch.zeros(1, dtype=torch.int64))[0]
         if W is not None and bool(W.any()):
@@ -122,10 +122,12 @@ class SparseDualAscent(Solver):
         self.fit, self.current = None, -1
 
     def step(self) -> Progress:
-        """See `Solver.step`: an epoch, or some, of the configuration that is being worked on."""
+        """See `Solver.step`: epochs of the configuration that is being worked on, a pass at least."""
         fit = self.fit or self._begin()
         fit.most_passes = self.most_passes
         cost = fit.advance()
+        while cost < 1.0 and fit.gap > fit.tol and not fit.exhausted:
+            cost += fit.advance()
         self._take(fit)
         return self._progress(cost)
 
@@ -174,7 +176,7 @@ class SparseDualAscent(Solver):
         """See `Solver.keep`. The configuration that left starts the next one."""
         kept = positions.tolist()
         self.objective, self.tols = self.objective.select(positions), self.tols[positions]
-        self.W, self.primal, self.bound = self.W[positions], self.primal[positions], self.bound[positions]
+        self.W, self.primal, self.bound = _kept(self.W, kept), self.primal[positions], self.bound[positions]
         if self.current in kept:
             self.current = kept.index(self.current)
             return
@@ -188,8 +190,7 @@ class SparseDualAscent(Solver):
         if fit is not None and self.current in positions.tolist() and fit.gap > fit.tol:
             fit.finish()
             self._take(fit)
-        W = self.W if len(positions) == len(self.W) else self.W[positions]  # positions rise
-        return W, self.primal[positions], self.bound[positions]
+        return _kept(self.W, positions.tolist()), self.primal[positions], self.bound[positions]
 
     # ---------------------------------------------------------------- checkpoints
 
@@ -208,3 +209,9 @@ class SparseDualAscent(Solver):
             problem = self._problem(self.current)
             self.fit = ascent_of(problem).restored(problem, float(tol[self.current]), state.fit)
         return self._progress(0.0)
+
+
+def _kept(W: Tensor, positions: list[int]) -> Tensor:
+    """Return some configurations of W (K, C, D + 1), positions rising; neighbours without a copy."""
+    first, stop = min(positions, default=0), max(positions, default=-1) + 1
+    return W[first:stop] if stop - first == len(positions) else W[positions]
