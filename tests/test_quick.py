@@ -337,3 +337,13 @@ def test_two_classes_as_one_column_are_the_same_loss_to_second_order(loss):
     value = OF_TWO[loss].overwrite(scores, y)
     np.testing.assert_array_equal(value, narrow.value)
     np.testing.assert_array_equal(scores, narrow.gradient)
+
+
+def test_how_flat_the_gram_matrix_is_is_not_asked_where_it_decides_nothing(monkeypatch):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((200, 3000)).astype(np.float32), rng.integers(0, 2, 200)
+    rows = RowBlocks(X, y, 2, SECOND_ORDER["softmax"])
+    assert np.isinf(descent.steps(rows, 2.0, most=4.0))
+    assert "spread" not in vars(rows)
+    assert descent.steps(rows, 2.0, most=6.0) >= 5.0
+    assert "spread" in vars(rows)

@@ -74,8 +74,9 @@ class RowBlocks:
         """The float type of products with X as it lies."""
         return self.X.dtype if self.X.dtype in (np.float32, np.float64) else np.dtype(np.float32)
 
+    @cached_property
     def mean_square_norm(self) -> float:
-        """Return the mean of ‖x̂‖² over some evenly spaced rows."""
+        """The mean of ‖x̂‖² over some evenly spaced rows."""
         some = self.X[:: max(1, len(self.X) // NORM_ROWS)]
         return float(np.square(some, dtype=np.float64).sum(axis=1).mean()) + 1.0
 

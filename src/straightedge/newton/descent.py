@@ -144,13 +144,16 @@ class Descent:
         return t
 
 
-def steps(rows: RowBlocks, decades: float) -> float:
-    """Return how many steps a fit takes, infinitely many where the Gram matrix is far from flat.
+def steps(rows: RowBlocks, decades: float, most: float = math.inf) -> float:
+    """Return how many steps a fit takes, infinitely many where they are more than may be.
 
     Args:
         rows: All rows.
         decades: Of mean ‖x̂‖²/(2 reg N).
+        most: Steps that may be; how flat the Gram matrix is is not asked where the flattest would take more.
     """
+    if FIRST_STEPS + decades * STEPS_A_DECADE > most:
+        return math.inf
     spread = rows.spread
     return (
         FIRST_STEPS + decades * (STEPS_A_DECADE + STEPS_A_SPREAD * math.sqrt(spread))
@@ -170,7 +173,7 @@ def minimise(rows: RowBlocks, reg: float, tol: float, *, rough: bool) -> Answer 
     """
     began = time.perf_counter()
     X = rows.X.astype(np.float32 if rough else np.float64, copy=False)
-    bend = rows.mean_square_norm() / (len(X) * rows.n_classes) + 2 * reg
+    bend = rows.mean_square_norm / (len(X) * rows.n_classes) + 2 * reg
     fit = Descent(X, rows.y, rows.loss, reg, bend)
     zero = np.zeros((rows.n_classes, X.shape[1] + 1))
     fit.reached = fit.at(zero, np.zeros((rows.n_classes, len(X))))

@@ -187,7 +187,7 @@ def _from_sample(problem: TallProblem, size: Size) -> tuple[np.ndarray, ScaledFa
     """Return the answer of a sample (C, D + 1), and the Hessian there."""
     pairs = size.c * (size.c + 1) / 2
     balanced = int(2 * size.N * size.C / (size.D * pairs))  # rows whose Hessian costs as much as a pass
-    more = 2 if problem.rows.mean_square_norm() > DIGITS * 2 * problem.reg else 1
+    more = 2 if problem.rows.mean_square_norm > DIGITS * 2 * problem.reg else 1
     n_rows = min(SAMPLE_ROWS, more * max(LEAST_SAMPLE, balanced))
     W = _solved(problem.sampled(n_rows // FIRST_SHARE), size, ROUGH, None)
     sample = problem.sampled(n_rows)

@@ -153,7 +153,7 @@ def is_cheaper(rows: RowBlocks, size: Size, reg: float) -> bool:
 
 def _decades(rows: RowBlocks, reg: float) -> float:
     """Return the decades of mean ‖x̂‖²/(2 reg N), which every fit takes some passes for."""
-    return max(0.0, math.log10(rows.mean_square_norm() / (2 * reg * len(rows.X))))
+    return max(0.0, math.log10(rows.mean_square_norm / (2 * reg * len(rows.X))))
 
 
 def _gram_wins(rows: RowBlocks, size: Size, reg: float) -> bool:
@@ -165,8 +165,9 @@ def _steps_win(rows: RowBlocks, size: Size, reg: float, tol: float = COUNTED) ->
     decades = _decades(rows, reg)
     columns = READ + (1 if size.C == 2 else size.C)
     products = PRODUCTS_A_DECADE * decades * size.N / (2 * size.D)
-    steps = descent.steps(rows, decades) * max(1.0, math.log(tol) / math.log(COUNTED))
-    return steps <= size.N / (GRAM_IN_COLUMNS * columns) + products
+    sharper = max(1.0, math.log(tol) / math.log(COUNTED))
+    most = (size.N / (GRAM_IN_COLUMNS * columns) + products) / sharper
+    return descent.steps(rows, decades, most) <= most
 
 
 def minimise(rows: RowBlocks, size: Size, reg: float, tol: float, *, rough: bool) -> Answer | None:
