@@ -27,6 +27,8 @@ UNCONDITIONED = 10  # times as many products where the diagonal alone preconditi
 EXP = 20  # operations in the time of one exponential, with what goes over scores beside it
 LBFGS_PASSES = 130  # of a usual fit by L-BFGS of many rows: pixels, letters, tables take 5 to 100
 LBFGS_PASSES_APART = 300  # the same where rows are few enough to be told apart
+MANY_CLASSES = 20  # from which on one Gram for all classes serves each of them badly
+SHARE_OF_MANY = 0.5  # of the passes above: with 20 to 1,000 classes L-BFGS takes 0.3 to 0.7 of Newton's time
 LBFGS_CALLS = 1500  # of NumPy in the time of what a step of L-BFGS does beside its products, for all at once
 TOGETHER = 0.6  # of the time of its products alone that a configuration takes beside others
 CROWDED = 3.0  # pairs of a row and another class for each weight: with fewer, classes can be told apart
@@ -137,7 +139,8 @@ class Size:
         products = 4.0 * self.N * self.D * self.C + 2 * EXP * self.N * self.C + applied
         shared = TOGETHER if n_configs > 1 else 1.0
         passes = LBFGS_PASSES if self.is_crowded else LBFGS_PASSES_APART
-        work = passes * (n_configs * shared * products + LBFGS_CALLS * CALL)
+        share = SHARE_OF_MANY if self.C >= MANY_CLASSES else 1.0
+        work = share * passes * (n_configs * shared * products + LBFGS_CALLS * CALL)
         return work + metric_work(min(self.N, METRIC_ROWS), self.D)
 
     def prefers_newton(self) -> bool:
