@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_iris, load_wine
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 
 from straightedge import LinearClassifier
 from straightedge.errors import InputError
@@ -95,3 +95,10 @@ def test_a_fit_that_stalls_goes_the_long_way_and_ctrl_c_keeps_the_best(monkeypat
     monkeypatch.setattr(short.Descent, "advance", interrupted)
     answer, _, _ = quick_hinge.fit(*asked)
     assert answer.status is short.Status.INTERRUPTED and answer.gap == 1.0
+
+
+@pytest.mark.parametrize(("reg", "tol"), [(1e-4, 1e-6), (3e-6, 1e-6), (3e-7, 1e-3)])
+def test_columns_of_unlike_size_are_certified_where_reg_is_small(reg, tol):
+    X, y = load_breast_cancer(return_X_y=True)  # columns of 0.004 and of 4,000
+    model = LinearClassifier("svm", reg=reg, tol=tol).fit(X, y)
+    assert model.status_ == "certified" and model.n_passes_ < 500
