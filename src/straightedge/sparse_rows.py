@@ -82,6 +82,7 @@ class SparseRows:
         indptr: (N + 1,) int64.
         indices: (nnz,) int32, or int64 where X is very large.
         data: (nnz,) of a type in `KEPT`; bool is seen as uint8.
+        narrow: (nnz,) the same in float32, once a solver has asked for it; every value of a path reads it.
         rising: Whether the columns of each row rise.
 
     Raises:
@@ -98,6 +99,7 @@ class SparseRows:
         self.data: np.ndarray = self.csr.data
         if self.data.dtype == np.bool_:
             self.data = self.data.view(np.uint8)
+        self.narrow: np.ndarray | None = None
         self.shape = (int(self.csr.shape[0]), int(self.csr.shape[1]))
         self.n_samples, self.n_features = self.shape
         self.n_whole = self.n_samples

@@ -68,7 +68,6 @@ class SparseProblem:
         form: What its dual variables are.
         caps: (N,) float64, w_i/(2 reg): a row's part of W is −caps_i x̂_i a_iᵀ.
         norms: (N,) float64, ‖x̂_i‖².
-        narrow: (nnz,) the entries in float32, once they were asked for.
         stiffness: s ≥ 1 of the bias on the way; see `held_bias`.
         shape: (D + 1, C).
         dtype: Float type of W during epochs; most of their time goes into reading W.
@@ -81,7 +80,6 @@ class SparseProblem:
         self.form: DualForm = FORMS[self.geometry]
         self.caps = self.weights / self.curvature
         self.norms = csr_norms(self.rows)
-        self.narrow: np.ndarray | None = None
         self.stiffness = stiffness(self.curvature, self.coupling, entropy=self.form.entropy)
         self.shape = self.rows.n_features + 1, given.n_classes
         self.dtype = np.dtype(np.float32 if tol >= FLOAT32_TOL else np.float64)
@@ -90,9 +88,9 @@ class SparseProblem:
         """Return the entries (nnz,) as epochs read them: in W's float type, which takes a tenth less time."""
         if dtype != np.float32 or self.rows.data.dtype != np.float64 or self.rows.n_stored > MOST_NARROWED:
             return self.rows.data
-        if self.narrow is None:
-            self.narrow = self.rows.data.astype(np.float32)
-        return self.narrow
+        if self.rows.narrow is None:
+            self.rows.narrow = self.rows.data.astype(np.float32)
+        return self.rows.narrow
 
     @property
     def visit_norms(self) -> np.ndarray:
