@@ -45,17 +45,23 @@ def test_two_classes_and_more_features_than_rows_are_proven_on_the_rows():
     assert np.allclose(path.objective, [one.objective_ for one in alone], rtol=1e-8)
 
 
+def interrupted_at(count, kind, name, monkeypatch):
+    """Have the so-many-th call of a method end in Ctrl-C; return a list that has an entry for each call."""
+    method, reached = getattr(kind, name), []
+
+    def interrupted(self):
+        reached.append(self)
+        if len(reached) == count:
+            raise KeyboardInterrupt
+        return method(self)
+
+    monkeypatch.setattr(kind, name, interrupted)
+    return reached
+
+
 def test_an_interrupted_path_keeps_what_it_has(monkeypatch):
     X, y = load_digits(return_X_y=True)
-    step, reached = Engine.step, []
-
-    def interrupted(engine):
-        reached.append(engine)
-        if len(reached) == 3:
-            raise KeyboardInterrupt
-        return step(engine)
-
-    monkeypatch.setattr(Engine, "step", interrupted)
+    reached = interrupted_at(3, Engine, "step", monkeypatch)
     path = fit_path(X / 16, y, [1e-1, 1e-2, 1e-3, 1e-4], tol=1e-3)
     assert path.status[0] == "certified"
     assert path.status[-1] == "interrupted"
@@ -125,15 +131,7 @@ def test_where_epochs_were_enough_the_next_reg_begins_with_epochs():
 
 def test_an_interrupted_hinge_path_keeps_what_it_has(monkeypatch):
     X, y = load_iris(return_X_y=True)
-    advance, reached = Subproblem._advance, []
-
-    def interrupted(self):
-        reached.append(self)
-        if len(reached) == 40:
-            raise KeyboardInterrupt
-        return advance(self)
-
-    monkeypatch.setattr(Subproblem, "_advance", interrupted)
+    reached = interrupted_at(40, Subproblem, "_advance", monkeypatch)
     path = fit_path(X, y, [1e-1, 1e-2, 1e-3, 1e-4, 1e-5], loss="svm", tol=1e-3)
     assert path.status[0] == "certified"
     assert path.status[-1] == "interrupted"

@@ -20,7 +20,7 @@ from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.curvature import RowTerms, SecondOrder
 from straightedge.newton.direct import Answer, trace_row
 from straightedge.newton.exact import scaled_factor
-from straightedge.newton.linesearch import inside
+from straightedge.newton.linesearch import length
 from straightedge.newton.proof import proven
 from straightedge.newton.quasi import Pairs
 from straightedge.newton.work import Size
@@ -32,7 +32,6 @@ LARGEST = 8_000_000  # entries of X, whose copy in float32 is 32 MB
 MOST_COLUMNS = 240  # whose Hessian costs as much as 15 passes; 7 gained, 30 lost
 MEMORY = 10  # pairs of L-BFGS
 FLAT = 0.1  # a search ends where the slope is this share of its start
-LONGEST = 12  # trials of a search
 LEAST_GAIN = 3  # by how many times a step lessens Newton's decrement, or the Hessian is made anew
 NOISE = 1e-7  # of P: decrements below which rounding in float32 may be what keeps a step from gaining
 MOST_POOR = 8  # steps in float32 that gain too little: its Hessian may be at fault; far starts take 4
@@ -137,8 +136,8 @@ class Column:
         direction = self.pairs.direction(old.gradient)
         self.decrement, self.fresh = -float(direction @ old.gradient), False
         moves = self._scores(direction)
-        length = self._length(old, direction, moves)
-        new = self._at(old.d + length * direction, old.T + self.X.dtype.type(length) * moves)
+        t = self._length(old, direction, moves)
+        new = self._at(old.d + t * direction, old.T + self.X.dtype.type(t) * moves)
         self.pairs.add(new.d - old.d, new.gradient - old.gradient)
         self.fall = old.value - new.value
         if self.fall < -NOISE * old.value:
@@ -148,18 +147,9 @@ class Column:
         return left * LEAST_GAIN < self.decrement
 
     def _length(self, old: Place, direction: np.ndarray, moves: np.ndarray) -> float:
-        """Return t with |φ′(t)| ≤ FLAT |φ′(0)|, φ(t) = P(d + t direction), by Newton's method inside a bracket."""
-        N, t, low, high = len(self.y), 1.0, 0.0, math.inf
-        own = (self.reg * float(old.d @ direction), self.reg * float(direction @ direction))
-        for _ in range(LONGEST):
-            terms = self.loss.at((old.T + self.X.dtype.type(t) * moves)[None], self.y)
-            slope = float(terms.gradient[0] @ moves) / N + own[0] + t * own[1]
-            if abs(slope) <= FLAT * self.decrement:
-                break
-            bend = float(terms.product(moves[None])[0] @ moves) / N + own[1]
-            low, high = (low, t) if slope > 0 else (t, high)
-            t = inside(t - slope / bend, low, high)
-        return t
+        """Return t with |φ′(t)| ≤ FLAT |φ′(0)|, φ(t) = P(d + t direction)."""
+        slope, bend = (self.reg * float(d @ direction) for d in (old.d, direction))
+        return length(self.loss, self.y, old.T[None], moves[None], (slope, bend), FLAT * self.decrement)
 
 
 def fits(size: Size) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.curvature import RowTerms, SecondOrder
 from straightedge.newton.direct import Answer, trace_row
-from straightedge.newton.linesearch import inside
+from straightedge.newton.linesearch import length
 from straightedge.newton.proof import proven
 from straightedge.newton.quasi import Change, Pairs
 from straightedge.status import Status, TraceRow
@@ -26,7 +26,6 @@ SLACK = 0.7  # of the gap asked for: what own products say, before float64's pro
 ROUNDS = 2  # of proofs, the second after a goal of a tenth
 MOST_STEPS = 80
 FLAT = 0.02  # a search ends where the slope is this share of its start; 0.1 takes a step or two more
-LONGEST = 12  # trials of a search
 FLATTEST = 1.0  # variance of its eigenvalues, in squares of their mean, up to which the counts of steps hold
 FIRST_STEPS = 3.0  # of any fit
 STEPS_A_DECADE = 1.0  # of mean ‖x̂‖²/(2 reg N), where all eigenvalues are equal
@@ -117,8 +116,8 @@ class Descent:
         old = self.reached
         direction = self.pairs.direction(old.gradient)
         T = self.scores(direction)
-        length = self._length(old, direction, T)
-        new = self.at(old.W + length * direction, old.S + length * T)
+        t = self._length(old, direction, T)
+        new = self.at(old.W + t * direction, old.S + t * T)
         self.pairs.add(new.W - old.W, new.gradient - old.gradient)
         if not new.value < old.value:
             return False
@@ -126,22 +125,10 @@ class Descent:
         return True
 
     def _length(self, old: Place, direction: np.ndarray, T: np.ndarray) -> float:
-        """Return t with |φ′(t)| ≤ FLAT |φ′(0)|, φ(t) = P(W + t d), by Newton's method inside a bracket."""
-        N, t, low, high = len(self.y), 1.0, 0.0, math.inf
-        own = (
-            2 * self.reg * float(np.vdot(old.W, direction)),
-            2 * self.reg * float(np.vdot(direction, direction)),
-        )
+        """Return t with |φ′(t)| ≤ FLAT |φ′(0)|, φ(t) = P(W + t d)."""
+        slope, bend = (2 * self.reg * float(np.vdot(W, direction)) for W in (old.W, direction))
         most = FLAT * abs(float(np.vdot(old.gradient, direction)))
-        for _ in range(LONGEST):
-            terms = self.loss.at(old.S + t * T, self.y)
-            slope = float(np.vdot(terms.gradient, T)) / N + own[0] + t * own[1]
-            if abs(slope) <= most:
-                break
-            bend = float(np.vdot(terms.product(T), T)) / N + own[1]
-            low, high = (low, t) if slope > 0 else (t, high)
-            t = inside(t - slope / bend, low, high)
-        return t
+        return length(self.loss, self.y, old.S, T, (slope, bend), most)
 
 
 def steps(rows: RowBlocks, decades: float, most: float = math.inf) -> float:

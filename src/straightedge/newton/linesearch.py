@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from straightedge.newton.curvature import SecondOrder
 from straightedge.newton.problem import Point, Scored, SmoothProblem
 
 FLAT = 0.1  # the search ends where the slope is this share of its start: Newton's quadratic convergence survives it
@@ -42,6 +43,36 @@ def _penalty_slopes(problem: SmoothProblem, point: Point, direction: np.ndarray)
 def _bend(problem: SmoothProblem, there: Scored, T: np.ndarray) -> float:
     """Return Σ w_i ⟨t_i, B_i t_i⟩ for columns t_i: the loss's second derivative along the direction."""
     return float(np.einsum("jn,jn->n", there.terms.product(T), T) @ problem.weights)
+
+
+def length(
+    loss: SecondOrder,
+    y: np.ndarray,
+    S: np.ndarray,
+    moves: np.ndarray,
+    own: tuple[float, float],
+    most: float,
+) -> float:
+    """Return t with |φ′(t)| ≤ most, φ(t) the mean loss at scores S + t moves and a quadratic penalty.
+
+    Args:
+        loss: The loss to second order.
+        y: (N,) labels.
+        S: (c, N) scores.
+        moves: (c, N) those of the direction.
+        own: The penalty's slope at t = 0, and its second derivative.
+        most: Slope at which the search ends; it ends after `LONGEST` trials in any case.
+    """
+    N, t, low, high = len(y), 1.0, 0.0, np.inf
+    for _ in range(LONGEST):
+        terms = loss.at(S + t * moves, y)
+        slope = float(np.vdot(terms.gradient, moves)) / N + own[0] + t * own[1]
+        if abs(slope) <= most:
+            break
+        bend = float(np.vdot(terms.product(moves), moves)) / N + own[1]
+        low, high = (low, t) if slope > 0 else (t, high)
+        t = inside(t - slope / bend, low, high)
+    return t
 
 
 def inside(guess: float, low: float, high: float) -> float:

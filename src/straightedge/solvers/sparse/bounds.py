@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from straightedge.solvers.sparse.held_bias import own_bias
+from straightedge.solvers.sparse.held_bias import held_bias, own_bias
 from straightedge.solvers.sparse.problem import SparseProblem
 from straightedge.solvers.state import OF_ROWS, given_to, taken_from
 
@@ -175,7 +175,7 @@ class Ascent(ABC):
         W = self.problem.minimiser(self.b)
         self.dual = self.problem.conjugate(self.b) - self.problem.penalty(W)
         self.W, self.visits = W.astype(dtype, copy=False), 0.0
-        self.W[-1] = self.centre + (W[-1] - self.centre) / self.problem.stiffness
+        self.W[-1] = held_bias(W[-1], self.centre, self.problem.stiffness)
         return 0.5
 
     def own_weight(self) -> np.ndarray:

@@ -50,7 +50,9 @@ def _visit_rows(
     b: np.ndarray,
     gaps: np.ndarray,
 ) -> None:
-    """Maximise the dual over one row's variables after another; W = −Σ caps_i x̂_i a(b_i)ᵀ is kept in step.
+    """Maximise the dual over one row's variables after another.
+
+    W = −Σ caps_i x̂_i a(b_i)ᵀ, its bias held, is kept in step.
 
     Args:
         order: (n,) rows to visit.

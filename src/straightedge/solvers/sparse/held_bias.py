@@ -45,6 +45,12 @@ def own_bias(held: np.ndarray, centre: np.ndarray, s: float) -> np.ndarray:
     return found
 
 
+def held_bias(own: np.ndarray, centre: np.ndarray, s: float) -> np.ndarray:
+    """Return the held bias (C,) of the same dual variables; the inverse of `own_bias`."""
+    found: np.ndarray = centre + (own - centre) / s
+    return found
+
+
 def recentre(bias: np.ndarray, centre: np.ndarray, s: float) -> None:
     """Make the held bias (C,) the centre (C,), and move it to where the dual variables then have it; in place."""
     held = bias.astype(np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ class SparseProblem:
             self.rows.narrow = self.rows.data.astype(np.float32)
         return self.rows.narrow
 
-    @property
+    @cached_property
     def visit_norms(self) -> np.ndarray:
         """(N,) ‖x̂_i‖² as epochs take it: the entry of the held bias counts less."""
         return self.norms - (1.0 - 1.0 / self.stiffness)
