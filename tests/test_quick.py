@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from straightedge import LinearClassifier, SoftmaxClassifier
 from straightedge.errors import InputError
 from straightedge.estimators import quick
-from straightedge.newton import descent, direct, tall, wide
+from straightedge.newton import blocks, descent, direct, tall, wide
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.problem import contrasts
 from straightedge.newton.rules import OF_TWO, SECOND_ORDER
@@ -173,7 +173,7 @@ def test_ctrl_c_keeps_the_best_weights_with_a_true_gap(shape, monkeypatch):
 
     def interrupted(honest, S, y):
         seen["count"] += 1
-        if seen["count"] == (30 if shape[0] > 1000 else 4):
+        if seen["count"] == (16 if shape[0] > 1000 else 4):
             raise KeyboardInterrupt
         return honest(S, y)
 
@@ -188,10 +188,22 @@ def test_ctrl_c_keeps_the_best_weights_with_a_true_gap(shape, monkeypatch):
     assert 0 <= model.dual_ <= value
 
 
-@pytest.mark.parametrize("n_classes", [3, 4])
-def test_classes_are_one_more_to_the_products_alone(n_classes):
+@pytest.mark.parametrize(
+    ("n_classes", "dtype", "order"),
+    [
+        (3, np.float64, "C"),
+        (4, np.float64, "F"),
+        (7, np.float32, "C"),
+        (3, np.uint8, "F"),
+        (11, np.uint8, "C"),
+    ],
+)
+def test_a_pass_of_blocks_is_that_of_all_rows(n_classes, dtype, order, monkeypatch):
+    """Of fewer classes than features and of more, of rows in the products' type or not, with a block cut short."""
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**14)
     rng = np.random.default_rng(14)
-    X, y, W = rng.normal(size=(500, 6)), np.arange(500) % n_classes, rng.normal(size=(n_classes, 7))
+    X = np.array(4 * rng.random((500, 6)), dtype, order=order)
+    y, W = np.arange(500) % n_classes, rng.normal(size=(n_classes, 7))
     loss, V = RowBlocks(X, y, n_classes, SECOND_ORDER["softmax"]).sums(W, np.float64)
     rows = np.hstack([X, np.ones((500, 1))])
     value, gradient = _plain(rows, y, W.T, 0.0, "softmax")

@@ -18,7 +18,7 @@ import numpy as np
 from straightedge.cores import available_cores
 from straightedge.newton.curvature import SecondOrder
 
-BLOCK_BYTES = 2**19  # of rows and scores together: they stay in the cache of one core
+BLOCK_BYTES = 2**20  # of rows and scores together: they stay in the cache of a core; half took a tenth longer
 LANES = 4  # columns that a BLAS takes at a time: of 3, 7 and 11 it takes a third longer than of one more
 NORM_ROWS = 64  # of which a mean of squares is taken
 SPREAD_ROWS = 128  # whose inner products say how flat the Gram matrix is
@@ -105,17 +105,24 @@ class RowBlocks:
         return sum(part[0] for part in parts), np.vstack([-V, V]) if one else V
 
     def _sums(self, columns: np.ndarray, spans: range) -> tuple[float, np.ndarray]:
-        n = len(columns)
+        n, step, D = len(columns), spans.step, self.X.shape[1]
         columns = np.vstack([columns, np.zeros_like(columns[:1])]) if n % LANES == LANES - 1 else columns
         weight, offset = np.ascontiguousarray(columns[:, :-1]), columns[:, -1:]
+        converted = None if self.X.dtype == columns.dtype else np.empty((step, D), columns.dtype)
+        by_row, by_class = (np.empty(step * len(columns), columns.dtype) for _ in range(2))
         total, V = 0.0, np.zeros(columns.shape)
         for start in spans:
-            block = self.X[start : start + spans.step].astype(columns.dtype, copy=False)
-            S = weight @ block.T
-            S += offset
-            total += float(
-                self.loss.overwrite(S[:n], self.y[start : start + spans.step]).sum(dtype=np.float64)
-            )
+            block, y = self.X[start : start + step], self.y[start : start + step]
+            if converted is not None:
+                np.copyto(converted[: len(y)], block)
+                block = converted[: len(y)]
+            S = by_class[: len(columns) * len(y)].reshape(len(columns), len(y))
+            if len(columns) < D:  # XWᵀ takes a third to three quarters of the time of WXᵀ
+                own = by_row[: S.size].reshape(S.shape[::-1])
+                np.add(np.matmul(block, weight.T, out=own).T, offset, out=S)
+            else:
+                np.add(np.matmul(weight, block.T, out=S), offset, out=S)
+            total += float(self.loss.overwrite(S[:n], y).sum(dtype=np.float64))
             V[:, :-1] += S @ block
             V[:, -1] += S.sum(axis=1)
         return total, V[:n]
