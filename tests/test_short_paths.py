@@ -13,8 +13,8 @@ from straightedge.selection import fit_path
 from straightedge.solvers.hinge.gathered.ascent import Ascent
 from straightedge.solvers.hinge.gathered.descent import Descent
 from straightedge.solvers.hinge.gathered.layout import Gathered, Layout
-from straightedge.solvers.hinge.gathered.solver import Subproblem
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace
+from straightedge.solvers.hinge.gathered.subproblem import Subproblem
 
 REGS = [1e-2, 1e-4, 1e-1, 1e-3]
 
@@ -117,16 +117,28 @@ def digits_problem(curvature):
 def test_a_jump_finds_the_free_entries_of_the_answer_at_another_reg():
     cold = Descent.begin(digits_problem(2e-3), 1e-6, None)
     steps_to_the_end(cold)
-    assert steps_to_the_end(Descent.after(digits_problem(1.9e-3), 1e-6, cold)) <= 15
+    assert steps_to_the_end(Descent.after(digits_problem(1.9e-3), 1e-6, cold.left())) <= 15
 
 
 def test_where_epochs_were_enough_the_next_reg_begins_with_epochs():
     cold = Descent.begin(digits_problem(0.02), 1e-3, None)
     steps = steps_to_the_end(cold)
-    near = Descent.after(digits_problem(0.01), 1e-3, cold)
+    near = Descent.after(digits_problem(0.01), 1e-3, cold.left())
     assert isinstance(cold.stage, Ascent) and isinstance(near.stage, Ascent)
     assert steps_to_the_end(near) <= steps + 2
     assert isinstance(near.stage, Ascent)
+
+
+@pytest.mark.parametrize("callbacks", [[], [lambda row: None]], ids=["without the loop", "with it"])
+@pytest.mark.parametrize("n", [60, 300], ids=["wide", "tall"])
+@pytest.mark.parametrize("loss", ["svm", "one_vs_rest"])
+def test_where_rows_are_separated_one_answer_is_that_of_every_smaller_reg(loss, n, callbacks):
+    X, y = load_digits(return_X_y=True)
+    reg = [1e-3, 1e-6, 1e-8, 1e-10, 1e-12]
+    path = fit_path(X[:n] / 16, y[:n], reg, loss=loss, tol=1e-4, callbacks=callbacks)
+    assert path.status == ["certified"] * 5
+    passes = path.solution.n_passes.numpy()
+    assert np.all(passes[2:] <= 5) and passes[0] > 5
 
 
 def test_an_interrupted_hinge_path_keeps_what_it_has(monkeypatch):

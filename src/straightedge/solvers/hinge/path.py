@@ -31,7 +31,8 @@ from straightedge.solvers.hinge.dual_ascent import (
     needs_of_dual_ascent,
     usual_epochs,
 )
-from straightedge.solvers.hinge.gathered.solver import SemismoothNewton, Subproblem, SubproblemState
+from straightedge.solvers.hinge.gathered.solver import SemismoothNewton
+from straightedge.solvers.hinge.gathered.subproblem import Subproblem, SubproblemState
 from straightedge.solvers.hinge.sequential import DualSubproblem, SequentialState, WarmStart
 from straightedge.solvers.protocol import Progress
 

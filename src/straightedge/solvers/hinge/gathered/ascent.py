@@ -87,11 +87,15 @@ class Ascent:
     seen: list[tuple[float, float]] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, problem: HingeProblem, bounds: Bounds, tol: float, b: Array) -> Ascent:
-        """Start at dual variables b (n, m), which are changed in place."""
+    def begin(
+        cls, problem: HingeProblem, bounds: Bounds, tol: float, b: Array, point: Point | None = None
+    ) -> Ascent:
+        """Start at dual variables b (n, m), which are changed in place; ``point`` is W(b) where it is at hand."""
         stage = cls(problem, bounds, tol, b, b, np.full(len(b), math.inf))
-        nothing = Point(bounds.coordinates, np.zeros((len(b), len(bounds.bias))))
-        stage._renew(problem.from_dual(b) if b.any() else nothing)
+        if point is None:
+            nothing = Point(bounds.coordinates, np.zeros((len(b), len(bounds.bias))))
+            point = problem.from_dual(b) if b.any() else nothing
+        stage._renew(point)
         if stage._shared:
             b[stage._right] = np.maximum(1.0 - b.sum(axis=1), 0.0)
         return stage

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from straightedge.solvers.hinge.gathered.ascent import Ascent, worthwhile
+from straightedge.solvers.hinge.gathered.ascent import WORTH, Ascent, worthwhile
 from straightedge.solvers.hinge.gathered.lagrangian import (
     COLD_SMOOTHING,
     MOST_STEPS,
@@ -72,6 +72,21 @@ class DescentState:
 
 
 @dataclass
+class Former:
+    """What an answer leaves to the same problem at another reg.
+
+    Attributes:
+        curvature: 2 reg.
+        bounds: The best of it.
+        mu: The last smoothing, 0 where epochs were enough.
+    """
+
+    curvature: float
+    bounds: Bounds
+    mu: float
+
+
+@dataclass
 class Descent:
     """The two stages, one after the other.
 
@@ -102,16 +117,36 @@ class Descent:
         return cls(problem, tol, bounds, stage, False)
 
     @classmethod
-    def after(cls, problem: HingeProblem, tol: float, former: Descent) -> Descent:
-        """Start at the answer at another reg, which is near: without epochs, unless it took no more than these."""
+    def after(cls, problem: HingeProblem, tol: float, former: Former) -> Descent:
+        """Start at the answer at another reg: without epochs, unless it took no more than these.
+
+        Where rows are separated W stays, and b is in the ratio of the two regs: then it is the answer here, too.
+        """
         bounds, last = Bounds.at_zero(problem), former.bounds
-        if isinstance(former.stage, Ascent):
-            return cls(problem, tol, bounds, Ascent.begin(problem, bounds, tol, last.b.copy()), True)
-        stage = AugmentedLagrangian.from_dual(problem, bounds, last.b, last.bias, NEXT_SMOOTHING)
-        stage.point = problem.space.at(last.coordinates)
-        if isinstance(former.stage, AugmentedLagrangian):
-            stage.mu = max(min(stage.mu, REOPENED * former.stage.mu), stage.floor)
+        there, image = problem.space.at(last.coordinates), problem.from_dual(last.b)
+        share, scale, dual = problem.mixture(last.b, image)
+        bounds.offer_dual(dual, last.b)
+        primal = problem.primal(there, last.bias)
+        bounds.offer_primal(primal, there, last.bias)
+        s, value = problem.stretched(there, last.bias, WORTH * (primal - dual))
+        bounds.offer_primal(value, there.times(s), s * last.bias)
+        if not former.mu:
+            if share:
+                scale = 1.0
+            first = Ascent.begin(problem, bounds, tol, scale * last.b, image.times(scale))
+            return cls(problem, tol, bounds, first, True)
+        scale = min(1.0, problem.curvature / former.curvature)
+        stage = AugmentedLagrangian.from_dual(
+            problem, bounds, scale * last.b, last.bias, NEXT_SMOOTHING, there
+        )
+        stage.mu = max(min(stage.mu, REOPENED * former.mu), stage.floor)
         return cls(problem, tol, bounds, stage, False)
+
+    def left(self) -> Former:
+        """Return what this answer leaves to the next reg."""
+        stage = self.stage
+        mu = stage.mu if isinstance(stage, AugmentedLagrangian) else 0.0
+        return Former(self.problem.curvature, self.bounds, mu)
 
     @property
     def is_done(self) -> bool:

@@ -76,12 +76,21 @@ class AugmentedLagrangian:
 
     @classmethod
     def from_dual(
-        cls, problem: HingeProblem, bounds: Bounds, b: Array, bias: Array, smoothing: float
+        cls,
+        problem: HingeProblem,
+        bounds: Bounds,
+        b: Array,
+        bias: Array,
+        smoothing: float,
+        point: Point | None = None,
     ) -> AugmentedLagrangian:
-        """Start at dual variables b, W(b) and a bias; ``smoothing`` times the self response is the first μ."""
+        """Start at dual variables b, a bias and a point, by default W(b).
+
+        ``smoothing`` times the self response is the first μ.
+        """
         mu = max(smoothing * problem.self_response, 1e-12)
         floor = LEAST_SMOOTHING * max(mu, COLD_SMOOTHING * problem.self_response)
-        return cls(problem, bounds, problem.from_dual(b), bias, b, mu, floor=floor)
+        return cls(problem, bounds, point or problem.from_dual(b), bias, b, mu, floor=floor)
 
     @property
     def exhausted(self) -> bool:

@@ -96,18 +96,18 @@ class HingeProblem:
 
     def dual(self, b: Array, point: Point) -> float:
         """Return a lower bound on min P from dual variables b and their ``point`` = W(b): that of `feasible`."""
-        return self._mixture(b, point)[2]
+        return self.mixture(b, point)[2]
 
     def feasible(self, b: Array) -> Array:
         """Return the dual variables of the bound that `dual` gives: mixed with a reference, and scaled."""
-        share, scale, _ = self._mixture(b, self.from_dual(b))
+        share, scale, _ = self.mixture(b, self.from_dual(b))
         if share:
             assert self.repair is not None
             rows = self.repair(self.column_sums(b))[1]
             b = (1 - share) * b + share * self.margins.from_adjoint(rows)
         return scale * b
 
-    def _mixture(self, b: Array, point: Point) -> tuple[float, float, float]:
+    def mixture(self, b: Array, point: Point) -> tuple[float, float, float]:
         """Return the share θ of the reference, the scale t and the bound of t((1 − θ) b + θ reference).
 
         tb, t in [0, 1], is a dual point too, and the best t has a closed form.

@@ -1,0 +1,208 @@
+"""One configuration of a hinge on gathered rows, on its way: a descent for each problem that it is."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from straightedge.losses import piecewise
+from straightedge.newton.direct import Answer, trace_row
+from straightedge.objective import Objective
+from straightedge.solvers.hinge.gathered.descent import Descent, DescentState, Former, best_weight
+from straightedge.solvers.hinge.gathered.layout import Gathered, layout_for
+from straightedge.solvers.hinge.gathered.short import NAME
+from straightedge.solvers.hinge.gathered.usual import steps_a_turn
+from straightedge.solvers.hinge.sequential import BestPoint, DualSubproblem, proven
+from straightedge.status import Status, TraceRow
+from straightedge.workers import STOP_REQUESTED
+
+REPORT = 0.1  # of the reported gap: W is mapped to the features again once the gap is below
+
+
+@dataclass
+class SubproblemState:
+    """What a checkpoint keeps of a `Subproblem`.
+
+    Attributes:
+        best: The best W that was reported.
+        reported_gap: Its relative gap.
+        follows: Whether it began at another reg's answer, and has not begun anew since.
+        parts: Of each problem that the configuration is.
+    """
+
+    best: BestPoint
+    reported_gap: float
+    follows: bool
+    parts: list[DescentState]
+
+
+@dataclass
+class Answered:
+    """What a configuration leaves to the next ones of its fold: of each problem that it is."""
+
+    fold: int
+    parts: list[Former]
+
+
+class Subproblem(DualSubproblem):
+    """One configuration; see `sequential.DualSubproblem`.
+
+    Args:
+        objective: The configuration, in float64.
+        gathered: Its rows.
+        tol: Relative gap to reach.
+        b: (N, 1, C) dual variables to start from, or None.
+        former: Of each problem, the answer at another reg to start from, or None.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        gathered: Gathered,
+        tol: float,
+        b: Tensor | None,
+        former: list[Former] | None = None,
+    ) -> None:
+        self.objective, self.gathered = objective, gathered
+        loss, curvature = piecewise(objective.loss), float(objective.penalty.curvature[0])
+        self.layout = layout_for(loss, objective.n_classes, curvature, free=objective.bias == "free")
+        problems = self.layout.problems(gathered)
+        start = None if b is None else b[:, 0].cpu().numpy().astype(np.float64)[gathered.index]
+        starts = [None] * len(problems) if start is None else self.layout.parts(start, gathered.y)
+        self.follows, self.passes = former is not None, 1.0
+        if former is None:
+            self.descents = [Descent.begin(p, tol, own) for p, own in zip(problems, starts, strict=True)]
+        else:
+            self.descents = [Descent.after(p, tol, own) for p, own in zip(problems, former, strict=True)]
+        C, width = objective.shape[1:]
+        self.W = torch.zeros(C, width, dtype=torch.float64, device=objective.device)
+        self.best = BestPoint(self.W, self.primal)
+        self.reported_gap = float("inf")
+        self.steps_a_turn = steps_a_turn(*sizes_of(objective))
+
+    @property
+    def primal(self) -> float:
+        """P of the best point, reported or not."""
+        return self.layout.copies * sum(descent.bounds.primal for descent in self.descents)
+
+    @property
+    def bound(self) -> float:
+        """The best lower bound so far."""
+        return self.layout.copies * sum(descent.bounds.dual for descent in self.descents)
+
+    @property
+    def b(self) -> Tensor:
+        """(N, 1, C) the dual variables of the best bound; 0 where a row has no weight."""
+        part, own = self.objective, self.gathered
+        b = np.zeros((part.n_samples, part.n_classes))
+        b[own.index] = self.layout.joined([d.problem.feasible(d.bounds.b) for d in self.descents], own.y)
+        return torch.from_numpy(b)[:, None].to(part.device)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no part can be brought further."""
+        stopped = [descent.exhausted for descent in self.descents]
+        done = [descent.is_done for descent in self.descents]
+        ended = any(stopped) and all(a or b for a, b in zip(stopped, done, strict=True))
+        return ended and not self.follows  # another answer has led nowhere: it begins anew
+
+    def left(self) -> Answered:
+        """Return what it leaves to the next configurations."""
+        return Answered(int(self.objective.fold[0]), [descent.left() for descent in self.descents])
+
+    def advance(self) -> float:
+        """Take some steps, one where they are long, and return the passes they took."""
+        passes = self._advance()
+        for _ in range(self.steps_a_turn - 1):
+            if all(descent.is_done or descent.exhausted for descent in self.descents):
+                break
+            passes += self._advance()
+        return passes
+
+    def _advance(self) -> float:
+        """Take a step of the first part that is not done; return the passes it took."""
+        left = [d for d in self.descents if not d.is_done and not d.exhausted]
+        if not left:
+            self._report_or_begin_anew()
+            return 0.0
+        passes = left[0].advance()
+        gap = (self.primal - self.bound) / max(self.primal, 1e-300)
+        ended = len(left) == 1 and (left[0].is_done or left[0].exhausted)
+        if ended or gap < REPORT * self.reported_gap:
+            self.report()
+        problem = left[0].problem
+        columns = problem.margins.n_columns / self.objective.n_classes
+        return passes * columns * problem.space.dimension / (self.objective.shape[2])
+
+    def _report_or_begin_anew(self) -> None:
+        if self.follows and not all(descent.is_done for descent in self.descents):
+            self.follows = False
+            self.descents = [Descent.begin(one.problem, one.tol, None) for one in self.descents]
+        else:
+            self.report()
+
+    def report(self) -> None:
+        """See `DualSubproblem.report`: the best point is mapped to the features."""
+        columns = [best_weight(descent, self.gathered.X) for descent in self.descents]
+        if self.objective.bias == "free":
+            pairs = zip(columns, self.descents, strict=True)
+            columns = [np.hstack([own, descent.bounds.bias[:, None]]) for own, descent in pairs]
+        W = self.layout.weight(np.concatenate(columns))
+        self.W = torch.from_numpy(np.ascontiguousarray(W)).to(self.objective.device)
+        self.best = BestPoint(self.W, self.primal)
+        self.reported_gap = self.gap
+
+    def answer(self, tol: float, most: float, trace: list[TraceRow], began: float, *, ended: bool) -> Answer:
+        """Take steps to the end, write them into the trace, and return the answer, proven on the rows as they are.
+
+        Args:
+            tol: Relative gap asked for.
+            most: Passes over the rows.
+            trace: Rows so far.
+            began: When the first fit of the trace did, s.
+            ended: Whether the user has asked to stop: no step is taken.
+        """
+        reg = float(self.objective.reg[0])
+        status = Status.INTERRUPTED if ended else Status.STALLED
+        try:
+            while not (ended or self.exhausted or all(descent.is_done for descent in self.descents)):
+                if STOP_REQUESTED.is_set():
+                    raise KeyboardInterrupt
+                if self.passes >= most:
+                    status = Status.MAX_PASSES
+                    break
+                self.passes += self._advance()
+                bounds = (self.primal, self.bound, (self.primal - self.bound) / max(self.primal, 1e-300))
+                seconds = time.perf_counter() - began
+                trace.append(trace_row(len(trace) + 1, self.passes, seconds, reg, bounds, NAME))
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+        self.report()
+        primal, dual = proven(self.objective, self.best.W, self.b)
+        gap = max(primal - dual, 0.0) / max(primal, 1e-300)
+        W = self.best.W.cpu().numpy()
+        return Answer(W, primal, dual, gap, Status.CERTIFIED if gap <= tol else status, self.passes, trace)
+
+    # ---------------------------------------------------------------- checkpoints
+
+    def state(self) -> SubproblemState:
+        """See `sequential.DualSubproblem.state`."""
+        parts = [descent.state() for descent in self.descents]
+        return SubproblemState(self.best, self.reported_gap, self.follows, parts)
+
+    def restore(self, state: SubproblemState) -> None:
+        """Take up a `state`."""
+        self.best, self.reported_gap = state.best, state.reported_gap
+        self.W, self.follows = self.best.W, state.follows
+        pairs = zip(self.descents, state.parts, strict=True)
+        self.descents = [Descent.restored(descent.problem, descent.tol, own) for descent, own in pairs]
+
+
+def sizes_of(objective: Objective) -> tuple[int, int, int, bool]:
+    """Return what `usual_work` asks for."""
+    apart = piecewise(objective.loss).own_margin
+    return objective.n_total, objective.design.width, objective.n_classes, apart
