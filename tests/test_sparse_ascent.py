@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from straightedge.fitting import FitSettings, build_objective
 from straightedge.solvers.sparse import ascent as ascent_module
+from straightedge.solvers.sparse import shrinking
 from straightedge.solvers.sparse.ascent import SHORT_VISITS, SparseAscent
-from straightedge.solvers.sparse.problem import Configuration, SparseProblem
+from straightedge.solvers.sparse.problem import Configuration, SparseProblem, inner
 from straightedge.solvers.sparse.starts import first_point
+from straightedge.solvers.sparse.two_classes import problem_of
 from straightedge.sparse_rows import SparseRows
 from support.sparse_problems import sparse_problem
 
@@ -80,3 +83,48 @@ def test_entries_are_rounded_for_weights_in_float32_alone():
     assert data.dtype == np.float64
     assert fit.problem.visit_data(np.dtype(np.float64)) is data
     np.testing.assert_array_equal(fit.problem.visit_data(np.dtype(np.float32)), data.astype(np.float32))
+
+
+def two_class_problem(loss, reg=1e-3, tol=1e-4):
+    X, y, _ = sparse_problem(5, n=60, c=2)
+    settings = FitSettings(loss=loss, tol=tol, solver="sparse_dual_ascent")
+    objective = build_objective(SparseRows(X), torch.from_numpy(y), 2, [reg], settings)
+    return problem_of(Configuration.of(objective), tol)
+
+
+@pytest.mark.parametrize("loss", ["svm", "squared_hinge"])
+def test_the_first_epoch_from_nothing_ends_where_a_smaller_multiple_would_be_no_better(loss, monkeypatch):
+    """D there is that of the held bias: σ ‖β − c‖² with the centre c = 0 beside reg ‖W‖²."""
+    monkeypatch.setattr(shrinking, "MOST_EPOCHS", 1)
+    monkeypatch.setattr(shrinking, "FEWEST", 1)
+    problem = two_class_problem(loss)
+    fit = shrinking.ShrinkingAscent(problem, 1e-4, *first_point(problem), 0)
+    fit.advance()
+
+    def held_dual(t):
+        W = t * fit.W
+        return (
+            problem.conjugate(t * fit.b)
+            - problem.penalty(W[:-1])
+            - problem.stiffness * problem.penalty(W[-1])
+        )
+
+    assert fit.b.any() and fit.centre[0] == 0
+    assert all(held_dual(1.0) > held_dual(t) for t in (0.9, 0.99))
+    assert fit.dual == pytest.approx(
+        problem.conjugate(fit.b) - problem.penalty(problem.minimiser(fit.b)), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize("loss", ["svm", "squared_hinge"])
+@pytest.mark.parametrize("start", [0.0, 0.5])
+def test_weights_stay_in_step_with_the_dual_variables_wherever_epochs_begin(loss, start):
+    problem = two_class_problem(loss)
+    fit = shrinking.ShrinkingAscent(problem, 1e-4, np.full((60, 1), start), None, 0)
+    fit.advance()
+    np.testing.assert_allclose(fit.own_weight(), problem.minimiser(fit.b), rtol=1e-9, atol=1e-12)
+
+
+def test_sums_over_rows_and_columns_are_those_of_plain_products():
+    first, second = np.random.default_rng(0).standard_normal((2, 12_345))
+    assert inner(first, second) == pytest.approx(first @ second, rel=1e-12)

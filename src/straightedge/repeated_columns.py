@@ -1,4 +1,7 @@
-"""Whether rows in compressed form have a column twice, compiled by Numba: without sorting anything."""
+"""Whether rows in compressed form have a column twice, compiled by Numba: without sorting anything.
+
+Columns and places are unsigned: Numba would ask of each whether it counts from the end.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ import numpy as np
 def has_repeats(indptr: np.ndarray, indices: np.ndarray, last_row: np.ndarray) -> bool:
     """Return whether a row has two entries in one column; last_row (D,) holds −1, and is overwritten."""
     for i in range(len(indptr) - 1):
-        for t in range(indptr[i], indptr[i + 1]):
-            column = indices[t]
+        for t in range(np.uint64(indptr[i]), np.uint64(indptr[i + 1])):
+            column = np.uint64(indices[t])
             if last_row[column] == i:
                 return True
             last_row[column] = i

@@ -189,12 +189,12 @@ def add_class_sums(
             out[indices[t], y[i]] += weights[i] * data[t]
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, fastmath=FAST)
 def square_norms(indptr: np.ndarray, data: np.ndarray, out: np.ndarray) -> None:
     """Write ‖x̂‖², the constant 1 counted, of every row into out (N,) float64."""
     for i in range(len(out)):
         total = 1.0
-        for t in range(indptr[i], indptr[i + 1]):
+        for t in range(np.uint64(indptr[i]), np.uint64(indptr[i + 1])):
             value = float(data[t])
             total += value * value
         out[i] = total

@@ -13,6 +13,7 @@ import numpy as np
 
 from straightedge.solvers.sparse.bounds import Array, Ascent, BoundsState
 from straightedge.solvers.sparse.held_bias import recentre
+from straightedge.solvers.sparse.problem import inner
 from straightedge.solvers.state import OF_ROWS
 
 FULL_EPOCHS = 2  # at the beginning
@@ -99,7 +100,7 @@ class SparseAscent(Ascent):
 
     def _expected(self) -> float:
         """Return the gap that is left about, if it falls on as the sum of rows' gaps, told at their visits, has."""
-        former, self.total = self.total, float(self.problem.weights @ np.minimum(self.gaps, 1e300))
+        former, self.total = self.total, inner(self.problem.weights, np.minimum(self.gaps, 1e300))
         return self.total * min(1.0, self.total / max(former, 1e-300))
 
     def _order(self) -> np.ndarray:

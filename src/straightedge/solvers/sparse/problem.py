@@ -23,6 +23,14 @@ MOST_NARROWED = 50_000_000  # entries that are copied into float32 for epochs
 FLOAT32_TOL = 1e-5  # relative gaps down to which W in float32 leads as near as float64 does
 
 
+def inner(first: np.ndarray, second: np.ndarray) -> float:
+    """Return Σ first_i second_i of two vectors (n,), float64, on this thread.
+
+    A BLAS wakes its threads for more than 10,000 numbers, and they spin on: of a fit of 3 ms they made 7 ms.
+    """
+    return float(np.einsum("i,i->", first, second))
+
+
 @dataclass(frozen=True)
 class Configuration:
     """One value of reg over sparse rows without a map, the bias penalised.
@@ -133,7 +141,7 @@ class SparseProblem:
     def penalty(self, W: np.ndarray) -> float:
         """Return reg ‖W‖², summed in float64."""
         flat = W.ravel().astype(np.float64, copy=False)
-        return self.curvature / 2 * float(flat @ flat)
+        return self.curvature / 2 * inner(flat, flat)
 
     def rough_penalty(self, W: np.ndarray) -> float:
         """Return reg ‖W‖², each row of W summed in its own float type: without a copy of W in float64."""
@@ -149,13 +157,13 @@ class SparseProblem:
         for start, stop in self._blocks():
             S = torch.from_numpy(csr_scores(self.rows, W, self.pool, start, stop))
             values = self.loss.value_and_gradient(S[:, None], torch.from_numpy(self.y[start:stop]))
-            total += float(self.weights[start:stop] @ values[:, 0].numpy())
+            total += inner(self.weights[start:stop], values[:, 0].numpy())
         return total
 
     def conjugate(self, b: np.ndarray) -> float:
         """Return Σ w_i (−ℓ*(a(b_i)))."""
         return sum(
-            float(self.weights[start:stop] @ self.form.values(b[start:stop], self.y[start:stop]))
+            inner(self.weights[start:stop], self.form.values(b[start:stop], self.y[start:stop]))
             for start, stop in self._blocks()
         )
 

@@ -36,7 +36,7 @@ def minimise(configuration: Configuration, reg: float, tol: float, most: float, 
     fit.most_passes = most
     at_zero = problem.primal_at_zero
     trace, status = _ascended(fit, at_zero, reg, most)
-    primal, whole = min(at_zero, fit.best_primal), np.zeros((2, problem.shape[0]))
+    primal, whole = min(at_zero, fit.best_primal), np.zeros((problem.shape[0], 2)).T  # as an estimator has it
     if primal < at_zero:
         problem.write_whole(fit.best_weight, whole)
     dual = max(0.0, fit.bound)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from straightedge.solvers.sparse.duals import FORMS, DualForm
-from straightedge.solvers.sparse.problem import Configuration, SparseProblem
+from straightedge.solvers.sparse.problem import Configuration, SparseProblem, inner
 
 ENTRIES_A_RUN = (
     64  # of neighbouring rows that are visited together: more of them, of the least, converge later
@@ -30,6 +30,7 @@ class Epochs(NamedTuple):
     Attributes:
         relax: How many times as far as the exact one a step goes; D rises below 2.
         plain: Epochs before that, with exact steps.
+        from_zero: Whether α is 0: the first epoch ends in the best multiple of its α.
         early: Of D: an epoch whose gaps add up to less is the last one.
         dual: D at the beginning.
         most: Epochs of the call.
@@ -39,6 +40,7 @@ class Epochs(NamedTuple):
 
     relax: float
     plain: int
+    from_zero: bool
     early: float
     dual: float
     most: int
@@ -89,7 +91,7 @@ class TwoClassProblem(SparseProblem):
         """Visit rows until their gaps add up to little; see `column_epochs.run_column_epochs`.
 
         Returns:
-            (visits, the sum of the last epoch's gaps).
+            (visits, the gap that is left about).
         """
         from straightedge.solvers.sparse.column_epochs import run_column_epochs
 
@@ -125,7 +127,7 @@ class TwoClassProblem(SparseProblem):
         """See `SparseProblem.primal`."""
         margins = np.maximum(0.0, 1.0 - self.signs * self.scores(W)[:, 0])
         values = margins * margins if self.form.squared else margins
-        return self._copies * float(self.weights @ values) + self.penalty(W)
+        return self._copies * inner(self.weights, values) + self.penalty(W)
 
     def conjugate(self, b: np.ndarray) -> float:
         """See `SparseProblem.conjugate`."""
