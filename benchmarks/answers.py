@@ -2,8 +2,9 @@
 
     python -m benchmarks.answers --out benchmarks/results/answers.json
 
-fits a linear model of 64 numbers and ten classes, then runs refusals and uses of it in turns, so that what else the
-machine does falls on all of them. Times are user and system time of the process, the median of the turns.
+fits a linear model of 64 numbers and ten classes, then runs refusals, uses of it and a fit of sparse rows in turns,
+so that what else the machine does falls on all of them. Times are user and system time of the process, the median of
+the turns.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_digits
+from scipy.sparse import random as random_sparse
+from sklearn.datasets import dump_svmlight_file, load_digits
 
 from benchmarks.machine import commit, machine, versions
 
@@ -36,6 +38,7 @@ COMMANDS = {
     "predict RUN rows.npz": [*STRAIGHTEDGE, "predict", "run", "rows.npz"],
     "evaluate RUN labelled.npz": [*STRAIGHTEDGE, "evaluate", "run", "labelled.npz"],
     "report RUN": [*STRAIGHTEDGE, "report", "run"],
+    "fit rows.svmlight": [*STRAIGHTEDGE, "fit", "rows.svmlight", "--out", "sparse", "--overwrite"],
 }
 """What is measured: words for a reader -> the command."""
 
@@ -45,6 +48,10 @@ def prepare(folder: Path) -> None:
     X, y = load_digits(return_X_y=True)
     np.savez(folder / "rows.npz", X=X[:300])
     np.savez(folder / "labelled.npz", X=X, y=y)
+    rng = np.random.default_rng(0)
+    sparse = random_sparse(5575, 8713, 0.0016, format="csr", random_state=0)  # as many as short messages have
+    told = sparse @ rng.standard_normal(8713) > 0
+    dump_svmlight_file(sparse, told, str(folder / "rows.svmlight"), zero_based=False)
     fit = [*STRAIGHTEDGE, "fit", "labelled.npz", "--reg", "1", "--out", "run", "--quiet"]
     subprocess.run(fit, cwd=folder, check=True)
 

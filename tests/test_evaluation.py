@@ -114,6 +114,24 @@ def test_many_samples_are_judged_in_little_memory_by_the_same_numbers(judged, mo
     assert evaluate(far, [1, 1], ["a", "b"])["log_loss"]["value"] == pytest.approx(5e34)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_curves_of_two_classes_go_through_scikit_learns_points(judged, weighted):
+    scores, y = judged[0][:, :2].round(1), judged[1] % 2
+    weights = np.random.default_rng(0).random(len(y)) if weighted else None
+    found = two_class_curves(scores, y, weights, 0.3)
+    apart = (scores[:, 1] - scores[:, 0]).astype(np.float64)
+    false, true, _ = oracle.roc_curve(y, apart, sample_weight=weights, drop_intermediate=False)
+    precision, recall, _ = oracle.precision_recall_curve(y, apart, sample_weight=weights)
+    for shown, points in (("roc", (false, true)), ("precision_recall", (recall, precision))):
+        known = np.stack(points, axis=1)
+        for point in found[shown]:
+            assert np.abs(known - point).max(axis=1).min() < 1e-12
+    decided = apart >= 0.3
+    at = [decided[y == 0], decided[y == 1]] if weights is None else []
+    if at:
+        assert found["at"] == pytest.approx([at[0].mean(), at[1].mean(), at[1].mean(), y[decided].mean()])
+
+
 def test_blocks_give_the_same(judged, monkeypatch):
     whole = evaluate(*judged, CLASSES)
     monkeypatch.setattr("straightedge.calibration.BLOCK_VALUES", 450)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from sklearn.svm import LinearSVC
 
 from straightedge import LinearClassifier, LinearClassifierCV
@@ -105,6 +105,19 @@ def test_each_fold_is_a_separate_fit_of_its_rows(loss, solver):
         assert alone.status_ == "certified" and gap <= bar
         rounding = 1e-12 * value  # a gap is proven of W; the two values themselves are rounded
         assert abs(value - alone.objective_) <= gap * value + alone.gap_ * alone.objective_ + rounding
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 7, 20])
+def test_rows_are_held_out_as_scikit_learn_does(n_classes):
+    random = np.random.default_rng(n_classes)
+    for seed in range(20):
+        y = np.append(np.repeat(np.arange(n_classes), 2), random.integers(0, n_classes, 60) ** 2 % n_classes)
+        n = int(random.integers(n_classes, len(y) - n_classes))
+        splitter = StratifiedShuffleSplit(n_splits=1, test_size=n, random_state=seed)
+        _, expected = next(splitter.split(y, y))
+        left = np.setdiff1d(np.arange(len(y)), expected)
+        if len(np.unique(y[left])) == n_classes:  # else one of them is left in training
+            np.testing.assert_array_equal(hold_out(y, n, seed)[1], np.sort(expected))
 
 
 @pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")

@@ -26,6 +26,17 @@ for words in (["predict", "run", "rows.npz", "--out", "answers.csv"], ["evaluate
     heavy = {"torch", "sklearn", "numba", "scipy", "pandas", "pyarrow", "PIL"} & sys.modules.keys()
     print(words[0], sorted(heavy), file=sys.stderr)
 """
+FITS = """
+import sys
+from straightedge.cli.app import main
+sys.argv = ["straightedge", "fit", "rows.svmlight", "--out", "run"]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+heavy = {"sklearn", "scipy.stats", "scipy.optimize", "pandas", "pyarrow", "PIL"}
+print(sorted(heavy & sys.modules.keys()), file=sys.stderr)
+"""
 PROGRAM = """
 import sys
 import typer
@@ -114,3 +125,15 @@ def test_a_linear_model_predicts_is_judged_and_shown_without_torch_and_scipy(tmp
     torch_scores = (torch.from_numpy(X).double() @ model.weight.double() + model.bias).numpy()
     np.testing.assert_array_equal(table[:, 0], torch_scores.argmax(axis=1))
     np.testing.assert_allclose(table[:, 1], torch_scores.max(axis=1), rtol=1e-5, atol=1e-6)
+
+
+def test_a_fit_of_sparse_rows_imports_what_it_needs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [np.unique(rng.integers(1, 6000, 8)) + 6000 * (k % 2) for k in range(300)]
+    lines = [f"{k % 2} " + " ".join(f"{column}:1" for column in row) for k, row in enumerate(rows)]
+    (tmp_path / "rows.svmlight").write_text("\n".join(lines) + "\n")
+    done = subprocess.run(
+        [sys.executable, "-c", FITS], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
+    assert (tmp_path / "run" / "report.html").is_file()

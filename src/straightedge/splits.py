@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor
 
 from straightedge.errors import InputError
@@ -31,12 +30,41 @@ def hold_out(y: np.ndarray, size: float | int = 0.1, seed: int = 0) -> tuple[np.
     n_classes = len(np.unique(y[divisible]))
     n = min(int(asked), len(divisible) - n_classes)
     if n_classes <= n and n_classes <= len(divisible) - n and n > 0:
-        splitter = StratifiedShuffleSplit(n_splits=1, test_size=n, random_state=seed)
-        chosen = divisible[next(splitter.split(np.zeros(len(divisible)), y[divisible]))[1]]
+        chosen = divisible[_stratified(y[divisible], n, seed)]
     else:
         chosen = np.random.default_rng(seed).permutation(divisible)
     validation = np.sort(_with_class_left(chosen, y)[:n])
     return np.setdiff1d(np.arange(len(y)), validation), validation
+
+
+def _stratified(y: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Return n of the rows, of each class its share.
+
+    Numerics:
+        The same rows as the test set of scikit-learn's `StratifiedShuffleSplit` with this seed.
+    """
+    _, label, counts = np.unique(y, return_inverse=True, return_counts=True)
+    rng = np.random.RandomState(seed)
+    kept = _shares(counts, len(y) - n, rng)
+    _shares(counts - kept, n, rng)  # what is left: drawn there, too, and random numbers with it
+    of_class = np.split(np.argsort(label, kind="stable"), np.cumsum(counts)[:-1])
+    shuffled = [rows[rng.permutation(len(rows))] for rows in of_class]
+    return np.concatenate([rows[own:] for rows, own in zip(shuffled, kept, strict=True)])
+
+
+def _shares(counts: np.ndarray, n: int, rng: np.random.RandomState) -> np.ndarray:
+    """Return how many of n rows each class has: its share rounded down, and the largest remainders get the rest."""
+    exact = counts / counts.sum() * n
+    given = np.floor(exact)
+    remainder, missing = exact - given, int(n - given.sum())
+    for value in np.sort(np.unique(remainder))[::-1]:
+        if missing <= 0:
+            break
+        (equal,) = np.where(remainder == value)
+        chosen = rng.choice(equal, size=min(len(equal), missing), replace=False)
+        given[chosen] += 1
+        missing -= len(chosen)
+    return given.astype(np.int64)
 
 
 def _with_class_left(chosen: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""svmlight / LIBSVM text files, read by scikit-learn; large ones stay sparse.
+"""svmlight / LIBSVM text files; large ones stay sparse.
 
 ``name`` beside ``name.t`` and ``name.val`` is a training file with its test and validation files, as the LIBSVM
 collection names them.
@@ -17,6 +17,7 @@ from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.label_values import listed
 from straightedge.data.sparse_members import sparse_or_table
+from straightedge.data.svmlight_lines import read_plain
 from straightedge.data.write_svmlight import ENDINGS, read_head
 from straightedge.errors import InputError, damage, warn
 from straightedge.leftovers import settle
@@ -100,11 +101,38 @@ def rows_of(path: Path, width: int) -> Any:
 
 def _read(paths: list[Path], width: int | None = None) -> list[tuple[Any, np.ndarray]]:
     """Read files with one common number of features."""
-    from sklearn.datasets import load_svmlight_files
-
     for path in paths:
         _refuse_no_lines(path)
         require_memory(BYTES_A_BYTE * path.stat().st_size, "to read the file", str(path), "give a part of it")
+    return _read_plain(paths, width) or _read_any(paths, width)
+
+
+def _read_plain(paths: list[Path], width: int | None) -> list[tuple[Any, np.ndarray]] | None:
+    """Read files of plain lines with entries; None where one is something else, or wider than it may be."""
+    from scipy.sparse import csr_matrix
+
+    files = []
+    for path in paths:
+        lines = read_plain(path)
+        if lines is None or not len(lines.indices):
+            return None
+        files.append(lines)
+    first = min(1, *(int(lines.indices.min()) for lines in files))
+    needed = max(int(lines.indices.max()) for lines in files) + 1 - first
+    if needed > (width or needed):
+        return None
+    found = []
+    for lines in files:
+        ends = np.concatenate([[0], np.cumsum(lines.lengths)])
+        shape = (len(lines.labels), width or needed)
+        found.append((csr_matrix((lines.values, lines.indices - first, ends), shape), lines.labels))
+    return found
+
+
+def _read_any(paths: list[Path], width: int | None) -> list[tuple[Any, np.ndarray]]:
+    """Read files of all that the format allows, and name what is wrong in one."""
+    from sklearn.datasets import load_svmlight_files
+
     where, kinds = ", ".join(map(str, paths)), (ValueError, OverflowError, OSError)
     with damage("svmlight-broken", where, kinds, LINES_ARE):
         found = load_svmlight_files([str(path) for path in paths], n_features=width, dtype=np.float32)

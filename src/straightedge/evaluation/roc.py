@@ -66,51 +66,38 @@ def two_class_curves(
         precision), `MOST_POINTS` at most, and ``at``, these four numbers where the classes are parted. None
         where all samples are of one class.
     """
-    from sklearn.metrics import precision_recall_curve, roc_curve
-
     if y.min() == y.max():
         return None
-    here = threshold or 0.0
-    if len(y) > MOST_EXACT:
-        return _counted_curves(scores, y, weights, here)
-    ranked = (scores[:, 1] - scores[:, 0]).astype(np.float64)
-    false, true, cuts = roc_curve(y, ranked, sample_weight=weights)
-    precision, recall, steps = precision_recall_curve(y, ranked, sample_weight=weights)
-    place = int(np.searchsorted(-cuts, -here, side="right")) - 1
-    step = int(np.searchsorted(steps, here))
-    at = [false[place], true[place], recall[step], precision[step]]
-    return {
-        "roc": _thinned(false, true),
-        "precision_recall": _thinned(recall, precision),
-        "at": [float(value) for value in at],
-    }
-
-
-def _counted_curves(
-    scores: np.ndarray, y: np.ndarray, weights: np.ndarray | None, here: float
-) -> dict[str, Any]:
-    """Return the curves of many samples at some thresholds alone, where they are exact: no sample is sorted."""
-    some = scores[:: max(1, len(y) // CUTS)]
-    cuts = np.unique(np.append((some[:, 1] - some[:, 0]).astype(np.float64), [here, np.inf]))
-    counts = np.zeros((2, len(cuts) + 1))
-    for start in (starts := block_starts(scores)):
-        rows = slice(start, start + starts.step)
-        ranked = (scores[rows, 1] - scores[rows, 0]).astype(np.float64)
-        place = np.searchsorted(cuts, ranked, side="right")
-        own = None if weights is None else weights[rows]
-        counts += np.bincount(place + len(counts[0]) * y[rows], own, counts.size).reshape(counts.shape)
-    negative, positive = np.cumsum(
-        counts[:, ::-1], axis=1
-    )  # samples at a cut or above, the highest cut first
+    some = scores if len(y) <= MOST_EXACT else scores[:: max(1, len(y) // CUTS)]
+    cuts = np.unique(np.append(_ranked(some), [threshold or 0.0, np.inf]))
+    negative, positive = _at_cuts_or_above(cuts, scores, y, weights)
     false, true = negative / negative[-1], positive / positive[-1]
     told = negative + positive
     precision = np.divide(positive, told, out=np.ones_like(told), where=told > 0)
-    place = len(cuts) - 1 - int(np.searchsorted(cuts, here))
+    place = len(cuts) - 1 - int(np.searchsorted(cuts, threshold or 0.0))
     return {
         "roc": _thinned(false, true),
         "precision_recall": _thinned(true[::-1], precision[::-1]),
         "at": [float(values[place]) for values in (false, true, true, precision)],
     }
+
+
+def _ranked(scores: np.ndarray) -> np.ndarray:
+    """Return how far the second class is above the first, (N,) float64."""
+    return (scores[:, 1] - scores[:, 0]).astype(np.float64)
+
+
+def _at_cuts_or_above(
+    cuts: np.ndarray, scores: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+) -> np.ndarray:
+    """Return the weight of both classes' samples at each cut or above it, (2, cuts), the highest cut first."""
+    counts = np.zeros((2, len(cuts) + 1))
+    for start in (starts := block_starts(scores)):
+        rows = slice(start, start + starts.step)
+        place = np.searchsorted(cuts, _ranked(scores[rows]), side="right")
+        own = None if weights is None else weights[rows]
+        counts += np.bincount(place + len(counts[0]) * y[rows], own, counts.size).reshape(counts.shape)
+    return np.cumsum(counts[:, ::-1], axis=1)
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> list[list[float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from importlib.metadata import version
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from straightedge import __version__
 
 def versions() -> dict[str, str]:
     """Return the versions that decide the answer."""
-    import sklearn
     import torch
 
     return {
@@ -19,5 +19,5 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
-        "scikit-learn": sklearn.__version__,
+        "scikit-learn": version("scikit-learn"),
     }

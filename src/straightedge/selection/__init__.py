@@ -1,7 +1,7 @@
 """The path, the folds, the choice of reg."""
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from straightedge.selection.cautions import cautions
 from straightedge.selection.choice import (
@@ -13,7 +13,6 @@ from straightedge.selection.choice import (
     judge,
     rule_in_words,
 )
-from straightedge.selection.classifier import LinearClassifierCV
 from straightedge.selection.folds import OutOfFold, cross_validate
 from straightedge.selection.path import (
     RegularizationPath,
@@ -23,6 +22,9 @@ from straightedge.selection.path import (
     joined,
     solve_path,
 )
+
+if TYPE_CHECKING:
+    from straightedge.selection.classifier import LinearClassifierCV
 
 __all__ = [
     "METRICS",
@@ -48,7 +50,11 @@ _FORMER_NAMES = {"Scored": "CandidateScore", "Choice": "RegChoice", "Path": "Reg
 
 
 def __getattr__(name: str) -> Any:
-    """Find a class by its name of the version before, with a warning."""
+    """Import the estimator, and scikit-learn with it, when it is asked for; find a class by its former name."""
+    if name == "LinearClassifierCV":
+        from straightedge.selection.classifier import LinearClassifierCV
+
+        return LinearClassifierCV
     if name not in _FORMER_NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     now = _FORMER_NAMES[name]

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from straightedge.errors import warn
 from straightedge.estimators import LinearClassifier
@@ -160,6 +159,8 @@ class LinearClassifierCV(LinearClassifier):
 
     def _chosen_by_splits(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> int:
         """Return the position of the reg whose mean over splits is best."""
+        from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
         scorer_of(self.scoring)  # refused before the work
         given, rows = on_host(y), on_host(X)
         given = np.asarray(given)

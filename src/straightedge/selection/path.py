@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 from straightedge.errors import InputError
-from straightedge.estimators.answers import score_rows
-from straightedge.estimators.inputs import checked_input, training_set
 from straightedge.evaluation.intervals import share_interval
 from straightedge.fitting import VECTORS, FitSettings, build_objective, solve
 from straightedge.moments import affine_from, moments
@@ -157,6 +155,8 @@ def fit_path(
     Raises:
         InputError: See `LinearClassifier.fit`; ``tol-invalid`` where there are not as many as values of reg.
     """
+    from straightedge.estimators.inputs import training_set  # here, not above: scikit-learn comes with it
+
     tols = one_or_many(tol)
     for one in tols:
         FitSettings(tol=one).checked()
@@ -239,6 +239,9 @@ class RegularizationPath(Described):
 
     def scores(self, X: Any) -> np.ndarray:
         """Return the scores (N, K, C) of rows (N, D) or images, in float64."""
+        from straightedge.estimators.answers import score_rows
+        from straightedge.estimators.inputs import checked_input
+
         rows = checked_input(X)
         blocks = [score_rows(open_rows(rows), *one)[0] for one in zip(self.coef, self.intercept, strict=True)]
         return np.stack(blocks, axis=1).astype(np.float64)

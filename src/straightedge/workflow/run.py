@@ -40,7 +40,6 @@ from straightedge.workflow.judging import (
     temperature_note,
     temperature_of,
 )
-from straightedge.workflow.labels_run import run_labels
 from straightedge.workflow.measures import metrics_of
 from straightedge.workflow.options import FitOptions
 from straightedge.workflow.parting import needs_rows, refuse_classes, threshold_note, threshold_of
@@ -79,6 +78,10 @@ def run_fit(
         Stopped: Ctrl-C; a checkpoint is in place.
     """
     if options.data.multilabel:
+        from straightedge.workflow.labels_run import (
+            run_labels,
+        )  # here, not above: images and tables come with it
+
         return run_labels(options, say)
     communicator = current(options.fit.device)
     try:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
 from straightedge.objective import Objective
@@ -100,6 +99,8 @@ class DualBundle:
 
     def _best_shares(self) -> np.ndarray:
         """Return shares ≥ 0 that sum to 1 and maximise Σ t c − R*(−Σ t V), R the quadratic penalty."""
+        from scipy.optimize import minimize  # here, not above: most fits have one dual point at most
+
         V = self.objective.penalty.without_bias(torch.stack([point.V for point in self.state.points]))
         images = torch.cat([self.objective.penalty.minimiser(v[None]) for v in V])
         quadratic = (-images.flatten(1) @ V.flatten(1).t()).cpu().numpy() / 2
