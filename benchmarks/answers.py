@@ -3,8 +3,8 @@
     python -m benchmarks.answers --out benchmarks/results/answers.json
 
 fits a linear model of 64 numbers and ten classes, then runs refusals, uses of it and a fit of sparse rows in turns,
-so that what else the machine does falls on all of them. Times are user and system time of the process, the median of
-the turns.
+so that what else the machine does falls on all of them. Times are user and system time of the process, the median
+of the turns.
 """
 
 from __future__ import annotations
