@@ -64,7 +64,7 @@ def _shares(counts: np.ndarray, n: int, rng: np.random.RandomState) -> np.ndarra
         chosen = rng.choice(equal, size=min(len(equal), missing), replace=False)
         given[chosen] += 1
         missing -= len(chosen)
-    return given.astype(np.int64)
+    return np.asarray(given, dtype=np.int64)
 
 
 def _with_class_left(chosen: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -84,7 +84,7 @@ def two_class_curves(
 
 def _ranked(scores: np.ndarray) -> np.ndarray:
     """Return how far the second class is above the first, (N,) float64."""
-    return (scores[:, 1] - scores[:, 0]).astype(np.float64)
+    return np.asarray(scores[:, 1] - scores[:, 0], dtype=np.float64)
 
 
 def _at_cuts_or_above(
