@@ -16,6 +16,8 @@ from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Limits, Solution, Status, minimize
 from straightedge.solvers.hinge import SemismoothNewton
+from straightedge.solvers.hinge.gathered import problem as stretching
+from straightedge.solvers.hinge.gathered import solver as gathering
 from straightedge.solvers.hinge.gathered import usual
 from straightedge.solvers.hinge.gathered.ascent import Ascent
 from straightedge.solvers.hinge.gathered.margins import PairMargins, SharedMargins, SignedMargins
@@ -281,6 +283,36 @@ def test_a_multiple_is_as_good_as_the_best_one_but_for_what_is_no_worth(length: 
     assert value == pytest.approx(problem.primal(point.times(s), nothing), rel=1e-12)
     best = min(problem.primal(point.times(t), nothing) for t in np.linspace(0.0, 2.0 * s, 4001))
     assert value <= best + worth
+
+
+@pytest.mark.parametrize("kind", ["pairs", "shared", "signed"])
+def test_a_sample_of_the_rows_says_the_multiple_and_all_of_them_its_value(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, rng = _small_problem(kind, FeatureSpace)
+    columns = problem.margins.n_columns
+    point = FeatureSpace(problem.space.X).at(0.1 * rng.normal(size=(columns, problem.space.dimension)))
+    monkeypatch.setattr(stretching, "STRETCH_ROWS", 4)
+    s, value = problem.stretched(point, np.zeros(columns), 1e-6)
+    assert value == pytest.approx(problem.primal(point.times(s), np.zeros(columns)), rel=1e-12)
+    some = problem.margins.part(slice(None, None, 3))
+    S = point.scores
+    np.testing.assert_array_equal(some.margins(S[::3]), problem.margins.margins(S)[::3])
+
+
+def test_more_rows_are_gathered_where_they_hardly_disturb_one_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X, y = embeddings(3000, 4, 3)
+    monkeypatch.setattr(gathering, "MOST_ENTRIES", 10_000)
+    few, weak, strong = (
+        Objective(Rows(X[:n]), torch.as_tensor(y[:n]), 3, CrammerSingerLoss(), [reg])
+        for n, reg in ((1900, 1e-6), (3000, 1e-2), (3000, 1e-4))
+    )
+    assert SemismoothNewton.supports(few) is None and SemismoothNewton.supports(weak) is None
+    assert SemismoothNewton.supports(strong) is not None
+    monkeypatch.setattr(gathering, "MOST_ENTRIES", 3000 * 5 / 2.2)
+    assert SemismoothNewton.supports(weak) is not None
 
 
 def test_what_does_not_fit_is_refused_by_name() -> None:

@@ -162,6 +162,14 @@ def test_equal_rows_and_a_constant_feature_leave_a_wide_fit_sound():
     assert found is not None and found[0].gap <= 1e-8
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint64, ">i4"])
+def test_whole_labels_are_counted_as_they_are_sorted(dtype):
+    values = np.array([-128, 3, 127, 3] if np.dtype(dtype).kind == "i" else [2**64 - 1, 2**64 - 9, 2**64 - 2])
+    y = np.tile(values.astype(dtype), 100)[::2]
+    for found, expected in zip(quick.counted(y), np.unique(y, return_inverse=True), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("shape", [(60_000, 5), (300, 2000), (150, 4)])
 def test_ctrl_c_keeps_the_best_weights_with_a_true_gap(shape, monkeypatch):
     """Raised in the fourth evaluation of the loss: by a sample, by a place, or by a step."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from straightedge.data.cells import as_table
 from straightedge.data.label_values import one_column, refuse_missing
 from straightedge.errors import InputError, warn
+from straightedge.estimators.quick import counted
 from straightedge.row_weights import checked_sample_weight, row_weights
 from straightedge.rows import check_shape
 from straightedge.sparse_rows import AnyRows, SparseRows, check_sparse, open_rows
@@ -57,7 +58,8 @@ def encoded_labels(y: Any) -> tuple[np.ndarray, Tensor]:
     array = y.detach().cpu().numpy() if isinstance(y, Tensor) else y
     if not _plain_labels(array):
         array = _checked_labels(array)
-    classes, index = np.unique(array, return_inverse=True)
+    whole = len(array) > 0 and array.dtype.kind in "iu"
+    classes, index = counted(array) if whole else np.unique(array, return_inverse=True)
     if len(classes) < 2:
         raise InputError(
             "labels-single-class",

@@ -82,16 +82,18 @@ def classes_of(y: Any, n_rows: int) -> tuple[np.ndarray, np.ndarray] | None:
     plain = type(y) is np.ndarray and y.shape == (n_rows,) and y.dtype.kind in "iubU"
     if not plain:
         return None
-    classes, index = _counted(y) if y.dtype.kind in "iu" else np.unique(y, return_inverse=True)
+    classes, index = counted(y) if y.dtype.kind in "iu" else np.unique(y, return_inverse=True)
     return (classes, index) if 2 <= len(classes) <= n_rows / 2 else None
 
 
-def _counted(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def counted(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted values of whole numbers and the index of each, without sorting where they are few."""
     low, high = int(y.min()), int(y.max())
     if high - low > len(y):
         return np.unique(y, return_inverse=True)
-    places = y - low
+    places = (
+        (y - y.dtype.type(low)).view(f"u{y.itemsize}").astype(np.int64)
+    )  # differences may be past the type
     present = np.bincount(places) > 0
     index = places if present.all() else (np.cumsum(present) - 1)[places]
     return np.flatnonzero(present).astype(y.dtype) + y.dtype.type(low), index

@@ -226,8 +226,9 @@ class Ascent:
         primal, dual = problem.primal(point, bias), problem.dual(b, point)
         bounds.offer_primal(primal, point, bias)
         bounds.offer_dual(dual, b)
-        s, value = problem.stretched(point, bias, WORTH * (primal - dual))
-        bounds.offer_primal(value, point.times(s), s * bias)
+        if bounds.gap > self.tol:
+            s, value = problem.stretched(point, bias, WORTH * (primal - dual))
+            bounds.offer_primal(value, point.times(s), s * bias)
         self._renew(point)
         self.gap = bounds.gap
         if problem.repair is not None:  # with the bias penalised: what epochs bring to 0

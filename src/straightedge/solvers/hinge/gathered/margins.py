@@ -17,6 +17,8 @@ columns of W matters, and one-versus-rest is C such problems.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +42,12 @@ class Margins(ABC):
     n_margins: int
     geometry: str
     y: Indices
+
+    def part(self, index: slice) -> Self:
+        """Return the same of some rows."""
+        own = copy(self)
+        own.y = self.y[index]
+        return own
 
     def margins(self, S: Array) -> Array:
         """Return z (n, m)."""
@@ -101,6 +109,12 @@ class PairMargins(Margins):
     def __init__(self, y: Indices, n_classes: int) -> None:
         self.y, self.n_columns, self.n_margins = y, n_classes, n_classes
         self.rows = np.arange(len(y))
+
+    def part(self, index: slice) -> Self:
+        """See `Margins.part`."""
+        own = super().part(index)
+        own.rows = np.arange(len(own.y))
+        return own
 
     def started(self, change: Array) -> Array:
         """See `Margins.started`."""
@@ -223,6 +237,12 @@ class SignedMargins(Margins):
 
     def __init__(self, t: Array) -> None:
         self.t, self.y = t[:, None], np.where(t > 0, 0, 1)
+
+    def part(self, index: slice) -> Self:
+        """See `Margins.part`."""
+        own = super().part(index)
+        own.t = self.t[index]
+        return own
 
     def started(self, change: Array) -> Array:
         """See `Margins.started`."""
