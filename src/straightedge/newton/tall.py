@@ -2,7 +2,8 @@
 
 The sample's Hessian differs from that of all rows by some percent, so every pass with it gains a digit or two;
 L-BFGS pairs mend the rest of it. Passes are in the rows' own float type. The one that looks like the last is in
-float64 and is the proof.
+float64 and is the proof. On a path a value of reg starts from the answers before it, and the Hessian and the pairs
+serve for several: in both the ridge is exchanged.
 
 References:
     Byrd, Chin, Neveitt and Nocedal, "On the use of stochastic Hessian information in optimization methods for
@@ -11,25 +12,33 @@ References:
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from straightedge.newton.blocks import RowBlocks
+from straightedge.newton.continuation import ANSWERS, FormerAnswer, extrapolated
 from straightedge.newton.direct import Answer, trace_row
 from straightedge.newton.engine import Engine
-from straightedge.newton.exact import ScaledFactor, along_classes, hessian_factor
+from straightedge.newton.exact import along_classes, ridged_factor, rough_hessian
 from straightedge.newton.problem import SmoothProblem, Table, contrasts
-from straightedge.newton.quasi import Pairs
-from straightedge.newton.work import LEAST_SAMPLE, SAMPLE_ROWS, Size
+from straightedge.newton.quasi import Change, Pairs
+from straightedge.newton.work import SAMPLE_ROWS, Size
 from straightedge.status import Status, TraceRow
 
+FAR = 12.0  # times reg: an answer at a larger one is no better start than that of a sample
+SERVES = 2.0  # times a Hessian's own work that passes with it may take before another is made, on a path
+FARTHEST = 30.0  # times reg: a Hessian made at a larger one is made again
 DIGITS = 3e4  # mean ‖x̂‖²/(2 reg) beyond which so many digits are to be gained that twice as many rows pay
 FIRST_SHARE = 4  # that sample's answer starts from that of so small a part of it
 ROUGH = 3e-2  # relative gap of the part's answer
 FINE = 1e-2  # the same of the sample, whose answer is farther from that of all rows anyhow
+FINEST = 1e-4  # the same on a path, whose next value starts from what this one was wrong by
 MOST_STEPS = 30  # of Newton on a sample
 MOST_PASSES = 40  # after which the sample was no help: another solver takes over
 MEMORY = 10  # pairs of L-BFGS
@@ -65,16 +74,19 @@ class TallProblem:
         rows: All rows.
         reg: Strength of the ridge.
         basis: (C, c) the basis Q of classes.
+        check: Called before each pass.
         n_passes: Passes over all rows so far.
     """
 
     rows: RowBlocks
     reg: float
     basis: np.ndarray
+    check: Callable[[], None]
     n_passes: int = 0
 
     def at(self, W: np.ndarray, dtype: Any) -> Pass:
         """Return what a pass finds at W (C, D + 1)."""
+        self.check()
         self.n_passes += 1
         loss, V = self.rows.sums(W, dtype)
         N = len(self.rows.X)
@@ -105,18 +117,119 @@ def minimise(rows: RowBlocks, size: Size, reg: float, tol: float, most: float) -
         tol: Relative gap asked for.
         most: Passes over the rows.
     """
-    began = time.perf_counter()
-    basis = contrasts(size.C) if size.c < size.C else np.eye(size.C)
-    problem = TallProblem(rows, reg, basis)
-    W, factor = _from_sample(problem, size)
-    pairs = Pairs(lambda R, _: along_classes(factor, basis, R), MEMORY)
-    fit = TallFit(problem, pairs, tol, min(MOST_PASSES, most), began, problem.at(W, rows.own_type))
-    try:
-        while fit.go_on():
-            pass
-    except KeyboardInterrupt:
-        return fit.answer(Status.INTERRUPTED)
-    return fit.answer(Status.CERTIFIED) if fit.is_certified else None
+    return TallPath(rows, size, most).answer(reg, tol)
+
+
+@dataclass
+class TallPath:
+    """Values of reg one after another, the largest first.
+
+    Attributes:
+        rows: All rows.
+        size: Of the problem.
+        most: Passes over the rows for each.
+        check: Called before each pass; raises `KeyboardInterrupt` where the user has asked to stop.
+        trace: A row for each pass.
+        former: The last answers, the newest last.
+        hessian: The loss's, of a sample, in the basis of classes.
+        made_at: The reg that it was made at.
+        kept: Changes of W and of the loss's gradient.
+        served: Passes since the Hessian was made.
+        sampled: The last sample's answer.
+        began: When the path did, s.
+        ended: Whether it was interrupted: no further step is taken.
+    """
+
+    rows: RowBlocks
+    size: Size
+    most: float
+    check: Callable[[], None] = lambda: None
+    trace: list[TraceRow] = field(default_factory=list)
+    former: list[FormerAnswer] = field(default_factory=list)
+    hessian: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    made_at: float = math.inf
+    kept: list[Change] = field(default_factory=list)
+    served: int = 0
+    sampled: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    began: float = field(default_factory=time.perf_counter)
+    ended: bool = False
+
+    @cached_property
+    def basis(self) -> np.ndarray:
+        """The basis Q (C, c) of classes."""
+        C, c = self.size.C, self.size.c
+        return contrasts(C) if c < C else np.eye(C)
+
+    def answer(self, reg: float, tol: float) -> Answer | None:
+        """Return the answer at the next value, proven; None where so few passes do not reach it."""
+        problem = TallProblem(self.rows, reg, self.basis, self.check)
+        try:
+            start = self._start(problem)
+            pairs = self._pairs(reg)
+        except KeyboardInterrupt:
+            self.check, self.ended = lambda: None, True
+        if self.ended:
+            return self._unsolved(reg)
+        fit = TallFit(problem, pairs, tol, min(MOST_PASSES, self.most), self.began, start, self.trace)
+        try:
+            while fit.go_on():
+                pass
+        except KeyboardInterrupt:
+            self.check, self.ended = lambda: None, True
+        if not (self.ended or fit.is_certified):
+            return None
+        self._remember(problem, fit.best, pairs)
+        return fit.answer(Status.INTERRUPTED if self.ended else Status.CERTIFIED)
+
+    def _start(self, problem: TallProblem) -> Pass:
+        """Return the first pass, at what the answers before lead to, or else at the answer of a sample.
+
+        Where a sample costs no more than a pass, its answer is moved by what it was wrong by at the value before.
+        """
+        reg, size, own_type = problem.reg, self.size, self.rows.own_type
+        if not self.former or self.former[-1].log_reg > math.log(FAR * reg):
+            self.kept, self.sampled = [], _of_sample(problem, size)
+            self._renew(problem, self.sampled)
+            return problem.at(self.sampled, own_type)
+        W, last = extrapolated(self.former, math.log(reg)), self.former[-1]
+        if size.sample_hessian <= size.evaluation:
+            wrong, sample = last.W - self.sampled, problem.sampled(_sample_rows(problem, size))
+            self.kept, self.sampled = [], _solved(sample, size, FINEST, W)
+            W = self.sampled + wrong
+        worn = self.served * size.evaluation > SERVES * size.sample_hessian
+        if worn or self.made_at > FARTHEST * reg:
+            self._renew(problem, W)
+        start = problem.at(W, own_type)
+        known = last.mean_loss + reg * float(np.vdot(last.W, last.W))
+        return start if start.value <= known else problem.at(last.W, own_type)
+
+    def _unsolved(self, reg: float) -> Answer:
+        """Return what there is of a value that was interrupted before its first step."""
+        problem = TallProblem(self.rows, reg, self.basis, self.check)
+        W = self.former[-1].W if self.former else np.zeros((self.size.C, self.size.D))
+        there, pairs = problem.at(W, np.float64), Pairs(lambda R, _: R, MEMORY)
+        return TallFit(problem, pairs, 0.0, 0.0, self.began, there, self.trace).answer(Status.INTERRUPTED)
+
+    def _remember(self, problem: TallProblem, best: Pass, pairs: Pairs) -> None:
+        """Keep what the next values start from."""
+        reg, W = problem.reg, best.W
+        self.served += problem.n_passes
+        self.kept = [(step, change - 2 * reg * step) for step, change in pairs.kept]
+        answer = FormerAnswer(math.log(reg), W, best.value - reg * float(np.vdot(W, W)))
+        self.former = [*(one for one in self.former if one.log_reg > answer.log_reg), answer][-ANSWERS:]
+
+    def _renew(self, problem: TallProblem, W: np.ndarray) -> None:
+        """Make the Hessian of a sample at W."""
+        sample = problem.sampled(_sample_rows(problem, self.size))
+        terms = sample.at(W).terms
+        H = rough_hessian(sample.table.single, sample.weights, terms, self.basis)
+        self.hessian, self.made_at, self.served = H.astype(np.float64, copy=False), problem.reg, 0
+
+    def _pairs(self, reg: float) -> Pairs:
+        """Return what directions are made of: the Hessian and the changes, with the ridge of this value."""
+        factor = ridged_factor(self.hessian.copy(), np.full(self.size.D, 2 * reg))
+        kept = [(step, change + 2 * reg * step) for step, change in self.kept]
+        return Pairs(lambda R, _: along_classes(factor, self.basis, R), MEMORY, kept)
 
 
 @dataclass
@@ -139,7 +252,7 @@ class TallFit:
     most: float
     began: float
     best: Pass
-    trace: list[TraceRow] = field(default_factory=list)
+    trace: list[TraceRow]
     _foreseen: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -183,16 +296,17 @@ class TallFit:
         return Answer(best.W, best.value, dual, min(best.gap / best.value, 1.0), status, passes, self.trace)
 
 
-def _from_sample(problem: TallProblem, size: Size) -> tuple[np.ndarray, ScaledFactor]:
-    """Return the answer of a sample (C, D + 1), and the Hessian there."""
-    pairs = size.c * (size.c + 1) / 2
-    balanced = int(2 * size.N * size.C / (size.D * pairs))  # rows whose Hessian costs as much as a pass
-    more = 2 if problem.rows.mean_square_norm > DIGITS * 2 * problem.reg else 1
-    n_rows = min(SAMPLE_ROWS, more * max(LEAST_SAMPLE, balanced))
+def _of_sample(problem: TallProblem, size: Size) -> np.ndarray:
+    """Return the answer of a sample (C, D + 1)."""
+    n_rows = _sample_rows(problem, size)
     W = _solved(problem.sampled(n_rows // FIRST_SHARE), size, ROUGH, None)
-    sample = problem.sampled(n_rows)
-    W = _solved(sample, size, FINE, W)
-    return W, hessian_factor(sample, sample.at(W), rough=True)
+    return _solved(problem.sampled(n_rows), size, FINE, W)
+
+
+def _sample_rows(problem: TallProblem, size: Size) -> int:
+    """Return how many rows the sample has: so many that its Hessian costs about as much as a pass."""
+    more = 2 if problem.rows.mean_square_norm > DIGITS * 2 * problem.reg else 1
+    return min(SAMPLE_ROWS, more * size.sample_rows)
 
 
 def _solved(problem: SmoothProblem, size: Size, tol: float, W: np.ndarray | None) -> np.ndarray:

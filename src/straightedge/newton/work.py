@@ -63,6 +63,17 @@ class Size:
         return not few and self.c * self.D <= LARGEST_HESSIAN
 
     @cached_property
+    def sample_rows(self) -> int:
+        """Rows of the sample for many rows: so many that its Hessian costs about as much as a pass."""
+        balanced = int(4 * self.N * self.C / (self.D * self.c * (self.c + 1)))
+        return min(SAMPLE_ROWS, max(LEAST_SAMPLE, balanced))
+
+    @cached_property
+    def sample_hessian(self) -> float:
+        """The Hessian of so many rows, in float32."""
+        return self.sample_rows * self.D**2 * self.c * (self.c + 1) / 2 + (self.c * self.D) ** 3 / 3
+
+    @cached_property
     def exact(self) -> float:
         """A step with the whole Hessian."""
         pairs = self.c * (self.c + 1) // 2

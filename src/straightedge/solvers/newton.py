@@ -11,11 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from straightedge.design import DenseDesign
+from straightedge.newton import column
+from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.continuation import ANSWERS, FormerAnswer, continued
 from straightedge.newton.direct import LARGEST, Answer, run
 from straightedge.newton.engine import Engine
 from straightedge.newton.problem import Point, SmoothProblem, Table, contrasts
 from straightedge.newton.span import Span
+from straightedge.newton.tall import TallPath
 from straightedge.newton.work import SAMPLE_ROWS, Size
 from straightedge.objective import Objective
 from straightedge.solvers.protocol import Progress, Solver, missing
@@ -111,7 +115,10 @@ class Newton(Solver):
         return whole * size_of(objective).fit(rotation_invariant=rotates)
 
     def at_once(self, objective: Objective, tol: Tensor) -> Solution | None:
-        """See `Solver.at_once`: of small tables, where what the loop does is a third of the time."""
+        """See `Solver.at_once`: of tall tables, and of small ones, where the loop is a third of the time."""
+        rows = tall_rows(objective)
+        if rows is not None and (found := self._of_tall(objective, rows, tol)) is not None:
+            return found
         if objective.penalty.free_bias or objective.design.n_entries > LARGEST:
             return None
         self._prepare(objective)
@@ -127,6 +134,16 @@ class Newton(Solver):
             ended = answers[k].status is Status.INTERRUPTED
             self._remember(log_reg, engines[0].point)
         return solution_of([answers[k] for k in sorted(answers)], tol.tolist(), trace)
+
+    def _of_tall(self, objective: Objective, rows: RowBlocks, tol: Tensor) -> Solution | None:
+        """Return the solution for many rows of few columns, None where a value takes too many passes."""
+        path, answers = TallPath(rows, size_of(objective), self.most_passes, _check), dict[int, Answer]()
+        for k in objective.reg.argsort(descending=True).tolist():
+            answer = path.answer(float(objective.reg[k]), float(tol[k]))
+            if answer is None:
+                return None
+            answers[k] = answer
+        return solution_of([answers[k] for k in sorted(answers)], tol.tolist(), path.trace)
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`."""
@@ -302,6 +319,21 @@ def row_weights(objective: Objective, k: int) -> np.ndarray:
     chosen = objective.row_weights.select(torch.tensor([k]))
     weights: np.ndarray = chosen.of_one(objective.n_samples, objective.device).numpy()
     return weights
+
+
+def tall_rows(objective: Objective) -> RowBlocks | None:
+    """Return all rows of a problem with a plain ridge, equal weights, many rows and few columns; else None."""
+    loss, design = objective.loss.second_order, objective.design
+    if loss is None or objective.weights is not None or not objective.penalty.uniform:
+        return None
+    size = size_of(objective)
+    if not size.is_tall or column.fits(size):  # two classes of which float32 knows the whole Hessian
+        return None
+    found = None
+    if isinstance(design, DenseDesign) and design.affine.is_identity and design.rows.order is None:
+        found = design.rows.table(torch.arange(0))
+    X = design.to(torch.float64).table().numpy()[:, :-1] if found is None else found[0]
+    return RowBlocks(X, objective.y.numpy(), objective.n_classes, loss)
 
 
 def size_of(objective: Objective) -> Size:
