@@ -142,6 +142,15 @@ def csr_norms(rows: SparseRows) -> np.ndarray:
     return out
 
 
+def csr_gram(rows: SparseRows, weights: np.ndarray) -> np.ndarray:
+    """Return Σ w_i x̂_i x̂_iᵀ (D + 1, D + 1) float64 for weights (N,); a row's pairs of entries are its work."""
+    half = np.zeros((rows.n_features + 1, rows.n_features + 1))
+    csr_loops().add_gram(rows.indptr, rows.indices, rows.data, weights, half)
+    whole = half + half.T
+    np.fill_diagonal(whole, half.diagonal())
+    return whole
+
+
 def column_spans(rows: SparseRows, count: int) -> list[tuple[int, int]]:
     """Return ``count`` spans of columns with about as many stored entries each; one where columns do not rise."""
     if count == 1 or not rows.n_stored or not rows.rising:

@@ -198,3 +198,26 @@ def square_norms(indptr: np.ndarray, data: np.ndarray, out: np.ndarray) -> None:
             value = float(data[t])
             total += value * value
         out[i] = total
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST)
+def add_gram(
+    indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, weights: np.ndarray, out: np.ndarray
+) -> None:
+    """Add Σ w_i x̂_i x̂_iᵀ to out (D + 1, D + 1), each pair of columns on one side of the diagonal or the other.
+
+    Rows of weight 0 are not read.
+    """
+    bias = len(out) - 1
+    for i in range(len(weights)):
+        weight = weights[i]
+        if weight == 0.0:
+            continue
+        begin, end = np.uint64(indptr[i]), np.uint64(indptr[i + 1])
+        constant = out[bias]
+        constant[bias] += weight
+        for t in range(begin, end):
+            value, own = weight * data[t], out[np.uint64(indices[t])]
+            constant[np.uint64(indices[t])] += value
+            for u in range(begin, t + np.uint64(1)):
+                own[np.uint64(indices[u])] += value * data[u]

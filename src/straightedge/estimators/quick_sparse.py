@@ -1,4 +1,4 @@
-"""Sparse rows, two classes and a hinge: the short way of `quick` for fits that take some milliseconds."""
+"""Sparse rows of two classes, and a hinge or few columns: the short way of `quick`, for some milliseconds."""
 
 from __future__ import annotations
 
@@ -46,19 +46,25 @@ def fit(seed: int, loss: str, X: Any, y: Any, reg: float, tol: float, most: floa
         most: Passes over the rows.
     """
     from straightedge.losses import get_loss
+    from straightedge.solvers.sparse import narrow
     from straightedge.solvers.sparse.duals import FORMS
     from straightedge.solvers.sparse.problem import Configuration
     from straightedge.solvers.sparse.short import minimise
     from straightedge.sparse_rows import SparseRows
+    from straightedge.status import Status
     from straightedge.workers import BlockPool
 
     form = FORMS.get(get_loss(loss).geometry or "")
-    found = None if form is None or form.entropy else quick.classes_of(y, X.shape[0])
-    value_range = range_of(X)
+    if form is None or (form.entropy and not narrow.is_narrow(X.indptr, X.shape[1])):
+        return None
+    found, value_range = quick.classes_of(y, X.shape[0]), range_of(X)
     if found is None or len(found[0]) != 2 or value_range is None:
         return None
     classes, labels = found
     rows = SparseRows(X)
     weights = np.full(len(labels), 1 / len(labels))
     given = Configuration(rows, BlockPool(available_cores()), labels, 2, get_loss(loss), 2 * reg, weights)
-    return minimise(given, reg, tol, most, seed), classes, value_range
+    if narrow.fits(given):
+        answer = narrow.Narrow(given, reg, tol, most).fit()
+        return None if answer.status is Status.STALLED else (answer, classes, value_range)
+    return None if form.entropy else (minimise(given, reg, tol, most, seed), classes, value_range)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.curvature import RowTerms, SecondOrder
 from straightedge.newton.direct import Answer, trace_row
 from straightedge.newton.exact import scaled_factor
-from straightedge.newton.linesearch import length
+from straightedge.newton.linesearch import flat_point, slopes
 from straightedge.newton.proof import proven
 from straightedge.newton.quasi import Pairs
 from straightedge.newton.work import Size
@@ -41,6 +42,90 @@ MOST_STEPS = 80
 ROWS = 4096  # of a block of the Hessian: 1,024 to 8,192 took the same time within a tenth
 
 
+class ColumnRows(Protocol):
+    """Rows of two classes and their loss, as functions of one column of weights, and of its scores T (N,).
+
+    Attributes:
+        rough: Whether products are float32's.
+    """
+
+    rough: bool
+
+    def scores(self, d: np.ndarray) -> np.ndarray:
+        """Return T (N,) of d (D + 1,)."""
+        ...
+
+    def pulled(self, T: np.ndarray) -> tuple[Any, float, np.ndarray]:
+        """Return the loss at T, to be handed to `hessian`, its mean and the mean's gradient (D + 1,) float64."""
+        ...
+
+    def along(self, T: np.ndarray, moves: np.ndarray, t: float) -> tuple[float, float]:
+        """Return the mean loss's slope and second derivative in t at T + t moves."""
+        ...
+
+    def moved(self, T: np.ndarray, moves: np.ndarray, t: float) -> np.ndarray:
+        """Return T + t moves."""
+        ...
+
+    def hessian(self, terms: Any) -> np.ndarray:
+        """Return the mean loss's Hessian (D + 1, D + 1) float64."""
+        ...
+
+
+@dataclass
+class TableRows:
+    """Those of a table.
+
+    Attributes:
+        X: (N, D) rows in the float type of products.
+        y: (N,) labels 0 and 1 in that type.
+        loss: The loss of the difference of scores.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    loss: SecondOrder
+
+    def __post_init__(self) -> None:
+        self.rough = self.X.dtype == np.float32
+
+    def scores(self, d: np.ndarray) -> np.ndarray:
+        """See `ColumnRows.scores`."""
+        own = d.astype(self.X.dtype)
+        found: np.ndarray = self.X @ own[:-1]
+        found += own[-1]
+        return found
+
+    def pulled(self, T: np.ndarray) -> tuple[RowTerms, float, np.ndarray]:
+        """See `ColumnRows.pulled`."""
+        terms = self.loss.at(T[None], self.y)
+        pull = terms.gradient[0]
+        gradient = np.append(pull @ self.X, pull.sum(dtype=np.float64)) / len(self.y)
+        return terms, float(terms.value.mean(dtype=np.float64)), gradient
+
+    def along(self, T: np.ndarray, moves: np.ndarray, t: float) -> tuple[float, float]:
+        """See `ColumnRows.along`."""
+        return slopes(self.loss, self.y, T[None], moves[None], t)
+
+    def moved(self, T: np.ndarray, moves: np.ndarray, t: float) -> np.ndarray:
+        """See `ColumnRows.moved`."""
+        found: np.ndarray = T + self.X.dtype.type(t) * moves
+        return found
+
+    def hessian(self, terms: RowTerms) -> np.ndarray:
+        """See `ColumnRows.hessian`."""
+        root = np.sqrt(terms.mean_diagonal() / len(self.y)).astype(self.X.dtype)
+        D = self.X.shape[1] + 1
+        H = np.zeros((D, D))
+        for start in range(0, len(root), ROWS):
+            own, block = root[start : start + ROWS], self.X[start : start + ROWS]
+            bent = np.empty((len(own), D), self.X.dtype, order="F" if self.X.flags.f_contiguous else "C")
+            np.multiply(block, own[:, None], out=bent[:, :-1])
+            bent[:, -1] = own
+            H += bent.T @ bent
+        return H
+
+
 @dataclass
 class Place:
     """What is known at d.
@@ -56,7 +141,7 @@ class Place:
 
     d: np.ndarray
     T: np.ndarray
-    terms: RowTerms
+    terms: Any
     value: float
     gradient: np.ndarray
     gap: float
@@ -67,9 +152,7 @@ class Column:
     """The problem in the difference d of the classes' weights, and how far it is solved.
 
     Attributes:
-        X: (N, D) rows in the float type of products.
-        y: (N,) labels 0 and 1 in that type.
-        loss: The loss of the difference of scores.
+        rows: And their loss.
         reg: Strength of the ridge, of ‖d‖²/2.
         n_passes: Passes over the rows.
         reached: The best place so far.
@@ -79,9 +162,7 @@ class Column:
         fresh: Whether the Hessian is that of the place reached.
     """
 
-    X: np.ndarray
-    y: np.ndarray
-    loss: SecondOrder
+    rows: ColumnRows
     reg: float
     n_passes: float = 0.0
     reached: Place = field(init=False)
@@ -100,33 +181,21 @@ class Column:
 
     def _scores(self, d: np.ndarray) -> np.ndarray:
         self.n_passes += 0.5
-        own = d.astype(self.X.dtype)
-        found: np.ndarray = self.X @ own[:-1]
-        found += own[-1]
-        return found
+        return self.rows.scores(d)
 
     def _at(self, d: np.ndarray, T: np.ndarray) -> Place:
         self.n_passes += 0.5
-        N, terms = len(self.y), self.loss.at(T[None], self.y)
-        pull = terms.gradient[0]
-        gradient = np.append(pull @ self.X, pull.sum(dtype=np.float64)) / N + self.reg * d
-        value = float(terms.value.mean(dtype=np.float64)) + self.reg * float(d @ d) / 2
+        terms, value, gradient = self.rows.pulled(T)
+        gradient += self.reg * d
+        value += self.reg * float(d @ d) / 2
         return Place(d, T, terms, value, gradient, float(gradient @ gradient) / (2 * self.reg))
 
     def renew(self) -> None:
         """Take the Hessian of the present place."""
         self.n_passes += 1
         self.fresh = True
-        root = np.sqrt(self.reached.terms.mean_diagonal() / len(self.y)).astype(self.X.dtype)
-        D = self.X.shape[1] + 1
-        H = np.zeros((D, D))
-        for start in range(0, len(root), ROWS):
-            own, block = root[start : start + ROWS], self.X[start : start + ROWS]
-            bent = np.empty((len(own), D), self.X.dtype, order="F" if self.X.flags.f_contiguous else "C")
-            np.multiply(block, own[:, None], out=bent[:, :-1])
-            bent[:, -1] = own
-            H += bent.T @ bent
-        H.flat[:: D + 1] += self.reg
+        H = self.rows.hessian(self.reached.terms)
+        H.flat[:: len(H) + 1] += self.reg
         factor = scaled_factor(H)
         self.pairs = Pairs(lambda R, _: factor.solve(R), MEMORY)
 
@@ -137,7 +206,7 @@ class Column:
         self.decrement, self.fresh = -float(direction @ old.gradient), False
         moves = self._scores(direction)
         t = self._length(old, direction, moves)
-        new = self._at(old.d + t * direction, old.T + self.X.dtype.type(t) * moves)
+        new = self._at(old.d + t * direction, self.rows.moved(old.T, moves, t))
         self.pairs.add(new.d - old.d, new.gradient - old.gradient)
         self.fall = old.value - new.value
         if self.fall < -NOISE * old.value:
@@ -149,7 +218,12 @@ class Column:
     def _length(self, old: Place, direction: np.ndarray, moves: np.ndarray) -> float:
         """Return t with |φ′(t)| ≤ FLAT |φ′(0)|, φ(t) = P(d + t direction)."""
         slope, bend = (self.reg * float(d @ direction) for d in (old.d, direction))
-        return length(self.loss, self.y, old.T[None], moves[None], (slope, bend), FLAT * self.decrement)
+
+        def line(t: float) -> tuple[float, float]:
+            own = self.rows.along(old.T, moves, t)
+            return own[0] + slope + t * bend, own[1] + bend
+
+        return flat_point(line, FLAT * self.decrement)
 
 
 def fits(size: Size) -> bool:
@@ -172,9 +246,9 @@ def minimise(rows: RowBlocks, own: SecondOrder, reg: float, tol: float, most: fl
     trace: list[TraceRow] = []
     d, pairs, passes = np.zeros(rows.X.shape[1] + 1), None, 0.0
     for dtype, slack in ((np.float32, SLACK), (np.float64, 1.0)):
-        fit = Column(rows.X.astype(dtype, copy=False), rows.y.astype(dtype), own, reg, passes)
+        fit = Column(TableRows(rows.X.astype(dtype, copy=False), rows.y.astype(dtype), own), reg, passes)
         fit.start(d, pairs)
-        status = _solve(fit, slack * tol, most)
+        status = solve(fit, slack * tol, most)
         d, pairs, passes = fit.reached.d, fit.pairs, fit.n_passes + 1
         answer = proven(rows, np.stack([-d, d]) / 2, reg)
         bounds, seconds = (answer.objective, answer.dual, answer.gap), time.perf_counter() - began
@@ -186,9 +260,9 @@ def minimise(rows: RowBlocks, own: SecondOrder, reg: float, tol: float, most: fl
     return None
 
 
-def _solve(fit: Column, tol: float, most: float) -> Status:
+def solve(fit: Column, tol: float, most: float) -> Status:
     """Take steps until the gap is at most what is asked for, or they gain nothing."""
-    rough, poor = fit.X.dtype == np.float32, 0
+    rough, poor = fit.rows.rough, 0
     try:
         for _ in range(MOST_STEPS):
             if fit.reached.gap <= tol * fit.reached.value:

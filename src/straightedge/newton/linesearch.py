@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from straightedge.newton.curvature import SecondOrder
@@ -9,6 +11,7 @@ from straightedge.newton.problem import Point, Scored, SmoothProblem
 
 FLAT = 0.1  # the search ends where the slope is this share of its start: Newton's quadratic convergence survives it
 LONGEST = 12  # trials; each halves the bracket at worst
+MOST_TRIALS = 40  # along kept scores: where a hinge's corner is sharp 12 did not find the way down
 
 
 def search(problem: SmoothProblem, point: Point, direction: np.ndarray) -> Point:
@@ -61,18 +64,40 @@ def length(
         S: (c, N) scores.
         moves: (c, N) those of the direction.
         own: The penalty's slope at t = 0, and its second derivative.
-        most: Slope at which the search ends; it ends after `LONGEST` trials in any case.
+        most: Slope at which the search ends; it ends after `MOST_TRIALS` in any case.
     """
-    N, t, low, high = len(y), 1.0, 0.0, np.inf
-    for _ in range(LONGEST):
-        terms = loss.at(S + t * moves, y)
-        slope = float(np.vdot(terms.gradient, moves)) / N + own[0] + t * own[1]
+
+    def line(t: float) -> tuple[float, float]:
+        slope, bend = slopes(loss, y, S, moves, t)
+        return slope + own[0] + t * own[1], bend + own[1]
+
+    return flat_point(line, most)
+
+
+def slopes(
+    loss: SecondOrder, y: np.ndarray, S: np.ndarray, moves: np.ndarray, t: float
+) -> tuple[float, float]:
+    """Return the mean loss's slope and second derivative in t at scores S + t moves (c, N)."""
+    terms = loss.at(S + t * moves, y)
+    slope, bend = np.vdot(terms.gradient, moves), np.vdot(terms.product(moves), moves)
+    return float(slope) / len(y), float(bend) / len(y)
+
+
+def flat_point(line: Callable[[float], tuple[float, float]], most: float) -> float:
+    """Return t with |φ′(t)| ≤ most, by Newton's method inside a bracket, or where `MOST_TRIALS` end.
+
+    Args:
+        line: Returns φ′(t) and φ″(t).
+        most: Slope at which the search ends.
+    """
+    t, low, high = 1.0, 0.0, np.inf
+    for _ in range(MOST_TRIALS):
+        slope, bend = line(t)
         if abs(slope) <= most:
-            break
-        bend = float(np.vdot(terms.product(moves), moves)) / N + own[1]
+            return t
         low, high = (low, t) if slope > 0 else (t, high)
         t = inside(t - slope / bend, low, high)
-    return t
+    return low or t  # φ falls as far as low, where it has a corner beyond
 
 
 def inside(guess: float, low: float, high: float) -> float:

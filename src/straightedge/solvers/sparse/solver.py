@@ -13,11 +13,13 @@ from straightedge.solvers.protocol import Progress, Solver, missing
 from straightedge.solvers.sparse.bounds import Array, Ascent
 from straightedge.solvers.sparse.duals import FORMS
 from straightedge.solvers.sparse.kinds import AnyState, ascent_of
+from straightedge.solvers.sparse.narrow import Narrow, fits
 from straightedge.solvers.sparse.problem import Configuration, SparseProblem
 from straightedge.solvers.sparse.starts import continued, first_point
 from straightedge.solvers.sparse.two_classes import problem_of
 from straightedge.solvers.state import OF_ROWS
 from straightedge.solvers.work import LOADING, pass_work
+from straightedge.status import Status
 
 USUAL_EPOCHS = 30
 
@@ -123,6 +125,8 @@ class SparseDualAscent(Solver):
 
     def step(self) -> Progress:
         """See `Solver.step`: epochs of the configuration that is being worked on, a pass at least."""
+        if self.fit is None and (passes := self._by_newton()):
+            return self._progress(passes)
         fit = self.fit or self._begin()
         fit.most_passes = self.most_passes
         cost = fit.advance()
@@ -130,6 +134,29 @@ class SparseDualAscent(Solver):
             cost += fit.advance()
         self._take(fit)
         return self._progress(cost)
+
+    def _by_newton(self) -> float:
+        """Solve the next configuration whole where it is narrow; return the passes it took, 0 where it is not."""
+        k = self.current = int(self.objective.reg.argmax())
+        given = self._configuration(k)
+        if not fits(given):
+            return 0.0
+        fit = Narrow(given, float(self.objective.reg[k]), float(self.tols[k]), self.most_passes)
+        if self.last is not None:
+            fit.w = self.last.W[:, 0].astype(np.float64)
+        elif bool(self.W[k].any()):
+            fit.w = (self.W[k, 1] - self.W[k, 0]).numpy() / (2 * fit.share)
+        answer = fit.fit()
+        if answer.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        if answer.objective < float(self.primal[k]):
+            self.primal[k], self.W[k] = answer.objective, torch.from_numpy(answer.W)
+        self.bound[k] = max(float(self.bound[k]), answer.dual)
+        self.last = Finished(fit.w[:, None], given.curvature, np.zeros((len(given.y), 1)))
+        if answer.status is not Status.STALLED:
+            return answer.n_passes
+        self.last = None
+        return 0.0
 
     def _take(self, fit: Ascent) -> None:
         """Take the best W and bounds of the configuration that is being worked on."""
@@ -142,8 +169,9 @@ class SparseDualAscent(Solver):
     def _progress(self, cost: float) -> Progress:
         passes = torch.zeros(len(self.primal), dtype=torch.float64)
         exhausted = torch.zeros(len(self.primal), dtype=torch.bool)
-        if self.fit is not None:
-            passes[self.current], exhausted[self.current] = cost, self.fit.exhausted
+        if self.current >= 0:
+            passes[self.current] = cost
+            exhausted[self.current] = self.fit is not None and self.fit.exhausted
         return Progress(self.W, self.primal.clone(), self.bound.clone(), passes, exhausted)
 
     def _begin(self) -> Ascent:

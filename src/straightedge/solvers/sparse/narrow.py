@@ -1,0 +1,198 @@
+"""Two classes over sparse rows of few columns: Newton's method with the whole Hessian, in float64.
+
+Where D is small the Hessian XᵀBX costs as much as some passes, and the rows are as hard to part for dual coordinate
+ascent as they are many. A hinge is fitted with its corner rounded, over a width that falls until the bound of the
+hinge itself, at the rounded one's dual variables α = −φ′, is near enough: with g the gradient of the rounded P,
+
+P(w) − D(α) = Σ w_i (ℓ_i − α_i (1 − m_i)) + ‖g‖²/(2λ).
+
+The problem is that of `two_classes`: P = κ (Σ w_i φ(t_i x̂_i w) + (λ/2) ‖w‖²).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from straightedge.design.csr import csr_gram, csr_norms, csr_scores
+from straightedge.newton.column import Column, solve
+from straightedge.newton.direct import Answer, trace_row
+from straightedge.solvers.sparse.duals import FORMS
+from straightedge.solvers.sparse.problem import Configuration, inner
+from straightedge.status import Status, TraceRow
+
+GRAM_IN_PASSES = 30  # that a Hessian may cost
+FACTOR = 24  # D³/3 operations of a Cholesky factor, eight in the time of one of a loop
+HARD = 1.0  # mean of w_i ‖x̂_i‖²/λ from which on a hinge takes more epochs than Newton steps
+HARD_SQUARE = 0.3  # the same of the squared hinge: on a1a the ways meet at reg 4e-4 and 1.5e-3
+FIRST_WIDTH = 4.0  # of the rounded corner: every row is in it at w = 0
+NARROWER = 0.1  # at most, from one width to the next: 0.03 to 0.3 do as well
+ALLOWED = 0.7  # of the gap asked for: what the corner may take
+INNER = 0.2  # of what the corner takes: how near the rounded problem's answer is come
+ROUGH = 0.03  # of P: the same at the first width
+MOST_WIDTHS = 30
+LOGISTIC, SQUARED_HINGE, HINGE = 0, 1, 2  # as in `column_losses`, which is loaded when it is first needed
+NAME = "sparse_dual_ascent"  # the solver whose problem this is
+
+
+class Sums(NamedTuple):
+    """The loss at some scores, summed over rows; see `column_losses.pulled`."""
+
+    value: float
+    slack: float
+    bends: np.ndarray
+
+
+@dataclass
+class NarrowRows:
+    """Rows and their loss for `Column`.
+
+    Attributes:
+        given: The configuration.
+        kind: Of the loss; see `column_losses`.
+        width: Of the hinge's corner.
+        parts: (N, 2) float64 of each row its sign ±1 and its weight.
+        rough: See `ColumnRows`.
+    """
+
+    given: Configuration
+    kind: int
+    width: float = FIRST_WIDTH
+    rough: bool = False
+    parts: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parts = np.stack([np.where(self.given.y == 1, 1.0, -1.0), self.given.weights], axis=1)
+
+    def scores(self, d: np.ndarray) -> np.ndarray:
+        """See `ColumnRows.scores`."""
+        return csr_scores(self.given.rows, d[:, None], self.given.pool)[:, 0]
+
+    def pulled(self, T: np.ndarray) -> tuple[Sums, float, np.ndarray]:
+        """See `ColumnRows.pulled`."""
+        from straightedge.solvers.sparse.column_losses import pulled
+
+        rows = self.given.rows
+        bends, gradient = np.empty(len(T)), np.zeros(rows.n_features + 1)
+        arrays = rows.indptr, rows.indices, rows.data
+        rounded, value, slack = pulled(arrays, self.parts, (self.kind, self.width), T, bends, gradient)
+        return Sums(value, slack, bends), rounded, gradient
+
+    def along(self, T: np.ndarray, moves: np.ndarray, t: float) -> tuple[float, float]:
+        """See `ColumnRows.along`."""
+        from straightedge.solvers.sparse.column_losses import along
+
+        slope, bend = along(self.parts, (self.kind, self.width), T, moves, t)
+        return float(slope), float(bend)
+
+    def moved(self, T: np.ndarray, moves: np.ndarray, t: float) -> np.ndarray:
+        """See `ColumnRows.moved`."""
+        return T + t * moves
+
+    def hessian(self, terms: Sums) -> np.ndarray:
+        """See `ColumnRows.hessian`."""
+        return csr_gram(self.given.rows, terms.bends)
+
+
+def fits(given: Configuration) -> bool:
+    """Return whether a problem is of two classes and few columns, and hard enough for Newton's steps."""
+    form = FORMS.get(given.loss.geometry or "")
+    if form is None or given.n_classes != 2 or not is_narrow(given.rows.indptr, given.rows.n_features):
+        return False
+    hard = (HARD_SQUARE if form.squared else HARD) * _facts(given)[2]
+    return form.entropy or inner(given.weights**2, csr_norms(given.rows)) >= hard
+
+
+def is_narrow(indptr: np.ndarray, n_features: int) -> bool:
+    """Return whether a Hessian of compressed rows costs little beside passes, by counted operations."""
+    stored, D = np.diff(indptr) + 1.0, n_features + 1
+    hessian = inner(stored, stored) / 2 + D**2 + D**3 / FACTOR
+    return hessian <= GRAM_IN_PASSES * 2 * float(stored.sum())
+
+
+def _facts(given: Configuration) -> tuple[float, float, float]:
+    """Return h, κ and λ; see `two_classes`."""
+    share, copies = (1.0, 2.0) if (given.loss.geometry or "").startswith("one_vs_rest") else (0.5, 1.0)
+    return share, copies, 2 * share * share * given.curvature / copies
+
+
+class Narrow:
+    """A fit on its way: of one configuration for which `fits` holds.
+
+    Args:
+        given: The configuration.
+        reg: Strength of the penalty, for the trace.
+        tol: Relative gap asked for.
+        most: Passes over the rows.
+
+    Attributes:
+        w: (D + 1,) where it is; 0 at first.
+        best: The best answer so far.
+        sums: The loss at w.
+        short: What P and its bound lack to be equal there, without κ.
+    """
+
+    def __init__(self, given: Configuration, reg: float, tol: float, most: float) -> None:
+        self.reg, self.tol, self.most, self.began = reg, tol, most, time.perf_counter()
+        self.share, self.copies, self.ridge = _facts(given)
+        form = FORMS[given.loss.geometry or ""]
+        self.rows = NarrowRows(given, LOGISTIC if form.entropy else SQUARED_HINGE if form.squared else HINGE)
+        self.w = np.zeros(given.rows.n_features + 1)
+        self.passes, self.trace = 0.0, list[TraceRow]()
+        at_zero = self.copies * (np.log(2) if form.entropy else 1.0)
+        self.best = Answer(np.zeros((2, len(self.w))), at_zero, 0.0, 1.0)
+
+    def fit(self) -> Answer:
+        """Return the answer."""
+        try:
+            status = self._solved()
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+        best = self.best
+        best.status = Status.CERTIFIED if best.gap <= self.tol else status
+        best.n_passes, best.trace = self.passes, self.trace
+        return best
+
+    def _solved(self) -> Status:
+        """Go on until the gap is proven; return how it ended otherwise."""
+        if self.rows.kind != HINGE:
+            status = self._descend(self.tol)
+            return Status.STALLED if status is Status.CERTIFIED else status
+        inner_tol = ROUGH
+        for _ in range(MOST_WIDTHS):
+            status = self._descend(inner_tol)
+            if self.best.gap <= self.tol or status is not Status.CERTIFIED:
+                return status
+            value = self.sums.value + self.ridge / 2 * float(self.w @ self.w)
+            allowed, slack = ALLOWED * self.tol * value, max(self.sums.slack, 1e-300)
+            narrower = min(1.0, max(NARROWER, math.sqrt(allowed / slack)))
+            self.rows.width *= narrower
+            inner_tol = INNER * max(narrower**2 * slack, allowed) / value
+        return Status.STALLED
+
+    def _descend(self, tol: float) -> Status:
+        """Minimise P with the corner rounded as it is, to a relative gap, and take the bounds there."""
+        fit = Column(self.rows, self.ridge, self.passes)
+        fit.start(self.w, None)
+        status = solve(fit, tol, self.most)
+        self.w, self.passes = fit.reached.d, fit.n_passes + 1
+        self._look()
+        return status
+
+    def _look(self) -> None:
+        """Take value and bound of w, from the rows as they are."""
+        self.sums, _, gradient = self.rows.pulled(self.rows.scores(self.w))
+        gradient += self.ridge * self.w
+        self.short = float(gradient @ gradient) / (2 * self.ridge)
+        self.short += self.sums.slack if self.rows.kind == HINGE else 0.0
+        primal = self.copies * (self.sums.value + self.ridge / 2 * float(self.w @ self.w))
+        dual = max(0.0, primal - self.copies * self.short)
+        bounds = primal, dual, min(self.copies * self.short / primal, 1.0)
+        seconds = time.perf_counter() - self.began
+        self.trace.append(trace_row(len(self.trace) + 1, self.passes, seconds, self.reg, bounds, NAME))
+        if bounds[2] <= self.best.gap:
+            self.best = Answer(self.share * np.stack([-self.w, self.w]), *bounds)
