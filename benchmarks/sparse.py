@@ -166,7 +166,7 @@ def path(rows: Rows) -> Iterator[Entry]:
     yield {"path_s": whole, "hardest_s": hardest, "ratio": whole / hardest, "bar": 5}
 
 
-TWO_CLASS_REGS = {"a1a.t": (1e-2, 1e-3), "20 newsgroups, two largest": (1e-2, 1e-4, 1e-6)}
+TWO_CLASS_REGS = {"a1a.t": (1e-2, 1e-3, 1e-4, 1e-6), "20 newsgroups, two largest": (1e-2, 1e-4, 1e-6)}
 PARTS: dict[str, Callable[[Rows], Iterator[Entry]]] = {
     "softmax": softmax,
     "weston_watkins": weston_watkins,

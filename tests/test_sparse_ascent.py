@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from straightedge.design.csr import centre_classes, square_sum
 from straightedge.fitting import FitSettings, build_objective
 from straightedge.solvers.sparse import ascent as ascent_module
 from straightedge.solvers.sparse import shrinking
@@ -128,3 +129,8 @@ def test_weights_stay_in_step_with_the_dual_variables_wherever_epochs_begin(loss
 def test_sums_over_rows_and_columns_are_those_of_plain_products():
     first, second = np.random.default_rng(0).standard_normal((2, 12_345))
     assert inner(first, second) == pytest.approx(first @ second, rel=1e-12)
+    for W in (first.reshape(-1, 5), first.reshape(-1, 5).astype(np.float32), first[:7]):
+        assert square_sum(W) == pytest.approx((W.astype(np.float64) ** 2).sum(), rel=1e-13)
+    W = second.reshape(-1, 5).copy()
+    centre_classes(W)
+    np.testing.assert_allclose(W, second.reshape(-1, 5) - second.reshape(-1, 5).mean(axis=1, keepdims=True))

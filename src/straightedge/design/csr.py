@@ -135,6 +135,16 @@ def csr_class_sums(rows: SparseRows, weights: np.ndarray, y: np.ndarray, n_class
     return out
 
 
+def square_sum(W: np.ndarray) -> float:
+    """Return Σ W², summed in float64."""
+    return float(csr_loops().square_sum(W.ravel()))
+
+
+def centre_classes(W: np.ndarray) -> None:
+    """Subtract from W (D, C) the mean over classes, in place."""
+    csr_loops().centre_rows(W)
+
+
 def csr_norms(rows: SparseRows) -> np.ndarray:
     """Return ‖x̂‖² (N,) float64, the constant 1 counted."""
     out = np.empty(rows.n_samples)

@@ -159,7 +159,7 @@ class Ascent(ABC):
 
     def _own_penalty(self, share: float) -> float:
         """Return reg ‖W‖² of the W that belongs to b, the bias's part times ``share``."""
-        penalty = self.problem.rough_penalty(self.W[:-1])
+        penalty = self.problem.penalty(self.W[:-1])
         return penalty + share * self.problem.penalty(
             own_bias(self.W[-1], self.centre, self.problem.stiffness)
         )

@@ -10,7 +10,14 @@ import numpy as np
 import torch
 
 from straightedge.design import SparseDesign
-from straightedge.design.csr import add_csr_adjoint, csr_class_sums, csr_norms, csr_scores
+from straightedge.design.csr import (
+    add_csr_adjoint,
+    centre_classes,
+    csr_class_sums,
+    csr_norms,
+    csr_scores,
+    square_sum,
+)
 from straightedge.losses import Loss
 from straightedge.objective import Objective
 from straightedge.solvers.sparse.duals import FORMS, DualForm
@@ -140,12 +147,7 @@ class SparseProblem:
 
     def penalty(self, W: np.ndarray) -> float:
         """Return reg ‖W‖², summed in float64."""
-        flat = W.ravel().astype(np.float64, copy=False)
-        return self.curvature / 2 * inner(flat, flat)
-
-    def rough_penalty(self, W: np.ndarray) -> float:
-        """Return reg ‖W‖², each row of W summed in its own float type: without a copy of W in float64."""
-        return self.curvature / 2 * float(np.einsum("ij,ij->i", W, W).sum(dtype=np.float64))
+        return self.curvature / 2 * square_sum(W)
 
     def primal(self, W: np.ndarray) -> float:
         """Return P(W); half a pass."""
@@ -170,7 +172,7 @@ class SparseProblem:
     def class_point(self) -> np.ndarray:
         """Return the W (D + 1, C) of a = 1/C − e_y in all rows; an entry of X is read once."""
         W = csr_class_sums(self.rows, self.caps, self.y, self.shape[1])
-        W -= W.mean(axis=1, keepdims=True)
+        centre_classes(W)
         return W
 
     def subgradient_point(self, W: np.ndarray) -> np.ndarray:

@@ -119,10 +119,6 @@ class TwoClassProblem(SparseProblem):
         """See `SparseProblem.penalty`."""
         return 2 * self._share**2 * super().penalty(W)
 
-    def rough_penalty(self, W: np.ndarray) -> float:
-        """See `SparseProblem.rough_penalty`."""
-        return self.penalty(W)
-
     def primal(self, W: np.ndarray) -> float:
         """See `SparseProblem.primal`."""
         margins = np.maximum(0.0, 1.0 - self.signs * self.scores(W)[:, 0])
