@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits, load_iris, load_wine
@@ -139,6 +141,27 @@ def test_where_rows_are_separated_one_answer_is_that_of_every_smaller_reg(loss, 
     assert path.status == ["certified"] * 5
     passes = path.solution.n_passes.numpy()
     assert np.all(passes[2:] <= 5) and passes[0] > 5
+
+
+def test_where_newton_steps_are_dear_the_next_reg_begins_with_epochs_again():
+    cold = Descent.begin(digits_problem(2e-4), 1e-3, None)
+    steps_to_the_end(cold)
+    left = cold.left()
+    assert left.mu > 0 and 0 < left.epochs_work < np.inf
+    steps = [
+        Descent.after(digits_problem(1e-4), 1e-3, replace(left, epochs_work=work)) for work in (0.0, 1e30)
+    ]
+    assert [isinstance(one.stage, Ascent) for one in steps] == [True, False]
+
+
+def test_the_answer_of_separated_rows_is_taken_further_where_others_follow():
+    apart, overlapping = (Descent.begin(digits_problem(reg), 1e-2, None) for reg in (2e-6, 2e-4))
+    for descent in (apart, overlapping):
+        steps_to_the_end(descent)
+    assert overlapping.lasting() == 0
+    asked, former = apart.tol, apart.bounds.gap
+    apart.lasting()
+    assert apart.bounds.gap <= min(former, 0.03 * asked) and apart.tol == asked
 
 
 def test_an_interrupted_hinge_path_keeps_what_it_has(monkeypatch):

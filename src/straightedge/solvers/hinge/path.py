@@ -106,7 +106,7 @@ class HingePath(HingeALM):
 
     def _newton(self) -> SemismoothNewton:
         """Return the solver of Newton steps, which keeps the gathered rows, for the present configuration."""
-        self.newton.tols, self.newton.current = self.tols, self.current
+        self.newton.objective, self.newton.tols, self.newton.current = self.objective, self.tols, self.current
         return self.newton
 
     def _by_newton(self, part: Objective, W: Tensor, last: WarmStart | None) -> Subproblem:

@@ -248,19 +248,19 @@ class Ascent:
             return False
         total, asked = max(self.seen[-1][1], 1e-300), max(self.tol * abs(self.dual), 1e-300)
         ahead = math.log(max(total / asked, 1.0))
-        finish = (FEWEST_STEPS + STEPS_A_FALL * ahead) * self._step_cost()
+        finish = (FEWEST_STEPS + STEPS_A_FALL * ahead) * near_step_cost(self.problem, self.duals)
         if self.work < FIRST_SHARE * finish:
             return False
         work, before = next(one for one in self.seen if one[0] >= JUDGED_SHARE * self.work)
         fall = math.log(max(before, 1e-300) / total)
         return fall <= 0 or ahead * (self.work - work) * (1 + self.work / finish) > finish * fall
 
-    def _step_cost(self) -> float:
-        """Return the work of a Newton step near the answer: W has as many entries as directions are free there."""
-        problem = self.problem
-        rows, _ = problem.margins.directions(self.duals)
-        most = problem.margins.n_columns * problem.space.dimension
-        return step_cost(problem, min(len(rows), most)) / FACTOR_SPEED + ENTRY_COST * self.b.size
+
+def near_step_cost(problem: HingeProblem, b: Array) -> float:
+    """Return the work of a Newton step near the answer b (n, m): W has as many entries as directions are free."""
+    rows, _ = problem.margins.directions(b)
+    most = problem.margins.n_columns * problem.space.dimension
+    return step_cost(problem, min(len(rows), most)) / FACTOR_SPEED + ENTRY_COST * b.size
 
 
 def worthwhile(problem: HingeProblem) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from straightedge.solvers.hinge.gathered.ascent import WORTH, Ascent, worthwhile
+from straightedge.solvers.hinge.gathered.ascent import WORTH, Ascent, near_step_cost, worthwhile
 from straightedge.solvers.hinge.gathered.lagrangian import (
     COLD_SMOOTHING,
+    LENGTHENED,
     MOST_STEPS,
     NEXT_SMOOTHING,
     REOPENED,
@@ -25,6 +27,12 @@ CHEAP = (
 )
 SHARP = 1e-15  # relative gap that it is taken to: scores are then right to seven digits
 SHARPEST = 40  # steps that this may take
+LONGER = 1.01  # times b: where that has no entry beyond its bound, rows are separated
+LASTING = 0.03  # of the gap asked for, to which the answer of separated rows is taken on a path
+LASTING_STEPS = 4  # that this may take: a move of the centre or two, and as many steps
+FOLLOWING_STEPS = 5  # Newton steps to the answer at another reg, as they are counted: 20 took no longer
+NEAR = 10.0  # times the gap asked for, within which it
+NEAR_STEPS = 1  # takes so many
 STEP_PASSES = 2.0  # products of a Newton step with all rows, in passes
 
 
@@ -67,6 +75,7 @@ class DescentState:
 
     bounds: Bounds
     ascended: bool
+    epochs_work: float
     ascent: AscentState | None
     lagrangian: LagrangianState | None
 
@@ -79,11 +88,13 @@ class Former:
         curvature: 2 reg.
         bounds: The best of it.
         mu: The last smoothing, 0 where epochs were enough.
+        epochs_work: See `Descent`.
     """
 
     curvature: float
     bounds: Bounds
     mu: float
+    epochs_work: float
 
 
 @dataclass
@@ -96,6 +107,8 @@ class Descent:
         bounds: Best so far.
         stage: The one at work.
         ascended: Whether epochs have begun: at once, or because Newton steps from far away did not arrive.
+        epochs_work: Operations that epochs took before Newton steps, here or at the last reg that began with them;
+            infinite where none was worth its while.
     """
 
     problem: HingeProblem
@@ -103,6 +116,7 @@ class Descent:
     bounds: Bounds
     stage: Ascent | AugmentedLagrangian
     ascended: bool
+    epochs_work: float = math.inf
 
     @classmethod
     def begin(cls, problem: HingeProblem, tol: float, b: Array | None) -> Descent:
@@ -118,7 +132,7 @@ class Descent:
 
     @classmethod
     def after(cls, problem: HingeProblem, tol: float, former: Former) -> Descent:
-        """Start at the answer at another reg: without epochs, unless it took no more than these.
+        """Start at the answer at another reg: without epochs, unless it took no more than these or they cost less.
 
         Where rows are separated W stays, and b is in the ratio of the two regs: then it is the answer here, too.
         """
@@ -126,11 +140,13 @@ class Descent:
         there, image = problem.space.at(last.coordinates), problem.from_dual(last.b)
         share, scale, dual = problem.mixture(last.b, image)
         bounds.offer_dual(dual, last.b)
-        primal = problem.primal(there, last.bias)
-        bounds.offer_primal(primal, there, last.bias)
-        s, value = problem.stretched(there, last.bias, WORTH * (primal - dual))
-        bounds.offer_primal(value, there.times(s), s * last.bias)
-        if not former.mu:
+        s, _ = problem.stretched(there, last.bias, WORTH * (problem.primal(there, last.bias) - dual))
+        s *= 1.0 + LENGTHENED * tol
+        longer, bias = there.times(s), s * last.bias
+        bounds.offer_primal(problem.primal(longer, bias), longer, bias)
+        near = bounds.gap <= NEAR * tol
+        steps_work = (NEAR_STEPS if near else FOLLOWING_STEPS) * near_step_cost(problem, last.b)
+        if not former.mu or steps_work > former.epochs_work:
             if share:
                 scale = 1.0
             first = Ascent.begin(problem, bounds, tol, scale * last.b, image.times(scale))
@@ -139,14 +155,17 @@ class Descent:
         stage = AugmentedLagrangian.from_dual(
             problem, bounds, scale * last.b, last.bias, NEXT_SMOOTHING, there
         )
-        stage.mu = max(min(stage.mu, REOPENED * former.mu), stage.floor)
-        return cls(problem, tol, bounds, stage, False)
+        opened = (
+            1.0 / scale if near else REOPENED
+        )  # where b fell by ``scale``, the same margins move it as far
+        stage.mu = max(min(stage.mu, opened * former.mu), stage.floor)
+        return cls(problem, tol, bounds, stage, False, former.epochs_work)
 
     def left(self) -> Former:
         """Return what this answer leaves to the next reg."""
         stage = self.stage
         mu = stage.mu if isinstance(stage, AugmentedLagrangian) else 0.0
-        return Former(self.problem.curvature, self.bounds, mu)
+        return Former(self.problem.curvature, self.bounds, mu, self.epochs_work)
 
     @property
     def is_done(self) -> bool:
@@ -169,18 +188,30 @@ class Descent:
         A cheap problem that is done goes on to the limit of float64 in the same round.
         """
         passes = self._advance()
-        return passes + self._sharpened() if self.is_done and self.is_cheap else passes
+        return passes + self._beyond(SHARP, SHARPEST) if self.is_done and self.is_cheap else passes
 
-    def _sharpened(self) -> float:
-        """Go on beyond the gap asked for, and return the passes that it took."""
+    def _beyond(self, tol: float, most: int) -> float:
+        """Go on to a smaller gap than is asked for, and return the passes that it took."""
         passes, asked = 0.0, self.tol
-        self.tol = min(asked, SHARP)
-        for _ in range(SHARPEST):
+        self.tol = min(asked, tol)
+        for _ in range(most):
             if self.is_done or self.exhausted:
                 break
             passes += self._advance()
         self.tol = asked
         return passes
+
+    def lasting(self) -> float:
+        """Go on beyond the gap asked for where the answer is that of every smaller reg; return the passes it took.
+
+        It is where no b is at its upper bound: rows are separated. A Newton step is then as good as several digits.
+        """
+        stage, b = self.stage, LONGER * self.bounds.b
+        if not isinstance(stage, AugmentedLagrangian) or not stage.n_steps:
+            return 0.0
+        if not np.array_equal(self.problem.margins.project(b), b):
+            return 0.0
+        return self._beyond(LASTING * self.tol, LASTING_STEPS)
 
     def _advance(self) -> float:
         if isinstance(self.stage, AugmentedLagrangian):
@@ -191,7 +222,7 @@ class Descent:
             self.ascended = True
         passes = self.stage.advance()
         if not self.is_done and self.stage.is_done:
-            b, bias = self.stage.duals, self.stage.bias
+            b, bias, self.epochs_work = self.stage.duals, self.stage.bias, self.stage.work
             self.stage = AugmentedLagrangian.from_dual(self.problem, self.bounds, b, bias, WARM_SMOOTHING)
         return passes
 
@@ -204,7 +235,7 @@ class Descent:
             ascent = taken_from(AscentState, stage)
         else:
             lagrangian = taken_from(LagrangianState, stage)
-        return DescentState(self.bounds, self.ascended, ascent, lagrangian)
+        return DescentState(self.bounds, self.ascended, self.epochs_work, ascent, lagrangian)
 
     @classmethod
     def restored(cls, problem: HingeProblem, tol: float, state: DescentState) -> Descent:
@@ -215,7 +246,7 @@ class Descent:
         else:
             assert state.lagrangian is not None
             stage = AugmentedLagrangian(problem, state.bounds, **vars(state.lagrangian))
-        return cls(problem, tol, state.bounds, stage, state.ascended)
+        return cls(problem, tol, state.bounds, stage, state.ascended, state.epochs_work)
 
 
 def best_weight(descent: Descent, X: Array) -> Array:

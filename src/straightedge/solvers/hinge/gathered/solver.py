@@ -108,7 +108,7 @@ class SemismoothNewton(SequentialSolver):
         with one_thread():
             for k in order:
                 one_tol = float(tol[k])
-                fit = self._follow(objective.select(torch.tensor([k])), SAFE * one_tol)
+                fit = self._follow(objective.select(torch.tensor([k])), SAFE * one_tol, leads=k != order[-1])
                 answers[k] = fit.answer(one_tol, self.most_passes, trace, began, ended=ended)
                 ended, self.former = answers[k].status is Status.INTERRUPTED, fit.left()
         return solution_of([answers[k] for k in sorted(answers)], tol.tolist(), trace)
@@ -124,20 +124,21 @@ class SemismoothNewton(SequentialSolver):
 
     def first_fit(self, part: Objective, W: Tensor, last: WarmStart | None) -> Subproblem:
         """See `SequentialSolver.first_fit`. An answer is gone on from in its own fold alone."""
+        leads = self.objective.n_configs > 1
         if last is not None and last.fold == int(part.fold[0]):
-            return self._follow(part, SAFE * self.tol, last.b)
+            return self._follow(part, SAFE * self.tol, last.b, leads=leads)
         b = None
         if last is None and bool((W != 0).any()):
             loss = piecewise(part.loss)
             b = loss.subgradient(loss.margins(part.scores(W[None]), part.y))
-        return Subproblem(part, self._gather(part), SAFE * self.tol, b)
+        return Subproblem(part, self._gather(part), SAFE * self.tol, b, leads=leads)
 
-    def _follow(self, part: Objective, tol: float, b: Tensor | None = None) -> Subproblem:
+    def _follow(self, part: Objective, tol: float, b: Tensor | None = None, *, leads: bool) -> Subproblem:
         """Return a fit that starts from the last answer of its fold, else at dual variables b or at none."""
         gathered, former = self._gather(part), self.former
         if former is None or former.fold != int(part.fold[0]):
-            return Subproblem(part, gathered, tol, b)
-        return Subproblem(part, gathered, tol, None, former.parts)
+            return Subproblem(part, gathered, tol, b, leads=leads)
+        return Subproblem(part, gathered, tol, None, former.parts, leads=leads)
 
     def _put_away(self) -> None:
         if isinstance(self.fit, Subproblem):
@@ -150,7 +151,7 @@ class SemismoothNewton(SequentialSolver):
 
     def restored_fit(self, part: Objective, state: Any) -> Subproblem:
         """See `SequentialSolver.restored_fit`."""
-        fit = Subproblem(part, self._gather(part), SAFE * self.tol, None)
+        fit = Subproblem(part, self._gather(part), SAFE * self.tol, None, leads=self.objective.n_configs > 1)
         fit.restore(state)
         return fit
 

@@ -57,6 +57,7 @@ class Subproblem(DualSubproblem):
         tol: Relative gap to reach.
         b: (N, 1, C) dual variables to start from, or None.
         former: Of each problem, the answer at another reg to start from, or None.
+        leads: Whether other values of reg are to follow.
     """
 
     def __init__(
@@ -66,8 +67,10 @@ class Subproblem(DualSubproblem):
         tol: float,
         b: Tensor | None,
         former: list[Former] | None = None,
+        *,
+        leads: bool = False,
     ) -> None:
-        self.objective, self.gathered = objective, gathered
+        self.objective, self.gathered, self.leads = objective, gathered, leads
         loss, curvature = piecewise(objective.loss), float(objective.penalty.curvature[0])
         self.layout = layout_for(loss, objective.n_classes, curvature, free=objective.bias == "free")
         problems = self.layout.problems(gathered)
@@ -130,6 +133,8 @@ class Subproblem(DualSubproblem):
             self._report_or_begin_anew()
             return 0.0
         passes = left[0].advance()
+        if self.leads and left[0].is_done:
+            passes += left[0].lasting()
         gap = (self.primal - self.bound) / max(self.primal, 1e-300)
         ended = len(left) == 1 and (left[0].is_done or left[0].exhausted)
         if ended or gap < REPORT * self.reported_gap:
