@@ -132,22 +132,49 @@ def test_the_pass_limit_is_kept(loss, watched):
     assert model.objective_ == pytest.approx(primal(loss, X, y, model.W_, 1e-6), rel=1e-12)
 
 
-def test_ctrl_c_keeps_the_best_weights_with_a_true_gap(monkeypatch):
-    X, y = rows_of()
+def interrupt(monkeypatch, step):
+    """Have Ctrl-C pressed at a step."""
     honest, seen = Column.step, []
 
     def interrupted(fit):
         seen.append(fit)
-        if len(seen) == 3:
+        if len(seen) == step:
             raise KeyboardInterrupt
         return honest(fit)
 
     monkeypatch.setattr(Column, "step", interrupted)
+
+
+def test_ctrl_c_keeps_the_best_weights_with_a_true_gap(monkeypatch):
+    X, y = rows_of()
+    interrupt(monkeypatch, 3)
     with pytest.warns(match="interrupted"):
         model = LinearClassifier("softmax", reg=1e-6, tol=1e-9).fit(X, y)
     value = primal("softmax", X, y, model.W_, 1e-6)
     assert model.status_ == "interrupted" and model.objective_ == pytest.approx(value, rel=1e-12)
     assert 0 <= model.dual_ <= value < np.log(2)
+
+
+def test_ctrl_c_while_a_sample_is_fitted_ends_the_fit(monkeypatch):
+    X, y = rows_of()
+    interrupt(monkeypatch, 1)
+    answer = narrow.Narrow(configuration("softmax", X, y, 1e-2), 1e-2, 1e-6, 1000).fit()
+    assert answer.status.value == "interrupted" and answer.gap == 1.0 and not answer.W.any()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_sample_of_the_rows_saves_passes_over_all_of_them(weighted, monkeypatch):
+    """A sample whose rows all weigh nothing does no harm."""
+    X, y = rows_of()
+    w = np.where(weighted & (np.arange(len(y)) % narrow.SHARES == 0), 0.0, 1.0)
+    given = configuration("softmax", X, y, 1e-2, w)
+    monkeypatch.setattr(narrow, "FAR", np.inf)
+    sampled = narrow.Narrow(given, 1e-2, 1e-6, 1000).fit()
+    monkeypatch.setattr(narrow, "FAR", 0.0)
+    plain = narrow.Narrow(given, 1e-2, 1e-6, 1000).fit()
+    assert sampled.gap <= 1e-6 and plain.gap <= 1e-6
+    assert sampled.objective == pytest.approx(primal("softmax", X, y, sampled.W.T, 1e-2, w), rel=1e-12)
+    assert weighted or sampled.n_passes < plain.n_passes
 
 
 @pytest.mark.parametrize("loss", ["softmax", "svm"])
