@@ -59,7 +59,7 @@ class PortableProducts:
         self._weight = self._offset = self._scores = torch.empty(0)
         self._block = self._buffer
         self._pending: Tensor | None = None
-        self._taken = False
+        self._taken = self._is_zero = False
 
     def width(self, n_columns: int) -> int:
         """See `Products.width`."""
@@ -68,6 +68,7 @@ class PortableProducts:
     def use(self, weight: Tensor, offset: Tensor) -> None:
         """See `Products.use`."""
         self._weight, self._offset = padded(weight, offset, self.width(len(weight)))
+        self._is_zero = is_zero(weight, offset)
         self._pending = None
         weight = self._weight
         if self._scores.numel() < len(self._buffer) * len(weight):
@@ -81,6 +82,8 @@ class PortableProducts:
         """See `Products.scores`."""
         n, width = len(self._block), len(self._weight)
         S = self._scores[: n * width].view(n, width)
+        if self._is_zero:
+            return S.zero_()
         return torch.addmm(self._offset, self._block, self._weight.t(), out=S)
 
     def add_gradient(self, A: Tensor) -> None:
@@ -97,6 +100,11 @@ class PortableProducts:
         assert self._pending is not None, "nothing has been added"
         self._taken = True
         return self._pending
+
+
+def is_zero(weight: Tensor, offset: Tensor) -> bool:
+    """Return whether scores are 0 without a product, as at W = 0; a device is not waited for."""
+    return weight.device.type == "cpu" and not bool(weight.any()) and not bool(offset.any())
 
 
 def blas_width(n_columns: int, device: torch.device) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from straightedge.kernels.base import padded
+from straightedge.kernels.base import is_zero, padded
 from straightedge.kernels.cpu_kernels import add_gram, add_rows, hinge_rows, score_rows, softmax_rows
 from straightedge.losses.base import largest_loss
 from straightedge.rows import Rows
@@ -31,7 +31,7 @@ class CompiledProducts:
         self._rows = rows
         self._weight, self._offset, self._block, self._sums = (np.empty((0, 0)) for _ in range(4))
         self._scores = torch.empty(0)
-        self._fresh = True
+        self._fresh, self._is_zero = True, False
 
     def width(self, n_columns: int) -> int:
         """See `Products.width`: columns are worked on by two."""
@@ -42,7 +42,7 @@ class CompiledProducts:
         wide, wide_offset = padded(weight, offset, self.width(len(weight)))
         self._weight, self._offset = wide.contiguous().numpy(), wide_offset.contiguous().numpy()
         self._scores = self._scores.to(weight.dtype)
-        self._fresh = True
+        self._fresh, self._is_zero = True, is_zero(weight, offset)
 
     def load(self, start: int, stop: int) -> None:
         """See `Products.load`."""
@@ -54,6 +54,8 @@ class CompiledProducts:
         if self._scores.numel() < n * width:
             self._scores = torch.empty(n * width, dtype=self._scores.dtype)
         S = self._scores[: n * width].view(n, width)
+        if self._is_zero:
+            return S.zero_()
         score_rows(self._block, self._weight, self._offset, S.numpy())
         return S
 

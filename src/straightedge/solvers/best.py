@@ -54,8 +54,12 @@ class Best:
 
     def take(self, active: Tensor, progress: Progress) -> None:
         """Keep of a step what is better; it was over the configurations ``active`` (K',) int64."""
-        self.n_passes[active] += progress.n_passes
         own = progress.absolute_gap
+        if progress.proven and own is not None:
+            self.absolute_gap[active] = own
+            self.take_proof(active, progress.W, progress.primal, progress.dual)
+            return
+        self.n_passes[active] += progress.n_passes
         own = torch.full_like(progress.primal, torch.inf) if own is None else own
         noise = NOISE * self.primal[active].abs().nan_to_num(posinf=0.0)
         change = progress.primal - self.primal[active]

@@ -27,6 +27,7 @@ class Progress:
         exhausted: (K',) bool, configurations that cannot improve any more in this float type.
         absolute_gap: (K',) float64, a certified P(W) − min P of this W where it is known more finely than by the
             difference primal − dual; or None.
+        proven: Whether these are the answers, by a pass in float64; they replace what was known.
     """
 
     W: Tensor
@@ -35,6 +36,7 @@ class Progress:
     n_passes: float | Tensor
     exhausted: Tensor
     absolute_gap: Tensor | None = None
+    proven: bool = False
 
 
 class Solver(ABC):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from straightedge.newton.work import METRIC_ROWS
+from straightedge.newton.work import LARGEST_METRIC, METRIC_ROWS
 from straightedge.objective import Objective
 from straightedge.solvers.cohorts import cohort_moments, cohorts_of
 from straightedge.solvers.preconditioner import Preconditioner
@@ -24,6 +24,11 @@ from straightedge.solvers.preconditioner import Preconditioner
 SHARED_DECADE = (
     10.1  # values of reg within this ratio share a factor; those of a grid are rounded to three digits
 )
+ROUND = (
+    2.0  # κ times the largest eigenvalue of Σ, in 2 reg, up to which the diagonal took no more passes than Σ
+)
+POWER_ROWS = 2048  # of the sample whose largest eigenvalue is looked for,
+POWER_STEPS = 8  # by so many products
 
 
 class Whitening:
@@ -53,6 +58,9 @@ class Whitening:
         self.cohorts = cohorts_of(objective)
         self.in_double = objective.dtype == torch.float64
         self._factors: dict[tuple[int, float], Preconditioner] = {}
+        if _is_round(objective, kappa, float(self.centres.min()), sample_rows):
+            self._add_factors(objective, 0, objective.design.rough.mean_squares(sample_rows), kappa)
+            return
         for cohort, moment in enumerate(cohort_moments(objective, sample_rows)):
             self._add_factors(objective, cohort, moment, kappa)
 
@@ -84,6 +92,29 @@ class Whitening:
         self.centres, self.cohorts = self.centres[positions], self.cohorts[positions]
         used = set(self._keys)
         self._factors = {key: factor for key, factor in self._factors.items() if key in used}
+
+
+def _is_round(objective: Objective, kappa: float, reg: float, sample_rows: int) -> bool:
+    """Return whether Σ, dear beside a pass, bends the metric so little that its diagonal will do.
+
+    The largest eigenvalue of a sample's Σ is above that of all rows; a mean eigenvalue is below.
+    """
+    design, penalty = objective.design.rough, objective.penalty.at(torch.tensor([reg], dtype=torch.float64))
+    dear = min(sample_rows, objective.n_total) * design.width > objective.n_total * objective.n_classes
+    alone = objective.n_configs == 1 and objective.weights is None and objective.communicator.size == 1
+    if not (dear and alone and penalty.uniform) or design.sparse or design.width > LARGEST_METRIC:
+        return False
+    most = ROUND * float(penalty.curvature[0]) / kappa
+    if design.mean_square_norm() > most * design.width:
+        return False
+    n = min(design.n_samples, POWER_ROWS)
+    rows = torch.empty(n, design.width, dtype=design.dtype, device=design.device)
+    design.gather(torch.arange(n, device=design.device) * design.n_samples // n, rows)
+    vector, largest = torch.ones(design.width, dtype=rows.dtype, device=rows.device), 0.0
+    for _ in range(POWER_STEPS):
+        vector = rows.t() @ (rows @ (vector / torch.linalg.vector_norm(vector))) / n
+        largest = float(torch.linalg.vector_norm(vector))
+    return largest <= most
 
 
 def _consecutive(places: list[int]) -> slice | list[int]:
