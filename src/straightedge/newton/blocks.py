@@ -20,8 +20,10 @@ from straightedge.newton.curvature import SecondOrder
 
 BLOCK_BYTES = 2**20  # of rows and scores together: they stay in the cache of a core; half took a tenth longer
 LANES = 4  # columns that a BLAS takes at a time: of 3, 7 and 11 it takes a third longer than of one more
-NORM_ROWS = 64  # of which a mean of squares is taken
-SPREAD_ROWS = 128  # whose inner products say how flat the Gram matrix is
+FEWEST_ROWS = 64  # of a block, however long they are: the weights are read once a block
+ROWS_A_CLASS = 4  # of a block at least: of 2 or 3 classes, blocks of 8 long rows took half of the time of 64
+FEW_ROWS = 64  # that say how long rows are, and how flat their Gram matrix is
+SIGNS = 4  # random signs of theirs that the sum of their squares is estimated by, to a tenth
 WORTH_THREADS = 2**22  # bytes below which starting threads takes longer than they save
 Result = TypeVar("Result")
 
@@ -77,22 +79,32 @@ class RowBlocks:
     @cached_property
     def mean_square_norm(self) -> float:
         """The mean of ‖x̂‖² over some evenly spaced rows."""
-        some = self.X[:: max(1, len(self.X) // NORM_ROWS)]
-        return float(np.square(some, dtype=np.float64).sum(axis=1).mean()) + 1.0
+        return float(self._few[1].mean())
+
+    @cached_property
+    def _few(self) -> tuple[np.ndarray, np.ndarray]:
+        """Some evenly spaced rows in their own type, and their ‖x̂‖²."""
+        few = self.X[:: -(-len(self.X) // FEW_ROWS)].astype(self.own_type, copy=False)
+        return few, np.array([np.dot(row, row) for row in few], dtype=np.float64) + 1
 
     @cached_property
     def spread(self) -> float:
-        """The variance of the eigenvalues of X̂X̂ᵀ in squares of their mean, by some evenly spaced rows."""
-        some = self.X[:: max(1, len(self.X) // SPREAD_ROWS)].astype(np.float64)
-        K = some @ some.T + 1
-        squares = np.square(K)
-        apart = (squares.sum() - squares.trace()) / (len(K) * (len(K) - 1))
-        return float(len(self.X) * apart / K.diagonal().mean() ** 2)
+        """The variance of the eigenvalues of X̂X̂ᵀ in squares of their mean, by some evenly spaced rows.
+
+        For random signs z, E‖(K − diag K) z‖² is the sum of squares off the diagonal: the matrix K of products
+        is not made (Hutchinson, "A stochastic estimator of the trace of the influence matrix", 1990).
+        """
+        few, diagonal = self._few
+        signs = np.random.default_rng(0).choice(np.array([-1, 1], few.dtype), (SIGNS, len(few)))
+        products = [few @ (z @ few) + z.sum() - diagonal * z for z in signs]
+        apart = np.square(products).sum(axis=1).mean() / (len(few) * (len(few) - 1))
+        return float(len(self.X) * apart / diagonal.mean() ** 2)
 
     def step(self, dtype: Any) -> int:
         """Return the rows of a block whose products are in a float type."""
         numbers = int(self.X.shape[1]) + 2 * self.n_classes
-        return max(64, BLOCK_BYTES // (int(np.dtype(dtype).itemsize) * numbers))
+        fewest = min(FEWEST_ROWS, ROWS_A_CLASS * self.n_classes)
+        return max(fewest, BLOCK_BYTES // (int(np.dtype(dtype).itemsize) * numbers))
 
     def sums(self, W: np.ndarray, dtype: Any) -> tuple[float, np.ndarray]:
         """Return Σ ℓ and Σ a xᵀ (C, D + 1) float64 at W (C, D + 1), by products in a float type."""

@@ -2,7 +2,8 @@
 
 Rows of independent features are nearly orthogonal: the eigenvalues of their Gram matrix differ little, and a
 gain of two digits takes some passes over the rows, where the Gram matrix alone takes as long as N/(12 C) of them.
-The scores of a direction are kept, so that a search along it reads no row, and a step is one pass.
+The scores of a direction are kept, so that a search along it reads no row, and a step is one pass. The weights of
+two classes are each other's negatives from the first step to the last: the second's alone are kept.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ class Place:
     """What is known at W.
 
     Attributes:
-        W: (C, D + 1) float64.
+        W: (C, D + 1) float64, of two classes (1, D + 1).
         S: (C, N) scores.
         terms: The loss at the scores.
         value: P(W).
-        gradient: (C, D + 1).
+        gradient: Of W's shape.
         gap: ‖∇P‖²/(4 reg).
     """
 
@@ -90,26 +91,24 @@ class Descent:
     def scores(self, W: np.ndarray) -> np.ndarray:
         """Return the scores (C, N) float64 of W (C, D + 1)."""
         self.n_passes += 0.5
-        own = self._one(W)
-        S = own[:, :-1].astype(self.X.dtype) @ self.X.T
-        return self._both(S.astype(np.float64, copy=False) + own[:, -1:])
+        own = W[:, :-1].astype(self.X.dtype)
+        S = (own @ self.X.T if len(own) == 1 else (self.X @ own.T).T).astype(np.float64)
+        return both(S + W[:, -1:])
 
     def at(self, W: np.ndarray, S: np.ndarray) -> Place:
         """Return what is known at W, whose scores are S."""
         self.n_passes += 0.5
         N, terms = len(self.y), self.loss.at(S, self.y)
-        A = self._one(terms.gradient)
-        V = np.hstack([A.astype(self.X.dtype) @ self.X, A.sum(axis=1)[:, None]])
-        gradient = self._both(V.astype(np.float64, copy=False)) / N + 2 * self.reg * W
-        value = float(terms.value.mean()) + self.reg * float(np.vdot(W, W))
-        return Place(W, S, terms, value, gradient, float(np.vdot(gradient, gradient)) / (4 * self.reg))
+        A = terms.gradient[-len(W) :]
+        gradient = 2 * self.reg * W
+        gradient[:, :-1] += (A.astype(self.X.dtype) @ self.X) / N
+        gradient[:, -1] += A.sum(axis=1) / N
+        value = float(terms.value.mean()) + self.reg * self._inner(W, W)
+        return Place(W, S, terms, value, gradient, self._inner(gradient, gradient) / (4 * self.reg))
 
-    def _one(self, rows: np.ndarray) -> np.ndarray:
-        """Return the second of two classes' rows, which are each other's negatives; all rows of more classes."""
-        return rows[1:] if len(rows) == 2 else rows
-
-    def _both(self, rows: np.ndarray) -> np.ndarray:
-        return np.vstack([-rows, rows]) if len(rows) == 1 else rows
+    def _inner(self, U: np.ndarray, V: np.ndarray) -> float:
+        """Return the inner product of the weights of all classes."""
+        return (2 if len(U) == 1 else 1) * float(np.vdot(U, V))
 
     def step(self) -> bool:
         """Go to the lowest point along the direction; return whether it is lower."""
@@ -126,9 +125,14 @@ class Descent:
 
     def _length(self, old: Place, direction: np.ndarray, T: np.ndarray) -> float:
         """Return t with |φ′(t)| ≤ FLAT |φ′(0)|, φ(t) = P(W + t d)."""
-        slope, bend = (2 * self.reg * float(np.vdot(W, direction)) for W in (old.W, direction))
-        most = FLAT * abs(float(np.vdot(old.gradient, direction)))
+        slope, bend = (2 * self.reg * self._inner(W, direction) for W in (old.W, direction))
+        most = FLAT * abs(self._inner(old.gradient, direction))
         return length(self.loss, self.y, old.S, T, (slope, bend), most)
+
+
+def both(rows: np.ndarray) -> np.ndarray:
+    """Return the rows of two classes, of which the second's alone are given; those of more as they are."""
+    return np.vstack([-rows, rows]) if len(rows) == 1 else rows
 
 
 def steps(rows: RowBlocks, decades: float, most: float = math.inf) -> float:
@@ -162,12 +166,12 @@ def minimise(rows: RowBlocks, reg: float, tol: float, *, rough: bool) -> Answer 
     X = rows.X.astype(np.float32 if rough else np.float64, copy=False)
     bend = rows.mean_square_norm / (len(X) * rows.n_classes) + 2 * reg
     fit = Descent(X, rows.y, rows.loss, reg, bend)
-    zero = np.zeros((rows.n_classes, X.shape[1] + 1))
+    zero = np.zeros((1 if rows.n_classes == 2 else rows.n_classes, X.shape[1] + 1))
     fit.reached = fit.at(zero, np.zeros((rows.n_classes, len(X))))
     trace: list[TraceRow] = []
     for goal in [SLACK * tol * 0.1**turn for turn in range(ROUNDS)]:
         status = _solve(fit, goal)
-        answer = proven(rows, fit.reached.W, reg)
+        answer = proven(rows, both(fit.reached.W), reg)
         bounds, seconds = (answer.objective, answer.dual, answer.gap), time.perf_counter() - began
         trace.append(trace_row(len(trace) + 1, fit.n_passes + 1, seconds, reg, bounds))
         if answer.gap <= tol or status is Status.INTERRUPTED:

@@ -43,6 +43,9 @@ LARGEST_TABLE = 30_000_000  # entries of X, of which there may be a copy in floa
 GRAM_SPEED = 3  # operations of a Gram matrix in the time of one of a product with few columns
 COUNTED = 1e-4  # relative gap that steps and products are counted for
 READ = 17  # columns of W whose products take as long as what a pass over the rows takes anyhow
+READ_OF_ONE = 6  # the same where W is one column: its products need no copies of the rows
+READ_OF_CACHED = 2  # the same where the rows stay in a processor's last cache
+CACHED = 2**25  # bytes of rows that do
 GRAM_IN_COLUMNS = 4.4  # rows of a Gram matrix in the time of one column, or what counts as one, of a pass
 PRODUCTS_A_DECADE = 10  # of mean ‖x̂‖²/(2 reg N): how many products a fit in W's own space takes
 
@@ -163,7 +166,8 @@ def _gram_wins(rows: RowBlocks, size: Size, reg: float) -> bool:
 def _steps_win(rows: RowBlocks, size: Size, reg: float, tol: float = COUNTED) -> bool:
     """Return whether L-BFGS takes fewer passes than the Gram matrix, with the products it is made for, is worth."""
     decades = _decades(rows, reg)
-    columns = READ + (1 if size.C == 2 else size.C)
+    of_one = READ_OF_CACHED if rows.X.nbytes <= CACHED else READ_OF_ONE
+    columns = 1 + of_one if size.C == 2 else size.C + READ
     products = PRODUCTS_A_DECADE * decades * size.N / (2 * size.D)
     sharper = max(1.0, math.log(tol) / math.log(COUNTED))
     most = (size.N / (GRAM_IN_COLUMNS * columns) + products) / sharper
