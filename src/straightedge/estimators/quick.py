@@ -118,7 +118,7 @@ def fit(
         return None
     classes, index = labels
     C = len(classes)
-    size = Size(len(X), X.shape[1] + 1, C, C - rule.shift_invariant)
+    size = Size(len(X), X.shape[1] + 1, C, C - rule.shift_invariant, rule.curved)
     if column.fits(size):
         value_range = range_of(X)
         answer = value_range and column.minimise(RowBlocks(X, index, C, rule), OF_TWO[loss], reg, tol, most)

@@ -44,7 +44,7 @@ class Answer:
 def fits(size: Size) -> bool:
     """Return whether a problem of a plain ridge is small, and auto would take Newton without a rotation for it."""
     small = size.N * size.D <= LARGEST and size.N <= 2 * SAMPLE_ROWS and not size.is_tall
-    return small and not size.has_span and size.prefers_newton()
+    return small and not size.has_span and not size.is_flat and size.prefers_newton()
 
 
 def minimise(

@@ -18,7 +18,7 @@ from straightedge.newton.conjugate import (
 from straightedge.newton.exact import exact_direction
 from straightedge.newton.linesearch import search
 from straightedge.newton.problem import Point, SmoothProblem
-from straightedge.newton.work import CHEAP, Size
+from straightedge.newton.work import CHEAP, LARGEST_EXACT, Size
 
 FORCING = 0.1  # CG leaves this share of the gradient: each step then gains two digits of the gap
 FORCING_FAR = 0.2  # the same where the gap is over FAR of P
@@ -26,7 +26,6 @@ FAR = 1e-2
 SHARE_OF_GOAL = 0.3  # of the gap asked for, that CG may leave
 MOST_PRODUCTS = 300  # of conjugate gradients in one step; what they leave is the next step's
 PATIENCE = 2  # an exact solution takes about ten Hessians: conjugate gradients that are slow lose little
-LARGEST_HESSIAN = 3000  # unknowns: 72 MB
 STILL = 1e-14  # relative decrease of P below which a step has gained nothing
 LONGEST_WAIT = 3  # steps that gain nothing before float64 has no more to give
 BATCH = 8_000_000  # operations, less than a millisecond: less is not worth a turn of the loop
@@ -88,7 +87,7 @@ class Engine:
     @property
     def is_exact(self) -> bool:
         """Whether the whole Hessian is cheaper than conjugate gradients, or they have cost PATIENCE Hessians."""
-        fits = self.size.c * self.size.D <= LARGEST_HESSIAN
+        fits = self.size.c * self.size.D <= LARGEST_EXACT
         return fits and (
             self.size.exact <= self.size.conjugate or self.all_spent > PATIENCE * self.size.exact
         )

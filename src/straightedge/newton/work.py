@@ -17,6 +17,9 @@ TALL_ROWS = 18_000  # of more, the answer of a sample saves more passes than it 
 LEAST_SAMPLE = 3000  # rows of the sample whose Hessian steps are taken with: a pass gains a digit
 HESSIAN_IN_PASSES = 25  # that such a sample's Hessian may cost: up to 21 gained
 LARGEST_HESSIAN = 1000  # unknowns of one that is factored
+LARGEST_EXACT = 3000  # unknowns of steps with the whole Hessian: 72 MB
+FLAT_ROWS = 10  # rows a feature up to which steps over flat pieces gain little; with 28, those of digits gain
+FLAT_PIECES = 1e6  # times the work of a usual fit: most of such fits are never there; any other way is better
 GRAM_IN_PRODUCTS = 100  # a Gram that costs more Hessian products than this saves fewer
 BLOCKS_FROM = 10_000_000  # operations of a product, beside which some calls of NumPy for every class are few
 LARGEST_BLOCKS = 50_000_000  # entries of a block for every class: half of them are 100 MB at most
@@ -46,12 +49,14 @@ class Size:
         D: Columns, the constant one included.
         C: Classes.
         c: Columns of W that are free: C − 1 for losses that do not see a number added to all scores.
+        curved: Whether every row bends the loss at all scores; see `SecondOrder`.
     """
 
     N: int
     D: int
     C: int
     c: int
+    curved: bool = True
 
     @cached_property
     def is_tall(self) -> bool:
@@ -134,10 +139,21 @@ class Size:
 
     def fit(self, *, rotation_invariant: bool) -> float:
         """Return the work of a usual fit: steps by the cheaper direction, or products in the span of the rows."""
+        flat = FLAT_PIECES if self.is_flat else 1.0
         if rotation_invariant and self.has_span:
-            return self.span + SPAN_IN_PRODUCTS * self.bare_product
+            return flat * (self.span + SPAN_IN_PRODUCTS * self.bare_product)
         conjugate = self.conjugate if self.has_gram else UNCONDITIONED * self.conjugate
-        return (USUAL_STEPS_OF_TWO if self.C == 2 else USUAL_STEPS) * min(self.exact, conjugate)
+        return flat * (USUAL_STEPS_OF_TWO if self.C == 2 else USUAL_STEPS) * min(self.exact, conjugate)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether steps go from one set of bent rows to the next, and gain little: the dual has no such sets.
+
+        Where rows are few for their features, most pairs of a row and a class are at a margin near 1 in the end.
+        Steps with the whole Hessian get there all the same.
+        """
+        few = self.N <= FLAT_ROWS * self.D and self.c * min(self.N, self.D) > LARGEST_EXACT
+        return few and self.C > 2 and not self.curved
 
     @property
     def is_crowded(self) -> bool:
@@ -150,7 +166,7 @@ class Size:
         products = 4.0 * self.N * self.D * self.C + 2 * EXP * self.N * self.C + applied
         shared = TOGETHER if n_configs > 1 else 1.0
         passes = LBFGS_PASSES if self.is_crowded else LBFGS_PASSES_APART
-        share = SHARE_OF_MANY if self.C >= MANY_CLASSES else 1.0
+        share = (SHARE_OF_MANY if self.C >= MANY_CLASSES else 1.0) * (FLAT_PIECES if self.is_flat else 1.0)
         work = share * passes * (n_configs * shared * products + LBFGS_CALLS * CALL)
         return work + metric_work(min(self.N, METRIC_ROWS), self.D)
 

@@ -115,7 +115,8 @@ class WhitenedLBFGS(Solver):
     def cost(cls, objective: Objective) -> float:
         """See `Solver.cost`: a pass a step, the metric applied, and the metric once for all configurations."""
         K, C, width = objective.shape
-        return Size(objective.n_total, width, C, C).lbfgs(K)
+        rule = objective.loss.second_order
+        return Size(objective.n_total, width, C, C, rule is None or rule.curved).lbfgs(K)
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. Starts at W = 0 by default, where P is known: log C for softmax."""

@@ -341,4 +341,4 @@ def size_of(objective: Objective) -> Size:
     _, C, D = objective.shape
     loss = objective.loss.second_order
     free = C - 1 if loss is not None and loss.shift_invariant else C
-    return Size(objective.n_samples, D, C, free)
+    return Size(objective.n_samples, D, C, free, loss is None or loss.curved)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from straightedge.design import SparseDesign
 from straightedge.design.csr import (
     add_csr_adjoint,
     centre_classes,
@@ -20,6 +19,7 @@ from straightedge.design.csr import (
 )
 from straightedge.losses import Loss
 from straightedge.objective import Objective
+from straightedge.solvers.sparse.dense_rows import compressed
 from straightedge.solvers.sparse.duals import FORMS, DualForm
 from straightedge.solvers.sparse.held_bias import stiffness
 from straightedge.sparse_rows import SparseRows
@@ -61,14 +61,13 @@ class Configuration:
     weights: np.ndarray
 
     @classmethod
-    def of(cls, objective: Objective) -> Configuration:
-        """Return the one configuration of an objective."""
-        design = objective.design
-        assert isinstance(design, SparseDesign)
+    def of(cls, objective: Objective, rows: SparseRows | None = None) -> Configuration:
+        """Return the one configuration of an objective, whose mapped rows may be given compressed already."""
+        rows = compressed(objective.design) if rows is None else rows
         y = np.ascontiguousarray(objective.y.numpy())
-        weights = objective.row_weights.of_one(len(y), design.device).numpy()
+        weights = objective.row_weights.of_one(len(y), objective.device).numpy()
         curvature = float(objective.penalty.curvature[0])
-        return cls(design.rows, objective.pool, y, objective.n_classes, objective.loss, curvature, weights)
+        return cls(rows, objective.pool, y, objective.n_classes, objective.loss, curvature, weights)
 
 
 class SparseProblem:

@@ -1,4 +1,4 @@
-"""Dual coordinate ascent over sparse rows as a `Solver`: one configuration after another."""
+"""Dual coordinate ascent over compressed rows as a `Solver`: one configuration after another."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from straightedge.objective import Objective
 from straightedge.solvers.protocol import Progress, Solver, missing
 from straightedge.solvers.sparse.bounds import Array, Ascent
+from straightedge.solvers.sparse.dense_rows import compressed, needs_of_dense_rows
 from straightedge.solvers.sparse.duals import FORMS
 from straightedge.solvers.sparse.kinds import AnyState, ascent_of
 from straightedge.solvers.sparse.narrow import Narrow, fits
@@ -85,8 +86,8 @@ class SparseDualAscent(Solver):
     @classmethod
     def supports(cls, objective: Objective) -> str | None:
         """See `Solver.supports`."""
-        return missing(
-            (objective.design.sparse, "sparse rows"),
+        dense = None if objective.design.sparse else needs_of_dense_rows(objective)
+        return dense or missing(
             (
                 objective.loss.geometry in FORMS,
                 f"exact updates of one row, and {objective.loss.name} has none",
@@ -99,7 +100,7 @@ class SparseDualAscent(Solver):
 
     @classmethod
     def cost(cls, objective: Objective) -> float:
-        """See `Solver.cost`: epochs, as if rows were dense; no other solver takes them as they are."""
+        """See `Solver.cost`: epochs, as if rows were dense; no other solver takes sparse ones as they are."""
         return LOADING + objective.n_configs * USUAL_EPOCHS * pass_work(objective)
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
@@ -121,6 +122,7 @@ class SparseDualAscent(Solver):
         if self.last is not None and len(self.last.b) != objective.n_samples:
             self.last = None
         self.objective, self.tols = objective, tol
+        self.rows = compressed(objective.design)
         self.fit, self.current = None, -1
 
     def step(self) -> Progress:
@@ -198,7 +200,7 @@ class SparseDualAscent(Solver):
         return SparseProblem(self._configuration(k), float(self.tols[k]))
 
     def _configuration(self, k: int) -> Configuration:
-        return Configuration.of(self.objective.select(torch.tensor([k])))
+        return Configuration.of(self.objective.select(torch.tensor([k])), self.rows)
 
     def keep(self, positions: Tensor) -> None:
         """See `Solver.keep`. The configuration that left starts the next one."""
