@@ -103,7 +103,7 @@ def block_preconditioner(problem: SmoothProblem, point: Point) -> BlockPrecondit
         own[index] = 0
     if not float(bend.sum()) <= (1 - LEAST_KEPT) * total:
         return None
-    scales = 1 / np.sqrt(np.maximum(bend @ (X * X) + problem.ridge, 1e-30)).astype(np.float32)
+    scales = 1 / np.sqrt(np.maximum(bend @ problem.table.squares + problem.ridge, 1e-30)).astype(np.float32)
     rows, factors = [], []
     for index, root, scale in zip(kept, roots, scales, strict=True):
         A = X[index]
@@ -126,9 +126,8 @@ def _heaviest(own: np.ndarray, most: int) -> np.ndarray:
 
 def diagonal_preconditioner(problem: SmoothProblem, point: Point) -> DiagonalPreconditioner:
     """Return the diagonal preconditioner at a point."""
-    X = problem.table.single
     weights = (problem.weights * point.terms.mean_diagonal()).astype(np.float32)
-    diagonal = (weights @ (X * X)).astype(np.float64) + problem.ridge
+    diagonal = (weights @ problem.table.squares).astype(np.float64) + problem.ridge
     return DiagonalPreconditioner(point.W, 1 / np.maximum(diagonal, 1e-30))
 
 

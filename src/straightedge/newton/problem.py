@@ -38,7 +38,7 @@ def forward(W: np.ndarray, X: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Table:
-    """Mapped rows, with their float32 copy made when it is first asked for.
+    """Mapped rows, with what is made of them when it is first asked for.
 
     Attributes:
         double: (N, D) float64, the constant column among the columns.
@@ -50,6 +50,11 @@ class Table:
     def single(self) -> np.ndarray:
         """The same in float32, for products whose rounding does not matter."""
         return self.double.astype(np.float32)
+
+    @cached_property
+    def squares(self) -> np.ndarray:
+        """The squares of its entries in float32: every preconditioner asks for their sums."""
+        return np.square(self.single)
 
 
 @dataclass
