@@ -54,7 +54,7 @@ class Table:
     @cached_property
     def squares(self) -> np.ndarray:
         """The squares of its entries in float32: every preconditioner asks for their sums."""
-        return np.square(self.single)
+        return self.single * self.single
 
 
 @dataclass
