@@ -54,7 +54,8 @@ class Table:
     @cached_property
     def squares(self) -> np.ndarray:
         """The squares of its entries in float32: every preconditioner asks for their sums."""
-        return self.single * self.single
+        found: np.ndarray = self.single * self.single
+        return found
 
 
 @dataclass
