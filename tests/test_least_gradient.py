@@ -7,6 +7,9 @@ import torch
 from straightedge import SoftmaxClassifier
 from straightedge.kernels import PortableProducts
 from straightedge.losses import get_loss
+from straightedge.newton import descent
+from straightedge.newton.blocks import RowBlocks
+from straightedge.newton.rules import SECOND_ORDER
 from straightedge.objective import Objective
 from straightedge.rows import Rows
 from straightedge.solvers import least_gradient, whitening
@@ -69,6 +72,19 @@ def test_the_step_that_is_foreseen_to_be_the_last_is_the_proof() -> None:
     model = SoftmaxClassifier(reg=1e-1, tol=1e-2, solver="lbfgs").fit(X, y)
     assert model.status_ == "certified"
     assert model.n_passes_ == len(model.trace_)  # no pass comes after the last step
+
+
+def test_of_rows_fewer_than_features_a_combination_saves_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = drawn(500, 1250, 10)
+    rows, asked = RowBlocks(X, y, 10, SECOND_ORDER["softmax"]), (1e-2, 1e-4)
+    sooner = descent.minimise(rows, *asked, rough=False)
+    monkeypatch.setattr(descent, "NEAR", 0.0)
+    later = descent.minimise(rows, *asked, rough=False)
+    assert sooner is not None and later is not None
+    assert max(sooner.gap, later.gap) <= 1e-4 and sooner.n_passes == later.n_passes - 1
+    whole = objective_of(X, y, 1e-2).in_dtype(torch.float64).evaluate(torch.from_numpy(sooner.W)[None])
+    assert float(whole.objective) == pytest.approx(sooner.objective, rel=1e-12)
+    assert float(whole.gap / whole.objective) == pytest.approx(sooner.gap, rel=1e-6)
 
 
 def test_scores_at_nothing_need_no_product(monkeypatch: pytest.MonkeyPatch) -> None:

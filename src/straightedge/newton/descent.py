@@ -19,7 +19,7 @@ from straightedge.newton.curvature import RowTerms, SecondOrder
 from straightedge.newton.direct import Answer, trace_row
 from straightedge.newton.linesearch import length
 from straightedge.newton.proof import proven
-from straightedge.newton.quasi import Change, Pairs
+from straightedge.newton.quasi import Change, Pairs, least_gradient
 from straightedge.status import Status, TraceRow
 
 MEMORY = 2  # changes of the gradient; 1 to 3 took the fewest steps, since those of the first steps mislead
@@ -27,6 +27,9 @@ SLACK = 0.7  # of the gap asked for: what own products say, before float64's pro
 ROUNDS = 2  # of proofs, the second after a goal of a tenth
 MOST_STEPS = 80
 FLAT = 0.02  # a search ends where the slope is this share of its start; 0.1 takes a step or two more
+COMBINED = 4  # last points, whose combination of least gradient is proven a step sooner
+NEAR = 3.0  # times the gap asked for: from farther away the combination may disappoint
+JITTER = 1e-8  # relative, of the products of gradients, to whose rounding in float32 the combination is blind
 FLATTEST = 1.0  # variance of its eigenvalues, in squares of their mean, up to which the counts of steps hold
 FIRST_STEPS = 3.0  # of any fit
 STEPS_A_DECADE = 1.0  # of mean ‖x̂‖²/(2 reg N), where all eigenvalues are equal
@@ -67,6 +70,8 @@ class Descent:
         n_passes: Passes over the rows.
         pairs: What directions are made of.
         reached: The best place so far.
+        last: The last points with their gradients.
+        products: (m, m) of these gradients.
     """
 
     X: np.ndarray
@@ -77,6 +82,8 @@ class Descent:
     n_passes: float = 0.0
     pairs: Pairs = field(init=False)
     reached: Place = field(init=False)
+    last: list[Change] = field(default_factory=list)
+    products: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
     def __post_init__(self) -> None:
         self.pairs = Pairs(self._first, MEMORY)
@@ -121,7 +128,27 @@ class Descent:
         if not new.value < old.value:
             return False
         self.reached = new
+        self._remember(new)
         return True
+
+    def _remember(self, new: Place) -> None:
+        self.last = [*self.last, (new.W, new.gradient)][-COMBINED:]
+        along = np.array([self._inner(gradient, new.gradient) for _, gradient in self.last])
+        kept = self.products[1:, 1:] if len(self.products) == COMBINED else self.products
+        self.products = np.block([[kept, along[:-1, None]], [along[None]]])
+
+    def near(self, goal: float) -> np.ndarray | None:
+        """Return a W whose gap is at most a goal, the one reached or a combination of the last, or None."""
+        most = goal * self.reached.value
+        if self.reached.gap <= most:
+            return self.reached.W
+        if len(self.last) < COMBINED or self.reached.gap > NEAR * most:
+            return None
+        square, shares = least_gradient(self.products, JITTER)
+        if square > 4 * self.reg * most:
+            return None
+        found: np.ndarray = sum(share * W for share, (W, _) in zip(shares, self.last, strict=True))
+        return found
 
     def _length(self, old: Place, direction: np.ndarray, T: np.ndarray) -> float:
         """Return t with |φ′(t)| ≤ FLAT |φ′(0)|, φ(t) = P(W + t d)."""
@@ -170,8 +197,8 @@ def minimise(rows: RowBlocks, reg: float, tol: float, *, rough: bool) -> Answer 
     fit.reached = fit.at(zero, np.zeros((rows.n_classes, len(X))))
     trace: list[TraceRow] = []
     for goal in [SLACK * tol * 0.1**turn for turn in range(ROUNDS)]:
-        status = _solve(fit, goal)
-        answer = proven(rows, both(fit.reached.W), reg)
+        W, status = _solve(fit, goal)
+        answer = proven(rows, both(W), reg)
         bounds, seconds = (answer.objective, answer.dual, answer.gap), time.perf_counter() - began
         trace.append(trace_row(len(trace) + 1, fit.n_passes + 1, seconds, reg, bounds))
         if answer.gap <= tol or status is Status.INTERRUPTED:
@@ -180,12 +207,14 @@ def minimise(rows: RowBlocks, reg: float, tol: float, *, rough: bool) -> Answer 
     return None
 
 
-def _solve(fit: Descent, goal: float) -> Status:
-    """Take steps until the gap is at most the goal, or they gain nothing."""
+def _solve(fit: Descent, goal: float) -> tuple[np.ndarray, Status]:
+    """Take steps until a point's gap is at most the goal, or they gain nothing; return the point."""
     try:
         for _ in range(MOST_STEPS):
-            if fit.reached.gap <= goal * fit.reached.value or not fit.step():
+            if (W := fit.near(goal)) is not None:
+                return W, Status.CERTIFIED
+            if not fit.step():
                 break
     except KeyboardInterrupt:
-        return Status.INTERRUPTED
-    return Status.CERTIFIED
+        return fit.reached.W, Status.INTERRUPTED
+    return fit.reached.W, Status.CERTIFIED

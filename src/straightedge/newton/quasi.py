@@ -44,3 +44,20 @@ class Pairs:
         for (step, change), share in zip(self.kept, reversed(shares), strict=True):
             found += (share - float(np.vdot(change, found) / np.vdot(step, change))) * step
         return -found
+
+
+def least_gradient(products: np.ndarray, jitter: float) -> tuple[float, np.ndarray]:
+    """Return ‖Σ c_k ∇P(W_k)‖² where it is least, Σ c_k = 1, and the shares c (m,).
+
+    With unit gradients u_k and the inverse norms a_k it is 1/(aᵀK⁻¹a), K the products of the u_k.
+
+    Args:
+        products: (m, m) inner products of the gradients.
+        jitter: Relative rounding of these.
+    """
+    inverse = 1 / np.sqrt(np.maximum(products.diagonal(), 1e-300))
+    K = products * inverse * inverse[:, None]
+    K.flat[:: len(K) + 1] += jitter
+    shares = np.linalg.solve(K, inverse)
+    least = 1 / float(inverse @ shares)
+    return least, shares * inverse * least

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from straightedge.newton.quasi import least_gradient
 
 MOST_POINTS = 20
 FEWEST = 3
@@ -66,18 +67,10 @@ class LeastGradient:
         self.products[slot, :held] = self.products[:held, slot] = along
 
     def found(self) -> tuple[float, Tensor]:
-        """Return ‖Σ c_k ∇P(W_k)‖² where it is least, and the shares c (m′,) float64, whose sum is 1.
-
-        With unit gradients u_k and the inverse norms a_k it is 1/(aᵀK⁻¹a), K the products of the u_k.
-        """
+        """Return ‖Σ c_k ∇P(W_k)‖² where it is least, and the shares c (m′,) float64, whose sum is 1."""
         held = min(self.count, len(self.points))
-        products = self.products[:held, :held].numpy()
-        inverse = 1 / np.sqrt(np.maximum(products.diagonal(), 1e-300))
-        K = products * inverse * inverse[:, None]
-        K.flat[:: held + 1] += JITTER
-        shares = np.linalg.solve(K, inverse)
-        least = 1 / float(inverse @ shares)
-        return least, torch.from_numpy(shares * inverse * least)
+        square, shares = least_gradient(self.products[:held, :held].numpy(), JITTER)
+        return square, torch.from_numpy(shares)
 
     def combination(self, value: float, curvature: float) -> Tensor | None:
         """Return Σ c_k W_k (n,) float64 where its gap is foreseen to be small enough, else None.
