@@ -96,7 +96,7 @@ def _by_directions(
     """Solve for c, the Woodbury form."""
     system = (E @ E.T) * problem.space.gram(rows) / problem.curvature
     system.flat[:: len(rows) + 1] += mu / problem.weights[rows]
-    return _by_changes(problem, rows, E, mu, residual, sums, _scaled_solver(system))
+    return _by_changes(problem, rows, E, mu, residual, sums, scaled_solver(system))
 
 
 def _by_changes(
@@ -149,7 +149,7 @@ def _in_features(
     flat = H.reshape(M * width, M * width)
     flat.flat[:: M * width + 1] += _ridge(problem, M, width, mu)
     right = -_gradient(problem, residual, sums)
-    step = _scaled_solver(flat)(right.ravel()).reshape(M, width)
+    step = scaled_solver(flat)(right.ravel()).reshape(M, width)
     return _split(problem, step)
 
 
@@ -186,7 +186,7 @@ def _split(problem: HingeProblem, step: Array) -> tuple[Point, Array]:
     return problem.space.at(np.ascontiguousarray(step[:, :-1])), np.ascontiguousarray(step[:, -1])
 
 
-def _scaled_solver(system: Array) -> Callable[[Array], Array]:
+def scaled_solver(system: Array) -> Callable[[Array], Array]:
     """Return a function that solves with a symmetric positive definite system, which is overwritten."""
     scale = 1.0 / np.sqrt(np.maximum(system.diagonal(), 1e-300))
     system *= scale
@@ -256,7 +256,7 @@ def _features_by_cg(
     for j in range(M):
         block = _block(X, rows, E[:, j] ** 2 * own)
         block.flat[:: width + 1] += ridge[j]
-        solvers.append(_scaled_solver(block))
+        solvers.append(scaled_solver(block))
 
     def precondition(flat: Array) -> Array:
         parts = zip(solvers, flat.reshape(M, width), strict=True)

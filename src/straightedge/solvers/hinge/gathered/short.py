@@ -14,6 +14,7 @@ import numpy as np
 from straightedge.losses import PiecewiseLinearLoss
 from straightedge.newton.direct import Answer, trace_row
 from straightedge.solvers.hinge.gathered.descent import Descent
+from straightedge.solvers.hinge.gathered.interior import advance_inside
 from straightedge.solvers.hinge.gathered.layout import Gathered, Layout, layout_for
 from straightedge.solvers.hinge.gathered.margins import Array, Indices
 from straightedge.solvers.hinge.gathered.problem import HingeProblem, scaled_bound
@@ -100,17 +101,25 @@ class _Fit:
         """Take steps until the gap is reached or no step helps; return how it ended."""
         began = time.perf_counter()
         try:
+            self._advance_inside(began)
             while left := [d for d in self.descents if not d.is_done and not d.exhausted]:
                 share = left[0].problem.margins.n_columns / self.layout.n_classes
                 self.passes += share * left[0].advance()
-                seconds = time.perf_counter() - began
-                bounds = self._bounds()
-                self.trace.append(
-                    trace_row(len(self.trace) + 1, self.passes, seconds, self.reg, bounds, NAME)
-                )
+                self._write(began)
         except KeyboardInterrupt:
             return Status.INTERRUPTED
         return Status.STALLED
+
+    def _advance_inside(self, began: float) -> None:
+        """Take the steps of the interior-point method where it suits; see `interior`."""
+        passes = sum(advance_inside(one) for one in self.descents)
+        if passes:
+            self.passes += passes
+            self._write(began)
+
+    def _write(self, began: float) -> None:
+        seconds, count = time.perf_counter() - began, len(self.trace) + 1
+        self.trace.append(trace_row(count, self.passes, seconds, self.reg, self._bounds(), NAME))
 
     def _bounds(self) -> tuple[float, float, float]:
         return self._relative([(descent.bounds.primal, descent.bounds.dual) for descent in self.descents])

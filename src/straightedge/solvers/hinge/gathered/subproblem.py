@@ -13,6 +13,7 @@ from straightedge.losses import piecewise
 from straightedge.newton.direct import Answer, trace_row
 from straightedge.objective import Objective
 from straightedge.solvers.hinge.gathered.descent import Descent, DescentState, Former, best_weight
+from straightedge.solvers.hinge.gathered.interior import advance_inside
 from straightedge.solvers.hinge.gathered.layout import Gathered, layout_for
 from straightedge.solvers.hinge.gathered.short import NAME
 from straightedge.solvers.hinge.gathered.usual import steps_a_turn
@@ -171,19 +172,17 @@ class Subproblem(DualSubproblem):
             began: When the first fit of the trace did, s.
             ended: Whether the user has asked to stop: no step is taken.
         """
-        reg = float(self.objective.reg[0])
         status = Status.INTERRUPTED if ended else Status.STALLED
         try:
+            if not ended and (passes := sum(advance_inside(descent) for descent in self.descents)):
+                self._write(passes, trace, began)
             while not (ended or self.exhausted or all(descent.is_done for descent in self.descents)):
                 if STOP_REQUESTED.is_set():
                     raise KeyboardInterrupt
                 if self.passes >= most:
                     status = Status.MAX_PASSES
                     break
-                self.passes += self._advance()
-                bounds = (self.primal, self.bound, (self.primal - self.bound) / max(self.primal, 1e-300))
-                seconds = time.perf_counter() - began
-                trace.append(trace_row(len(trace) + 1, self.passes, seconds, reg, bounds, NAME))
+                self._write(self._advance(), trace, began)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         self.report()
@@ -191,6 +190,13 @@ class Subproblem(DualSubproblem):
         gap = max(primal - dual, 0.0) / max(primal, 1e-300)
         W = self.best.W.cpu().numpy()
         return Answer(W, primal, dual, gap, Status.CERTIFIED if gap <= tol else status, self.passes, trace)
+
+    def _write(self, passes: float, trace: list[TraceRow], began: float) -> None:
+        """Count passes and add a row to the trace."""
+        self.passes += passes
+        bounds = (self.primal, self.bound, (self.primal - self.bound) / max(self.primal, 1e-300))
+        seconds, reg = time.perf_counter() - began, float(self.objective.reg[0])
+        trace.append(trace_row(len(trace) + 1, self.passes, seconds, reg, bounds, NAME))
 
     # ---------------------------------------------------------------- checkpoints
 
