@@ -13,12 +13,17 @@ from straightedge.estimators import quick_sparse
 from straightedge.fitting import FitSettings, build_objective, solve
 from straightedge.losses import get_loss
 from straightedge.newton.column import Column
-from straightedge.solvers.sparse import narrow
+from straightedge.solvers.sparse import columns, narrow
 from straightedge.solvers.sparse.column_losses import HINGE, LOGISTIC, SQUARED_HINGE, along, pulled
 from straightedge.solvers.sparse.problem import Configuration
 from straightedge.sparse_rows import SparseRows
 from straightedge.workers import BlockPool
 from support.sparse_problems import primal
+
+
+def narrow_problem(*asked):
+    return narrow.NarrowProblem.of(configuration(*asked))
+
 
 LOSSES = ["softmax", "svm", "squared_hinge", "one_vs_rest", "one_vs_rest_squared_hinge"]
 
@@ -92,19 +97,18 @@ def test_slopes_are_those_of_values_and_the_corner_lies_above_the_hinge(kind):
     rng, width = np.random.default_rng(2), 0.5
     T, moves = 2 * rng.standard_normal((2, 300))
     parts = np.stack([np.where(rng.random(300) < 0.5, 1.0, -1.0), rng.random(300)], axis=1)
-    X = sp.csr_matrix(np.ones((300, 1)))
-    arrays, loss = (X.indptr, X.indices, X.data), (kind, width)
+    loss = kind, width
 
     def at(t):
-        bends, gradient = np.empty(300), np.zeros(2)
-        return (*pulled(arrays, parts, loss, T + t * moves, bends, gradient), bends, gradient)
+        bends, pulls = np.empty(300), np.empty(300)
+        return (*pulled(parts, loss, T + t * moves, bends, pulls), bends, pulls)
 
     step = 1e-6
     slope, bend = along(parts, loss, T, moves, 0.3)
     assert slope == pytest.approx((at(0.3 + step)[0] - at(0.3 - step)[0]) / (2 * step), rel=1e-5)
     assert bend == pytest.approx(at(0.3)[3] @ moves**2, rel=1e-12)
-    rounded, value, slack, _, gradient = at(0.0)
-    assert gradient[0] == pytest.approx(gradient[1], rel=1e-12)
+    rounded, value, slack, _, pulls = at(0.0)
+    assert pulls @ moves == pytest.approx(along(parts, loss, T, moves, 0.0)[0], rel=1e-12)
     margins = 1 - parts[:, 0] * T
     if kind == HINGE:
         assert value == pytest.approx(parts[:, 1] @ np.maximum(margins, 0), rel=1e-12)
@@ -158,7 +162,7 @@ def test_ctrl_c_keeps_the_best_weights_with_a_true_gap(monkeypatch):
 def test_ctrl_c_while_a_sample_is_fitted_ends_the_fit(monkeypatch):
     X, y = rows_of()
     interrupt(monkeypatch, 1)
-    answer = narrow.Narrow(configuration("softmax", X, y, 1e-2), 1e-2, 1e-6, 1000).fit()
+    answer = narrow.Narrow(narrow_problem("softmax", X, y, 1e-2), 1e-2, 1e-6, 1000).fit()
     assert answer.status.value == "interrupted" and answer.gap == 1.0 and not answer.W.any()
 
 
@@ -167,7 +171,7 @@ def test_a_sample_of_the_rows_saves_passes_over_all_of_them(weighted, monkeypatc
     """A sample whose rows all weigh nothing does no harm."""
     X, y = rows_of()
     w = np.where(weighted & (np.arange(len(y)) % narrow.SHARES == 0), 0.0, 1.0)
-    given = configuration("softmax", X, y, 1e-2, w)
+    given = narrow_problem("softmax", X, y, 1e-2, w)
     monkeypatch.setattr(narrow, "FAR", np.inf)
     sampled = narrow.Narrow(given, 1e-2, 1e-6, 1000).fit()
     monkeypatch.setattr(narrow, "FAR", 0.0)
@@ -194,3 +198,52 @@ def test_a_fit_whose_steps_gain_no_more_goes_on_by_epochs(monkeypatch):
     model = LinearClassifier("svm", reg=1e-4, tol=1e-3).fit(X, y)
     assert model.status_ == "certified" and model.trace_[-1]["n_passes"] > 5
     assert model.objective_ == pytest.approx(primal("svm", X, y, model.W_, 1e-4), rel=1e-12)
+
+
+def table(n=9000, d=30, dtype=np.float64):
+    """Rows of a table, and labels that no plane parts."""
+    rng = np.random.default_rng(0)
+    X = (20 * rng.standard_normal((n, d)) + 100).clip(0, 255).astype(dtype)
+    return X, (X[:, :5].sum(axis=1) / 20 + rng.logistic(size=n) > X[:, :5].sum(axis=1).mean() / 20).astype(
+        int
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_products_with_one_column_are_those_of_float64_rows(dtype, sparse, monkeypatch):
+    monkeypatch.setattr(columns, "BLOCK", 1000)
+    X, _ = table(700, 12, dtype)
+    rng, whole = np.random.default_rng(1), np.hstack([X.astype(np.float64), np.ones((700, 1))])
+    of = columns.CsrColumns(SparseRows(sp.csr_matrix(X)), BlockPool(1)) if sparse else columns.TableColumns(X)
+    w, pulls, weights = rng.standard_normal(13), rng.standard_normal(700), rng.random(700)
+    pulls[::3], weights[::4] = 0, 0
+    np.testing.assert_allclose(of.scores(w), whole @ w, rtol=1e-10)
+    np.testing.assert_allclose(of.adjoint(pulls), pulls @ whole, rtol=1e-10)
+    np.testing.assert_allclose(of.gram(weights), whole.T @ (weights[:, None] * whole), rtol=1e-10)
+    np.testing.assert_allclose(of.norms(), (whole**2).sum(axis=1), rtol=1e-5 if sparse else 1e-12)
+    np.testing.assert_allclose(of.part(7).scores(w), (whole @ w)[::7], rtol=1e-10)
+
+
+@pytest.mark.parametrize("loss", ["svm", "one_vs_rest"])
+@pytest.mark.parametrize(("reg", "tol"), [(1e-2, 1e-3), (1e-6, 1e-3), (1e-4, 1e-6)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_a_hinge_of_a_table_with_many_rows_has_a_true_certificate(dtype, reg, tol, loss):
+    X, y = table(dtype=dtype)
+    assert narrow.fits_table(*X.shape, 2, get_loss(loss))
+    model = LinearClassifier(loss, reg=reg, tol=tol).fit(X, y)
+    value = primal(loss, sp.csr_matrix(X.astype(np.float64)), y, model.W_, reg)
+    assert model.status_ == "certified" and model.gap_ <= tol and model.trace_[-1]["solver"] == "newton"
+    assert model.objective_ == pytest.approx(value, rel=1e-12)
+    other = LinearClassifier(loss, reg=reg, tol=tol, solver="semismooth_newton").fit(X, y)
+    assert model.dual_ <= other.objective_ * (1 + 1e-12) and other.dual_ <= value * (1 + 1e-12)
+
+
+def test_a_table_whose_steps_do_not_arrive_goes_the_usual_way(monkeypatch):
+    X, y = table()
+    monkeypatch.setattr(narrow, "MOST_WIDTHS", 1)
+    model = LinearClassifier("svm", reg=1e-4, tol=1e-6).fit(X, y)
+    assert model.status_ == "certified" and model.trace_[-1]["solver"] != "newton"
+    assert not narrow.fits_table(9000, 100, 2, get_loss("svm"))
+    assert not narrow.fits_table(9000, 30, 3, get_loss("svm"))
+    assert not narrow.fits_table(9000, 30, 2, get_loss("softmax"))

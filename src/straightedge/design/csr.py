@@ -152,6 +152,13 @@ def csr_norms(rows: SparseRows) -> np.ndarray:
     return out
 
 
+def csr_column_adjoint(rows: SparseRows, pulls: np.ndarray) -> np.ndarray:
+    """Return X̂ᵀa (D + 1,) float64 for a (N,); rows where a is 0 are not read."""
+    out = np.zeros(rows.n_features + 1)
+    csr_loops().add_column_adjoint(rows.indptr, rows.indices, rows.data, pulls, out)
+    return out
+
+
 def csr_gram(rows: SparseRows, weights: np.ndarray) -> np.ndarray:
     """Return Σ w_i x̂_i x̂_iᵀ (D + 1, D + 1) float64 for weights (N,); a row's pairs of entries are its work."""
     half = np.zeros((rows.n_features + 1, rows.n_features + 1))

@@ -224,6 +224,19 @@ def centre_rows(W: np.ndarray) -> None:
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
+def add_column_adjoint(
+    indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, pulls: np.ndarray, out: np.ndarray
+) -> None:
+    """Add Σ a_i x̂_i for a (N,) to out (D + 1,)."""
+    for i in range(len(pulls)):
+        pull = pulls[i]
+        if pull != 0.0:
+            out[len(out) - 1] += pull
+            for t in range(np.uint64(indptr[i]), np.uint64(indptr[i + 1])):
+                out[np.uint64(indices[t])] += pull * data[t]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=FAST)
 def add_gram(
     indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, weights: np.ndarray, out: np.ndarray
 ) -> None:

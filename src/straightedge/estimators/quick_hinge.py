@@ -27,15 +27,21 @@ def fit(loss: str, X: np.ndarray, y: Any, reg: float, tol: float, most: float) -
     from straightedge.losses import get_loss, piecewise
     from straightedge.solvers.hinge.gathered import short
     from straightedge.solvers.hinge.gathered.solver import GEOMETRIES
+    from straightedge.solvers.sparse import narrow
 
-    kind = get_loss(loss)
+    kind, curvature = get_loss(loss), 2 * reg  # of reg ΣW²
     labels = quick.classes_of(y, len(X)) if kind.geometry in GEOMETRIES and most >= quick.LONG else None
+    if labels is not None and narrow.fits_table(len(X), X.shape[1] + 1, len(labels[0]), kind):
+        value_range = quick.range_of(X)
+        problem = narrow.NarrowProblem.of_table(X, labels[1], kind, curvature)
+        answer = value_range and narrow.Narrow(problem, reg, tol, most).fit()
+        if answer and value_range and answer.status is not Status.STALLED:
+            return answer, labels[0], value_range
     if labels is None or not short.fits(len(X), X.shape[1] + 1, len(labels[0]), piecewise(kind)):
         return None
     value_range = quick.range_of(X)
     if value_range is None:
         return None
     table: np.ndarray = X.astype(np.float64, copy=False)
-    curvature = 2 * reg  # of reg ΣW²
     answer = short.minimise(table, labels[1], len(labels[0]), piecewise(kind), reg, curvature, tol)
     return None if answer.status is Status.STALLED else (answer, labels[0], value_range)

@@ -65,6 +65,6 @@ def fit(seed: int, loss: str, X: Any, y: Any, reg: float, tol: float, most: floa
     weights = np.full(len(labels), 1 / len(labels))
     given = Configuration(rows, BlockPool(available_cores()), labels, 2, get_loss(loss), 2 * reg, weights)
     if narrow.fits(given):
-        answer = narrow.Narrow(given, reg, tol, most).fit()
+        answer = narrow.Narrow(narrow.NarrowProblem.of(given), reg, tol, most).fit()
         return None if answer.status is Status.STALLED else (answer, classes, value_range)
     return None if form.entropy else (minimise(given, reg, tol, most, seed), classes, value_range)

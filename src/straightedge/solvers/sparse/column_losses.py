@@ -66,29 +66,22 @@ def along(
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
 def pulled(
-    rows: tuple[np.ndarray, ...],
-    parts: np.ndarray,
-    loss: tuple[int, float],
-    T: np.ndarray,
-    bends: np.ndarray,
-    gradient: np.ndarray,
+    parts: np.ndarray, loss: tuple[int, float], T: np.ndarray, bends: np.ndarray, pulls: np.ndarray
 ) -> tuple[float, float, float]:
-    """Write w_i φ″ into bends (N,), add Σ w_i φ′ t_i x̂_i to gradient (D + 1,), and return sums over rows.
+    """Write w_i φ″ into bends (N,) and w_i φ′ t_i, the pull of a row, into pulls (N,), and return sums over rows.
 
     Args:
-        rows: indptr (N + 1,), indices (nnz,), data (nnz,) of X.
         parts: See `along`; and ``loss`` and ``T``.
         loss: See there.
         T: See there.
         bends: Written.
-        gradient: Added to.
+        pulls: Written.
 
     Returns:
         (Σ w_i φ, Σ w_i ℓ, Σ w_i (ℓ − α_i (1 − m_i))) with the loss ℓ itself and α = −φ′: the last is what the
         hinge's dual value at α is short of its primal one, and means nothing for other losses.
     """
-    indptr, indices, data = rows
-    rounded, value, slack, bias = 0.0, 0.0, 0.0, len(gradient) - 1
+    rounded, value, slack = 0.0, 0.0, 0.0
     for i in range(len(T)):
         sign, weight = parts[i, 0], parts[i, 1]
         m = sign * T[i]
@@ -98,9 +91,5 @@ def pulled(
         value += weight * true
         slack += weight * (true + first * (1.0 - m))
         bends[i] = weight * second
-        pull = weight * sign * first
-        if pull != 0.0:
-            gradient[bias] += pull
-            for t in range(np.uint64(indptr[i]), np.uint64(indptr[i + 1])):
-                gradient[np.uint64(indices[t])] += pull * data[t]
+        pulls[i] = weight * sign * first
     return rounded, value, slack

@@ -1,4 +1,4 @@
-"""Two classes over sparse rows of few columns: Newton's method with the whole Hessian, in float64.
+"""Two classes and few columns, sparse rows or a table: Newton's method with the whole Hessian, in float64.
 
 Where D is small the Hessian XᵀBX costs as much as some passes, and the rows are as hard to part for dual coordinate
 ascent as they are many. A hinge is fitted with its corner rounded, over a width that falls until the bound of the
@@ -17,12 +17,12 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
-from straightedge.design.csr import csr_gram, csr_norms, csr_scores
+from straightedge.losses import Loss
 from straightedge.newton.column import Column, solve
 from straightedge.newton.direct import Answer, trace_row
-from straightedge.solvers.sparse.duals import FORMS
+from straightedge.solvers.sparse.columns import Columns, CsrColumns, TableColumns
+from straightedge.solvers.sparse.duals import FORMS, DualForm
 from straightedge.solvers.sparse.problem import Configuration, inner
 from straightedge.status import Status, TraceRow
 
@@ -42,7 +42,10 @@ ROWS_A_COLUMN = 20  # of that sample: from fewer its answer is no help
 EVEN = 0.5  # of its share of all weight: a sample that weighs less is none
 SAMPLE_GAP = 0.03  # of the sample, whose answer is about that far from the whole one's
 LOGISTIC, SQUARED_HINGE, HINGE = 0, 1, 2  # as in `column_losses`, which is loaded when it is first needed
-NAME = "sparse_dual_ascent"  # the solver whose problem this is
+MISSED = (
+    3.0  # times what the corner takes: an inner answer that is farther away has no use for a sharper corner
+)
+MOST_COLUMNS = 240  # of a table, whose Hessian costs as much as D/2 passes
 
 
 class Sums(NamedTuple):
@@ -53,40 +56,92 @@ class Sums(NamedTuple):
     bends: np.ndarray
 
 
+@dataclass(frozen=True)
+class NarrowProblem:
+    """Rows of two classes, their loss and the penalty.
+
+    Attributes:
+        columns: Products of the rows.
+        y: (N,) labels 0 and 1.
+        weights: (N,) float64, w_i.
+        loss: The loss.
+        curvature: 2 reg.
+        solver: The name that its trace has.
+    """
+
+    columns: Columns
+    y: np.ndarray
+    weights: np.ndarray
+    loss: Loss
+    curvature: float
+    solver: str = "sparse_dual_ascent"
+
+    @classmethod
+    def of_table(cls, X: np.ndarray, y: np.ndarray, loss: Loss, curvature: float) -> NarrowProblem:
+        """Return that of a table (N, D) whose rows count alike."""
+        return cls(TableColumns(X), y, np.full(len(y), 1 / len(y)), loss, curvature, "newton")
+
+    @classmethod
+    def of(cls, given: Configuration) -> NarrowProblem:
+        """Return the problem of a configuration of two classes."""
+        return cls(CsrColumns(given.rows, given.pool), given.y, given.weights, given.loss, given.curvature)
+
+    @property
+    def facts(self) -> tuple[float, float, float]:
+        """h, κ and λ; see `two_classes`."""
+        share, copies = (1.0, 2.0) if (self.loss.geometry or "").startswith("one_vs_rest") else (0.5, 1.0)
+        return share, copies, 2 * share * share * self.curvature / copies
+
+    @property
+    def form(self) -> DualForm:
+        """What its dual variables are."""
+        return FORMS[self.loss.geometry or ""]
+
+    def hardness(self) -> float:
+        """Return the mean of w_i ‖x̂_i‖²/λ: how much a row's step moves the scores of one like it."""
+        return inner(self.weights**2, self.columns.norms()) / self.facts[2]
+
+    def part(self, step: int) -> NarrowProblem | None:
+        """Return that of every so-many-th row; None where these weigh less than their share."""
+        weights = self.weights[::step]
+        total = float(weights.sum())
+        if total * step < EVEN:
+            return None
+        return replace(self, columns=self.columns.part(step), y=self.y[::step], weights=weights / total)
+
+
 @dataclass
 class NarrowRows:
     """Rows and their loss for `Column`.
 
     Attributes:
-        given: The configuration.
+        problem: The problem.
         kind: Of the loss; see `column_losses`.
         width: Of the hinge's corner.
         parts: (N, 2) float64 of each row its sign ±1 and its weight.
         rough: See `ColumnRows`.
     """
 
-    given: Configuration
+    problem: NarrowProblem
     kind: int
     width: float = FIRST_WIDTH
     rough: bool = False
     parts: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.parts = np.stack([np.where(self.given.y == 1, 1.0, -1.0), self.given.weights], axis=1)
+        self.parts = np.stack([np.where(self.problem.y == 1, 1.0, -1.0), self.problem.weights], axis=1)
 
     def scores(self, d: np.ndarray) -> np.ndarray:
         """See `ColumnRows.scores`."""
-        return csr_scores(self.given.rows, d[:, None], self.given.pool)[:, 0]
+        return self.problem.columns.scores(d)
 
     def pulled(self, T: np.ndarray) -> tuple[Sums, float, np.ndarray]:
         """See `ColumnRows.pulled`."""
         from straightedge.solvers.sparse.column_losses import pulled
 
-        rows = self.given.rows
-        bends, gradient = np.empty(len(T)), np.zeros(rows.n_features + 1)
-        arrays = rows.indptr, rows.indices, rows.data
-        rounded, value, slack = pulled(arrays, self.parts, (self.kind, self.width), T, bends, gradient)
-        return Sums(value, slack, bends), rounded, gradient
+        bends, pulls = np.empty(len(T)), np.empty(len(T))
+        rounded, value, slack = pulled(self.parts, (self.kind, self.width), T, bends, pulls)
+        return Sums(value, slack, bends), rounded, self.problem.columns.adjoint(pulls)
 
     def along(self, T: np.ndarray, moves: np.ndarray, t: float) -> tuple[float, float]:
         """See `ColumnRows.along`."""
@@ -101,7 +156,7 @@ class NarrowRows:
 
     def hessian(self, terms: Sums) -> np.ndarray:
         """See `ColumnRows.hessian`."""
-        return csr_gram(self.given.rows, terms.bends)
+        return self.problem.columns.gram(terms.bends)
 
 
 def fits(given: Configuration) -> bool:
@@ -109,12 +164,14 @@ def fits(given: Configuration) -> bool:
     form = FORMS.get(given.loss.geometry or "")
     if form is None or given.n_classes != 2 or not is_narrow(given.rows.indptr, given.rows.n_features):
         return False
-    return form.entropy or _hardness(given) >= (HARD_SQUARE if form.squared else HARD)
+    return form.entropy or NarrowProblem.of(given).hardness() >= (HARD_SQUARE if form.squared else HARD)
 
 
-def _hardness(given: Configuration) -> float:
-    """Return the mean of w_i ‖x̂_i‖²/λ: how much a row's step moves the scores of one like it."""
-    return inner(given.weights**2, csr_norms(given.rows)) / _facts(given)[2]
+def fits_table(n_rows: int, width: int, n_classes: int, loss: Loss) -> bool:
+    """Return whether a table (N, D + 1) has many rows beside its columns, with a hinge of two classes."""
+    form = FORMS.get(loss.geometry or "")
+    many = width <= min(MOST_COLUMNS, n_rows // (SHARES * ROWS_A_COLUMN))
+    return n_classes == 2 and many and form is not None and not (form.entropy or form.squared)
 
 
 def is_narrow(indptr: np.ndarray, n_features: int) -> bool:
@@ -124,17 +181,11 @@ def is_narrow(indptr: np.ndarray, n_features: int) -> bool:
     return hessian <= GRAM_IN_PASSES * 2 * float(stored.sum())
 
 
-def _facts(given: Configuration) -> tuple[float, float, float]:
-    """Return h, κ and λ; see `two_classes`."""
-    share, copies = (1.0, 2.0) if (given.loss.geometry or "").startswith("one_vs_rest") else (0.5, 1.0)
-    return share, copies, 2 * share * share * given.curvature / copies
-
-
 class Narrow:
-    """A fit on its way: of one configuration for which `fits` holds.
+    """A fit on its way.
 
     Args:
-        given: The configuration.
+        problem: What is minimised.
         reg: Strength of the penalty, for the trace.
         tol: Relative gap asked for.
         most: Passes over the rows.
@@ -146,12 +197,14 @@ class Narrow:
         short: What P and its bound lack to be equal there, without κ.
     """
 
-    def __init__(self, given: Configuration, reg: float, tol: float, most: float) -> None:
+    def __init__(self, problem: NarrowProblem, reg: float, tol: float, most: float) -> None:
         self.reg, self.tol, self.most, self.began = reg, tol, most, time.perf_counter()
-        self.share, self.copies, self.ridge = _facts(given)
-        form = FORMS[given.loss.geometry or ""]
-        self.rows = NarrowRows(given, LOGISTIC if form.entropy else SQUARED_HINGE if form.squared else HINGE)
-        self.w = np.zeros(given.rows.n_features + 1)
+        self.share, self.copies, self.ridge = problem.facts
+        form = problem.form
+        self.rows = NarrowRows(
+            problem, LOGISTIC if form.entropy else SQUARED_HINGE if form.squared else HINGE
+        )
+        self.w = np.zeros(problem.columns.width)
         self.passes, self.trace = 0.0, list[TraceRow]()
         at_zero = self.copies * (np.log(2) if form.entropy else 1.0)
         self.best = Answer(np.zeros((2, len(self.w))), at_zero, 0.0, 1.0)
@@ -159,7 +212,7 @@ class Narrow:
     def fit(self) -> Answer:
         """Return the answer."""
         try:
-            if not self.w.any() and len(self.rows.given.y) >= SHARES * ROWS_A_COLUMN * len(self.w):
+            if not self.w.any() and len(self.rows.parts) >= SHARES * ROWS_A_COLUMN * len(self.w):
                 self._start_from_sample()
             status = self._solved()
         except KeyboardInterrupt:
@@ -171,18 +224,12 @@ class Narrow:
 
     def _start_from_sample(self) -> None:
         """Begin at the answer of every so-many-th row, and for a hinge with the corner that this has ended with."""
-        given = self.rows.given
-        index = np.arange(0, len(given.y), SHARES)
-        total = float(given.weights[index].sum())
-        if total * SHARES < EVEN or _hardness(given) > FAR:
+        some = self.rows.problem.part(SHARES)
+        if some is None or self.rows.problem.hardness() > FAR:
             return
-        some = replace(
-            given,
-            rows=given.rows.subset(torch.from_numpy(index)),
-            y=given.y[index],
-            weights=given.weights[index] / total,
-        )
         sample = Narrow(some, self.reg, SAMPLE_GAP, self.most)
+        if len(some.y) >= SHARES * ROWS_A_COLUMN * len(self.w):
+            sample._start_from_sample()
         if sample._solved() is Status.INTERRUPTED:
             raise KeyboardInterrupt
         self.w, self.rows.width = sample.w, sample.rows.width
@@ -199,6 +246,8 @@ class Narrow:
             if self.best.gap <= self.tol or status is not Status.CERTIFIED:
                 return status
             value = self.sums.value + self.ridge / 2 * float(self.w @ self.w)
+            if self.short > MISSED * max(inner_tol * value, self.sums.slack):
+                break
             allowed, slack = ALLOWED * self.tol * value, max(self.sums.slack, 1e-300)
             narrower = min(1.0, max(NARROWER, math.sqrt(allowed / slack)))
             self.rows.width *= narrower
@@ -224,6 +273,8 @@ class Narrow:
         dual = max(0.0, primal - self.copies * self.short)
         bounds = primal, dual, min(self.copies * self.short / primal, 1.0)
         seconds = time.perf_counter() - self.began
-        self.trace.append(trace_row(len(self.trace) + 1, self.passes, seconds, self.reg, bounds, NAME))
+        self.trace.append(
+            trace_row(len(self.trace) + 1, self.passes, seconds, self.reg, bounds, self.rows.problem.solver)
+        )
         if bounds[2] <= self.best.gap:
             self.best = Answer(self.share * np.stack([-self.w, self.w]), *bounds)

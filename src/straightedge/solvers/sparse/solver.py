@@ -14,7 +14,7 @@ from straightedge.solvers.sparse.bounds import Array, Ascent
 from straightedge.solvers.sparse.dense_rows import compressed, needs_of_dense_rows
 from straightedge.solvers.sparse.duals import FORMS
 from straightedge.solvers.sparse.kinds import AnyState, ascent_of
-from straightedge.solvers.sparse.narrow import Narrow, fits
+from straightedge.solvers.sparse.narrow import Narrow, NarrowProblem, fits
 from straightedge.solvers.sparse.problem import Configuration, SparseProblem
 from straightedge.solvers.sparse.starts import continued, first_point
 from straightedge.solvers.sparse.two_classes import problem_of
@@ -143,7 +143,8 @@ class SparseDualAscent(Solver):
         given = self._configuration(k)
         if not fits(given):
             return 0.0
-        fit = Narrow(given, float(self.objective.reg[k]), float(self.tols[k]), self.most_passes)
+        reg, tol = float(self.objective.reg[k]), float(self.tols[k])
+        fit = Narrow(NarrowProblem.of(given), reg, tol, self.most_passes)
         if self.last is not None:
             fit.w = self.last.W[:, 0].astype(np.float64)
         elif bool(self.W[k].any()):
