@@ -74,12 +74,6 @@ class Interior:
             np.full((shape[0], 1), 2.0),
         )
 
-    @property
-    def lack(self) -> Array:
-        """What b lacks of its bound (g, 1)."""
-        found: Array = np.maximum(1.0 - _sums(self.b), LEAST_LACK)
-        return found
-
     def run(self, tol: float) -> int:
         """Take steps to a relative gap, or until they gain nothing; return how many they were."""
         idle, product = 0, math.inf
@@ -95,6 +89,9 @@ class Interior:
 
     def _step(self) -> bool:
         """Take a step; return whether there was one."""
+        self.lack = np.maximum(1.0 - _sums(self.b), LEAST_LACK)  # what b lacks of its bound (g, 1)
+        self.p = self.b / self.u
+        self.bottom = self.lack + self.slack * _sums(self.p)
         H = self._hessian()
         if not np.isfinite(H.trace()):
             return False
@@ -118,8 +115,7 @@ class Interior:
 
     def _hessian(self) -> Array:
         """Return 2 reg + Σ w Θ over the vectors, Θ what db is of a change of margins, in each row of them."""
-        p, weights = self.b / self.u, self.weights[:, None]
-        shared = self.slack / (self.lack + self.slack * _sums(p))
+        p, weights, shared = self.p, self.weights[:, None], self.slack / self.bottom
         own = p if p.shape[1] > 1 else p * (1.0 - shared * p)
         bent = self.rows * np.sqrt(weights * own).reshape(-1, 1)
         H: Array = bent.T @ bent
@@ -140,10 +136,9 @@ class Interior:
 
     def _change(self, low: Array, high: Array, scores: Array | float) -> tuple[Array, Array]:
         """Return db and dξ where 1 − z changes by ``scores``."""
-        part, p = (low - self.b * scores) / self.u, self.b / self.u
-        sums = (_sums(part), _sums(p))
-        slack = (high + self.slack * sums[0]) / (self.lack + self.slack * sums[1])
-        return part - p * slack, slack
+        part = (low - self.b * scores) / self.u
+        slack = (high + self.slack * _sums(part)) / self.bottom
+        return part - self.p * slack, slack
 
     def _length(self, step: Step) -> float:
         """Return the length at which a step meets the first bound, at most 2."""
