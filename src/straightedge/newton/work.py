@@ -18,7 +18,7 @@ LEAST_SAMPLE = 3000  # rows of the sample whose Hessian steps are taken with: a 
 HESSIAN_IN_PASSES = 25  # that such a sample's Hessian may cost: up to 21 gained
 LARGEST_HESSIAN = 1000  # unknowns of one that is factored
 LARGEST_EXACT = 3000  # unknowns of steps with the whole Hessian: 72 MB
-FLAT_ROWS = 10  # rows a feature up to which steps over flat pieces gain little; with 28, those of digits gain
+FLAT_OF_TWO = 400  # features, or rows, from which on steps over the flat pieces of two classes gain little
 FLAT_PIECES = 1e6  # times the work of a usual fit: most of such fits are never there; any other way is better
 GRAM_IN_PRODUCTS = 100  # a Gram that costs more Hessian products than this saves fewer
 BLOCKS_FROM = 10_000_000  # operations of a product, beside which some calls of NumPy for every class are few
@@ -149,11 +149,12 @@ class Size:
     def is_flat(self) -> bool:
         """Whether steps go from one set of bent rows to the next, and gain little: the dual has no such sets.
 
-        Where rows are few for their features, most pairs of a row and a class are at a margin near 1 in the end.
-        Steps with the whole Hessian get there all the same.
+        Where rows can be told apart, most pairs of a row and a class are at a margin near 1 in the end. Steps with
+        the whole Hessian get there all the same.
         """
-        few = self.N <= FLAT_ROWS * self.D and self.c * min(self.N, self.D) > LARGEST_EXACT
-        return few and self.C > 2 and not self.curved
+        least = min(self.N, self.D)
+        large = least > FLAT_OF_TWO if self.C == 2 else self.c * least > LARGEST_EXACT
+        return large and not self.curved and not self.is_crowded
 
     @property
     def is_crowded(self) -> bool:

@@ -130,6 +130,10 @@ class PenaltyTerm:
         """(K,) bool: whether there is a penalty at all; without one no dual point is worth anything."""
         return self.reg > 0
 
+    def times(self, factor: float) -> PenaltyTerm:
+        """Return the same penalty, so many times as strong."""
+        return PenaltyTerm(self.penalty, factor * self.reg)
+
     def select(self, configs: Tensor) -> PenaltyTerm:
         """Return the term of some configurations (K',) int64."""
         return replace(self, reg=self.reg[configs])

@@ -7,6 +7,7 @@ from typing import Any
 
 from straightedge.errors import InputError
 from straightedge.objective import Objective
+from straightedge.solvers.class_by_class import ClassByClass
 from straightedge.solvers.hinge import SemismoothNewton
 from straightedge.solvers.hinge.blocks.solver import HingeALM
 from straightedge.solvers.hinge.dual_ascent import DualAscent
@@ -26,6 +27,7 @@ SOLVERS: dict[str, type[Any]] = {
     "dual_ascent": DualAscent,
     "interior_point": InteriorPoint,
     "semismooth_newton": SemismoothNewton,
+    "class_by_class": ClassByClass,
     "sgd": MinibatchSGD,
     "sparse_dual_ascent": SparseDualAscent,
 }
@@ -68,6 +70,12 @@ def _obstacle(kind: type[Solver], objective: Objective) -> str | None:
     if objective.design.sparse and not kind.sparse:
         return "needs dense rows"
     return kind.supports(objective)
+
+
+def least_cost(objective: Objective) -> float:
+    """Return the least `Solver.cost` among the solvers that fit."""
+    kinds = [kind for kind in SOLVERS.values() if _obstacle(kind, objective) is None]
+    return min((float(kind.cost(objective)) for kind in kinds), default=math.inf)
 
 
 def _fastest(objective: Objective) -> str:

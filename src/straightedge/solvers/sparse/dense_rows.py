@@ -1,4 +1,4 @@
-"""Dense rows as compressed ones: the squared hinges of many classes, where rows are few for their features.
+"""Dense rows as compressed ones, for the squared hinges where rows can be told apart.
 
 Nearly all pairs of a row and a class are then at a margin of about 1, and Newton steps from one set of violated
 margins to the next gain little: isolet at reg 1e-4 is not there after 1,000 passes. The dual has no such sets to
@@ -23,7 +23,7 @@ def needs_of_dense_rows(objective: Objective) -> str | None:
     """Return what is missing for dense rows to be compressed and solved so, or None."""
     design = objective.design
     return missing(
-        (objective.loss.geometry in PIECEWISE_QUADRATIC and objective.n_classes > 2, "sparse rows"),
+        (objective.loss.geometry in PIECEWISE_QUADRATIC, "sparse rows"),
         (design.n_entries <= LARGEST_TABLE, f"sparse rows, or at most {LARGEST_TABLE:,} numbers"),
         (objective.device.type == "cpu" and design.in_memory, "rows in the CPU's memory"),
         (design.one_map, "one map for all configurations"),
