@@ -80,7 +80,12 @@ def solve_path(
 
 
 def in_groups(reg: Sequence[float], size: int) -> tuple[list[list[int]], Tensor]:
-    """Return positions of values, the largest first, in groups of at most ``size``, and the place of each value."""
+    """Return positions of values, the largest first, in groups of at most ``size``, and the place of each value.
+
+    One group is left in its order, so that its answers need not be moved: solvers find the largest by themselves.
+    """
+    if len(reg) <= size:
+        return [list(range(len(reg)))], torch.arange(len(reg))
     order = sorted(range(len(reg)), key=lambda k: -reg[k])
     groups = [order[i : i + size] for i in range(0, len(order), size)]
     return groups, torch.tensor(order).argsort()
