@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -49,7 +50,8 @@ class Pairs:
 def least_gradient(products: np.ndarray, jitter: float) -> tuple[float, np.ndarray]:
     """Return ‖Σ c_k ∇P(W_k)‖² where it is least, Σ c_k = 1, and the shares c (m,).
 
-    With unit gradients u_k and the inverse norms a_k it is 1/(aᵀK⁻¹a), K the products of the u_k.
+    With unit gradients u_k and the inverse norms a_k it is 1/(aᵀK⁻¹a), K the products of the u_k. It is infinite
+    where roundings of these leave no sense in it: K has negative eigenvalues then.
 
     Args:
         products: (m, m) inner products of the gradients.
@@ -59,5 +61,7 @@ def least_gradient(products: np.ndarray, jitter: float) -> tuple[float, np.ndarr
     K = products * inverse * inverse[:, None]
     K.flat[:: len(K) + 1] += jitter
     shares = np.linalg.solve(K, inverse)
-    least = 1 / float(inverse @ shares)
-    return least, shares * inverse * least
+    total = float(inverse @ shares)
+    if not 0 < total < math.inf:
+        return math.inf, np.zeros_like(shares)
+    return 1 / total, shares * inverse / total

@@ -63,8 +63,8 @@ class LeastGradient:
         self.points[slot], self.gradients[slot] = W.flatten(), gradient.flatten()
         self.count += 1
         held = min(self.count, len(self.points))
-        along = (self.gradients[:held] @ self.gradients[slot]).to("cpu", torch.float64)
-        self.products[slot, :held] = self.products[:held, slot] = along
+        along = self.gradients[:held].to(torch.float64) @ self.gradients[slot].to(torch.float64)
+        self.products[slot, :held] = self.products[:held, slot] = along.cpu()
 
     def found(self) -> tuple[float, Tensor]:
         """Return ‖Σ c_k ∇P(W_k)‖² where it is least, and the shares c (m′,) float64, whose sum is 1."""
