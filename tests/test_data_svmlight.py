@@ -73,6 +73,15 @@ def test_two_files_share_a_width_and_the_first_index(tmp_path):
         svmlight._read(paths, 2)
 
 
+def test_no_row_of_a_large_file_is_lost_behind_a_comment(tmp_path, monkeypatch):
+    path = tmp_path / "rows.svmlight"
+    path.write_text("# " + "by a program " * 20 + "\n" + "".join(f"{k % 2} 1:{k} 2:1\n" for k in range(100)))
+    for short in (1, 100, 200):
+        monkeypatch.setattr("straightedge.data.svmlight_lines.LARGEST_FILE", path.stat().st_size - short)
+        assert read_plain(path) is None
+        assert svmlight._read([path])[0][0].shape == (100, 2)
+
+
 def test_large_files_are_scikit_learns(tmp_path, monkeypatch):
     X, path = np.random.default_rng(0).random((20, 5)), tmp_path / "rows"
     dump_svmlight_file(X, np.arange(20) % 2, str(path), zero_based=False)

@@ -46,11 +46,11 @@ def read_plain(path: Path) -> PlainLines | None:
     Args:
         path: A text file, which may begin with a line of comment; packed files hold other bytes, and give None.
     """
+    if path.stat().st_size > LARGEST_FILE:
+        return None
     with open_regular(path) as file:
-        text = file.read(LARGEST_FILE + 1)
-    if text.startswith(b"#"):
-        text = text.partition(b"\n")[2]
-    return plain_rows(text) if len(text) <= LARGEST_FILE else None
+        text = file.read()
+    return plain_rows(text.partition(b"\n")[2] if text.startswith(b"#") else text)
 
 
 def plain_rows(text: bytes) -> PlainLines | None:
