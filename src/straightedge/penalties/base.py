@@ -132,7 +132,7 @@ class PenaltyTerm:
 
     def times(self, factor: float) -> PenaltyTerm:
         """Return the same penalty, so many times as strong."""
-        return PenaltyTerm(self.penalty, factor * self.reg)
+        return self.at(factor * self.reg)
 
     def select(self, configs: Tensor) -> PenaltyTerm:
         """Return the term of some configurations (K',) int64."""

@@ -74,16 +74,20 @@ def _obstacle(kind: type[Solver], objective: Objective) -> str | None:
 
 def least_cost(objective: Objective) -> float:
     """Return the least `Solver.cost` among the solvers that fit."""
-    kinds = [kind for kind in SOLVERS.values() if _obstacle(kind, objective) is None]
-    return min((float(kind.cost(objective)) for kind in kinds), default=math.inf)
+    return min(_costs(objective).values(), default=math.inf)
+
+
+def _costs(objective: Objective) -> dict[str, float]:
+    """Return the counted work of each solver that fits."""
+    fitting = {name: kind for name, kind in SOLVERS.items() if _obstacle(kind, objective) is None}
+    return {name: float(kind.cost(objective)) for name, kind in fitting.items()}
 
 
 def _fastest(objective: Objective) -> str:
     """Return the solver of least cost among those that fit; where none does, one of few needs, which says why."""
-    fitting = [name for name, kind in SOLVERS.items() if _obstacle(kind, objective) is None]
-    costs = {name: SOLVERS[name].cost(objective) for name in fitting}
+    costs = _costs(objective)
     if costs and min(costs.values()) < math.inf:
-        return min(fitting, key=costs.__getitem__)
+        return min(costs, key=costs.__getitem__)
     if objective.design.sparse:
         return "sparse_dual_ascent"
     return "lbfgs" if objective.loss.smooth else "hinge_alm"
