@@ -14,12 +14,11 @@ from sklearn.model_selection import cross_val_predict
 
 from straightedge.calibration import (
     find_temperature,
-    fit_temperature,
     log_softmax,
     probabilities,
     reliability,
 )
-from straightedge.errors import InputError, StraightedgeWarning
+from straightedge.errors import InputError
 from straightedge.evaluation import (
     accuracy,
     balanced_accuracy,
@@ -202,12 +201,12 @@ def test_temperature_finds_the_true_one():
     chance = probabilities(scores)
     y = (chance.cumsum(1) < rng.random((20_000, 1))).sum(1)
     for factor in (1e-6, 0.3, 1, 4, 1e6, 1e300):
-        assert fit_temperature(scores * factor, y) == pytest.approx(factor, rel=0.04)
+        assert find_temperature(scores * factor, y).value == pytest.approx(factor, rel=0.04)
 
 
 def test_temperature_is_the_minimum_of_the_loss(judged):
     scores, y = judged
-    best = fit_temperature(scores, y)
+    best = find_temperature(scores, y).value
     at_best = log_loss(scores, y, best)
     assert at_best <= min(log_loss(scores, y, best * f) for f in (0.9, 0.999, 1.001, 1.1))
     slope = (log_loss(scores, y, best * 1.0001) - log_loss(scores, y, best * 0.9999)) / 2e-4
@@ -215,10 +214,9 @@ def test_temperature_is_the_minimum_of_the_loss(judged):
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_temperature_without_a_minimum_is_one_and_says_so(sign):
-    scores = np.eye(4)[np.arange(40) % 4] * sign
-    with pytest.warns(StraightedgeWarning, match="temperature-not-fitted"):
-        assert fit_temperature(scores, np.arange(40) % 4) == 1
+def test_there_is_no_temperature_without_a_minimum_and_a_reason_is_given(sign):
+    found = find_temperature(np.eye(4)[np.arange(40) % 4] * sign, np.arange(40) % 4)
+    assert found.value is None and found.refusal
 
 
 @pytest.mark.parametrize("n_wrong", range(13))

@@ -12,9 +12,10 @@ import pytest
 from straightedge.cli import fit, resuming
 from straightedge.cli.fit_options import OF_THE_COMMAND, options_from
 from straightedge.errors import InputError
+from straightedge.nested import record_of
 from straightedge.runs import RunFolder
 from straightedge.workflow import FitOptions, run_fit
-from straightedge.workflow.options import RECORD_OF, RECORDS
+from straightedge.workflow.options import RECORDS
 from straightedge.workflow.records import DataOptions, ObjectiveOptions, RunOptions, SplitOptions
 
 BEFORE = {  # the table of options in config.json as it was when options were one flat record
@@ -105,8 +106,9 @@ def test_a_reg_that_is_no_single_usable_number_is_refused_by_its_name(
 
 
 def test_no_two_records_have_an_option_of_the_same_name() -> None:
-    assert len(RECORD_OF) == sum(len(asdict(kind())) for kind in RECORDS.values())
-    assert not set(RECORD_OF) & set(RECORDS)
+    places = record_of(RECORDS)
+    assert len(places) == sum(len(asdict(kind())) for kind in RECORDS.values())
+    assert not set(places) & set(RECORDS)
 
 
 def test_a_run_of_an_earlier_version_says_its_options() -> None:

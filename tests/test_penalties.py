@@ -64,14 +64,6 @@ def test_conjugate_and_minimiser_are_those_of_a_search(name: str, bias: str) -> 
 
 @ALL
 @BIASES
-def test_the_proximal_map_is_the_minimiser_of_its_problem(name: str, bias: str) -> None:
-    own, Z, step = term(name, bias), matrix(2), 0.7
-    U = own.penalty.prox(Z, own.reg[:, None, None], step)
-    torch.testing.assert_close((U - Z) / step + own.gradient(U), torch.zeros_like(U), rtol=0, atol=1e-12)
-
-
-@ALL
-@BIASES
 def test_the_best_multiple_of_a_dual_point_is_the_best_by_a_search_too(name: str, bias: str) -> None:
     own, V = term(name, bias), term(name, bias).without_bias(matrix(3))
     along = own.reg[:, None, None]

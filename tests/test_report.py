@@ -15,9 +15,9 @@ import pytest
 from straightedge.errors import InputError
 from straightedge.losses import LOSSES
 from straightedge.report import write_report
-from straightedge.report.page import formula, page_data_of, plain_script
+from straightedge.report.page import formula, plain_script
 from straightedge.report.run_files import last_stage
-from support.report_fixture import digits_run, edit
+from support.report_fixture import digits_run, edit, page_data_of
 
 EVIL_CLASS = "<script>alert(1)</script>"
 EVIL_NAME = "7/\"quoted\" & 'single' </script><img src=x onerror=alert(2)>.png"

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from straightedge import load
 from straightedge.cli.app import _register, app
 from straightedge.report import trying, write_report
-from straightedge.report.page import page_data_of
 from straightedge.workflow import FitOptions, run_fit
 from support.browser import open_chromium, wait
+from support.report_fixture import page_data_of
 from test_texts import folder_of, letters
 
 pytestmark = pytest.mark.long  # a browser waits more than it works

@@ -16,9 +16,9 @@ from straightedge import load
 from straightedge.cli.app import _register, app
 from straightedge.report import write_report
 from straightedge.report.coefficients import coefficients
-from straightedge.report.page import page_data_of
 from straightedge.report.run_files import read_run
 from straightedge.workflow import FitOptions, run_fit
+from support.report_fixture import page_data_of
 
 JOBS = ("clerk", "cook", "miner", None)
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from straightedge import LinearClassifier, LinearClassifierCV, SoftmaxClassifier, fit_path
-from straightedge.calibration import fit_temperature
+from straightedge.calibration import find_temperature
 from straightedge.errors import InputError, StraightedgeWarning
 from straightedge.evaluation import evaluate
 from straightedge.evaluation.intervals import share_interval
@@ -159,7 +159,8 @@ def test_metrics_by_whole_weights_are_those_of_the_repeated_samples():
     assert "sum of the weights" in one.pop("weighted")
     assert one == other  # every interval too
     assert one["n"] == COPIES.sum()
-    assert fit_temperature(SCORES, Y, COPIES) == pytest.approx(fit_temperature(repeated, LABELS), rel=1e-9)
+    fitted = find_temperature(repeated, LABELS).value
+    assert find_temperature(SCORES, Y, COPIES).value == pytest.approx(fitted, rel=1e-9)
 
 
 def test_metrics_by_whole_weights_too_large_to_repeat_agree(monkeypatch):
@@ -197,7 +198,7 @@ def test_samples_of_weight_0_change_no_metric():
     weights = np.r_[RNG.uniform(0.1, 2.0, N), np.zeros(5)]
     others = np.vstack([SCORES, np.full((5, 3), 1e6) * [1, 0, -1]]), np.r_[Y, [2] * 5]
     assert evaluate(*others, NAMES, weights=weights) == evaluate(SCORES, Y, NAMES, weights=weights[:N])
-    assert fit_temperature(*others, weights) == fit_temperature(SCORES, Y, weights[:N])
+    assert find_temperature(*others, weights) == find_temperature(SCORES, Y, weights[:N])
 
 
 def test_the_interval_of_a_weighted_share_covers():

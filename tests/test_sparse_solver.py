@@ -11,7 +11,7 @@ import torch
 
 from straightedge import sparse_rows
 from straightedge.design import DenseDesign, SparseDesign, csr
-from straightedge.design.csr import column_spans, csr_adjoint, csr_scores
+from straightedge.design.csr import add_csr_adjoint, column_spans, csr_scores
 from straightedge.errors import InputError
 from straightedge.fitting import FitSettings, build_objective, solve
 from straightedge.losses import get_loss
@@ -101,6 +101,13 @@ def test_the_same_input_gives_the_same_bits():
     X, y, _ = sparse_problem(1)
     one, other = (fitted("softmax", X, y, [1e-2], 1e-8) for _ in range(2))
     assert torch.equal(one.W, other.W)
+
+
+def csr_adjoint(rows, A, pool):
+    """X̂ᵀA (D + 1, C)."""
+    out = np.zeros((rows.n_features + 1, A.shape[1]))
+    add_csr_adjoint(rows, A, pool, 0, out)
+    return out
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, np.bool_])

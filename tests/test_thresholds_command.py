@@ -11,8 +11,8 @@ from sklearn import metrics as peers
 from straightedge.export.onnx_file import onnx_bytes
 from straightedge.export.sklearn_file import sklearn_estimator
 from straightedge.model import load
-from straightedge.report.page import page_data_of
 from support.bad_inputs import Commands
+from support.report_fixture import page_data_of
 from test_weights_command import written
 
 COSTS = "cost:FP=1,FN=8"

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.errors import InputError, warn
+from straightedge.errors import InputError
 from straightedge.row_weights import sample_size
 
 BLOCK_VALUES = 262_144
@@ -147,15 +147,6 @@ def log_softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 def probabilities(scores: Any, temperature: float = 1.0) -> np.ndarray:
     """Return softmax(scores / temperature) as (N, C) float64."""
     return np.asarray(np.exp(log_softmax(as_scores(scores), temperature)))
-
-
-def fit_temperature(scores: Any, y: Any, weights: np.ndarray | None = None) -> float:
-    """Return T of `find_temperature`, or 1 with a warning (``temperature-not-fitted``) where there is none."""
-    found = find_temperature(scores, y, weights)
-    if found.value is None:
-        warn("temperature-not-fitted", f"T = 1: {found.refusal}")
-        return 1.0
-    return found.value
 
 
 def find_temperature(scores: Any, y: Any, weights: np.ndarray | None = None) -> TemperatureFit:

@@ -234,13 +234,13 @@ def out_of_memory(error: BaseException, where: str | None = None) -> MachineErro
     return MachineError("out-of-memory", what, where, mend)
 
 
-def with_smaller_blocks(block_rows: int, work: Callable[[int], Result], *, halvings: int = 6) -> Result:
-    """Run ``work(block_rows)``, halving the block each time memory runs out.
+def with_smaller_blocks(block_rows: int, work: Callable[[int], Result]) -> Result:
+    """Run ``work(block_rows)``, halving the block each time memory runs out, six times at most.
 
     Raises:
         MachineError: ``out-of-memory`` when the last, smallest block did not fit either.
     """
-    for _ in range(halvings + 1):
+    for _ in range(7):
         try:
             return work(block_rows)
         except (MemoryError, RuntimeError) as error:

@@ -17,6 +17,12 @@ from straightedge.runs.tables import TRACE_COLUMNS, write_path, write_table
 REGS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 
+def page_data_of(html: str) -> dict[str, Any]:
+    """The data block of a page: what its scripts are given."""
+    block = html.partition('<script type="application/json" id="page-data">')[2].partition("</script>")[0]
+    return dict(json.loads(block))
+
+
 @dataclass
 class Data:
     """Images (N, channels, height, width) uint8 with labels, in three splits."""

@@ -31,9 +31,9 @@ class Kind:
     is_kind: Callable[[bytes, str], bool]
 
 
-def begins(*marks: bytes, at: int = 0) -> Callable[[bytes, str], bool]:
-    """Return a test for bytes at a place."""
-    return lambda head, ending: head[at:].startswith(marks)
+def begins(*marks: bytes) -> Callable[[bytes, str], bool]:
+    """Return a test for first bytes."""
+    return lambda head, ending: head.startswith(marks)
 
 
 def ends(*endings: str) -> Callable[[bytes, str], bool]:

@@ -103,13 +103,6 @@ def _shares(rows: SparseRows, n_columns: int, pool: BlockPool) -> int:
     return pool.workers if rows.n_stored * n_columns >= WORTH_THREADS else 1
 
 
-def csr_adjoint(rows: SparseRows, A: np.ndarray, pool: BlockPool) -> np.ndarray:
-    """Return X̂ᵀA (D + 1, C) float64 for A (N, C) float64."""
-    out = np.zeros((rows.n_features + 1, A.shape[1]))
-    add_csr_adjoint(rows, A, pool, 0, out)
-    return out
-
-
 def add_csr_adjoint(
     rows: SparseRows, A: np.ndarray, pool: BlockPool, first_row: int, out: np.ndarray
 ) -> None:

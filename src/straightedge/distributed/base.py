@@ -65,8 +65,8 @@ class Communicator(Protocol):
         """Return the JSON value of one rank on every rank (tuples become lists)."""
         ...
 
-    def broadcast_tensors(self, value: dict[str, Tensor] | None, source: int = 0) -> dict[str, Tensor]:
-        """Return the named tensors of one rank on every rank, on the CPU; the others may give None."""
+    def broadcast_tensors(self, value: dict[str, Tensor] | None) -> dict[str, Tensor]:
+        """Return the named tensors of rank 0 on every rank, on the CPU; the others may give None."""
         ...
 
     def barrier(self) -> None:
@@ -105,7 +105,7 @@ class LocalCommunicator:
         """Return ``value``."""
         return value
 
-    def broadcast_tensors(self, value: dict[str, Tensor] | None, source: int = 0) -> dict[str, Tensor]:
+    def broadcast_tensors(self, value: dict[str, Tensor] | None) -> dict[str, Tensor]:
         """Return ``value``."""
         return value or {}
 

@@ -84,16 +84,16 @@ class TorchCommunicator:
             data = torch.frombuffer(bytearray(text), dtype=torch.uint8)
         return json.loads(self._broadcast(data, source).numpy().tobytes())
 
-    def broadcast_tensors(self, value: dict[str, Tensor] | None, source: int = 0) -> dict[str, Tensor]:
+    def broadcast_tensors(self, value: dict[str, Tensor] | None) -> dict[str, Tensor]:
         """See `Communicator.broadcast_tensors`."""
         own = value or {}
         facts = [[name, str(t.dtype).removeprefix("torch."), list(t.shape)] for name, t in own.items()]
         out = {}
-        for name, dtype, shape in self.broadcast_object(facts, source):
+        for name, dtype, shape in self.broadcast_object(facts):
             tensor = torch.empty(shape, dtype=getattr(torch, dtype))
-            if self.rank == source:
+            if self.rank == 0:
                 tensor = own[name].detach().cpu().contiguous()
-            out[name] = self._broadcast(tensor, source)
+            out[name] = self._broadcast(tensor, 0)
         return out
 
     def barrier(self) -> None:

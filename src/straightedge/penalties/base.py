@@ -69,10 +69,6 @@ class Penalty(Protocol):
         """Return the W at which ⟨V, W⟩ + reg · R(W) is least, of V's shape; 0 for a free bias."""
         raise NotImplementedError(f"{self.name} does not say which W belongs to a dual point")
 
-    def prox(self, W: Tensor, reg: Tensor, step: float) -> Tensor:
-        """Return the U at which ‖U − W‖²/(2 step) + reg · R(U) is least."""
-        raise NotImplementedError(f"{self.name} has no proximal map")
-
     def best_bound(self, V: Tensor, conjugate: Tensor, reg: Tensor) -> Tensor:
         """Return (K,) the largest t · conjugate − (reg R)*(−tV) over t in [0, 1], by a ternary search.
 

@@ -56,10 +56,6 @@ class Ridge(Penalty):
         """See `Penalty.minimiser`: −V/(2 reg m)."""
         return self.unweigh(V) / (-2 * reg)
 
-    def prox(self, W: Tensor, reg: Tensor, step: float) -> Tensor:
-        """See `Penalty.prox`: W/(1 + 2 step reg m)."""
-        return W / (1 + step * self.hessian_diagonal(W, reg))
-
     def best_bound(self, V: Tensor, conjugate: Tensor, reg: Tensor) -> Tensor:
         """See `Penalty.best_bound`: t c − t² q is largest at t = c/(2q), or at 1."""
         quadratic = self.conjugate(V, reg)

@@ -38,22 +38,20 @@ def _sizes(judged: dict[str, Any]) -> list[int]:
     return [n for n in (int(row.get("n") or 0) for row in judged.get("per_class") or []) if n]
 
 
-def beside(judged: dict[str, Any], digits: int = 1) -> list[str]:
-    """Return what stands beside a split's accuracy: the largest class, and balanced accuracy where it differs.
+def beside(judged: dict[str, Any]) -> list[str]:
+    """Return what stands beside the accuracy of a split of metrics.json.
 
-    Args:
-        judged: A split of metrics.json.
-        digits: Decimals of the percentages.
+    That is the share of the largest class, and balanced accuracy where it differs.
     """
     if "hamming_loss" in judged:  # several labels a sample: classes are no parts of the samples
-        return [f"micro F1 {words.percent((judged.get('micro_f1') or {}).get('value'), digits)}"]
+        return [f"micro F1 {words.percent((judged.get('micro_f1') or {}).get('value'))}"]
     share = largest_class(judged)
-    parts = [] if share is None else [f"largest class {words.percent(share, digits)}"]
+    parts = [] if share is None else [f"largest class {words.percent(share)}"]
     balanced = judged.get("balanced_accuracy")
     if is_unequal(judged) and isinstance(balanced, dict):
-        interval = words.percent_interval(balanced.get("interval"), digits)
+        interval = words.percent_interval(balanced.get("interval"))
         parts.append(
-            f"balanced accuracy {words.percent(balanced.get('value'), digits)}"
+            f"balanced accuracy {words.percent(balanced.get('value'))}"
             + (f" ({interval})" if interval else "")
         )
     return parts + ([said] if (said := threshold_in_words(judged)) else [])

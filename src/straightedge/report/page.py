@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from importlib.resources import files
@@ -160,9 +159,3 @@ def content_policy(scripts: list[str], style: str) -> str:
 
 def _source_hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
-
-
-def page_data_of(html: str) -> dict[str, Any]:
-    """Return the data block of a page: what its scripts are given (for tests and for other programs)."""
-    block = html.partition('<script type="application/json" id="page-data">')[2].partition("</script>")[0]
-    return dict(json.loads(block))

@@ -56,10 +56,10 @@ def percent_interval(interval: Any, digits: int = 1) -> str:
     return "" if ends is None else f"{100 * ends[0]:.{digits}f}–{100 * ends[1]:.{digits}f}\u00a0%"
 
 
-def number_interval(interval: Any, digits: int = 3) -> str:
+def number_interval(interval: Any) -> str:
     """Return ``1.71–1.75`` for numbers that are not shares."""
     ends = _ends(interval)
-    return "" if ends is None else f"{ends[0]:.{digits}f}–{ends[1]:.{digits}f}"
+    return "" if ends is None else f"{ends[0]:.3f}–{ends[1]:.3f}"
 
 
 def _ends(interval: Any) -> tuple[float, float] | None:

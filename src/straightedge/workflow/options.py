@@ -8,7 +8,7 @@ from typing import Any
 from straightedge.errors import InputError
 from straightedge.fitting import FitSettings
 from straightedge.losses import get_loss
-from straightedge.nested import record_of, records_from
+from straightedge.nested import records_from
 from straightedge.selection import SelectionSettings
 from straightedge.workflow.records import (
     ChoiceOptions,
@@ -29,9 +29,6 @@ RECORDS: dict[str, type] = {
     "sgd": MinibatchOptions,
     "run": RunOptions,
 }
-RECORD_OF = record_of(RECORDS)
-"""The record in which an option stands."""
-
 SAYS_NOTHING_OF_THE_ANSWER = frozenset(
     {
         "out",

@@ -269,7 +269,7 @@ class TableEncoding:
         return {"kind": "table", **asdict(self)}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], where: str | None = None) -> TableEncoding:
+    def from_dict(cls, data: Mapping[str, Any]) -> TableEncoding:
         """Rebuild an encoding from plain data.
 
         Raises:
@@ -281,7 +281,7 @@ class TableEncoding:
             return cls(columns, str(data["label"]), names, bool(data["header"]), loose)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             what = f"the model's description of columns is broken ({type(error).__name__}: {str(error)[:80]})"
-            raise InputError("model-columns", what, where, "restore the file from a copy") from error
+            raise InputError("model-columns", what, mend="restore the file from a copy") from error
 
 
 def date_features(column: Column, values: Any, where: str, row: int = 0) -> np.ndarray:

@@ -67,7 +67,7 @@ class PixelForm:
         return {"kind": "pixels", **asdict(self)}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], where: str | None = None) -> PixelForm:
+    def from_dict(cls, data: Mapping[str, Any]) -> PixelForm:
         """Rebuild a form from plain data.
 
         Raises:
@@ -82,7 +82,7 @@ class PixelForm:
             return cls(names, str(data["label"]), (channels, height, width), *flags)
         except (KeyError, TypeError, ValueError) as error:
             what = f"the model's description of pixels is broken: {str(error)[:80]}"
-            raise InputError("model-columns", what, where, "restore the file from a copy") from error
+            raise InputError("model-columns", what, mend="restore the file from a copy") from error
 
 
 def pixel_form(
