@@ -10,9 +10,9 @@ from straightedge.selection import cross_validate
 from straightedge.selection.folds import one_by_one
 from straightedge.selection.shared_folds import SharedFolds, shared_solver
 from straightedge.solvers.base import Limits, Loop
-from straightedge.solvers.cohorts import cohort_moments
 from straightedge.solvers.curvature_pairs import CurvaturePairs, inner
 from straightedge.solvers.lbfgs import WhitenedLBFGS
+from straightedge.solvers.whitening import cohort_moments
 from straightedge.splits import NEVER, fold_of_rows
 from straightedge.training import TrainingRows
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +13,6 @@ from straightedge.distributed import Communicator, guarded_sum, local, together
 from straightedge.errors import InputError
 from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
-from straightedge.sparse_moments import extremes, weighted_sums
 from straightedge.sparse_rows import AnyRows, SparseRows
 from straightedge.workers import BlockPool, block_spans, default_workers, with_smaller_blocks
 
@@ -245,3 +245,27 @@ def affine_from(facts: Moments, kind: str, image_shape: tuple[int, ...] | None =
     shift = facts.mean.view(image_shape[0], -1).mean(dim=1).repeat_interleave(n_features // image_shape[0])
     scale = 1.0 if kind == "channel" else next((1 / s for s in FULL_SCALES if facts.largest <= s), 1.0)
     return AffineMap(shift, ones * scale, kind)
+
+
+def weighted_sums(rows: SparseRows, weights: Tensor | None) -> tuple[float, Tensor, Tensor]:
+    """Return Σ w_i, Σ w_i x_i (D,) and Σ w_i x_i² (D,), float64; no weights count each row once."""
+    data = rows.data.astype(np.float64, copy=False)
+    total, weighted = float(rows.n_samples), data
+    if weights is not None:
+        each = weights.double().numpy()
+        total, weighted = float(each.sum()), np.repeat(each, np.diff(rows.indptr)) * data
+    first = np.bincount(rows.indices, weighted, minlength=rows.n_features)
+    second = np.bincount(rows.indices, weighted * data, minlength=rows.n_features)
+    return total, torch.from_numpy(first), torch.from_numpy(second)
+
+
+def extremes(rows: SparseRows, weights: Tensor | None) -> tuple[float, float]:
+    """Return (smallest entry, largest |entry|) of rows of positive weight; what is not stored is 0."""
+    data, n_rows = rows.data, rows.n_samples
+    if weights is not None:
+        counted = weights.numpy() > 0
+        data, n_rows = data[np.repeat(counted, np.diff(rows.indptr))], int(counted.sum())
+    low = 0.0 if len(data) < n_rows * rows.n_features else float(data.min())
+    if not len(data):
+        return 0.0, 0.0
+    return min(low, float(data.min())), max(abs(float(data.min())), abs(float(data.max())))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from straightedge.cli.table_options import TABLE_OPTIONS
-from straightedge.cli.values import bytes_of, numbers_of
 
 if TYPE_CHECKING:
     from straightedge.workflow import FitOptions
@@ -71,3 +70,32 @@ def _out(source: str | None, loss: str, out: Path | None, resume: Path | None) -
         number += 1
         name = f"{stem}-{loss}-{number}"
     return str(Path("runs") / name)
+
+
+def numbers_of(text: str | None) -> list[float] | None:
+    """Return the numbers of a list with commas; None where there is no list."""
+    from straightedge.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise InputError(
+            "reg-invalid", f"--regs is {text!r}", mend="numbers with commas: 1e-4,1e-3,1e-2"
+        ) from error
+
+
+def bytes_of(text: str | None) -> int | None:
+    """Read 2GB, 500MB, 1.5g or a number of bytes."""
+    import re
+
+    from straightedge.errors import InputError
+
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?)i?b?\s*", text.lower())
+    try:
+        return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))  # type: ignore[index]
+    except (TypeError, ValueError) as error:
+        raise InputError("memory-invalid", f"--memory is {text!r}", mend="such as 2GB or 500MB") from error

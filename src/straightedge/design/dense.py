@@ -16,14 +16,7 @@ from torch import Tensor
 from straightedge.design.base import Design
 from straightedge.design.pairs import PairProducts
 from straightedge.distributed import Communicator
-from straightedge.kernels import (
-    Products,
-    cpu_loops,
-    default_block_rows,
-    products_for,
-    row_loops,
-    worth_compiling,
-)
+from straightedge.kernels import Products, cpu_loops, default_block_rows, products_for, worth_compiling
 from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
 from straightedge.workers import block_spans
@@ -130,7 +123,7 @@ class DenseDesign(Design):
         if found is None:
             return self.gather(index, out)
         shift, scale = (part.to(self.dtype) for part in self._map)
-        row_loops().map_rows(*found, scale.numpy(), (-shift * scale).numpy(), out.numpy())
+        cpu_loops().map_rows(*found, scale.numpy(), (-shift * scale).numpy(), out.numpy())
         return out
 
     def _taken(self, index: Tensor) -> Iterator[Tensor]:

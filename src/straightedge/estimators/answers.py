@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from straightedge.sparse_moments import extremes
+from straightedge.moments import extremes
 from straightedge.sparse_rows import AnyRows, SparseRows
 
 

@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from scipy.sparse import issparse
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    column_or_1d,
-)
+from sklearn.utils.validation import column_or_1d
 from torch import Tensor
 
 from straightedge.data.cells import as_table

@@ -14,7 +14,6 @@ from straightedge.errors import InputError
 from straightedge.estimators import quick
 from straightedge.estimators.cautions import print_row, warn_on_range
 from straightedge.estimators.fitted import FittedClassifier
-from straightedge.estimators.short_ways import short_way
 from straightedge.parameters import check_positive, one_reg, seed_of
 from straightedge.status import Callback
 
@@ -23,6 +22,10 @@ if TYPE_CHECKING:  # what needs torch is imported where it is first used: small 
     from straightedge.fitting import FitSettings
     from straightedge.preprocess import AffineMap
     from straightedge.sparse_rows import AnyRows
+from collections.abc import Callable
+
+from straightedge.estimators import quick_hinge, quick_sparse
+from straightedge.estimators.quick_hinge import Found
 
 
 def _has_probabilities(estimator: Any) -> bool:
@@ -293,3 +296,13 @@ def _like(X: Any, answer: np.ndarray) -> Any:
     from straightedge.estimators.answers import like_input
 
     return like_input(X, answer)
+
+
+def short_way(X: Any, solver: Any) -> Callable[..., Found | None] | None:
+    """Return what fits X, as `quick_sparse.fit` does sparse rows, or None; other settings may rule it out."""
+    if not isinstance(X, np.ndarray):
+        return quick_sparse.fit if solver == "auto" and quick_sparse.is_plain(X) else None
+    if X.ndim != 2 or not quick.is_plain(X):
+        return None
+    hinges = solver == "auto"
+    return lambda _, *asked: quick.fit(*asked) or (quick_hinge.fit(*asked) if hinges else None)

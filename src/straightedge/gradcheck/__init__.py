@@ -4,8 +4,8 @@
 whether dW is the derivative of the loss, and what the likely mistake is where it is not.
 """
 
-from straightedge.gradcheck.adapter import with_rows
 from straightedge.gradcheck.check import check_gradient
+from straightedge.gradcheck.function import with_rows
 from straightedge.gradcheck.report import Diagnosis, GradCheckReport, GradCheckRow
 
 __all__ = ["Diagnosis", "GradCheckReport", "GradCheckRow", "check_gradient", "with_rows"]

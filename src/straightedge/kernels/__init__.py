@@ -12,7 +12,6 @@ from straightedge.kernels.door import (
     default_block_rows,
     gram_applied,
     products_for,
-    row_loops,
     value_and_gradient,
     worth_compiling,
 )
@@ -25,7 +24,6 @@ __all__ = [
     "default_block_rows",
     "gram_applied",
     "products_for",
-    "row_loops",
     "value_and_gradient",
     "worth_compiling",
 ]

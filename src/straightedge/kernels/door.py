@@ -106,17 +106,10 @@ def gram_applied(R: Tensor, G: Tensor, pool: BlockPool) -> Tensor:
 
 
 def cpu_loops() -> ModuleType:
-    """Return the module of compiled loops, `cpu_kernels`; for where `worth_compiling` says so."""
+    """Return the module of compiled loops, `cpu_kernels`; passes use it where `worth_compiling` says so."""
     from straightedge.kernels import cpu_kernels
 
     return cpu_kernels
-
-
-def row_loops() -> ModuleType:
-    """Return the module of compiled loops over single rows, `row_kernels`."""
-    from straightedge.kernels import row_kernels
-
-    return row_kernels
 
 
 def _loops_apply(device: torch.device, n_columns: int) -> bool:

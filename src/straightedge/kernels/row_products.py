@@ -147,3 +147,24 @@ def add_gram(R: np.ndarray, G: np.ndarray, out: np.ndarray, start: int, stop: in
     for i in range(last, stop):
         for j in range(M):
             add_one(R[i], dot(R[i], G[j]), out[j])
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract"})
+def map_rows(
+    X: np.ndarray, index: np.ndarray, scale: np.ndarray, offset: np.ndarray, out: np.ndarray
+) -> None:
+    """Write x·scale + offset, and the constant 1, of the rows of ``index`` into ``out``: one look at each entry.
+
+    Args:
+        X: (N, D) rows as they lie in memory.
+        index: (n,) which of them.
+        scale: (D,) of the affine map, in out's type.
+        offset: (D,) of the affine map.
+        out: (n, D + 1).
+    """
+    width = X.shape[1]
+    for i in range(index.shape[0]):
+        x, row = X[index[i]], out[i]
+        for k in range(width):
+            row[k] = out.dtype.type(x[k]) * scale[k] + offset[k]
+        row[width] = 1

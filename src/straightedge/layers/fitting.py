@@ -12,8 +12,7 @@ from straightedge.data.labels import encode_labels
 from straightedge.errors import InputError
 from straightedge.evaluation import share_interval
 from straightedge.fitting import FitSettings
-from straightedge.layers.gathering import Gatherer, Linear, Part
-from straightedge.layers.means import class_means, nearest
+from straightedge.layers.gathering import BLOCK_ROWS, Gatherer, Linear, Part
 from straightedge.layers.probe import LayerFits, ProbeSettings, chosen
 from straightedge.layers.records import Layers, LayerScore, cosines
 from straightedge.moments import affine_from
@@ -205,3 +204,29 @@ def _nearest(fits: LayerFits, means: np.ndarray) -> list[Linear]:
     """Return the classifiers of the nearest class mean: columns as they are, and at unit spread."""
     centre, spread = fits.facts.mean.numpy(), affine_from(fits.facts, "standardize").scale.numpy()
     return [nearest(means, centre, scale) for scale in (np.ones_like(spread), spread)]
+
+
+def class_means(X: np.ndarray, y: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return the mean (C, D) float64 of the rows of each class; each has one or more."""
+    sums = np.zeros((n_classes, X.shape[1]))
+    members = np.eye(n_classes)
+    for start in range(0, len(X), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        sums += members[y[rows]].T @ X[rows].astype(np.float64)
+    return sums / np.bincount(y, minlength=n_classes)[:, None]
+
+
+def nearest(means: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> Linear:
+    """Return the classifier whose largest score is the nearest mean's.
+
+    Args:
+        means: (C, D) class means.
+        centre: (D,) mean of all training rows; distances from it lose fewer digits.
+        scale: (D,) factor of each column.
+
+    Numerics:
+        ‖z − m‖² = ‖z‖² − 2 (⟨z, m⟩ − ‖m‖²/2), and ‖z‖² is the same for all classes.
+    """
+    nearer = (means - centre) * scale
+    coef = nearer * scale
+    return Linear(coef, -0.5 * np.square(nearer).sum(axis=1) - coef @ centre)

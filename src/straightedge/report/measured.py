@@ -8,7 +8,7 @@ from straightedge.evaluation.measures import MEASURES
 from straightedge.evaluation.metrics import METRIC_NAMES
 from straightedge.evaluation.multilabel import MULTILABEL_NAMES
 from straightedge.losses import is_probabilistic
-from straightedge.report import curve_figures, figures, headline, words
+from straightedge.report import figures, headline, words
 from straightedge.report.run_files import Run
 from straightedge.report.sections import SPLIT_NAMES, Section
 
@@ -128,7 +128,7 @@ def curves(run: Run) -> Section | None:
         "threshold": headline.threshold_in_words(judged),
         "rule": str((judged.get("threshold") or {}).get("rule") or ""),
         "figures": [
-            curve_figures.curve_figure(found["roc"], found["at"][:2], curve_figures.ROC),
-            curve_figures.curve_figure(found["precision_recall"], found["at"][2:], curve_figures.PRECISION),
+            figures.curve_figure(found["roc"], found["at"][:2], figures.ROC),
+            figures.curve_figure(found["precision_recall"], found["at"][2:], figures.PRECISION),
         ],
     }

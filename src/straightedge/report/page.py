@@ -20,7 +20,6 @@ from straightedge.report import gallery, measured, sections
 from straightedge.report.coefficients import coefficients
 from straightedge.report.run_files import Run, read_run
 from straightedge.report.trying import no_box, try_box
-from straightedge.report.usage import use
 
 _PACKAGE = "straightedge.report"
 _SCRIPT_ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
@@ -86,7 +85,7 @@ def _context(run: Run) -> dict[str, Any]:
         "notes": sections.notes(run),
         "trying": try_box(run),
         "no_box": no_box(run),
-        "use": use(run),
+        "use": sections.use(run),
         "command": sections.command(run),
     }
     figures: dict[str, Any] = {}

@@ -12,14 +12,7 @@ import numpy as np
 from straightedge.data import Dataset
 from straightedge.data.near_rows import near_note
 from straightedge.data.watch import refuse_changed, stamps
-from straightedge.distributed import (
-    Communicator,
-    current,
-    first_on_host,
-    restarts,
-    same_everywhere,
-    together,
-)
+from straightedge.distributed import Communicator, current, first_on_host, restarts, same_everywhere, together
 from straightedge.errors import InputError
 from straightedge.model.versions import versions
 from straightedge.runs import RunFolder
@@ -27,31 +20,16 @@ from straightedge.runs.checkpoint import CHECKPOINT_FILE
 from straightedge.solvers.base import Callback
 from straightedge.workers import is_out_of_memory, out_of_memory
 from straightedge.workflow.automatic import decided
-from straightedge.workflow.choosing import (
-    Fitted,
-    add_out_of_fold_scores,
-    fit_chosen,
-    fit_single,
-)
+from straightedge.workflow.choosing import Fitted, add_out_of_fold_scores, fit_chosen, fit_single
 from straightedge.workflow.coefficients import COLUMNS as COEFFICIENT_COLUMNS
 from straightedge.workflow.coefficients import coefficient_rows
-from straightedge.workflow.judging import (
-    judge_splits,
-    temperature_note,
-    temperature_of,
-)
+from straightedge.workflow.judging import judge_splits, temperature_note, temperature_of
 from straightedge.workflow.measures import metrics_of
 from straightedge.workflow.options import FitOptions
 from straightedge.workflow.parting import needs_rows, refuse_classes, threshold_note, threshold_of
 from straightedge.workflow.problem import Problem
 from straightedge.workflow.reading import read_source
-from straightedge.workflow.recording import (
-    config_of,
-    fingerprints_of,
-    model_of,
-    result_of,
-    write_run,
-)
+from straightedge.workflow.recording import config_of, fingerprints_of, model_of, result_of, write_run
 from straightedge.workflow.searching import fit_search
 from straightedge.workflow.stages import Stages, Stopped
 
