@@ -151,7 +151,7 @@ def test_grey_images_keep_one_channel(tmp_path):
 
 @pytest.mark.long
 def test_a_late_colour_image_among_grey_ones(tmp_path, monkeypatch):
-    monkeypatch.setattr("straightedge.data.decode_run.BLOCK_COUNT", 2)
+    monkeypatch.setattr("straightedge.data.decode_pool.BLOCK_COUNT", 2)
     for seed in range(5):
         save(picture(seed, mode="L"), tmp_path / "set" / "cat" / f"{seed}.png")
     save(picture(9), tmp_path / "set" / "dog" / "a.png")
@@ -164,7 +164,7 @@ def test_a_late_colour_image_among_grey_ones(tmp_path, monkeypatch):
 @pytest.mark.long
 def test_many_blocks_through_worker_processes(folder, monkeypatch):
     whole = load_dataset(folder, cache=False)
-    monkeypatch.setattr("straightedge.data.decode_run.BLOCK_COUNT", 1)
+    monkeypatch.setattr("straightedge.data.decode_pool.BLOCK_COUNT", 1)
     by_workers = load_dataset(folder, cache=False)
     assert (whole.train.X == by_workers.train.X).all()
     assert whole.fingerprint == by_workers.fingerprint

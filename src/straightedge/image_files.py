@@ -12,8 +12,6 @@ import numpy as np
 
 from straightedge.errors import InputError
 
-_GROUP_COUNT, _GROUP_BYTES = 256, 2**24
-
 
 @dataclass(frozen=True)
 class ImageFile:
@@ -58,11 +56,11 @@ class Reading:
 def files_of(paths: Iterable[Path]) -> Iterator[ImageFile]:
     """Yield every file that the paths hold, one after the other."""
     from straightedge.data.container import Container
-    from straightedge.data.listing import IMAGE_ENDINGS, printable
+    from straightedge.data.listing import IMAGE_ENDINGS, printable, read_limited
 
     for path in paths:
         if not _is_container(path):
-            yield ImageFile(printable(str(path)), _read(path))
+            yield ImageFile(printable(str(path)), read_limited(path))
             continue
         with Container(path) as container:
             items = container.listing.items
@@ -82,12 +80,6 @@ def _is_container(path: Path) -> bool:
     return path.suffix.lower() in (".tar", ".tgz", ".gz", ".bz2", ".xz") or is_tar(path)
 
 
-def _read(path: Path) -> bytes:
-    from straightedge.data.listing import read_limited
-
-    return read_limited(path)
-
-
 def decoded(
     shape: tuple[int, ...], files: Iterable[ImageFile], reading: Reading
 ) -> Iterator[tuple[list[str], np.ndarray]]:
@@ -96,7 +88,7 @@ def decoded(
     Raises:
         InputError: As `predict_paths`, with the file.
     """
-    from straightedge.data.decode_pool import DecodePool
+    from straightedge.data.decode_pool import DecodePool, grouped
     from straightedge.data.images import Decoding, parse_background
 
     channels, height, width = shape
@@ -104,7 +96,7 @@ def decoded(
     waiting: deque[list[ImageFile]] = deque()
 
     def blobs() -> Iterator[list[bytes]]:
-        for group in _grouped(files):
+        for group in grouped(files, lambda file: len(file.data)):
             waiting.append([replace(file, data=b"") for file in group])
             yield [file.data for file in group]
 
@@ -116,19 +108,6 @@ def decoded(
             break
         for block, findings in pool.decode_all(source, how, (height, width)):
             yield _good(shape, waiting.popleft(), findings, reading), block
-
-
-def _grouped(files: Iterable[ImageFile]) -> Iterator[list[ImageFile]]:
-    group: list[ImageFile] = []
-    size = 0
-    for file in files:
-        group.append(file)
-        size += len(file.data)
-        if len(group) == _GROUP_COUNT or size >= _GROUP_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
 
 
 def _good(

@@ -12,7 +12,6 @@ import numpy as np
 from straightedge.errors import InputError, warn
 from straightedge.image_files import Reading, decoded, files_of
 from straightedge.model import LinearModel
-from straightedge.special_files import open_regular
 
 if TYPE_CHECKING:
     from straightedge.data.base import Split
@@ -125,18 +124,11 @@ def _explained(model: LinearModel, rows: Any, predictions: Sequence[Prediction])
     return out
 
 
-def _is_array(path: Path) -> bool:
-    if path.is_dir():
-        return False
-    if path.suffix.lower() in (".npy", ".npz"):
-        return True
-    with open_regular(path) as file:
-        return file.read(6) == b"\x93NUMPY"
-
-
 def _scored_rows(model: LinearModel, path: Path, reading: Reading) -> np.ndarray | None:
     """Return the scores of rows of an array, a table or svmlight; None where the path holds images."""
-    if _is_array(path):
+    from straightedge.data.npz import is_npy
+
+    if not path.is_dir() and (path.suffix.lower() in (".npy", ".npz") or is_npy(path)):
         return _scores(model, path, read_rows(path))
     reader = _reader_of_rows(path, model)
     if reader is None:

@@ -34,7 +34,18 @@ def repeated_rows(splits: Mapping[str, Split]) -> list[str]:
         return []  # the rows of one split are a table, those of another are sparse
     ids = row_identities({name: split.X for name, split in splits.items()})
     noun = "image" if splits["train"].X.ndim == 4 else "row"
-    return [*_between_splits(ids, noun), *_between_classes(ids, splits, noun)]
+    return repeats(ids, {name: split.y for name, split in splits.items()}, noun)
+
+
+def repeats(ids: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], noun: str) -> list[str]:
+    """Return remarks on rows of train that are in another split, and on rows of several labels.
+
+    Args:
+        ids: Split -> (N,) whole numbers that are equal where rows are.
+        labels: Split -> (N,) whole numbers.
+        noun: What a row is.
+    """
+    return [*_between_splits(ids, noun), *_between_classes(ids, labels, noun)]
 
 
 def repeat_warning(remarks: Sequence[str]) -> None:
@@ -95,11 +106,11 @@ def _between_splits(ids: Mapping[str, np.ndarray], noun: str) -> list[str]:
     return remarks
 
 
-def _between_classes(ids: Mapping[str, np.ndarray], splits: Mapping[str, Split], noun: str) -> list[str]:
+def _between_classes(ids: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], noun: str) -> list[str]:
     """Count distinct rows that carry more than one label, over all splits."""
-    labels = np.concatenate([splits[name].y for name in ids])
-    n_classes = int(labels.max()) + 1 if len(labels) else 1
-    pairs = np.unique(np.concatenate(list(ids.values())) * n_classes + labels)
+    y = np.concatenate([labels[name] for name in ids])
+    n_classes = int(y.max()) + 1 if len(y) else 1
+    pairs = np.unique(np.concatenate(list(ids.values())) * n_classes + y)
     count = int((np.bincount(pairs // n_classes) > 1).sum())
     verb = "appears" if count == 1 else "appear"
     return [f"{counted(count, noun)} {verb} under more than one class"] if count else []

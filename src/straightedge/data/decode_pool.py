@@ -12,13 +12,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,21 @@ SECONDS_AN_IMAGE, SECONDS_TO_START = 30.0, 120.0
 AT_ONCE = 2**24
 """Pixels of a block that is decoded in this process: a fraction of a second, less than a worker takes to start."""
 Block = tuple[np.ndarray, list[Finding]]
+Member = TypeVar("Member")
+
+
+def grouped(members: Iterable[Member], size: Callable[[Member], int]) -> Iterator[list[Member]]:
+    """Cut what is decoded into groups of `BLOCK_COUNT` members, or of about `BLOCK_BYTES` bytes."""
+    group: list[Member] = []
+    held = 0
+    for member in members:
+        group.append(member)
+        held += size(member)
+        if len(group) == BLOCK_COUNT or held >= BLOCK_BYTES:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
 
 
 class Worker:

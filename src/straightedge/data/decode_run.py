@@ -17,7 +17,7 @@ from straightedge.data.base import Split
 from straightedge.data.cache import Entry
 from straightedge.data.checks import counted, repeated_rows
 from straightedge.data.container import ByteSource
-from straightedge.data.decode_pool import BLOCK_BYTES, BLOCK_COUNT, DecodePool
+from straightedge.data.decode_pool import BLOCK_COUNT, DecodePool, grouped
 from straightedge.data.decode_worker import Finding
 from straightedge.data.images import CODES, Decoding, size_of
 from straightedge.data.layout import Layout
@@ -140,7 +140,7 @@ class DecodeRun:
         found = Found()
         sinks = {split: _sink(folder, split) for split in self._splits}
         found.names, found.labels = {split: [] for split in sinks}, {split: [] for split in sinks}
-        groups = list(grouped(self._tasks))
+        groups = list(grouped(self._tasks, lambda task: task.item.size))
         with bar("decoding", len(self._tasks), enabled=self._progress) as advance:
             for tasks, (block, findings) in zip(
                 groups, self._blocks(groups, how, grey, found, folder), strict=True
@@ -254,17 +254,3 @@ def _sink(folder: Path | None, split: str) -> RowSink:
     path = folder / f"X_{split}.npy"
     path.unlink(missing_ok=True)  # left by a run that took colour images for grey ones
     return NpyRows(path)
-
-
-def grouped(tasks: Sequence[Task]) -> Iterator[list[Task]]:
-    """Cut tasks into groups of bounded count and bytes."""
-    group: list[Task] = []
-    size = 0
-    for task in tasks:
-        group.append(task)
-        size += task.item.size
-        if len(group) == BLOCK_COUNT or size >= BLOCK_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group

@@ -10,8 +10,17 @@ from collections.abc import Collection
 from pathlib import Path
 
 from straightedge.data.dumps.readers import READERS, reader_by_content
-from straightedge.data.endings import ARFF, JSON_LINES, SHEETS, TEXT_TABLES, is_text_table
-from straightedge.data.first_bytes import is_json_lines, is_zip_of_table, looks_like_svmlight
+from straightedge.data.endings import (
+    ARFF,
+    JSON_LINES,
+    SHEETS,
+    TARS,
+    TEXT_TABLES,
+    is_json_lines,
+    is_text_table,
+    is_zip_of_table,
+    looks_like_svmlight,
+)
 from straightedge.data.idx_names import is_idx_images
 from straightedge.data.other_kinds import HEAD, by_ending, refuse_other_kind
 from straightedge.errors import InputError, did_you_mean
@@ -27,8 +36,6 @@ NAMED = {
 
 DUMPS = tuple(ending for ending in READERS if not ending.startswith(".np"))
 """Endings of the dumps whose pairs ``X.pt,y.pt`` are read by `dumps`."""
-TARS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
-"""Endings of archives that may be shards, which their first members tell."""
 SUFFIXES = {
     **dict.fromkeys((".npz", ".npy"), "arrays"),
     **dict.fromkeys((".zip", *TARS), "manifests"),

@@ -19,6 +19,7 @@ from straightedge.data import fingerprint
 from straightedge.data.assemble import files_by_split, to_train_on
 from straightedge.data.base import Dataset
 from straightedge.data.container import broken_archive
+from straightedge.data.endings import TARS
 from straightedge.data.label_values import plain_labels
 from straightedge.data.listing import IMAGE_ENDINGS, Item, is_ignored, list_tar, printable
 from straightedge.data.sample_images import Samples, load_samples
@@ -26,8 +27,6 @@ from straightedge.data.tables.label_column import LABEL_COLUMNS, OTHER_NAMES
 from straightedge.data.tars import BROKEN, member_bytes, open_tar
 from straightedge.errors import InputError
 
-ENDINGS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
-"""Endings of the shards that a folder of them is read from."""
 LABEL_ENDINGS = ("cls", "cls.txt", "label", "txt", "json")
 LARGEST_LABEL = 2**20
 """Bytes of the largest label file read."""
@@ -125,7 +124,7 @@ def shard_files(path: Path) -> dict[str, list[Path]]:
     """Return the shards of each split, told by folder or file names."""
     if path.is_file():
         return {"train": [path]}
-    named = (file for file in path.rglob("*") if file.name.lower().endswith(ENDINGS) and file.is_file())
+    named = (file for file in path.rglob("*") if file.name.lower().endswith(TARS) and file.is_file())
     return to_train_on(files_by_split(sorted(named), path), path)[0]
 
 

@@ -14,6 +14,7 @@ from straightedge.atomic import json_object
 from straightedge.data.assemble import SPLITS, Part
 from straightedge.data.checks import checked_rows
 from straightedge.data.sparse_members import sparse_or_table
+from straightedge.data.split_names import WORDS
 from straightedge.errors import InputError
 from straightedge.kinds import is_sparse
 
@@ -34,11 +35,7 @@ ROWS = (
     *("vectors", "activations", "representations", "samples", "inputs"),
 )
 LABELS = ("y", "labels", "target", "targets", "label", "gnd", "fine_labels", "ground_truth")
-SPLIT_OF = {
-    **dict.fromkeys(("train", "training", "tr"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "te"), "test"),
-}
+SPLIT_OF = WORDS | {"tr": "train", "te": "test"}
 CLASS_KEYS = ("classes", "class_names", "target_names", "label_names", "list_classes")
 MOST_NAMED = 12
 """Arrays that a message lists before it only counts."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from straightedge.data.assemble import files_by_split, to_train_on
-from straightedge.data.first_bytes import LINES_OF_JSON, is_json_lines
+from straightedge.data.endings import LINES_OF_JSON, is_json_lines
 from straightedge.data.split_names import split_folders
 from straightedge.data.tables.arff import is_arff, read_arff
 from straightedge.data.tables.excel import is_excel, read_excel

@@ -15,17 +15,10 @@ from straightedge.data.tables.label_column import first_named, is_plain_number, 
 from straightedge.errors import InputError
 
 ROW_COLUMNS = (
-    "embedding",
-    "embeddings",
-    "features",
-    "feature",
-    "vector",
-    "emb",
-    "x",
-    "image",
-    "img",
-    "pixels",
+    *("embedding", "embeddings", "features", "feature", "vector", "emb", "x"),
+    *("image", "img", "pixels"),
 )
+"""Names of columns of vectors or images, lower case, in the order in which they are taken."""
 
 
 @dataclass(frozen=True)

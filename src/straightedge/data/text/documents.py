@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.data.assemble import Part
-from straightedge.data.checks import counted
+from straightedge.data.checks import counted, repeats
 from straightedge.data.label_values import CodedLabels
 from straightedge.errors import warn
 
@@ -73,22 +73,12 @@ def repeated_texts(splits: Mapping[str, tuple[Documents, np.ndarray]]) -> list[s
     Returns:
         Remarks for the user, one a finding.
     """
-    digests = {name: [_digest(text) for text in texts] for name, (texts, _) in splits.items()}
-    train, remarks = set(digests["train"]), []
-    for name in [name for name in digests if name != "train"]:
-        count = sum(digest in train for digest in digests[name])
-        if count:
-            verb = "is" if count == 1 else "are"
-            remarks.append(
-                f"{counted(count, 'text')} of {name}, out of {len(digests[name])}, {verb} also in train"
-            )
-    labels: dict[bytes, set[int]] = {}
-    for name, (_, own) in splits.items():
-        for digest, label in zip(digests[name], own, strict=True):
-            labels.setdefault(digest, set()).add(int(label))
-    count = sum(len(found) > 1 for found in labels.values())
-    verb = "appears" if count == 1 else "appear"
-    return remarks + ([f"{counted(count, 'text')} {verb} under more than one class"] if count else [])
+    places: dict[bytes, int] = {}  # a digest takes less memory than most texts
+    ids = {
+        name: np.array([places.setdefault(_digest(text), len(places)) for text in texts], dtype=np.int64)
+        for name, (texts, _) in splits.items()
+    }
+    return repeats(ids, {name: labels for name, (_, labels) in splits.items()}, "text")
 
 
 def coded_alike(parts: Mapping[str, Part]) -> dict[str, tuple[Documents, np.ndarray]]:
