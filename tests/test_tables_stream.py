@@ -120,6 +120,21 @@ def test_of_the_cache_the_columns_that_are_asked_for_are_read_in_any_order_of_th
             assert [cell for part in found for cell in part.column(len(names) - 1).to_pylist()] == expected
 
 
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", None])
+def test_a_file_of_the_cache_that_does_not_fit_is_made_again(streams, damage):
+    path = streams / "a.csv"
+    path.write_text(WRITTEN["plain"])
+    wanted = cells(streamed_table(path, TextRead()))
+    (kept,) = (streams / "cache" / "tables").glob("*.arrow")
+    if damage is None:
+        other = pa.table({"a": [1], "z": [2]})
+        with pa.ipc.new_file(str(kept), other.schema) as file:
+            file.write_table(other)
+    else:
+        kept.write_bytes(damage(kept.read_bytes()))
+    assert cells(streamed_table(path, TextRead())) == wanted
+
+
 def test_without_a_cache_nothing_is_left_in_it(streams):
     (streams / "a.csv").write_text(WRITTEN["plain"])
     found = streamed_table(streams / "a.csv", TextRead(cache=False))

@@ -200,10 +200,10 @@ def _judge(model: LinearModel, samples: Split, scores: np.ndarray, seed: int) ->
 
 def _parted(model: LinearModel) -> dict[str, Any]:
     """Return where a model parts two classes: by a difference of scores, and by the probability that this is."""
-    import math
+    from straightedge.evaluation.thresholds import probability_from
 
     score = model.threshold or 0.0
-    chance = 1 / (1 + math.exp(-score / (model.temperature or 1.0))) if model.has_probabilities else None
+    chance = probability_from(score, model.temperature or 1.0) if model.has_probabilities else None
     return {"score": score, "probability": chance}
 
 

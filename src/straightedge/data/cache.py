@@ -52,7 +52,7 @@ def read_entry(key: str) -> Entry | None:
     try:
         meta: dict[str, Any] = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in meta["arrays"]}
-    except (OSError, ValueError, KeyError, EOFError):  # absent or damaged: it is made again
+    except (OSError, ValueError, KeyError, TypeError, EOFError):  # absent or damaged: it is made again
         return None
     return arrays, meta
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from straightedge.calibration import as_scores, block_starts, decided, log_softmax
-from straightedge.evaluation.intervals import interval_around, mean_interval
-from straightedge.evaluation.metrics import cell_counts, mean
+from straightedge.evaluation.intervals import interval_around
+from straightedge.evaluation.metrics import cell_counts, mean_entry
 from straightedge.evaluation.outcomes import MOST_COPIES, float_type
 from straightedge.row_weights import is_whole, sample_size
 
@@ -174,9 +174,7 @@ def _brier(found: Answers, seed: int) -> dict[str, Any]:
         error[np.arange(len(error)), found.y[rows]] -= 1
         values[rows] = (error**2).sum(axis=1)
     values /= 2 if found.n_classes == 2 else 1
-    around = mean_interval(values, seed, weights=found.own)
-    value = mean(values, found.own)
-    return {"value": value, "interval": list(around) if around else None}
+    return mean_entry(values, found.own, seed)
 
 
 def _mean_over_classes(one: Callable[[np.ndarray, np.ndarray, np.ndarray], Influence]) -> Any:

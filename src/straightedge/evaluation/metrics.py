@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from straightedge.calibration import SUMMED_ROWS
+from straightedge.evaluation.intervals import mean_interval
 from straightedge.evaluation.outcomes import Outcomes, outcomes
 from straightedge.row_weights import is_whole
 
@@ -65,6 +66,12 @@ def mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:
         shares = 1 / total if weights is None else weights[rows] / total
         found += float((values[rows].astype(np.float64) * shares).sum())
     return found
+
+
+def mean_entry(values: np.ndarray, weights: np.ndarray | None, seed: int = 0) -> dict[str, Any]:
+    """Return the mean of (N,) losses, by weight, with its interval (see `mean_interval`), as JSON holds them."""
+    around = mean_interval(values, seed, weights=weights)
+    return {"value": mean(values, weights), "interval": list(around) if around else None}
 
 
 def confusion_of(happened: Outcomes) -> np.ndarray:

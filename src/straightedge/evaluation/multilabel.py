@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from straightedge.errors import InputError
-from straightedge.evaluation.intervals import interval_around, mean_interval, share_interval
+from straightedge.evaluation.intervals import interval_around, share_interval
 from straightedge.evaluation.measures import measures
+from straightedge.evaluation.metrics import cell_counts, mean_entry, per_class
 from straightedge.evaluation.outcomes import copies_or_weights
 from straightedge.row_weights import sample_size
 
@@ -69,20 +70,12 @@ def evaluate_multilabel(
         "interval": list(share_interval(right * n, n)),
         "micro_f1": _micro(named, Y, weights),
         "macro_f1": _macro(named, Y, weights),
-        "hamming_loss": _mean((named != Y).mean(axis=1), weights),
+        "hamming_loss": mean_entry((named != Y).mean(axis=1), weights),
         "ranking_average_precision": _ranking(scores, Y, weights),
-        "log_loss": None if losses is None else _mean(losses, weights),
+        "log_loss": None if losses is None else mean_entry(losses, weights),
         "per_class": [
             _label(scores[:, k], Y[:, k], named[:, k], name, weights) for k, name in enumerate(names)
         ],
-    }
-
-
-def _mean(values: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:
-    around = mean_interval(values, weights=weights)
-    return {
-        "value": float(np.average(values, weights=weights)),
-        "interval": list(around) if around else None,
     }
 
 
@@ -119,10 +112,7 @@ def _macro(named: np.ndarray, Y: np.ndarray, weights: np.ndarray | None) -> dict
 
 def _entry(value: float, influence: np.ndarray) -> dict[str, Any]:
     variance = float((influence**2).mean()) / len(influence)
-    return {
-        "value": value,
-        "interval": list(interval_around(value, variance, np.array([len(influence)]))),
-    }
+    return {"value": value, "interval": list(interval_around(value, variance, np.array([len(influence)])))}
 
 
 def _ranking(scores: np.ndarray, Y: np.ndarray, weights: np.ndarray | None) -> dict[str, Any]:
@@ -134,26 +124,15 @@ def _ranking(scores: np.ndarray, Y: np.ndarray, weights: np.ndarray | None) -> d
     counts = Y.sum(axis=1)
     purity = np.where(Y, among / rank, 0).sum(axis=1) / np.maximum(counts, 1)
     values = np.where((counts == 0) | (counts == Y.shape[1]), 1.0, purity)
-    lost = mean_interval(1 - values, weights=weights)
-    return {
-        "value": float(np.average(values, weights=weights)),
-        "interval": [1 - end for end in reversed(lost)] if lost else None,
-    }
+    lost = mean_entry(1 - values, weights)
+    ends = lost["interval"]
+    return {"value": 1 - lost["value"], "interval": [1 - end for end in reversed(ends)] if ends else None}
 
 
 def _label(
     scores: np.ndarray, y: np.ndarray, named: np.ndarray, name: str, weights: np.ndarray | None
 ) -> dict[str, Any]:
-    def count(chosen: np.ndarray) -> float:
-        return int(chosen.sum()) if weights is None else float(weights[chosen].sum())
-
-    right, told, actual = count(named & y), count(named), count(y)
+    table = cell_counts(y.astype(np.int64), named.astype(np.int64), 2, weights)
     pair = np.stack([np.zeros_like(scores), scores], axis=1)
-    return {
-        "class": name,
-        "n": actual,
-        "precision": right / told if told else None,
-        "recall": right / actual if actual else None,
-        "f1": 2 * right / (told + actual) if told + actual else None,
-        "auc": measures(pair, y.astype(np.int64), names=["auc"], weights=weights)["auc"],
-    }
+    auc = measures(pair, y.astype(np.int64), names=["auc"], weights=weights)["auc"]
+    return per_class(table, ["", name])[1] | {"auc": auc}

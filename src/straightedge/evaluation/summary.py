@@ -10,14 +10,9 @@ import numpy as np
 
 from straightedge.calibration import as_scores, expected_calibration_error, reliability
 from straightedge.errors import InputError
-from straightedge.evaluation.intervals import (
-    balanced_interval,
-    calibration_interval,
-    mean_interval,
-    share_interval,
-)
+from straightedge.evaluation.intervals import balanced_interval, calibration_interval, share_interval
 from straightedge.evaluation.measures import measures, taken_unasked
-from straightedge.evaluation.metrics import class_counts, confusion_of, mean, mean_recall, per_class
+from straightedge.evaluation.metrics import class_counts, confusion_of, mean_entry, mean_recall, per_class
 from straightedge.evaluation.outcomes import Outcomes, outcomes
 from straightedge.evaluation.roc import Judged
 from straightedge.row_weights import is_whole
@@ -203,9 +198,8 @@ def _of_probabilities(happened: Outcomes | None, seed: int) -> dict[str, Any]:
     if happened is None:
         return {"log_loss": None, "ece": None, "reliability": None}
     said, right, weights = happened.confidence, happened.correct, happened.weights
-    around = mean_interval(happened.loss, seed, weights=weights)
     return {
-        "log_loss": {"value": mean(happened.loss, weights), "interval": list(around) if around else None},
+        "log_loss": mean_entry(happened.loss, weights, seed),
         "ece": {
             "value": expected_calibration_error(said, right, weights=weights),
             "interval": list(calibration_interval(said, right, seed=seed, weights=weights)),

@@ -176,6 +176,11 @@ def given_threshold(probability: float, temperature: float | None) -> Threshold:
     return Threshold((temperature or 1.0) * math.log(probability / (1 - probability)))
 
 
+def probability_from(score: float, temperature: float) -> float:
+    """Return the probability of the second class that a threshold on scores is one on."""
+    return 1 / (1 + math.exp(-score / temperature))
+
+
 def described(
     found: Threshold, rule: ThresholdRule, classes: Any, temperature: float | None
 ) -> dict[str, Any]:
@@ -187,11 +192,10 @@ def described(
         classes: Two names.
         temperature: T of the probabilities; None where scores mean none.
     """
-    chance = None if temperature is None else 1 / (1 + math.exp(-found.score / temperature))
     return {
         "class": str(classes[1]),
         "score": found.score,
-        "probability": chance,
+        "probability": None if temperature is None else probability_from(found.score, temperature),
         "rule": rule.in_words(),
         "value": found.value,
         "n": found.n,

@@ -53,12 +53,7 @@ def streamed_table(path: Path, how: TextRead) -> CachedTable | None:
     if form.delimiter == " " or f'{form.delimiter} "'.encode() in head:
         return None
     use_system_memory()
-    stored = _stored(path, form, how, b'"' in head)
-    if stored is None:
-        return None
-    return CachedTable(
-        path, stored, form.described("UTF-8", None) + ", kept parsed in the cache", form.header
-    )
+    return _stored(path, form, how, b'"' in head)
 
 
 def _head(file: Any, path: Path) -> bytes | None:
@@ -74,8 +69,8 @@ def _head(file: Any, path: Path) -> bytes | None:
     return None
 
 
-def _stored(path: Path, form: TextFormat, how: TextRead, quotes: bool) -> Path | None:
-    """Return the file of the cache, made if it is not there; `quotes` as `_Parsing` has it."""
+def _stored(path: Path, form: TextFormat, how: TextRead, quotes: bool) -> CachedTable | None:
+    """Return the table in the cache, made if it is not there whole; `quotes` as `_Parsing` has it."""
     state = path.stat()
     facts = (VERSION, str(path.resolve()), state.st_size, state.st_mtime_ns, form, sorted(how.as_text))
     key = hashlib.sha256(repr(facts).encode()).hexdigest()[:40]
@@ -90,20 +85,30 @@ def _stored(path: Path, form: TextFormat, how: TextRead, quotes: bool) -> Path |
         folder = Path(tempfile.mkdtemp(prefix="straightedge-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     target = folder / f"v{VERSION}-{key}.arrow"
-    if target.exists():
-        return target
+    if target.exists() and (found := _opened(path, target, form)) is not None:
+        return found
     temporary = folder / temporary_name(target.name)
     try:
         done = _Parsing(path, form, how, quotes).write(temporary)
         if done:
             disk.replace(temporary, target)
-        return target if done else None
+        return _opened(path, target, form) if done else None
     except OSError as error:
         warn("cache-not-written", f"the parsed table cannot be kept: {error.strerror or error}")
         return None
     finally:
         temporary.unlink(missing_ok=True)
         release_memory()
+
+
+def _opened(path: Path, stored: Path, form: TextFormat) -> CachedTable | None:
+    """Return the table of a file of the cache, or None where that is damaged or has other columns."""
+    about = form.described("UTF-8", None) + ", kept parsed in the cache"
+    with suppress(InputError):
+        found = CachedTable(path, stored, about, form.header)
+        if tuple(found.schema.names) == form.names:
+            return found
+    return None
 
 
 class _Parsing:
