@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from straightedge.calibration import find_temperature
-from straightedge.evaluation.outcomes import outcomes
 from straightedge.fitting import SMALL, FitSettings, build_objective, solve
 from straightedge.layers.gathering import BLOCK_ROWS, Linear, Part
 from straightedge.losses import get_loss, is_probabilistic
@@ -18,7 +16,7 @@ from straightedge.moments import affine_from, moments
 from straightedge.parameters import checked_reg
 from straightedge.row_weights import row_weights
 from straightedge.rows import Rows
-from straightedge.selection import CandidateScore, SelectionSettings, choose, default_grid
+from straightedge.selection import CandidateScore, SelectionSettings, choose, default_grid, judge
 from straightedge.solvers.base import Solution, Status
 
 GROUP = 4
@@ -157,7 +155,10 @@ class LayerFits:
             fits, certified = self.fitted(group)
             found.certified += certified
             for value, fit, scores in zip(group, fits, rows.scores(*fits), strict=True):
-                found.add(value, fit, *judged(scores, value, y, probabilistic))
+                own = torch.from_numpy(scores)[:, None]
+                (scored,) = judge(own, y, [value], SelectionSettings(), probabilistic, whole=False)
+                known = scored.happened.loss if probabilistic and scored.happened is not None else None
+                found.add(value, fit, scored, known)
             if found.is_past():
                 break
         return found
@@ -167,24 +168,6 @@ def _with_solver(settings: FitSettings, n_entries: int) -> FitSettings:
     """Return the settings with the solver that keeps no table of its own where the rows are many entries."""
     large = n_entries > SMALL and settings.solver == "auto" and get_loss(settings.loss).smooth
     return FitSettings(**{**vars(settings), "solver": "lbfgs"}) if large else settings
-
-
-def judged(
-    scores: np.ndarray, reg: float, y: np.ndarray, probabilistic: bool
-) -> tuple[CandidateScore, np.ndarray | None]:
-    """Return what scores (n, C) are worth, as `selection.choose` asks for it, and the log loss of each row."""
-    temperature = 1.0 if probabilistic else find_temperature(scores, y).value
-    happened = outcomes(scores, y, temperature or 1.0)
-    right = happened.share(happened.correct)
-    error = float(np.sqrt(max(right * (1 - right), 0.25 / len(y)) / len(y)))
-    loss = None if temperature is None else _log_loss(happened.loss)
-    known = happened.loss if probabilistic else None
-    return CandidateScore(reg, {"accuracy": right, "log_loss": loss}, right, error), known
-
-
-def _log_loss(losses: np.ndarray) -> dict[str, Any]:
-    value, half = float(losses.mean()), 1.96 * float(losses.std()) / np.sqrt(len(losses))
-    return {"value": value, "interval": [value - half, value + half]}
 
 
 def chosen(path: JudgedPath) -> int:
