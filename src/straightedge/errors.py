@@ -15,9 +15,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-_UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)  # control characters, line separators, bidirectional controls, bytes of a name that are not UTF-8
+# control characters, line separators, bidirectional controls, bytes of a name that are not UTF-8
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def visible(text: object) -> str:

@@ -136,9 +136,8 @@ class Rows:
         if isinstance(source, Tensor):
             if self.order is None:
                 return source[start:stop]
-            return source.index_select(
-                0, self.order[start:stop]
-            )  # copies whole rows: indexing goes entry by entry
+            # copies whole rows: indexing goes entry by entry
+            return source.index_select(0, self.order[start:stop])
         assert self._ahead is not None
         return self._ahead.block(start, stop)
 

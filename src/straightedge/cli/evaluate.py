@@ -71,9 +71,8 @@ def command(
     if own and name == "train":
         warn("evaluated-on-train", "these are the samples the model was trained on: new ones will do worse")
     scores = model.scores(fit_rows(model, samples.X, source))
-    divided = (
-        dataset.test is not None or dataset.validation is not None
-    )  # else all of it is its training split
+    # else all of it is its training split
+    divided = dataset.test is not None or dataset.validation is not None
     told = {"source": source, "split": name if own or divided else None, "model": str(run)}
     result = _judge(model, samples, scores, seed) | told
     if model.threshold is not None:

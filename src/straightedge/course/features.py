@@ -62,9 +62,8 @@ def hog_feature(im: np.ndarray) -> np.ndarray:
     across, down = np.zeros_like(grey), np.zeros_like(grey)
     across[:, :-1], down[:-1] = np.diff(grey, axis=1), np.diff(grey, axis=0)
     strength = np.hypot(across, down)
-    degrees = (
-        np.degrees(np.arctan2(down, across + 1e-15)) + 90
-    )  # −90 to 270: directions to the right are 0 to 180
+    # −90 to 270: directions to the right are 0 to 180
+    degrees = np.degrees(np.arctan2(down, across + 1e-15)) + 90
     width = 180 / ORIENTATIONS
     middle = slice(CELL // 2, None, CELL)
     cells = []

@@ -139,9 +139,8 @@ class SealedFeatures(SealedSplit):
     def __init__(self, sealed: SealedSplit, features: Callable[[Split], Split]) -> None:
         self._sealed, self._features = sealed, features
         self.n, self.opened_for = sealed.n, sealed.opened_for
-        self.as_read: Split | None = (
-            None  # once opened: the same rows as images or texts, for pages that show them
-        )
+        # once opened: the same rows as images or texts, for pages that show them
+        self.as_read: Split | None = None
 
     def open(self, purpose: str) -> Split:
         """Open the split (once, as every sealed one) and return its features."""

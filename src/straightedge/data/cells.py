@@ -23,9 +23,8 @@ def as_table(X: Any) -> Any:
     array = np.asarray(X)
     if array.dtype.kind != "O" or array.ndim != 2:
         return array
-    names = getattr(
-        X, "column_names", getattr(X, "columns", None)
-    )  # pyarrow's, or those of pandas and polars
+    # pyarrow's, or those of pandas and polars
+    names = getattr(X, "column_names", getattr(X, "columns", None))
     return as_numbers(array, None if names is None else [str(name) for name in names])
 
 

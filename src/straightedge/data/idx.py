@@ -140,9 +140,8 @@ def parse_header(head: bytes, available: int, where: str) -> Header:
         raise _broken("the file ends inside its header", where)
     shape = struct.unpack(f">{head[3]}I", head[4:offset])
     header = Header(np.dtype(TYPES[head[2]]), shape, offset)
-    strides = (
-        math.prod(size for size in shape if size) * header.dtype.itemsize
-    )  # of no entries there may be many
+    # of no entries there may be many
+    strides = math.prod(size for size in shape if size) * header.dtype.itemsize
     if header.n_bytes > available - offset or strides >= 2**62:
         raise _broken(
             f"the header claims shape {shape}, {header.n_bytes} bytes; there are not so many", where

@@ -139,9 +139,8 @@ def _one_frame(data: bytes) -> Iterator[Image.Image]:
             raise BadImage("not-image", "the content is no image that can be read") from None
         except (Image.DecompressionBombWarning, Image.DecompressionBombError):
             raise BadImage("too-large", f"the image has more than {LARGEST} pixels") from None
-        except (
-            Exception
-        ) as error:  # decoders raise anything from SyntaxError to struct.error on damaged files
+        # decoders raise anything from SyntaxError to struct.error on damaged files
+        except Exception as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the machine's doing, such as too many open files, not the image's
             raise BadImage("broken", str(error) or type(error).__name__) from None

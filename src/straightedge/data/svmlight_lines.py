@@ -61,9 +61,8 @@ def plain_rows(text: bytes) -> PlainLines | None:
     seen = letters > SPACE
     begins = np.flatnonzero(seen & np.append(True, ~seen[:-1]))
     before = np.searchsorted(begins, np.flatnonzero(letters == NEWLINE))
-    edges = np.unique(
-        np.concatenate([[0], before, [len(begins)]])
-    )  # words before each line that is not blank
+    # words before each line that is not blank
+    edges = np.unique(np.concatenate([[0], before, [len(begins)]]))
     colons = np.flatnonzero(letters == COLON)
     is_label = np.zeros(len(begins), dtype=bool)
     is_label[edges[:-1]] = True
@@ -100,9 +99,8 @@ def _one_each(words: np.ndarray, begins: np.ndarray, colons: np.ndarray, letters
 def _numbers(text: bytes) -> np.ndarray | None:
     """Return all numbers of a text, or None where something is none."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "error", DeprecationWarning
-        )  # what is no number ends the reading with this warning
+        # what is no number ends the reading with this warning
+        warnings.simplefilter("error", DeprecationWarning)
         try:
             return np.fromstring(text.replace(b":", b" "), sep=" ")
         except (DeprecationWarning, ValueError):

@@ -32,12 +32,10 @@ ROUGH_ABOVE = 2_000_000  # entries of X̂ above which what only decides the pace
 SAMPLED = 2**19  # entries of X̂ that a mean over rows looks at: a few milliseconds
 IN_CACHE = 2**16  # entries of mapped rows that are looked at together: half a megabyte at most
 LEAST_SAMPLED = 32  # rows of any length that it looks at
-MOST_SHARES = (
-    8  # parts that a sample is summed in; not the number of workers, which must not change a float32 sum
-)
-SHARED_SUMS = (
-    2**23
-)  # numbers of all parts' sums; where there would be more, workers share the columns instead
+MOST_SHARES = 8
+"""Parts that a sample is summed in; not the number of workers, which must not change a float32 sum."""
+SHARED_SUMS = 2**23
+"""Numbers of all parts' sums; where there would be more, workers share the columns instead."""
 VISITED = 512  # rows that `in_order` maps together
 
 Adder = Callable[[list[tuple[int, int]], Tensor], None]

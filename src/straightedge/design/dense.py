@@ -21,9 +21,8 @@ from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
 from straightedge.workers import block_spans
 
-CONVERTED_ROWS = (
-    128  # of a block that is converted to float64, for each worker, where memory is to stay small
-)
+CONVERTED_ROWS = 128
+"""Rows of a block that is converted to float64, for each worker, where memory is to stay small."""
 GATHERED = 256  # rows converted together: they stay in cache
 
 

@@ -91,9 +91,8 @@ def counted(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     low, high = int(y.min()), int(y.max())
     if high - low > len(y):
         return np.unique(y, return_inverse=True)
-    places = (
-        (y - y.dtype.type(low)).view(f"u{y.itemsize}").astype(np.int64)
-    )  # differences may be past the type
+    # differences may be past the type
+    places = (y - y.dtype.type(low)).view(f"u{y.itemsize}").astype(np.int64)
     present = np.bincount(places) > 0
     index = places if present.all() else (np.cumsum(present) - 1)[places]
     return np.flatnonzero(present).astype(y.dtype) + y.dtype.type(low), index

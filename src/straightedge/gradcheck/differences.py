@@ -110,9 +110,8 @@ class EntryCheck:
         refined = numeric if self.is_single else self._refined()
         if relative_error(analytic, refined) <= self.tolerance:
             return refined, relative_error(analytic, refined), "ok"
-        if (
-            abs(analytic - numeric) <= quotient.rounding + self.slack
-        ):  # no digits are left for so small an entry
+        # no digits are left for so small an entry
+        if abs(analytic - numeric) <= quotient.rounding + self.slack:
             return numeric, 0.0, "ok"
         return numeric, error, "kink" if self._is_kink(analytic, quotient) else "mistake"
 

@@ -27,9 +27,8 @@ WIDTHS = {
     64: 0.8,
     128: 1.0,
 }  # columns of a tile, and how much of the matrix rate they can get
-SHARED_MEMORY = (
-    99 * 2**10
-)  # bytes a program may have on the smallest devices; `_shared_memory` asks the present one
+SHARED_MEMORY = 99 * 2**10
+"""Bytes a program may have on the smallest devices; `_shared_memory` asks the present one."""
 _TYPES = {torch.float16: tl.float16, torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}
 
 

@@ -215,9 +215,8 @@ class RunFolder(RunFiles):
         if self._finished:
             return
         if not (self.path / "metrics.json").exists():
-            raise RuntimeError(
-                "write metrics.json before finish()"
-            )  # a mistake of the caller, not of the user
+            # a mistake of the caller, not of the user
+            raise RuntimeError("write metrics.json before finish()")
         atomic.sweep_temporaries(self.path)
         publish(self.target, secrets.token_hex(8), [entry.name for entry in self.path.iterdir()])
         self._finished, self.path = True, self.target

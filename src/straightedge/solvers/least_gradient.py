@@ -84,8 +84,7 @@ class LeastGradient:
         square, shares = self.found()
         if square > self.worth * 2 * curvature * value:
             return None
-        self.worth = (
-            square / (2 * curvature * value) / 2
-        )  # where it falls short, only a much better one is looked at
+        # where it falls short, only a much better one is looked at
+        self.worth = square / (2 * curvature * value) / 2
         point: Tensor = shares.to(self.points.device) @ self.points[: len(shares)].to(torch.float64)
         return point

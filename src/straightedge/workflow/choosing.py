@@ -231,9 +231,8 @@ def choice_of(
         index, grid[index], scored, scores[:, index].numpy(), y, path, rule_in_words(selection)
     )
     said = cautions(scored, index, y, selection, counts)
-    choice.notes += (
-        [said["choice-at-the-edge"]] if "choice-at-the-edge" in said else []
-    )  # `remarks` say the rest
+    # `remarks` say the rest
+    choice.notes += [said["choice-at-the-edge"]] if "choice-at-the-edge" in said else []
     if path.status[index] is not Status.CERTIFIED:
         choice.notes.append(f"the chosen reg's fit is {path.message[index]}")
     return choice

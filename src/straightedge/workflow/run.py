@@ -56,9 +56,10 @@ def run_fit(
         Stopped: Ctrl-C; a checkpoint is in place.
     """
     if options.data.multilabel:
+        # here, not above: images and tables come with it
         from straightedge.workflow.labels_run import (
             run_labels,
-        )  # here, not above: images and tables come with it
+        )
 
         return run_labels(options, say)
     communicator = current(options.fit.device)

@@ -173,9 +173,8 @@ def only_rows(members: Mapping[str, Any], where: str, asked: str | None = None) 
             "name it: --column NAME",
         )
     found: Any = tables[chosen]
-    return (
-        found if is_sparse(found) or isinstance(found, np.ndarray) else np.asarray(found)
-    )  # a map stays one
+    # a map stays one
+    return found if is_sparse(found) or isinstance(found, np.ndarray) else np.asarray(found)
 
 
 def rows_in(X: Any, where: str) -> Any:
