@@ -75,10 +75,6 @@ def working_dtype(design: Design, tol: float) -> torch.dtype:
     """Return the float type of the products on every rank: float64 where it is cheap or needed, else float32.
 
     A pass over sparse rows is as long as its stored entries, whatever their type.
-
-    Args:
-        design: What is multiplied with.
-        tol: Relative gap asked for.
     """
     small = design.n_total * design.n_features <= SMALL
     sparse = isinstance(design, SparseDesign)

@@ -28,9 +28,5 @@ class Later(ModuleType):
 
 
 def later(name: str) -> ModuleType:
-    """Return what stands for a module until a name of it is used.
-
-    Args:
-        name: Of the module, such as ``torch``.
-    """
+    """Return what stands for a module until a name of it is used."""
     return Later(name)

@@ -37,7 +37,7 @@ def records_from(kinds: Mapping[str, type], given: Mapping[str, Any], owner: str
 
 
 class Held(Generic[Value]):
-    """An attribute that stands in a record of its object: ``loss = Held[str]("proof")``."""
+    """An attribute of something that an object holds, such as a record of it: ``loss = Held[str]("proof")``."""
 
     def __init__(self, record: str) -> None:
         self.record, self.name = record, ""

@@ -32,6 +32,7 @@ from straightedge.design import Block, DenseDesign, Design, RowWeights, ScoreFun
 from straightedge.distributed import Communicator
 from straightedge.kernels import value_and_gradient
 from straightedge.losses import Loss
+from straightedge.nested import Held
 from straightedge.penalties import Penalty, PenaltyTerm, Ridge
 from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
@@ -86,6 +87,23 @@ class Objective:
         Wᵀ in which both products of a pass run at full speed (THEORY of the pass: docs/architecture.md).
     """
 
+    reg = Held[Tensor]("penalty")
+    """(K,) float64 on the CPU: the strength of each configuration's penalty."""
+    device = Held[torch.device]("design")
+    """Where products run."""
+    dtype = Held[torch.dtype]("design")
+    """Float type of the products."""
+    communicator = Held[Communicator]("design")
+    """Sums over ranks."""
+    pool = Held[BlockPool]("design")
+    """The workers."""
+    n_samples = Held[int]("design")
+    """Rows of this rank."""
+    n_total = Held[int]("design")
+    """Rows of all ranks."""
+    fold = Held[Tensor]("row_weights")
+    """(K,) int64, the set of row weights of each configuration."""
+
     def __init__(
         self,
         rows: Rows | Design,
@@ -127,11 +145,6 @@ class Objective:
         return len(self.penalty.reg)
 
     @property
-    def reg(self) -> Tensor:
-        """(K,) float64 on the CPU: the strength of each configuration's penalty."""
-        return self.penalty.reg
-
-    @property
     def bias(self) -> str:
         """Whether the bias is "penalized" or "free"."""
         return self.penalty.penalty.bias
@@ -140,8 +153,6 @@ class Objective:
     def shape(self) -> tuple[int, int, int]:
         """(K, C, D + 1), the shape of W inside solvers."""
         return self.n_configs, self.n_classes, self.design.width
-
-    # what it is asked for besides: facts of the design, and of the row weights
 
     @property
     def rows(self) -> Rows:
@@ -156,44 +167,9 @@ class Objective:
         return self.design.affine
 
     @property
-    def device(self) -> torch.device:
-        """Where products run."""
-        return self.design.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Float type of the products."""
-        return self.design.dtype
-
-    @property
-    def communicator(self) -> Communicator:
-        """Sums over ranks."""
-        return self.design.communicator
-
-    @property
-    def pool(self) -> BlockPool:
-        """The workers."""
-        return self.design.pool
-
-    @property
-    def n_samples(self) -> int:
-        """Rows of this rank."""
-        return self.design.n_samples
-
-    @property
-    def n_total(self) -> int:
-        """Rows of all ranks."""
-        return self.design.n_total
-
-    @property
     def weights(self) -> Tensor | None:
         """(F, N) sets of row weights, each of sum 1, or None."""
         return self.row_weights.table
-
-    @property
-    def fold(self) -> Tensor:
-        """(K,) int64, the set of row weights of each configuration."""
-        return self.row_weights.fold
 
     def select(self, configs: Tensor) -> Objective:
         """Return the same objective for some of the configurations (K',) int64; data is shared."""

@@ -22,13 +22,7 @@ class Status(Enum):
     EPOCHS = "epochs"
 
     def explain(self, gap: float, tol: float, n_passes: float) -> str:
-        """Return the sentence for a person.
-
-        Args:
-            gap: Relative gap reached.
-            tol: Relative gap asked for.
-            n_passes: Passes used.
-        """
+        """Return the sentence for a person."""
         if self is Status.CERTIFIED:
             return f"certified: gap {gap:.1e} ≤ {tol:.0e}"
         more = f"not certified: gap {gap:.1e} > {tol:.0e}"

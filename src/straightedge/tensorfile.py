@@ -156,11 +156,6 @@ def read_stored(
 ) -> tuple[dict[str, Stored], dict[str, Any]]:
     """Read what `write_tensors` wrote, or refuse it with the reason.
 
-    Args:
-        path: The file.
-        kind: The kind that is expected.
-        version: The newest layout the caller knows.
-
     Returns:
         What is stored by name, and the JSON object.
 

@@ -45,10 +45,6 @@ class Entry:
 def read_header(file: BinaryIO, where: Path) -> tuple[dict[str, str], list[Entry]]:
     """Read and check a safetensors header; the file is left at the first tensor's first byte.
 
-    Args:
-        file: The file, at its beginning.
-        where: Its path, for errors.
-
     Returns:
         The metadata, and the tensors in the order of their bytes.
 

@@ -138,10 +138,6 @@ def check_tracker(name: str) -> None:
 def track_run(run: str | Path, name: str) -> None:
     """Write a finished run to a tracker: options, the path as steps, what was judged, and the page.
 
-    Args:
-        run: The run folder.
-        name: One of `TRACKERS`.
-
     Raises:
         InputError: As `check_tracker` and `RunFolder.open`.
     """

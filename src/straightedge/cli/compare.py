@@ -95,10 +95,7 @@ def check_unseen(predictions: Predictions) -> None:
 
 
 def read_predictions(run: Path) -> Predictions:
-    """Read the predictions of a run.
-
-    Args:
-        run: A run folder or a predictions.csv.
+    """Read the predictions of a run folder, or of a predictions.csv.
 
     Raises:
         InputError: ``run-file-missing``, ``run-damaged``, ``predictions-columns``, ``predictions-empty``.

@@ -23,10 +23,7 @@ OF_THE_COMMAND = ("as_json", "quiet", "track", "context")
 
 
 def options_from(params: Mapping[str, Any]) -> FitOptions:
-    """Return the options of a fit.
-
-    Args:
-        params: All parameters of the command by name, as Typer has read them.
+    """Return the options of a fit from all parameters of the command by name, as Typer has read them.
 
     Raises:
         InputError: ``source-missing``, ``reg-invalid``, ``memory-invalid``.

@@ -21,14 +21,6 @@ def check_function(
 ) -> tuple[GradCheckReport, str]:
     """Import the function and check it; what it prints is left out, as it is called hundreds of times.
 
-    Args:
-        word: ``file or module : function``.
-        expected: ``svm``, ``softmax`` or None.
-        dataset: Where the samples come from.
-        rows: How many samples.
-        entries: How many entries of W.
-        seed: Seed of samples, weights and entries.
-
     Returns:
         The report, and ``torch`` or ``numpy``, what the function was given.
     """
@@ -65,14 +57,7 @@ def _check(
 
 
 def print_report(name: str, about: str, report: GradCheckReport, *, is_verbose: bool) -> None:
-    """Print one function's report: values, entries, the mistakes in words, and where they show.
-
-    Args:
-        name: The function, as the user named it.
-        about: What it is held against, and on which data.
-        report: What the check found.
-        is_verbose: Whether every entry is shown.
-    """
+    """Print one function's report: values, entries, the mistakes in words, and where they show."""
     from rich.console import Console
 
     from straightedge.errors import visible

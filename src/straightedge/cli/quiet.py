@@ -16,11 +16,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but wa
 
 
 def quietable(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command with an option ``--quiet``; one that has the option is returned as it is.
-
-    Args:
-        command: As typer takes it: its parameters are the options.
-    """
+    """Return a command with an option ``--quiet``; one that has the option is returned as it is."""
     signature = inspect.signature(command)
     if "quiet" in signature.parameters:
         return command

@@ -54,13 +54,7 @@ def with_weights(dataset: Dataset, sample_weight: str) -> Dataset:
 
 
 def values_of_file(file: str, what: str, n: int, source: str) -> np.ndarray:
-    """Return one value for each of n training rows.
-
-    Args:
-        file: With one value a line, or an ``.npy``.
-        what: ``groups`` or ``weights``.
-        n: Training rows.
-        source: The data, for messages.
+    """Return one value for each of n training rows, from a file with one a line or an ``.npy``.
 
     Raises:
         InputError: ``groups-missing``, ``groups-length`` and those of weights; the codes of `read_label_file`.

@@ -22,9 +22,6 @@ LARGEST_HASHED = 2**29
 def repeated_rows(splits: Mapping[str, Split]) -> list[str]:
     """Look for the same row in train and test and for the same row under two labels.
 
-    Args:
-        splits: Splits with int64 labels.
-
     Returns:
         Remarks for the user, one a finding.
     """
@@ -151,10 +148,6 @@ def checked_rows(X: Any, where: str) -> Any:
     """Return rows as (N, D) features or (N, C, H, W) images, or say why they are neither.
 
     Grey uint8 images (N, H, W) get their channel; (N, H, W, 1 or 3) becomes (N, 1 or 3, H, W).
-
-    Args:
-        X: Array or memory map as read from a file.
-        where: File and key for messages.
 
     Raises:
         InputError: ``rows-kind``, ``rows-shape``, ``rows-not-finite`` with row and column.

@@ -78,10 +78,6 @@ def find(source: str, root: Any, progress: bool = True) -> Path:
 def parse_batch(data: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
     """Cut the bytes of one file into images and labels.
 
-    Args:
-        data: Whole records.
-        where: File for messages.
-
     Returns:
         X (n, 3, 32, 32) uint8 and y (n,) int64.
 

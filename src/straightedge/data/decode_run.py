@@ -30,15 +30,7 @@ from straightedge.memory import require_memory
 def decode_layout(
     container: ByteSource, layout: Layout, how: Decoding, folder: Path | None, options: Mapping[str, Any]
 ) -> Entry:
-    """Decode all files of a layout, into `.npy` files of a folder or into memory.
-
-    Args:
-        container: What the files are read from.
-        layout: Files, splits and labels.
-        how: Size and background; the channels are found.
-        folder: Where the arrays go, None for memory.
-        options: ``skip_bad`` and ``progress`` of `load_dataset`.
-    """
+    """Decode all files of a layout, into `.npy` files of a folder or into memory."""
     run = DecodeRun(container, layout, bool(options.get("skip_bad")), bool(options.get("progress", True)))
     try:
         found = run.decode(how, folder)

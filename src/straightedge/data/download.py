@@ -53,11 +53,6 @@ class Remote:
 def fetch(remote: Remote, folder: Path, *, progress: bool = True) -> Path:
     """Return the path of a file, downloaded first if it is not in the folder.
 
-    Args:
-        remote: What to get.
-        folder: Where it is kept; made if needed.
-        progress: Whether a bar is shown on a terminal.
-
     Raises:
         InputError: ``download-hash``: what is there, or what arrived, is not the right file.
         MachineError: ``download-failed`` after `ATTEMPTS` attempts; ``disk-full``, ``read-only``.

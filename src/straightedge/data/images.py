@@ -68,10 +68,6 @@ class Decoding:
 def decode(data: bytes, how: Decoding) -> tuple[np.ndarray, tuple[str, ...]]:
     """Decode one image.
 
-    Args:
-        data: The whole file.
-        how: Channels, size and background.
-
     Returns:
         Pixels (channels, height, width) uint8, and marks: what was converted (``grey`` for an image without
         colour, ``palette``, ``1-bit``, ``16-bit``, ``CMYK``, ``alpha``, ``rotated``, ``first frame``).

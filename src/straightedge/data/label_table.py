@@ -18,10 +18,6 @@ ENDINGS = (".csv", ".tsv")
 def labels_of_lines(path: Path, lines: Sequence[str]) -> Any:
     """Return one label a line, or the label column below a header that names one.
 
-    Args:
-        path: The file.
-        lines: Its lines.
-
     Raises:
         InputError: The codes of `read_text_table` and `choose_label`.
     """

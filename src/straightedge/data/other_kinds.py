@@ -102,13 +102,7 @@ def kind_of(path: Path, head: bytes) -> Kind | None:
 
 
 def refuse_other_kind(path: Path, head: bytes, readable: Sequence[str]) -> InputError:
-    """Return the error for a file that no reader takes: what it is, and what would help.
-
-    Args:
-        path: The file.
-        head: Its first `HEAD` bytes.
-        readable: Endings that are read, named where the kind is not known.
-    """
+    """Return the error for a file that no reader takes: what it is, and what would help."""
     kind = kind_of(path, head)
     if kind is None:
         begins_with = f"it begins with {head[:16]!r}"

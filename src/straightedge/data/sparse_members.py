@@ -22,11 +22,6 @@ PARTS = ("data", "indices", "indptr", "shape")
 def sparse_or_table(X: Any, where: str, first: int = 0) -> Any:
     """Return sparse rows as they are, or as a table where most of their entries are stored.
 
-    Args:
-        X: A CSR matrix.
-        where: File for messages.
-        first: Number of the first feature, for messages.
-
     Raises:
         InputError: ``rows-not-finite`` with row and feature, and the codes of `checked_rows`.
     """
@@ -58,10 +53,6 @@ def to_members(name: str, X: Any) -> dict[str, np.ndarray]:
 
 def with_matrices(members: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return members in which the arrays of sparse matrices are matrices of rows.
-
-    Args:
-        members: Named arrays.
-        where: File for messages.
 
     Raises:
         InputError: ``sparse-broken`` where the arrays do not fit together.

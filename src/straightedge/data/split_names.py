@@ -59,10 +59,6 @@ def split_of(path: Path) -> str | None:
 def split_folders(names: Iterable[str], where: str) -> dict[str, str]:
     """Return split -> name, among names that lie beside each other.
 
-    Args:
-        names: Names of folders or files.
-        where: What they lie in, for messages.
-
     Returns:
         The splits, with ``train`` among them, or {} where no names are splits.
 

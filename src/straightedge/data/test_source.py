@@ -36,12 +36,6 @@ def with_test_source(
 ) -> Dataset:
     """Return a data set with all rows of another source as its test split.
 
-    Args:
-        train: The data set without a test split.
-        source: What holds the test rows, in the form of the training rows.
-        read: `load_dataset`.
-        options: How the training rows were read.
-
     Raises:
         InputError: ``test-twice``, ``test-unlabelled``, ``test-width`` and the codes of the readers.
     """

@@ -20,12 +20,7 @@ Stamps = dict[str, tuple[int, int]]
 
 
 def stamps(source: str, labels: str | None = None) -> Stamps:
-    """Return size and time of every file of a source; none for a source that only has a name.
-
-    Args:
-        source: As for `load_dataset`.
-        labels: A file of labels beside it, or the name of a column.
-    """
+    """Return size and time of every file of a source; none for a source that only has a name."""
     if os.path.exists(source):
         named = [source, f"{source}.t", f"{source}.val", *_beside(Path(source))]
     else:

@@ -48,10 +48,6 @@ def _map_of(fitted: Any) -> AffineMap:
 def stated_parameters(fixed_loss: str | None, model: LinearModel) -> dict[str, Any]:
     """Return the parameters of a classifier that a model states.
 
-    Args:
-        fixed_loss: The loss of a classifier that has but one, or None.
-        model: The model.
-
     Raises:
         InputError: See `FittedClassifier.from_model`.
     """

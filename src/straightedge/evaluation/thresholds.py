@@ -184,14 +184,7 @@ def probability_from(score: float, temperature: float) -> float:
 def described(
     found: Threshold, rule: ThresholdRule, classes: Any, temperature: float | None
 ) -> dict[str, Any]:
-    """Return what metrics.json holds of a threshold.
-
-    Args:
-        found: The threshold.
-        rule: How it was found.
-        classes: Two names.
-        temperature: T of the probabilities; None where scores mean none.
-    """
+    """Return what metrics.json holds of a threshold."""
     return {
         "class": str(classes[1]),
         "score": found.score,

@@ -157,13 +157,7 @@ class Matcher:
 
 
 def diagnose_data(term: DataTerm, rows: Sequence[GradCheckRow], n_samples: int) -> list[Diagnosis]:
-    """Return the mistakes of the data term in words, and the remark that the loss is unknown.
-
-    Args:
-        term: What the answers are.
-        rows: The entries that were checked by differences.
-        n_samples: N.
-    """
+    """Return the mistakes of the data term in words, and the remark that the loss is unknown."""
     found = list(term.value_slips)
     if term.name is None:
         found.append(remark("unknown-loss"))

@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 def draw_problem(dataset: Dataset, n_rows: int, seed: int) -> tuple[Floats, Floats, Labels]:
     """Return W, X and y: random training rows, and random weights whose scores are about 1.
 
-    Args:
-        dataset: Where the rows come from.
-        n_rows: How many at most.
-        seed: Seed of rows and weights.
-
     Returns:
         W (D, C), X (N, D) with a last column of 1, y (N,).
     """

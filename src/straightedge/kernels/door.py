@@ -72,12 +72,7 @@ def fused_apply(rows: Rows, dtype: torch.dtype, affine: AffineMap) -> bool:
 
 
 def worth_compiling(rows: Rows, n_columns: int) -> bool:
-    """Return whether compiled loops are to do what they can of a pass over these rows.
-
-    Args:
-        rows: X.
-        n_columns: M = K·C.
-    """
+    """Return whether compiled loops are to do what they can of a pass over these rows."""
     if not _loops_apply(rows.device, n_columns):
         return False
     return _choice() == "compiled" or rows.n_whole * rows.n_features * n_columns >= LONG
@@ -160,14 +155,7 @@ def _runs_on(index: int | None) -> bool:
 
 
 def default_block_rows(rows: Rows, n_columns: int, dtype: torch.dtype, affine: AffineMap) -> int:
-    """Return the rows of a block on a device that is no CPU: many, since a launch costs as much as thousands.
-
-    Args:
-        rows: X.
-        n_columns: M = K·C.
-        dtype: As in `products_for`.
-        affine: As in `products_for`.
-    """
+    """Return the rows of a block on a device that is no CPU: many, since a launch costs as much as thousands."""
     if not fused_apply(rows, dtype, affine):
         return DEVICE_BLOCK_ROWS
     most = min(MOST_ROWS, LARGEST_SCORES // n_columns)

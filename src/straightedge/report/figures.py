@@ -25,9 +25,6 @@ from straightedge.report.words import finite, interval_of_share, is_certified, r
 def bounds_figure(stage: list[dict[str, float | None]]) -> Spec | None:
     """Draw objective and dual value over passes: the optimum lies in the band between them.
 
-    Args:
-        stage: Rows with ``n_passes``, ``objective``, ``dual``.
-
     Returns:
         The specification, or None when fewer than two rows have both values.
     """
@@ -117,13 +114,7 @@ def metric_of(judged: dict[str, Any], metric: str) -> tuple[float | None, tuple[
 
 
 def path_figure(rows: list[Spec], title: str, *, share: bool) -> Spec | None:
-    """Draw the validation metric with its interval against reg, the choice marked.
-
-    Args:
-        rows: From `path_rows`.
-        title: What the axis shows.
-        share: Whether the metric is a share, shown in percent.
-    """
+    """Draw the validation metric with its interval against reg, the choice marked."""
     known = [row for row in rows if row["value"] is not None]
     if len(known) < 2:
         return None
@@ -187,11 +178,7 @@ def _chosen_rule(rows: list[Spec], x: Spec) -> list[Spec]:
 
 
 def reliability_figure(bins: list[dict[str, Any]]) -> Spec | None:
-    """Draw how often the answer was right against the probability it was given, with intervals.
-
-    Args:
-        bins: ``reliability`` of the metrics.
-    """
+    """Draw how often the answer was right against the probability it was given, with intervals."""
     rows = [row for row in map(_reliability_row, bins) if row]
     if not rows:
         return None
@@ -237,13 +224,7 @@ PRECISION = ("recall", "precision")
 
 
 def curve_figure(curve: list[list[float]], at: list[float], names: tuple[str, str]) -> Spec:
-    """Draw a curve of two shares, with the point at which the classes are parted.
-
-    Args:
-        curve: Pairs of shares in [0, 1].
-        at: The point.
-        names: What the axes show.
-    """
+    """Draw a curve of two shares, with the point at which the classes are parted."""
     unit: dict[str, Any] = {"domain": [0, 1]}
     x, y = share_axis("x", names[0]), y_axis("y", names[1], unit, format=".0%")
     rows = [{"x": pair[0], "y": pair[1], "place": place} for place, pair in enumerate(curve)]

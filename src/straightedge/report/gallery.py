@@ -158,12 +158,7 @@ def _name(run: Run, group: str, place: int) -> str:
 
 
 def listed(run: Run, group: str) -> list[Section]:
-    """The suspects or the hardest images, with thumbnails where they were kept.
-
-    Args:
-        run: The run.
-        group: ``suspects`` or ``hardest``.
-    """
+    """The suspects or the hardest images, with thumbnails where they were kept."""
     thumbnails = _thumbnails(run, group)
     other, number = ("suggested", "score") if group == "suspects" else ("predicted", "probability")
     entries = []

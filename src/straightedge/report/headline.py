@@ -95,11 +95,7 @@ def of_the_path(metrics: dict[str, Any]) -> str:
 
 
 def remarks(metrics: dict[str, Any]) -> list[str]:
-    """Return what a reader of metrics.json must know before believing its headline.
-
-    Args:
-        metrics: What metrics.json will hold.
-    """
+    """Return what a reader of metrics.json must know before believing its headline."""
     split = next((name for name in ("test", "validation", "train") if metrics.get(name)), None)
     if split is None:
         return []

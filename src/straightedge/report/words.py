@@ -122,10 +122,6 @@ def certificate(gap: Any, tol: Any) -> str:
 def interval_of_share(share: Any, n: Any) -> tuple[float, float] | None:
     """Return the 95 % interval of a share seen in `n` cases, the one that metrics.json has too.
 
-    Args:
-        share: In [0, 1].
-        n: Number of cases.
-
     Returns:
         `evaluation.share_interval` of them; None where there is no share or no case.
     """

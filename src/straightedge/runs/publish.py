@@ -34,11 +34,6 @@ def read_marker(folder: Path) -> dict[str, Any] | None:
 def publish(target: Path, run_id: str, files: list[str]) -> None:
     """Mark the partial folder as whole and give it the run's name, in one step where the system can.
 
-    Args:
-        target: The run folder.
-        run_id: Id of the new run.
-        files: Names the project wrote in it.
-
     Raises:
         MachineError: the disk's refusals; the former run then still has its name.
     """

@@ -69,13 +69,7 @@ def _tensor(value: Any) -> Tensor:
 
 
 def unpack(kind: type[State], packed: Mapping[str, Tensor], name: str) -> State:
-    """Return the state of this kind that `pack` made named tensors of; its tensors are copies.
-
-    Args:
-        kind: The dataclass.
-        packed: Named tensors, of other things too.
-        name: What `pack` was given.
-    """
+    """Return the state of this kind that `pack` made named tensors of; its tensors are copies."""
     plain = {place.removeprefix(ROWS): value for place, value in packed.items()}
     state: State = _of_dataclass(kind, _under(plain, name))
     return state

@@ -146,10 +146,6 @@ def cohort_moments(objective: Objective, sample_rows: int) -> list[Tensor]:
     """Return Σ of the rows that count in each cohort, or its diagonal; see `second_moment`.
 
     It is the same to the bit for an objective and for any of its configurations.
-
-    Args:
-        objective: K configurations, in cohorts as `cohorts_of` numbers them.
-        sample_rows: Rows of the sample of each.
     """
     cohorts = cohorts_of(objective).tolist()
     firsts = [cohorts.index(cohort) for cohort in range(max(cohorts) + 1)]

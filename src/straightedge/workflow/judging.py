@@ -268,13 +268,7 @@ def _suspects_of(problem: Problem, fitted: Fitted, dataset: Dataset) -> list[dic
 
 
 def path_rows(fitted: Fitted, metric: str, tol: float) -> list[dict[str, Any]]:
-    """Return the rows of metrics.json's path: each value's proof and validation numbers, the metric among them.
-
-    Args:
-        fitted: The path, where there is one.
-        metric: What it was judged by.
-        tol: The relative gap that was asked of its values.
-    """
+    """Return the rows of metrics.json's path: each value's proof and validation numbers, the metric among them."""
     if fitted.choice is None:
         return []
     choice, path = fitted.choice, fitted.choice.path

@@ -26,16 +26,7 @@ def metrics_of(
     notes: list[str],
     table: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Return what metrics.json holds.
-
-    Args:
-        problem: The training samples.
-        fitted: The final W and what it rests on.
-        judged: Everything measured of it.
-        model: W on raw rows.
-        notes: Remarks for the user.
-        table: The rows of coefficients.csv.
-    """
+    """Return what metrics.json holds."""
     solution, k = fitted.solution, fitted.index
     out: dict[str, Any] = {
         "loss": problem.settings.loss,

@@ -56,10 +56,6 @@ def seals(dataset: Dataset, options: FitOptions) -> bool:
 
     It is where reg is chosen and nobody said how, the source has no splits, and rows and those of every class are
     enough. Rows that are read from disk as they are needed stay where they are.
-
-    Args:
-        dataset: As read, before features are made of it.
-        options: What was asked for.
     """
     X, y = dataset.train.X, dataset.train.y
     if not options.is_automatic or options.split.folds is not None or len(y) < LEAST_ROWS:
@@ -79,9 +75,7 @@ def _is_held(X: Any, memory: int) -> bool:
 def with_sealed_tenth(dataset: Dataset, seed: int) -> Dataset:
     """Return the data set with a tenth of its training rows as its sealed test split, no group in both.
 
-    Args:
-        dataset: A data set without a test split.
-        seed: Of the draw, which is stratified by class.
+    The draw is stratified by class.
     """
     train, test = _parted(dataset.train, seed)
     if not len(test):

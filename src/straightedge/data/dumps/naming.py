@@ -65,11 +65,6 @@ def role(name: str) -> tuple[str, str, int] | None:
 def find_parts(members: Mapping[str, Any], where: str, code: str = "npz-keys") -> dict[str, Part]:
     """Pair rows with labels, by their names, else by their shapes where only one pairing is possible.
 
-    Args:
-        members: Named arrays and lists.
-        where: File for messages.
-        code: Code of the error.
-
     Raises:
         InputError: ``code``, with the names and shapes of what was found.
     """

@@ -41,10 +41,7 @@ def reader_by_content(head: bytes) -> str | None:
 
 
 def read_members(path: Path) -> dict[str, Any]:
-    """Return the named arrays and lists of a dump.
-
-    Args:
-        path: The file; its ending, or else its content, says what it is.
+    """Return the named arrays and lists of a dump; its ending, or else its content, says what it is.
 
     Returns:
         Arrays and lists of plain values by name; the only one of a file that gives no name is called ``""``.

@@ -55,11 +55,6 @@ class Manifest:
 def find_manifest(table: Table, place: Place, wanted: str | None = None) -> Manifest | None:
     """Return a table as a manifest if one of its columns names images inside `place`.
 
-    Args:
-        table: The table.
-        place: What holds table and images.
-        wanted: The column, as the user says; None looks for it.
-
     Raises:
         InputError: ``image-file-missing`` where the column that was asked for names no image.
     """

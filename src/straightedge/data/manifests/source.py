@@ -153,15 +153,7 @@ def load_manifests(
     notes: Sequence[str],
     options: Mapping[str, Any],
 ) -> Dataset:
-    """Decode the images that tables name into a `Dataset`.
-
-    Args:
-        source: What the user called it.
-        manifests: Tables, one a split, or one for all.
-        place: What holds tables and images.
-        notes: Remarks so far.
-        options: Those of `load_dataset`.
-    """
+    """Decode the images that tables name into a `Dataset`."""
     said = list(notes)
     rows: dict[str, list[tuple[ImageFile, Any]]] = {}
     wanted, classes = options.get("labels"), None

@@ -18,12 +18,7 @@ MOST_NAMED = 8
 
 
 def helpful(path: Path, mend: str | None) -> str:
-    """Return what the owner of a pickle of objects can do: a line of Python, with the names that the file holds.
-
-    Args:
-        path: The file.
-        mend: What the reader itself proposes.
-    """
+    """Return what the owner of a pickle of objects can do: a line of Python, with the names that the file holds."""
     words = texts(path)
     rows = [word for word in words if (role(word) or ("", "", 0))[1] == "rows"]
     labels = [word for word in words if (role(word) or ("", "", 0))[1] == "labels"]

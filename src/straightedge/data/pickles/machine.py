@@ -36,9 +36,6 @@ PROTO, BYTES_SINCE, COPIES = b"\x80", 3, 3
 def read_plain(path: Path) -> Any:
     """Return the value that a pickle of plain values holds.
 
-    Args:
-        path: The file.
-
     Returns:
         Numbers, text, bytes (memoryview where long), lists, tuples, dictionaries, arrays (read-only views).
 

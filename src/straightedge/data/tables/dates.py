@@ -65,11 +65,6 @@ class DateFacts:
 def fit_dates(blocks: Iterable[Any], order: str, where: str) -> DateFacts:
     """Look at the dates of a column.
 
-    Args:
-        blocks: Arrow arrays, as often as it is gone over.
-        order: One of `ORDERS`.
-        where: File and column, for messages.
-
     Raises:
         InputError: ``value-kind`` for text that is no date.
     """
@@ -102,12 +97,6 @@ def order_of(blocks: Iterable[Any]) -> str:
 
 def seconds_of(column: Any, order: str, where: str, row: int = 0) -> np.ndarray:
     """Return dates as (N,) float64 seconds since 1970, as written; NaN where there is none.
-
-    Args:
-        column: Arrow array of dates, times or text.
-        order: One of `ORDERS`.
-        where: File and column, for messages.
-        row: Number of the first row, for messages.
 
     Raises:
         InputError: ``value-kind`` for what is no date.

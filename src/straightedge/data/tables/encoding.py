@@ -106,13 +106,7 @@ class Column:
 
 
 def as_floats(column: Any, where: str, *, row: int = 0, loose: bool = False) -> np.ndarray:
-    """Return a column as float64, missing values as NaN.
-
-    Args:
-        column: Arrow array of numbers or text.
-        where: File and column, for messages.
-        row: Number of the first row, for messages.
-        loose: Take text that is no number for missing.
+    """Return a column as float64, missing values as NaN; `loose` takes text that is no number for missing.
 
     Raises:
         InputError: ``value-kind`` for text that is no number, ``value-infinite``; both with the row.
@@ -205,11 +199,6 @@ class TableEncoding:
 
     def transform(self, batch: Any, where: str, row: int) -> np.ndarray:
         """Turn a record batch with the columns of `used` into features.
-
-        Args:
-            batch: Arrow record batch or table.
-            where: File, for messages.
-            row: Number of its first row, for messages.
 
         Returns:
             (n, width) float64.

@@ -117,12 +117,7 @@ def _of_rows(values: Any, start: int, rows: slice | np.ndarray) -> Any:
 
 
 def column_facts(blocks: Blocks, kind: Any) -> ColumnFacts:
-    """Go over a column once.
-
-    Args:
-        blocks: Its values.
-        kind: Arrow's type of them, without a dictionary.
-    """
+    """Go over a column once."""
     facts, counts = ColumnFacts(kind, blocks), Counts()
     last = None
     for block in blocks():

@@ -103,13 +103,7 @@ def fit_number(name: str, blocks: Iterable[Any], where: str, *, loose: bool = Fa
 
 
 def fit_category(name: str, blocks: Iterable[Any], missing: int) -> Column:
-    """Fit the encoding of a column of categories on its training rows: the frequent ones, sorted as text.
-
-    Args:
-        name: The column.
-        blocks: Its training rows, a block at a time.
-        missing: Number of values that are missing.
-    """
+    """Fit the encoding of a column of categories on its training rows: the frequent ones, sorted as text."""
     counts = value_counts(as_text(block) for block in blocks)
     frequent = sorted((-count, value or "", value) for value, count in counts.pairs(FEWEST_ROWS))
     kept = [value for _, _, value in frequent[:MOST_CATEGORIES]]

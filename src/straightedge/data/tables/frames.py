@@ -77,10 +77,6 @@ def _plain(field: Any) -> Any:
 def frame_rows(frame: Any, description: Mapping[str, Any]) -> np.ndarray:
     """Return a frame as the features of a trained model, and warn of what differs from training.
 
-    Args:
-        frame: With the columns of training, in any order.
-        description: What the model keeps of its columns.
-
     Returns:
         (N, D) float64.
 

@@ -70,14 +70,7 @@ class Wishes:
 
 
 def left_out(name: str, facts: ColumnFacts, wishes: Wishes, index: Collection[str]) -> str | None:
-    """Return why a column is no feature, or None where it is one.
-
-    Args:
-        name: Its name.
-        facts: What its training rows hold.
-        wishes: What the user says.
-        index: Columns that pandas' metadata calls an index.
-    """
+    """Return why a column is no feature, or None where it is one."""
     if name in wishes.drop:
         return "dropped, as asked"
     if name in index or PANDAS_INDEX.fullmatch(name):

@@ -74,11 +74,6 @@ def new_rows(
 ) -> tuple[TableRows, list[str]]:
     """Read new rows for a trained model; a label column need not be there.
 
-    Args:
-        path: A table or a folder of tables.
-        description: What the model keeps of its columns.
-        options: How text is read.
-
     Raises:
         InputError: ``column-missing``, ``table-empty`` and the codes of the readers.
     """
@@ -154,13 +149,7 @@ ALL = "all"
 def written_cells(
     path: Path, description: Mapping[str, Any], options: Mapping[str, Any], wanted: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Return columns of a table as text, to be written beside answers; a missing cell is empty.
-
-    Args:
-        path: A table or a folder of tables.
-        description: What the model keeps of its columns.
-        options: How text is read.
-        wanted: Names, or ``all``.
+    """Return columns of a table, ``all`` or some, as text to be written beside answers; a missing cell is empty.
 
     Raises:
         InputError: ``column-missing``.

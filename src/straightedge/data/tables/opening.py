@@ -55,13 +55,7 @@ def open_table(path: Path, how: TextRead) -> Table:
 
 
 def open_text_bytes(content: bytes, path: Path, how: TextRead) -> Table:
-    """Open a text table whose bytes are at hand, such as a member of an archive (errors as `open_table`).
-
-    Args:
-        content: The bytes.
-        path: What they are called in messages.
-        how: What is known of the format.
-    """
+    """Open a text table whose bytes are at hand, such as a member of an archive (errors as `open_table`)."""
     if path.suffix.lower() in LINES_OF_JSON:
         with table_errors(path):
             table = MemoryTable(path, arrow("pyarrow.json").read_json(io.BytesIO(content)))

@@ -30,11 +30,7 @@ class TableParts:
     encode: Callable[[TableEncoding, Sequence[Table], int, int, str], Any]
 
     def columns(self, index: np.ndarray) -> dict[str, Any]:
-        """Return the encoding, as plain data, that some training rows give.
-
-        Args:
-            index: (n,) int64 positions among the training rows.
-        """
+        """Return the encoding, as plain data, that (n,) positions ``index`` among the training rows give."""
         _, first, _ = self.splits["train"]
         return self.fit(index + first).to_dict()
 

@@ -42,11 +42,6 @@ class TextRead:
 def read_text_table(path: Path, how: TextRead, content: bytes | None = None) -> MemoryTable:
     """Read a text table.
 
-    Args:
-        path: The file, perhaps packed.
-        how: What is known of its format.
-        content: The bytes of the file where they are at hand.
-
     Raises:
         InputError: The codes of `read_text_bytes` and `find_format`; ``table-ragged``, ``table-quote``,
             ``value-infinite``; ``table-empty`` for a header alone.

@@ -60,13 +60,7 @@ def refuse_no_text(table: Table, name: str) -> None:
 
 
 def only_text(tables: Sequence[Table], apart: Collection[str], rows: slice) -> str | None:
-    """Return the one column of free text, or None where there is none or several.
-
-    Args:
-        tables: Files of the training split.
-        apart: Columns that are no features.
-        rows: The training rows.
-    """
+    """Return the one column of free text, or None where there is none or several."""
     texts = []
     for name in tables[0].schema.names:
         kind = plain_type(tables[0], name)
@@ -84,16 +78,7 @@ def load_texts(
     apart: Sequence[str],
     options: Mapping[str, Any],
 ) -> Dataset:
-    """Return a table's texts and labels; other columns are no part of them.
-
-    Args:
-        source: What the user called it.
-        found: The opened table.
-        splits: Where the rows of each split are.
-        names: The column of texts, and that of labels.
-        apart: Columns that stand beside the rows.
-        options: As `reading.load` takes them.
-    """
+    """Return a table's texts and labels; other columns are no part of them."""
     column, label = names
     parts = {}
     for split, (tables, first, n) in splits.items():
@@ -135,11 +120,6 @@ def new_texts(
     path: Path, description: Mapping[str, Any], options: Mapping[str, Any]
 ) -> tuple[Documents, list[str]]:
     """Read the texts of a table for a trained model, and remarks; a label column need not be there.
-
-    Args:
-        path: A table or a folder of tables.
-        description: What the model keeps of its columns.
-        options: How text is read.
 
     Raises:
         InputError: ``column-missing``, ``column-kind`` and the codes of the readers.

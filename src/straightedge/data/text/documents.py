@@ -67,9 +67,6 @@ def _all_text(values: Iterable[Any]) -> bool:
 def repeated_texts(splits: Mapping[str, tuple[Documents, np.ndarray]]) -> list[str]:
     """Look for the same text in train and another split, and for the same text under two labels.
 
-    Args:
-        splits: Split name -> texts and their labels.
-
     Returns:
         Remarks for the user, one a finding.
     """

@@ -68,11 +68,7 @@ class TextsRead:
 
 
 def read_texts(blobs: Sequence[bytes], encoding: str | None = None) -> TextsRead:
-    """Decode files of one source.
-
-    Args:
-        blobs: Bytes of each file.
-        encoding: What the user says; None finds it.
+    """Decode files of one source; without an encoding it is found.
 
     Raises:
         InputError: ``text-encoding`` for an encoding that there is not.

@@ -44,11 +44,6 @@ def holds_texts(container: Container) -> bool:
 def load_texts(source: str, container: Container, options: Mapping[str, Any]) -> Dataset:
     """Read the text files of class folders.
 
-    Args:
-        source: What the user called it.
-        container: The folder or archive, open.
-        options: ``encoding``, ``skip_bad``, ``cache`` and ``classes`` of `load_dataset`.
-
     Raises:
         InputError: ``text-binary`` with the file, ``text-encoding``; the codes of `Container` and `arrange`.
     """

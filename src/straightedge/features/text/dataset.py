@@ -18,11 +18,7 @@ TEXT_KIND = "text"
 
 
 def text_dataset(dataset: Dataset, extractor: Any) -> Dataset:
-    """Return the data set with features for texts.
-
-    Args:
-        dataset: Splits of texts; the test split stays sealed.
-        extractor: Of texts; fitted here on `dataset.train`, in place.
+    """Return the data set with features for texts; the extractor is fitted here, on `dataset.train`, in place.
 
     Raises:
         InputError: ``features-need-texts``, and the extractor's codes.
