@@ -14,7 +14,7 @@ Found = tuple[Answer, np.ndarray, tuple[float, float]]
 
 
 def fit(loss: str, X: np.ndarray, y: Any, reg: float, tol: float, most: float) -> Found | None:
-    """Return what `quick.fit` does: the answer, the classes and the range of X; None where the long way is to go."""
+    """Return what `quick.fit` does: answer, classes and range of X; None where the long way is to go."""
     from straightedge.losses import get_loss, piecewise
     from straightedge.solvers.hinge.gathered import short
     from straightedge.solvers.hinge.gathered.solver import GEOMETRIES
