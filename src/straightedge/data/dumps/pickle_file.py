@@ -7,12 +7,8 @@ from typing import Any
 
 from straightedge.data.pickles.contents import helpful
 from straightedge.data.pickles.machine import read_plain
-from straightedge.data.pickles.values import Budget, described, members
+from straightedge.data.pickles.values import members_of
 from straightedge.errors import InputError
-
-BUDGET = 16
-"""Bytes of all arrays made from lists, as a multiple of the file's: a small number takes 2 there and 8 here."""
-
 
 def read(path: Path) -> dict[str, Any]:
     """Return the arrays and lists of a pickle by name.
@@ -26,12 +22,4 @@ def read(path: Path) -> dict[str, Any]:
         if error.code != "pickle-refused" or (error.mend or "").startswith("convert it"):
             raise
         raise InputError(error.code, error.what, error.where, helpful(path, error.mend)) from None
-    found = members(value, Budget(BUDGET * path.stat().st_size + 2**20))
-    if not found:
-        raise InputError(
-            "dump-contents",
-            f"the pickle holds {described(value)}: there are no rows in it",
-            str(path),
-            "save X and y with numpy.savez",
-        )
-    return found
+    return members_of(value, path, "save X and y with numpy.savez")

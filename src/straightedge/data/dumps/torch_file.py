@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from straightedge.data.dumps.pickle_file import BUDGET
-from straightedge.data.pickles.values import Budget, described, members
+from straightedge.data.pickles.values import members_of
 from straightedge.errors import InputError, MachineError
 from straightedge.memory import require_memory
 
@@ -21,16 +20,8 @@ def read(path: Path) -> dict[str, Any]:
         InputError: ``pickle-refused`` for whatever else is in it, ``torch-refused`` for tensors of other forms,
             ``dump-contents`` where there is no table of numbers.
     """
-    value = plain(_loaded(path), str(path))
-    found = members(value, Budget(BUDGET * path.stat().st_size + 2**20))
-    if not found:
-        raise InputError(
-            "dump-contents",
-            f"the file holds {described(value)}: there are no rows in it",
-            str(path),
-            'save a dictionary: torch.save({"X": features, "y": labels}, path)',
-        )
-    return found
+    mend = 'save a dictionary: torch.save({"X": features, "y": labels}, path)'
+    return members_of(plain(_loaded(path), str(path)), path, mend)
 
 
 def _loaded(path: Path) -> Any:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from straightedge.data.pickles.names import refused
+from straightedge.errors import InputError
 from straightedge.memory import require_memory
 
 MOST_NAMED = 10
 """Entries that a message lists before it only counts."""
+BUDGET = 16
+"""Bytes of all arrays made from lists, as a multiple of the file's: a small number takes 2 there and 8 here."""
 DEEPEST = 3
 """Dictionaries within dictionaries that are looked into: splits, then rows and labels."""
 
@@ -105,6 +109,19 @@ def members(value: Any, budget: Budget) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, item in value.items():
         found |= _member(str(key), item, budget)
+    return found
+
+
+def members_of(value: Any, path: Path, mend: str) -> dict[str, Any]:
+    """Return what `members` finds in the value that a file holds.
+
+    Raises:
+        InputError: ``dump-contents`` where there is no table of numbers; ``pickle-refused``.
+    """
+    found = members(value, Budget(BUDGET * path.stat().st_size + 2**20))
+    if not found:
+        what = f"the file holds {described(value)}: there are no rows in it"
+        raise InputError("dump-contents", what, str(path), mend)
     return found
 
 

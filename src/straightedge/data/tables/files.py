@@ -71,7 +71,6 @@ class Table:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._threads = threading.local()
-        pa = arrow()
         with table_errors(path):
             file = self._file()
             self.is_parquet = hasattr(file, "num_row_groups")
@@ -83,7 +82,6 @@ class Table:
             mend = "write it again in smaller row groups"
             require_memory(largest, "to unpack the largest row group", str(path), mend)
         self.n_rows = sum(self.counts)
-        self._arrow = pa
 
     def _file(self) -> Any:
         """Return this thread's reader; readers are not shared."""
@@ -121,7 +119,7 @@ class Table:
         ]
         with table_errors(self.path):
             field = self.schema.field(name)
-            return self._arrow.chunked_array(batches, type=field.type)
+            return arrow().chunked_array(batches, type=field.type)
 
 
 class MemoryTable(Table):
@@ -141,7 +139,6 @@ class MemoryTable(Table):
         self.schema = table.schema
         self.counts = [batch.num_rows for batch in self._batches]
         self.n_rows = sum(self.counts)
-        self._arrow = arrow()
 
     def _batch(self, piece: int) -> Any:
         return self._batches[piece]

@@ -79,8 +79,7 @@ def new_rows(
     """
     if description.get("kind") == "pixels":
         return _pixels(path, PixelForm.from_dict(description), options)
-    encoding = TableEncoding.from_dict(description) if description.get("kind") == "table" else None
-    tables, notes = open_all(path, text_read_for(encoding, options) if encoding else text_read(options))
+    encoding, tables, notes = _opened(path, description, options)
     n = sum(table.n_rows for table in tables)
     if n == 0:
         raise InputError("table-empty", "the table has no rows", str(path))
@@ -88,6 +87,14 @@ def new_rows(
         return _vectors(tables, description.get("column"), n), notes
     notes += match_columns(tables, encoding)
     return encoded_rows(encoding, tables, n), notes + unlike_training(tables, encoding)
+
+
+def _opened(
+    path: Path, description: Mapping[str, Any], options: Mapping[str, Any]
+) -> tuple[TableEncoding | None, list[Table], list[str]]:
+    """Return the encoding of a model of columns, the tables read as it asks, and remarks."""
+    encoding = TableEncoding.from_dict(description) if description.get("kind") == "table" else None
+    return encoding, *open_all(path, text_read_for(encoding, options) if encoding else text_read(options))
 
 
 def _pixels(path: Path, form: PixelForm, options: Mapping[str, Any]) -> tuple[TableRows, list[str]]:
@@ -154,8 +161,7 @@ def written_cells(
     Raises:
         InputError: ``column-missing``.
     """
-    encoding = TableEncoding.from_dict(description) if description.get("kind") == "table" else None
-    tables, _ = open_all(path, text_read_for(encoding, options) if encoding else text_read(options))
+    _, tables, _ = _opened(path, description, options)
     names = tables[0].schema.names
     for name in wanted:
         if name not in names and tuple(wanted) != (ALL,):
