@@ -10,6 +10,7 @@ from straightedge.data.pickles.machine import read_plain
 from straightedge.data.pickles.values import members_of
 from straightedge.errors import InputError
 
+
 def read(path: Path) -> dict[str, Any]:
     """Return the arrays and lists of a pickle by name.
 
