@@ -17,12 +17,10 @@ import numpy as np
 
 from straightedge.cores import available_cores
 from straightedge.newton.curvature import SecondOrder
+from straightedge.newton.products import back, forward
 
 BLOCK_BYTES = 2**20  # of rows and scores together: they stay in the cache of a core; half took a tenth longer
 LANES = 4  # columns that a BLAS takes at a time: of 3, 7 and 11 it takes a third longer than of one more
-SMALL_PRODUCT = (
-    2**20
-)  # multiplications up to which XWᵀ is quicker than WXᵀ in float64, too, of rows not in cache
 FEWEST_ROWS = 64  # of a block, however long they are: the weights are read once a block
 ROWS_A_CLASS = 4  # of a block at least: of 2 or 3 classes, blocks of 8 long rows took half of the time of 64
 FEW_ROWS = 64  # that say how long rows are, and how flat their Gram matrix is
@@ -124,23 +122,17 @@ class RowBlocks:
         columns = np.vstack([columns, np.zeros_like(columns[:1])]) if n % LANES == LANES - 1 else columns
         weight, offset = np.ascontiguousarray(columns[:, :-1]), columns[:, -1:]
         converted = None if self.X.dtype == columns.dtype else np.empty((step, D), columns.dtype)
-        cold = converted is None and step * columns.size <= SMALL_PRODUCT
-        by_rows = len(columns) < D and (columns.dtype == np.float32 or cold)
-        by_row, by_class = (np.empty(step * len(columns), columns.dtype) for _ in range(2))
+        kept = np.empty(step * len(columns), columns.dtype)
         total, V = 0.0, np.zeros(columns.shape)
         for start in spans:
             block, y = self.X[start : start + step], self.y[start : start + step]
             if converted is not None:
                 np.copyto(converted[: len(y)], block)
                 block = converted[: len(y)]
-            S = by_class[: len(columns) * len(y)].reshape(len(columns), len(y))
-            if by_rows:
-                own = by_row[: S.size].reshape(S.shape[::-1])
-                np.add(np.matmul(block, weight.T, out=own).T, offset, out=S)
-            else:
-                np.add(np.matmul(weight, block.T, out=S), offset, out=S)
+            S = forward(weight, block, kept[: len(columns) * len(y)].reshape(len(columns), len(y)))
+            S += offset
             total += float(self.loss.overwrite(S[:n], y).sum(dtype=np.float64))
-            V[:, :-1] += S @ block
+            V[:, :-1] += back(S, block)
             V[:, -1] += S.sum(axis=1)
         return total, V[:n]
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack
 
-from straightedge.newton.problem import Point, SmoothProblem, forward
+from straightedge.newton.problem import Point, SmoothProblem
+from straightedge.newton.products import back, forward
 from straightedge.newton.work import GRAM_ROWS
 
 KEPT = 0.7  # of a class's curvature, in the rows that its block has whole; 0.5 to 0.9 took about as many products
@@ -221,8 +222,8 @@ def _product(problem: SmoothProblem, point: Point, double: bool) -> Callable[[np
         moved = forward(narrow, X)
         bent = terms.product(moved if plain else Q @ moved)
         bent *= weights
-        back = (bent if plain else Q.T @ bent) @ X
-        found: np.ndarray = back.astype(np.float64) + own * U
+        pulled = back(bent if plain else Q.T @ bent, X)
+        found: np.ndarray = pulled.astype(np.float64) + own * U
         return found
 
     return product

@@ -18,6 +18,7 @@ from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.curvature import RowTerms, SecondOrder
 from straightedge.newton.direct import Answer, trace_row
 from straightedge.newton.linesearch import length
+from straightedge.newton.products import back, forward
 from straightedge.newton.proof import proven
 from straightedge.newton.quasi import Change, Pairs, least_gradient
 from straightedge.status import Status, TraceRow
@@ -99,7 +100,7 @@ class Descent:
         """Return the scores (C, N) float64 of W (C, D + 1)."""
         self.n_passes += 0.5
         own = W[:, :-1].astype(self.X.dtype)
-        S = (own @ self.X.T if len(own) == 1 else (self.X @ own.T).T).astype(np.float64)
+        S = forward(own, self.X).astype(np.float64)
         return both(S + W[:, -1:])
 
     def at(self, W: np.ndarray, S: np.ndarray) -> Place:
@@ -108,7 +109,7 @@ class Descent:
         N, terms = len(self.y), self.loss.at(S, self.y)
         A = terms.gradient[-len(W) :]
         gradient = 2 * self.reg * W
-        gradient[:, :-1] += (A.astype(self.X.dtype) @ self.X) / N
+        gradient[:, :-1] += back(A.astype(self.X.dtype), self.X) / N
         gradient[:, -1] += A.sum(axis=1) / N
         value = float(terms.value.mean()) + self.reg * self._inner(W, W)
         return Place(W, S, terms, value, gradient, self._inner(gradient, gradient) / (4 * self.reg))
