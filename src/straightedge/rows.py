@@ -279,12 +279,15 @@ def check_shape(shape: tuple[int, ...]) -> None:
         )
 
 
-def _tensor(array: np.ndarray) -> Tensor:
-    """Return a tensor over the array's memory; it is only ever read, so a read-only array is no matter."""
-    if array.dtype.name in _WIDENED:
-        array = array.astype(_WIDENED[array.dtype.name])
+def tensor_over(array: np.ndarray) -> Tensor:
+    """Return a tensor over the array's memory, a copy where torch cannot read it; nobody may write to it."""
     if not array.dtype.isnative or any(stride < 0 for stride in array.strides):
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", UserWarning)  # of memory that is read-only
         return torch.from_numpy(array)
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    wider = _WIDENED.get(array.dtype.name)
+    return tensor_over(array if wider is None else array.astype(wider))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from straightedge.rows import tensor_over
 
 Kind = TypeVar("Kind", Tensor, np.ndarray)
 """Torch or NumPy: the same one in and out."""
@@ -34,12 +35,7 @@ def as_tensor(value: Any) -> Tensor:
     """Return a tensor of an array's memory; a copy only where torch cannot read it."""
     if isinstance(value, Tensor):
         return value
-    array = np.asarray(value)
-    if not array.dtype.isnative or any(stride < 0 for stride in array.strides):
-        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # read-only memory: nothing here writes to its arguments
-        return torch.from_numpy(array)
+    return tensor_over(np.asarray(value))
 
 
 def as_array(value: Tensor) -> Any:

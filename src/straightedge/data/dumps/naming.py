@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,11 @@ def role(name: str) -> tuple[str, str, int] | None:
         return None
     kind, names = ("rows", ROWS) if rest in ROWS else ("labels", LABELS)
     return (splits[0] if splits else "train"), kind, names.index(rest) + (0 if splits else len(names))
+
+
+def named(names: Iterable[str], kind: str) -> list[str]:
+    """Return those of some names that say that they are "rows", or "labels"."""
+    return [name for name in names if (role(name) or ("", ""))[1] == kind]
 
 
 def find_parts(members: Mapping[str, Any], where: str, code: str = "npz-keys") -> dict[str, Part]:
@@ -158,9 +163,9 @@ def only_rows(members: Mapping[str, Any], where: str, asked: str | None = None) 
         InputError: ``dump-contents``, with the names and shapes of what was found.
     """
     tables = {name: value for name, value in members.items() if is_table(value) or name == asked}
-    named = [name for name in tables if (role(name) or ("", "", 0))[1] == "rows"]
-    chosen = asked if asked in tables else next(iter(named if len(named) == 1 else tables), None)
-    if chosen is None or (asked is None and len(named) != 1 and len(tables) != 1):
+    rows = named(tables, "rows")
+    chosen = asked if asked in tables else next(iter(rows if len(rows) == 1 else tables), None)
+    if chosen is None or (asked is None and len(rows) != 1 and len(tables) != 1):
         raise InputError(
             "dump-contents",
             f"which of the arrays {listing(members)} holds the rows?",

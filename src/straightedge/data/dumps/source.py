@@ -16,6 +16,7 @@ from straightedge.data.dumps.naming import (
     extractor_in,
     find_parts,
     is_table,
+    named,
     only_rows,
     role,
     rows_in,
@@ -92,9 +93,8 @@ def read_labels(path: Path) -> Any:
         InputError: ``dump-contents``.
     """
     members = {name: column(value) for name, value in read_members(path).items()}
-    named = [name for name in members if (role(name) or ("", "", 0))[1] == "labels"]
     single = [name for name, value in members.items() if not is_table(value)]
-    for names in (named, single):
+    for names in (named(members, "labels"), single):
         if len(names) == 1:
             return members[names[0]]
     raise InputError("dump-contents", f"which of {sorted(members)} are the labels?", str(path), "name one y")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from straightedge.data.dumps.naming import role
+from straightedge.data.dumps.naming import named
 from straightedge.special_files import open_regular
 
 LARGEST = 2**25
@@ -20,14 +20,13 @@ MOST_NAMED = 8
 def helpful(path: Path, mend: str | None) -> str:
     """Return what the owner of a pickle of objects can do: a line of Python, with the names that the file holds."""
     words = texts(path)
-    rows = [word for word in words if (role(word) or ("", "", 0))[1] == "rows"]
-    labels = [word for word in words if (role(word) or ("", "", 0))[1] == "labels"]
+    rows, labels = named(words, "rows"), named(words, "labels")
     if rows and labels:
         pair = f"X=d[{rows[0]!r}], y=d[{labels[0]!r}]"
         line = f"d = pickle.load(open({str(path)!r}, 'rb')); numpy.savez({path.stem + '.npz'!r}, {pair})"
         return f'if it is your own file: python -c "import pickle, numpy; {line}"'
-    named = f"; text inside: {', '.join(map(repr, words[:MOST_NAMED]))}" if words else ""
-    return f"{mend or 'save the arrays with numpy.savez'}{named}"
+    inside = f"; text inside: {', '.join(map(repr, words[:MOST_NAMED]))}" if words else ""
+    return f"{mend or 'save the arrays with numpy.savez'}{inside}"
 
 
 def texts(path: Path) -> list[str]:

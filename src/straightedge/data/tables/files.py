@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from straightedge.disk import rows_at
 from straightedge.errors import damage
 from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
@@ -248,13 +249,7 @@ class TableRows:
         if isinstance(index, slice):
             start, stop, step = index.indices(self.shape[0])
             return self.read(start, stop)[::step] if step > 0 else self[np.arange(start, stop, step)]
-        wanted = np.asarray(index)
-        order = np.argsort(wanted, kind="stable")
-        runs = np.split(wanted[order], np.flatnonzero(np.diff(wanted[order]) > 1) + 1)
-        found = np.empty((len(wanted), *self.shape[1:]), self.dtype)
-        rows = [self.read(int(run[0]), int(run[-1]) + 1)[run - run[0]] for run in runs if len(run)]
-        found[order] = np.concatenate(rows) if rows else found[:0]
-        return found
+        return rows_at(self, np.asarray(index))
 
     def _go_to(self, row: int) -> _Place:
         inside = row + self._first

@@ -10,7 +10,6 @@ import numpy as np
 
 from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
-from straightedge.data.checks import counted
 from straightedge.data.label_values import listed
 from straightedge.data.tables.facts import column_blocks, column_facts
 from straightedge.data.tables.files import Table, arrow
@@ -26,7 +25,7 @@ from straightedge.data.tables.label_column import (
 from straightedge.data.tables.labels import coded_labels, refuse_regression
 from straightedge.data.tables.opening import open_all, text_read
 from straightedge.data.tables.parts import SplitRows
-from straightedge.data.text.documents import Documents, coded_alike, repeated_texts, warn_of_empty
+from straightedge.data.text.documents import Documents, count_texts, repeated_texts
 from straightedge.errors import InputError
 
 if TYPE_CHECKING:
@@ -86,10 +85,8 @@ def load_texts(
         refuse_regression(y, tables[0], label)
         y = y if options.get("classes") is None else without_dots(y, options["classes"])
         parts[split] = Part(documents(tables, column, slice(first, first + n)), y)
-    warn_of_empty(sum(int((np.diff(part.X.ends, prepend=0) == 0).sum()) for part in parts.values()), source)
     others = [name for name in found.schema.names if name not in (column, label, "split", *apart)]
-    counts = ", ".join(f"{counted(len(part.X), 'text')} of {split}" for split, part in parts.items())
-    notes = [*found.notes, f"the rows are the texts of column {column!r}: {counts}"]
+    notes = [*found.notes, f"the rows are the texts of column {column!r}: {count_texts(parts, source)}"]
     notes += [f"left out: {listed(others)} (the rows are texts alone)"] if others else []
     return assemble(
         source,
@@ -98,7 +95,7 @@ def load_texts(
         declared=options.get("classes"),
         notes=notes,
         columns={"kind": TEXTS, "column": column, "label": label},
-        repeats=repeated_texts(coded_alike(parts)),
+        repeats=repeated_texts(parts),
     )
 
 

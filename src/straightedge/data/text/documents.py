@@ -64,33 +64,32 @@ def _all_text(values: Iterable[Any]) -> bool:
     return all(isinstance(value, str) for value in values)
 
 
-def repeated_texts(splits: Mapping[str, tuple[Documents, np.ndarray]]) -> list[str]:
-    """Look for the same text in train and another split, and for the same text under two labels.
-
-    Returns:
-        Remarks for the user, one a finding.
-    """
+def repeated_texts(parts: Mapping[str, Part]) -> list[str]:
+    """Return remarks on the same text in train and another split, and on the same text under two labels."""
     places: dict[bytes, int] = {}  # a digest takes less memory than most texts
     ids = {
-        name: np.array([places.setdefault(_digest(text), len(places)) for text in texts], dtype=np.int64)
-        for name, (texts, _) in splits.items()
+        split: np.array([places.setdefault(_digest(text), len(places)) for text in part.X], dtype=np.int64)
+        for split, part in parts.items()
     }
-    return repeats(ids, {name: labels for name, (_, labels) in splits.items()}, "text")
+    return repeats(ids, _coded_alike(parts), "text")
 
 
-def coded_alike(parts: Mapping[str, Part]) -> dict[str, tuple[Documents, np.ndarray]]:
-    """Return the texts of each split with labels that are equal where they are written alike."""
+def _coded_alike(parts: Mapping[str, Part]) -> dict[str, np.ndarray]:
+    """Return labels that are equal where they are written alike."""
     labels = [part.y.written() if isinstance(part.y, CodedLabels) else part.y for part in parts.values()]
     codes = np.unique(np.concatenate([own.astype(str) for own in labels]), return_inverse=True)[1]
-    own = np.split(codes, np.cumsum([len(part) for part in labels])[:-1])
-    return {split: (part.X, codes) for (split, part), codes in zip(parts.items(), own, strict=True)}
+    return dict(zip(parts, np.split(codes, np.cumsum([len(own) for own in labels])[:-1]), strict=True))
 
 
 def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
 
 
-def warn_of_empty(n_empty: int, source: str) -> None:
-    """Warn of texts without a character: they have no features, and get the class of the bias."""
-    if n_empty:
+def count_texts(parts: Mapping[str, Part], source: str) -> str:
+    """Return how many texts each split has, in words, and warn of those without a character.
+
+    These have no features, and get the class of the bias.
+    """
+    if n_empty := sum(int((np.diff(part.X.ends, prepend=0) == 0).sum()) for part in parts.values()):
         warn("texts-empty", f"{source}: {counted(n_empty, 'text')} without a character")
+    return ", ".join(f"{counted(len(part.X), 'text')} of {split}" for split, part in parts.items())

@@ -12,16 +12,15 @@ from straightedge.data import fingerprint
 from straightedge.data.assemble import SPLITS, Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.cache import Entry, through_cache
-from straightedge.data.checks import counted
 from straightedge.data.container import Container
 from straightedge.data.layout import Layout, arrange
 from straightedge.data.listing import IMAGE_ENDINGS, Item, printable
-from straightedge.data.text.documents import Documents, repeated_texts, warn_of_empty
+from straightedge.data.text.documents import Documents, count_texts, repeated_texts
 from straightedge.data.text.encodings import read_texts, why_no_text
 from straightedge.errors import InputError
 from straightedge.memory import require_memory
 
-VERSION = 1
+VERSION = 2
 """Raised when the same files give other texts, so that old entries of the cache are not read."""
 SAMPLED = 7
 """Files that tell whether a folder holds texts, spread over it."""
@@ -58,14 +57,13 @@ def load_texts(source: str, container: Container, options: Mapping[str, Any]) ->
         split: Part(Documents(arrays[f"data_{split}"], arrays[f"ends_{split}"]), arrays[f"y_{split}"], names)
         for split, names in meta["names"].items()
     }
-    warn_of_empty(meta["n_empty"], source)
     return assemble(
         source,
         parts,
         fingerprint=meta["fingerprint"],
         classes=meta["classes"],
         declared=options.get("classes"),
-        notes=meta["notes"],
+        notes=[f"read as texts: {count_texts(parts, source)}", *meta["notes"]],
         repeats=meta["repeats"],
     )
 
@@ -107,28 +105,21 @@ def _entry(
     """Return texts as arrays, with what is to be said of them."""
     arrays: dict[str, np.ndarray] = {}
     names: dict[str, list[str]] = {}
-    splits: dict[str, tuple[Documents, np.ndarray]] = {}
+    parts: dict[str, Part] = {}
     for split in [split for split in SPLITS if any(row[0] == split for row in rows)]:
         own = [row for row in rows if row[0] == split]
         texts = Documents.of(text for *_, text in own)
         labels = np.array([label for _, _, label, _ in own], dtype=np.int64)
         arrays |= {f"data_{split}": texts.data, f"ends_{split}": texts.ends, f"y_{split}": labels}
         names[split] = [printable(item.path) for _, item, _, _ in own]
-        splits[split] = texts, labels
-    if "train" not in splits:
+        parts[split] = Part(texts, labels)
+    if "train" not in parts:
         raise InputError("texts-none", "there is no text in any class folder", where)
-    sizes = np.concatenate([np.diff(texts.ends, prepend=0) for texts, _ in splits.values()])
     meta = {
         "names": names,
         "classes": list(layout.classes),
         "fingerprint": fingerprint.of_arrays(*arrays.values(), np.array(layout.classes)),
-        "notes": [_said(names), *notes],
-        "repeats": repeated_texts(splits),
-        "n_empty": int((sizes == 0).sum()),
+        "notes": list(notes),
+        "repeats": repeated_texts(parts),
     }
     return arrays, meta
-
-
-def _said(names: Mapping[str, Sequence[str]]) -> str:
-    counts = ", ".join(f"{counted(len(own), 'text')} of {split}" for split, own in names.items())
-    return f"read as texts: {counts}"

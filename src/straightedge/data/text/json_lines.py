@@ -15,14 +15,13 @@ import numpy as np
 from straightedge.data import fingerprint
 from straightedge.data.assemble import SPLITS, Part, assemble, files_by_split, to_train_on
 from straightedge.data.base import Dataset
-from straightedge.data.checks import counted
 from straightedge.data.endings import JSON_LINES
 from straightedge.data.label_values import listed
 from straightedge.data.split_names import split_of_word
 from straightedge.data.tables.kinds import LONG_TEXT
 from straightedge.data.tables.label_column import LABEL_COLUMNS, OTHER_NAMES, first_named
 from straightedge.data.tables.text_bytes import read_text_bytes
-from straightedge.data.text.documents import Documents, coded_alike, repeated_texts, warn_of_empty
+from straightedge.data.text.documents import Documents, count_texts, repeated_texts
 from straightedge.errors import InputError
 
 TEXT_FIELDS = ("text", "content", "body", "message", "document", "sentence", "review", "comment", "title")
@@ -62,15 +61,14 @@ def load(source: str, **options: Any) -> Dataset:
         records["train"], options.get("text") or options.get("column"), options.get("labels"), source
     )
     parts = {split: _part(own, fields) for split, own in _by_split(records, fields).items()}
-    warn_of_empty(sum(int((np.diff(p.X.ends, prepend=0) == 0).sum()) for p in parts.values()), source)
-    counts = ", ".join(f"{counted(len(part.X), 'text')} of {split}" for split, part in parts.items())
+    counts = count_texts(parts, source)
     return assemble(
         source,
         parts,
         fingerprint=fingerprint.of_files([path for paths in files.values() for path in paths]),
         declared=options.get("classes"),
         notes=[f"read as texts: {counts}; text {fields.text!r}, label {fields.label!r}", *notes],
-        repeats=repeated_texts(coded_alike(parts)),
+        repeats=repeated_texts(parts),
     )
 
 
