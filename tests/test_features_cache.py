@@ -90,6 +90,23 @@ def test_the_second_time_nothing_is_made(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one.train.X, two.train.X)
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(lambda path: path.write_bytes(path.read_bytes()[:-9]), id="cut short"),
+        pytest.param(lambda path: path.write_bytes(b""), id="empty"),
+        pytest.param(lambda path: np.save(path, np.zeros((20, 3), np.float16)), id="of another shape"),
+    ],
+)
+def test_a_damaged_file_of_features_is_made_again(tmp_path: Path, harm: Any) -> None:
+    made = extract(dataset_of(), Counted(), tmp_path).train.X
+    harm(Path(made.filename))
+    again = Counted()
+    rows = extract(dataset_of(), again, tmp_path).train.X
+    assert again.seen == 20
+    np.testing.assert_array_equal(rows, dataset_of().train.X.reshape(20, -1))
+
+
 def test_what_was_learned_comes_from_the_cache_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = build_extractor(SPEC), build_extractor(SPEC)
     extract(dataset_of(), first, tmp_path, seed=4)

@@ -104,18 +104,17 @@ class Extraction:
         if self.folder is None:
             return self._in_memory(images, name, np.empty((0, self.extractor.n_features)))
         key = _digest(extractor_key(self.extractor), images_key(images), self.dtype.name)
-        path = self.folder / f"{key}.npy"
+        path, shape = self.folder / f"{key}.npy", self._shape(images)
         try:
             with locked(path.with_suffix(".lock")):
-                if not path.exists():
-                    shown = self._bar(images, name)
-                    write_rows(
-                        path, self._chunk_of(images, name), *self._shape(images), self.dtype, CHUNK, shown
-                    )
-            return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+                if (rows := _made(path, shape, self.dtype)) is None:
+                    make, shown = self._chunk_of(images, name), self._bar(images, name)
+                    write_rows(path, make, *shape, self.dtype, CHUNK, shown)
+                    rows = np.load(path, mmap_mode="r", allow_pickle=False)
+            return rows
         except StraightedgeError as error:
             _warn_of(error)
-            return self._in_memory(images, name, rows_kept(path, *self._shape(images), self.dtype))
+            return self._in_memory(images, name, rows_kept(path, *shape, self.dtype))
 
     def _in_memory(self, images: Any, name: str, kept: np.ndarray) -> np.ndarray:
         """Return the features as an array, of which the first rows are there already."""
@@ -146,6 +145,15 @@ class Extraction:
             return narrow
 
         return make
+
+
+def _made(path: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray | None:
+    """Return the rows of a file of the cache, or None where there is none, or one that is damaged."""
+    try:
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return rows if rows.shape == shape and rows.dtype == dtype else None
 
 
 def _check_finite(rows: np.ndarray, narrow: np.ndarray, start: int, name: str) -> None:
