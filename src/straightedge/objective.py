@@ -250,6 +250,17 @@ class Objective:
         sums, V = self.sweep(W, score_function)
         return self.evaluation(W, sums[0], V)
 
+    def at_zero(self) -> Evaluation:
+        """Return `evaluate` at W = 0, by the sums of each class: its rows have one gradient in the scores."""
+        W = torch.zeros(self.shape, dtype=torch.float64, device=self.device)
+        if self.labels is not None:
+            return self.evaluate(W)
+        A = torch.zeros(self.n_classes, 1, self.n_classes, dtype=torch.float64, device=self.device)
+        losses = self.loss.value_and_gradient(A, torch.arange(self.n_classes, device=self.device))
+        sums = self.design.class_sums(self.y, self.n_classes, self.row_weights)
+        V = (A[:, 0].t().to(self.dtype) @ sums.to(self.dtype)).to(torch.float64)
+        return self.evaluation(W, (sums[..., -1] @ losses[:, 0]).cpu(), V)
+
     def _of_own_labels(self, S: Tensor, labels: Tensor) -> Tensor:
         """Return the losses (n, K) of a block of scores (n, K, C) for labels (K, n); scores become gradients."""
         losses = [
@@ -307,15 +318,8 @@ class Objective:
 
     def _class_sums(self, weights: RowWeights) -> Tensor:
         """Return (K', C, D + 1) float64: the class sums of each of so many configurations, from one pass."""
-
-        def one_hot(S: Tensor, block: Block) -> Sequence[Tensor]:
-            index = self.y[block.start : block.stop].view(-1, 1, 1).expand(-1, S.shape[1], 1)
-            S.zero_().scatter_(2, index, 1.0)
-            return ()
-
-        W = torch.zeros(len(weights.fold), *self.shape[1:], dtype=torch.float64, device=self.device)
         whole = self.design.to(torch.float64)  # a proof rests on them, whatever the products' type
-        return whole.sweep(W, one_hot, weights)[1]
+        return whole.class_sums(self.y, self.n_classes, weights)
 
     def _normalised(self, weights: Tensor | None) -> Tensor | None:
         if weights is None:

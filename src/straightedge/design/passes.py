@@ -122,6 +122,24 @@ class Passes(ABC):
         scalars, V = self.all_summed(own_sums, W, weights)
         return scalars[: counts[-1]].cpu(), V
 
+    def class_sums(self, y: Tensor, n_classes: int, weights: RowWeights) -> Tensor:
+        """Return (K, C, D + 1) float64: Σ w_i x̂_i over the rows of each class, of all ranks.
+
+        Args:
+            y: (N,) int64 labels of this rank's rows.
+            n_classes: C.
+            weights: Of the rows in each configuration.
+        """
+
+        def one_hot(S: Tensor, block: Block) -> Sequence[Tensor]:
+            index = y[block.start : block.stop].view(-1, 1, 1).expand(-1, S.shape[1], 1)
+            S.zero_().scatter_(2, index, 1.0)
+            return ()
+
+        shape = len(weights.fold), n_classes, self.n_features + 1
+        W = torch.zeros(shape, dtype=torch.float64, device=self.device)
+        return self.sweep(W, one_hot, weights)[1]
+
     def all_summed(
         self, own_sums: Callable[[], Tensor], W: Tensor, weights: RowWeights
     ) -> tuple[Tensor, Tensor]:

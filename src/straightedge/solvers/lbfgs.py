@@ -123,7 +123,7 @@ class WhitenedLBFGS(Solver):
         self._prepare(objective)
         first = torch.zeros(objective.shape) if W is None else W
         self.W = first.to(objective.device, objective.dtype, copy=True)  # it is changed in place
-        evaluation = objective.evaluate(self.W)
+        evaluation = objective.at_zero() if W is None else objective.evaluate(self.W)
         self.value = evaluation.objective.clone()
         self.gradient = evaluation.gradient.to(objective.dtype)
         self.turned = self._metric.solve(self.gradient)

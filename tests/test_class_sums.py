@@ -1,0 +1,60 @@
+"""Sums of each class: those of the rows one by one, and P at W = 0 from them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from straightedge.losses import get_loss
+from straightedge.objective import Objective
+from straightedge.preprocess import AffineMap
+from straightedge.rows import Rows
+
+N, D, C = 9001, 5, 4  # more rows than are added up together
+LOSSES = ["softmax", "squared_hinge", "one_vs_rest_logistic"]
+
+
+def _objective(loss: str, weights: np.ndarray | None, bias: str, dtype: torch.dtype, kind: type) -> Objective:
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 255, (N, D)).astype(kind)
+    y = torch.from_numpy(rng.choice(C - 1, N))  # a class without a row
+    affine = AffineMap(
+        torch.full((D,), 100.0, dtype=torch.float64), torch.full((D,), 0.01, dtype=torch.float64)
+    )
+    table = None if weights is None else torch.from_numpy(weights)
+    options = {"affine": affine, "weights": table, "bias": bias, "dtype": dtype, "workers": 3}
+    return Objective(Rows(X), y, C, get_loss(loss), [1e-2, 1e-3], **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32, np.float64])
+def test_class_sums_are_those_of_the_rows(kind: type, weighted: bool) -> None:
+    weights = np.random.default_rng(1).random(N) if weighted else None
+    objective = _objective("softmax", weights, "penalized", torch.float64, kind)
+    rows = np.hstack(
+        [(objective.rows.block(0, N, torch.empty(N, D, dtype=torch.float64)).numpy() - 100) / 100]
+    )
+    share = np.full(N, 1 / N) if weights is None else weights / weights.sum()
+    own = np.eye(C)[objective.y.numpy()] * share[:, None]
+    expected = own.T @ np.hstack([rows, np.ones((N, 1))])
+    found = objective.design.class_sums(objective.y, C, objective.row_weights)
+    assert found.shape == (2, C, D + 1)
+    np.testing.assert_allclose(found.numpy(), np.stack([expected, expected]), atol=1e-13)
+
+
+@pytest.mark.parametrize("bias", ["penalized", "free"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_what_is_known_at_zero_is_what_a_pass_says(loss: str, bias: str) -> None:
+    for dtype, near in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+        objective = _objective(loss, None, bias, dtype, np.float32)
+        known, passed = objective.at_zero(), objective.evaluate(torch.zeros(objective.shape, dtype=dtype))
+        for name in ("objective", "gradient", "V", "dual", "gap"):
+            torch.testing.assert_close(getattr(known, name), getattr(passed, name), rtol=near, atol=near)
+
+
+def test_workers_do_not_change_the_sums() -> None:
+    objective = _objective("softmax", None, "penalized", torch.float32, np.float32)
+    found = objective.at_zero().V
+    objective.design.pool.workers = 1
+    torch.testing.assert_close(objective.at_zero().V, found, rtol=1e-13, atol=1e-13)
