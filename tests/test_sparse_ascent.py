@@ -11,6 +11,7 @@ from straightedge.fitting import FitSettings, build_objective
 from straightedge.solvers.sparse import ascent as ascent_module
 from straightedge.solvers.sparse import shrinking
 from straightedge.solvers.sparse.ascent import SHORT_VISITS, SparseAscent
+from straightedge.solvers.sparse.average import Average
 from straightedge.solvers.sparse.problem import Configuration, SparseProblem, inner
 from straightedge.solvers.sparse.starts import first_point
 from straightedge.solvers.sparse.two_classes import problem_of
@@ -19,15 +20,16 @@ from support.sparse_problems import sparse_problem
 
 
 class Watched(SparseAscent):
-    """An ascent that keeps how many rows each epoch visits, and which looks came before."""
+    """An ascent that keeps how many rows each epoch visits, which are short, and which looks came before."""
 
     def begin(self):
         super().begin()
-        self.epochs_told, self.looks_told = [], []
+        self.epochs_told, self.short_told, self.looks_told = [], [], []
 
     def _order(self):
         order = super()._order()
         self.epochs_told.append(len(order))
+        self.short_told.append(self.since_full > 0.0)
         return order
 
     def look(self):
@@ -53,12 +55,12 @@ def watched(tol=1e-4):
     raise AssertionError("not certified")
 
 
-def test_short_epochs_visit_few_times_as_many_rows_as_there_are_before_all_are_visited():
+def test_short_epochs_visit_few_times_as_many_rows_as_there_are_before_a_full_one():
     fit = watched()
     visits, N = 0, len(fit.b)
-    assert min(fit.epochs_told) < N
-    for count in fit.epochs_told:
-        visits = 0 if count == N else visits + count
+    assert any(fit.short_told)
+    for count, short in zip(fit.epochs_told, fit.short_told, strict=True):
+        visits = visits + count if short else 0
         assert visits < (SHORT_VISITS + 1) * N
 
 
@@ -68,6 +70,41 @@ def test_all_rows_are_visited_after_a_look_that_has_not_found_the_gap(monkeypatc
     failed = fit.looks_told[:-1]
     assert failed, "the first look found the gap"
     assert all(fit.epochs_told[place] == len(fit.b) for place in failed)
+
+
+def test_full_epochs_leave_out_rows_that_had_nothing_but_not_for_long(monkeypatch):
+    monkeypatch.setattr(ascent_module, "SHORT_VISITS", 0.0)  # full epochs alone
+    monkeypatch.setattr(ascent_module, "SELDOM", 10**9)
+    X, y, _ = sparse_problem(3, c=4)
+    settings = FitSettings(loss="svm", tol=1e-12, solver="sparse_dual_ascent")
+    objective = build_objective(SparseRows(X), torch.from_numpy(y), 4, [1e-3], settings)
+    problem = SparseProblem(Configuration.of(objective), 1e-12)
+    fit = Watched(problem, 1e-12, *first_point(problem), 0)
+    for _ in range(ascent_module.SETTLED + 3 * (ascent_module.MOST_PARTIAL + 1)):
+        fit.advance()
+    N, later = len(fit.b), fit.epochs_told[ascent_module.SETTLED :]
+    assert fit.epochs_told[: ascent_module.SETTLED] == [N] * ascent_module.SETTLED
+    assert min(later) < N
+    assert later.count(N) == 3
+
+
+def test_bounds_are_taken_at_the_average_of_the_last_points_which_is_nearer():
+    fit = watched()
+    assert fit.average.count > 1
+    at_last, at_average = fit.problem.primal(fit.W), fit.problem.primal(fit.average.W)
+    assert at_average < at_last
+    assert fit.best_primal == pytest.approx(at_average, rel=1e-12)
+
+
+def test_an_average_halves_what_was_and_begins_anew_where_the_gap_falls_fast():
+    average = Average()
+    for value, left in ((8.0, 1.0), (4.0, 0.9), (2.0, 0.9)):
+        average.take(np.full((2, 3), value), left)
+    assert average.count == 3
+    np.testing.assert_array_equal(average.W, np.full((2, 3), 4.0))
+    average.take(np.full((2, 3), 1.0), 0.1)
+    assert average.count == 1
+    np.testing.assert_array_equal(average.W, np.ones((2, 3)))
 
 
 def test_the_dual_of_the_last_look_is_that_of_its_variables():

@@ -1,7 +1,8 @@
 """Dual coordinate ascent over sparse rows, which are visited by what they have to the gap.
 
 A row's part of P − D is known at its visit for little. Rows that had less than their share of the gap asked for are
-left out until the next full epoch. The sum of all rows' last parts tells when a look at the bounds is worth it.
+left out until the next full epoch; those that had nothing, out of most full ones, too. The sum of all rows' last
+parts tells when a look at the bounds is worth it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from straightedge.solvers.sparse.average import Average
 from straightedge.solvers.sparse.bounds import Array, Ascent, BoundsState
 from straightedge.solvers.sparse.held_bias import recentre
 from straightedge.solvers.sparse.problem import inner
@@ -20,12 +22,18 @@ FULL_EPOCHS = 2  # at the beginning
 SHORT_VISITS = (
     1.5  # times the rows, between two full epochs: 1 to 2 do as well, 3 takes half again at reg 1e-3
 )
+SETTLED = 10  # epochs before rows that had nothing are left out of full ones, too
+MOST_PARTIAL = 3  # of these before one of all rows; 1 takes a twentieth more at reg 1e-5, 7 as much
 PLAIN_EPOCHS = 3  # before steps are relaxed
 RELAX = 1.2  # times the exact step: 1.1 to 1.5 do as well while the bias is held
 EARLY = 1.0  # of the gap asked for: where no more is expected, a look is worth it
 SURE = (
     0.6  # of the gap asked for: the same after an epoch that has left out rows, until such a look has failed
 )
+NEAR = (
+    8.0  # times the gap asked for, by the rows' gaps: where points begin to be averaged; 4 and 30 do as well
+)
+AVERAGED = 0.6  # of what rows' gaps let expect: the gap at an average of points; 0.5 does as well
 LEAST_EARLIER = 0.5  # of `early`, after a look that came too soon: the rate may have promised far too much
 SELDOM = 32  # epochs after which P is looked at in any case
 
@@ -40,6 +48,8 @@ class AscentState(BoundsState):
     sure: float
     total: float
     since_full: float
+    partial: int
+    average: Average
     gaps: Array = field(metadata=OF_ROWS)
 
 
@@ -53,6 +63,8 @@ class SparseAscent(Ascent):
         sure: The same after an epoch that has left out rows.
         total: The sum of rows' gaps, with their weights.
         since_full: Visits since the last full epoch; infinite where the next one is to be full.
+        partial: Full epochs since all rows were visited.
+        average: Of the last points, once the gap is near; of losses with kinks alone.
     """
 
     State = AscentState
@@ -60,7 +72,7 @@ class SparseAscent(Ascent):
     def begin(self) -> None:
         """See `Ascent.begin`."""
         self.epochs, self.early, self.sure, self.total = 0, EARLY, SURE, 0.0
-        self.since_full = math.inf
+        self.since_full, self.partial, self.average = math.inf, 0, Average()
         self.gaps = np.where(self.problem.caps > 0, math.inf, 0.0)
 
     def advance(self) -> float:
@@ -71,7 +83,7 @@ class SparseAscent(Ascent):
         how = () if self.problem.form.entropy else (relax,)
         self.problem.run_epoch(order, self.W, self.b, self.gaps, *how)
         self.epochs, self.visits = self.epochs + 1, self.visits + len(order)
-        if len(order) == len(self.b):  # in a short epoch D hardly moves: a look computes it
+        if self.since_full == 0.0:  # in a short epoch D hardly moves: a look computes it
             self.dual = self._dual()
         cost = len(order) / len(self.b)
         return cost + self._look_if_worth_it()
@@ -82,7 +94,8 @@ class SparseAscent(Ascent):
         Gaps of rows that were left out are old ones: all rows are next before they are trusted, and where a look
         has found the gap too large.
         """
-        asked, expected = self.tol * abs(self.dual), self._expected()
+        asked = self.tol * abs(self.dual)
+        expected = self._expected(asked)
         promising, short = expected <= self.early * asked, self.since_full > 0.0
         if promising and short:
             self.since_full = math.inf
@@ -90,21 +103,37 @@ class SparseAscent(Ascent):
             return 0.0
         self.dual = self._dual()
         cost = self.look()
+        if promising:
+            self.since_full, self.partial = math.inf, MOST_PARTIAL
         if promising and short:
             self.sure = 0.0
         elif promising:
             found = max(self.best_primal - self.dual, asked)
             self.early = max(LEAST_EARLIER * self.early, expected / max(found, 1e-300))
-            self.since_full = math.inf
         return cost
 
-    def _expected(self) -> float:
-        """Return the gap that is left about, if it falls on as the sum of rows' gaps, told at their visits, has."""
+    def _expected(self, asked: float) -> float:
+        """Return the gap that is left about, if it falls on as the sum of rows' gaps, told at their visits, has.
+
+        Where that is near the gap asked for, W is taken into the average.
+        """
         former, self.total = self.total, inner(self.problem.weights, np.minimum(self.gaps, 1e300))
-        return self.total * min(1.0, self.total / max(former, 1e-300))
+        left = self.total / max(former, 1e-300)
+        expected = self.total * min(1.0, left)
+        if self.problem.form.entropy or self.total > NEAR * asked:
+            return expected
+        self.average.take(self.W, left)
+        return AVERAGED * expected if self.average.count > 1 else expected
+
+    def judged(self) -> np.ndarray:
+        """See `Ascent.judged`: the average, where there is one."""
+        return self.W if self.average.W is None else self.average.W
 
     def _order(self) -> np.ndarray:
-        """Return the rows of this epoch in the order of their visits, which epoch and seed say."""
+        """Return the rows of this epoch in the order of their visits, which epoch and seed say.
+
+        A row whose gap was exactly 0 has its dual variables at a bound, and as a rule keeps them there.
+        """
         generator = np.random.Generator(np.random.PCG64([self.seed, self.epochs]))
         if self.epochs >= FULL_EPOCHS and self.since_full < SHORT_VISITS * len(self.b):
             open_rows = np.flatnonzero(self.gaps > self.tol * abs(self.dual))
@@ -112,4 +141,8 @@ class SparseAscent(Ascent):
                 self.since_full += len(open_rows)
                 return generator.permutation(open_rows)
         self.since_full = 0.0
-        return generator.permutation(len(self.b))
+        if self.epochs < SETTLED or self.partial >= MOST_PARTIAL:
+            self.partial = 0
+            return generator.permutation(len(self.b))
+        self.partial += 1
+        return generator.permutation(np.flatnonzero(self.gaps))

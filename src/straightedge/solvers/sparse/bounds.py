@@ -92,6 +92,10 @@ class Ascent(ABC):
     def advance(self) -> float:
         """Run some epochs, and look at the bounds where that is worth it; return the passes it took."""
 
+    def judged(self) -> np.ndarray:
+        """Return the W (D + 1, C) whose P is the upper bound."""
+        return self.W
+
     def state(self) -> Any:
         """Return the state from which `restored` makes the same fit."""
         return taken_from(self.State, self)
@@ -121,11 +125,12 @@ class Ascent(ABC):
         return (self.best_primal - self.dual) / max(self.best_primal, 1e-300)
 
     def look(self) -> float:
-        """Take the bounds at W and b; return the passes it took."""
+        """Take the bounds at `judged` and b; return the passes it took."""
         cost = 0.5
-        primal = self.problem.primal(self.W)
+        W = self.judged()
+        primal = self.problem.primal(W)
         if primal < self.best_primal:
-            self.best_primal, self.best_weight = primal, self.W.copy()
+            self.best_primal, self.best_weight = primal, W.copy()
         present = self.present_gap
         if present <= self.tol:
             cost += self.prove()
