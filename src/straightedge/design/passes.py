@@ -22,6 +22,10 @@ from straightedge.kernels import Products
 from straightedge.workers import BlockPool, block_spans, default_workers, with_smaller_blocks
 
 HALF_PASS_ROWS = {"cpu": 512}  # rows of a block of half a pass, by device
+WIDE = {
+    torch.float32: 48,
+    torch.float64: 257,
+}  # columns from which blocks of twice as many rows take less time
 DEVICE_ROWS = 16384  # the same on other devices: a launch costs as much as thousands of rows
 
 
@@ -85,7 +89,8 @@ class Passes(ABC):
         """Return the rows of a block of a pass with so many columns of W."""
         if self.device.type != "cpu":
             return DEVICE_ROWS
-        return 1024 if n_columns > 256 or self.n_features > 4096 else 512
+        wide = n_columns >= WIDE[self.dtype] or self.n_features > 4096
+        return 1024 if wide else 512
 
     @property
     def _like(self) -> dict[str, Any]:

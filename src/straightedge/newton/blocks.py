@@ -17,11 +17,12 @@ import numpy as np
 
 from straightedge.cores import available_cores
 from straightedge.newton.curvature import SecondOrder
+from straightedge.newton.problem import Table
 from straightedge.newton.products import back, forward
 
 BLOCK_BYTES = 2**22  # of rows and scores together: they stay in a shared cache; a quarter took a fifth longer
-FEWEST_BLOCKS = 16  # of all rows, so that workers have equal shares
-RANGE_BYTES = 2**20  # of rows whose extremes are asked for together: they stay in the cache of a core
+CORE_BYTES = 2**20  # the same in the cache of a core: of blocks of so much there may be fewer than
+SHARES = 16  # blocks, so that workers have equal shares of the rows
 LANES = 4  # columns that a BLAS takes at a time: of 3, 7 and 11 it takes a third longer than of one more
 FEWEST_ROWS = 64  # of a block, however long they are: the weights are read once a block
 ROWS_A_CLASS = 4  # of a block at least: of 2 or 3 classes, blocks of 8 long rows took half of the time of 64
@@ -45,7 +46,7 @@ def shared(n_rows: int, step: int, work: Callable[[range], Result], workers: int
 def extremes(X: np.ndarray) -> tuple[float, float]:
     """Return the smallest and the largest entry of a table, NaN where one is."""
     X = X.T if X.flags.f_contiguous else X  # along memory, whose order does not matter here
-    step = max(1, RANGE_BYTES // (X.shape[1] * X.itemsize))
+    step = max(1, CORE_BYTES // (X.shape[1] * X.itemsize))
 
     def of_share(starts: range) -> tuple[float, float]:
         blocks = (X[start : start + step] for start in starts)
@@ -73,6 +74,7 @@ class RowBlocks:
     n_classes: int
     loss: SecondOrder
     workers: int = field(default_factory=available_cores)
+    _samples: dict[int, tuple[Table, np.ndarray]] = field(default_factory=dict, repr=False)
 
     @property
     def own_type(self) -> Any:
@@ -107,8 +109,10 @@ class RowBlocks:
         """Return the rows of a block whose products are in a float type."""
         numbers = int(self.X.shape[1]) + 2 * self.n_classes
         fewest = min(FEWEST_ROWS, ROWS_A_CLASS * self.n_classes)
-        most = BLOCK_BYTES // (int(np.dtype(dtype).itemsize) * numbers)
-        return max(fewest, min(most, len(self.X) // FEWEST_BLOCKS))
+        least, most = (
+            size // (int(np.dtype(dtype).itemsize) * numbers) for size in (CORE_BYTES, BLOCK_BYTES)
+        )
+        return max(fewest, min(most, max(least, len(self.X) // SHARES)))
 
     def sums(self, W: np.ndarray, dtype: Any) -> tuple[float, np.ndarray]:
         """Return Σ ℓ and Σ a xᵀ (C, D + 1) float64 at W (C, D + 1), by products in a float type."""
@@ -139,9 +143,11 @@ class RowBlocks:
             V[:, -1] += S.sum(axis=1)
         return total, V[:n]
 
-    def drawn(self, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return some rows with the constant (n, D + 1) float64 and their labels, by a fixed seed."""
-        index = np.sort(np.random.default_rng(0).integers(0, len(self.X), n_rows))
-        table = np.ones((n_rows, self.X.shape[1] + 1))
-        table[:, :-1] = self.X[index]
-        return table, self.y[index]
+    def drawn(self, n_rows: int) -> tuple[Table, np.ndarray]:
+        """Return some rows with the constant (n, D + 1) and their labels, by a fixed seed; samples are kept."""
+        if n_rows not in self._samples:
+            index = np.sort(np.random.default_rng(0).integers(0, len(self.X), n_rows))
+            table = np.ones((n_rows, self.X.shape[1] + 1))
+            table[:, :-1] = self.X[index]
+            self._samples[n_rows] = Table(table), self.y[index]
+        return self._samples[n_rows]

@@ -26,7 +26,7 @@ from straightedge.newton.continuation import ANSWERS, FormerAnswer, extrapolated
 from straightedge.newton.direct import Answer, trace_row
 from straightedge.newton.engine import Engine
 from straightedge.newton.exact import along_classes, ridged_factor, rough_hessian
-from straightedge.newton.problem import SmoothProblem, Table, contrasts
+from straightedge.newton.problem import SmoothProblem, contrasts
 from straightedge.newton.quasi import Change, Pairs
 from straightedge.newton.work import SAMPLE_ROWS, Size
 from straightedge.status import Status, TraceRow
@@ -98,8 +98,8 @@ class TallProblem:
     def sampled(self, n_rows: int) -> SmoothProblem:
         """Return the problem of some rows."""
         table, y = self.rows.drawn(n_rows)
-        weights, ridge = np.full(n_rows, 1 / n_rows), np.full(table.shape[1], 2 * self.reg)
-        return SmoothProblem(Table(table), y, weights, ridge, self.rows.loss, self.basis)
+        weights, ridge = np.full(n_rows, 1 / n_rows), np.full(table.double.shape[1], 2 * self.reg)
+        return SmoothProblem(table, y, weights, ridge, self.rows.loss, self.basis)
 
 
 def fits(size: Size) -> bool:
