@@ -185,6 +185,11 @@ def _unknown(name: str) -> InputError:
     return InputError("extractor-unknown", f"there is no extractor {name!r}", mend=mend)
 
 
+def bad_setting(name: str, value: Any, mend: str, where: str | None = None) -> InputError:
+    """Return the error for a setting of an extractor that is out of range."""
+    return InputError("extractor-option", f"{name} is {value!r}", where, mend)
+
+
 def _construct(make: Any, name: str, settings: dict[str, Any], where: str) -> Extractor:
     known = [key for key in inspect.signature(make).parameters if key != "self"]
     for key in settings:

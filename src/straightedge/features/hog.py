@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from straightedge.errors import InputError
-from straightedge.features.base import ImageExtractor, check_block, check_images
+from straightedge.features.base import ImageExtractor, bad_setting, check_block, check_images
 from straightedge.features.hog_rows import hog_colour, skimage_hog
 from straightedge.workers import default_workers
 
@@ -51,7 +51,7 @@ class HogColour(ImageExtractor):
         super().__init__(settings, image_shape)
         for key, value in self._settings.items():
             if not isinstance(value, int) or isinstance(value, bool) or value < (key != "hues"):
-                raise InputError("extractor-option", f"{key} is {value!r}", mend="a whole number is needed")
+                raise bad_setting(key, value, "a whole number is needed")
         skimage_hog()
 
     @property

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from straightedge.errors import InputError
-from straightedge.features.base import check_block, check_images, check_state, tensor_of
+from straightedge.features.base import bad_setting, check_block, check_images, check_state, tensor_of
 from straightedge.features.dictionary import Dictionary, learn_dictionary
 from straightedge.features.triangle import Encoder, encode, make_encoder
 from straightedge.workers import BlockPool, block_spans, default_workers
@@ -76,17 +76,13 @@ class Patches:
         }  # fmt: skip
         for key, value in whole.items():
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(
-                    "extractor-option", f"{key} is {value!r}", mend="a whole number from 1 is needed"
-                )
+                raise bad_setting(key, value, "a whole number from 1 is needed")
         if not isinstance(epsilon, int | float) or not epsilon > 0 or epsilon == float("inf"):
-            raise InputError("extractor-option", f"epsilon is {epsilon!r}", mend="a number above 0 is needed")
+            raise bad_setting("epsilon", epsilon, "a number above 0 is needed")
         if not isinstance(taper, int | float) or not (taper == 0 or 0.1 <= taper < float("inf")):
-            raise InputError(
-                "extractor-option", f"taper is {taper!r}", mend="0 or a number from 0.1 is needed"
-            )
+            raise bad_setting("taper", taper, "0 or a number from 0.1 is needed")
         if not isinstance(mirror, bool):
-            raise InputError("extractor-option", f"mirror is {mirror!r}", mend="true or false")
+            raise bad_setting("mirror", mirror, "true or false")
         self._settings: dict[str, Any] = {
             **whole, "taper": float(taper), "epsilon": float(epsilon), "mirror": mirror,
         }  # fmt: skip

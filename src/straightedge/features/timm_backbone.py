@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from straightedge.errors import InputError, MachineError, MissingExtraError
+from straightedge.features.base import bad_setting
 from straightedge.features.frozen import FrozenNetwork, load_weights, read_weights
 from straightedge.workers import default_workers
 
@@ -56,7 +57,7 @@ class TimmBackbone(FrozenNetwork):
         self._model, self._pool = str(model), pool
         _check_model(import_timm(), self._model)
         if pool not in POOLS:
-            raise InputError("extractor-option", f"pool is {pool!r}", mend=f"one of {', '.join(POOLS)}")
+            raise bad_setting("pool", pool, f"one of {', '.join(POOLS)}")
         if weights is None:
             raise InputError(
                 "timm-weights",

@@ -216,7 +216,7 @@ class TableRows:
         first: int = 0,
     ) -> None:
         self.shape, self.dtype = shape, dtype
-        self._tables, self._columns, self._decode, self._first = tables, columns, decode, first
+        self._columns, self._decode, self._first = columns, decode, first
         pieces = [(table, piece) for table in tables for piece in range(len(table.counts))]
         self._pieces = [(table, piece) for table, piece in pieces if table.counts[piece]]
         counts = [table.counts[piece] for table, piece in self._pieces]

@@ -38,7 +38,6 @@ class TextFormat:
         names: Names of the columns: positions from 1 where there is no header.
         decimal: "." or ",".
         missing: Texts that mean a missing value.
-        row_names: Whether rows have one field more than the header: their names, before the first column.
     """
 
     delimiter: str
@@ -46,7 +45,6 @@ class TextFormat:
     names: tuple[str, ...]
     decimal: str = "."
     missing: tuple[str, ...] = MISSING
-    row_names: bool = False
 
     def described(self, encoding: str, n_rows: int | None) -> str:
         """Return the format in one line; a place ``{n_rows:,}`` where the number of rows is not known yet."""
@@ -92,7 +90,7 @@ def find_format(data: bytes, where: str, **given: Any) -> TextFormat:
     header: bool = _has_header(rows) if said is None else bool(said)
     found = TextFormat(delimiter, header, _names(rows, header, where))
     if header and len(rows) > 1 and all(len(row) == len(rows[0]) + 1 for row in rows[1:]):
-        found = replace(found, names=("", *found.names), row_names=True)
+        found = replace(found, names=("", *found.names))
     missing = given.get("missing")
     return replace(
         found,

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from straightedge.errors import InputError
-from straightedge.features.base import Unlearned
+from straightedge.features.base import Unlearned, bad_setting
 from straightedge.features.text.terms import WORDS
 from straightedge.features.text.tfidf import check_texts, runs_of
 
@@ -29,8 +28,7 @@ class Hashing(Unlearned):
 
     def __init__(self, n_features: int = N_FEATURES, ngrams: str | int = "1-1") -> None:
         if not isinstance(n_features, int) or not 2 <= n_features <= MOST_FEATURES:
-            what = f"n_features is {n_features!r}"
-            raise InputError("extractor-option", what, mend=f"a number from 2 to {MOST_FEATURES}")
+            raise bad_setting("n_features", n_features, f"a number from 2 to {MOST_FEATURES}")
         self.n_features = n_features
         self.low, self.high = runs_of(ngrams)
 

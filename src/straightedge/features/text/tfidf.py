@@ -13,6 +13,7 @@ from torch import Tensor
 
 from straightedge.data.text.documents import is_texts
 from straightedge.errors import InputError
+from straightedge.features.base import bad_setting
 from straightedge.features.text.terms import CHAR_RUNS, CHARS, WORDS, Counts, Learned, Terms
 
 LONGEST_RUN = 10
@@ -187,8 +188,7 @@ def runs_of(ngrams: str | int) -> tuple[int, int]:
     """
     found = re.fullmatch(r"(\d{1,2})-(\d{1,2})", str(ngrams))
     if found is None or not 1 <= int(found[1]) <= int(found[2]) <= LONGEST_RUN:
-        what = f"ngrams is {ngrams!r}"
-        raise InputError("extractor-option", what, "--ngrams", "LOW-HIGH, such as 1-2 for words and pairs")
+        raise bad_setting("ngrams", ngrams, "LOW-HIGH, such as 1-2 for words and pairs", "--ngrams")
     return int(found[1]), int(found[2])
 
 
@@ -198,11 +198,10 @@ def _checked_min_df(min_df: float | str) -> float:
         return int(text)
     if re.fullmatch(r"0?\.\d+(e-\d+)?|[01]\.0", text):
         return float(text)
-    what = f"min_df is {min_df!r}"
-    raise InputError("extractor-option", what, "--min-df", "a number of texts, or a share such as 0.01")
+    raise bad_setting("min_df", min_df, "a number of texts, or a share such as 0.01", "--min-df")
 
 
 def _checked_count(n: int) -> int:
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise InputError("extractor-option", f"max_features is {n!r}", "--max-features", "a number of terms")
+        raise bad_setting("max_features", n, "a number of terms", "--max-features")
     return n
