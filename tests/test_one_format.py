@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from straightedge.data import fingerprint, sources
+from straightedge.data import finding, fingerprint
 from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.errors import InputError
@@ -44,7 +44,7 @@ def commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
     module = ModuleType("straightedge.data.points")
     module.load = load
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(sources.SUFFIXES, ".pts", "points")
+    monkeypatch.setitem(finding.SUFFIXES, ".pts", "points")
     lines = [" ".join(map(str, [label, *row])) for row, label in zip(X.tolist(), y, strict=True)]
     (tmp_path / "data.pts").write_text("\n".join(lines))
     return Commands(tmp_path, capsys, monkeypatch)

@@ -53,10 +53,6 @@ def pandas(reader: str) -> str:
 
 FRAMES = "ffmpeg -i {quoted} -vf fps=1 frames/CLASS/%05d.png, a folder for each class; then straightedge fit frames"
 SOUND = "make features of it first, such as librosa's melspectrogram: numpy.savez('{stem}.npz', X=X, y=y)"
-ARFF = (
-    'python -c "from scipy.io import arff; import pandas; '
-    "pandas.DataFrame(arff.loadarff({path!r})[0]).to_csv('{stem}.csv', index=False)\""
-)
 SQLITE = "sqlite3 -header -csv {quoted} 'select * from TABLE' > {stem}.csv"
 ONE_IMAGE = "give a folder of images a class; a model classifies one image: straightedge predict RUN {quoted}"
 OF_R = (".rds", ".rda", ".rdata")
@@ -69,11 +65,9 @@ SAVE = "numpy.savez('{stem}.npz', X=X, y=y)"
 KINDS: Sequence[Kind] = (
     Kind("Python code", "to check a function of it: straightedge check-gradients {quoted}:NAME", ends(".py")),
     Kind("a Jupyter notebook", f"run it, and let its last cell be {SAVE}", ends(".ipynb")),
-    Kind("an Excel workbook", pandas("read_excel"), ends(".xlsx", ".xls", ".xlsm", ".ods")),
     Kind("a Stata file", pandas("read_stata"), ends(".dta")),
     Kind("an SPSS file", pandas("read_spss"), ends(".sav")),
     Kind("a SAS file", pandas("read_sas"), ends(".sas7bdat", ".xpt")),
-    Kind("an ARFF table", ARFF, ends(".arff")),
     Kind("a file of R", "in R: write.csv(FRAME, '{stem}.csv', row.names = FALSE)", ends(*OF_R)),
     Kind("a file of TensorFlow records", f"save the arrays with {SAVE}", ends(".tfrecord", ".tfrecords")),
     Kind("a model in ONNX form", "give the data that a model is to be fitted on", ends(".onnx")),
@@ -117,4 +111,4 @@ def refuse_other_kind(path: Path, head: bytes, readable: Sequence[str]) -> Input
 
 def by_ending(path: Path) -> bool:
     """Whether a file has the ending of another kind though its first bytes are those of a form that is read."""
-    return path.suffix.lower() in (".xlsx", ".xlsm", ".ods", ".py", ".ipynb", *OF_R)
+    return path.suffix.lower() in (".py", ".ipynb", *OF_R)

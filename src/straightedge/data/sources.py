@@ -12,15 +12,13 @@ from typing import Any
 
 from straightedge.data.base import Dataset
 from straightedge.data.beside import with_groups, with_weights
-from straightedge.data.finding import NAMED, SUFFIXES, module_of
+from straightedge.data.finding import module_of
 from straightedge.data.image_size import parse_size
 from straightedge.data.tables.frames import NAME as FRAME
 from straightedge.data.tables.frames import frame_table
 from straightedge.data.test_source import with_test_source
 from straightedge.errors import InputError
 from straightedge.kinds import is_frame
-
-__all__ = ["NAMED", "SUFFIXES", "load_dataset", "module_of", "reader", "reader_of"]
 
 
 def load_dataset(
@@ -71,7 +69,7 @@ def load_dataset(
         options["frame"], text, load = frame_table(source), FRAME, reader_of("tables.reading")
     else:
         text = os.fspath(source)
-        load = reader(text)
+        load = reader_of(module_of(text))
     weights = None if sample_weight is None else os.fspath(sample_weight)
     given: dict[str, Any] = {"root": root, "skip_bad": skip_bad, "background": background}
     given |= {"progress": progress, "cache": cache}
@@ -102,11 +100,6 @@ def _check_size(found: Dataset, size: Any) -> None:
             found.name,
             "leave --size out",
         )
-
-
-def reader(source: str) -> Callable[..., Dataset]:
-    """Return the function that reads a source, chosen by name, then by what is at the path."""
-    return reader_of(module_of(source))
 
 
 def reader_of(module: str) -> Callable[..., Dataset]:
