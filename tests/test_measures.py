@@ -7,10 +7,19 @@ from sklearn import metrics as peers
 
 from straightedge.errors import InputError
 from straightedge.evaluation import evaluate
-from straightedge.evaluation.measures import INFLUENCES, MEASURES, Answers, measures
+from straightedge.evaluation.measures import (
+    MEASURES,
+    OF_CELLS,
+    OF_RANKS,
+    Answers,
+    cell_shares,
+    mean_over_classes,
+    measures,
+)
 from straightedge.evaluation.thresholds import ThresholdRule, find_threshold
 
 T = 1.7
+INFLUENCES = (*OF_RANKS, *OF_CELLS)
 
 
 def drawn(classes, n=400, seed=0, weights=None):
@@ -61,7 +70,11 @@ def test_an_influence_is_the_derivative_by_a_weight(classes):
     ones = np.ones(60)
 
     def value(name, w):
-        return INFLUENCES[name](Answers(scores, y, scores.argmax(axis=1), w, T, True))
+        found = Answers(scores, y, scores.argmax(axis=1), w, T, True)
+        if name in OF_RANKS:
+            return mean_over_classes(found, OF_RANKS[name])
+        value, influence = OF_CELLS[name](cell_shares(found))
+        return value, influence[y, found.predicted]
 
     for name in INFLUENCES:
         influence = value(name, ones)[1]
@@ -75,11 +88,11 @@ def test_an_influence_is_the_derivative_by_a_weight(classes):
 def test_intervals_cover():
     """Of 300 test sets of 200 samples, about 95 % of the intervals hold the value of all samples."""
     scores, y, _ = drawn(3, n=200_000, seed=1)
-    true = {name: entry["value"] for name, entry in measures(scores, y, names=list(INFLUENCES)).items()}
+    true = {name: entry["value"] for name, entry in measures(scores, y, names=INFLUENCES).items()}
     draw, held = np.random.default_rng(2), dict.fromkeys(true, 0)
     for _ in range(300):
         rows = draw.integers(0, len(y), 200)
-        for name, entry in measures(scores[rows], y[rows], names=list(INFLUENCES)).items():
+        for name, entry in measures(scores[rows], y[rows], names=INFLUENCES).items():
             held[name] += entry["interval"][0] <= true[name] <= entry["interval"][1]
     assert all(0.91 <= count / 300 <= 0.985 for count in held.values()), held
 

@@ -150,17 +150,17 @@ def _entry(found: Answers, name: str, seed: int) -> dict[str, Any] | None:
         return _brier(found, seed) if found.probabilities else None
     n = found.n
     if name in OF_CELLS:  # in place of an array of all samples
-        cells = _shares(found)
+        cells = cell_shares(found)
         value, influence = OF_CELLS[name](cells)
         variance = float((cells * influence**2).sum()) / n
     else:
-        value, influence = INFLUENCES[name](found)
+        value, influence = mean_over_classes(found, OF_RANKS[name])
         if np.isnan(value):
             return None
         variance = float(np.average(influence**2, weights=found.weights)) / n
     low, high = (-1.0, 1.0) if name == "mcc" else (0.0, 1.0)
     share = (value - low) / (high - low)
-    sizes = _shares(found).sum(axis=1) * n
+    sizes = cell_shares(found).sum(axis=1) * n
     around = interval_around(share, variance / (high - low) ** 2, sizes)
     return {"value": value, "interval": [low + (high - low) * end for end in around]}
 
@@ -177,27 +177,15 @@ def _brier(found: Answers, seed: int) -> dict[str, Any]:
     return mean_entry(values, found.own, seed)
 
 
-def _mean_over_classes(one: Callable[[np.ndarray, np.ndarray, np.ndarray], Influence]) -> Any:
+def mean_over_classes(
+    found: Answers, one: Callable[[np.ndarray, np.ndarray, np.ndarray], Influence]
+) -> Influence:
     """Return a measure of all classes from one of a class against all others."""
-
-    def measure(found: Answers) -> Influence:
-        classes = found.positive()
-        if not classes:
-            return float("nan"), np.zeros(len(found.y))
-        parts = [one(found.ranked(label), found.y == label, found.weights) for label in classes]
-        return float(np.mean([value for value, _ in parts])), np.mean([each for _, each in parts], axis=0)
-
-    return measure
-
-
-def _of_cells(one: Callable[[np.ndarray], Influence]) -> Callable[[Answers], Influence]:
-    """Return a measure of samples from one of the shares of their cells: samples of a cell have one influence."""
-
-    def measure(found: Answers) -> Influence:
-        value, influence = one(_shares(found))
-        return value, influence[found.y, found.predicted]
-
-    return measure
+    classes = found.positive()
+    if not classes:
+        return float("nan"), np.zeros(len(found.y))
+    parts = [one(found.ranked(label), found.y == label, found.weights) for label in classes]
+    return float(np.mean([value for value, _ in parts])), np.mean([each for _, each in parts], axis=0)
 
 
 def _groups(
@@ -239,7 +227,7 @@ def average_precision_of(ranked: np.ndarray, is_class: np.ndarray, weights: np.n
     return value, influence
 
 
-def _shares(found: Answers) -> np.ndarray:
+def cell_shares(found: Answers) -> np.ndarray:
     """Return the share of weight (C, C) in each cell: row = label, column = answer."""
     counts = cell_counts(found.y, found.predicted, found.n_classes, found.own)
     return np.asarray(counts / counts.sum())
@@ -286,10 +274,6 @@ def mcc_of(cells: np.ndarray) -> Influence:
 
 
 OF_CELLS: dict[str, Callable[[np.ndarray], Influence]] = {"f1": f1_of, "mcc": mcc_of}
-"""Measures that the confusion matrix tells."""
-INFLUENCES: dict[str, Callable[[Answers], Influence]] = {
-    "auc": _mean_over_classes(auc_of),
-    "average_precision": _mean_over_classes(average_precision_of),
-    "f1": _of_cells(f1_of),
-    "mcc": _of_cells(mcc_of),
-}
+"""Measures that the confusion matrix tells; samples of a cell have one influence."""
+OF_RANKS = {"auc": auc_of, "average_precision": average_precision_of}
+"""Measures of a class against all others."""
