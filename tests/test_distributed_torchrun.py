@@ -71,9 +71,9 @@ def answer(out):
     """Return W and the whole path as bytes, and what passes it took, in order."""
     run = RunFolder.open(out)
     model = run.load_model()
-    parts = [model.weight, model.bias, *(part for _, *parts in run.load_path() for part in parts)]
+    parts = [model.weight.numpy(), model.bias.numpy(), *run.load_path()[1:]]
     passes = [(row["reg"], row["iteration"], row["n_passes"]) for row in run.read_trace()]
-    return b"".join(part.contiguous().numpy().tobytes() for part in parts), passes
+    return b"".join(part.tobytes() for part in parts), passes
 
 
 def children(process):

@@ -50,8 +50,8 @@ def test_a_run_is_read_back_and_leaves_nothing_beside_it(tmp_path: Path) -> None
     assert run.read_predictions()[0] == {
         "name": 'a "b", c.png', "label": "a", "predicted": "b", "score": "2.5", "probability": "", "split": "",
     }  # fmt: skip
-    reg, weight, bias = run.load_path()[0]
-    assert (reg, weight.shape, bias.tolist()) == (2.5, (3, 2), [0, 0])
+    regs, weight, bias = run.load_path()
+    assert (regs[0], weight[0].shape, bias[0].tolist()) == (2.5, (3, 2), [0, 0])
     assert torch.equal(run.load_model().bias, load(path / "model.safetensors").bias)
     assert run.read_bytes("report.html") == b"<p>"
     assert neighbours(path) == []

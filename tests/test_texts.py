@@ -287,11 +287,11 @@ def test_the_path_has_its_weights_on_the_words_of_the_final_model(tmp_path):
     source = folder_of(tmp_path / "letters", files())
     asked = FitOptions(str(source), str(tmp_path / "run"), regs=[1e-4], text={"min_df": 1}, progress=False)
     run_fit(asked)
-    model, points = load(tmp_path / "run"), RunFiles(tmp_path / "run").load_path()
+    model, (_, weights, _) = load(tmp_path / "run"), RunFiles(tmp_path / "run").load_path()
     unseen = [k for k, name in enumerate(model.feature_names) if name.startswith("only")]
-    assert points[0][1].shape == model.weight.shape
-    assert int((points[0][1][unseen] == 0).all(dim=1).sum()) == 6  # a tenth of the training texts is held out
-    agreement = np.corrcoef(points[0][1].numpy().ravel(), model.weight.numpy().ravel())[0, 1]
+    assert weights[0].shape == model.weight.shape
+    assert int((weights[0][unseen] == 0).all(axis=1).sum()) == 6  # a tenth of the training texts is held out
+    agreement = np.corrcoef(weights[0].ravel(), model.weight.numpy().ravel())[0, 1]
     assert agreement > 0.9
 
 

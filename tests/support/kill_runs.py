@@ -77,9 +77,8 @@ def _fit_here(options: FitOptions) -> int:
 def answer(run: Path) -> bytes:
     """Everything that a fit decides, as bytes."""
     model = RunFolder.open(run).load_model()
-    points = RunFolder.open(run).load_path() if (run / "path.safetensors").exists() else []
-    tensors = [model.weight, model.bias, *(part for _, *parts in points for part in parts)]
-    return b"".join(tensor.contiguous().numpy().tobytes() for tensor in tensors)
+    points = RunFolder.open(run).load_path()[1:] if (run / "path.safetensors").exists() else ()
+    return b"".join(part.tobytes() for part in (model.weight.numpy(), model.bias.numpy(), *points))
 
 
 def stop_and_resume(options: FitOptions, after: float, number: int) -> str:

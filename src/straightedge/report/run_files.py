@@ -105,7 +105,7 @@ def read_run(folder: Path) -> Run:
 def _weights(files: RunFiles, model: LinearModel | None) -> tuple[list[float], np.ndarray | None]:
     """Take the weights of the whole path where they were kept, else those of the model alone."""
     if files.has("path.safetensors"):
-        regs, weights, _ = files.load_path_arrays()
+        regs, weights, _ = files.load_path()
         return regs, weights
     if model is not None:
         return [float(model.reg)], model.arrays.weight[None]

@@ -7,16 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from straightedge.errors import InputError
-from straightedge.later import later
 from straightedge.model import LinearModel, load
 from straightedge.runs.tables import read_path, read_table
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
-    from torch import Tensor
-else:
-    torch = later("torch")
 
 
 class RunFiles:
@@ -81,12 +76,6 @@ class RunFiles:
         """Return the fitted model."""
         return load(self.path)
 
-    def load_path(self) -> list[tuple[float, Tensor, Tensor]]:
-        """Return (reg, weight, bias) for every value of reg, as `RunFolder.save_path` was given them."""
-        regs, weight, bias = self.load_path_arrays()
-        tensors = torch.from_numpy(weight), torch.from_numpy(bias)
-        return list(zip(regs, *tensors, strict=True))
-
-    def load_path_arrays(self) -> tuple[list[float], np.ndarray, np.ndarray]:
+    def load_path(self) -> tuple[list[float], np.ndarray, np.ndarray]:
         """Return the K values of reg, weights (K, D, C) and biases (K, C), float32."""
         return read_path(self.path / "path.safetensors")
