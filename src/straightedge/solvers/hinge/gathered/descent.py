@@ -31,7 +31,8 @@ LONGER = 1.01  # times b: where that has no entry beyond its bound, rows are sep
 LASTING = 0.03  # of the gap asked for, to which the answer of separated rows is taken on a path
 LASTING_STEPS = 4  # that this may take: a move of the centre or two, and as many steps
 FOLLOWING_STEPS = 5  # Newton steps to the answer at another reg, as they are counted: 20 took no longer
-NEAR = 10.0  # times the gap asked for, within which it
+STRETCHED = 0.1  # gap on a path up to which the answer before may be the answer, but for its length
+NEAR = 10.0  # times the gap asked for, within which an answer at another reg
 NEAR_STEPS = 1  # takes so many
 STEP_PASSES = 2.0  # products of a Newton step with all rows, in passes
 
@@ -140,10 +141,11 @@ class Descent:
         there, image = problem.space.at(last.coordinates), problem.from_dual(last.b)
         share, scale, dual = problem.mixture(last.b, image)
         bounds.offer_dual(dual, last.b)
-        s, _ = problem.stretched(there, last.bias, WORTH * (problem.primal(there, last.bias) - dual))
-        s *= 1.0 + LENGTHENED * tol
-        longer, bias = there.times(s), s * last.bias
-        bounds.offer_primal(problem.primal(longer, bias), longer, bias)
+        primal, s = problem.primal(there, last.bias), 1.0
+        if primal - dual <= max(STRETCHED, NEAR * tol) * primal:
+            s = problem.stretched(there, last.bias, WORTH * (primal - dual))[0] * (1.0 + LENGTHENED * tol)
+            primal = problem.primal(there.times(s), s * last.bias)
+        bounds.offer_primal(primal, there.times(s), s * last.bias)
         near = bounds.gap <= NEAR * tol
         steps_work = (NEAR_STEPS if near else FOLLOWING_STEPS) * near_step_cost(problem, last.b)
         if not former.mu or steps_work > former.epochs_work:

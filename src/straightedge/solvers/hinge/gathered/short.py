@@ -17,7 +17,7 @@ from straightedge.solvers.hinge.gathered.descent import Descent
 from straightedge.solvers.hinge.gathered.interior import advance_inside
 from straightedge.solvers.hinge.gathered.layout import Gathered, Layout, layout_for
 from straightedge.solvers.hinge.gathered.margins import Array, Indices
-from straightedge.solvers.hinge.gathered.problem import HingeProblem, scaled_bound
+from straightedge.solvers.hinge.gathered.proof import proven, relative
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, KernelSpace
 from straightedge.solvers.hinge.gathered.usual import is_short
 from straightedge.solvers.hinge.sequential import SAFE
@@ -58,7 +58,7 @@ def minimise(
     with one_thread():  # a team of threads waits by spinning: under load it took ten times as long
         fit.begin(y)
         status = fit.run()
-        answer = fit.proven()
+        answer = proven(layout, fit.descents, X)
     answer.status = Status.CERTIFIED if answer.gap <= tol else status
     answer.n_passes, answer.trace = fit.passes + 1.0, fit.trace
     return answer
@@ -122,35 +122,4 @@ class _Fit:
         self.trace.append(trace_row(count, self.passes, seconds, self.reg, self._bounds(), NAME))
 
     def _bounds(self) -> tuple[float, float, float]:
-        return self._relative([(descent.bounds.primal, descent.bounds.dual) for descent in self.descents])
-
-    def _relative(self, sides: list[tuple[float, float]]) -> tuple[float, float, float]:
-        """Return P, the lower bound and the relative gap from P and D of each problem."""
-        primal = self.layout.copies * sum(side[0] for side in sides)
-        dual = max(0.0, self.layout.copies * sum(side[1] for side in sides))
-        return primal, dual, (primal - dual) / max(primal, 1e-300)
-
-    def proven(self) -> Answer:
-        """Return W on the features, its value and its bound computed from the rows as they are."""
-        parts = [self._judged(descent) for descent in self.descents]
-        W = self.layout.weight(np.concatenate([part[0] for part in parts]))
-        return Answer(np.ascontiguousarray(W), *self._relative([part[1:] for part in parts]))
-
-    def _judged(self, descent: Descent) -> tuple[Array, float, float]:
-        """Return the columns W (M, D + 1) of one problem, P there and D at its best dual variables."""
-        problem, bounds = descent.problem, descent.bounds
-        V = problem.dual_coordinates(bounds.b)
-        both = self._mapped(problem, np.concatenate([bounds.coordinates, V]))
-        W, V = np.split(both, 2)
-        S = self.X @ W[:, :-1].T + W[:, -1]
-        values = problem.margins.value(problem.margins.margins(S))
-        half = problem.curvature / 2
-        primal = float(problem.weights @ values) + half * float(np.vdot(W, W))
-        total = float(problem.weights @ bounds.b.sum(axis=1))
-        return W, primal, scaled_bound(total, half * float(np.vdot(V, V)))[1]
-
-    def _mapped(self, problem: HingeProblem, coordinates: Array) -> Array:
-        """Return vectors on the features, the constant last, from their coordinates (k, ·)."""
-        if isinstance(problem.space, FeatureSpace):
-            return coordinates
-        return np.hstack([coordinates @ self.X, coordinates.sum(axis=1, keepdims=True)])
+        return relative(self.layout, [(one.bounds.primal, one.bounds.dual) for one in self.descents])

@@ -12,6 +12,7 @@ from torch import Tensor
 from straightedge.losses import piecewise
 from straightedge.newton.direct import Answer, trace_row
 from straightedge.objective import Objective
+from straightedge.solvers.hinge.gathered import proof
 from straightedge.solvers.hinge.gathered.descent import Descent, DescentState, Former, best_weight
 from straightedge.solvers.hinge.gathered.interior import advance_inside
 from straightedge.solvers.hinge.gathered.layout import Gathered, layout_for
@@ -185,11 +186,19 @@ class Subproblem(DualSubproblem):
                 self._write(self._advance(), trace, began)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
+        answer = self._proven()
+        answer.status = Status.CERTIFIED if answer.gap <= tol else status
+        answer.n_passes, answer.trace = self.passes, trace
+        return answer
+
+    def _proven(self) -> Answer:
+        """Return W, its value and its bound from the rows; a free bias needs the repair that a pass makes."""
+        if self.objective.bias != "free":
+            return proof.proven(self.layout, self.descents, self.gathered.X[:, :-1])
         self.report()
         primal, dual = proven(self.objective, self.best.W, self.b)
         gap = max(primal - dual, 0.0) / max(primal, 1e-300)
-        W = self.best.W.cpu().numpy()
-        return Answer(W, primal, dual, gap, Status.CERTIFIED if gap <= tol else status, self.passes, trace)
+        return Answer(self.best.W.cpu().numpy(), primal, dual, gap)
 
     def _write(self, passes: float, trace: list[TraceRow], began: float) -> None:
         """Count passes and add a row to the trace."""
