@@ -19,9 +19,9 @@ from straightedge.selection.path import (
     default_grid,
     fit_path,
     group_size,
-    joined,
     solve_path,
 )
+from straightedge.solvers.solution import joined
 
 if TYPE_CHECKING:
     from straightedge.selection.classifier import LinearClassifierCV

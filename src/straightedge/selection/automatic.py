@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from straightedge.selection.folds import OutOfFold, cross_validate
-from straightedge.selection.path import joined
+from straightedge.solvers.solution import joined
 from straightedge.training import TrainingRows
 
 VALUES = 8

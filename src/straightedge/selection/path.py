@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from straightedge.objective import Objective
 from straightedge.parameters import checked_reg, one_or_many
 from straightedge.preprocess import AffineMap
 from straightedge.solvers.base import Callback, Solution
+from straightedge.solvers.solution import joined
 from straightedge.sparse_rows import open_rows
 from straightedge.views import Described, Facts, amount, frame, names
 from straightedge.views.fitted_plots import PathDisplay
@@ -97,27 +98,6 @@ def group_size(shape: tuple[int, int, int], n_configs: int, memory: float) -> in
     fitting = n_configs if math.isinf(memory) else max(1, int(memory // one))
     n_groups = -(-n_configs // fitting)
     return -(-n_configs // n_groups)
-
-
-def joined(parts: Sequence[Solution], place: Tensor | None = None) -> Solution:
-    """Put solutions of groups of configurations together; ``place`` reorders the configurations."""
-    if len(parts) == 1:
-        whole = parts[0]
-    else:
-        whole = Solution(
-            W=torch.cat([p.W for p in parts]),
-            objective=torch.cat([p.objective for p in parts]),
-            dual=torch.cat([p.dual for p in parts]),
-            gap=torch.cat([p.gap for p in parts]),
-            status=[s for p in parts for s in p.status],
-            message=[m for p in parts for m in p.message],
-            n_passes=torch.cat([p.n_passes for p in parts]),
-            seconds=sum(p.seconds for p in parts),
-            trace=[row for p in parts for row in p.trace],
-        )
-    if place is None or place.tolist() == list(range(len(place))):
-        return whole
-    return replace(whole.select(place), trace=whole.trace)
 
 
 def fit_path(

@@ -18,9 +18,10 @@ from straightedge.fitting import build_objective
 from straightedge.kinds import is_sparse
 from straightedge.objective import Objective
 from straightedge.rows import Rows
-from straightedge.selection.path import Solve, group_size, in_groups, joined
+from straightedge.selection.path import Solve, group_size, in_groups
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Callback, Solution
+from straightedge.solvers.solution import joined
 from straightedge.training import TrainingPart, TrainingRows
 
 MOST_COLUMNS = 1024  # of one product; wider ones are no faster for each column

@@ -16,6 +16,7 @@ References:
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -25,9 +26,12 @@ from straightedge.newton.work import METRIC_ROWS, Size
 from straightedge.objective import Evaluation, Objective
 from straightedge.solvers.curvature_pairs import CurvaturePairs, inner
 from straightedge.solvers.least_gradient import LeastGradient
+from straightedge.solvers.path_in_parts import between, parts_of
 from straightedge.solvers.protocol import Progress, Solver, missing, nothing_known
+from straightedge.solvers.solution import Solution, joined
 from straightedge.solvers.state import given_to, taken_from
 from straightedge.solvers.whitening import Whitening
+from straightedge.status import Status
 from straightedge.workers import torch_threads
 
 ARMIJO = 1e-4
@@ -117,6 +121,41 @@ class WhitenedLBFGS(Solver):
         K, C, width = objective.shape
         rule = objective.loss.second_order
         return Size(objective.n_total, width, C, C, rule is None or rule.curved).lbfgs(K)
+
+    def at_once(self, objective: Objective, tol: Tensor) -> Solution | None:
+        """See `Solver.at_once`: a path in parts, of one metric; see `path_in_parts`.
+
+        Other devices than the CPU take all values in hardly more time than some of them.
+        """
+        alike = objective.labels is None and objective.device.type == "cpu"
+        parts = parts_of(objective.reg, objective.fold) if alike else None
+        if parts is None:
+            return None
+        self._set_metric(objective)
+        found, W = list[Solution](), None
+        for count, part in enumerate(parts):
+            if count:
+                known = torch.cat(parts[:count])
+                W = between(objective.reg, objective.fold, part, known, torch.cat([one.W for one in found]))
+            ended = any(Status.INTERRUPTED in one.status for one in found)
+            found.append(self._part(objective, tol, part, W, ended=ended))
+        return joined(found, torch.cat(parts).argsort())
+
+    def _part(
+        self, objective: Objective, tol: Tensor, places: Tensor, W: Tensor | None, *, ended: bool
+    ) -> Solution:
+        """Return the solution of some configurations (K',) int64 from W (K', C, D + 1); see `Loop`."""
+        from straightedge.solvers.loop import Limits, Loop
+
+        own = type(self)(*self.sizes)
+        own.metric = copy(self._metric)
+        own.metric.keep(places)
+        loop = Loop(objective.select(places), own, Limits(tol[places].tolist(), self.most_passes))
+        loop.start(W)
+        loop.interrupted |= ended
+        while loop.active.numel() and not loop.interrupted:
+            loop.step()
+        return loop.finish()
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. Starts at W = 0 by default, where P is known: log C for softmax."""

@@ -73,6 +73,27 @@ def solution_of(answers: Sequence[Answer], tol: Sequence[float], trace: list[Tra
     )
 
 
+def joined(parts: Sequence[Solution], place: Tensor | None = None) -> Solution:
+    """Put solutions of groups of configurations together; ``place`` reorders the configurations."""
+    if len(parts) == 1:
+        whole = parts[0]
+    else:
+        whole = Solution(
+            W=torch.cat([p.W for p in parts]),
+            objective=torch.cat([p.objective for p in parts]),
+            dual=torch.cat([p.dual for p in parts]),
+            gap=torch.cat([p.gap for p in parts]),
+            status=[s for p in parts for s in p.status],
+            message=[m for p in parts for m in p.message],
+            n_passes=torch.cat([p.n_passes for p in parts]),
+            seconds=sum(p.seconds for p in parts),
+            trace=[row for p in parts for row in p.trace],
+        )
+    if place is None or place.tolist() == list(range(len(place))):
+        return whole
+    return replace(whole.select(place), trace=whole.trace)
+
+
 def relative_gap(objective: Tensor, dual: Tensor) -> Tensor:
     """Return (P − D)/P, at least 0; P is never negative, and 0 only where D is too."""
     gap = ((objective - dual) / objective.clamp_min(1e-300)).clamp_min(0.0)
