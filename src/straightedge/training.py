@@ -60,10 +60,7 @@ class TrainingRows:
     columns: dict[str, Any] | None = None
 
     def part(self, index: np.ndarray | None = None) -> TrainingPart:
-        """Return some of the rows with the map that these rows alone give.
-
-        Args:
-            index: (n,) int64 positions, rising; None means all rows.
+        """Return the rows at (n,) rising positions, or all, with the map that these rows alone give.
 
         Raises:
             InputError: ``ranks-too-many`` where some rank would have no row.
@@ -91,13 +88,10 @@ class TrainingRows:
         return None if found is None else found[start:stop]
 
     def judging_weights(self, rows: np.ndarray) -> Tensor | None:
-        """Return how much each held-out answer counts where reg is chosen, or None where all count the same.
+        """Return how much the answers to held-out rows (n,) count where reg is chosen, None where all are alike.
 
         Rows count by their weights, and by the numbers of a class_weight, which are costs of mistakes; "balanced"
         says how to fit, and not what a mistake costs.
-
-        Args:
-            rows: (n,) positions of the rows.
         """
         if not isinstance(self.class_weight, Mapping):
             return None if self.weights is None else self.weights[rows]

@@ -16,12 +16,7 @@ OWN = re.compile(r"\x1b\[[0-9;?]*[A-HJKhlm]|\x1b\]8;[^\x00-\x1f\x7f-\x9f]*\x1b\\
 
 
 def guard(stream: io.TextIOWrapper, *, colours: bool) -> None:
-    """Let a stream escape what steers a terminal, from now on.
-
-    Args:
-        stream: It stays the same object, since others may hold it.
-        colours: Whether the sequences of tables and bars pass.
-    """
+    """Let a stream that others may hold escape what steers a terminal, but for `colours` of tables and bars."""
     if hasattr(stream, "unguarded"):  # it is already, as where tests call the command again
         return
     unguarded = stream.write

@@ -19,11 +19,7 @@ BALANCED = "balanced"
 
 
 def with_groups(dataset: Dataset, groups: str) -> Dataset:
-    """Return the data set with groups of its training rows, where its reader has not found them in a column.
-
-    Args:
-        dataset: As read.
-        groups: The name of a column, or a file with one group a line, or an ``.npy``.
+    """Return the data set with groups of its training rows, from a file where its reader found no such column.
 
     Raises:
         InputError: ``groups-missing`` where there is neither, ``groups-length``, the codes of `read_label_file`.
@@ -35,11 +31,7 @@ def with_groups(dataset: Dataset, groups: str) -> Dataset:
 
 
 def with_weights(dataset: Dataset, sample_weight: str) -> Dataset:
-    """Return the data set with weights of its training rows, where its reader has not found them in a column.
-
-    Args:
-        dataset: As read.
-        sample_weight: The name of a column, or a file with one weight a line, or an ``.npy``.
+    """Return the data set with weights of its training rows, from a file where its reader found no such column.
 
     Raises:
         InputError: ``weights-missing`` where there is neither, ``weights-length``, ``sample-weight-invalid``.

@@ -95,12 +95,7 @@ def parse_batch(data: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def batch_files(path: Path, wanted: Collection[str], largest: int) -> dict[str, bytes]:
-    """Return the bytes of a release's files in a folder or a tar, which is read in one pass.
-
-    Args:
-        path: Folder or archive; nothing else in it is looked at.
-        wanted: Names of the files, whatever folders they lie in.
-        largest: Bytes of the largest of them.
+    """Return the bytes of a release's files in a folder, or anywhere in a tar, which is read in one pass.
 
     Raises:
         InputError: ``archive-broken``, ``cifar-broken``.

@@ -118,12 +118,7 @@ class DecodeRun:
         self._tasks = [tasks[position] for position in order]
 
     def decode(self, how: Decoding, folder: Path | None, grey: bool = True) -> Found:
-        """Decode all files into `.npy` files of a folder, or into memory.
-
-        Args:
-            how: Size and background; the channels are found.
-            folder: Where the arrays go, None for memory.
-            grey: Whether images that are all grey are kept with one channel.
+        """Decode all files into `.npy` files of a folder, or into memory; `grey` keeps one channel of grey images.
 
         Raises:
             ColourFound: `grey` was wrong.

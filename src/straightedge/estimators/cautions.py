@@ -16,12 +16,7 @@ CONSTANT = {
 
 
 def warn_on_range(trained: tuple[float, float], seen: tuple[float, float]) -> None:
-    """Warn when one of train and test looks like pixels of 0–255 and the other like 0–1.
-
-    Args:
-        trained: (smallest, largest) value of the training rows.
-        seen: The same of the rows to be predicted.
-    """
+    """Warn when of two (smallest, largest) values one looks like pixels of 0–255 and the other like 0–1."""
     low, high = sorted((trained[1], seen[1]))
     if min(trained[0], seen[0]) >= 0 and 0 < low <= 1 and 64 <= high <= 255:
         warn(

@@ -101,15 +101,9 @@ def counted(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def fit(
     loss: str, X: np.ndarray, y: Any, reg: float, tol: float, most: float
 ) -> tuple[Answer, np.ndarray, tuple[float, float]] | None:
-    """Return the answer, the classes and the range of X; None where the long way must be gone.
+    """Return the answer after `most` passes at most, the classes and the range of X, a plain table.
 
-    Args:
-        loss: Its name.
-        X: A plain table.
-        y: Labels of any kind.
-        reg: Strength of the penalty.
-        tol: Relative gap asked for.
-        most: Passes over the rows.
+    None where the long way must be gone.
     """
     rule = SECOND_ORDER.get(loss)
     labels = classes_of(y, len(X)) if rule is not None else None

@@ -34,17 +34,7 @@ def range_of(X: Any) -> tuple[float, float] | None:
 
 
 def fit(seed: int, loss: str, X: Any, y: Any, reg: float, tol: float, most: float) -> Found | None:
-    """Return the answer, the classes and the range of X; None where the long way must be gone.
-
-    Args:
-        seed: Of the orders in which rows are visited.
-        loss: Its name.
-        X: For which `is_plain` holds; and the rest as in `quick.fit`.
-        y: Labels of any kind.
-        reg: Strength of the penalty.
-        tol: Relative gap asked for.
-        most: Passes over the rows.
-    """
+    """Do what `quick.fit` does for X that `is_plain`; the seed is of the orders in which rows are visited."""
     from straightedge.losses import get_loss
     from straightedge.solvers.sparse import narrow
     from straightedge.solvers.sparse.duals import FORMS

@@ -53,11 +53,7 @@ class Matcher:
         self._precision = precision
 
     def data_term(self, expected: str | None) -> DataTerm:
-        """Return the loss that the answers are, and the slips in them.
-
-        Args:
-            expected: ``svm`` or ``softmax`` where the caller says so.
-        """
+        """Return the loss that the answers are, ``svm`` or ``softmax`` if expected, and the slips in them."""
         names = (expected,) if expected else tuple(VALUES)
         right = [name for name in (names if expected else KNOWN) if self._has_value(name)]
         for name in right:

@@ -54,10 +54,7 @@ class Tiles:
 def tiles_for(n_columns: int, kind: Kind, shared_memory: int = SHARED_MEMORY) -> Tiles:
     """Return the tiles for a number of columns: the width that wastes least of the matrix rate.
 
-    Args:
-        n_columns: M.
-        kind: How the rows are multiplied.
-        shared_memory: Bytes that a multiprocessor has; narrow programs share it by two.
+    Narrow programs share the bytes of `shared_memory` that a multiprocessor has by two.
     """
     columns = min(WIDTHS, key=lambda width: -(-n_columns // width) * width / WIDTHS[width])
     size = kind.operand.itemsize

@@ -73,13 +73,7 @@ def gap_figure(stage: list[dict[str, float | None]], tol: float | None) -> Spec 
 
 
 def path_rows(path: list[dict[str, Any]], metric: str, tol: float | None) -> list[Spec]:
-    """Turn ``path`` of the metrics into rows the figures and the slider share.
-
-    Args:
-        path: The entries; each may state the ``tol`` that was asked of it.
-        metric: What the values were judged by.
-        tol: The relative gap that was asked of entries that state none.
-    """
+    """Turn ``path`` of the metrics into rows that figures and slider share; `tol` is of entries that state none."""
     rows = []
     for entry in path:
         judged = entry.get("validation") or {}

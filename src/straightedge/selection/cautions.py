@@ -17,14 +17,9 @@ def cautions(
     settings: SelectionSettings,
     weights: Tensor | None = None,
 ) -> dict[str, str]:
-    """Return what a user should know of a choice, a sentence for each code: see `warn`.
+    """Return what a user should know of the choice of `index`, a sentence for each code: see `warn`.
 
-    Args:
-        scored: Every value, judged.
-        index: Position of the chosen one.
-        labels: (n,) labels of the samples they were judged on.
-        settings: How it was chosen.
-        weights: (n,) what they count, or None for once each.
+    Labels (n,) and weights are those of the samples that values were judged on.
     """
     counts = np.bincount(labels, None if weights is None else weights.numpy())
     found = {

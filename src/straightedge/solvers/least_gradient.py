@@ -75,9 +75,7 @@ class LeastGradient:
     def combination(self, value: float, curvature: float) -> Tensor | None:
         """Return Σ c_k W_k (n,) float64 where its gap is foreseen to be small enough, else None.
 
-        Args:
-            value: P, about.
-            curvature: 2 reg.
+        P is about `value`, and `curvature` is 2 reg.
         """
         if self.count < FEWEST:
             return None
