@@ -23,6 +23,10 @@ from straightedge.newton.work import CHEAP, LARGEST_EXACT, Size
 FORCING = 0.1  # CG leaves this share of the gradient: each step then gains two digits of the gap
 FORCING_FAR = 0.2  # the same where the gap is over FAR of P
 FAR = 1e-2
+FAR_ENOUGH = 5e-2  # relative gap above which points are looked at in float32: the steps that follow mend it
+LEAST_ROUGH = 2_000_000  # operations of an evaluation, of which float32 takes half of the time
+ROUNDING = 1e-14  # of squares: that of a product in float32, with some room
+LOST = 1e-4  # of P, that it may cost a bound
 SHARE_OF_GOAL = 0.3  # of the gap asked for, that CG may leave
 MOST_PRODUCTS = 300  # of conjugate gradients in one step; what they leave is the next step's
 PATIENCE = 2  # an exact solution takes about ten Hessians: conjugate gradients that are slow lose little
@@ -122,6 +126,15 @@ class Engine:
     def _is_above(self, tol: float) -> bool:
         return self.point.gap > tol * self.point.value
 
+    @property
+    def _is_rough(self) -> bool:
+        """Whether products in float32 tell enough of the next point: far from the goal, by several steps."""
+        far = self.point.gap > FAR_ENOUGH * self.point.value and not (self.double or self.is_exact)
+        if not far or self.batch < math.inf or self.size.evaluation < LEAST_ROUGH:
+            return False
+        noise = ROUNDING * self.problem.table.mean_square_norm / (2 * float(self.problem.measure.min()))
+        return noise <= LOST * self.point.value
+
     def _sharpen(self) -> None:
         """Go on beyond the gap asked for, as long as steps gain."""
         former = self.tol * self.point.value
@@ -133,7 +146,7 @@ class Engine:
 
     def _step(self) -> None:
         direction, passes = self._direction()
-        self._take(search(self.problem, self.point, direction))
+        self._take(search(self.problem, self.point, direction, rough=self._is_rough))
         self.used += passes + 2.0  # the Hessian's reading, the search's product, and value and gradient
 
     def _direction(self) -> tuple[np.ndarray, float]:

@@ -14,15 +14,16 @@ LONGEST = 12  # trials; each halves the bracket at worst
 MOST_TRIALS = 40  # along kept scores: where a hinge's corner is sharp 12 did not find the way down
 
 
-def search(problem: SmoothProblem, point: Point, direction: np.ndarray) -> Point:
+def search(problem: SmoothProblem, point: Point, direction: np.ndarray, *, rough: bool = False) -> Point:
     """Return W + t d with |φ′(t)| ≤ FLAT |φ′(0)|, φ(t) = P(W + t d), by Newton's method inside a bracket.
 
     Args:
         problem: The problem.
         point: Where the search starts.
         direction: (C, D), a direction of descent.
+        rough: Whether float32 says enough of the point that is found, whose scores are those moved there.
     """
-    moves = problem.moves(direction)
+    moves = problem.moves(direction, rough=rough)
     own = _penalty_slopes(problem, point, direction)
     slope0 = abs(float(np.vdot(point.gradient, direction)))
     t, low, high, S = 1.0, 0.0, np.inf, point.scored.S
@@ -30,7 +31,8 @@ def search(problem: SmoothProblem, point: Point, direction: np.ndarray) -> Point
         there = problem.scored(S + moves if t == 1.0 else S + t * moves)
         slope = float(np.vdot(there.pull, moves)) + own[0] + t * own[1]
         if abs(slope) <= FLAT * slope0:
-            return problem.at(point.W + t * direction, there if problem.carries else None)
+            carried = there if problem.carries or rough else None
+            return problem.at(point.W + t * direction, carried, rough=rough)
         bend = _bend(problem, there, moves) + own[1]
         low, high = (low, t) if slope > 0 else (t, high)
         t = inside(t - slope / bend if bend > 0 else np.nan, low, high)

@@ -14,6 +14,7 @@ import numpy as np
 from straightedge.newton.curvature import RowTerms, SecondOrder
 from straightedge.newton.products import back, forward
 
+FEW_ROWS = 64  # that say how long rows are
 LEAST_SINGLE = 1_000_000  # entries of X: below, a float32 copy for one product is not worth its making
 
 
@@ -45,6 +46,12 @@ class Table:
     def single(self) -> np.ndarray:
         """The same in float32, for products whose rounding does not matter."""
         return self.double.astype(np.float32)
+
+    @cached_property
+    def mean_square_norm(self) -> float:
+        """The mean of ‖x‖² over some evenly spaced rows."""
+        few = self.double[:: -(-len(self.double) // FEW_ROWS)]
+        return float((few * few).sum(axis=1).mean())
 
     @cached_property
     def squares(self) -> np.ndarray:
@@ -86,10 +93,12 @@ class SmoothProblem:
         found: np.ndarray = Q @ forward(Q.T @ W, X) if Q.shape == (2, 1) else forward(W, X)
         return found
 
-    def back(self, A: np.ndarray) -> np.ndarray:
+    def back(self, A: np.ndarray, *, rough: bool = False) -> np.ndarray:
         """Return Σ a_i x_iᵀ (C, D) for A (C, N) in the space of the basis, where two classes are one row."""
-        Q, X = self.basis, self.table.double
-        found: np.ndarray = Q @ back(Q.T @ A, X) if Q.shape == (2, 1) else back(A, X)
+        Q, X = self.basis, self.table.single if rough else self.table.double
+        own = (Q.T @ A if Q.shape == (2, 1) else A).astype(X.dtype, copy=False)
+        V = back(own, X).astype(np.float64, copy=False)
+        found: np.ndarray = Q @ V if Q.shape == (2, 1) else V
         return found
 
     @property
@@ -97,21 +106,22 @@ class SmoothProblem:
         """Whether scores moved along a search are as good as those computed afresh."""
         return self.table.double.size < LEAST_SINGLE
 
-    def moves(self, direction: np.ndarray) -> np.ndarray:
+    def moves(self, direction: np.ndarray, *, rough: bool = False) -> np.ndarray:
         """Return the scores of a direction, for a search along it: in float32 where that saves work."""
-        if self.carries:
+        if self.carries and not rough:
             return self.scores(direction)
         return self._forward(direction.astype(np.float32), self.table.single).astype(np.float64)
 
-    def at(self, W: np.ndarray, carried: Scored | None = None) -> Point:
+    def at(self, W: np.ndarray, carried: Scored | None = None, *, rough: bool = False) -> Point:
         """Return all that is known at W (C, D).
 
         Args:
             W: Where.
             carried: Scores that a search has moved there; None computes them afresh, as proofs ask for.
+            rough: Whether the gradient's product is float32's, of carried scores.
         """
         found = self.scored(self.scores(W)) if carried is None else carried
-        V = self.back(found.pull)
+        V = self.back(found.pull, rough=rough)
         own = self.ridge * W
         gradient = V + own
         mean_loss = float(self.weights @ found.terms.value)
