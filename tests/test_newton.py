@@ -20,6 +20,7 @@ from straightedge.losses import LOSSES as REGISTERED
 from straightedge.losses import SoftmaxLoss, SquaredHingeLoss
 from straightedge.newton.continuation import FormerAnswer, continued, extrapolated
 from straightedge.newton.curvature import pairs
+from straightedge.newton.exact import exact_direction
 from straightedge.newton.problem import SmoothProblem, Table, contrasts
 from straightedge.newton.rules import SECOND_ORDER
 from straightedge.objective import Objective
@@ -362,3 +363,20 @@ def test_a_problem_of_another_ridge_knows_the_same_point_without_a_product():
     for name in ("value", "gap", "gradient", "V", "mean_loss", "ridge"):
         np.testing.assert_allclose(getattr(moved, name), getattr(computed, name), rtol=1e-13)
     assert moved.bound() == pytest.approx(computed.bound(), rel=1e-13)
+
+
+@pytest.mark.parametrize("bias", ["penalized", "free"])
+@pytest.mark.parametrize("loss", ["one_vs_rest_logistic", "one_vs_rest_squared_hinge"])
+def test_classes_that_do_not_touch_take_the_step_of_the_whole_hessian(loss, bias):
+    rng = np.random.default_rng(5)
+    X, y = np.c_[rng.standard_normal((40, 6)), np.ones(40)], np.arange(40) % 3
+    ridge = np.full(7, 2e-2)
+    ridge[-1] *= bias == "penalized"
+    problem = SmoothProblem(Table(X), y, np.full(40, 1 / 40), ridge, SECOND_ORDER[loss], np.eye(3))
+    point = problem.at(0.3 * rng.standard_normal((3, 7)))
+    bends = point.terms.product(np.ones((3, 40)))  # of each class and row
+    H = np.zeros((21, 21))
+    for j in range(3):
+        H[7 * j : 7 * j + 7, 7 * j : 7 * j + 7] = X.T @ (X * bends[j, :, None] / 40) + np.diag(ridge)
+    expected = -np.linalg.solve(H, point.gradient.ravel()).reshape(3, 7)
+    np.testing.assert_allclose(exact_direction(problem, point), expected, rtol=1e-9)

@@ -16,6 +16,7 @@ from straightedge.errors import InputError
 from straightedge.fitting import FitSettings, build_objective, solve
 from straightedge.losses import get_loss
 from straightedge.objective import Objective
+from straightedge.penalties import WeightedRidge
 from straightedge.rows import Rows
 from straightedge.solvers.sparse import row_problems
 from straightedge.solvers.sparse.duals import FORMS
@@ -320,7 +321,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(loss, tol, C):
 @pytest.mark.parametrize(
     ("settings", "missing"),
     [
-        ({"bias": "free"}, "penalised bias"),
+        ({"penalty": WeightedRidge([1.0] * 999 + [2.0])}, "a plain ridge"),
         ({"loss": "one_vs_rest_logistic"}, "exact updates"),
         ({"solver": "lbfgs"}, "dense rows"),
     ],

@@ -116,6 +116,9 @@ def test_what_counts_as_flat():
     assert not Size(N, D + 1, C, C - 1, curved=True).is_flat  # softmax bends everywhere
     assert not Size(N, D + 1, 2, 1, curved=False).is_flat  # the whole Hessian is small
     assert Size(2000, 5000, 2, 1, curved=False).is_flat
+    assert Size(N, D + 1, C, C, curved=False).is_flat
+    assert not Size(452, 280, 13, 13, curved=False).is_flat  # each class has a Hessian of its own
+    assert not Size(60, 100, 5, 4, curved=False).is_flat  # few unknowns
     assert not Size(2600, 501, 2, 1, curved=False).is_flat  # more rows than a W can tell apart
     assert not Size(20_000, 17, 26, 25, curved=False).is_flat  # many rows a feature
     assert not Size(150, LARGEST_EXACT, 3, 2, curved=False).is_flat  # the whole Hessian in the rows' span

@@ -18,8 +18,9 @@ from straightedge.newton.conjugate import (
 from straightedge.newton.exact import exact_direction
 from straightedge.newton.linesearch import search
 from straightedge.newton.problem import Point, SmoothProblem
-from straightedge.newton.work import CHEAP, LARGEST_EXACT, Size
+from straightedge.newton.work import CHEAP, Size
 
+PATIENCE_OF_PIECES = 0.2  # the same where curvature changes at kinks: there slow steps gain next to nothing
 FORCING = 0.1  # CG leaves this share of the gradient: each step then gains two digits of the gap
 FORCING_FAR = 0.2  # the same where the gap is over FAR of P
 FAR = 1e-2
@@ -91,9 +92,9 @@ class Engine:
     @property
     def is_exact(self) -> bool:
         """Whether the whole Hessian is cheaper than conjugate gradients, or they have cost PATIENCE Hessians."""
-        fits = self.size.c * self.size.D <= LARGEST_EXACT
-        return fits and (
-            self.size.exact <= self.size.conjugate or self.all_spent > PATIENCE * self.size.exact
+        patience = PATIENCE if self.size.curved else PATIENCE_OF_PIECES
+        return self.size.has_exact and (
+            self.size.exact <= self.size.conjugate or self.all_spent > patience * self.size.exact
         )
 
     def step(self) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from straightedge.newton.curvature import RowTerms, SoftmaxTerms, pairs
+from straightedge.newton.one_vs_rest import DiagonalTerms
 from straightedge.newton.problem import Point, SmoothProblem
 
 JITTER = (
@@ -26,7 +27,20 @@ def exact_direction(problem: SmoothProblem, point: Point) -> np.ndarray:
     Numerics:
         Raw columns of very unlike size are harmless: H is scaled to unit diagonal before its Cholesky factor.
     """
+    if isinstance(point.terms, DiagonalTerms):
+        return _of_each_class(problem, point, point.terms)
     return along_classes(hessian_factor(problem, point), problem.basis, -point.gradient)
+
+
+def _of_each_class(problem: SmoothProblem, point: Point, terms: DiagonalTerms) -> np.ndarray:
+    """Return −H⁻¹∇P of classes that do not touch one another: each has a Hessian of the rows that bend it."""
+    X, direction = problem.table.double, np.empty_like(point.gradient)
+    for j, bend in enumerate(problem.weights * terms.bend):
+        problem.check()
+        rows = bend > 0
+        rooted = (X if rows.all() else X[rows]) * np.sqrt(bend[rows])[:, None]
+        direction[j] = ridged_factor(rooted.T @ rooted, problem.ridge).solve(-point.gradient[j])
+    return direction
 
 
 def hessian_factor(problem: SmoothProblem, point: Point, *, rough: bool = False) -> ScaledFactor:

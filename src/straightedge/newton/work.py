@@ -19,6 +19,7 @@ HESSIAN_IN_PASSES = 25  # that such a sample's Hessian may cost: up to 21 gained
 LARGEST_HESSIAN = 1000  # unknowns of one that is factored
 LARGEST_EXACT = 3000  # unknowns of steps with the whole Hessian: 72 MB
 FLAT_OF_TWO = 400  # features, or rows, from which on steps over the flat pieces of two classes gain little
+FLAT_OF_MANY = 600  # the same of more classes, times free columns of W: such steps take up to a second
 FLAT_PIECES = 1e6  # times the work of a usual fit: most of such fits are never there; any other way is better
 GRAM_IN_PRODUCTS = 100  # a Gram that costs more Hessian products than this saves fewer
 BLOCKS_FROM = 10_000_000  # operations of a product, beside which some calls of NumPy for every class are few
@@ -80,7 +81,10 @@ class Size:
 
     @cached_property
     def exact(self) -> float:
-        """A step with the whole Hessian."""
+        """A step with the whole Hessian, which has blocks alone where classes do not touch."""
+        if self.is_apart:
+            each = self.N * self.D**2 + self.D**3 / 3 + 60 * CALL
+            return self.C * each + 4 * self.evaluation
         pairs = self.c * (self.c + 1) // 2
         gram = 2 * self.N * self.D**2 * pairs + self.N * self.C * (self.C - 1) * pairs
         return gram + (self.c * self.D) ** 3 / 3 + (5 * pairs + 60) * CALL + 4 * self.evaluation
@@ -146,14 +150,25 @@ class Size:
         return flat * (USUAL_STEPS_OF_TWO if self.C == 2 else USUAL_STEPS) * min(self.exact, conjugate)
 
     @property
+    def is_apart(self) -> bool:
+        """Whether classes do not touch one another, as those of one-versus-rest losses: no column is redundant."""
+        return self.c == self.C
+
+    @property
+    def has_exact(self) -> bool:
+        """Whether steps may take the whole Hessian."""
+        return (self.D if self.is_apart else self.c * self.D) <= LARGEST_EXACT
+
+    @property
     def is_flat(self) -> bool:
         """Whether steps go from one set of bent rows to the next, and gain little: the dual has no such sets.
 
         Where rows can be told apart, most pairs of a row and a class are at a margin near 1 in the end. Steps with
-        the whole Hessian get there all the same.
+        the whole Hessian get there all the same, and are taken where there are few unknowns.
         """
         least = min(self.N, self.D)
-        large = least > FLAT_OF_TWO if self.C == 2 else self.c * least > LARGEST_EXACT
+        alone = self.is_apart and self.N > self.D
+        large = least > FLAT_OF_TWO if alone or self.C == 2 else self.c * least > FLAT_OF_MANY
         return large and not self.curved and not self.is_crowded
 
     @property

@@ -120,7 +120,8 @@ class WhitenedLBFGS(Solver):
         """See `Solver.cost`: a pass a step, the metric applied, and the metric once for all configurations."""
         K, C, width = objective.shape
         rule = objective.loss.second_order
-        return Size(objective.n_total, width, C, C, rule is None or rule.curved).lbfgs(K)
+        free = C - (rule is not None and rule.shift_invariant)
+        return Size(objective.n_total, width, C, free, rule is None or rule.curved).lbfgs(K)
 
     def at_once(self, objective: Objective, tol: Tensor) -> Solution | None:
         """See `Solver.at_once`: a path in parts, of one metric; see `path_in_parts`.

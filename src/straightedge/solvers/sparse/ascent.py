@@ -77,7 +77,7 @@ class SparseAscent(Ascent):
 
     def advance(self) -> float:
         """See `Ascent.advance`; one epoch."""
-        recentre(self.W[-1], self.centre, self.problem.stiffness)
+        recentre(self.W[-1], self.centre, self.problem.stiffness, free=self.problem.free_bias)
         order = self._order()
         relax = RELAX if self.epochs >= PLAIN_EPOCHS else 1.0
         how = () if self.problem.form.entropy else (relax,)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from straightedge.solvers.sparse.held_bias import held_bias, own_bias
-from straightedge.solvers.sparse.problem import SparseProblem
+from straightedge.solvers.sparse.problem import SparseProblem, inner
 from straightedge.solvers.state import OF_ROWS, given_to, taken_from
 
 ROUNDING = 4 * 2.0**-53  # relative error of ‖W‖², for each visit since W was computed from b in float64
@@ -78,6 +78,9 @@ class Ascent(ABC):
             W = None  # what float32 has rounded away is missing in float64
         self.W = (problem.minimiser(b) if W is None else W).astype(problem.dtype, copy=False)
         self.centre = self.W[-1].astype(np.float64)
+        if problem.free_bias:
+            own, self.centre = self.centre, problem.first_bias.copy()
+            self.W = np.concatenate([self.W[:-1], self._held(own)[None]], dtype=self.W.dtype)
         self.best_weight, self.best_primal, self.bound = self.W, math.inf, 0.0
         self.dual = self._dual()
         self.least, self.idle = math.inf, 0
@@ -131,9 +134,9 @@ class Ascent(ABC):
         primal = self.problem.primal(W)
         if primal < self.best_primal:
             self.best_primal, self.best_weight = primal, W.copy()
-        present = self.present_gap
-        if present <= self.tol:
+        if self.present_gap <= self.tol:
             cost += self.prove()
+        present = self.present_gap
         self.idle = 0 if present < 0.999 * self.least else self.idle + 1
         self.least = min(present, self.least)
         if self.idle >= FLOAT32_PATIENCE and self.W.dtype != np.float64:
@@ -156,18 +159,35 @@ class Ascent(ABC):
             cost += self._renew(self.W.dtype)
         if abs(self.dual - estimate) > STRAYED * self.tol * abs(self.dual):
             cost += self._renew(np.dtype(np.float64))
+        if self.problem.free_bias:
+            self.dual = self.problem.proven_dual(self.b)
+            self.bound = max(self.bound, self.dual)
+            return cost + 0.5
         self.bound = max(self.bound, self.dual - self._rounding())
         return cost
 
     def _dual(self) -> float:
+        """Return D of b; of a free bias, where b is not in balance, about that of the nearest that is."""
         return self.problem.conjugate(self.b) - self._own_penalty(1.0)
 
     def _own_penalty(self, share: float) -> float:
-        """Return reg ‖W‖² of the W that belongs to b, the bias's part times ``share``."""
-        penalty = self.problem.penalty(self.W[:-1])
-        return penalty + share * self.problem.penalty(
-            own_bias(self.W[-1], self.centre, self.problem.stiffness)
-        )
+        """Return reg ‖W‖² of the W that belongs to b, the bias's part times ``share``; see `_pull_cost`."""
+        own = self._own_bias()
+        if self.problem.free_bias:
+            return self.problem.penalty(self.W) + self._pull_cost(self.W[-1], own)
+        return self.problem.penalty(self.W[:-1]) + share * self.problem.penalty(own)
+
+    def _pull_cost(self, bias: np.ndarray, pull: np.ndarray) -> float:
+        """Return 2 reg ⟨β, pull⟩, about what D pays for taking the pull on a free bias away; else 0."""
+        if not self.problem.free_bias:
+            return 0.0
+        return self.problem.curvature * inner(bias.astype(np.float64), pull)
+
+    def _own_bias(self) -> Array:
+        return own_bias(self.W[-1], self.centre, self.problem.stiffness, free=self.problem.free_bias)
+
+    def _held(self, own: np.ndarray) -> np.ndarray:
+        return held_bias(own, self.centre, self.problem.stiffness, free=self.problem.free_bias)
 
     def _rounding(self) -> float:
         """Return what roundings of W since it was computed from b may have done to D."""
@@ -178,13 +198,15 @@ class Ascent(ABC):
     def _renew(self, dtype: np.dtype[Any]) -> float:
         """Compute W from b anew, to be kept in this float type; return the passes it took."""
         W = self.problem.minimiser(self.b)
+        own, held = W[-1].copy(), self._held(W[-1])
         self.dual = self.problem.conjugate(self.b) - self.problem.penalty(W)
+        self.dual -= self._pull_cost(held, own)
         self.W, self.visits = W.astype(dtype, copy=False), 0.0
-        self.W[-1] = held_bias(W[-1], self.centre, self.problem.stiffness)
+        self.W[-1] = held
         return 0.5
 
     def own_weight(self) -> np.ndarray:
         """Return the W (D + 1, C) that b belongs to, its bias not held."""
         W = self.W.copy()
-        W[-1] = own_bias(W[-1], self.centre, self.problem.stiffness)
+        W[-1] = self._own_bias()
         return W

@@ -7,10 +7,11 @@ guess, and exact row problems are there in 30 to 900 epochs. See `newton.work.Si
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
-from straightedge.design import Design, SparseDesign
+from straightedge.design import SparseDesign
 from straightedge.objective import Objective
 from straightedge.solvers.protocol import missing
 from straightedge.sparse_rows import SparseRows
@@ -30,8 +31,18 @@ def needs_of_dense_rows(objective: Objective) -> str | None:
     )
 
 
-def compressed(design: Design) -> SparseRows:
-    """Return the mapped rows of a design, without the constant: sparse ones as they are, a table's compressed."""
+def compressed(objective: Objective) -> tuple[SparseRows, np.ndarray]:
+    """Return the mapped rows without the constant, compressed, and what was taken from each of them (D,).
+
+    That is the mean row of a table whose bias is free, and makes up for it: rows around their mean disturb one
+    another less. On isolet half the epochs are left.
+    """
+    design, shift = objective.design, np.zeros(objective.design.n_features)
     if isinstance(design, SparseDesign):
-        return design.rows
-    return SparseRows(csr_matrix(design.to(torch.float64).table()[:, :-1].numpy()))
+        return design.rows, shift
+    table = design.to(torch.float64).table()[:, :-1].numpy()
+    if objective.penalty.free_bias:
+        weights = objective.row_weights.of_one(len(table), objective.device).numpy()
+        shift = weights @ table
+        table = table - shift
+    return SparseRows(csr_matrix(table)), shift

@@ -161,7 +161,9 @@ class NarrowRows:
 def fits(given: Configuration) -> bool:
     """Return whether a problem is of two classes and few columns, and hard enough for Newton's steps."""
     form = FORMS.get(given.loss.geometry or "")
-    if form is None or given.n_classes != 2 or not is_narrow(given.rows.indptr, given.rows.n_features):
+    if form is None or given.n_classes != 2 or given.free_bias:
+        return False
+    if not is_narrow(given.rows.indptr, given.rows.n_features):
         return False
     return form.entropy or NarrowProblem.of(given).hardness() >= (HARD_SQUARE if form.squared else HARD)
 

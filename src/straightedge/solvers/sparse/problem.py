@@ -19,9 +19,10 @@ from straightedge.design.csr import (
 )
 from straightedge.losses import Loss
 from straightedge.objective import Objective
+from straightedge.solvers.sparse.balance import balanced
 from straightedge.solvers.sparse.dense_rows import compressed
 from straightedge.solvers.sparse.duals import FORMS, DualForm
-from straightedge.solvers.sparse.held_bias import stiffness
+from straightedge.solvers.sparse.held_bias import free_stiffness, stiffness
 from straightedge.sparse_rows import SparseRows
 from straightedge.workers import BlockPool, block_spans
 
@@ -40,7 +41,7 @@ def inner(first: np.ndarray, second: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Configuration:
-    """One value of reg over sparse rows without a map, the bias penalised.
+    """One value of reg over sparse rows without a map.
 
     Attributes:
         rows: X, as compressed rows.
@@ -50,6 +51,7 @@ class Configuration:
         loss: The loss.
         curvature: 2 reg, the penalty's Hessian.
         weights: (N,) float64, w_i.
+        free_bias: Whether the bias is not penalised.
     """
 
     rows: SparseRows
@@ -59,15 +61,17 @@ class Configuration:
     loss: Loss
     curvature: float
     weights: np.ndarray
+    free_bias: bool = False
 
     @classmethod
     def of(cls, objective: Objective, rows: SparseRows | None = None) -> Configuration:
         """Return the one configuration of an objective, whose mapped rows may be given compressed already."""
-        rows = compressed(objective.design) if rows is None else rows
+        rows = compressed(objective)[0] if rows is None else rows
         y = np.ascontiguousarray(objective.y.numpy())
         weights = objective.row_weights.of_one(len(y), objective.device).numpy()
         curvature = float(objective.penalty.curvature[0])
-        return cls(rows, objective.pool, y, objective.n_classes, objective.loss, curvature, weights)
+        free = objective.penalty.free_bias
+        return cls(rows, objective.pool, y, objective.n_classes, objective.loss, curvature, weights, free)
 
 
 class SparseProblem:
@@ -78,25 +82,28 @@ class SparseProblem:
         tol: Relative gap asked for; it decides the float type of W on the way.
 
     Attributes:
-        rows: See `Configuration`; and ``pool``, ``y``, ``loss``, ``curvature``, ``weights``.
+        rows: See `Configuration`; and ``pool``, ``y``, ``loss``, ``curvature``, ``weights``, ``free_bias``.
         geometry: The word for the row's exact subproblem, `Loss.geometry`.
         form: What its dual variables are.
         caps: (N,) float64, w_i/(2 reg): a row's part of W is −caps_i x̂_i a_iᵀ.
         norms: (N,) float64, ‖x̂_i‖².
-        stiffness: s ≥ 1 of the bias on the way; see `held_bias`.
+        stiffness: s of the bias on the way; see `held_bias`.
         shape: (D + 1, C).
+        first_bias: (C,) float64, where a free bias begins.
         dtype: Float type of W during epochs; most of their time goes into reading W.
     """
 
     def __init__(self, given: Configuration, tol: float) -> None:
         self.rows, self.pool, self.y = given.rows, given.pool, given.y
         self.loss, self.curvature, self.weights = given.loss, given.curvature, given.weights
+        self.free_bias = given.free_bias
         self.geometry = given.loss.geometry or ""
         self.form: DualForm = FORMS[self.geometry]
         self.caps = self.weights / self.curvature
         self.norms = csr_norms(self.rows)
-        self.stiffness = stiffness(self.curvature, self.coupling, entropy=self.form.entropy)
+        self.stiffness = self._stiffness()
         self.shape = self.rows.n_features + 1, given.n_classes
+        self.first_bias = np.zeros(given.n_classes)
         self.dtype = np.dtype(np.float32 if tol >= FLOAT32_TOL else np.float64)
 
     def visit_data(self, dtype: np.dtype[Any]) -> np.ndarray:
@@ -106,6 +113,12 @@ class SparseProblem:
         if self.rows.narrow is None:
             self.rows.narrow = self.rows.data.astype(np.float32)
         return self.rows.narrow
+
+    def _stiffness(self) -> float:
+        entropy = self.form.entropy
+        if self.free_bias:
+            return free_stiffness(self.curvature, inner(self.weights, self.norms - 1.0), entropy=entropy)
+        return stiffness(self.curvature, self.coupling, entropy=entropy)
 
     @cached_property
     def visit_norms(self) -> np.ndarray:
@@ -145,8 +158,8 @@ class SparseProblem:
         return csr_scores(self.rows, W, self.pool)
 
     def penalty(self, W: np.ndarray) -> float:
-        """Return reg ‖W‖², summed in float64."""
-        return self.curvature / 2 * square_sum(W)
+        """Return reg ‖W‖², summed in float64; without the last row where that is a free bias."""
+        return self.curvature / 2 * square_sum(W[:-1] if self.free_bias else W)
 
     def primal(self, W: np.ndarray) -> float:
         """Return P(W); half a pass."""
@@ -167,6 +180,11 @@ class SparseProblem:
             inner(self.weights[start:stop], self.form.values(b[start:stop], self.y[start:stop]))
             for start, stop in self._blocks()
         )
+
+    def proven_dual(self, b: np.ndarray) -> float:
+        """Return the D of dual variables near b that are in balance, as a free bias asks for; half a pass."""
+        b = balanced(self.loss, self.form, b, self.y, self.weights)
+        return self.conjugate(b) - self.penalty(self.minimiser(b))
 
     def class_point(self) -> np.ndarray:
         """Return the W (D + 1, C) of a = 1/C − e_y in all rows; an entry of X is read once."""

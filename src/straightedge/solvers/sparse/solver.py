@@ -30,13 +30,15 @@ class Finished:
     """Where the next configuration begins.
 
     Attributes:
-        W: (D + 1, C) of the last one.
+        W: (D + 1, C) that belongs to the last one's dual variables.
         curvature: Twice its reg.
+        bias: (C,) its bias, where that is free.
         b: (N, C) its dual variables.
     """
 
     W: Array
     curvature: float
+    bias: Array
     b: Array = field(metadata=OF_ROWS)
 
 
@@ -62,7 +64,7 @@ class SparseAscentState:
 
 
 class SparseDualAscent(Solver):
-    """Exact dual problems of one row after another, on compressed rows; a penalised bias, one process.
+    """Exact dual problems of one row after another, on compressed rows; one process.
 
     Configurations are taken from the largest reg to the smallest, each from the dual variables of the one before.
 
@@ -92,7 +94,7 @@ class SparseDualAscent(Solver):
                 objective.loss.geometry in FORMS,
                 f"exact updates of one row, and {objective.loss.name} has none",
             ),
-            (objective.penalty.uniform, 'a ridge with a penalised bias (bias="penalized")'),
+            (objective.penalty.quadratic and objective.penalty.penalty.rotation_invariant, "a plain ridge"),
             (bool(objective.penalty.bounds_below.all()), "reg > 0"),
             (objective.row_weights.n_sets == 1, "the same row weights for all configurations"),
             (objective.communicator.size == 1, "one process"),
@@ -116,13 +118,19 @@ class SparseDualAscent(Solver):
         return self._progress(0.0)
 
     def _primal_at(self, k: int) -> float:
-        return self._all_classes(k).primal(np.ascontiguousarray(self.W[k].numpy().T))
+        return self._all_classes(k).primal(self._given(k))
+
+    def _given(self, k: int) -> Array:
+        """Return the W (D + 1, C) of a configuration for rows as they are compressed."""
+        W = self.W[k].numpy().T.copy()
+        W[-1] += self.shift @ W[:-1]
+        return W
 
     def _take_up(self, objective: Objective, tol: Tensor) -> None:
         if self.last is not None and len(self.last.b) != objective.n_samples:
             self.last = None
         self.objective, self.tols = objective, tol
-        self.rows = compressed(objective.design)
+        self.rows, self.shift = compressed(objective)
         self.fit, self.current = None, -1
 
     def step(self) -> Progress:
@@ -155,7 +163,7 @@ class SparseDualAscent(Solver):
         if answer.objective < float(self.primal[k]):
             self.primal[k], self.W[k] = answer.objective, torch.from_numpy(answer.W)
         self.bound[k] = max(float(self.bound[k]), answer.dual)
-        self.last = Finished(fit.w[:, None], given.curvature, np.zeros((len(given.y), 1)))
+        self.last = Finished(fit.w[:, None], given.curvature, fit.w[-1:], np.zeros((len(given.y), 1)))
         if answer.status is not Status.STALLED:
             return answer.n_passes
         self.last = None
@@ -166,7 +174,9 @@ class SparseDualAscent(Solver):
         k = self.current
         if fit.best_primal < float(self.primal[k]):
             self.primal[k] = fit.best_primal
-            fit.problem.write_whole(fit.best_weight, self.W[k].numpy())
+            whole = self.W[k].numpy()
+            fit.problem.write_whole(fit.best_weight, whole)
+            whole[:, -1] -= whole[:, :-1] @ self.shift
         self.bound[k] = max(0.0, fit.bound)
 
     def _progress(self, cost: float) -> Progress:
@@ -180,13 +190,15 @@ class SparseDualAscent(Solver):
     def _begin(self) -> Ascent:
         self.current = int(self.objective.reg.argmax())
         problem = self._problem(self.current)
-        W = self.W[self.current].T
+        W = self._given(self.current)
         point: tuple[np.ndarray, np.ndarray | None]
         if self.last is not None:
             point = continued(problem, self.last.b, self.last.W, self.last.curvature)
-        elif bool(W.any()):
-            b = self._all_classes(self.current).subgradient_point(np.ascontiguousarray(W.numpy()))
+            problem.first_bias = self.last.bias
+        elif W.any():
+            b = self._all_classes(self.current).subgradient_point(W)
             point = problem.own_dual(b), None
+            problem.first_bias = W[-1]
         else:
             point = first_point(problem)
         start, its_weight = point
@@ -212,7 +224,8 @@ class SparseDualAscent(Solver):
             self.current = kept.index(self.current)
             return
         if self.fit is not None:
-            self.last = Finished(self.fit.own_weight(), self.fit.problem.curvature, self.fit.b)
+            fit, bias = self.fit, self.fit.W[-1].astype(np.float64)
+            self.last = Finished(fit.own_weight(), fit.problem.curvature, bias, fit.b)
         self.fit, self.current = None, -1
 
     def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -221,7 +234,11 @@ class SparseDualAscent(Solver):
         if fit is not None and self.current in positions.tolist() and fit.gap > fit.tol:
             fit.finish()
             self._take(fit)
-        return _kept(self.W, positions.tolist()), self.primal[positions], self.bound[positions]
+        W = _kept(self.W, positions.tolist())
+        if self.shift.any():  # P is that of the rows as they are
+            part = self.objective.select(positions).in_dtype(torch.float64)
+            self.primal[positions] = part.evaluate(W).objective
+        return W, self.primal[positions], self.bound[positions]
 
     # ---------------------------------------------------------------- checkpoints
 

@@ -141,5 +141,5 @@ class TwoClassProblem(SparseProblem):
 
 def problem_of(given: Configuration, tol: float) -> SparseProblem:
     """Return the problem of one configuration; that of one column where that is the same."""
-    one_column = given.n_classes == 2 and not FORMS[given.loss.geometry or ""].entropy
+    one_column = given.n_classes == 2 and not (given.free_bias or FORMS[given.loss.geometry or ""].entropy)
     return (TwoClassProblem if one_column else SparseProblem)(given, tol)
