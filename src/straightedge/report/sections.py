@@ -138,11 +138,6 @@ def _is_for_people(name: str) -> bool:
 
 
 def _plain_text(value: Any) -> str:
-    """Return settings as one line of text."""
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_plain_text(item)}" for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(_plain_text(item) for item in value)
     return "" if value is None else str(value)
 
 
