@@ -117,14 +117,12 @@ class Rows:
         Args:
             start: First row.
             stop: One past the last row.
-            buffer: (≥ stop − start, D) scratch on `device`.
+            buffer: (≥ stop − start, D) scratch on `device`, of any strides.
         """
         raw = self._raw(start, stop)
         if raw.dtype == buffer.dtype and raw.is_contiguous() and raw.device == buffer.device:
             return raw.view(stop - start, -1)
-        target = buffer[: stop - start]
-        target.view(raw.shape).copy_(raw)
-        return target
+        return buffer[: stop - start].copy_(raw.flatten(1))
 
     def raw_block(self, start: int, stop: int) -> Tensor:
         """Return rows ``start:stop`` as (stop − start, D) on `device` in X's own dtype, contiguous."""

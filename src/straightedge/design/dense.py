@@ -137,10 +137,12 @@ class DenseDesign(Design):
 
     def read(self, start: int, stop: int, out: Tensor) -> None:
         """See `Design.read`."""
-        shift, scale = (part.to(self.dtype) for part in self._map)
-        buffer = torch.empty(stop - start, self.n_features, dtype=self.dtype, device=self.device)
-        torch.sub(self.rows.block(start, stop, buffer), shift, out=out)
-        out *= scale
+        rows = self.rows.block(start, stop, out)
+        if not self.affine.is_identity:
+            shift, scale = (part.to(self.dtype) for part in self._map)
+            torch.sub(rows, shift, out=out).mul_(scale)
+        elif rows.data_ptr() != out.data_ptr():
+            out.copy_(rows)
 
     def gather(self, index: Tensor, out: Tensor) -> Tensor:
         """See `Design.gather`; from disk an index that rises is picked out of whole blocks, read in order."""
