@@ -23,7 +23,7 @@ from straightedge.distributed import Communicator
 from straightedge.kernels import Products, cpu_loops, default_block_rows, products_for, worth_compiling
 from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
-from straightedge.workers import block_spans
+from straightedge.workers import block_spans, with_smaller_blocks
 
 CONVERTED_ROWS = 128
 """Rows of a block that is converted to float64, for each worker, where memory is to stay small."""
@@ -102,20 +102,23 @@ class DenseDesign(Design):
         W = torch.zeros(len(weights.fold), n_classes, self.n_features + 1, dtype=torch.float64)
 
         def own_sums() -> Tensor:
-            flat, work = self.zero_sums(W), partial(self._added, y.numpy(), n_classes)
+            flat = self.zero_sums(W)
             raw = self.split_sums(flat, W)[1].view(*W.shape[:2], -1)
-            for part in self.pool.run(
-                block_spans(self.n_samples, ADDED), work
-            ):  # in the order of the workers
-                raw += part
+            first = self.block_rows or ADDED
+            for part in with_smaller_blocks(first, lambda size: self._added_by_workers(y, n_classes, size)):
+                raw += part  # in the order of the workers
             return flat
 
         return self.all_summed(own_sums, W, weights)[1]
 
-    def _added(self, y: np.ndarray, n_classes: int, share: Iterator[tuple[int, int]]) -> Tensor:
-        """Return Σ x and the number of rows of each class (C, R + 1) over the rows of a worker's spans."""
+    def _added_by_workers(self, y: Tensor, n_classes: int, size: int) -> list[Tensor]:
+        work = partial(self._added, y.numpy(), n_classes, size)
+        return list(self.pool.run(block_spans(self.n_samples, size), work))
+
+    def _added(self, y: np.ndarray, n_classes: int, size: int, share: Iterator[tuple[int, int]]) -> Tensor:
+        """Return Σ x and the number of rows of each class (C, R + 1) over a worker's spans of ``size`` rows."""
         total = torch.zeros(n_classes, self.n_raw + 1, dtype=torch.float64)
-        buffer = torch.empty(min(ADDED, self.n_samples), self.n_raw, dtype=self.dtype)
+        buffer = torch.empty(min(size, self.n_samples), self.n_raw, dtype=self.dtype)
         for start, stop in share:
             own = y[start:stop]
             ones = np.ones(len(own), buffer.numpy().dtype)
