@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from straightedge.newton import products
 from straightedge.newton.products import PIECE, back, forward
 
 SHAPES = [
@@ -22,6 +23,13 @@ SHAPES = [
 def _drawn(N: int, D: int, C: int, dtype: type) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(N)
     return tuple(rng.standard_normal(shape).astype(dtype) for shape in ((N, D), (C, D), (C, N)))
+
+
+@pytest.fixture(autouse=True, params=[True, False])
+def cut(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Products on processors where pieces gain, and on others."""
+    monkeypatch.setattr(products, "CUT", request.param)
+    return bool(request.param)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

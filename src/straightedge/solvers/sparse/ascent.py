@@ -121,6 +121,7 @@ class SparseAscent(Ascent):
         left = self.total / max(former, 1e-300)
         expected = self.total * min(1.0, left)
         if self.problem.form.entropy or self.total > NEAR * asked:
+            self.average = Average()
             return expected
         self.average.take(self.W, left)
         return AVERAGED * expected if self.average.count > 1 else expected
