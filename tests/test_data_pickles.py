@@ -6,6 +6,7 @@ import pickle
 import resource
 import time
 import tracemalloc
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from straightedge import fit_path
 from straightedge.data import load_dataset
 from straightedge.data.pickles import read_plain
+from straightedge.data.pickles.contents import texts
 from straightedge.data.pickles.machine import read_bytes
 from straightedge.errors import InputError
 from support.hostile_pickles import HOSTILE
@@ -253,3 +255,11 @@ def test_cifar_100_has_fine_and_coarse_labels(tmp_path: Path) -> None:
     (tmp_path / "meta").write_bytes(pickle.dumps(meta, 2))
     assert load_dataset(tmp_path).classes == ("a", "b", "c", "d")
     assert load_dataset(tmp_path, labels="coarse_labels").classes == ("x", "y")
+
+
+def test_texts_of_a_pickle_are_listed_up_to_the_damage_and_without_warnings(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.pkl"
+    path.write_bytes(b"(S'images'\nS'\\umpy'\nX\xff\xff\xff\x7fcut")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert texts(path) == ["images"]

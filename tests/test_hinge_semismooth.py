@@ -328,3 +328,12 @@ def test_what_does_not_fit_is_refused_by_name() -> None:
 def test_short_steps_go_together_and_long_ones_alone():
     assert usual.steps_a_turn(150, 5, 3, False) == usual.MOST_STEPS
     assert usual.steps_a_turn(3000, 4000, 10, False) == 1
+
+
+@pytest.mark.parametrize("size", [1.0, 1e5, 1e8])
+def test_shared_units_are_not_exceeded_however_large_what_is_projected(size: float) -> None:
+    rng = np.random.default_rng(4)
+    margins = SharedMargins(rng.integers(3, size=40), 3)
+    b = margins.project(1.0 + size * rng.random((40, 3)))
+    assert b.min() >= 0.0
+    np.testing.assert_allclose(b.sum(axis=1), 1.0, rtol=1e-15)

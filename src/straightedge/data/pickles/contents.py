@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from straightedge.special_files import open_regular
 LARGEST = 2**25
 """Bytes of the largest file whose opcodes are listed."""
 MOST_OPCODES = 20_000
+DAMAGE = ValueError, OverflowError, MemoryError, UnicodeError, AttributeError, IndexError
+"""What pickletools raises of files that are damaged."""
 MOST_NAMED = 8
 """Names that a message lists."""
 
@@ -39,18 +44,17 @@ def texts(path: Path) -> list[str]:
     return list(found)
 
 
-def _opcodes(path: Path) -> Iterator[tuple[str, Any]]:
+def _opcodes(path: Path) -> list[tuple[str, Any]]:
+    """Return the names and arguments of the opcodes; of a damaged file, those before the damage."""
+    found: list[tuple[str, Any]] = []
     if path.stat().st_size > LARGEST:
-        return
-    try:
-        with open_regular(path) as file:
-            data = file.read()  # a file would make room for whatever length an opcode claims
-        for number, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-            if number >= MOST_OPCODES:
-                return
-            yield opcode.name, argument
-    except (ValueError, OverflowError, MemoryError, UnicodeError, AttributeError, IndexError):
-        return  # what was listed before the damage is all there is
+        return found
+    with open_regular(path) as file:
+        data = file.read()  # a file would make room for whatever length an opcode claims
+    with suppress(*DAMAGE), warnings.catch_warnings(action="ignore"):  # of escapes that mean nothing
+        for opcode, argument, _ in islice(pickletools.genops(data), MOST_OPCODES):
+            found.append((opcode.name, argument))
+    return found
 
 
 def _texts(path: Path) -> Iterator[str]:

@@ -176,12 +176,17 @@ class SharedMargins(PairMargins):
         return b
 
     def project(self, v: Array) -> Array:
-        """See `Margins.project`: clip, and where more than one unit remains, lower all by one threshold."""
+        """See `Margins.project`: clip, and where more than one unit remains, lower all by one threshold.
+
+        The largest is made 0 before: a threshold far from 0 would leave roundings of 1e-10 over the unit, and a
+        bound that is too large by as much.
+        """
         b = np.maximum(v, 0.0)
         b[self.rows, self.y] = 0.0
         over = np.flatnonzero(b.sum(axis=1) > 1.0)
         if len(over):
             part = b[over]
+            part -= part.max(axis=1, keepdims=True)
             b[over] = np.maximum(part - _thresholds(part)[:, None], 0.0)
         return b
 
@@ -273,7 +278,7 @@ class SignedMargins(Margins):
 
 
 def _thresholds(b: Array) -> Array:
-    """Return τ (n,) with Σ_j max(b_j − τ, 0) = 1 in each row of b ≥ 0, whose sums are above 1: so τ > 0."""
+    """Return τ (n,) with Σ_j max(b_j − τ, 0) = 1 in each row of b."""
     ordered = np.sort(b, axis=1)[:, ::-1]
     candidates = (np.cumsum(ordered, axis=1) - 1.0) / np.arange(1, b.shape[1] + 1)
     count = (ordered > candidates).sum(axis=1)
