@@ -272,12 +272,18 @@ class Newton(Solver):
         return point.value, float(found.dual[0]), float(found.gap[0])
 
     def _progress(self, passes: np.ndarray) -> Progress:
-        points = [engine.proven for engine in self.engines]
-        bounds = [self._bounds(k, point) for k, point in enumerate(points)]
-        value, dual, gap = (_numbers(numbers) for numbers in zip(*bounds, strict=True))
+        known = [self._known(k, engine) for k, engine in enumerate(self.engines)]
+        W = torch.from_numpy(np.stack([one[0] for one in known]))
+        value, dual, gap = (_numbers(numbers) for numbers in zip(*(one[1] for one in known), strict=True))
         exhausted = torch.tensor([engine.exhausted for engine in self.engines])
-        W = torch.from_numpy(np.stack([point.W for point in points]))
         return Progress(W, value, dual, torch.from_numpy(passes), exhausted, gap)
+
+    def _known(self, k: int, engine: Engine) -> tuple[np.ndarray, tuple[float, float, float]]:
+        """Return W (C, D + 1), and P, a bound and the gap; W = 0 of the span is not mapped back before a step."""
+        if self.span is not None and not engine.used and not engine.point.W.any():
+            nothing = np.zeros((len(engine.point.W), self.rows.double.shape[1]))
+            return nothing, (engine.point.value, 0.0, engine.point.value)
+        return engine.proven.W, self._bounds(k, engine.proven)
 
     def state(self) -> NewtonState:
         """See `Solver.state`."""

@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-EVERY = (
-    8,
-    4,
-    2,
-    1,
-)  # values of reg from one to the next, when each part is known: CIFAR-10 took 131 passes for 16,
-# with (4, 2, 1) 141, with (3, 1) 161 and all at once 279
+EVERY = 8, 4, 2, 1
+"""Values of reg from one to the next when each part is known.
+
+CIFAR-10 took 131 passes for 16 values, with (4, 2, 1) 141, with (3, 1) 161, and all at once 279.
+"""
 FEWEST = 6  # values of a fold
 WIDEST = 3.0  # ratio of neighbours; those of the usual path differ by a factor of 2.2
 NEAREST = 4  # answers of an interpolation; six lead no nearer
