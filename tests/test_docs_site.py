@@ -16,7 +16,7 @@ from threading import Thread
 import pytest
 
 import straightedge
-from support.browser import open_chromium, show_at, violations
+from support.browser import open_chromium, open_page, show_at, violations
 
 ROOT = Path(__file__).parents[1]
 LOADING = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src", "use": "href"}
@@ -106,8 +106,7 @@ def test_axe_finds_nothing_on_pages_of_every_shape(
         show_at(browser, width, scheme)
         found = {}
         for page in SHAPES:
-            browser.get("about:blank")
-            browser.get(f"{address}/{page}")
+            open_page(browser, f"{address}/{page}")
             found[page] = violations(browser)
         assert {page: faults for page, faults in found.items() if faults} == {}
     finally:

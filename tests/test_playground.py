@@ -13,7 +13,7 @@ import torch
 from straightedge import LinearClassifier, SoftmaxClassifier, SVMClassifier
 from straightedge.course import softmax_loss_naive, svm_loss_naive
 from straightedge.losses import LOSSES, get_loss
-from support.browser import open_chromium
+from support.browser import open_chromium, open_page
 
 pytestmark = [pytest.mark.browser, pytest.mark.long]  # a browser waits more than it works
 PAGE = Path(__file__).parents[1] / "docs" / "playground" / "index.html"
@@ -31,10 +31,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any) -> Any:
     """The page, freshly opened; afterwards its console must be empty."""
-    browser.get("about:blank")
-    browser.get_log("browser")
-    browser.get_log("performance")
-    browser.get(PAGE.as_uri())
+    open_page(browser, PAGE.as_uri())
     yield browser
     assert browser.get_log("browser") == []
 
@@ -235,8 +232,7 @@ def test_lines_of_score_zero_are_where_the_score_is_zero(page: Any) -> None:
 def test_a_run_ends_and_says_why(browser: Any, link: str, words: str) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
-    browser.get("about:blank")
-    browser.get(PAGE.as_uri() + link)
+    open_page(browser, PAGE.as_uri() + link)
     browser.execute_script(  # hundreds of steps, of which only the last words are looked at: nothing is drawn
         "window.requestAnimationFrame = (next) => setTimeout(next, 0);"
         "for (const part of [Straightedge.view, Straightedge.tables])"
@@ -398,13 +394,11 @@ def test_a_learning_rate_that_overshoots_is_named(page: Any) -> None:
 
 
 def test_a_link_restores_the_points_and_a_mangled_one_opens(browser: Any) -> None:
-    browser.get("about:blank")
-    browser.get(PAGE.as_uri() + "#loss=softmax&reg=0.1&rate=1&points=0,1.5,-0.2;2,-1,2.25")
+    open_page(browser, PAGE.as_uri() + "#loss=softmax&reg=0.1&rate=1&points=0,1.5,-0.2;2,-1,2.25")
     assert (state(browser, "loss"), state(browser, "reg"), state(browser, "rate")) == ("softmax", 0.1, 1)
     places = [(point["x"], point["y"], point["label"]) for point in state(browser, "points")]
     assert places == [(1.5, -0.2, 0), (-1, 2.25, 2)]
-    browser.get("about:blank")
-    browser.get(PAGE.as_uri() + "#loss=nothing&reg=-3&points=7,1,1;0,99,0;<b>;0,0.5,0.5")
+    open_page(browser, PAGE.as_uri() + "#loss=nothing&reg=-3&points=7,1,1;0,99,0;<b>;0,0.5,0.5")
     assert (state(browser, "loss"), state(browser, "reg"), len(state(browser, "points"))) == ("svm", 0.01, 1)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from straightedge.report import write_report
-from support.browser import open_chromium, show_at, violations, wait
+from support.browser import open_chromium, open_report, show_at, violations, wait
 from support.report_fixture import digits_run, edit
 
 pytestmark = [pytest.mark.browser, pytest.mark.long]  # a browser waits more than it works
@@ -47,15 +47,12 @@ Opener = Callable[..., Any]
 def opened(browser: Any, page: Path) -> Opener:
     """Open the page at a size and in a colour scheme, and wait until its figures are drawn."""
 
-    def open_page(width: int = 1280, scheme: str = "light") -> Any:
+    def open_at(width: int = 1280, scheme: str = "light") -> Any:
         show_at(browser, width, scheme)
-        browser.get("about:blank")
-        browser.get_log("browser"), browser.get_log("performance")
-        browser.get(page.as_uri())
-        wait(lambda: browser.execute_script("return document.documentElement.dataset.drawn"))
+        open_report(browser, page)
         return browser
 
-    return open_page
+    return open_at
 
 
 def press(browser: Any, key: str) -> None:

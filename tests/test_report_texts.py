@@ -17,7 +17,7 @@ from straightedge import load
 from straightedge.cli.app import _register, app
 from straightedge.report import trying, write_report
 from straightedge.workflow import FitOptions, run_fit
-from support.browser import open_chromium, wait
+from support.browser import open_chromium, open_page, wait
 from support.report_fixture import page_data_of
 from test_texts import folder_of, letters
 
@@ -80,7 +80,7 @@ def test_the_model_in_the_page_answers_texts_as_predict_does(
     run = fitted(source, tmp_path / "run", spec, **text)
     model, unseen = load(run), [*texts_of(98, 7), "", "no known word: xyzzy"]
     wanted = model.predict_proba(unseen)
-    browser.get((run / "report.html").as_uri())
+    open_page(browser, (run / "report.html").as_uri())
     found = browser.execute_script(
         "return arguments[0].map((text) => straightedge.answerOfText(text))", unseen
     )
@@ -97,7 +97,7 @@ def test_the_box_answers_what_is_written_and_names_the_words_that_decided(
 
     run = fitted(source, tmp_path / "run")
     model, text = load(run), "the captain saw the storm near a tower"
-    browser.get((run / "report.html").as_uri())
+    open_page(browser, (run / "report.html").as_uri())
     browser.find_element("id", "try-text").send_keys(text)
     chance = model.predict_proba([text])[0]
     said = f"sea: {100 * chance[model.classes.index('sea')]:.1f} %"

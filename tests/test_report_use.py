@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from straightedge.report import write_report
 from straightedge.report.coefficients import coefficients
 from straightedge.report.run_files import read_run
 from straightedge.workflow import FitOptions, run_fit
+from support.browser import open_chromium, open_page
 from support.report_fixture import page_data_of
 
 JOBS = ("clerk", "cook", "miner", None)
@@ -121,18 +123,8 @@ def test_a_model_that_is_too_large_is_not_put_into_the_page(
 
 
 @pytest.fixture(scope="module")
-def browser() -> Any:
-    import shutil
-
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("no Chromium with chromedriver")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for switch in ("--headless", "--no-sandbox", "--disable-gpu"):
-        options.add_argument(switch)
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    opened = open_chromium(tmp_path_factory.mktemp("profile"))
     yield opened
     opened.quit()
 
@@ -150,7 +142,7 @@ def test_the_model_in_the_page_answers_rows_of_a_table_as_predict_does(table: Pa
     rows = people(100, 1)
     model, new = load(run), write_people(table / "new.csv", rows)
     wanted = predict_paths(model, [new])
-    browser.get(write_report(run).as_uri())
+    open_page(browser, write_report(run).as_uri())
     texts = [[_field(cell, place) for place, cell in enumerate(row[:3])] for row in rows]
     found = browser.execute_script("return arguments[0].map((texts) => straightedge.answer(texts))", texts)
     for one, answer in zip(wanted, found, strict=True):
@@ -160,7 +152,7 @@ def test_the_model_in_the_page_answers_rows_of_a_table_as_predict_does(table: Pa
 
 @pytest.mark.browser
 def test_the_form_of_a_table_answers_as_it_is_filled_in(table: Path, browser: Any) -> None:
-    browser.get(write_report(table / "runs" / "people").as_uri())
+    open_page(browser, write_report(table / "runs" / "people").as_uri())
     before = browser.find_element("id", "try-answer").text
     age = browser.find_elements("css selector", "[data-field]")[0]
     age.clear()
@@ -184,7 +176,7 @@ def test_the_model_in_the_page_answers_images_as_predict_does(
     model = load(scans)
     images = np.asarray(load_dataset("digits", progress=False).test.open("a test of the page").X[:100])
     wanted = model.predict_proba(images)
-    browser.get(write_report(scans).as_uri())
+    open_page(browser, write_report(scans).as_uri())
     rgba = [np.stack([one[0]] * 3 + [np.full((8, 8), 255)], axis=-1).ravel().tolist() for one in images]
     found = browser.execute_script(
         "return arguments[0].map((p) => straightedge.answerOfPixels(p).shares)", rgba
@@ -222,7 +214,7 @@ def test_a_model_of_several_labels_answers_in_the_page_with_every_label_it_gives
     run_fit(options)
     html = page_of(tmp_path / "run")
     assert "straightedge export" not in html and "one label against its absence" in html
-    browser.get((tmp_path / "run" / "report.html").as_uri())
+    open_page(browser, (tmp_path / "run" / "report.html").as_uri())
     for row in ((1.0, 1.0, 1.0), (-2.0, 1.0, 0.0), (-1.0, -1.0, -1.0)):
         for field, value in zip(browser.find_elements("css selector", "[data-field]"), row, strict=True):
             field.clear()

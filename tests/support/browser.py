@@ -52,10 +52,18 @@ def show_at(browser: Any, width: int, scheme: str, height: int = 900) -> None:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
+def open_page(browser: Any, address: str) -> None:
+    """Open a page anew and wait until it stands: the driver may come back while the empty page is still there."""
+    browser.get("about:blank")
+    browser.get_log("browser"), browser.get_log("performance")  # what earlier pages left is not this one's
+    browser.get(address)
+    loaded = "return location.protocol !== 'about:' && document.readyState === 'complete'"
+    wait(lambda: browser.execute_script(loaded))
+
+
 def open_report(browser: Any, page: Path) -> None:
     """Open a report and wait until its figures are drawn."""
-    browser.get("about:blank")
-    browser.get(page.as_uri())
+    open_page(browser, page.as_uri())
     wait(lambda: browser.execute_script("return document.documentElement.dataset.drawn"))
 
 
