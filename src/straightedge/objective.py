@@ -261,6 +261,11 @@ class Objective:
         V = (A[:, 0].t().to(self.dtype) @ sums.to(self.dtype)).to(torch.float64)
         return self.evaluation(W, (sums[..., -1] @ losses[:, 0]).cpu(), V)
 
+    def value_at_zero(self) -> Tensor:
+        """Return (K,) float64: P(0), the loss of a row of zero scores, whatever the data."""
+        S = torch.zeros(1, self.n_configs, self.n_classes, dtype=torch.float64)
+        return self.loss.value_and_gradient(S, torch.zeros(1, dtype=torch.int64))[0]
+
     def _of_own_labels(self, S: Tensor, labels: Tensor) -> Tensor:
         """Return the losses (n, K) of a block of scores (n, K, C) for labels (K, n); scores become gradients."""
         losses = [

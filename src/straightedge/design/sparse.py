@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from straightedge.design.csr import CsrProducts
+from straightedge.design.csr import CsrProducts, csr_class_sums
 from straightedge.design.mapped import MappedDesign
+from straightedge.design.weights import RowWeights
 from straightedge.distributed import Communicator
 from straightedge.kernels import Products
 from straightedge.preprocess import AffineMap
@@ -50,6 +52,19 @@ class SparseDesign(MappedDesign):
     def products(self, block_rows: int, n_columns: int) -> Products:
         """See `Design.products`."""
         return CsrProducts(self.rows, self.dtype)
+
+    def class_sums(self, y: Tensor, n_classes: int, weights: RowWeights) -> Tensor:
+        """See `Passes.class_sums`; a stored entry is read once, for its own class."""
+        table = torch.ones(1, self.n_samples, dtype=torch.float64) if weights.table is None else weights.table
+        W = torch.zeros(len(weights.fold), n_classes, self.width, dtype=torch.float64)
+
+        def own_sums() -> Tensor:
+            flat = self.zero_sums(W)
+            of_sets = [csr_class_sums(self.rows, own.numpy(), y.numpy(), n_classes).T for own in table]
+            self.split_sums(flat, W)[1][:] = torch.from_numpy(np.stack(of_sets))[weights.fold].flatten(0, 1)
+            return flat
+
+        return self.all_summed(own_sums, W, weights)[1]
 
     def gather(self, index: Tensor, out: Tensor) -> Tensor:
         """See `Design.gather`; for a few rows, which become dense."""

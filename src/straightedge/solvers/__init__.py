@@ -11,7 +11,6 @@ from straightedge.solvers.class_by_class import ClassByClass
 from straightedge.solvers.hinge import SemismoothNewton
 from straightedge.solvers.hinge.blocks.solver import HingeALM
 from straightedge.solvers.hinge.dual_ascent import DualAscent
-from straightedge.solvers.hinge.interior_point import InteriorPoint
 from straightedge.solvers.hinge.path import HingePath
 from straightedge.solvers.lbfgs import WhitenedLBFGS
 from straightedge.solvers.newton import Newton
@@ -25,7 +24,6 @@ SOLVERS: dict[str, type[Any]] = {
     "hinge_path": HingePath,  # before what it is made of: of equal costs the first counts
     "hinge_alm": HingeALM,
     "dual_ascent": DualAscent,
-    "interior_point": InteriorPoint,
     "semismooth_newton": SemismoothNewton,
     "class_by_class": ClassByClass,
     "sgd": MinibatchSGD,

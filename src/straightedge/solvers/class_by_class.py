@@ -91,11 +91,8 @@ class ClassByClass(Solver):
         """See `Solver.start`: at W = 0, whatever is given; its value is known without a pass."""
         self.objective, self.tols = objective, tol
         self.W = torch.zeros(objective.shape, dtype=torch.float64)
-        two = get_loss(OF_TWO[objective.loss.geometry or ""])
-        at_zero = two.value_and_gradient(
-            torch.zeros(1, 1, 2, dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
-        )[0]
-        self.primal = at_zero.double().expand(objective.shape[:2]).clone()
+        at_zero = _against_rest(objective, 0).value_at_zero()
+        self.primal = at_zero[:, None].expand(objective.shape[:2]).clone()
         self.dual = torch.zeros_like(self.primal)
         self.done = torch.zeros(objective.shape[:2], dtype=torch.bool)
         return self._progress(torch.zeros(objective.n_configs, dtype=torch.float64))

@@ -194,7 +194,7 @@ class SequentialSolver(Solver):
         self.answers = [answer for answer in self.answers if len(answer.b) == len(objective.y)]
         first = torch.zeros(objective.shape) if W is None else W
         self.W = first.to(objective.device, objective.dtype, copy=True)
-        self._value = _objective_at_zero(objective)
+        self._value = objective.value_at_zero()
         self._bound = torch.zeros_like(self._value)
         cost = torch.zeros(objective.n_configs, dtype=torch.float64)
         if bool((self.W != 0).any()):
@@ -311,9 +311,3 @@ def proven(objective: Objective, W: Tensor, b: Tensor) -> tuple[float, float]:
     sums, V = objective.sweep(W[None], score_function)
     value = sums[0] + objective.penalty.value(W[None])
     return float(value[0]), float(objective.dual_value(V, sums[1])[0])
-
-
-def _objective_at_zero(objective: Objective) -> Tensor:
-    """Return (K,) float64: P(0), the loss of a row of zero scores, whatever the data."""
-    S = torch.zeros(1, objective.n_configs, objective.n_classes, dtype=torch.float64)
-    return objective.loss.value_and_gradient(S, torch.zeros(1, dtype=torch.int64))[0]

@@ -91,7 +91,11 @@ class SparseAscent(Ascent):
         has found the gap too large.
         """
         asked = self.tol * abs(self.dual)
-        expected = self._expected(asked)
+        former, self.total = self.total, inner(self.problem.weights, np.minimum(self.gaps, 1e300))
+        left = self.total / max(former, 1e-300)
+        averaged = self._take_into_average(left, asked)
+        # what is left about, if the gap falls on as the sum of rows' gaps, told at their visits, has
+        expected = (AVERAGED if averaged else 1.0) * self.total * min(1.0, left)
         promising, short = expected <= self.early * asked, self.since_full > 0.0
         if promising and short:
             self.since_full = math.inf
@@ -108,19 +112,13 @@ class SparseAscent(Ascent):
             self.early = max(LEAST_EARLIER * self.early, expected / max(found, 1e-300))
         return cost
 
-    def _expected(self, asked: float) -> float:
-        """Return the gap that is left about, if it falls on as the sum of rows' gaps, told at their visits, has.
-
-        Where that is near the gap asked for, W is taken into the average.
-        """
-        former, self.total = self.total, inner(self.problem.weights, np.minimum(self.gaps, 1e300))
-        left = self.total / max(former, 1e-300)
-        expected = self.total * min(1.0, left)
+    def _take_into_average(self, left: float, asked: float) -> bool:
+        """Take W into the average where rows' gaps are near the one asked for; tell whether it is of several."""
         if self.problem.form.entropy or self.total > NEAR * asked:
             self.average = Average()
-            return expected
-        self.average.take(self.W, left)
-        return AVERAGED * expected if self.average.count > 1 else expected
+        else:
+            self.average.take(self.W, left)
+        return self.average.count > 1
 
     def judged(self) -> np.ndarray:
         """See `Ascent.judged`: the average, where there is one."""

@@ -108,17 +108,13 @@ class SparseDualAscent(Solver):
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. At W = 0, the default, value and bound are known without a pass."""
         self._take_up(objective, tol)
-        K, C, _ = objective.shape
         self.W = torch.from_numpy(np.zeros(objective.shape)) if W is None else W.double().clone()
-        S = torch.zeros(1, K, C, dtype=torch.float64)
-        self.primal = objective.loss.value_and_gradient(S, torch.zeros(1, dtype=torch.int64))[0]
+        self.primal = objective.value_at_zero()
         if W is not None and bool(W.any()):
-            self.primal = torch.tensor([self._primal_at(k) for k in range(K)], dtype=torch.float64)
-        self.bound = torch.zeros(K, dtype=torch.float64)
+            values = [self._all_classes(k).primal(self._given(k)) for k in range(objective.n_configs)]
+            self.primal = torch.tensor(values, dtype=torch.float64)
+        self.bound = torch.zeros_like(self.primal)
         return self._progress(0.0)
-
-    def _primal_at(self, k: int) -> float:
-        return self._all_classes(k).primal(self._given(k))
 
     def _given(self, k: int) -> Array:
         """Return the W (D + 1, C) of a configuration for rows as they are compressed."""

@@ -2,8 +2,7 @@
 
 With ξ ≥ 0 and u = ξ − z ≥ 0, the optimum is where 2 reg W = −Σ w_i b_i Jᵀx̂_i and b u = (1 − Σ b) ξ = 0, Σ over the
 margins that share a ξ. Steps go for products τ instead, which fall to 0 (Mehrotra's predictor and corrector): about
-ten for three digits, whatever the data, each with one Hessian of all margins. `solvers.hinge.interior_point` is the
-same in torch, for larger ones.
+ten for three digits, whatever the data, each with one Hessian of all margins.
 
 References:
     Mehrotra, "On the implementation of a primal-dual interior point method", SIAM J. Optim. 2, 1992. Ferris and

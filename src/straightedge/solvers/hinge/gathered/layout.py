@@ -13,6 +13,7 @@ import torch
 
 from straightedge.losses import Loss, PiecewiseLinearLoss
 from straightedge.losses.hinge import HingeLoss
+from straightedge.objective import Objective
 from straightedge.solvers.hinge.gathered.margins import (
     Array,
     Indices,
@@ -35,6 +36,7 @@ class Gathered:
         y: (n,) labels.
         weights: (n,) their weights; they sum to 1.
         space: Of X.
+        scale: See `as_plain_ridge`.
     """
 
     index: Indices
@@ -42,6 +44,18 @@ class Gathered:
     y: Indices
     weights: Array
     space: Space
+    scale: Array | None = None
+
+
+def as_plain_ridge(objective: Objective) -> tuple[float, Array | None]:
+    """Return 2 reg of one configuration, and by what (D + 1,) to divide rows for a plain ridge; None by nothing.
+
+    A weighted ridge of W is the plain one of W times it; the constant stays 1.
+    """
+    ridge = objective.penalty.ridge(torch.zeros(objective.design.width, dtype=torch.float64)).numpy()
+    curvature = float(ridge[-1]) or float(objective.penalty.curvature[0])  # a free bias has none
+    scale: Array = np.where(ridge > 0, np.sqrt(ridge / curvature), 1.0)
+    return curvature, None if (scale == 1.0).all() else scale
 
 
 class Layout:

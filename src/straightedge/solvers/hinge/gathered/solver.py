@@ -23,7 +23,7 @@ from straightedge.losses import piecewise
 from straightedge.newton.direct import Answer
 from straightedge.objective import Objective
 from straightedge.solvers.hinge.dual_ascent import row_coupling
-from straightedge.solvers.hinge.gathered.layout import Gathered
+from straightedge.solvers.hinge.gathered.layout import Gathered, as_plain_ridge
 from straightedge.solvers.hinge.gathered.margins import Array
 from straightedge.solvers.hinge.gathered.short import NAME
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, KernelSpace, Space
@@ -74,11 +74,10 @@ class SemismoothNewton(SequentialSolver):
     def supports(cls, objective: Objective) -> str | None:
         """See `Solver.supports`."""
         n, width = objective.n_samples, objective.design.width
-        loss, penalty = objective.loss, objective.penalty.penalty
+        loss = objective.loss
         size = max(n * width / MOST_ENTRIES, n * objective.n_classes / MOST_MARGINS)
         return super().supports(objective) or missing(
             (loss.geometry in GEOMETRIES, f"margins that it has maps of, and has none for {loss.name}"),
-            (penalty.rotation_invariant, f"one weight for all features, and {penalty.name} has many"),
             (objective.communicator.size == 1, "one process"),
             (
                 min(n, width) <= SMALLEST_SIDE,
@@ -180,8 +179,11 @@ def _positive_rows(part: Objective, X: Array) -> Gathered:
     weights = row_weights(part).cpu().numpy()
     index = np.flatnonzero(weights > 0)
     own = X if len(index) == len(X) else X[index]
+    scale = as_plain_ridge(part)[1]
+    if scale is not None:
+        own = own / scale
     if part.bias == "free":
         own = np.ascontiguousarray(own[:, :-1])
     n, d = own.shape
     space: Space = KernelSpace(own @ own.T) if n <= d else FeatureSpace(own)
-    return Gathered(index, own, part.y.cpu().numpy()[index], weights[index], space)
+    return Gathered(index, own, part.y.cpu().numpy()[index], weights[index], space, scale)

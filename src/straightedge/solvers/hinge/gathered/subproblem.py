@@ -15,7 +15,7 @@ from straightedge.objective import Objective
 from straightedge.solvers.hinge.gathered import proof
 from straightedge.solvers.hinge.gathered.descent import Descent, DescentState, Former, best_weight
 from straightedge.solvers.hinge.gathered.interior import advance_inside
-from straightedge.solvers.hinge.gathered.layout import Gathered, layout_for
+from straightedge.solvers.hinge.gathered.layout import Gathered, as_plain_ridge, layout_for
 from straightedge.solvers.hinge.gathered.short import NAME
 from straightedge.solvers.hinge.gathered.usual import steps_a_turn
 from straightedge.solvers.hinge.sequential import BestPoint, DualSubproblem, proven
@@ -73,7 +73,7 @@ class Subproblem(DualSubproblem):
         leads: bool = False,
     ) -> None:
         self.objective, self.gathered, self.leads = objective, gathered, leads
-        loss, curvature = piecewise(objective.loss), float(objective.penalty.curvature[0])
+        loss, curvature = piecewise(objective.loss), as_plain_ridge(objective)[0]
         self.layout = layout_for(loss, objective.n_classes, curvature, free=objective.bias == "free")
         problems = self.layout.problems(gathered)
         start = None if b is None else b[:, 0].cpu().numpy().astype(np.float64)[gathered.index]
@@ -159,6 +159,8 @@ class Subproblem(DualSubproblem):
             pairs = zip(columns, self.descents, strict=True)
             columns = [np.hstack([own, descent.bounds.bias[:, None]]) for own, descent in pairs]
         W = self.layout.weight(np.concatenate(columns))
+        if self.gathered.scale is not None:
+            W = W / self.gathered.scale
         self.W = torch.from_numpy(np.ascontiguousarray(W)).to(self.objective.device)
         self.best = BestPoint(self.W, self.primal)
         self.reported_gap = self.gap
@@ -192,8 +194,8 @@ class Subproblem(DualSubproblem):
         return answer
 
     def _proven(self) -> Answer:
-        """Return W, its value and its bound from the rows; a free bias needs the repair that a pass makes."""
-        if self.objective.bias != "free":
+        """Return W, its value and its bound from the rows; a pass repairs a free bias, and sees rows unscaled."""
+        if self.objective.bias != "free" and self.gathered.scale is None:
             return proof.proven(self.layout, self.descents, self.gathered.X[:, :-1])
         self.report()
         primal, dual = proven(self.objective, self.best.W, self.b)
