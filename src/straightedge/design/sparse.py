@@ -55,13 +55,15 @@ class SparseDesign(MappedDesign):
 
     def class_sums(self, y: Tensor, n_classes: int, weights: RowWeights) -> Tensor:
         """See `Passes.class_sums`; a stored entry is read once, for its own class."""
-        table = torch.ones(1, self.n_samples, dtype=torch.float64) if weights.table is None else weights.table
-        W = torch.zeros(len(weights.fold), n_classes, self.width, dtype=torch.float64)
+        table, fold = weights.table, weights.fold
+        if table is None:
+            table, fold = torch.ones(1, self.n_samples, dtype=torch.float64), torch.zeros_like(fold)
+        W = torch.zeros(len(fold), n_classes, self.width, dtype=torch.float64)
 
         def own_sums() -> Tensor:
             flat = self.zero_sums(W)
             of_sets = [csr_class_sums(self.rows, own.numpy(), y.numpy(), n_classes).T for own in table]
-            self.split_sums(flat, W)[1][:] = torch.from_numpy(np.stack(of_sets))[weights.fold].flatten(0, 1)
+            self.split_sums(flat, W)[1][:] = torch.from_numpy(np.stack(of_sets))[fold].flatten(0, 1)
             return flat
 
         return self.all_summed(own_sums, W, weights)[1]

@@ -7,18 +7,15 @@ tensors, copies of W and records. The rows are visited as `SparseDualAscent` vis
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import numpy as np
 
-from straightedge.newton.direct import Answer
+from straightedge.newton.direct import Answer, trace_row
 from straightedge.solvers.sparse.problem import Configuration
 from straightedge.solvers.sparse.shrinking import ShrinkingAscent
 from straightedge.solvers.sparse.starts import first_point
 from straightedge.solvers.sparse.two_classes import TwoClassProblem
 from straightedge.status import Status, TraceRow
-
-Bounds = tuple[float, float]
 
 
 def minimise(configuration: Configuration, reg: float, tol: float, most: float, seed: int) -> Answer:
@@ -47,12 +44,15 @@ def minimise(configuration: Configuration, reg: float, tol: float, most: float, 
 
 def _ascended(fit: ShrinkingAscent, primal: float, reg: float, most: float) -> tuple[list[TraceRow], Status]:
     """Go on until the gap is reached or nothing is left to be used; return the trace and how it ended."""
-    record = _recorder(reg)
-    trace, passes, status = [record(0.0, (primal, 0.0))], 0.0, None
+    began, passes, status = time.perf_counter(), 0.0, None
+    trace = [trace_row(1, passes, 0.0, reg, (primal, 0.0, 1.0), "sparse_dual_ascent")]
     try:
         while status is None:
             passes += fit.advance()
-            trace.append(record(passes, (min(primal, fit.best_primal), max(0.0, fit.bound))))
+            best, bound = min(primal, fit.best_primal), max(0.0, fit.bound)
+            bounds = (best, bound, (best - bound) / max(best, 1e-300))
+            seconds = time.perf_counter() - began
+            trace.append(trace_row(len(trace) + 1, passes, seconds, reg, bounds, "sparse_dual_ascent"))
             status = _ending(fit, passes >= most)
         if fit.gap > fit.tol:
             fit.finish()
@@ -67,25 +67,3 @@ def _ending(fit: ShrinkingAscent, late: bool) -> Status | None:
     if late:
         return Status.MAX_PASSES
     return Status.STALLED if fit.exhausted else None
-
-
-def _recorder(reg: float) -> Callable[[float, Bounds], TraceRow]:
-    """Return what makes rows of the trace from passes and (P, the lower bound)."""
-    began, count = time.perf_counter(), 0
-
-    def record(n_passes: float, bounds: Bounds) -> TraceRow:
-        nonlocal count
-        count += 1
-        primal, dual = bounds
-        return {
-            "iteration": count,
-            "n_passes": n_passes,
-            "seconds": time.perf_counter() - began,
-            "reg": reg,
-            "objective": primal,
-            "dual": dual,
-            "gap": (primal - dual) / max(primal, 1e-300),
-            "solver": "sparse_dual_ascent",
-        }
-
-    return record
