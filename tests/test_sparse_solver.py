@@ -187,7 +187,7 @@ def test_a_softmax_row_is_solved_in_two_visits(q, spread):
         S, p = spread * rng.standard_normal(6), np.maximum(rng.dirichlet(np.ones(6)), 1e-30)
         for _ in range(3):
             change = np.empty(6)
-            softmax(S.copy(), p, 0, q, change)
+            softmax(S.copy(), p, 0, q, 1.0, change)
             S -= q * change
         rest = (np.log(p) - S)[p > 1e-12]
         assert p.sum() == pytest.approx(1, rel=1e-12)
@@ -254,7 +254,7 @@ def test_softmax_starts_with_weights_of_the_size_of_the_answers_and_a_row_tells_
     p = np.array([0.2, 0.3, 0.5])
     S = np.log(p) + 0.01 * rng.standard_normal(3)
     divergence = np.log(np.exp(S).sum()) - S @ p + p @ np.log(p)
-    assert softmax(S.copy(), p.copy(), 0, 2.0, np.empty(3)) == pytest.approx(divergence, rel=0.05)
+    assert softmax(S.copy(), p.copy(), 0, 2.0, 1.0, np.empty(3)) == pytest.approx(divergence, rel=0.05)
 
 
 @pytest.mark.parametrize("loss", HINGES + SMOOTH)

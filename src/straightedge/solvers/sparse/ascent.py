@@ -76,8 +76,7 @@ class SparseAscent(Ascent):
         recentre(self.W[-1], self.centre, self.problem.stiffness, free=self.problem.free_bias)
         order = self._order()
         relax = RELAX if self.epochs >= PLAIN_EPOCHS else 1.0
-        how = () if self.problem.form.entropy else (relax,)
-        self.problem.run_epoch(order, self.W, self.b, self.gaps, *how)
+        self.problem.run_epoch(order, self.W, self.b, self.gaps, relax)
         self.epochs, self.visits = self.epochs + 1, self.visits + len(order)
         if self.since_full == 0.0:  # in a short epoch D hardly moves: a look computes it
             self.dual = self._dual()

@@ -49,6 +49,7 @@ def _visit_rows(
     W: np.ndarray,
     b: np.ndarray,
     gaps: np.ndarray,
+    relax: float,
 ) -> None:
     """Maximise the dual over one row's variables after another.
 
@@ -66,40 +67,7 @@ def _visit_rows(
         W: (D + 1, C), changed in place.
         b: (N, C) float64 dual variables, changed in place.
         gaps: (N,) receives a row's gap of before its visit, without its weight.
-    """
-    n_classes = W.shape[1]
-    S, change = np.empty(n_classes), np.empty(n_classes)
-    for place in range(len(order)):
-        i = order[place]
-        if caps[i] <= 0.0:
-            continue
-        fetch_entries(order, place, indptr, indices, data)
-        _fetch_duals(order, place, b, y, caps, norms)
-        begin, end = indptr[i], indptr[i + 1]
-        row_scores(indices, data, begin, end, W, S)
-        gaps[i] = solve_row(S, b[i], y[i], caps[i] * norms[i], change)
-        for j in range(n_classes):
-            change[j] *= -caps[i]
-        add_row(indices, data, begin, end, change, W, held)
-
-
-def _visit_margins(
-    order: np.ndarray,
-    indptr: np.ndarray,
-    indices: np.ndarray,
-    data: np.ndarray,
-    y: np.ndarray,
-    caps: np.ndarray,
-    norms: np.ndarray,
-    held: float,
-    W: np.ndarray,
-    b: np.ndarray,
-    gaps: np.ndarray,
-    relax: float,
-) -> None:
-    """The same for losses of margins; ``gaps`` (N,) receives a row's gap of before its visit, without its weight.
-
-    How far a row's step goes is said by ``relax``; see `row_problems`.
+        relax: How many times as far as the exact step a row goes; see `row_problems`. Of no meaning for softmax.
     """
     n_classes = W.shape[1]
     S, change = np.empty(n_classes), np.empty(n_classes)
@@ -120,7 +88,7 @@ def _visit_margins(
             add_row(indices, data, begin, end, change, W, held)
 
 
-def compiled(solve: Callable[..., float], visit: Callable[..., Any] = _visit_margins) -> Callable[..., Any]:
+def compiled(solve: Callable[..., float], visit: Callable[..., Any] = _visit_rows) -> Callable[..., Any]:
     """Return the loop ``visit`` for one loss. One that chose among them would compile them all at the first use.
 
     The copy has a name of its own, by which Numba finds it again in its cache of compiled functions.
@@ -131,7 +99,7 @@ def compiled(solve: Callable[..., float], visit: Callable[..., Any] = _visit_mar
 
 
 EPOCHS = {
-    "softmax": compiled(softmax, _visit_rows),
+    "softmax": compiled(softmax),
     "weston_watkins": compiled(weston_watkins),
     "crammer_singer": compiled(crammer_singer),
     "one_vs_rest": compiled(one_vs_rest_hinge),

@@ -131,14 +131,14 @@ class SparseProblem:
         return float((self.caps * self.norms).mean())
 
     def run_epoch(
-        self, order: np.ndarray, W: np.ndarray, b: np.ndarray, told: np.ndarray, *how: float
+        self, order: np.ndarray, W: np.ndarray, b: np.ndarray, gaps: np.ndarray, relax: float
     ) -> None:
-        """Visit rows in an order; see `epoch.EPOCHS` for what it tells of each row, and for further arguments."""
+        """Visit rows in an order; see `epoch` for the arguments."""
         from straightedge.solvers.sparse.epoch import EPOCHS
 
         rows = self.rows
         arrays = rows.indptr, rows.indices, self.visit_data(W.dtype), self.y, self.caps, self.visit_norms
-        EPOCHS[self.geometry](order, *arrays, 1.0 / self.stiffness, W, b, told, *how)
+        EPOCHS[self.geometry](order, *arrays, 1.0 / self.stiffness, W, b, gaps, relax)
 
     def minimiser(self, b: np.ndarray) -> np.ndarray:
         """Return the W (D + 1, C) that b belongs to, −X̂ᵀ diag(caps) a(b); half a pass."""

@@ -92,7 +92,7 @@ def _from_last(residual: np.ndarray, q: float, p: np.ndarray) -> bool:
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"})
-def softmax(S: np.ndarray, p: np.ndarray, label: int, q: float, change: np.ndarray) -> float:
+def softmax(S: np.ndarray, p: np.ndarray, label: int, q: float, relax: float, change: np.ndarray) -> float:
     """See `row_problems`; the dual variables are p, and a(p) = p − e_label.
 
     Args:
@@ -100,6 +100,7 @@ def softmax(S: np.ndarray, p: np.ndarray, label: int, q: float, change: np.ndarr
         p: (C,) probabilities of the last visit, each ≥ `SMALLEST`; overwritten by the new ones.
         label: The right class; the answer does not depend on it.
         q: Curvature of the row, > 0.
+        relax: Not used: steps near the last visit are right to fourth order.
         change: (C,) receives new − old.
 
     Returns:
