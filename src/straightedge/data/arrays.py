@@ -57,7 +57,6 @@ def _load_pair(name: str, rows: Path, labels: Path, options: Mapping[str, Any]) 
         {"train": part},
         fingerprint=fingerprint.of_files([rows, labels]),
         declared=options.get("classes"),
-        image_shape=image_shape(X),
     )
 
 
@@ -116,7 +115,6 @@ def _load_described(name: str, path: Path, options: Mapping[str, Any]) -> Datase
         ),
         classes=about["classes"],
         declared=options.get("classes"),
-        image_shape=image_shape(parts["train"].X) if "train" in parts else None,
         features=about["features"],
     )
 
@@ -162,11 +160,5 @@ def _load_npz(name: str, path: Path, options: Mapping[str, Any]) -> Dataset:
         fingerprint=fingerprint.of_file(path),
         classes=class_names(members),
         declared=options.get("classes"),
-        image_shape=image_shape(parts["train"].X),
         features=extractor_in(members),
     )
-
-
-def image_shape(X: Any) -> tuple[int, int, int] | None:
-    """Return (channels, height, width) of rows that are images."""
-    return tuple(X.shape[1:]) if len(X.shape) == 4 else None

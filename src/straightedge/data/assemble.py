@@ -61,7 +61,6 @@ def assemble(
     fingerprint: str,
     classes: Sequence[Any] | None = None,
     declared: Sequence[Any] | None = None,
-    image_shape: tuple[int, int, int] | None = None,
     notes: Sequence[str] = (),
     features: dict[str, Any] | None = None,
     columns: dict[str, Any] | None = None,
@@ -69,13 +68,14 @@ def assemble(
 ) -> Dataset:
     """Encode labels, align splits by class name, check shapes and ranges, and seal the test split.
 
+    Rows (channels, height, width) are images.
+
     Args:
         name: What the user called the source.
         parts: Splits by name: ``train`` and perhaps ``validation`` and ``test``.
         fingerprint: SHA-256 of the content.
         classes: Names that the source itself declares, index = label.
         declared: Names that the caller wants (a trained model's); the source is aligned to them by name.
-        image_shape: (channels, height, width) for images.
         notes: Remarks of the reader.
         features: What made X, for features written by `straightedge features`.
         columns: What a table's columns became, as plain data.
@@ -99,7 +99,7 @@ def assemble(
         validation=splits.get("validation"),
         test=SealedSplit(test) if test is not None else None,
         fingerprint=fingerprint,
-        image_shape=image_shape,
+        image_shape=tuple(shape) if len(shape := splits["train"].X.shape[1:]) == 3 else None,
         notes=[*notes, *repeats],
         features=features,
         columns=columns,

@@ -59,7 +59,6 @@ def load(source: str, **options: Any) -> Dataset:
         fingerprint=meta["fingerprint"],
         classes=CLASSES,
         declared=options.get("classes"),
-        image_shape=(3, 32, 32),
         repeats=meta["repeats"],
     )
 

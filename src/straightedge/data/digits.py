@@ -36,7 +36,6 @@ def load(name: str = "digits", **options: Any) -> Dataset:
         fingerprint=of_arrays(X, y),
         classes=[str(digit) for digit in range(10)],
         declared=options.get("classes"),
-        image_shape=(1, 8, 8),
     )
 
 

@@ -77,7 +77,6 @@ def dataset_of(
         fingerprint=meta["fingerprint"],
         classes=meta["classes"],
         declared=options.get("classes"),
-        image_shape=tuple(splits["train"].shape[1:]),
         notes=meta["notes"],
         repeats=meta["repeats"],
     )

@@ -118,7 +118,6 @@ def load(source: str, **options: Any) -> Dataset:
         fingerprint=fingerprint.of_files([path for pair in paths.values() for path in pair]),
         classes=CLASSES.get(source),
         declared=options.get("classes"),
-        image_shape=(1, *parts["train"].X.shape[2:]),
     )
 
 

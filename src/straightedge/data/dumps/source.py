@@ -154,13 +154,11 @@ def _assembled(
     options: Mapping[str, Any],
 ) -> Dataset:
     checked = {key: Part(rows_in(part.X, f"{source} ({key})"), column(part.y)) for key, part in parts.items()}
-    X = checked["train"].X
     return assemble(
         source,
         checked,
         fingerprint=fingerprint.of_files(files),
         classes=class_names(members),
         declared=options.get("classes"),
-        image_shape=tuple(X.shape[1:]) if len(X.shape) == 4 else None,
         features=extractor_in(members),
     )

@@ -100,7 +100,6 @@ def load(source: str, **options: Any) -> Dataset:
         fingerprint=fingerprint.of_arrays(*(part.X for part in parts.values())),
         classes=_class_names(values.get(release.about), release.names[key]),
         declared=options.get("classes"),
-        image_shape=(3, SIDE, SIDE),
         notes=_sum_notes(found, release),
     )
 

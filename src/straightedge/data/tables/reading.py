@@ -209,7 +209,6 @@ def _load_vectors(source: str, found: Found, column: str, label: str, options: M
         fingerprint=key,
         classes=plan.classes,
         declared=options.get("classes"),
-        image_shape=None if len(plan.shape) != 3 else (plan.shape[0], plan.shape[1], plan.shape[2]),
         notes=notes,
         features=plan.features,
         columns={"kind": "vector", "column": column} if plan.features is None else None,
@@ -230,7 +229,6 @@ def _load_pixels(source: str, found: Found, form: PixelForm, options: Mapping[st
         _parts(source, found, form.rows, form.label),
         fingerprint=found.fingerprint([*form.names, form.label]),
         declared=options.get("classes"),
-        image_shape=form.shape,
         notes=[*found.notes, form.described()],
         columns=form.to_dict(),
     )
