@@ -16,8 +16,8 @@ import pytest
 
 from straightedge import fit_path
 from straightedge.data import load_dataset
+from straightedge.data.dumps.pickle_file import texts
 from straightedge.data.pickles import read_plain
-from straightedge.data.pickles.contents import texts
 from straightedge.data.pickles.machine import read_bytes
 from straightedge.errors import InputError
 from support.hostile_pickles import HOSTILE

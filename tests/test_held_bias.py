@@ -9,9 +9,8 @@ import torch
 from straightedge.fitting import FitSettings, build_objective
 from straightedge.solvers.sparse import problem as problem_module
 from straightedge.solvers.sparse.held_bias import STIFFEST, own_bias, recentre, stiffness
-from straightedge.solvers.sparse.kinds import ascent_of
 from straightedge.solvers.sparse.problem import Configuration
-from straightedge.solvers.sparse.starts import first_point
+from straightedge.solvers.sparse.starts import ascent_of, first_point
 from straightedge.solvers.sparse.two_classes import problem_of
 from straightedge.sparse_rows import SparseRows
 from support.sparse_problems import sparse_problem

@@ -10,8 +10,7 @@ from straightedge.design.csr import centre_classes, square_sum
 from straightedge.fitting import FitSettings, build_objective
 from straightedge.solvers.sparse import ascent as ascent_module
 from straightedge.solvers.sparse import shrinking
-from straightedge.solvers.sparse.ascent import SHORT_VISITS, SparseAscent
-from straightedge.solvers.sparse.average import Average
+from straightedge.solvers.sparse.ascent import SHORT_VISITS, Average, SparseAscent
 from straightedge.solvers.sparse.problem import Configuration, SparseProblem, inner
 from straightedge.solvers.sparse.starts import first_point
 from straightedge.solvers.sparse.two_classes import problem_of

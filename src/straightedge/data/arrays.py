@@ -73,7 +73,7 @@ def read_label_file(path: Path) -> Any:
         from straightedge.data.dumps.source import read_labels
 
         return read_labels(path)
-    from straightedge.data.label_table import labels_of_lines
+    from straightedge.data.tables.labels import labels_of_lines
 
     return labels_of_lines(path, _lines(path))
 

@@ -19,10 +19,9 @@ import numpy as np
 
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.curvature import RowTerms, SecondOrder
-from straightedge.newton.direct import Answer, trace_row
+from straightedge.newton.direct import Answer, proven, trace_row
 from straightedge.newton.exact import scaled_factor
 from straightedge.newton.linesearch import flat_point, slopes
-from straightedge.newton.proof import proven
 from straightedge.newton.quasi import Pairs
 from straightedge.newton.work import Size
 from straightedge.status import Status, TraceRow

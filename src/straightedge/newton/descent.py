@@ -16,10 +16,9 @@ import numpy as np
 
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.curvature import RowTerms, SecondOrder
-from straightedge.newton.direct import Answer, trace_row
+from straightedge.newton.direct import Answer, proven, trace_row
 from straightedge.newton.linesearch import length
 from straightedge.newton.products import back, forward
-from straightedge.newton.proof import proven
 from straightedge.newton.quasi import Change, Pairs, least_gradient
 from straightedge.status import Status, TraceRow
 

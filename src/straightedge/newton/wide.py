@@ -22,8 +22,7 @@ from scipy.linalg import lapack
 from straightedge.newton import descent
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.curvature import RowTerms, SecondOrder
-from straightedge.newton.direct import Answer, trace_row
-from straightedge.newton.proof import proven
+from straightedge.newton.direct import Answer, proven, trace_row
 from straightedge.newton.work import Size
 from straightedge.status import Status, TraceRow
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from straightedge.data.label_values import CodedLabels
+from straightedge.data.label_values import CodedLabels, plain_labels
 from straightedge.data.tables.facts import coded_text, column_blocks
 from straightedge.data.tables.files import Table
-from straightedge.data.tables.label_column import is_plain_number, is_text, plain_values
+from straightedge.data.tables.label_column import (
+    LABEL_COLUMNS,
+    OTHER_NAMES,
+    choose_label,
+    is_plain_number,
+    is_text,
+    plain_values,
+)
+from straightedge.data.tables.text_file import TextRead, read_text_table
 from straightedge.errors import InputError
 
 MOST_VALUES = 200
@@ -48,3 +59,23 @@ def refuse_regression(y: np.ndarray | CodedLabels, table: Table, label: str) -> 
             str(table.path),
             "name a column of classes (--labels), or group the numbers into classes first",
         )
+
+
+ENDINGS = (".csv", ".tsv")
+"""Endings of text files whose first line may be a header."""
+
+
+def labels_of_lines(path: Path, lines: Sequence[str]) -> Any:
+    """Return one label a line, or the label column below a header that names one.
+
+    Raises:
+        InputError: The codes of `read_text_table` and `choose_label`.
+    """
+    names = [name.strip(' "').lower() for name in re.split(r"[,;\t]", lines[0])]
+    has_header = path.suffix.lower() in ENDINGS and not {*LABEL_COLUMNS, *OTHER_NAMES}.isdisjoint(names)
+    if not has_header or (len(names) == 1 and lines[0] in lines[1:]):
+        return plain_labels(list(lines))
+    if len(names) == 1:
+        return plain_labels(list(lines[1:]))
+    table = read_text_table(path, TextRead(header=True, cache=False))
+    return read_labels([table], choose_label([table], None, table.schema.names).name)

@@ -12,11 +12,44 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from straightedge.solvers.sparse.average import Average
 from straightedge.solvers.sparse.bounds import Array, Ascent, BoundsState
 from straightedge.solvers.sparse.held_bias import recentre
 from straightedge.solvers.sparse.problem import inner
 from straightedge.solvers.state import OF_ROWS
+
+STEEP = 0.5  # of the gap: where an epoch leaves less, points of before it are far off; 0.4 does as well
+
+
+@dataclass
+class Average:
+    """An average of the last epochs' points, each of which counts half as much as the next.
+
+    At the kinks of a hinge P is too large by an amount in proportion to how far scores stray from them, epoch after
+    epoch to either side; D only by its square. On 20 newsgroups at reg 1e-5, P − D is a quarter smaller there
+    than at the last point (Shamir and Zhang, "Stochastic Gradient Descent for Non-smooth Optimization", ICML 2013).
+
+    Attributes:
+        W: (D + 1, C) the average; None before the first point.
+        count: Points in it.
+    """
+
+    W: Array | None = None
+    count: int = 0
+
+    def take(self, W: np.ndarray, left: float) -> None:
+        """Take in the point of another epoch.
+
+        Args:
+            W: (D + 1, C), which is copied.
+            left: Share of the gap that the epoch has left.
+        """
+        if self.W is None or left < STEEP or self.W.dtype != W.dtype:
+            self.W, self.count = W.copy(), 1
+            return
+        self.W += W
+        self.W *= 0.5
+        self.count += 1
+
 
 FULL_EPOCHS = 2  # at the beginning
 SHORT_VISITS = 1.5  # times the rows, between two full epochs: 1 to 2 do as well, 3 takes half again at 1e-3

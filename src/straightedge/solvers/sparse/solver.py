@@ -13,10 +13,9 @@ from straightedge.solvers.protocol import Progress, Solver, missing
 from straightedge.solvers.sparse.bounds import Array, Ascent
 from straightedge.solvers.sparse.dense_rows import compressed, needs_of_dense_rows
 from straightedge.solvers.sparse.duals import FORMS
-from straightedge.solvers.sparse.kinds import AnyState, ascent_of
 from straightedge.solvers.sparse.narrow import Narrow, NarrowProblem, fits
 from straightedge.solvers.sparse.problem import Configuration, SparseProblem
-from straightedge.solvers.sparse.starts import continued, first_point
+from straightedge.solvers.sparse.starts import AnyState, ascent_of, continued, first_point
 from straightedge.solvers.sparse.two_classes import problem_of
 from straightedge.solvers.state import OF_ROWS
 from straightedge.solvers.work import LOADING, pass_work

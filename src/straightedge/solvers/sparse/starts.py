@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from straightedge.solvers.sparse.ascent import AscentState, SparseAscent
+from straightedge.solvers.sparse.bounds import Ascent
 from straightedge.solvers.sparse.duals import SMALLEST
 from straightedge.solvers.sparse.problem import SparseProblem
+from straightedge.solvers.sparse.shrinking import ShrinkingAscent, ShrinkingState
+from straightedge.solvers.sparse.two_classes import TwoClassProblem
 
 HALVINGS = 60  # of the first step that are tried: to 1e-18 of it
 
@@ -56,3 +60,11 @@ def continued(
     moved = W * (curvature / problem.curvature)
     t = min(1.0, problem.conjugate(b) / max(2 * problem.penalty(moved), 1e-300))
     return problem.form.shrunk(b, problem.y, t), t * moved
+
+
+AnyState = AscentState | ShrinkingState
+
+
+def ascent_of(problem: SparseProblem) -> type[Ascent]:
+    """Return the way of ascent of a problem; for its arguments see `Ascent`."""
+    return ShrinkingAscent if isinstance(problem, TwoClassProblem) else SparseAscent
