@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from straightedge.workers import default_workers
+from straightedge.cores import available_cores
 
 PACKAGES = (
     "straightedge",
@@ -33,7 +33,7 @@ def machine() -> dict[str, object]:
     """Return cores, processor, memory and operating system."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
     return {
-        "cores": default_workers(),
+        "cores": available_cores(),
         "processor": _processor(),
         "memory_mib": round(memory),
         "system": f"{platform.system()} {platform.machine()}",

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.problem import Problem
 from benchmarks.watch import Stopped, Watch
-from straightedge.workers import default_workers
+from straightedge.cores import available_cores
 
 Result = TypeVar("Result")
 
@@ -138,7 +138,7 @@ def cyanure(problem: Problem, reg: float, watch: Watch) -> None:
 
     def fit(tol: float) -> np.ndarray:
         settings = {"loss": "logistic", "penalty": "l2", "lambda_1": 2 * reg, "fit_intercept": False}
-        machine = Classifier(**settings, tol=tol, max_iter=MANY, n_threads=default_workers(), verbose=False)
+        machine = Classifier(**settings, tol=tol, max_iter=MANY, n_threads=available_cores(), verbose=False)
         machine.fit(problem.table, problem.labels)
         info = np.asarray(machine.optimization_info_)[0]
         watch.curve = [(info[5][i], info[1][i], info[3][i]) for i in range(info.shape[1])]

@@ -237,7 +237,7 @@ def test_the_same_seed_gives_the_same_dictionary(workers: int, monkeypatch: pyte
     images = images_of((30, 3, 16, 16))
     settings = {"n_centroids": 40, "patch": 6, "n_patches": 3000, "epsilon": 0.1, "passes": 3}
     reference = dictionary.learn_dictionary(images, **settings, seed=1)
-    monkeypatch.setattr(dictionary, "default_workers", lambda: workers)
+    monkeypatch.setattr(dictionary, "available_cores", lambda: workers)
     monkeypatch.setattr(dictionary, "_BLOCK", 500)
     again = dictionary.learn_dictionary(images, **settings, seed=1)
     other = dictionary.learn_dictionary(images, **settings, seed=2)
@@ -252,7 +252,7 @@ def test_centroids_are_the_same_bits_on_any_number_of_workers(
     rows = np.random.default_rng(0).standard_normal((5000, 27)).astype(np.float32)
     found = []
     for number in (1, workers):
-        monkeypatch.setattr(dictionary, "default_workers", lambda number=number: number)
+        monkeypatch.setattr(dictionary, "available_cores", lambda number=number: number)
         found.append(dictionary.cluster(rows, 60, 4, seed=3))
     np.testing.assert_array_equal(found[0], found[1])
 
@@ -340,7 +340,7 @@ def test_hog_gives_the_same_rows_from_its_processes(monkeypatch: pytest.MonkeyPa
     alone = extractor.transform(images)
     monkeypatch.setattr(hog, "_PARALLEL_FROM", 1)
     monkeypatch.setattr(hog, "_CHUNK", 16)
-    monkeypatch.setattr(hog, "default_workers", lambda: 2)
+    monkeypatch.setattr(hog, "available_cores", lambda: 2)
     np.testing.assert_array_equal(extractor.transform(images), alone)
 
 

@@ -336,7 +336,7 @@ def test_1_or_64_threads_certify_the_same(
 ) -> None:
     found = []
     for workers in (1, 64):
-        monkeypatch.setattr("straightedge.design.passes.default_workers", lambda workers=workers: workers)
+        monkeypatch.setattr("straightedge.design.passes.available_cores", lambda workers=workers: workers)
         out = f"{options.run.out}-{workers}"
         settings = {"loss": loss, "solver": "auto", "tol": 1e-4, "suspects": False, "max_passes": 300}
         found.append(run_fit(replace(options, out=out, **settings)))

@@ -271,7 +271,7 @@ def test_the_number_of_threads_changes_neither_the_answer_nor_the_choice(loss, s
     values = [1.0, 1e-1, 1e-2]
     found = []
     for workers in (1, 2, 3):
-        monkeypatch.setattr("straightedge.moments.default_workers", lambda workers=workers: workers)
+        monkeypatch.setattr("straightedge.moments.available_cores", lambda workers=workers: workers)
         settings = FitSettings(loss=loss, solver=solver, tol=1e-2, workers=workers)
         part = TrainingRows(X, y, n_classes, settings, "standardize").part(train)
         path = solve_path(part.objective, values, settings)

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from straightedge.cores import available_cores
 from straightedge.distributed import Communicator, guarded_sum, local, together
 from straightedge.errors import InputError
 from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
 from straightedge.sparse_rows import AnyRows, SparseRows
-from straightedge.workers import BlockPool, block_spans, default_workers, with_smaller_blocks
+from straightedge.workers import BlockPool, block_spans, with_smaller_blocks
 
 KINDS = ("auto", "none", "center", "channel", "pixels", "standardize")
 UNSCALED = {"auto", "none"}  # of sparse rows
@@ -113,7 +114,7 @@ def _of_sparse(rows: SparseRows, communicator: Communicator, weights: Tensor | N
 def _own_sums(rows: Rows, centre: Tensor, block_rows: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return (3, D) weighted sums of x − c, its square and 1 over these rows, and the largest |x| and −x."""
     small = rows.n_samples * rows.n_features < WORTH_THREADS
-    pool = BlockPool(1 if small or rows.device.type != "cpu" else default_workers())
+    pool = BlockPool(1 if small or rows.device.type != "cpu" else available_cores())
     spans = block_spans(rows.n_samples, block_rows)
     parts = pool.run(spans, lambda share: _sums(rows, centre, share, block_rows, weights))
     sums = torch.stack([part[0] for part in parts]).sum(dim=0)

@@ -17,7 +17,6 @@ from typing import TypeVar
 import torch
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from straightedge.cores import available_cores
 from straightedge.errors import MachineError
 
 Result = TypeVar("Result")
@@ -54,11 +53,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
     os.register_at_fork(before=_TEAMS.acquire, after_in_parent=_TEAMS.release, after_in_child=_after_fork)
-
-
-def default_workers() -> int:
-    """Return how many worker threads a pass uses: the cores this process may run on."""
-    return available_cores()
 
 
 @contextmanager
@@ -134,15 +128,10 @@ class BlockPool:
         self._stop = threading.Event()
 
     def run(
-        self,
-        spans: list[tuple[int, int]],
-        work: Callable[[Iterator[tuple[int, int]]], Result],
-        *,
-        group: int = 1,
-        shares: int | None = None,
+        self, spans: list[tuple[int, int]], work: Callable[[Iterator[tuple[int, int]]], Result], **how: int
     ) -> list[Result]:
         """Run ``work`` on shares of ``spans`` and return the results in order of share; see `results`."""
-        return list(self.results(spans, work, group=group, shares=shares))
+        return list(self.results(spans, work, **how))
 
     def results(
         self,

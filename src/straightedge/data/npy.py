@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from straightedge.atomic import disk
 
 HEADER_BYTES = 128
-
-
-class RowSink(Protocol):
-    """Takes blocks of rows in order and gives one array at the end."""
-
-    def append(self, rows: np.ndarray) -> None:
-        """Take a block of rows."""
-        ...
-
-    def finish(self) -> np.ndarray:
-        """Return all rows."""
-        ...
 
 
 class MemoryRows:
@@ -87,6 +75,10 @@ class NpyRows:
         view = memoryview(data)
         while view:
             view = view[disk.write(self._descriptor, view) :]
+
+
+RowSink = MemoryRows | NpyRows
+"""Takes blocks of rows in order and gives one array at the end."""
 
 
 def npy_header_bytes(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:

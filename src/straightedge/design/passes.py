@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from straightedge.cores import available_cores
 from straightedge.design.sweep import FLUSH_BLOCKS, MOST_QUANTITIES, Block, Columns, PassSums, ScoreFunction
 from straightedge.design.weights import RowWeights
 from straightedge.distributed import Communicator, guarded_sum, local
 from straightedge.kernels import Products
-from straightedge.workers import BlockPool, block_spans, default_workers, with_smaller_blocks
+from straightedge.workers import BlockPool, block_spans, with_smaller_blocks
 
 HALF_PASS_ROWS = {"cpu": 512}  # rows of a block of half a pass, by device
 WIDE = {
@@ -66,7 +67,7 @@ class Passes(ABC):
         self.n_samples, self.n_features, self.n_raw = n_samples, n_features, n_raw
         self.device, self.dtype, self.block_rows = device, dtype, block_rows
         self.communicator = communicator or local()
-        cores = (workers or default_workers()) if device.type == "cpu" else 1
+        cores = (workers or available_cores()) if device.type == "cpu" else 1
         self.pool = BlockPool(cores, patient=self.communicator.size > 1)
         count = torch.tensor([float(n_samples)], dtype=torch.float64)
         self.n_total = int(self.communicator.all_reduce(count)[0])

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from straightedge.cores import available_cores
 from straightedge.errors import InputError, warn
 from straightedge.features.base import check_images, read_images
-from straightedge.workers import BlockPool, block_spans, default_workers
+from straightedge.workers import BlockPool, block_spans
 
 CONTRAST = 10.0
 """Added to a patch's variance (pixels in 0–255), so that flat patches are not blown up into noise."""
@@ -155,7 +156,7 @@ def nearest_centroids(whitened: np.ndarray, centroids: np.ndarray) -> tuple[np.n
             nearest[start:stop] = index.numpy()
             squared[start:stop] = (2 * least + block.square().sum(dim=1)).numpy()
 
-    BlockPool(default_workers()).run(block_spans(len(rows), _BLOCK), work)
+    BlockPool(available_cores()).run(block_spans(len(rows), _BLOCK), work)
     return nearest, squared
 
 

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from straightedge.cores import available_cores
 from straightedge.errors import InputError
 from straightedge.features.base import ImageExtractor, bad_setting, check_block, check_images
 from straightedge.features.hog_rows import hog_colour, skimage_hog
-from straightedge.workers import default_workers
 
 _PARALLEL_FROM = 512  # fewer images are done before the processes have started
 _CHUNK = 128
@@ -79,11 +79,11 @@ class HogColour(ImageExtractor):
         """Return (n, n_features) float32."""
         check_block(images, self._shape)
         chunks = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
-        if len(images) < _PARALLEL_FROM or default_workers() == 1:
+        if len(images) < _PARALLEL_FROM or available_cores() == 1:
             parts = [hog_colour(chunk, **self._settings) for chunk in chunks]
         else:  # loky's processes stay for the next block, and need no guard in the user's main module
             from joblib import Parallel, delayed
 
             jobs = (delayed(hog_colour)(chunk, **self._settings) for chunk in chunks)
-            parts = Parallel(n_jobs=default_workers(), batch_size=1)(jobs)
+            parts = Parallel(n_jobs=available_cores(), batch_size=1)(jobs)
         return np.concatenate(parts) if parts else np.empty((0, self.n_features), np.float32)

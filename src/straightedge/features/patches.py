@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from straightedge.cores import available_cores
 from straightedge.errors import InputError
 from straightedge.features.base import bad_setting, check_block, check_images, check_state, tensor_of
 from straightedge.features.dictionary import Dictionary, learn_dictionary
 from straightedge.features.triangle import Encoder, encode, make_encoder
-from straightedge.workers import BlockPool, block_spans, default_workers
+from straightedge.workers import BlockPool, block_spans
 
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {"n_centroids": 400, "pool": 2, "taper": 0.0, "mirror": False},
@@ -134,7 +135,7 @@ class Patches:
             for start, stop in spans:
                 features[start:stop] = self._encode(pixels[start:stop], encoder).numpy()
 
-        self._pool = self._pool or BlockPool(default_workers())
+        self._pool = self._pool or BlockPool(available_cores())
         self._pool.run(block_spans(len(images), max(1, -(-len(images) // (4 * self._pool.workers)))), work)
         return features
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from straightedge.cores import available_cores
 from straightedge.errors import InputError, MachineError, MissingExtraError
 from straightedge.features.base import bad_setting
 from straightedge.features.frozen import FrozenNetwork, load_weights, read_weights
-from straightedge.workers import default_workers
 
 POOLS = ("model", "cls", "mean")
 
@@ -111,7 +111,7 @@ class TimmBackbone(FrozenNetwork):
         def one(image: np.ndarray) -> Tensor:
             return self._preprocess(Image.fromarray(image.transpose(1, 2, 0)))  # type: ignore[no-any-return]
 
-        with ThreadPoolExecutor(default_workers()) as threads:
+        with ThreadPoolExecutor(available_cores()) as threads:
             return torch.stack(list(threads.map(one, np.ascontiguousarray(images))))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 
 from straightedge.data.container import Container
 from straightedge.data.listing import IGNORED_NAMES, Item, Listing, entries_of, read_limited
@@ -45,44 +45,6 @@ class ImageFile:
     path: str
     size: int
     changed: int
-
-
-class Place(Protocol):
-    """What tables and images are read from; every path lies inside ``root``."""
-
-    root: Path
-
-    def tables(self) -> list[Path]:
-        """Return the text tables at the top and in the folders there, sorted."""
-        ...
-
-    def open_table(self, path: Path, how: TextRead) -> Table:
-        """Open one of the tables."""
-        ...
-
-    def folders(self) -> list[Path]:
-        """Return the absolute paths of the folders that may hold the images."""
-        ...
-
-    def first_names(self, folder: Path) -> list[str]:
-        """Return the names of the first files of a folder."""
-        ...
-
-    def file(self, path: str) -> ImageFile | None:
-        """Return the regular file at an absolute path, None where there is none."""
-        ...
-
-    def read(self, files: Sequence[ImageFile]) -> Iterator[bytes]:
-        """Yield the bytes of each file, in the order given."""
-        ...
-
-    def listing(self) -> Listing:
-        """Return all files and folders."""
-        ...
-
-    def key(self, files: Sequence[ImageFile]) -> Any:
-        """Return what changes whenever the content of the files does."""
-        ...
 
 
 def is_table(path: Path | PurePosixPath, size: int) -> bool:
@@ -226,6 +188,10 @@ class ArchivePlace:
             if len(found[folder]) < FIRST:
                 found[folder].append(name)
         return found
+
+
+Place = FolderPlace | ArchivePlace
+"""What tables and images are read from; every path lies inside ``root``."""
 
 
 def _common_folder(listing: Listing) -> tuple[str, ...]:

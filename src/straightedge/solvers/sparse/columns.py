@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,78 +15,49 @@ from straightedge.workers import BlockPool
 BLOCK = 2**17  # numbers of a table's block: 1 MB in float64 stays in cache
 
 
-class Columns(Protocol):
-    """N rows of D features, the constant 1 counted besides."""
-
-    @property
-    def width(self) -> int:
-        """D + 1."""
-        ...
-
-    def scores(self, w: np.ndarray) -> np.ndarray:
-        """Return X̂w (N,) for w (D + 1,)."""
-        ...
-
-    def adjoint(self, pulls: np.ndarray) -> np.ndarray:
-        """Return X̂ᵀa (D + 1,) for a (N,)."""
-        ...
-
-    def gram(self, weights: np.ndarray) -> np.ndarray:
-        """Return Σ w_i x̂_i x̂_iᵀ (D + 1, D + 1) for w_i ≥ 0."""
-        ...
-
-    def norms(self) -> np.ndarray:
-        """Return ‖x̂_i‖² (N,)."""
-        ...
-
-    def part(self, step: int) -> Columns:
-        """Return every so-many-th row."""
-        ...
-
-
 @dataclass(frozen=True)
 class CsrColumns:
-    """Compressed rows; see `Columns`."""
+    """N compressed rows of D features, the constant 1 counted besides."""
 
     rows: SparseRows
     pool: BlockPool
 
     @property
     def width(self) -> int:
-        """See `Columns.width`."""
+        """D + 1."""
         return self.rows.n_features + 1
 
     def scores(self, w: np.ndarray) -> np.ndarray:
-        """See `Columns.scores`."""
+        """Return X̂w (N,) for w (D + 1,)."""
         return csr_scores(self.rows, w[:, None], self.pool)[:, 0]
 
     def adjoint(self, pulls: np.ndarray) -> np.ndarray:
-        """See `Columns.adjoint`."""
+        """Return X̂ᵀa (D + 1,) for a (N,)."""
         return csr_column_adjoint(self.rows, pulls)
 
     def gram(self, weights: np.ndarray) -> np.ndarray:
-        """See `Columns.gram`."""
+        """Return Σ w_i x̂_i x̂_iᵀ (D + 1, D + 1) for w_i ≥ 0."""
         return csr_gram(self.rows, weights)
 
     def norms(self) -> np.ndarray:
-        """See `Columns.norms`."""
+        """Return ‖x̂_i‖² (N,)."""
         return csr_norms(self.rows)
 
     def part(self, step: int) -> CsrColumns:
-        """See `Columns.part`."""
+        """Return every so-many-th row."""
         index = torch.arange(0, self.rows.n_samples, step)
         return CsrColumns(self.rows.subset(index), self.pool)
 
 
 @dataclass(frozen=True)
 class TableColumns:
-    """A table X (N, D) of any numbers, whose blocks are converted; see `Columns`."""
+    """A table X (N, D) of any numbers, whose blocks are converted; see `CsrColumns`."""
 
     X: np.ndarray
 
     @property
     def width(self) -> int:
-        """See `Columns.width`."""
+        """See `CsrColumns.width`."""
         return int(self.X.shape[1]) + 1
 
     def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
@@ -98,7 +68,7 @@ class TableColumns:
             yield span, self.X[span].astype(np.float64, copy=False)
 
     def scores(self, w: np.ndarray) -> np.ndarray:
-        """See `Columns.scores`."""
+        """See `CsrColumns.scores`."""
         found = np.empty(len(self.X))
         for span, block in self._blocks():
             np.matmul(block, w[:-1], out=found[span])
@@ -106,7 +76,7 @@ class TableColumns:
         return found
 
     def adjoint(self, pulls: np.ndarray) -> np.ndarray:
-        """See `Columns.adjoint`."""
+        """See `CsrColumns.adjoint`."""
         found = np.zeros(self.width)
         for span, block in self._blocks():
             found[:-1] += pulls[span] @ block
@@ -114,7 +84,7 @@ class TableColumns:
         return found
 
     def gram(self, weights: np.ndarray) -> np.ndarray:
-        """See `Columns.gram`; rows of weight 0 are left out."""
+        """See `CsrColumns.gram`; rows of weight 0 are left out."""
         H = np.zeros((self.width, self.width))
         for span, block in self._blocks():
             bent = np.flatnonzero(weights[span])
@@ -124,9 +94,12 @@ class TableColumns:
         return H
 
     def norms(self) -> np.ndarray:
-        """See `Columns.norms`."""
+        """See `CsrColumns.norms`."""
         return np.concatenate([np.einsum("ij,ij->i", block, block) for _, block in self._blocks()]) + 1
 
     def part(self, step: int) -> TableColumns:
-        """See `Columns.part`."""
+        """See `CsrColumns.part`."""
         return TableColumns(self.X[::step])
+
+
+Columns = CsrColumns | TableColumns

@@ -140,7 +140,6 @@ class Ascent:
         if isinstance(space, KernelSpace):
             rows = space.K + constant**2 if constant else space.K
         else:
-            assert isinstance(space, FeatureSpace)
             rows = np.hstack([space.X, np.full((len(caps), 1), constant)]) if constant else space.X
         norms = np.maximum(space.norms + constant**2, LEAST_NORM)
         return np.ascontiguousarray(rows), problem.margins.y, caps, norms

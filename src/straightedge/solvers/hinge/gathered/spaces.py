@@ -9,7 +9,6 @@ free bias is no part of either space.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -40,43 +39,15 @@ class Point:
         return Point(factor * self.coordinates, factor * self.scores)
 
 
-class Space(Protocol):
-    """What the solver asks of X̂.
-
-    Attributes:
-        norms: (n,) ‖x̂_i‖².
-        dimension: Length of a row of coordinates.
-    """
-
-    norms: Array
-    dimension: int
-
-    def combined(self, A: Array) -> Point:
-        """Return Σ_i a_i x̂_iᵀ for A (n, M)."""
-        ...
-
-    def coordinates(self, A: Array) -> Array:
-        """Return the coordinates of the same point alone."""
-        ...
-
-    def at(self, coordinates: Array) -> Point:
-        """Return the point of these coordinates, its scores computed anew."""
-        ...
-
-    def inner(self, first: Point, second: Point) -> float:
-        """Return ⟨W, W′⟩."""
-        ...
-
-    def gram(self, rows: Indices) -> Array:
-        """Return the inner products (p, p) of some rows, which may repeat."""
-        ...
-
-
 class FeatureSpace:
     """W in the features.
 
     Args:
         X: (n, d) float64 mapped rows, a penalised bias among the columns.
+
+    Attributes:
+        norms: (n,) ‖x̂_i‖².
+        dimension: Length of a row of coordinates.
     """
 
     def __init__(self, X: Array) -> None:
@@ -90,23 +61,26 @@ class FeatureSpace:
         return bool(len(self.X) <= min(MOST_KEPT, ROWS_KEPT * self.dimension))
 
     def combined(self, A: Array) -> Point:
-        """See `Space.combined`."""
+        """Return Σ_i a_i x̂_iᵀ for A (n, M)."""
         return self.at(self.coordinates(A))
 
     def coordinates(self, A: Array) -> Array:
-        """See `Space.coordinates`."""
+        """Return the coordinates of the same point alone."""
         return A.T @ self.X
 
     def at(self, coordinates: Array) -> Point:
-        """See `Space.at`."""
+        """Return the point of these coordinates, its scores computed anew."""
         return Point(coordinates, self.X @ coordinates.T)
 
     def inner(self, first: Point, second: Point) -> float:
-        """See `Space.inner`."""
+        """Return ⟨W, W′⟩."""
         return float(np.vdot(first.coordinates, second.coordinates))
 
     def gram(self, rows: Indices) -> Array:
-        """See `Space.gram`. Where features are many, all products are computed once and kept."""
+        """Return the inner products (p, p) of some rows, which may repeat.
+
+        Where features are many, all products are computed once and kept.
+        """
         if self.keeps_products:
             if self.products is None:
                 self.products = self.X @ self.X.T
@@ -120,7 +94,7 @@ class FeatureSpace:
 
 
 class KernelSpace:
-    """W in the span of the rows.
+    """W in the span of the rows; it answers as `FeatureSpace` does.
 
     Args:
         K: (n, n) float64 inner products of the rows.
@@ -131,21 +105,25 @@ class KernelSpace:
         self.norms: Array = np.ascontiguousarray(K.diagonal())
 
     def combined(self, A: Array) -> Point:
-        """See `Space.combined`."""
+        """See `FeatureSpace.combined`."""
         return Point(self.coordinates(A), self.K @ A)
 
     def coordinates(self, A: Array) -> Array:
-        """See `Space.coordinates`."""
+        """See `FeatureSpace.coordinates`."""
         return np.ascontiguousarray(A.T)
 
     def at(self, coordinates: Array) -> Point:
-        """See `Space.at`."""
+        """See `FeatureSpace.at`."""
         return Point(coordinates, self.K @ coordinates.T)
 
     def inner(self, first: Point, second: Point) -> float:
-        """See `Space.inner`."""
+        """See `FeatureSpace.inner`."""
         return float(np.vdot(first.coordinates.T, second.scores))
 
     def gram(self, rows: Indices) -> Array:
-        """See `Space.gram`."""
+        """See `FeatureSpace.gram`."""
         return self.K[np.ix_(rows, rows)]
+
+
+Space = FeatureSpace | KernelSpace
+"""What the solver asks of X̂."""
