@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from straightedge.data.base import Dataset, SealedSplit, Split
-from straightedge.distributed import LocalCommunicator, RowSlice, current, own_rows, row_range, shard
+from straightedge.distributed import Communicator, RowSlice, current, own_rows, row_range, shard
 from straightedge.distributed.starting import read_place
 from straightedge.errors import InputError
 from support import rank_runner
 
 
-class Rank(LocalCommunicator):
+class Rank(Communicator):
     def __init__(self, rank, size):
         super().__init__()
         self.rank, self.size = rank, size
@@ -63,7 +63,7 @@ def test_a_dataset_is_cut_with_its_labels_and_names_and_keeps_its_seal():
     assert own.train.y.tolist() == [1, 2] and list(own.train.names) == ["v", "w"]
     assert own.validation.X.tolist() == X[1:3].tolist()
     assert own.test is dataset.test and own.test.opened_for is None
-    assert shard(dataset, LocalCommunicator()) is dataset
+    assert shard(dataset, Communicator()) is dataset
 
 
 def test_more_ranks_than_samples_are_refused():

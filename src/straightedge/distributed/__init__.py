@@ -15,14 +15,13 @@ from straightedge.distributed.agreement import (
     same_everywhere,
     together,
 )
-from straightedge.distributed.base import Communicator, LocalCommunicator, Traffic, local, row_range
+from straightedge.distributed.base import Communicator, Traffic, local, row_range
 from straightedge.distributed.ranks import TorchCommunicator
 from straightedge.distributed.sharding import RowSlice, own_rows, shard
 from straightedge.distributed.starting import current, own_device, restarts
 
 __all__ = [
     "Communicator",
-    "LocalCommunicator",
     "RowSlice",
     "TorchCommunicator",
     "Traffic",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
@@ -29,8 +29,8 @@ class Traffic:
         )
 
 
-class Communicator(Protocol):
-    """Sums over ranks. Every rank calls the same methods in the same order.
+class Communicator:
+    """Sums over ranks, here of one process alone. Every rank calls the same methods in the same order.
 
     Attributes:
         rank: Index of this process, 0 writes the outputs.
@@ -40,80 +40,42 @@ class Communicator(Protocol):
         launch: Name of this start of all ranks, kept when torchrun restarts them; "" where there is none.
     """
 
-    rank: int
-    size: int
-    local_rank: int
-    traffic: Traffic
-    launch: str
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    launch: str = ""
+
+    def __init__(self) -> None:
+        self.traffic = Traffic()
 
     def all_reduce(self, value: Tensor) -> Tensor:
         """Return the sum of ``value`` over ranks, the same bits on each."""
-        ...
+        return value
 
     def all_reduce_max(self, value: Tensor) -> Tensor:
         """Return the element-wise maximum of ``value`` over ranks."""
-        ...
+        return value
 
     def gather_rows(self, value: Tensor) -> Tensor:
         """Return the ``value`` (n_r, ...) of every rank, one below the other in the order of ranks.
 
         The n_r may differ between ranks; the other sizes and the dtype may not.
         """
-        ...
+        return value
 
     def broadcast_object(self, value: Any, source: int = 0) -> Any:
         """Return the JSON value of one rank on every rank (tuples become lists)."""
-        ...
+        return value
 
     def broadcast_tensors(self, value: dict[str, Tensor] | None) -> dict[str, Tensor]:
         """Return the named tensors of rank 0 on every rank, on the CPU; the others may give None."""
-        ...
-
-    def barrier(self) -> None:
-        """Wait until every rank is here."""
-        ...
-
-    def fail(self, error: BaseException) -> None:
-        """Tell the other ranks that this one ends, and let go of them; they end with the same error."""
-        ...
-
-
-class LocalCommunicator:
-    """One process: every sum is already whole."""
-
-    rank = 0
-    size = 1
-    local_rank = 0
-    launch = ""
-
-    def __init__(self) -> None:
-        self.traffic = Traffic()
-
-    def all_reduce(self, value: Tensor) -> Tensor:
-        """Return ``value``."""
-        return value
-
-    def all_reduce_max(self, value: Tensor) -> Tensor:
-        """Return ``value``."""
-        return value
-
-    def gather_rows(self, value: Tensor) -> Tensor:
-        """Return ``value``."""
-        return value
-
-    def broadcast_object(self, value: Any, source: int = 0) -> Any:
-        """Return ``value``."""
-        return value
-
-    def broadcast_tensors(self, value: dict[str, Tensor] | None) -> dict[str, Tensor]:
-        """Return ``value``."""
         return value or {}
 
     def barrier(self) -> None:
-        """Return at once."""
+        """Wait until every rank is here."""
 
     def fail(self, error: BaseException) -> None:
-        """Return at once: there is nobody to tell."""
+        """Tell the other ranks that this one ends, and let go of them; they end with the same error."""
 
 
 def row_range(n_rows: int, rank: int, size: int) -> tuple[int, int]:
@@ -121,6 +83,6 @@ def row_range(n_rows: int, rank: int, size: int) -> tuple[int, int]:
     return n_rows * rank // size, n_rows * (rank + 1) // size
 
 
-def local() -> LocalCommunicator:
+def local() -> Communicator:
     """Return the communicator of a single process."""
-    return LocalCommunicator()
+    return Communicator()

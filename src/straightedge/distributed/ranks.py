@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from straightedge.distributed.base import Traffic
+from straightedge.distributed.base import Communicator, Traffic
 from straightedge.distributed.failures import SHARED, described, is_shared, rebuilt
 from straightedge.errors import MachineError, StraightedgeError
 
@@ -28,7 +28,7 @@ FAILURE = "failure"  # key under which a rank that ends leaves its error
 FAREWELL = 3.0  # seconds that the rank with the store waits for the others to have read it
 
 
-class TorchCommunicator:
+class TorchCommunicator(Communicator):
     """Sums over the ranks of torch's default process group, which must be up.
 
     Args:
