@@ -64,10 +64,7 @@ class FitSettings:
         for name in ("tol", "max_passes", "max_seconds"):
             check_positive(name, getattr(self, name))
         return replace(
-            self,
-            tol=float(self.tol),
-            max_passes=float(self.max_passes),
-            max_seconds=float(self.max_seconds),
+            self, tol=float(self.tol), max_passes=float(self.max_passes), max_seconds=float(self.max_seconds)
         )
 
 

@@ -134,11 +134,7 @@ def _first_mean(rows: Rows, block_rows: int) -> Tensor:
 
 
 def _sums(
-    rows: Rows,
-    centre: Tensor,
-    share: Iterator[tuple[int, int]],
-    block_rows: int,
-    weights: Tensor | None,
+    rows: Rows, centre: Tensor, share: Iterator[tuple[int, int]], block_rows: int, weights: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Return (2, D) sums of x − c and its square, and the largest |x| and −x, over the share."""
     dtype = torch.float64 if rows.is_float64 else torch.float32

@@ -58,8 +58,7 @@ def checked_sample_weight(sample_weight: Any, n: int) -> Tensor:
         weights = weights.expand(n).clone()
     if weights.shape != (n,):
         raise InputError(
-            "sample-weight-invalid",
-            f"sample_weight.shape == {tuple(weights.shape)}, expected ({n},)!",
+            "sample-weight-invalid", f"sample_weight.shape == {tuple(weights.shape)}, expected ({n},)!"
         )
     _refuse_bad_weights(weights)
     return weights

@@ -149,11 +149,7 @@ AnyRows = Rows | SparseRows
 
 
 def open_rows(
-    X: Any,
-    *,
-    device: torch.device | str | None = None,
-    order: Tensor | None = None,
-    first_row: int = 0,
+    X: Any, *, device: torch.device | str | None = None, order: Tensor | None = None, first_row: int = 0
 ) -> AnyRows:
     """Return the rows of X, dense or sparse; for the arguments see `Rows`.
 

@@ -16,18 +16,7 @@ from typing import Any, BinaryIO
 from straightedge.errors import InputError
 
 MAX_HEADER_BYTES = 32 << 20
-SIZES = {
-    "BOOL": 1,
-    "U8": 1,
-    "I8": 1,
-    "I16": 2,
-    "I32": 4,
-    "I64": 8,
-    "F16": 2,
-    "BF16": 2,
-    "F32": 4,
-    "F64": 8,
-}
+SIZES = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "I32": 4, "I64": 8, "F16": 2, "BF16": 2, "F32": 4, "F64": 8}
 """Types of entries that are read: name in the format -> bytes of an entry."""
 
 

@@ -119,11 +119,7 @@ def main() -> None:
         block, findings = decode_block(
             blobs, decoding, tuple(request["shape"]) if request["shape"] else None, alive
         )
-        send(
-            sink,
-            {"shape": block.shape, "findings": findings},
-            block.data.cast("B") if block.size else b"",
-        )
+        send(sink, {"shape": block.shape, "findings": findings}, block.data.cast("B") if block.size else b"")
 
 
 if __name__ == "__main__":

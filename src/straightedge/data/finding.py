@@ -26,12 +26,7 @@ from straightedge.data.other_kinds import HEAD, by_ending, refuse_other_kind
 from straightedge.errors import InputError, did_you_mean
 from straightedge.special_files import open_regular, refuse_special
 
-NAMED = {
-    "digits": "digits",
-    "cifar10": "cifar10",
-    "mnist": "idx",
-    "fashion-mnist": "idx",
-}
+NAMED = {"digits": "digits", "cifar10": "cifar10", "mnist": "idx", "fashion-mnist": "idx"}
 """Sources with a name of their own: name -> module."""
 
 DUMPS = tuple(ending for ending in READERS if not ending.startswith(".np"))

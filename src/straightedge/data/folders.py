@@ -43,9 +43,7 @@ def load_container(source: str, container: Container, options: Mapping[str, Any]
         return load_texts(source, container, options)
     key = fingerprint.of_values(content=container.fingerprint(), how=how.to_dict(), skip_bad=skip_bad)
     arrays, meta = through_cache(
-        key,
-        lambda folder: _decode(container, how, folder, options),
-        enabled=bool(options.get("cache", True)),
+        key, lambda folder: _decode(container, how, folder, options), enabled=bool(options.get("cache", True))
     )
     return dataset_of(source, arrays, meta, options)
 

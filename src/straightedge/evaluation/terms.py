@@ -13,10 +13,7 @@ TERM_COLUMNS = ("class", "speaks", "rank", "term", "weight", "share")
 
 
 def telling_terms(
-    weight: np.ndarray,
-    names: Sequence[str],
-    classes: Sequence[str],
-    shares: np.ndarray,
+    weight: np.ndarray, names: Sequence[str], classes: Sequence[str], shares: np.ndarray
 ) -> list[dict[str, Any]]:
     """Return the terms with the largest weights for each class, and those with the largest against it.
 

@@ -12,16 +12,7 @@ import triton.language as tl
 
 @triton.jit  # type: ignore[untyped-decorator, unused-ignore]
 def softmax_kernel(
-    S,
-    y,
-    values,
-    n_rows,
-    n_configs,
-    n_classes,
-    row_stride,
-    limit,
-    ROWS: tl.constexpr,
-    CLASSES: tl.constexpr,
+    S, y, values, n_rows, n_configs, n_classes, row_stride, limit, ROWS: tl.constexpr, CLASSES: tl.constexpr
 ) -> None:
     """Cross-entropy of (row, configuration) into ``values``, and p − e_y over the scores."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)

@@ -51,12 +51,7 @@ def _bend(problem: SmoothProblem, there: Scored, T: np.ndarray) -> float:
 
 
 def length(
-    loss: SecondOrder,
-    y: np.ndarray,
-    S: np.ndarray,
-    moves: np.ndarray,
-    own: tuple[float, float],
-    most: float,
+    loss: SecondOrder, y: np.ndarray, S: np.ndarray, moves: np.ndarray, own: tuple[float, float], most: float
 ) -> float:
     """Return t with |φ′(t)| ≤ most, φ(t) the mean loss at scores S + t moves and a quadratic penalty.
 

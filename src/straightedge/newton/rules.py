@@ -47,8 +47,5 @@ SECOND_ORDER: dict[str, SecondOrder] = {
     "one_vs_rest_squared_hinge": SquaredHingesSecondOrder(),
 }
 
-OF_TWO: dict[str, SecondOrder] = {
-    "softmax": LogisticDifference(),
-    "squared_hinge": SquaredHingeDifference(),
-}
+OF_TWO: dict[str, SecondOrder] = {"softmax": LogisticDifference(), "squared_hinge": SquaredHingeDifference()}
 """The same of two classes."""

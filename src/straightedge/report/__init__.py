@@ -13,13 +13,7 @@ if TYPE_CHECKING:
     from straightedge.report.page import write_report
     from straightedge.report.templates import templates_png
 
-__all__ = [
-    "collect_assets",
-    "load_assets",
-    "save_assets",
-    "templates_png",
-    "write_report",
-]
+__all__ = ["collect_assets", "load_assets", "save_assets", "templates_png", "write_report"]
 
 _MODULES = {"write_report": "page", "templates_png": "templates"}
 """Where a name is made; the others are of `assets`."""

@@ -14,13 +14,7 @@ from straightedge.selection.choice import (
     rule_in_words,
 )
 from straightedge.selection.folds import OutOfFold, cross_validate
-from straightedge.selection.path import (
-    RegularizationPath,
-    default_grid,
-    fit_path,
-    group_size,
-    solve_path,
-)
+from straightedge.selection.path import RegularizationPath, default_grid, fit_path, group_size, solve_path
 from straightedge.solvers.solution import joined
 
 if TYPE_CHECKING:

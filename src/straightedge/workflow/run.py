@@ -57,9 +57,7 @@ def run_fit(
     """
     if options.data.multilabel:
         # here, not above: images and tables come with it
-        from straightedge.workflow.labels_run import (
-            run_labels,
-        )
+        from straightedge.workflow.labels_run import run_labels
 
         return run_labels(options, say)
     communicator = current(options.fit.device)
@@ -143,10 +141,7 @@ def with_protocol(options: FitOptions) -> FitOptions:
     return replace(
         options,
         fit=replace(
-            options.fit,
-            loss=named.loss or options.fit.loss,
-            bias=named.bias,
-            preprocess=normalization,
+            options.fit, loss=named.loss or options.fit.loss, bias=named.bias, preprocess=normalization
         ),
         choice=replace(options.choice, metric=named.metric),
         split=replace(options.split, folds=None),

@@ -147,11 +147,7 @@ def _refuse_two(found: Sequence[Manifest], root: Path) -> None:
 
 
 def load_manifests(
-    source: str,
-    manifests: Sequence[Manifest],
-    place: Place,
-    notes: Sequence[str],
-    options: Mapping[str, Any],
+    source: str, manifests: Sequence[Manifest], place: Place, notes: Sequence[str], options: Mapping[str, Any]
 ) -> Dataset:
     """Decode the images that tables name into a `Dataset`."""
     said = list(notes)

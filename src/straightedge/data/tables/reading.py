@@ -251,13 +251,7 @@ def _encoded(
     _refuse_other_columns(found.every, [column.name for column in encoding.used], label)
     return assemble(
         source,
-        _parts(
-            source,
-            found,
-            partial(encoded_rows, encoding),
-            label,
-            options.get("classes"),
-        ),
+        _parts(source, found, partial(encoded_rows, encoding), label, options.get("classes")),
         fingerprint=found.fingerprint([column.name for column in encoding.used] + [label]),
         classes=None,
         declared=options.get("classes"),

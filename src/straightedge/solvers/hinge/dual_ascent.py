@@ -42,9 +42,8 @@ FULL_EPOCHS = 2  # at the beginning
 SHORT_EPOCHS = 2  # of the rows that still change, between two full ones
 WEAK_COUPLING = 0.3  # ρ up to which dual ascent, which uses two cores, was faster than the Lagrangian on two
 LEAST_EPOCHS = 15  # of a usual fit, however small ρ is
-EPOCHS_PER_COUPLING = (
-    1000  # of a usual fit, times ρ: as many passes as the Lagrangian's where ρ is the largest
-)
+EPOCHS_PER_COUPLING = 1000
+"""Of a usual fit, times ρ: as many passes as the Lagrangian's where ρ is the largest."""
 DRIFT = 5e-6  # of P: what the rounding of the epochs' updates of W may have done to the bounds
 PATIENCE = 50  # epochs without a better gap before the float type is called exhausted
 

@@ -165,10 +165,7 @@ class SequentialSolver(Solver):
         """See `Solver.supports`."""
         loss, penalty = objective.loss, objective.penalty
         return missing(
-            (
-                loss.piecewise_linear,
-                f"a piecewise-linear loss, and {loss.name} is not",
-            ),
+            (loss.piecewise_linear, f"a piecewise-linear loss, and {loss.name} is not"),
             (objective.design.one_map, "one map for all configurations"),
             (penalty.quadratic, f"a quadratic penalty, and {penalty.penalty.name} is not"),
         )

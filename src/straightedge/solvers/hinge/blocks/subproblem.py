@@ -42,9 +42,8 @@ STUCK = 5  # steps without a better gap before a fine fit raises μ
 DAMPING = 0.6, 0.9, 0.5  # lengths of a Newton step that call for more damping or less, and the least there is
 FINE_DAMPING = 0.2, 0.7, 0.02
 PATIENCE = 100  # steps without a better gap before the float type is called exhausted
-FINE = (
-    1e-4  # gaps below this are reached in the primal, with small μ and margins computed anew at each centre
-)
+FINE = 1e-4
+"""Gaps below this are reached in the primal, with small μ and margins computed anew at each centre."""
 COARSE = 1e-3  # gaps above this are reached with fewer and larger steps of μ
 MOST_UPDATES = 16  # of V before it is summed anew
 

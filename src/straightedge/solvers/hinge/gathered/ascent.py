@@ -33,9 +33,8 @@ EARLIEST = 0.02  # times the gap asked for: where looks have failed so often, ep
 SELDOM = 32  # epochs after which the bounds are looked at in any case
 FEWEST_SEEN = 5  # full epochs before the rate is judged
 MOST_EPOCHS = 400  # of the stage: a limit of 1,000 passes leaves Newton steps their part
-FIRST_SHARE = (
-    0.15  # of a finish by Newton steps, spent on epochs before their rate is judged: the gap falls late
-)
+FIRST_SHARE = 0.15
+"""Of a finish by Newton steps, spent on epochs before their rate is judged: the gap falls late."""
 JUDGED_SHARE = 0.5  # of the work so far, over which the rate is taken
 NEWTON_STEPS = 30  # of the augmented Lagrangian alone
 FEWEST_STEPS = 10  # Newton steps that a finish is reckoned at where little is left,
@@ -43,9 +42,8 @@ STEPS_A_FALL = 3.0  # and for each time that the gap has to fall to 1/e
 VISIT_COST = 100.0  # operations in the time of a row's own problem, for each of its margins
 ENTRY_COST = 1500.0  # the same of what NumPy does in a Newton step, for each margin: 0.15 µs
 FACTOR_SPEED = 3.0  # operations of a factorisation in the time of one of these loops
-LOADING_COST = (
-    1e9  # operations of Newton steps beyond which the compiled loops are loaded: a second, once a process
-)
+LOADING_COST = 1e9
+"""Operations of Newton steps beyond which the compiled loops are loaded: a second, once a process."""
 BIAS_COLUMN = 1.0  # a free bias is a column of this times the mean norm of a row, penalised, in this stage
 LEAST_NORM = 1e-200  # of a row, squared: one of zeros has a problem of its own, too
 

@@ -22,9 +22,8 @@ from straightedge.solvers.hinge.gathered.problem import Bounds, HingeProblem
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, Point
 from straightedge.solvers.state import taken_from
 
-CHEAP = (
-    200  # rows times margins of a problem that is taken beyond its gap: a step is then mostly calls of NumPy
-)
+CHEAP = 200
+"""Rows times margins of a problem that is taken beyond its gap: a step is then mostly calls of NumPy."""
 SHARP = 1e-15  # relative gap that it is taken to: scores are then right to seven digits
 SHARPEST = 40  # steps that this may take
 LONGER = 1.01  # times b: where that has no entry beyond its bound, rows are separated

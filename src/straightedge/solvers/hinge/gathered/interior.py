@@ -19,12 +19,7 @@ import numpy as np
 
 from straightedge.solvers.hinge.gathered.descent import STEP_PASSES, Descent
 from straightedge.solvers.hinge.gathered.lagrangian import AugmentedLagrangian
-from straightedge.solvers.hinge.gathered.margins import (
-    Array,
-    PairMargins,
-    SharedMargins,
-    SignedMargins,
-)
+from straightedge.solvers.hinge.gathered.margins import Array, PairMargins, SharedMargins, SignedMargins
 from straightedge.solvers.hinge.gathered.newton import scaled_solver
 from straightedge.solvers.hinge.gathered.problem import Bounds, HingeProblem, scaled_bound
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, Point

@@ -34,13 +34,7 @@ def fits(n: int, width: int, n_classes: int, loss: PiecewiseLinearLoss) -> bool:
 
 
 def minimise(
-    X: Array,
-    y: Indices,
-    n_classes: int,
-    loss: PiecewiseLinearLoss,
-    reg: float,
-    curvature: float,
-    tol: float,
+    X: Array, y: Indices, n_classes: int, loss: PiecewiseLinearLoss, reg: float, curvature: float, tol: float
 ) -> Answer:
     """Return the W that minimises mean ℓ + reg ΣW²; its status says whether it is proven.
 

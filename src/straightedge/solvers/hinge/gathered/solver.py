@@ -40,9 +40,8 @@ MOST_ENTRIES = 20_000_000  # of X̂, kept in float64: 160 MB
 SMALLEST_SIDE = 5000  # of X̂ at most: its inner products take 200 MB
 MOST_MARGINS = 2_000_000  # N·C: some ten arrays of that size are kept
 LARGER = 2.1  # times both, where epochs alone will do
-WEAK_COUPLING = (
-    2.5  # ρ up to which they do: of half a million rows at 0.5 in 0.4 of the time, at 5 in 1.7 times it
-)
+WEAK_COUPLING = 2.5
+"""The ρ up to which they do: of half a million rows at 0.5 in 0.4 of the time, at 5 in 1.7 times it."""
 GEOMETRIES = ("weston_watkins", "crammer_singer", "one_vs_rest")  # of which `margins` has the maps
 
 
