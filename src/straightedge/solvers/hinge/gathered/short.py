@@ -7,7 +7,6 @@ need. The steps are those of `SemismoothNewton`, and so is the answer, up to rou
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from straightedge.solvers.hinge.gathered.interior import advance_inside
 from straightedge.solvers.hinge.gathered.layout import Gathered, Layout, layout_for
 from straightedge.solvers.hinge.gathered.margins import Array, Indices
 from straightedge.solvers.hinge.gathered.proof import proven, relative
-from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, KernelSpace
+from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, KernelSpace, Space
 from straightedge.solvers.hinge.gathered.usual import is_short
 from straightedge.solvers.hinge.sequential import SAFE
 from straightedge.status import Status, TraceRow
@@ -48,72 +47,40 @@ def minimise(
         tol: Relative gap asked for.
     """
     layout = layout_for(loss, n_classes, curvature)
-    fit = _Fit(X, layout, reg, tol)
+    trace: list[TraceRow] = []
     with one_thread():  # a team of threads waits by spinning: under load it took ten times as long
-        fit.begin(y)
-        status = fit.run()
-        answer = proven(layout, fit.descents, X)
+        descents = [Descent.begin(p, SAFE * tol, None) for p in layout.problems(_gathered(X, y))]
+        status = _run(descents, layout, reg, trace)
+        answer = proven(layout, descents, X)
     answer.status = Status.CERTIFIED if answer.gap <= tol else status
-    answer.n_passes, answer.trace = fit.passes + 1.0, fit.trace
+    answer.n_passes, answer.trace = (trace[-1]["n_passes"] if trace else 0.0) + 1.0, trace
     return answer
 
 
-@dataclass
-class _Fit:
-    """A fit on its way.
+def _gathered(X: Array, y: Indices) -> Gathered:
+    """Return the rows, in their span where they are fewer than the features."""
+    n, d = X.shape
+    if n <= d + 1:
+        space: Space = KernelSpace(X @ X.T + 1)
+    else:
+        space = FeatureSpace(np.hstack([X, np.ones((n, 1))]))
+    return Gathered(np.arange(n), X, y, np.full(n, 1 / n), space)
 
-    Attributes:
-        X: (N, D) the rows.
-        layout: How the loss is laid out in problems.
-        reg: Strength of the penalty.
-        tol: Relative gap asked for.
-        descents: Of each problem.
-        passes: Over the rows, so far.
-        trace: A row for each step.
-    """
 
-    X: Array
-    layout: Layout
-    reg: float
-    tol: float
-    descents: list[Descent] = field(default_factory=list)
-    passes: float = 0.0
-    trace: list[TraceRow] = field(default_factory=list)
+def _run(descents: list[Descent], layout: Layout, reg: float, trace: list[TraceRow]) -> Status:
+    """Take steps until the gap is reached or no step helps, and write them into the trace; return how it ended."""
+    began = time.perf_counter()
 
-    def begin(self, y: Indices) -> None:
-        """Gather the rows: in the span of the rows where these are fewer than the features."""
-        n, width = len(y), self.X.shape[1] + 1
-        weights = np.full(n, 1 / n)
-        if n <= width:
-            space: FeatureSpace | KernelSpace = KernelSpace(self.X @ self.X.T + 1)
-        else:
-            space = FeatureSpace(np.hstack([self.X, np.ones((n, 1))]))
-        gathered = Gathered(np.arange(n), self.X, y, weights, space)
-        self.descents = [Descent.begin(p, SAFE * self.tol, None) for p in self.layout.problems(gathered)]
+    def write(passes: float) -> None:
+        bounds = relative(layout, [(one.bounds.primal, one.bounds.dual) for one in descents])
+        trace.append(trace_row(len(trace) + 1, passes, time.perf_counter() - began, reg, bounds, NAME))
 
-    def run(self) -> Status:
-        """Take steps until the gap is reached or no step helps; return how it ended."""
-        began = time.perf_counter()
-        try:
-            self._advance_inside(began)
-            while left := [d for d in self.descents if not d.is_done and not d.exhausted]:
-                share = left[0].problem.margins.n_columns / self.layout.n_classes
-                self.passes += share * left[0].advance()
-                self._write(began)
-        except KeyboardInterrupt:
-            return Status.INTERRUPTED
-        return Status.STALLED
-
-    def _advance_inside(self, began: float) -> None:
-        """Take the steps of the interior-point method where it suits; see `interior`."""
-        passes = sum(advance_inside(one) for one in self.descents)
-        if passes:
-            self.passes += passes
-            self._write(began)
-
-    def _write(self, began: float) -> None:
-        seconds, count = time.perf_counter() - began, len(self.trace) + 1
-        self.trace.append(trace_row(count, self.passes, seconds, self.reg, self._bounds(), NAME))
-
-    def _bounds(self) -> tuple[float, float, float]:
-        return relative(self.layout, [(one.bounds.primal, one.bounds.dual) for one in self.descents])
+    try:
+        if passes := sum(advance_inside(one) for one in descents):
+            write(passes)
+        while left := [one for one in descents if not one.is_done and not one.exhausted]:
+            passes += left[0].problem.margins.n_columns / layout.n_classes * left[0].advance()
+            write(passes)
+    except KeyboardInterrupt:
+        return Status.INTERRUPTED
+    return Status.STALLED
