@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from straightedge.data.base import Dataset, SealedSplit, Split
-from straightedge.distributed import Communicator, RowSlice, current, own_rows, row_range, shard
+from straightedge.distributed import Communicator, RowSlice, current, own_rows, row_range
 from straightedge.distributed.starting import read_place
 from straightedge.errors import InputError
 from support import rank_runner
@@ -52,18 +51,6 @@ def test_a_rank_reads_its_part_alone(kind, tmp_path):
     if kind == "row source":
         assert sorted(source.read_rows) == list(range(10))
         assert own_rows(source, Rank(1, 3)).read(1, 99).shape[0] == row_range(10, 1, 3)[1] - 4
-
-
-def test_a_dataset_is_cut_with_its_labels_and_names_and_keeps_its_seal():
-    X, y = np.arange(12.0).reshape(6, 2), np.arange(6)
-    dataset = Dataset(
-        "d", tuple("abcdef"), Split(X, y, list("uvwxyz")), Split(X, y), SealedSplit(Split(X, y))
-    )
-    own = shard(dataset, Rank(1, 4))
-    assert own.train.y.tolist() == [1, 2] and list(own.train.names) == ["v", "w"]
-    assert own.validation.X.tolist() == X[1:3].tolist()
-    assert own.test is dataset.test and own.test.opened_for is None
-    assert shard(dataset, Communicator()) is dataset
 
 
 def test_more_ranks_than_samples_are_refused():

@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from straightedge.errors import InputError
-from straightedge.splits import NEVER
+from straightedge.splits import NEVER, folds_that_count
 
 
 def checked_groups(groups: Any, n: int) -> np.ndarray:
@@ -81,6 +82,15 @@ def _with_every_class_left(dealt: np.ndarray, counts: np.ndarray) -> np.ndarray:
         if own.any() and (dealt[own] == dealt[own][0]).all():
             dealt[np.flatnonzero(own)[0]] = NEVER
     return dealt
+
+
+def folds_of(
+    y: np.ndarray, weights: Tensor | None, groups: np.ndarray | None, folds: int, seed: int
+) -> np.ndarray:
+    """Return the fold (N,) that holds each row out: of whole groups if there are any, else of rows that count."""
+    if groups is None:
+        return folds_that_count(y, weights, folds, seed)
+    return fold_of_groups(y, groups, folds, seed)
 
 
 def hold_out_groups(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from straightedge.data.base import RawTable
-from straightedge.distributed import Communicator, RowSlice, local, own_rows, row_range, together
+from straightedge.distributed import Communicator, local, own_rows, row_range, slice_of, together
 from straightedge.errors import InputError
 from straightedge.fitting import FitSettings, build_objective
 from straightedge.moments import fit_affine
@@ -175,8 +175,3 @@ def gathered(communicator: Communicator, n: int, score: Callable[[int, int], Ten
         return together(communicator, lambda: score(0, n))
     start, stop = row_range(n, communicator.rank, communicator.size)
     return communicator.gather_rows(together(communicator, lambda: score(start, stop)))
-
-
-def slice_of(X: Any, start: int, stop: int) -> Any:
-    """Return rows ``start:stop`` of an array or row source, read when they are needed."""
-    return RowSlice(X, start, stop) if hasattr(X, "read") else X[start:stop]

@@ -17,7 +17,7 @@ from straightedge.distributed.agreement import (
 )
 from straightedge.distributed.base import Communicator, Traffic, local, row_range
 from straightedge.distributed.ranks import TorchCommunicator
-from straightedge.distributed.sharding import RowSlice, own_rows, shard
+from straightedge.distributed.sharding import RowSlice, own_rows, slice_of
 from straightedge.distributed.starting import current, own_device, restarts
 
 __all__ = [
@@ -35,6 +35,6 @@ __all__ = [
     "restarts",
     "row_range",
     "same_everywhere",
-    "shard",
+    "slice_of",
     "together",
 ]

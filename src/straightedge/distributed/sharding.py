@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from straightedge.distributed.base import Communicator, row_range
 from straightedge.errors import InputError
-
-AnyDataset = TypeVar("AnyDataset", bound=Any)
 
 
 class RowSlice:
@@ -33,6 +30,11 @@ class RowSlice:
         return rows
 
 
+def slice_of(X: Any, start: int, stop: int) -> Any:
+    """Return rows ``start:stop`` of an array or row source, read when they are needed."""
+    return RowSlice(X, start, stop) if hasattr(X, "read") else X[start:stop]
+
+
 def own_rows(X: Any, communicator: Communicator) -> Any:
     """Return this rank's contiguous rows of X as a view: nothing is read or copied.
 
@@ -45,41 +47,11 @@ def own_rows(X: Any, communicator: Communicator) -> Any:
     """
     if communicator.size == 1:
         return X
-    start, stop = _range(int(X.shape[0]), communicator)
-    return RowSlice(X, start, stop) if hasattr(X, "read") else X[start:stop]
-
-
-def shard(dataset: AnyDataset, communicator: Communicator) -> AnyDataset:
-    """Return the dataset with this rank's rows of the training and validation samples.
-
-    Args:
-        dataset: A `Dataset`, the same on every rank.
-        communicator: Who owns what.
-
-    Returns:
-        The same classes, fingerprint and sealed test split; labels and names are cut as the rows are.
-
-    Raises:
-        InputError: ``ranks-too-many``.
-    """
-    if communicator.size == 1:
-        return dataset
-    validation = None if dataset.validation is None else _own(dataset.validation, communicator)
-    whole: AnyDataset = replace(dataset, train=_own(dataset.train, communicator), validation=validation)
-    return whole
-
-
-def _own(split: Any, communicator: Communicator) -> Any:
-    start, stop = _range(len(split.y), communicator)
-    names = None if split.names is None else split.names[start:stop]
-    return replace(split, X=own_rows(split.X, communicator), y=split.y[start:stop], names=names)
-
-
-def _range(n_rows: int, communicator: Communicator) -> tuple[int, int]:
+    n_rows = int(X.shape[0])
     if n_rows < communicator.size:
         raise InputError(
             "ranks-too-many",
             f"{n_rows} samples cannot be shared by {communicator.size} ranks",
             mend=f"use at most {n_rows} ranks",
         )
-    return row_range(n_rows, communicator.rank, communicator.size)
+    return slice_of(X, *row_range(n_rows, communicator.rank, communicator.size))

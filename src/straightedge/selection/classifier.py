@@ -14,7 +14,7 @@ from straightedge.estimators import LinearClassifier
 from straightedge.estimators.answers import on_host
 from straightedge.estimators.inputs import TrainingSet
 from straightedge.fitting import FitSettings, solve
-from straightedge.groups import checked_groups, fold_of_groups
+from straightedge.groups import checked_groups, folds_of
 from straightedge.kinds import is_sparse
 from straightedge.losses import is_probabilistic
 from straightedge.model import LinearModel
@@ -249,11 +249,8 @@ class LinearClassifierCV(LinearClassifier):
     def _fold_of(self, data: TrainingSet, y: Any, groups: Any, seed: int) -> np.ndarray:
         """Return the fold that holds each row of the training set out, by cv as it was given."""
         labels, kept = data.labels.numpy(), slice(None) if data.kept is None else data.kept
-        together = None if groups is None else checked_groups(groups, len(y))
-        cv = FOLDS if self.cv is None else int(self.cv)
-        if together is None:
-            return folds_that_count(labels, data.weights, cv, seed)
-        return fold_of_groups(labels, together[kept], cv, seed)
+        together = None if groups is None else checked_groups(groups, len(y))[kept]
+        return folds_of(labels, data.weights, together, FOLDS if self.cv is None else int(self.cv), seed)
 
     def _chosen(self, training: TrainingRows, selection: SelectionSettings, found: OutOfFold) -> int:
         """Return the position of the chosen reg, and say what is to be known of it."""

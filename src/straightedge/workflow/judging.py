@@ -11,11 +11,12 @@ import torch
 
 from straightedge.calibration import TemperatureFit, find_temperature
 from straightedge.data import Dataset, Split
+from straightedge.distributed import slice_of
 from straightedge.evaluation import Ranking, evaluate, hardest, suspects
 from straightedge.evaluation.roc import two_class_curves
 from straightedge.losses import is_probabilistic
 from straightedge.model import LinearModel
-from straightedge.training import TrainingPart, gathered, slice_of
+from straightedge.training import TrainingPart, gathered
 from straightedge.workflow.choosing import Fitted
 from straightedge.workflow.problem import Problem
 

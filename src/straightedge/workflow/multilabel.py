@@ -19,7 +19,7 @@ from straightedge.data.beside import BALANCED
 from straightedge.data.tables.multihot import MultiHot, load_multihot
 from straightedge.errors import InputError
 from straightedge.evaluation.multilabel import evaluate_multilabel
-from straightedge.groups import checked_groups, fold_of_groups
+from straightedge.groups import checked_groups, folds_of
 from straightedge.losses import is_probabilistic
 from straightedge.model import LinearModel
 from straightedge.moments import moments
@@ -27,7 +27,6 @@ from straightedge.parameters import checked_reg
 from straightedge.selection import cross_validate, default_grid
 from straightedge.selection.automatic import FOLDS, VALUES
 from straightedge.solvers.base import Solution, Status
-from straightedge.splits import fold_of_rows
 from straightedge.training import TrainingPart, TrainingRows
 from straightedge.workflow.options import FitOptions
 
@@ -166,9 +165,8 @@ def _out_of_fold(training: TrainingRows, grid: list[float], fold: np.ndarray) ->
 def _folds(found: MultiHot, folds: int, seed: int) -> np.ndarray:
     """Return the fold (N,) that holds each training row out, no group in two of them; labels are not looked at."""
     alike = np.zeros(len(found.Y["train"]), dtype=np.int64)
-    if found.groups is None:
-        return fold_of_rows(alike, folds, seed)
-    return fold_of_groups(alike, checked_groups(found.groups, len(alike)), folds, seed)
+    groups = None if found.groups is None else checked_groups(found.groups, len(alike))
+    return folds_of(alike, None, groups, folds, seed)
 
 
 def _log_loss(scores: np.ndarray, Y: np.ndarray, weights: np.ndarray | None) -> float:

@@ -13,17 +13,17 @@ from torch import Tensor
 from straightedge.data import Dataset, Split
 from straightedge.data.beside import read_class_weights
 from straightedge.disk import JoinedRows
-from straightedge.distributed import Communicator, local, own_device, row_range
+from straightedge.distributed import Communicator, local, own_device, row_range, slice_of
 from straightedge.fitting import FitSettings, build_objective
-from straightedge.groups import checked_groups, fold_of_groups, hold_out_groups
+from straightedge.groups import checked_groups, folds_of, hold_out_groups
 from straightedge.kinds import is_sparse
 from straightedge.moments import affine_from, moments
 from straightedge.objective import Objective
 from straightedge.row_weights import checked_sample_weight, row_weights
 from straightedge.selection import SelectionSettings
 from straightedge.sparse_rows import joined_sparse, open_rows
-from straightedge.splits import folds_that_count, hold_out_that_counts
-from straightedge.training import TrainingPart, TrainingRows, slice_of
+from straightedge.splits import hold_out_that_counts
+from straightedge.training import TrainingPart, TrainingRows
 from straightedge.workflow.automatic import path_settings
 from straightedge.workflow.options import FitOptions
 
@@ -101,9 +101,7 @@ class Problem:
 
     def fold_of_rows(self, folds: int, seed: int) -> np.ndarray:
         """Return the fold (N,) that holds each training row out, no group in two folds."""
-        if self.groups is None:
-            return folds_that_count(self.y, self.weights, folds, seed)
-        return fold_of_groups(self.y, self.groups, folds, seed)
+        return folds_of(self.y, self.weights, self.groups, folds, seed)
 
     def hold_out(self, size: float | int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (training, validation) positions, no group in both."""
