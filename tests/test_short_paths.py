@@ -38,6 +38,12 @@ def test_a_path_without_the_loop_is_the_path_of_the_loop(load, loss):
     assert [row["iteration"] for row in rows] == list(range(1, len(rows) + 1))
 
 
+def test_steps_of_a_value_go_together():
+    X, y = load_digits(return_X_y=True)
+    rows = fit_path(X, y, np.logspace(-1, -6, 8).tolist(), tol=1e-6).solution.trace
+    assert len(rows) <= 2 * 8, "a start and an end of each value, nothing between"
+
+
 def test_two_classes_and_more_features_than_rows_are_proven_on_the_rows():
     X, y = load_digits(return_X_y=True)
     X, y = X[y < 2][:30] / 16, y[y < 2][:30]

@@ -130,6 +130,8 @@ class Newton(Solver):
             if self.former and not ended:
                 first = continued(self.former, problem, log_reg, first)
             engines = [self._engine(k, first, problem, float(tol[k]))]
+            if objective.n_configs > 1:  # a path's steps go together, and the last point is computed anew
+                engines[0].batch = math.inf
             answers[k] = run(engines[0], float(objective.reg[k]), trace, began, 1.0, ended=ended)
             ended = answers[k].status is Status.INTERRUPTED
             self._remember(log_reg, engines[0].point)
@@ -242,9 +244,8 @@ class Newton(Solver):
 
     def _remember(self, log_reg: float, point: Point) -> None:
         """Keep the answer that was just found, and as many before it as starts are made of."""
-        answer = FormerAnswer(log_reg, point.W, point.mean_loss)
-        others = [one for one in self.former if one.log_reg > answer.log_reg]
-        self.former = [*others, answer][-ANSWERS:]
+        others = [one for one in self.former if one.log_reg > log_reg]
+        self.former = [*others, FormerAnswer(log_reg, point.W, point.mean_loss)][-ANSWERS:]
 
     def _log_reg(self, k: int) -> float:
         return math.log(float(self.objective.reg[k]))
@@ -315,9 +316,6 @@ def _numbers(values: Any) -> Tensor:
 def _check() -> None:
     if STOP_REQUESTED.is_set():
         raise KeyboardInterrupt
-
-
-# -------------------------------------------------------------------- from an objective to arrays
 
 
 def row_weights(objective: Objective, k: int) -> np.ndarray:
