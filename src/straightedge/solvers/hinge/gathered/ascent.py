@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from straightedge.solvers.hinge.gathered.margins import Array, Indices, SharedMargins
+from straightedge.solvers.hinge.gathered.margins import Array, Indices, SharedMargins, row_sums
 from straightedge.solvers.hinge.gathered.newton import step_cost
 from straightedge.solvers.hinge.gathered.problem import Bounds, HingeProblem
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, KernelSpace, Point
@@ -190,7 +190,7 @@ class Ascent:
     def _dual(self) -> float:
         """Return D of this stage's own problem, but for roundings of W."""
         problem, W, b = self.problem, self.W, self.b
-        sums = b.sum(axis=1) - b[self._right] if self._shared else b.sum(axis=1)
+        sums = row_sums(b) - b[self._right] if self._shared else row_sums(b)
         total = float(problem.weights @ sums)
         if isinstance(problem.space, FeatureSpace):
             return total - problem.curvature / 2 * float(np.vdot(W, W))
@@ -230,7 +230,7 @@ class Ascent:
         self.gap = bounds.gap
         if problem.repair is not None:  # with the bias penalised: what epochs bring to 0
             penalty = problem.curvature / 2 * float(bias @ bias) / self.constant**2
-            dual = float(problem.weights @ b.sum(axis=1)) - problem.penalty(point) - penalty
+            dual = float(problem.weights @ row_sums(b)) - problem.penalty(point) - penalty
             self.gap = (primal + penalty - dual) / max(primal + penalty, 1e-300)
 
     @property

@@ -28,6 +28,12 @@ Indices = NDArray[np.int64]
 ON_THE_FACE = 1e-9  # Σ b within this of 1 counts as 1: the rounding of a projection, with room
 
 
+def row_sums(b: Array) -> Array:
+    """Return the sums (n,) of rows (n, m), as a product: NumPy's sums of short rows take five times as long."""
+    sums: Array = b[:, 0] if b.shape[1] == 1 else b @ np.ones(b.shape[1])
+    return sums
+
+
 class Margins(ABC):
     """What a hinge is to the solver; S (n, M) are scores, z and b (n, m) margins and dual variables.
 
@@ -92,8 +98,7 @@ class Margins(ABC):
 
     def moved_square(self, b: Array, z: Array) -> Array:
         """Return (n,) ‖T z‖²; see `moved`."""
-        total: Array = np.square(self.moved(b, z)).sum(axis=1)
-        return total
+        return row_sums(np.square(self.moved(b, z)))
 
 
 class PairMargins(Margins):
@@ -130,7 +135,7 @@ class PairMargins(Margins):
     def adjoint(self, b: Array) -> Array:
         """See `Margins.adjoint`."""
         A = b.copy()
-        A[self.rows, self.y] = -b.sum(axis=1)
+        A[self.rows, self.y] = -row_sums(b)
         return A
 
     def from_adjoint(self, A: Array) -> Array:
@@ -141,8 +146,7 @@ class PairMargins(Margins):
 
     def value(self, z: Array) -> Array:
         """See `Margins.value`."""
-        total: Array = np.maximum(z, 0.0).sum(axis=1)
-        return total
+        return row_sums(np.maximum(z, 0.0))
 
     def directions(self, b: Array) -> tuple[Indices, Array]:
         """See `Margins.directions`: one unit step for each b strictly between its bounds."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from straightedge.solvers.hinge.gathered.margins import Array, Margins
+from straightedge.solvers.hinge.gathered.margins import Array, Margins, row_sums
 from straightedge.solvers.hinge.gathered.spaces import Point, Space
 
 Repair = Callable[[Array], tuple[float, Array, float]]
@@ -96,7 +96,7 @@ class HingeProblem:
 
     def _slope(self, change: Array, square: float, s: float) -> float:
         b = self.margins.subgradient(self.margins.started(s * change))
-        return float(self.weights @ (b * change).sum(axis=1)) + self.curvature * s * square
+        return float(self.weights @ row_sums(b * change)) + self.curvature * s * square
 
     def _along(self, change: Array, square: float, s: float) -> float:
         values = self.margins.value(self.margins.started(s * change))
@@ -120,7 +120,7 @@ class HingeProblem:
 
         tb, t in [0, 1], is a dual point too, and the best t has a closed form.
         """
-        share, total = 0.0, float(self.weights @ b.sum(axis=1))
+        share, total = 0.0, float(self.weights @ row_sums(b))
         if self.repair is not None:
             A = self.margins.adjoint(b)
             share, rows, conjugate = self.repair(self.weights @ A)
