@@ -149,6 +149,16 @@ def test_where_rows_are_separated_one_answer_is_that_of_every_smaller_reg(loss, 
     assert np.all(passes[3:] <= 5) and passes[0] > 5
 
 
+def test_epochs_from_a_neighbours_answer_soon_make_way_for_newton_steps():
+    problem, near = digits_problem(1e-4), Descent.begin(digits_problem(2e-4), 1e-3, None)
+    steps_to_the_end(near)
+    following, cold = Descent.after(problem, 1e-3, near.left()), Descent.begin(problem, 1e-3, None)
+    for one in (following, cold):
+        steps_to_the_end(one)
+    assert following.epochs_work < 0.5 * cold.epochs_work
+    assert abs(following.bounds.primal / cold.bounds.primal - 1) < 1e-3
+
+
 def test_where_newton_steps_are_dear_the_next_reg_begins_with_epochs_again():
     cold = Descent.begin(digits_problem(2e-4), 1e-3, None)
     steps_to_the_end(cold)

@@ -10,6 +10,7 @@ import numpy as np
 from straightedge.solvers.hinge.gathered.ascent import WORTH, Ascent, near_step_cost, worthwhile
 from straightedge.solvers.hinge.gathered.lagrangian import (
     COLD_SMOOTHING,
+    FOLLOWING_SMOOTHING,
     LENGTHENED,
     MOST_STEPS,
     NEXT_SMOOTHING,
@@ -29,7 +30,8 @@ SHARPEST = 40  # steps that this may take
 LONGER = 1.01  # times b: where that has no entry beyond its bound, rows are separated
 LASTING = 0.03  # of the gap asked for, to which the answer of separated rows is taken on a path
 LASTING_STEPS = 4  # that this may take: a move of the centre or two, and as many steps
-FOLLOWING_STEPS = 5  # Newton steps to the answer at another reg, as they are counted: 20 took no longer
+FOLLOWING_STEPS = 5  # Newton steps to the answer at another reg close by, as they are counted,
+STEPS_A_RATIO = 20.0  # and for each time that the one reg is e times the other: epochs first took 0.9
 STRETCHED = 0.1  # gap on a path up to which the answer before may be the answer, but for its length
 NEAR = 10.0  # times the gap asked for, within which an answer at another reg
 NEAR_STEPS = 1  # takes so many
@@ -52,6 +54,7 @@ class AscentState:
     since_full: float
     gap: float
     seen: list[tuple[float, float]]
+    follows: bool
 
 
 @dataclass
@@ -146,11 +149,14 @@ class Descent:
             primal = problem.primal(there.times(s), s * last.bias)
         bounds.offer_primal(primal, there.times(s), s * last.bias)
         near = bounds.gap <= NEAR * tol
-        steps_work = (NEAR_STEPS if near else FOLLOWING_STEPS) * near_step_cost(problem, last.b)
+        ratio = abs(math.log(former.curvature / problem.curvature))
+        steps = NEAR_STEPS if near else FOLLOWING_STEPS + STEPS_A_RATIO * ratio
+        steps_work = steps * near_step_cost(problem, last.b)
         if not former.mu or steps_work > former.epochs_work:
             if share:
                 scale = 1.0
             first = Ascent.begin(problem, bounds, tol, scale * last.b, image.times(scale))
+            first.follows = True
             return cls(problem, tol, bounds, first, True)
         scale = min(1.0, problem.curvature / former.curvature)
         stage = AugmentedLagrangian.from_dual(
@@ -224,7 +230,8 @@ class Descent:
         passes = self.stage.advance()
         if not self.is_done and self.stage.is_done:
             b, bias, self.epochs_work = self.stage.duals, self.stage.bias, self.stage.work
-            self.stage = AugmentedLagrangian.from_dual(self.problem, self.bounds, b, bias, WARM_SMOOTHING)
+            smoothing = FOLLOWING_SMOOTHING if self.stage.follows else WARM_SMOOTHING
+            self.stage = AugmentedLagrangian.from_dual(self.problem, self.bounds, b, bias, smoothing)
         return passes
 
     # ---------------------------------------------------------------- checkpoints
