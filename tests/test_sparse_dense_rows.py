@@ -1,0 +1,35 @@
+"""Which hinges of dense rows go by the dual problems of compressed rows, and that their answers are the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from straightedge.fitting import FitSettings, build_objective, solve
+from straightedge.rows import Rows
+from straightedge.solvers.sparse import SparseDualAscent
+
+
+def dense_problem(reg, loss="crammer_singer", n_classes=25, bias="penalized"):
+    """400 dense rows of 12 features; ρ = mean ‖x̂‖²/(2 reg N) is about 0.016/reg."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((400, 12)), torch.arange(400) % n_classes
+    asked = FitSettings(loss=loss, tol=1e-4, solver="sparse_dual_ascent", bias=bias)
+    return build_objective(Rows(X), y, n_classes, [reg], asked), asked
+
+
+def test_many_classes_go_this_way_where_rows_hardly_disturb_one_another():
+    objective, asked = dense_problem(0.4)
+    alone, other = solve(objective, asked), solve(objective, replace(asked, solver="hinge_alm"))
+    assert alone.status[0].value == other.status[0].value == "certified"
+    assert float(other.dual[0]) <= float(alone.objective[0])
+    assert float(alone.dual[0]) <= float(other.objective[0])
+
+
+@pytest.mark.parametrize("other", [{"reg": 0.1}, {"loss": "svm"}, {"n_classes": 5}, {"bias": "free"}])
+def test_other_hinges_do_not(other):
+    assert SparseDualAscent.supports(dense_problem(**{"reg": 0.4} | other)[0]) == "needs sparse rows"
+    assert SparseDualAscent.supports(dense_problem(0.4)[0]) is None
