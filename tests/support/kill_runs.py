@@ -26,6 +26,7 @@ import typer
 from straightedge.cli.fit import run as run_command
 from straightedge.errors import InputError
 from straightedge.runs import RunFolder
+from straightedge.runs.publish import read_marker
 from straightedge.workflow import FitOptions, run_fit
 
 KINDS = {
@@ -90,8 +91,11 @@ def stop_and_resume(options: FitOptions, after: float, number: int) -> str:
     if out.exists():
         return "ended"
     stood = "resumed" if (partial / "checkpoint.safetensors").exists() else "again"
-    begun = (partial / "config.json").exists()
+    begun, named = (partial / "config.json").exists(), read_marker(partial) is not None
     status = forked_fit(replace(options, resume=begun, overwrite=not begun))
+    if named:  # stopped while it was given its name: the next command ends that, and nothing is left
+        assert status == 2 and out.exists(), status
+        return "ended"
     assert status == 0, (status, stood, begun)
     return stood
 
@@ -103,9 +107,12 @@ def main(folder: Path, kind: str, tries: int, seed: int, number: int) -> dict[st
     options = FitOptions(str(data), str(out), checkpoint_every=0.0, progress=False, **KINDS[kind])
     run_fit(replace(options, overwrite=True))  # imports what a fit needs, so that the forks have it
     expected = answer(out)
-    began = time.perf_counter()
-    assert forked_fit(replace(options, overwrite=True)) == 0
-    seconds = time.perf_counter() - began
+    took = []
+    for _ in range(3):  # the least: after a pause of the machine most signals would come too late
+        began = time.perf_counter()
+        assert forked_fit(replace(options, overwrite=True)) == 0
+        took.append(time.perf_counter() - began)
+    seconds = min(took)
     assert answer(out) == expected, "two fits of the same data differ"
     random.seed(seed)
     counts: Counter[str] = Counter()
