@@ -29,10 +29,11 @@ from straightedge.runs import RunFolder
 from straightedge.runs.publish import read_marker
 from straightedge.workflow import FitOptions, run_fit
 
+# L-BFGS has many steps, each with its checkpoint: Newton's method is done before most signals come
 KINDS = {
-    "softmax": {"reg": 1e-4, "tol": 1e-7},
+    "softmax": {"solver": "lbfgs", "reg": 1e-4, "tol": 1e-7},
     "svm": {"loss": "svm", "reg": 1e-4, "max_passes": 30, "suspects": False},
-    "path": {"regs": [1e-4, 1e-3, 1e-2], "tol": 1e-5, "suspects": False},
+    "path": {"solver": "lbfgs", "regs": [1e-4, 1e-3, 1e-2], "tol": 1e-5, "suspects": False},
     "sgd": {"solver": "sgd", "epochs": 12, "batch_size": 20, "suspects": False},
     "search": {"solver": "sgd", "search": True, "epochs": 8, "batch_size": 20, "suspects": False},
 }
