@@ -128,10 +128,15 @@ class BlockPool:
         self._stop = threading.Event()
 
     def run(
-        self, spans: list[tuple[int, int]], work: Callable[[Iterator[tuple[int, int]]], Result], **how: int
+        self,
+        spans: list[tuple[int, int]],
+        work: Callable[[Iterator[tuple[int, int]]], Result],
+        *,
+        group: int = 1,
+        shares: int | None = None,
     ) -> list[Result]:
         """Run ``work`` on shares of ``spans`` and return the results in order of share; see `results`."""
-        return list(self.results(spans, work, **how))
+        return list(self.results(spans, work, group=group, shares=shares))
 
     def results(
         self,

@@ -7,12 +7,12 @@ them, so a pass costs as many additions as there are columns, however many categ
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from straightedge.design.mapped import MappedDesign
+from straightedge.distributed import Communicator
 from straightedge.errors import InputError
 from straightedge.kernels import Products
 from straightedge.preprocess import AffineMap
@@ -25,17 +25,34 @@ class CategoryDesign(MappedDesign):
         codes: (N, J) int64, code of column j in [0, counts[j]); −1 for a row that has no category there.
         counts: J numbers of categories; features are the first column's categories, then the second's, and so on.
         affine: The map from columns of zeros and ones to the classifier's; identity by default.
-        more: See `Passes`.
+        communicator: See `Passes`.
+        dtype: See `Passes`.
+        workers: See `Passes`.
 
     Raises:
         InputError: ``category-code-invalid`` for a code outside its column's range.
     """
 
     def __init__(
-        self, codes: Tensor, counts: list[int], affine: AffineMap | None = None, **more: Any
+        self,
+        codes: Tensor,
+        counts: list[int],
+        affine: AffineMap | None = None,
+        *,
+        communicator: Communicator | None = None,
+        dtype: torch.dtype = torch.float32,
+        workers: int | None = None,
     ) -> None:
         D, self.counts = sum(counts), torch.tensor(counts, dtype=torch.int64)
-        super().__init__(len(codes), D, D, device=torch.device("cpu"), **more)
+        super().__init__(
+            len(codes),
+            D,
+            D,
+            device=torch.device("cpu"),
+            communicator=communicator,
+            dtype=dtype,
+            workers=workers,
+        )
         _check_codes(codes, self.counts)
         first = self.counts.cumsum(0) - self.counts
         self.features = torch.where(codes >= 0, codes + first, D)  # D: a feature that no one has

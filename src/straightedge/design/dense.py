@@ -19,6 +19,7 @@ from torch import Tensor
 from straightedge.design.base import Design
 from straightedge.design.pairs import PairProducts
 from straightedge.design.weights import RowWeights
+from straightedge.distributed import Communicator
 from straightedge.kernels import Products, cpu_loops, default_block_rows, products_for, worth_compiling
 from straightedge.preprocess import AffineMap
 from straightedge.rows import Rows
@@ -36,12 +37,33 @@ class DenseDesign(Design):
     Args:
         rows: X, N rows of D features.
         affine: The map from raw rows to the classifier's; identity by default.
-        more: See `Passes`.
+        communicator: See `Passes`.
+        dtype: See `Passes`.
+        block_rows: See `Passes`.
+        workers: See `Passes`.
     """
 
-    def __init__(self, rows: Rows, affine: AffineMap | None = None, **more: Any) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        affine: AffineMap | None = None,
+        *,
+        communicator: Communicator | None = None,
+        dtype: torch.dtype = torch.float32,
+        block_rows: int | None = None,
+        workers: int | None = None,
+    ) -> None:
         D = rows.n_features
-        super().__init__(rows.n_samples, D, D, device=rows.device, **more)
+        super().__init__(
+            rows.n_samples,
+            D,
+            D,
+            device=rows.device,
+            communicator=communicator,
+            dtype=dtype,
+            block_rows=block_rows,
+            workers=workers,
+        )
         self.rows, self.affine = rows, affine or AffineMap.identity(D)
         self.in_memory = rows.in_memory
         self._map = self._on_device(self.affine)

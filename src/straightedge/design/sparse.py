@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from straightedge.design.csr import CsrProducts, csr_class_sums
 from straightedge.design.mapped import MappedDesign
 from straightedge.design.weights import RowWeights
+from straightedge.distributed import Communicator
 from straightedge.kernels import Products
 from straightedge.preprocess import AffineMap
 from straightedge.sparse_rows import SparseRows
@@ -23,14 +23,30 @@ class SparseDesign(MappedDesign):
     Args:
         rows: X.
         affine: The map from raw rows to the classifier's; identity by default.
-        more: See `Passes`.
+        communicator: See `Passes`.
+        workers: See `Passes`.
     """
 
     sparse = True
 
-    def __init__(self, rows: SparseRows, affine: AffineMap | None = None, **more: Any) -> None:
+    def __init__(
+        self,
+        rows: SparseRows,
+        affine: AffineMap | None = None,
+        *,
+        communicator: Communicator | None = None,
+        workers: int | None = None,
+    ) -> None:
         D = rows.n_features
-        super().__init__(rows.n_samples, D, D, device=rows.device, dtype=torch.float64, **more)
+        super().__init__(
+            rows.n_samples,
+            D,
+            D,
+            device=rows.device,
+            communicator=communicator,
+            dtype=torch.float64,
+            workers=workers,
+        )
         self.rows, self.affine = rows, affine or AffineMap.identity(D)
 
     def products(self, block_rows: int, n_columns: int) -> Products:

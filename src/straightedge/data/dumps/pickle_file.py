@@ -16,6 +16,14 @@ from straightedge.data.pickles.values import members_of
 from straightedge.errors import InputError
 from straightedge.special_files import open_regular
 
+LARGEST = 2**25
+"""Bytes of the largest file whose opcodes are listed."""
+MOST_OPCODES = 20_000
+DAMAGE = ValueError, OverflowError, MemoryError, UnicodeError, AttributeError, IndexError
+"""What pickletools raises of files that are damaged."""
+MOST_NAMED = 8
+"""Names that a message lists."""
+
 
 def read(path: Path) -> dict[str, Any]:
     """Return the arrays and lists of a pickle by name.
@@ -30,15 +38,6 @@ def read(path: Path) -> dict[str, Any]:
             raise
         raise InputError(error.code, error.what, error.where, helpful(path, error.mend)) from None
     return members_of(value, path, "save X and y with numpy.savez")
-
-
-LARGEST = 2**25
-"""Bytes of the largest file whose opcodes are listed."""
-MOST_OPCODES = 20_000
-DAMAGE = ValueError, OverflowError, MemoryError, UnicodeError, AttributeError, IndexError
-"""What pickletools raises of files that are damaged."""
-MOST_NAMED = 8
-"""Names that a message lists."""
 
 
 def helpful(path: Path, mend: str | None) -> str:

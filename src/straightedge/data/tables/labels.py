@@ -25,6 +25,8 @@ from straightedge.errors import InputError
 
 MOST_VALUES = 200
 """Distinct numbers of a label from which it is a quantity and no class, if there are few rows for each."""
+ENDINGS = (".csv", ".tsv")
+"""Endings of text files whose first line may be a header."""
 
 
 def read_labels(tables: Sequence[Table], column: str) -> np.ndarray:
@@ -59,10 +61,6 @@ def refuse_regression(y: np.ndarray | CodedLabels, table: Table, label: str) -> 
             str(table.path),
             "name a column of classes (--labels), or group the numbers into classes first",
         )
-
-
-ENDINGS = (".csv", ".tsv")
-"""Endings of text files whose first line may be a header."""
 
 
 def labels_of_lines(path: Path, lines: Sequence[str]) -> Any:

@@ -18,6 +18,20 @@ from straightedge.solvers.sparse.problem import inner
 from straightedge.solvers.state import OF_ROWS
 
 STEEP = 0.5  # of the gap: where an epoch leaves less, points of before it are far off; 0.4 does as well
+FULL_EPOCHS = 2  # at the beginning
+SHORT_VISITS = 1.5  # times the rows, between two full epochs: 1 to 2 do as well, 3 takes half again at 1e-3
+SETTLED = 10  # epochs before rows that had nothing are left out of full ones, too
+MOST_PARTIAL = 3  # of these before one of all rows; 1 takes a twentieth more at reg 1e-5, 7 as much
+PLAIN_EPOCHS = 3  # before steps are relaxed
+RELAX = 1.2  # times the exact step: 1.1 to 1.5 do as well while the bias is held
+EARLY = 1.0  # of the gap asked for: where no more is expected, a look is worth it
+SURE = 0.6
+"""Of the gap asked for: the same after an epoch that has left out rows, until such a look has failed."""
+NEAR = 8.0
+"""Times the gap asked for, by the rows' gaps: where points begin to be averaged; 4 and 30 do as well."""
+AVERAGED = 0.6  # of what rows' gaps let expect: the gap at an average of points; 0.5 does as well
+LEAST_EARLIER = 0.5  # of `early`, after a look that came too soon: the rate may have promised far too much
+SELDOM = 32  # epochs after which P is looked at in any case
 
 
 @dataclass
@@ -49,22 +63,6 @@ class Average:
         self.W += W
         self.W *= 0.5
         self.count += 1
-
-
-FULL_EPOCHS = 2  # at the beginning
-SHORT_VISITS = 1.5  # times the rows, between two full epochs: 1 to 2 do as well, 3 takes half again at 1e-3
-SETTLED = 10  # epochs before rows that had nothing are left out of full ones, too
-MOST_PARTIAL = 3  # of these before one of all rows; 1 takes a twentieth more at reg 1e-5, 7 as much
-PLAIN_EPOCHS = 3  # before steps are relaxed
-RELAX = 1.2  # times the exact step: 1.1 to 1.5 do as well while the bias is held
-EARLY = 1.0  # of the gap asked for: where no more is expected, a look is worth it
-SURE = 0.6
-"""Of the gap asked for: the same after an epoch that has left out rows, until such a look has failed."""
-NEAR = 8.0
-"""Times the gap asked for, by the rows' gaps: where points begin to be averaged; 4 and 30 do as well."""
-AVERAGED = 0.6  # of what rows' gaps let expect: the gap at an average of points; 0.5 does as well
-LEAST_EARLIER = 0.5  # of `early`, after a look that came too soon: the rate may have promised far too much
-SELDOM = 32  # epochs after which P is looked at in any case
 
 
 @dataclass
