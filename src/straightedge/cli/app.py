@@ -66,12 +66,7 @@ def _register(names: Iterable[str] = COMMANDS) -> None:
     app.registered_commands.clear()
     app.registered_groups.clear()
     for name in names:
-        try:
-            module = import_module(f"straightedge.cli.{COMMANDS[name]}")
-        except ModuleNotFoundError as error:
-            if error.name != f"straightedge.cli.{COMMANDS[name]}":
-                raise
-            continue
+        module = import_module(f"straightedge.cli.{COMMANDS[name]}")
         if hasattr(module, "group"):
             for one in module.group.registered_commands:
                 one.callback = quietable(one.callback)

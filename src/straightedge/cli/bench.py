@@ -52,54 +52,23 @@ def command(
     Needs a source checkout: the benchmarks are not part of the package.
     """
     if field:
-        words = [
-            "--only",
-            only or "",
-            "--loss",
-            loss,
-            "--bias",
-            bias,
-            "--repeat",
-            str(repeat),
-            "--out",
-            str(out),
-        ]
-        words += ["--missing"] if missing else []
-        _field(words, {"--reg": reg, "--tables": tables, "--minutes": minutes})
+        asked = {"--only": only or "", "--loss": loss, "--bias": bias, "--repeat": repeat, "--out": out}
+        asked |= {"--reg": reg, "--tables": tables, "--minutes": minutes}
+        words = [word for name, value in asked.items() if value is not None for word in (name, str(value))]
+        _benchmarks("field").main([*words, *(["--missing"] if missing else [])])
         return
-    run, Options, markdown = _harness()
-    options = Options(
+    options = _benchmarks("parts").Options(
         reg=_numbers(reg), peers=_words(peers), tol=tol, repeat=repeat, cap=cap, say=_say(as_json)
     )
     source = data or os.environ.get(CIFAR10) or "synthetic"
-    results = run(source, _words(only), options, out, limit)
-    print(json.dumps(results) if as_json else markdown(results))
+    results = _benchmarks("run").run(source, _words(only), options, out, limit)
+    print(json.dumps(results) if as_json else _benchmarks("table").markdown(results))
 
 
-def _field(words: list[str], more: dict[str, Any]) -> None:
-    """Run the field's races, with those of ``more`` that are given."""
+def _benchmarks(name: str) -> Any:
+    """Return a module of the benchmarks, from the source tree that this package was installed from."""
     from importlib import import_module
 
-    _source()
-    for name, value in more.items():
-        words += [] if value is None else [name, str(value)]
-    import_module("benchmarks.field").main(words)
-
-
-def _harness() -> tuple[Any, Any, Any]:
-    """Return what runs the benchmark."""
-    from importlib import import_module
-
-    _source()
-    return (
-        import_module("benchmarks.run").run,
-        import_module("benchmarks.parts").Options,
-        import_module("benchmarks.table").markdown,
-    )
-
-
-def _source() -> None:
-    """Make the source tree that this package was installed from importable, or say that there is none."""
     from straightedge.errors import InputError
 
     root = Path(__file__).resolve().parents[3]
@@ -109,7 +78,9 @@ def _source() -> None:
             "the benchmarks are not part of the installed package",
             mend="run it from a source checkout: make bench",
         )
-    sys.path.insert(0, str(root))
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    return import_module(f"benchmarks.{name}")
 
 
 def _words(text: str | None) -> tuple[str, ...] | None:

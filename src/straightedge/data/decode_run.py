@@ -83,12 +83,9 @@ class Found:
         return notes + [f"skipped: {name}" for name in self.skipped]
 
     def _warnings(self) -> list[tuple[str, str]]:
-        several = self.marks["first frame"]
-        return (
-            [("several-frames", f"images with several frames: {several}; the first frame is used")]
-            if several
-            else []
-        )
+        if not (several := self.marks["first frame"]):
+            return []
+        return [("several-frames", f"images with several frames: {several}; the first frame is used")]
 
 
 SAID = {

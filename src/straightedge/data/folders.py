@@ -5,21 +5,19 @@ Order of rows: by class and name; in a tar, the order of the archive, which can 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from straightedge.data import fingerprint
 from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.cache import Entry, through_cache
-from straightedge.data.container import Container
+from straightedge.data.container import ByteSource, Container
 from straightedge.data.decode_run import decode_layout
 from straightedge.data.image_size import parse_size
 from straightedge.data.images import Decoding, parse_background
-from straightedge.data.layout import arrange
+from straightedge.data.layout import Layout, arrange
 from straightedge.data.text.folders import holds_texts, load_texts
 from straightedge.errors import InputError, warn
 
@@ -38,14 +36,13 @@ def load(source: str, **options: Any) -> Dataset:
 def load_container(source: str, container: Container, options: Mapping[str, Any]) -> Dataset:
     """Read class folders from an open folder or archive (errors as `load`)."""
     how = decoding(options.get("size"), options.get("background", "white"))
-    skip_bad = bool(options.get("skip_bad"))
     if holds_texts(container):
         return load_texts(source, container, options)
-    key = fingerprint.of_values(content=container.fingerprint(), how=how.to_dict(), skip_bad=skip_bad)
-    arrays, meta = through_cache(
-        key, lambda folder: _decode(container, how, folder, options), enabled=bool(options.get("cache", True))
-    )
-    return dataset_of(source, arrays, meta, options)
+
+    def layout() -> tuple[ByteSource, Layout]:
+        return container, arrange(container.listing, str(container.path))
+
+    return decoded(source, container.fingerprint(), how, layout, options)
 
 
 def decoding(size: Any, background: str) -> Decoding:
@@ -61,10 +58,29 @@ def decoding(size: Any, background: str) -> Decoding:
     return Decoding(3, parse_size(size), colour)
 
 
-def dataset_of(
-    source: str, arrays: Mapping[str, np.ndarray], meta: dict[str, Any], options: Mapping[str, Any]
+def decoded(
+    source: str,
+    content: str,
+    how: Decoding,
+    layout: Callable[[], tuple[ByteSource, Layout]],
+    options: Mapping[str, Any],
 ) -> Dataset:
-    """Return decoded arrays with their description (of `Found.describe`) as a `Dataset`."""
+    """Return images as a `Dataset`, decoded anew where they are not in the cache.
+
+    Args:
+        source: What the user called it.
+        content: Fingerprint of the images and labels.
+        how: How they are decoded.
+        layout: Gives what they are read from, and which are of which split and class.
+        options: Those of `load_dataset`.
+    """
+    skip_bad = bool(options.get("skip_bad"))
+    key = fingerprint.of_values(content=content, how=how.to_dict(), skip_bad=skip_bad)
+
+    def make(folder: Path | None) -> Entry:
+        return decode_layout(*layout(), how, folder, options)
+
+    arrays, meta = through_cache(key, make, enabled=bool(options.get("cache", True)))
     for code, what in meta["warnings"]:
         warn(code, what)
     splits = {name[2:]: arrays[name] for name in arrays if name.startswith("X_")}
@@ -78,8 +94,3 @@ def dataset_of(
         notes=meta["notes"],
         repeats=meta["repeats"],
     )
-
-
-def _decode(container: Container, how: Decoding, folder: Path | None, options: Mapping[str, Any]) -> Entry:
-    layout = arrange(container.listing, str(container.path))
-    return decode_layout(container, layout, how, folder, options)

@@ -76,20 +76,16 @@ def decode(data: bytes, how: Decoding) -> tuple[np.ndarray, tuple[str, ...]]:
         BadImage: the file is empty, no image, damaged, too large, or of a kind that has no 8-bit meaning.
     """
     with _one_frame(data) as image:
-        marks: list[str] = (
-            ["first frame"] if getattr(image, "n_frames", 1) > 1 and image.format != "MPO" else []
-        )
+        several = getattr(image, "n_frames", 1) > 1 and image.format != "MPO"
+        marks = ["first frame"] if several else []
         if how.size is not None:
             image.draft(None, (2 * how.size[1], 2 * how.size[0]))  # a JPEG far too large is decoded smaller
         image.load()
         plain = _upright(_plain(image, how, marks), image, marks)
         if plain.mode == "L":
             marks.append("grey")
-        plain = (
-            plain.convert("L" if how.channels == 1 else "RGB")
-            if plain.mode != "L" or how.channels == 3
-            else plain
-        )
+        if plain.mode != "L" or how.channels == 3:
+            plain = plain.convert("L" if how.channels == 1 else "RGB")
         if how.size is not None and plain.size != how.size[::-1]:
             plain = plain.resize(how.size[::-1], Image.Resampling.BILINEAR)
         pixels = np.asarray(plain)
@@ -125,9 +121,7 @@ def _one_frame(data: bytes) -> Iterator[Image.Image]:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _refuse_large(image.size)
-                if image.format in ("JPEG", "MPO"):
-                    _refuse_many_scans(image.size, data.count(SCAN))
+                _refuse_large(image.size, data.count(SCAN) if image.format in ("JPEG", "MPO") else 1)
                 yield image
         except BadImage:
             raise
@@ -142,18 +136,15 @@ def _one_frame(data: bytes) -> Iterator[Image.Image]:
             raise BadImage("broken", str(error) or type(error).__name__) from None
 
 
-def _refuse_large(size: tuple[int, int]) -> None:
+def _refuse_large(size: tuple[int, int], scans: int) -> None:
+    """Refuse an image of too many pixels, and a JPEG whose few bytes go over all of them again and again."""
+    pixels = f"{size[0]} × {size[1]} pixels"
     if size[0] * size[1] > LARGEST:
-        raise BadImage("too-large", f"the image has {size[0]} × {size[1]} pixels, more than {LARGEST}")
-
-
-def _refuse_many_scans(size: tuple[int, int], scans: int) -> None:
-    """Refuse a JPEG whose few bytes go over all pixels again and again."""
+        raise BadImage("too-large", f"the image has {pixels}, more than {LARGEST}")
     if size[0] * size[1] * scans > LARGEST_WORK:
-        what = (
-            f"the image has {scans} scans of {size[0]} × {size[1]} pixels, together more than {LARGEST_WORK}"
+        raise BadImage(
+            "too-large", f"the image has {scans} scans of {pixels}, together more than {LARGEST_WORK}"
         )
-        raise BadImage("too-large", what)
 
 
 def _plain(image: Image.Image, how: Decoding, marks: list[str]) -> Image.Image:

@@ -68,14 +68,10 @@ def one_column(y: np.ndarray, n: int | None, where: str) -> np.ndarray:
     """Return labels as (N,), refusing one-hot rows, a wrong length and none at all."""
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim == 2 and _is_one_hot(y):
-        raise InputError(
-            "labels-one-hot",
-            f"labels are one-hot rows of shape {y.shape}",
-            where,
-            "give class indices instead: y.argmax(axis=1)",
-        )
-    if y.ndim == 2 and _is_multi_hot(y):
+    if y.ndim == 2 and y.shape[1] >= 2 and y.dtype.kind in "buif" and ((y == 0) | (y == 1)).all():
+        if (y.sum(axis=1) == 1).all():
+            what = f"labels are one-hot rows of shape {y.shape}"
+            raise InputError("labels-one-hot", what, where, "give class indices instead: y.argmax(axis=1)")
         raise InputError(
             "labels-multi-label",
             f"labels are multi-label rows of shape {y.shape}: a sample may have several classes or none",
@@ -92,16 +88,6 @@ def one_column(y: np.ndarray, n: int | None, where: str) -> np.ndarray:
     if len(y) == 0:
         raise InputError("labels-empty", "there are no samples", where, "give at least one sample a class")
     return y
-
-
-def _is_one_hot(y: np.ndarray) -> bool:
-    if y.shape[1] < 2 or y.dtype.kind not in "buif":
-        return False
-    return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all())
-
-
-def _is_multi_hot(y: np.ndarray) -> bool:
-    return y.shape[1] >= 2 and y.dtype.kind in "buif" and bool(((y == 0) | (y == 1)).all())
 
 
 def plain_values(y: np.ndarray, where: str) -> np.ndarray:

@@ -79,7 +79,7 @@ def _readers(path: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     rows = {name: value for name, value in members.items() if is_table(value)}
     if len(rows) == 1 and next(iter(rows.values())).ndim >= 3:
         X = next(iter(rows.values()))
-        yield from ((f"layer {place}", partial(_layer, X, place)) for place in range(X.shape[1]))
+        yield from ((f"layer {place}", lambda place=place: X[:, place]) for place in range(X.shape[1]))
     elif len(rows) > 1:
         for name in sorted(rows, key=natural):
             yield name, partial(rows.__getitem__, name)
@@ -102,10 +102,6 @@ def labels_for(source: Path, labels: str) -> Any:
 
 def _only_rows(file: Path) -> Any:
     return only_rows(read_members(file), str(file))
-
-
-def _layer(X: np.ndarray, place: int) -> np.ndarray:
-    return X[:, place]
 
 
 def at_positions(X: np.ndarray, positions: str | None, name: str) -> np.ndarray:

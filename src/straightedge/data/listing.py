@@ -118,7 +118,7 @@ def _walk(folder: str, inside: str, above: tuple[tuple[int, int], ...], scan: Sc
             scan.ignored += 1
             continue
         if hidden or not (is_folder or is_file):
-            scan.ignored += _count_files(entry.path) if is_folder else 1
+            scan.ignored += sum(len(files) for _, _, files in os.walk(entry.path)) if is_folder else 1
         elif is_file:
             scan.files.append((inside + entry.name, status.st_size, status.st_mtime_ns, entry.path))
         elif (status.st_dev, status.st_ino) in above:
@@ -126,10 +126,6 @@ def _walk(folder: str, inside: str, above: tuple[tuple[int, int], ...], scan: Sc
         else:
             scan.folders.append(inside + entry.name)
             _walk(entry.path, f"{inside}{entry.name}/", (*above, (status.st_dev, status.st_ino)), scan)
-
-
-def _count_files(folder: str) -> int:
-    return sum(len(files) for _, _, files in os.walk(folder))
 
 
 def read_limited(path: str | Path) -> bytes:

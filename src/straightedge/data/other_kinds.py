@@ -89,15 +89,9 @@ KINDS: Sequence[Kind] = (
 )
 
 
-def kind_of(path: Path, head: bytes) -> Kind | None:
-    """Return what a file is, if it is of a kind that is known and not read."""
-    ending = path.suffix.lower()
-    return next((kind for kind in KINDS if kind.is_kind(head, ending)), None)
-
-
 def refuse_other_kind(path: Path, head: bytes, readable: Sequence[str]) -> InputError:
     """Return the error for a file that no reader takes: what it is, and what would help."""
-    kind = kind_of(path, head)
+    kind = next((kind for kind in KINDS if kind.is_kind(head, path.suffix.lower())), None)
     if kind is None:
         begins_with = f"it begins with {head[:16]!r}"
         mend = f"readable endings: {', '.join(sorted(readable))}"

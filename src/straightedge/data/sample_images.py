@@ -8,11 +8,9 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from straightedge.data import fingerprint
 from straightedge.data.base import Dataset
-from straightedge.data.cache import Entry, through_cache
-from straightedge.data.decode_run import decode_layout
-from straightedge.data.folders import dataset_of, decoding
+from straightedge.data.container import ByteSource
+from straightedge.data.folders import decoded, decoding
 from straightedge.data.labels import align, encode_labels
 from straightedge.data.layout import Layout
 from straightedge.data.listing import Item
@@ -72,17 +70,13 @@ def load_samples(
         notes: Remarks so far.
         options: Those of `load_dataset`.
     """
-    how = decoding(options.get("size"), options.get("background", "white"))
-    skip_bad = bool(options.get("skip_bad"))
-    whole = fingerprint.of_values(content=key, how=how.to_dict(), skip_bad=skip_bad)
 
-    def make(folder: Path | None) -> Entry:
+    def layout() -> tuple[ByteSource, Layout]:
         found = samples()
-        layout = _layout(source, found, classes, notes)
-        return decode_layout(SampleContainer(Path(source), found), layout, how, folder, options)
+        return SampleContainer(Path(source), found), _layout(source, found, classes, notes)
 
-    arrays, meta = through_cache(whole, make, enabled=bool(options.get("cache", True)))
-    return dataset_of(source, arrays, meta, options)
+    how = decoding(options.get("size"), options.get("background", "white"))
+    return decoded(source, key, how, layout, options)
 
 
 def _layout(
@@ -90,17 +84,17 @@ def _layout(
 ) -> Layout:
     """Encode the labels, so that a wrong one is told before any image is decoded."""
     labels: dict[str, list[int]] = {}
-    y, names = encode_labels(
-        samples["train"].labels, n=len(samples["train"].names), classes=classes, where=f"{source} (train)"
-    )
+    train = samples["train"]
+    y, names = encode_labels(train.labels, n=len(train.names), classes=classes, where=f"{source} (train)")
     for split, part in samples.items():
+        where = f"{source} ({split})"
         if split == "train":
-            labels[split] = y.tolist()
+            codes = y
         elif classes is not None:
-            codes, _ = encode_labels(part.labels, classes=classes, where=f"{source} ({split})")
-            labels[split] = codes.tolist()
+            codes = encode_labels(part.labels, classes=classes, where=where)[0]
         else:
-            labels[split] = align(part.labels, names, where=f"{source} ({split})").tolist()
+            codes = align(part.labels, names, where=where)
+        labels[split] = codes.tolist()
     items = {
         split: [
             Item(PurePosixPath(name), size, (split, position))

@@ -36,10 +36,9 @@ PEEKED = 12
 
 @dataclass
 class Shard:
-    """The samples of one tar: key, image member and label, in the order of the file."""
+    """The samples of one tar: image member and label, in the order of the file."""
 
     path: Path
-    keys: list[str] = field(default_factory=list)
     images: list[Item] = field(default_factory=list)
     labels: list[Any] = field(default_factory=list)
 
@@ -161,7 +160,6 @@ def read_shard(path: Path, wanted: str | None) -> Shard:
                 raise InputError(
                     "shard-label", "the image has no label beside it", f"{path}, {printable(item.path)}"
                 )
-            shard.keys.append(key)
             shard.images.append(item)
             shard.labels.append(labels[key])
     if not shard.images:

@@ -89,17 +89,10 @@ def _check_size(found: Dataset, size: Any) -> None:
     """Refuse a size that a source could not follow: it holds pixels or features as they are."""
     wanted = parse_size(size)
     if wanted is not None and (found.image_shape is None or found.image_shape[1:] != wanted):
-        held = (
-            "features"
-            if found.image_shape is None
-            else "images of {1} × {2} pixels".format(*found.image_shape)
-        )
-        raise InputError(
-            "size",
-            f"this source holds {held} as they are and cannot be resized",
-            found.name,
-            "leave --size out",
-        )
+        shape = found.image_shape
+        held = "features" if shape is None else f"images of {shape[1]} × {shape[2]} pixels"
+        what = f"this source holds {held} as they are and cannot be resized"
+        raise InputError("size", what, found.name, "leave --size out")
 
 
 def reader_of(module: str) -> Callable[..., Dataset]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from straightedge.data.listing import scan_folder
 from straightedge.data.write import sidecar
-from straightedge.errors import InputError
+from straightedge.errors import InputError, MachineError
 
 Stamps = dict[str, tuple[int, int]]
 """Path -> (size, time of change in ns) of every file of a source."""
@@ -65,24 +65,6 @@ def _stamps_at(path: str) -> Stamps:
         found = os.stat(path)
         if not stat.S_ISDIR(found.st_mode):
             return {path: (found.st_size, found.st_mtime_ns)}
-    except (OSError, ValueError):  # not there: whoever reads it says so
+        return {place: (size, time) for _, size, time, place in scan_folder(Path(path)).files}
+    except (OSError, ValueError, MachineError):  # not there, or closed: whoever reads it says so
         return {}
-    return dict(_inside(path, {(found.st_dev, found.st_ino)}))
-
-
-def _inside(folder: str, above: set[tuple[int, int]]) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Go over a folder's files; hidden ones are never read, a link to a folder above ends."""
-    try:
-        entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
-    except OSError:
-        return
-    for entry in entries:
-        try:
-            found, is_folder = entry.stat(), entry.is_dir()
-        except OSError:
-            continue
-        place = (found.st_dev, found.st_ino)
-        if not is_folder:
-            yield entry.path, (found.st_size, found.st_mtime_ns)
-        elif place not in above:
-            yield from _inside(entry.path, above | {place})

@@ -107,28 +107,17 @@ def by_shape(members: Mapping[str, Any]) -> dict[str, Part]:
 
 def is_table(value: Any) -> bool:
     """Whether a value is rows of several numbers."""
-    if is_sparse(value):
-        return True
-    return (
-        isinstance(value, np.ndarray)
-        and value.ndim >= 2
-        and value.dtype.kind in "biuf"
-        and min(value.shape) > 1
-    )
-
-
-def is_column(value: Any, length: int) -> bool:
-    """Whether a value is one entry for each of so many rows: (N,), (N, 1) or (1, N)."""
-    if isinstance(value, list):
-        return len(value) == length
-    return isinstance(value, np.ndarray) and value.size == length == max(value.shape, default=0)
+    dense = isinstance(value, np.ndarray) and value.ndim >= 2 and value.dtype.kind in "biuf"
+    return is_sparse(value) or (dense and min(value.shape) > 1)
 
 
 def is_classes(value: Any, length: int) -> bool:
-    """Whether a value may be the labels of so many rows: a column, and no fractions."""
-    if not is_column(value, length):
+    """Whether a value may be the labels of so many rows: (N,), (N, 1) or (1, N) without fractions, or a list."""
+    if isinstance(value, list):
+        return len(value) == length
+    if not isinstance(value, np.ndarray) or not value.size == length == max(value.shape, default=0):
         return False
-    return not (isinstance(value, np.ndarray) and value.dtype.kind == "f" and bool((value % 1 != 0).any()))
+    return value.dtype.kind != "f" or not bool((value % 1 != 0).any())
 
 
 def suggested(members: Mapping[str, Any], where: str) -> str:

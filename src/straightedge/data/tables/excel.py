@@ -8,7 +8,6 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from straightedge.data.endings import SHEETS
 from straightedge.data.tables.files import MemoryTable
 from straightedge.data.tables.text_bytes import LARGEST_TEXT, text_of_cells
 from straightedge.data.tables.text_file import TextRead, table_of_text
@@ -18,11 +17,6 @@ from straightedge.special_files import open_regular
 
 LARGEST_FILE = 2**30
 """Bytes of a workbook's file, which is packed: a full sheet of a million rows has a tenth of them."""
-
-
-def is_excel(path: Path) -> bool:
-    """Whether a file is a workbook by its name."""
-    return path.suffix.lower() in SHEETS
 
 
 def read_excel(path: Path, how: TextRead) -> MemoryTable:
@@ -46,12 +40,8 @@ def read_excel(path: Path, how: TextRead) -> MemoryTable:
     if not rows:
         raise InputError("table-empty", "no sheet has a row", str(path), "give a table with a row a sample")
     others = [other for other in names if other != name]
-    table = table_of_text(
-        text_of_cells(map(_cell, row) for row in rows),
-        "a workbook",
-        path,
-        replace(how, delimiter=",", decimal="."),
-    )
+    how = replace(how, delimiter=",", decimal=".")
+    table = table_of_text(text_of_cells(map(_cell, row) for row in rows), "a workbook", path, how)
     beside = f"; other sheets are not read: {', '.join(others[:5])}" if others else ""
     table.about = f"sheet {name!r}: {table.n_rows:,} rows of {len(table.schema.names)} columns{beside}"
     return table

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from straightedge.data.assemble import files_by_split, to_train_on
-from straightedge.data.endings import LINES_OF_JSON, is_json_lines
+from straightedge.data.endings import LINES_OF_JSON, SHEETS, is_json_lines
 from straightedge.data.split_names import split_folders
 from straightedge.data.tables.arff import is_arff, read_arff
-from straightedge.data.tables.excel import is_excel, read_excel
+from straightedge.data.tables.excel import read_excel
 from straightedge.data.tables.files import MemoryTable, Table, arrow, names_in, table_errors
 from straightedge.data.tables.pairs import open_pairs, pairs_in
 from straightedge.data.tables.text_bytes import read_text_bytes
@@ -42,7 +42,7 @@ def open_table(path: Path, how: TextRead) -> Table:
         head = file.read(6)
     if head.startswith(BINARY) or path.suffix.lower() in ENDINGS:
         table = Table(path)
-    elif is_excel(path):
+    elif path.suffix.lower() in SHEETS:
         table = read_excel(path, how)
     elif is_arff(path):
         table = read_arff(path, how)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -100,8 +100,8 @@ def pixel_form(
         InputError: ``image-shape`` where the columns are not as many, or no bytes.
     """
     if trained.get("kind") == "pixels":
-        form = PixelForm.from_dict(trained)
-        return _renamed(form, tables, label)
+        names = next(iter(tables.values()))[0].schema.names
+        return form_for(PixelForm.from_dict(trained), names, label)
     if wanted is not None and wanted.lower() in NO_IMAGE:
         return None
     first = tables["train"][0]
@@ -118,14 +118,8 @@ def pixel_form(
     return PixelForm(names, label, shape, together, first.header)
 
 
-def _renamed(form: PixelForm, tables: Mapping[str, Sequence[Table]], label: str) -> PixelForm:
-    """Return a model's form for new tables, whose label may be another column or none."""
-    schema = next(table for group in tables.values() for table in group).schema
-    return form_for(form, schema.names, label)
-
-
 def form_for(form: PixelForm, names: Sequence[str], label: str) -> PixelForm:
-    """Return a form with the columns that a new table has.
+    """Return a model's form with the columns of a new table, whose label may be another one or none.
 
     Raises:
         InputError: ``column-missing``.
@@ -133,10 +127,10 @@ def form_for(form: PixelForm, names: Sequence[str], label: str) -> PixelForm:
     here = set(names)
     missing = [name for name in form.names if name not in here]
     if not missing:
-        return PixelForm(form.names, label, form.shape, form.together, form.header)
+        return replace(form, label=label)
     others = tuple(name for name in names if name != label)
     if not form.header and len(others) == len(form.names):
-        return PixelForm(others, label, form.shape, form.together, form.header)
+        return replace(form, names=others, label=label)
     what = f"there is no column {missing[0]!r} of {len(missing)}, which the model was trained on"
     raise InputError("column-missing", what, mend=f"give {len(form.names)} columns of pixels")
 
@@ -241,11 +235,9 @@ def _images(batch: Any, where: str, row: int, *, form: PixelForm) -> np.ndarray:
         InputError: ``rows-missing``, ``value-kind``.
     """
     flat = _flat(batch)
-    bad = (
-        ~((flat >= 0) & (flat <= 255) & (flat == np.floor(flat)))
-        if flat.dtype.kind == "f"
-        else (flat < 0) | (flat > 255)
-    )
+    bad = ~((flat >= 0) & (flat <= 255))  # NaN among them
+    if flat.dtype.kind == "f":
+        bad |= flat != np.floor(flat)
     if bad.any():
         at, place = (int(index[0]) for index in np.nonzero(bad))
         raise InputError(
