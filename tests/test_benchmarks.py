@@ -216,7 +216,7 @@ def test_command_needs_the_source_tree(monkeypatch: pytest.MonkeyPatch, tmp_path
     where = tmp_path / "a" / "b" / "c" / "bench.py"
     monkeypatch.setattr(bench, "__file__", str(where))
     with pytest.raises(InputError, match="source checkout"):
-        bench._harness()
+        bench._benchmarks("run")
 
 
 @pytest.mark.long
