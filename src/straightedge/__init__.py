@@ -4,8 +4,6 @@ The public names, nothing else. They are imported when they are first used, so t
 and the command's ``--help`` cost nothing.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import Any
 

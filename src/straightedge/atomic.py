@@ -8,8 +8,6 @@ Everything goes through `disk`, a thin layer over the system calls, so that test
 place.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import json

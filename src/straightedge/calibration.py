@@ -5,8 +5,6 @@ class it names. For a softmax model T = 1 is the model as trained. For an SVM th
 probabilities, so nothing is a probability until a T has been fitted on samples the model was not trained on.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """How many cores there are to work on; without torch, which small fits do not import."""
 
-from __future__ import annotations
-
 import os
 
 

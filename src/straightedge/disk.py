@@ -5,8 +5,6 @@ file does. Rows read into a buffer count while the buffer lives, which is a few 
 block while the present one is worked on; it waits for the disk, or for Parquet, outside the interpreter's lock.
 """
 
-from __future__ import annotations
-
 import itertools
 import mmap
 import os

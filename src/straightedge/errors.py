@@ -6,8 +6,6 @@ so scripts may rely on it; `exit_status` is what the command ends with: 2 for th
 machine's.
 """
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Iterable, Iterator

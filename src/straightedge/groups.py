@@ -1,7 +1,5 @@
 """Which samples are held out together: groups that a split never tears apart, and splits that are given."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Image files of folders, archives and single paths, decoded to one fixed shape as training decoded them."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace

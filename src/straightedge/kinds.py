@@ -3,8 +3,6 @@
 Where a library has not been imported, no object can be of it.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a killed process left in a folder: temporary files are removed, a set of names half taken is finished."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """How much memory this process can still have, and what needs more refused before anything is allocated."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Fitting the affine map: means and spreads of the features, from one pass over the training rows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

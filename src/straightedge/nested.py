@@ -1,7 +1,5 @@
 """Wide records made of small ones: fields stand in records by what they are about, and have own names, too."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, Generic, TypeVar

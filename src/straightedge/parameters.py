@@ -1,7 +1,5 @@
 """Parameters of fits as plain numbers: NumPy's numbers pass, text and lists are refused by name."""
 
-from __future__ import annotations
-
 import math
 import numbers
 from collections.abc import Iterable

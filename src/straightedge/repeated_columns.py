@@ -3,8 +3,6 @@
 Columns and places are unsigned: Numba would ask of each whether it counts from the end.
 """
 
-from __future__ import annotations
-
 import numba
 import numpy as np
 

@@ -3,8 +3,6 @@
 Reading from a pipe waits for a writer that may never come, and a device has no end.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 from pathlib import Path

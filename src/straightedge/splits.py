@@ -1,7 +1,5 @@
 """Which samples are held out: a validation split, or folds; every class keeps samples to train on."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """How a fit ends: a word for files, a sentence for people, and the rows of its trace."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from enum import Enum
 from typing import Any

@@ -4,8 +4,6 @@ Every claim of the header is checked against the file's size first, so that no c
 allocate, overlap or run past the end.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

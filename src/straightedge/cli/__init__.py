@@ -1,7 +1,5 @@
 """The command line: parse, call, exit code. One module a command, each imported when it is run."""
 
-from __future__ import annotations
-
 import gc
 import signal
 import sys

@@ -1,7 +1,5 @@
 """`straightedge data`: the named sources, where they are, and getting them."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated, Any

@@ -4,8 +4,6 @@ Names of files, classes, columns and archive members are written by other people
 here is the one place where everything that is printed goes through.
 """
 
-from __future__ import annotations
-
 import io
 import re
 

@@ -1,7 +1,5 @@
 """Answers to a wrong path before anything heavy is imported."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from straightedge.errors import InputError

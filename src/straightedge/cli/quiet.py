@@ -1,7 +1,5 @@
 """``--quiet`` for every command: nothing is printed but warnings, errors and the JSON that is asked for."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import os

@@ -1,7 +1,5 @@
 """``straightedge report RUN``: write the page of a run again."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

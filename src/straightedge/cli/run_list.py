@@ -1,7 +1,5 @@
 """The runs of a folder, read from their two small JSON files alone: a list needs no torch and comes at once."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Options of `straightedge fit`: how a table is read, what its columns are, how rows and answers count."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Annotated
 

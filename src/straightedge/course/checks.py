@@ -1,7 +1,5 @@
 """What every loss of the course asks of its arguments, so that a slip never becomes a wrong number."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -4,8 +4,6 @@ They take the calls of both courses: EECS 498-007's, ``train(X_train, y_train)``
 CS231n's, ``train(X, y)`` and ``loss(X_batch, y_batch, reg)`` at the classifier's own W.
 """
 
-from __future__ import annotations
-
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable

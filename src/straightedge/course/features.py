@@ -4,8 +4,6 @@ References:
     Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Item ① of the notes: from images to rows a linear classifier can take, and from weights back to images."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

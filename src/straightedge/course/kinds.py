@@ -1,7 +1,5 @@
 """NumPy beside torch: what comes in as arrays goes out as arrays, and both share the memory where they can."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar

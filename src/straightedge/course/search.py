@@ -1,7 +1,5 @@
 """The search of the course: a grid of learning rates and regularisation strengths, judged on validation."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, TypeVar
 

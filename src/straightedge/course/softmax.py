@@ -1,7 +1,5 @@
 """The softmax loss of the notes, with loops by the two cases ① and ②, and without loops by Xᵀ(P − Y)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The courses' gradient check: some entries, chosen at random, by central differences (item ② of the notes)."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """The multiclass SVM loss of the notes: items ③ to ⑦ with loops, the second item ④ without."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Training as in the course: minibatches drawn with replacement, one step of gradient descent each."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

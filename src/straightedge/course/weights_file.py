@@ -1,7 +1,5 @@
 """W in a `.npy` file: an array as NumPy saves it, or the dictionary that CS231n's own `save` writes."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Any

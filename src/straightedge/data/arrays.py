@@ -3,8 +3,6 @@
 Files of one array are memory-mapped; so are the members of an `.npz` that are stored without compression.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """From what a reader found (rows with labels as written) to a `Dataset`: the place of checks on splits."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ The test split is sealed: it gives its rows once, to whoever evaluates the final
 before can have seen it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable

@@ -1,7 +1,5 @@
 """What stands beside each training row, in a column or in a file: the group that it belongs to, and its weight."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

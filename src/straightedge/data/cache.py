@@ -4,8 +4,6 @@ It lies in ``$STRAIGHTEDGE_CACHE``, else in the user's cache folder. Everything 
 it may be removed at any time.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

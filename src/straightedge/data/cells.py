@@ -1,7 +1,5 @@
 """Arrays and frames of Python objects as numbers, or the row and the column of the first value that is none."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

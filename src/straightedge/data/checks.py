@@ -1,7 +1,5 @@
 """What can be wrong between rows and splits though each row alone is fine: repeated rows, other ranges."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence

@@ -7,8 +7,6 @@ References:
     A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Any

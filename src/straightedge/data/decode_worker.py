@@ -5,8 +5,6 @@ a length and a JSON header, then raw bytes, each way. It ends when its input end
 after each image, it writes one byte, by which its parent sees that it goes on.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

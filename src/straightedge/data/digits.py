@@ -5,8 +5,6 @@ The test split is fixed: every fifth scan of each digit in the order of the file
 each digit is in both splits and no generator decides.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

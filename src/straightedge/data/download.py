@@ -4,8 +4,6 @@ A file that arrives under ``NAME.part`` gets its name only after its hash was ri
 the right file. What turns out to be something else (an HTML page, a damaged copy) is kept as ``NAME.rejected``.
 """
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import os

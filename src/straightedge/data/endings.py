@@ -1,7 +1,5 @@
 """What a file is, told by the ending of its name, or by its first bytes where formats share endings."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -3,8 +3,6 @@
 A wrong source is answered from here, before NumPy or any reader is imported.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Collection
 from pathlib import Path

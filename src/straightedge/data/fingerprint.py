@@ -1,7 +1,5 @@
 """Fingerprints: SHA-256 of the content, or of sizes, times and samples where the content is very large."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

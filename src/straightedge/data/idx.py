@@ -4,8 +4,6 @@ The header is checked against the bytes there are before anything is allocated; 
 unpacked than its header claims.
 """
 
-from __future__ import annotations
-
 import gzip
 import itertools
 import math

@@ -1,7 +1,5 @@
 """Names of IDX files, as MNIST and its kin are published and copied: which are images, and of which split."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from pathlib import Path

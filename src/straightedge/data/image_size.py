@@ -1,7 +1,5 @@
 """The size that images are resized to, as people write it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from straightedge.errors import InputError

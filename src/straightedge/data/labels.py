@@ -4,8 +4,6 @@ Numbers keep their order, text that is all numbers too, other text is sorted; th
 Where classes are declared, text labels are looked up in them and whole numbers are indices into them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 

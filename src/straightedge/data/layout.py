@@ -1,7 +1,5 @@
 """Which files belong to which split and class: names alone, no file is opened."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath

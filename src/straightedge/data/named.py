@@ -1,7 +1,5 @@
 """The named sources that have files to download: which files, where they are kept, getting them all."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from straightedge.data import cifar10, idx

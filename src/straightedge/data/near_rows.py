@@ -4,8 +4,6 @@ Where such rows are dealt out to training and held-out rows, held-out accuracy s
 and not how well it does on something new.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A `.npy` file that grows by blocks of rows; its header is written when their number is known."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

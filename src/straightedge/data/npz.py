@@ -1,7 +1,5 @@
 """`.npy` and `.npz` files mapped or read, their headers checked first; arrays of Python objects are refused."""
 
-from __future__ import annotations
-
 import lzma
 import math
 import struct

@@ -1,7 +1,5 @@
 """The rows of a file that a fitted model is to classify: what `load_dataset` reads, without labels."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ A matrix ``X_train`` is four arrays: ``X_train_data``, ``X_train_indices``, ``X_
 `scipy.sparse.save_npz` leaves the name out, for it keeps one matrix a file.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ A plain name is a split by itself. A name with words of its own (``seg_train``) 
 the same words and another split (``seg_test``): a class may well be called ``bullet_train``.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from pathlib import Path

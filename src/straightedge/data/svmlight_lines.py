@@ -5,8 +5,6 @@ wrong in a file; but to import it takes longer than to read a small file. Large 
 are left to it.
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 from pathlib import Path

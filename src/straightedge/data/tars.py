@@ -4,8 +4,6 @@ Python's reader takes any length that an extended header claims into memory, loo
 grows with its square, and unpacks whatever lies between two members.
 """
 
-from __future__ import annotations
-
 import lzma
 import math
 import re

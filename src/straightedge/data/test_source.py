@@ -1,7 +1,5 @@
 """A second source as the sealed test split: train.csv beside test.csv, adult.data beside adult.test."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

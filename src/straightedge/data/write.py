@@ -6,8 +6,6 @@ Every file is written whole or not at all, and several files take their names to
 refused together. Sparse rows stay sparse.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -4,8 +4,6 @@ The first line is a comment for this package: class names, the number of feature
 all files of one write, so that new rows never stand beside old ones.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Designs: rows with their map, and every product with them. A new kind of rows is a file here."""
 
-from __future__ import annotations
-
 from straightedge.design.base import Design
 from straightedge.design.categories import CategoryDesign
 from straightedge.design.dense import DenseDesign

@@ -1,7 +1,5 @@
 """The two products of a pass with sparse rows, by compiled loops: nothing dense but scores and W."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from types import ModuleType

@@ -8,8 +8,6 @@ They are written as plain loops: an array assignment or a search of NumPy compil
 Places are unsigned (``U``), or Numba would ask of each whether it counts from the end: a fifth of the time.
 """
 
-from __future__ import annotations
-
 import numba
 import numpy as np
 

@@ -3,8 +3,6 @@
 A sample is short runs of rows, evenly spaced, so that files are read in order; every rank gives its share.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 
 import torch

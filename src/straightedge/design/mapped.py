@@ -1,7 +1,5 @@
 """Rows behind an affine map that is folded into W: what designs of sparse rows and of category codes share."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

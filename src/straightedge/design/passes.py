@@ -5,8 +5,6 @@ workers, so a pass gives the same bits whatever the timing. Sums over blocks are
 summed in float32 before are the same for any number of workers: between these a pass differs by some 1e-16.
 """
 
-from __future__ import annotations
-
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence

@@ -7,8 +7,6 @@ References:
     LLVM Language Reference Manual, "llvm.prefetch".
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from numba.core import cgutils as generators

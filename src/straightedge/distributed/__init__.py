@@ -6,8 +6,6 @@ the same way without asking; what a single rank meets (an error, Ctrl-C, a time 
 anyone acts on it.
 """
 
-from __future__ import annotations
-
 from straightedge.distributed.agreement import (
     first_on_host,
     guarded_sum,

@@ -1,7 +1,5 @@
 """What happens to one rank happens to all: errors, Ctrl-C, and whether they work on the same problem at all."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any, TypeVar

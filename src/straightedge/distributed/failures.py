@@ -1,7 +1,5 @@
 """Errors as JSON: what one rank met, raised by all of them in the same words."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from straightedge.errors import InputError, MachineError, StraightedgeError

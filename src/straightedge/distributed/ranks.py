@@ -8,8 +8,6 @@ Numerics:
     the same bits. Which order depends on the number of ranks alone.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable

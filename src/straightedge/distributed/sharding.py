@@ -1,7 +1,5 @@
 """Each rank reads its rows and no others: slices of arrays, memory maps and row sources."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which rank is this: read from the environment that torchrun (or Slurm's, or one's own script) sets."""
 
-from __future__ import annotations
-
 import atexit
 import os
 import uuid

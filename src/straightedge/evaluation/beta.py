@@ -1,7 +1,5 @@
 """Quantiles of the beta distribution, in plain Python: scipy.stats takes a second and a half to import."""
 
-from __future__ import annotations
-
 import math
 
 SMALLEST = 1e-300

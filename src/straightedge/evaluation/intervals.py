@@ -19,8 +19,6 @@ References:
     Proportion", Statistical Science 2001.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from straightedge.calibration import SUMMED_ROWS, cell_sums, expected_calibration_error

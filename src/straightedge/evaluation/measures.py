@@ -9,8 +9,6 @@ References:
     "Comparing the Areas under Two or More Correlated ROC Curves", Biometrics 1988, for the AUC.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The numbers themselves, each a pure function of what happened to the samples."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

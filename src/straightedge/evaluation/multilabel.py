@@ -4,8 +4,6 @@ References:
     Tsoumakas, Katakis and Vlahavas, "Mining Multi-label Data", 2010, for the measures; values are scikit-learn's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

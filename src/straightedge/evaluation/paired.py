@@ -1,7 +1,5 @@
 """Two models on the same images: which is better, and could it be chance."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

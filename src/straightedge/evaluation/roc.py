@@ -1,7 +1,5 @@
 """ROC curves, each class against all others; of two classes precision and recall, too."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

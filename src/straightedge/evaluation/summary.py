@@ -1,7 +1,5 @@
 """`evaluate`: everything the report and metrics.json say of one split."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any

@@ -1,7 +1,5 @@
 """Which words speak for and against each class, and which decided about one text."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Everything that comes from file names, labels and settings is escaped: a class c
 ``[x](javascript:...)`` is text in the card and nothing else.
 """
 
-from __future__ import annotations
-
 import html
 import math
 import re

@@ -1,7 +1,5 @@
 """Raw cells of a table that an artefact is checked on: real rows, or random ones of the kind that training had."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

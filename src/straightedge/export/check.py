@@ -1,7 +1,5 @@
 """An artefact is kept only when it gives the model's scores on rows it will meet."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

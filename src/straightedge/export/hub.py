@@ -1,7 +1,5 @@
 """A repository of the Hugging Face hub: the model's own file, and a `config.json` that tells what it is."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 from typing import Any

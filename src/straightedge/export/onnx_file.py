@@ -4,8 +4,6 @@ The affine map is folded into the weights and the class names are inside, so a p
 this file alone. Operators are those of opset 17, which runtimes have had since 2022.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath

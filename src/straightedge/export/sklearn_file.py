@@ -1,7 +1,5 @@
 """scikit-learn: a fitted LogisticRegression or LinearSVC with the model's weights, saved by skops."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

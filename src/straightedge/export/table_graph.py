@@ -4,8 +4,6 @@ NaN is a missing number. A category looks its weights up by value; an empty stri
 kin are a missing one, and what training did not have counts as it does in `predict`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

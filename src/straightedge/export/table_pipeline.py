@@ -7,8 +7,6 @@ each known value has its own weight less that one: the same scores. What stands 
 and in frames (None, NaN) are columns of their own with one weight.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

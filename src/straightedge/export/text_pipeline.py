@@ -1,7 +1,5 @@
 """scikit-learn's vectorisers with a model's terms and weights, as if they had been fitted."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

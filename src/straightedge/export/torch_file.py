@@ -1,7 +1,5 @@
 """torch: the state dict of a `torch.nn.Linear` in safetensors, and two lines that make the module."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

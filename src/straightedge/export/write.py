@@ -1,7 +1,5 @@
 """`export_model`: an artefact with its card in a folder, each file whole or not at all."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -9,8 +9,6 @@ A spec is one string, the same on the command line, in Python and in a run's con
 A new extractor is one module with a class that keeps the protocol, and one line in `EXTRACTORS`.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Sequence
 from importlib import import_module

@@ -7,8 +7,6 @@ The test split stays sealed: its features are made when it is opened, once, imag
 that was fitted before.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -5,8 +5,6 @@ References:
     AISTATS, sections 3.1 and 3.2.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

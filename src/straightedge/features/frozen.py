@@ -1,7 +1,5 @@
 """What every frozen torch network has in common: where its weights come from, their digest, the way through it."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ The gradients' part is scikit-image's; the colour part counts saturated pixels b
 chunks by as many processes as there are cores, since scikit-image takes them one by one.
 """
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 import numpy as np

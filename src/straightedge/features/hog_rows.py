@@ -3,8 +3,6 @@
 A module of its own without torch, since every worker process imports it before it can begin.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,8 +5,6 @@ journal ``NAME.journal`` say how many rows there are, replaced in one step; what
 off at the next start. At the end the file takes its name in one step.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterator

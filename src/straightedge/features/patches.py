@@ -6,8 +6,6 @@ are those of the image plus those of its mirror image: left and right mean the s
 no feature more.
 """
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 import numpy as np

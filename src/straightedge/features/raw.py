@@ -1,7 +1,5 @@
 """`raw`: the pixels themselves, so that every image source has a baseline under the same door."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 import numpy as np

@@ -1,7 +1,5 @@
 """`timm:NAME`: frozen features of a model of the timm library, with the model's own preprocessing."""
 
-from __future__ import annotations
-
 import difflib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar

@@ -18,8 +18,6 @@ References:
     AISTATS, section 3.2.2 ("triangle") and 3.2.3 (pooling).
 """
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass
 from functools import cache

@@ -9,8 +9,6 @@ nothing is imported whose name was read from a run, be it finished or interrupte
 name too, on this command line or in the environment variable ``STRAIGHTEDGE_TRUST``.
 """
 
-from __future__ import annotations
-
 import os
 import shlex
 import sys

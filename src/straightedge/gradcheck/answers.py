@@ -1,7 +1,5 @@
 """What a function under test returned: one number and a matrix, or the name of what it is instead."""
 
-from __future__ import annotations
-
 import linecache
 from collections.abc import Callable, Sequence
 from types import TracebackType

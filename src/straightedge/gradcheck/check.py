@@ -1,7 +1,5 @@
 """`check_gradient`: form, value, gradient and regulariser of a student's loss, mistakes by name."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Names for what is wrong in the data term: its value and gradient against those that known slips give."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

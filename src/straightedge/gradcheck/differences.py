@@ -1,7 +1,5 @@
 """Central differences of one entry, and the verdict on it: right, on a kink, or wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

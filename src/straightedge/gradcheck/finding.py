@@ -1,7 +1,5 @@
 """A student's function, by ``mine.py:svm_loss`` or ``package.module:svm_loss``; whether it is of torch or NumPy."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

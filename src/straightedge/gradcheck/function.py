@@ -1,7 +1,5 @@
 """The function under test behind one door: float64 copies in, a float and a float64 array out."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Callable

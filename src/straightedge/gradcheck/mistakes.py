@@ -1,7 +1,5 @@
 """The mistakes that have a name: a code, a finer word for where it shows, and what the notes have instead."""
 
-from __future__ import annotations
-
 from straightedge.gradcheck.report import Diagnosis
 
 MISTAKES = {

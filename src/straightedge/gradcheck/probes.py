@@ -1,7 +1,5 @@
 """Where a function under test is tried, what it answers there, and to how many digits."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The losses that a function under test is held against, on a block of scores, in NumPy."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Names for what is wrong in the regulariser: what reg adds to loss and gradient, against reg · ΣW²."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

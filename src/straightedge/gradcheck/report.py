@@ -1,7 +1,5 @@
 """What a gradient check found: a row an entry, the values, and the names of the likely mistakes."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal

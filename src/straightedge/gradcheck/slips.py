@@ -1,7 +1,5 @@
 """Losses with a known slip: the value and the score gradient that it leads to."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Two probes for stability: all scores of a row higher by the same, and scores far apart."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -10,8 +10,6 @@ References:
     "Designing and interpreting probes with control tasks", EMNLP 2019, for selectivity.
 """
 
-from __future__ import annotations
-
 from straightedge.layers.fitting import fit_layers
 from straightedge.layers.records import Layers, LayerScore
 

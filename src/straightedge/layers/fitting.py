@@ -1,7 +1,5 @@
 """`fit_layers`: splits, labels and random labels once, then one layer after another."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

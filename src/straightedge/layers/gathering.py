@@ -1,7 +1,5 @@
 """The rows of one layer: those to train on in one buffer, the others read by blocks when they are scored."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Fits on the training rows of one layer, which share its moments, its map and its preconditioner."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any

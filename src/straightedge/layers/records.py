@@ -1,7 +1,5 @@
 """What `fit_layers` returns: a score for each layer, and what they say together."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """The losses, by name. A new loss is a file here and a line in `LOSSES`."""
 
-from __future__ import annotations
-
 from typing import cast
 
 from straightedge.errors import InputError

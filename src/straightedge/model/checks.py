@@ -1,7 +1,5 @@
 """What must hold of a `LinearModel`, wherever it comes from."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

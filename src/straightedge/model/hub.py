@@ -1,7 +1,5 @@
 """Where a model's file lies: in a folder, or in a repository of the Hugging Face hub, from which it is fetched."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The software that made a model."""
 
-from __future__ import annotations
-
 import platform
 from importlib.metadata import version
 

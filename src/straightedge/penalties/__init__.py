@@ -1,7 +1,5 @@
 """The penalties, by name. A new penalty is a file here and a line in `PENALTIES`."""
 
-from __future__ import annotations
-
 from straightedge.penalties.base import BIASES, Penalty, PenaltyTerm
 from straightedge.penalties.ridge import Ridge, WeightedRidge
 

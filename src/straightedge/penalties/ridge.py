@@ -1,7 +1,5 @@
 """Ridges: R(W) = Σ m_d W_cd², with weights m of 1, or one a feature; a free bias has weight 0."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import ClassVar
 

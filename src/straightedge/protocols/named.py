@@ -5,8 +5,6 @@ one of features or data, not of a solver that stopped early. The notes of each s
 open or where this project differs.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 K is the number of classes, w_k the weights of one class, bᵢₖ = 1 at the label and −1 elsewhere.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from straightedge.protocols.translation import System

@@ -5,8 +5,6 @@ when one is a multiple of the other, so every translation is one factor. Where a
 vector w for two classes, W = [−w/2, w/2] gives the same scores and ΣW² = ‖w‖²/2: reg doubles.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -16,8 +16,6 @@ may be mislabelled) and ``hardest`` (mistakes made with the greatest confidence)
 No pickled object is ever written or read.
 """
 
-from __future__ import annotations
-
 import io
 import zipfile
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What a classifier of named features learned: which features speak for each class, in which unit."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The figures of the page: the proof, the path, the calibration."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

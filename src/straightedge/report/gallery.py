@@ -1,7 +1,5 @@
 """The sections that show pictures: templates, the confusion matrix, suspects and hardest images."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What must stand beside a headline number, so that nobody takes it for more than it is."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What was measured: every split's headline numbers, each class, the calibration."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from straightedge.evaluation.measures import MEASURES

@@ -5,8 +5,6 @@ the very scripts and styles written here, allowed by their SHA-256. Scripts need
 interpreter. Data for scripts stands in JSON blocks in which ``<``, ``>`` and ``&`` are escaped.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

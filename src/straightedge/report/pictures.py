@@ -1,7 +1,5 @@
 """Pixels as data URIs: the smallest lossless file that every browser shows."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """What the page knows: the files of one run folder, and nothing else."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from pathlib import Path

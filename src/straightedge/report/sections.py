@@ -1,7 +1,5 @@
 """What each section of the page says, as plain values for the template; all text is escaped there."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex

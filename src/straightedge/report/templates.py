@@ -5,8 +5,6 @@ middle grey (white for grey images) is a weight of zero, the ends are the 99.5 %
 weights, so that one bright pixel does not darken the rest.
 """
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence

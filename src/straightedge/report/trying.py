@@ -1,7 +1,5 @@
 """The model in the page: small enough to stand there, so that a row, a text or an image can be tried offline."""
 
-from __future__ import annotations
-
 import base64
 from typing import Any
 

@@ -4,8 +4,6 @@ A colour ``var(--name)`` is replaced in the browser by the value the style sheet
 mode, so that light and dark have one source. Titles and data only: no expression ever holds the user's text.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Numbers and proofs as a person reads them: never a digit more than is known, never a claim unproven."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

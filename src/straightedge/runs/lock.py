@@ -5,8 +5,6 @@ that process ends. The file says who holds it (pid, host, start), for the messag
 record locks.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os

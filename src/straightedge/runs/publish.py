@@ -5,8 +5,6 @@ cannot swap names) and ``.NAME.lock``. A whole run has a marker with its id and 
 by these, whoever comes next knows whether a neighbour is a run waiting for its name or one that lost it.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

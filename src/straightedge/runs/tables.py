@@ -1,7 +1,5 @@
 """The tables and tensors of a run: the one writer of CSV, and the path's weights in one file."""
 
-from __future__ import annotations
-
 import csv
 import math
 import re

@@ -1,7 +1,5 @@
 """The choice that is made when nobody said how: how many values, which rows are held out, and how often."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

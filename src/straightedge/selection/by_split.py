@@ -3,8 +3,6 @@
 Each split is fitted by a `LinearClassifier` of its own, so that what is compared is what scikit-learn would find.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

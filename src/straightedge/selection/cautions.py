@@ -1,7 +1,5 @@
 """What a user should know of a choice of reg: it is at the edge, or below chance."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The scikit-learn classifier that chooses reg by cross-validation."""
 
-from __future__ import annotations
-
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Cross-validation: a fold is a fit of its own training rows, with its own map."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Sequence

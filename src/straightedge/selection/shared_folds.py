@@ -5,8 +5,6 @@ product of a block leaves out the configurations that do not train on it. Nothin
 another: each has its own map, its own share of the preconditioner and its own line search.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

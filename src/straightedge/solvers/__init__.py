@@ -1,7 +1,5 @@
 """The solvers, by name. A new solver is a file here and a line in `SOLVERS`."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -9,8 +9,6 @@ References:
     Rifkin and Klautau, "In Defense of One-Vs-All Classification", JMLR 2004.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

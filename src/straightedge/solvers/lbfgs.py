@@ -14,8 +14,6 @@ References:
     condition, which still holds where differences of P are below rounding).
 """
 
-from __future__ import annotations
-
 from copy import copy
 from dataclasses import dataclass
 

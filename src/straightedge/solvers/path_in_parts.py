@@ -4,8 +4,6 @@ Along log reg the answers W of a smooth loss lie on a smooth curve, so that the 
 near those between. What is found first costs all of its passes from W = 0, most of a path a fifth of these.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

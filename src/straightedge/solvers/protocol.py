@@ -1,7 +1,5 @@
 """What a solver is: it sees an objective, and proposes W and two bounds step by step."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

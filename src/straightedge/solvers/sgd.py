@@ -9,8 +9,6 @@ References:
     Descent Tricks", 2012.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

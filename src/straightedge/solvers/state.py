@@ -5,8 +5,6 @@ A state is a dataclass. Its fields are tensors, NumPy arrays, numbers, states, l
 first axis has an entry for each row is marked: ``b: Tensor = field(metadata=OF_ROWS)``. Each rank has a part of it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import types
 from collections.abc import Iterator, Mapping

@@ -13,8 +13,6 @@ References:
     comes from). Nocedal and Wright, "Numerical Optimization", 2006, section 7.2 (initial matrix of L-BFGS).
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -4,8 +4,6 @@ The unit is one floating-point operation inside a product of large matrices, of 
 What is counted is the order of magnitude: solvers that are near one another take nearly the same time.
 """
 
-from __future__ import annotations
-
 from straightedge.newton.work import Size, metric_work
 from straightedge.objective import Objective
 

@@ -1,7 +1,5 @@
 """The coefficients of a classifier, with the names and the units of its features."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """What an object says of itself: at most ten lines of text, or a small table in a notebook."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Tables of pandas, which is asked for when it is needed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

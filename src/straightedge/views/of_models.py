@@ -1,7 +1,5 @@
 """How a fitted classifier shows itself."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A whole fit, from a source to a run folder: read, choose, fit, prove, judge once, write."""
 
-from __future__ import annotations
-
 from straightedge.workflow.options import FitOptions
 from straightedge.workflow.run import run_fit
 

@@ -1,7 +1,5 @@
 """How reg is chosen when nobody said: by folds where rows are few, by a held-out split where they are many."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 

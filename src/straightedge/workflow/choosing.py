@@ -1,7 +1,5 @@
 """From training (and validation) samples to one W: a single reg, a path with a choice, or a search by SGD."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

@@ -4,8 +4,6 @@ References:
     Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13, for the percentile interval.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

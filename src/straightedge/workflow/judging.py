@@ -1,7 +1,5 @@
 """From a final W to numbers with intervals: every split judged, the test split opened once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """The whole fit of rows with several labels each, in order, into a run folder."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What metrics.json holds: the answer, its proof, how it was chosen, and how good it is."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ Each label is a fit of its own, against no such label, on the rows' features tha
 objectives add up: mean Σ_c ℓ_c + reg ΣW², of two classes each, with the proof of the sum.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Where a run parts two classes: the threshold that was given, or that its held-out samples find best."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from straightedge.errors import InputError

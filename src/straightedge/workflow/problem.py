@@ -1,7 +1,5 @@
 """The training samples of a run as a problem to solve: each rank holds its rows, all hold the labels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any

@@ -1,7 +1,5 @@
 """The source of a run as it is read and as it is fitted: rows, or features of images or texts."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a fit writes into its run folder: settings, model, metrics, pictures and the page."""
 
-from __future__ import annotations
-
 import os
 import platform
 import sys

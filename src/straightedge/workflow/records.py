@@ -3,8 +3,6 @@
 Their fields are the options of ``straightedge fit`` by name; config.json has them all in one table.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass, field
 from typing import Any

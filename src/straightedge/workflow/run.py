@@ -1,7 +1,5 @@
 """The whole fit, in order, into a run folder that is there whole or not at all."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace

@@ -4,8 +4,6 @@ The rows by which reg was chosen say a little too much of the chosen model. Thos
 the choice, the features or the fit, and judge the final model once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any

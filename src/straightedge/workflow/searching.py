@@ -1,7 +1,5 @@
 """The search over learning rates and regs of minibatch SGD."""
 
-from __future__ import annotations
-
 from straightedge.losses import get_loss
 from straightedge.workflow.choosing import (
     Fitted,

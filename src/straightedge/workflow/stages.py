@@ -1,7 +1,5 @@
 """Solves that survive a kill: each is a stage of the run, saved as it goes, skipped when it is done."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Sequence

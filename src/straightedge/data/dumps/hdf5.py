@@ -1,7 +1,5 @@
 """Arrays in HDF5 files, in groups or not; nothing outside the file is ever opened."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

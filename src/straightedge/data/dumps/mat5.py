@@ -7,8 +7,6 @@ References:
     MathWorks, "MAT-File Format" (version 5): elements of a tag (type, length) and data, padded to 8 bytes.
 """
 
-from __future__ import annotations
-
 import math
 import mmap
 import struct

@@ -1,7 +1,5 @@
 """Arrays in MATLAB's files: version 5 by a reader of our own, version 7.3 as the HDF5 that it is."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from pathlib import Path

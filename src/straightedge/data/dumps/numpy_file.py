@@ -1,7 +1,5 @@
 """Arrays in the files of NumPy, mapped where they are stored as they are."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Arrays in a pickle of plain values, which is read without unpickling."""
 
-from __future__ import annotations
-
 import pickletools
 import warnings
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The registry of dumps: which module reads a file, by its ending or by its first bytes."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Arrays in a safetensors file, by that library's own reader."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

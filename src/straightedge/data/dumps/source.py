@@ -1,7 +1,5 @@
 """From dumps to a data set: one file with names, two files ``X,y``, or a folder of such files."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Tensors that `torch.save` wrote, alone or in dictionaries and lists, by torch's own reader of weights alone."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 Hugging Face's ``metadata.csv``, Kaggle's ``train.csv`` with ``train/``, a column of paths in a Parquet file.
 """
 
-from __future__ import annotations
-
 from straightedge.data.manifests.source import load
 
 __all__ = ["load"]

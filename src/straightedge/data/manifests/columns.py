@@ -1,7 +1,5 @@
 """Which column of a table names images, and what the label of each is."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

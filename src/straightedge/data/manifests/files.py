@@ -1,7 +1,5 @@
 """Where the image is that a table names: beside the table, in a folder of its own, with its ending or without."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Where a table and the images that it names lie: a folder, or an archive with the same content."""
 
-from __future__ import annotations
-
 import os
 import stat
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """From tables that name images to a data set."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Pickles of plain values, read without unpickling: nothing that a file names is ever imported or called."""
 
-from __future__ import annotations
-
 from straightedge.data.pickles.machine import read_plain
 
 __all__ = ["read_plain"]

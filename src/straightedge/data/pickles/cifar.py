@@ -8,8 +8,6 @@ References:
     data set's page and torchvision publish.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass

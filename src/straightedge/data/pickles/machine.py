@@ -12,8 +12,6 @@ References:
     Python's `pickletools` documents every opcode.
 """
 
-from __future__ import annotations
-
 import gc
 import mmap
 import struct

@@ -5,8 +5,6 @@ whose functions belong to this module and make arrays, bytes and dictionaries fr
 is not in the table ends the reading with an error that says what the name is.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ References:
     Python's `pickletools` documents every opcode.
 """
 
-from __future__ import annotations
-
 import codecs
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """From plain values to rows and labels: what a dictionary, a tuple or a list of a pickle holds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ References:
     The format as Weka has it: https://waikato.github.io/weka-wiki/formats_and_processing/arff_stable/
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

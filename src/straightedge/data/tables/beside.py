@@ -1,7 +1,5 @@
 """Columns that stand beside the rows of a table and are no features: what belongs together, what counts more."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Dates as numbers that a linear model can use: year, month, day, weekday, hour and minute, those that vary."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Tables whose rows are divided by a column: its words name splits, or its values are times."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ A `Table` is one file; a `TableRows` is one column (or several number columns) o
 stretch of rows, decodes everything once.
 """
 
-from __future__ import annotations
-
 import bisect
 import threading
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """From the training rows of a table to its encoding: the kind of each column, and what to say of it."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any

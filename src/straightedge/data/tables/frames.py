@@ -1,7 +1,5 @@
 """Frames of pandas, polars and pyarrow as tables: whatever hands its columns over by Arrow's stream protocol."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Image columns of tables, as Hugging Face data sets have them: encoded bytes, with the path they came from."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path

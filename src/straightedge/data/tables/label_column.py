@@ -1,7 +1,5 @@
 """Which column of a table is the label: named by the user, by its own name, or the only one that can be it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The labels of a table's rows, read from their column."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """New tables for a trained model: columns matched by name, and everything said that differs from training."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial

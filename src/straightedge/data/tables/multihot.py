@@ -1,7 +1,5 @@
 """Tables whose rows have several labels each: a column of yes and no for each label, or one column of lists."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial

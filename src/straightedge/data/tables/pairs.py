@@ -1,7 +1,5 @@
 """Rows and labels in two text tables side by side, such as ``X_train.csv`` and ``y_train.csv``."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

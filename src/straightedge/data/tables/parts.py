@@ -1,7 +1,5 @@
 """Tables encoded anew by some of their training rows: a fold's features have seen nothing of its other rows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Tables whose rows are one column: vectors or images."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

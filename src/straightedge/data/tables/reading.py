@@ -5,8 +5,6 @@ names, from file names (``train-00000-of-00004.parquet``), or from a column ``sp
 together. Rows beyond `IN_MEMORY` bytes stay on disk and are read in order.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """The bytes of a text table: unpacked within limits, turned into UTF-8, their lines made to end in a newline."""
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import io

@@ -3,8 +3,6 @@
 A pass over such a file copies its columns; a reader holds one batch, however large the table is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Columns of text as what they hold: whole numbers, numbers, or text; missing values are nulls."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Text tables (CSV and its kin) as tables in memory: parsed as text by Arrow, then each column by what it holds."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Collection, Sequence

@@ -1,7 +1,5 @@
 """How a text table is written: its delimiter, its header, its decimal mark; found from its first lines."""
 
-from __future__ import annotations
-
 import csv
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """Large text tables, parsed once into an Arrow file of the cache, a part at a time: memory stays near a block."""
 
-from __future__ import annotations
-
 import atexit
 import hashlib
 import io

@@ -4,8 +4,6 @@ UTF-8 is tried first, which other encodings hardly ever satisfy by chance. All f
 are looked at together: a lone byte beyond ASCII tells nothing, a thousand lines with such bytes do.
 """
 
-from __future__ import annotations
-
 import codecs
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """Folders, zip and tar files with a sub-folder of text files a class, with or without train/ and test/."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """JSON lines with a text and a label a line: a file, packed or not, or a folder of train and test files."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections import Counter

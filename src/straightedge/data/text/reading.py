@@ -1,7 +1,5 @@
 """Texts without labels, to be classified: files, folders, archives, JSON lines, standard input."""
 
-from __future__ import annotations
-
 import sys
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence

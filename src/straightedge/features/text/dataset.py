@@ -1,7 +1,5 @@
 """Texts of a data set as features, those of each fold or hold-out learned from its own training texts alone."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial

@@ -1,7 +1,5 @@
 """`hashing`: words counted in columns that their hash gives, for streams of texts without a vocabulary."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """The passage of a text in which the words that decided stand, each word with its share of the decision."""
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_right
 from collections import Counter

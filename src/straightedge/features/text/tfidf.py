@@ -1,7 +1,5 @@
 """`tfidf`: how often words, and runs of characters if asked, stand in a text, weighted by how rare they are."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
