@@ -8,30 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from straightedge.cli import table_options as shared
 from straightedge.cli.fit_options import options_from
 from straightedge.cli.presence import require_source
 from straightedge.cli.resuming import resumed
-from straightedge.cli.table_options import (
-    Bootstrap,
-    Categories,
-    Classes,
-    ClassWeight,
-    Dates,
-    Decimal,
-    Delimiter,
-    Drop,
-    Encoding,
-    Header,
-    ImageShape,
-    Keep,
-    Metric,
-    Missing,
-    MultiLabel,
-    Numeric,
-    SampleWeight,
-    TextColumn,
-    Threshold,
-)
 
 if TYPE_CHECKING:
     from straightedge.workflow import FitOptions
@@ -79,8 +59,8 @@ def command(
     folds: Annotated[
         int | None, of_choice(help="judge and choose by so many folds, not a held-out split")
     ] = None,
-    metric: Metric = "accuracy",
-    threshold: Threshold = None,
+    metric: shared.Metric = "accuracy",
+    threshold: shared.Threshold = None,
     one_se: Annotated[
         bool, of_choice("--one-se", help="the largest reg within one standard error of the best")
     ] = False,
@@ -101,22 +81,22 @@ def command(
         str | None, of_data(help="labels of an .npy; a table's label column or its position, -1 the last")
     ] = None,
     column: Annotated[str | None, of_data(help="a table's embedding or image column")] = None,
-    drop: Drop = None,
-    keep: Keep = None,
-    categories: Categories = None,
-    numeric: Numeric = None,
-    dates: Dates = None,
-    text: TextColumn = None,
-    delimiter: Delimiter = None,
-    header: Header = None,
-    encoding: Encoding = None,
-    decimal: Decimal = None,
-    missing: Missing = None,
-    classes: Classes = None,
-    multilabel: MultiLabel = False,
-    bootstrap: Bootstrap = 0,
-    sample_weight: SampleWeight = None,
-    class_weight: ClassWeight = None,
+    drop: shared.Drop = None,
+    keep: shared.Keep = None,
+    categories: shared.Categories = None,
+    numeric: shared.Numeric = None,
+    dates: shared.Dates = None,
+    text: shared.TextColumn = None,
+    delimiter: shared.Delimiter = None,
+    header: shared.Header = None,
+    encoding: shared.Encoding = None,
+    decimal: shared.Decimal = None,
+    missing: shared.Missing = None,
+    classes: shared.Classes = None,
+    multilabel: shared.MultiLabel = False,
+    bootstrap: shared.Bootstrap = 0,
+    sample_weight: shared.SampleWeight = None,
+    class_weight: shared.ClassWeight = None,
     ngrams: Annotated[str | None, of_texts(help="words of a term, such as 1-2 [1-1]")] = None,
     min_df: Annotated[
         str | None, of_texts(help="training texts that a term must stand in, or a share such as 0.01 [2]")
@@ -125,7 +105,7 @@ def command(
     sublinear: Annotated[
         bool | None, of_texts("--sublinear/--no-sublinear", help="1 + ln n for a count n [sublinear]")
     ] = None,
-    image_shape: ImageShape = None,
+    image_shape: shared.ImageShape = None,
     test: Annotated[str | None, of_data(help="a file or folder of test rows, such as test.csv")] = None,
     groups: Annotated[
         str | None,
