@@ -161,7 +161,7 @@ class LinearClassifier(FittedClassifier, ClassifierMixin, BaseEstimator):
         """Fit by the short way where there is one, and return whether there was."""
         way = None
         if sample_weight is None and quick.has_short_settings(self):
-            way = short_way(X, self.solver)
+            way = short_way(X, self.solver, self.bias)
         if way is None:
             return False
         reg = one_reg(self.reg)
@@ -298,11 +298,12 @@ def _like(X: Any, answer: np.ndarray) -> Any:
     return like_input(X, answer)
 
 
-def short_way(X: Any, solver: Any) -> Callable[..., Found | None] | None:
+def short_way(X: Any, solver: Any, bias: str) -> Callable[..., Found | None] | None:
     """Return what fits X, as `quick_sparse.fit` does sparse rows, or None; other settings may rule it out."""
+    penalised = bias == "penalized"
     if not isinstance(X, np.ndarray):
-        return quick_sparse.fit if solver == "auto" and quick_sparse.is_plain(X) else None
+        return quick_sparse.fit if solver == "auto" and penalised and quick_sparse.is_plain(X) else None
     if X.ndim != 2 or not quick.is_plain(X):
         return None
-    hinges = solver == "auto"
-    return lambda _, *asked: quick.fit(*asked) or (quick_hinge.fit(*asked) if hinges else None)
+    hinges = solver == "auto" and penalised
+    return lambda _, *asked: quick.fit(bias, *asked) or (quick_hinge.fit(*asked) if hinges else None)

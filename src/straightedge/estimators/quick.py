@@ -19,12 +19,15 @@ from straightedge.newton.direct import LARGEST, Answer
 from straightedge.newton.rules import OF_TWO, SECOND_ORDER
 from straightedge.newton.work import Size
 
+# what `penalties.BIASES` says; that module imports torch
+BIASES = ("penalized", "free")
+
 LARGEST_VALUE = 1e15  # see `rows.LARGEST_VALUE`
 SCORED = 2**17  # entries scored together: a block is in cache when its extremes are asked for
 LONG = 1000  # passes, or products, that a fit of a wide table is never short of
 FINE = 1e-6  # relative gaps below this are float64's from the start
 SHORT_SETTINGS = {
-    "bias": ("penalized",),
+    "bias": BIASES,
     "class_weight": (None,),
     "preprocess": ("none",),
     "solver": ("auto", "newton"),
@@ -68,7 +71,10 @@ def table_of(X: np.ndarray) -> tuple[np.ndarray, tuple[float, float]] | None:
 
 def range_of(X: np.ndarray) -> tuple[float, float] | None:
     """Return (min, max |x|) of a plain table; None where an entry is no usable number."""
-    low, high = extremes(X)
+    return _usable(*extremes(X))
+
+
+def _usable(low: float, high: float) -> tuple[float, float] | None:
     return (low, max(abs(low), abs(high))) if _is_usable(low, high) else None
 
 
@@ -99,30 +105,30 @@ def counted(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fit(
-    loss: str, X: np.ndarray, y: Any, reg: float, tol: float, most: float
+    bias: str, loss: str, X: np.ndarray, y: Any, reg: float, tol: float, most: float
 ) -> tuple[Answer, np.ndarray, tuple[float, float]] | None:
     """Return the answer after `most` passes at most, the classes and the range of X, a plain table.
 
     None where the long way must be gone.
     """
-    rule = SECOND_ORDER.get(loss)
+    rule, free = SECOND_ORDER.get(loss), bias == "free"
     labels = classes_of(y, len(X)) if rule is not None else None
-    if rule is None or labels is None:
+    if rule is None or labels is None or (free and not rule.likely):
         return None
     classes, index = labels
     C = len(classes)
     size = Size(len(X), X.shape[1] + 1, C, C - rule.shift_invariant, rule.curved)
+    rows = RowBlocks(X, index, C, rule, free)
     if column.fits(size):
-        value_range = range_of(X)
-        answer = value_range and column.minimise(RowBlocks(X, index, C, rule), OF_TWO[loss], reg, tol, most)
+        value_range = _usable(*rows.extremes)
+        answer = value_range and column.minimise(rows, OF_TWO[loss], reg, tol, most)
         return (answer, classes, value_range) if answer and value_range else None
     if direct.fits(size):
         found = table_of(X)
         own = OF_TWO.get(loss, rule) if C == 2 else rule
-        answer = found and direct.minimise(found[0], index, size, reg, own, tol, most)
+        answer = found and direct.minimise(found[0], index, size, rows.ridge(2 * reg), own, tol, most)
         return (answer, classes, found[1]) if found and answer else None
-    rows = RowBlocks(X, index, C, rule)
-    value_range = range_of(X) if tall.fits(size) or wide.fits(size, rule) else None
+    value_range = _usable(*rows.extremes) if tall.fits(size) or wide.fits(size, rule) else None
     answer = _of_rows(rows, size, reg, tol, most) if value_range else None
     return (answer, classes, value_range) if answer and value_range else None
 

@@ -7,7 +7,7 @@ and one call of NumPy is long beside its own cost. Scores lie class-major. Sums 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from straightedge.cores import available_cores
-from straightedge.newton.curvature import SecondOrder
+from straightedge.newton.curvature import RowTerms, SecondOrder
+from straightedge.newton.free_bias import best_bias, bias_step, mixed_gap
 from straightedge.newton.problem import Table
 from straightedge.newton.products import back, forward
 
@@ -28,6 +29,8 @@ FEWEST_ROWS = 64  # of a block, however long they are: the weights are read once
 ROWS_A_CLASS = 4  # of a block at least: of 2 or 3 classes, blocks of 8 long rows took half of the time of 64
 FEW_ROWS = 64  # that say how long rows are, and how flat their Gram matrix is
 SIGNS = 4  # random signs of theirs that the sum of their squares is estimated by, to a tenth
+MOST_SHIFTS = 4  # of a free bias
+LEFT_OF_SQUARE = 0.01  # share of the gap asked for, that the square of the bias's last step may be
 WORTH_THREADS = 2**22  # bytes below which starting threads takes longer than they save
 Result = TypeVar("Result")
 
@@ -66,6 +69,7 @@ class RowBlocks:
         y: (N,) labels in [0, C).
         n_classes: C.
         loss: The loss to second order.
+        free_bias: Whether the penalty leaves the bias out.
         workers: Threads.
     """
 
@@ -73,6 +77,7 @@ class RowBlocks:
     y: np.ndarray
     n_classes: int
     loss: SecondOrder
+    free_bias: bool = False
     workers: int = field(default_factory=available_cores)
     _samples: dict[int, tuple[Table, np.ndarray]] = field(default_factory=dict, repr=False)
 
@@ -105,6 +110,110 @@ class RowBlocks:
         apart = np.square(products).sum(axis=1).mean() / (len(few) * (len(few) - 1))
         return float(len(self.X) * apart / diagonal.mean() ** 2)
 
+    @cached_property
+    def extremes(self) -> tuple[float, float]:
+        """The smallest and the largest entry, NaN where one is."""
+        return extremes(self.X)
+
+    @cached_property
+    def class_sums(self) -> np.ndarray:
+        """Σ x̂/N over each class, and over all rows, by products in the rows' type: (C + 1, D + 1)."""
+        N, D, classes = len(self.y), self.X.shape[1], np.arange(self.n_classes)[:, None]
+
+        def of_share(spans: range) -> np.ndarray:
+            total = np.zeros((len(classes), D + 1))
+            for start in spans:
+                own = (self.y[start : start + spans.step] == classes).astype(self.own_type)
+                block = self.X[start : start + spans.step].astype(self.own_type, copy=False)
+                total[:, :-1] += back(own, block)
+                total[:, -1] += own.sum(axis=1)
+            return total / N
+
+        sums = np.sum(shared(N, self.step(self.own_type), of_share, self.workers), axis=0)
+        return np.vstack([sums, sums.sum(axis=0)])
+
+    def penalised(self, W: np.ndarray) -> np.ndarray:
+        """Return W (…, D + 1) as the penalty sees it: with a free bias of 0."""
+        if not self.free_bias:
+            return W
+        own = W.copy()
+        own[..., -1] = 0
+        return own
+
+    def ridge(self, strength: float) -> np.ndarray:
+        """Return the penalty's Hessian (D + 1,), so much for each feature, and nothing for a free bias."""
+        return self.penalised(np.full(self.X.shape[1] + 1, strength))
+
+    def evaluate(self, W: np.ndarray, reg: float, dtype: Any) -> tuple[float, np.ndarray, float]:
+        """Return mean ℓ + reg ΣW², its gradient and ‖∇P‖²/(4 reg), of a free bias as if it were penalised."""
+        loss, V = self.sums(W, dtype)
+        own, N = self.penalised(W), len(self.y)
+        gradient = V / N + 2 * reg * own
+        value = loss / N + reg * float(np.vdot(own, own))
+        return value, gradient, float(np.vdot(gradient, gradient)) / (4 * reg)
+
+    def prove(self, W: np.ndarray, reg: float, tol: float) -> tuple[np.ndarray, float, np.ndarray, float]:
+        """Return W with the best free bias, P there, its gradient and a bound of P − min P, in float64.
+
+        Args:
+            W: (C, D + 1).
+            reg: Strength of the penalty.
+            tol: Relative gap asked for.
+        """
+        if not self.free_bias:
+            return W, *self.evaluate(W, reg, np.float64)
+        W = self._centred(W, tol)
+        value, gradient, _ = self.evaluate(W, reg, np.float64)
+        own = self.penalised(W)
+        mean_loss, V = value - reg * float(np.vdot(own, own)), gradient - 2 * reg * own
+        gap = mixed_gap(W, V, mean_loss, self.ridge(2 * reg), self.class_sums)
+        return W, value, gradient, gap
+
+    def with_best_bias(self, W: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray, RowTerms]:
+        """Return W (C or 1, D + 1) with the best bias where it is free, the scores (C, N) and the loss there.
+
+        Args:
+            W: Of two classes the second's alone, whose negative the first's is.
+            S: (C, N), its scores.
+        """
+        terms = self.loss.at(S, self.y)
+        if not self.free_bias:
+            return W, S, terms
+        shift, terms = best_bias(self.loss, S, self.y, np.full(len(self.y), 1 / len(self.y)), terms)
+        W = W.copy()
+        W[:, -1] += shift[-len(W) :]
+        return W, S + shift[:, None], terms
+
+    def _centred(self, W: np.ndarray, tol: float) -> np.ndarray:
+        """Return W (C, D + 1) with a bias from which a step leads no farther than the gap asked for allows."""
+        many = len(self.y) > self.X.shape[1] and tol > np.finfo(np.float32).eps
+        dtype = (
+            self.own_type if many else np.dtype(np.float64)
+        )  # long rows cost a bound more for the same rest
+        W = W.copy()
+        for _ in range(MOST_SHIFTS):
+            pull, curvature = self._bias_sums(W, dtype)
+            step = bias_step(curvature, pull)
+            W[:, -1] += step
+            if float(np.abs(step).max()) ** 2 <= LEFT_OF_SQUARE * tol:
+                break
+        return W
+
+    def _bias_sums(self, W: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean loss's gradient (C,) and Hessian (C, C) in the bias, by half a pass."""
+        step, N = self.step(dtype), len(self.y)
+
+        def of_share(spans: range) -> tuple[np.ndarray, np.ndarray]:
+            pull, curvature = np.zeros(len(W)), np.zeros((len(W), len(W)))
+            for S, y, _ in self._blocks(W.astype(dtype), spans):
+                terms = self.loss.at(S, y)
+                pull += terms.gradient.sum(axis=1, dtype=np.float64)
+                curvature += terms.total(np.ones(len(y), S.dtype))
+            return pull / N, curvature / N
+
+        pulls, curvatures = zip(*shared(N, step, of_share, self.workers), strict=True)
+        return np.sum(pulls, axis=0), np.sum(curvatures, axis=0)
+
     def step(self, dtype: Any) -> int:
         """Return the rows of a block whose products are in a float type."""
         numbers = int(self.X.shape[1]) + 2 * self.n_classes
@@ -125,12 +234,23 @@ class RowBlocks:
         return sum(part[0] for part in parts), np.vstack([-V, V]) if one else V
 
     def _sums(self, columns: np.ndarray, spans: range) -> tuple[float, np.ndarray]:
-        n, step, D = len(columns), spans.step, self.X.shape[1]
+        n = len(columns)
         columns = np.vstack([columns, np.zeros_like(columns[:1])]) if n % LANES == LANES - 1 else columns
+        total, V = 0.0, np.zeros(columns.shape)
+        for S, y, block in self._blocks(columns, spans):
+            total += float(self.loss.overwrite(S[:n], y).sum(dtype=np.float64))
+            V[:, :-1] += back(S, block)
+            V[:, -1] += S.sum(axis=1)
+        return total, V[:n]
+
+    def _blocks(
+        self, columns: np.ndarray, spans: range
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return the scores of some columns, which may be overwritten, the labels and the rows of each block."""
+        step, D = spans.step, self.X.shape[1]
         weight, offset = np.ascontiguousarray(columns[:, :-1]), columns[:, -1:]
         converted = None if self.X.dtype == columns.dtype else np.empty((step, D), columns.dtype)
         kept = np.empty(step * len(columns), columns.dtype)
-        total, V = 0.0, np.zeros(columns.shape)
         for start in spans:
             block, y = self.X[start : start + step], self.y[start : start + step]
             if converted is not None:
@@ -138,10 +258,7 @@ class RowBlocks:
                 block = converted[: len(y)]
             S = forward(weight, block, kept[: len(columns) * len(y)].reshape(len(columns), len(y)))
             S += offset
-            total += float(self.loss.overwrite(S[:n], y).sum(dtype=np.float64))
-            V[:, :-1] += back(S, block)
-            V[:, -1] += S.sum(axis=1)
-        return total, V[:n]
+            yield S, y, block
 
     def drawn(self, n_rows: int) -> tuple[Table, np.ndarray]:
         """Return some rows with the constant (n, D + 1) and their labels, by a fixed seed; samples are kept."""

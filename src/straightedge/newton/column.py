@@ -135,7 +135,7 @@ class Place:
         terms: The loss there.
         value: P.
         gradient: (D + 1,) float64.
-        gap: ‖∇P‖²/(2 reg).
+        gap: ‖∇P‖²/(2 reg), of a free bias as if it were penalised.
     """
 
     d: np.ndarray
@@ -152,7 +152,7 @@ class Column:
 
     Attributes:
         rows: And their loss.
-        reg: Strength of the ridge, of ‖d‖²/2.
+        ridge: (D + 1,) the penalty's Hessian: reg, the strength of ‖d‖²/2, and 0 for a free bias.
         n_passes: Passes over the rows.
         reached: The best place so far.
         pairs: What directions are made of.
@@ -162,7 +162,7 @@ class Column:
     """
 
     rows: ColumnRows
-    reg: float
+    ridge: np.ndarray
     n_passes: float = 0.0
     reached: Place = field(init=False)
     pairs: Pairs = field(init=False)
@@ -185,16 +185,17 @@ class Column:
     def _at(self, d: np.ndarray, T: np.ndarray) -> Place:
         self.n_passes += 0.5
         terms, value, gradient = self.rows.pulled(T)
-        gradient += self.reg * d
-        value += self.reg * float(d @ d) / 2
-        return Place(d, T, terms, value, gradient, float(gradient @ gradient) / (2 * self.reg))
+        own = self.ridge * d
+        gradient += own
+        value += float(own @ d) / 2
+        return Place(d, T, terms, value, gradient, float(gradient @ gradient) / (2 * float(self.ridge[0])))
 
     def renew(self) -> None:
         """Take the Hessian of the present place."""
         self.n_passes += 1
         self.fresh = True
         H = self.rows.hessian(self.reached.terms)
-        H.flat[:: len(H) + 1] += self.reg
+        H.flat[:: len(H) + 1] += self.ridge
         factor = scaled_factor(H)
         self.pairs = Pairs(lambda R, _: factor.solve(R), MEMORY)
 
@@ -216,7 +217,7 @@ class Column:
 
     def _length(self, old: Place, direction: np.ndarray, moves: np.ndarray) -> float:
         """Return t with |φ′(t)| ≤ FLAT |φ′(0)|, φ(t) = P(d + t direction)."""
-        slope, bend = (self.reg * float(d @ direction) for d in (old.d, direction))
+        slope, bend = (float((self.ridge * d) @ direction) for d in (old.d, direction))
 
         def line(t: float) -> tuple[float, float]:
             own = self.rows.along(old.T, moves, t)
@@ -245,11 +246,12 @@ def minimise(rows: RowBlocks, own: SecondOrder, reg: float, tol: float, most: fl
     trace: list[TraceRow] = []
     d, pairs, passes = np.zeros(rows.X.shape[1] + 1), None, 0.0
     for dtype, slack in ((np.float32, SLACK), (np.float64, 1.0)):
-        fit = Column(TableRows(rows.X.astype(dtype, copy=False), rows.y.astype(dtype), own), reg, passes)
+        table = TableRows(rows.X.astype(dtype, copy=False), rows.y.astype(dtype), own)
+        fit = Column(table, rows.ridge(reg), passes)
         fit.start(d, pairs)
         status = solve(fit, slack * tol, most)
         d, pairs, passes = fit.reached.d, fit.pairs, fit.n_passes + 1
-        answer = proven(rows, np.stack([-d, d]) / 2, reg)
+        answer = proven(rows, np.stack([-d, d]) / 2, reg, tol)
         bounds, seconds = (answer.objective, answer.dual, answer.gap), time.perf_counter() - began
         trace.append(trace_row(len(trace) + 1, passes, seconds, reg, bounds))
         if answer.gap <= tol or status is not Status.CERTIFIED:

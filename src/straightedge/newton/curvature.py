@@ -47,6 +47,10 @@ class RowTerms(Protocol):
         """Return the mean over classes of the diagonal of B_i, (N,)."""
         ...
 
+    def total(self, weights: np.ndarray) -> np.ndarray:
+        """Return Σ w_i B_i (C, C) for the weights (N,) of rows."""
+        ...
+
     def single(self) -> Self:
         """Return the same with products in float32."""
         ...
@@ -59,10 +63,13 @@ class SecondOrder(Protocol):
         shift_invariant: Whether adding a number to all scores of a row changes nothing, so that A's columns sum to
             0 and one class is redundant.
         curved: Whether every row bends it at all scores, so that a row's curvature can be divided by.
+        likely: Whether it is −log of probabilities that it makes of scores, so that −ℓ*(a) ≥ 0 is an entropy and
+            a + e_y lies in [0, 1]; see `free_bias`.
     """
 
     shift_invariant: bool
     curved: bool
+    likely: bool = False
 
     def at(self, S: np.ndarray, y: np.ndarray) -> RowTerms:
         """Return the loss at scores S (C, N) with labels y (N,) in [0, C)."""
@@ -113,6 +120,13 @@ class SoftmaxTerms:
         share: np.ndarray = self.diagonal().mean(axis=0)
         return share
 
+    def total(self, weights: np.ndarray) -> np.ndarray:
+        """See `RowTerms.total`; the diagonal is the sum of the rest, since p − p² would cancel."""
+        found: np.ndarray = -(self.probability * weights) @ self.probability.T
+        np.fill_diagonal(found, 0.0)
+        np.fill_diagonal(found, -found.sum(axis=0))
+        return found
+
     def single(self) -> SoftmaxTerms:
         """See `RowTerms.single`."""
         return SoftmaxTerms(self.value, self.gradient, self.probability.astype(np.float32))
@@ -123,6 +137,7 @@ class SoftmaxSecondOrder:
 
     shift_invariant = True
     curved = True
+    likely = True
 
     def at(self, S: np.ndarray, y: np.ndarray) -> SoftmaxTerms:
         """See `SecondOrder.at`; the largest score of a row is subtracted first, so that no exponent is above 0."""
@@ -194,6 +209,13 @@ class SquaredHingeTerms:
         """See `RowTerms.mean_diagonal`; an active margin bends its own class and the right one."""
         share: np.ndarray = 4 * self.active.sum(axis=0) / len(self.active)
         return share
+
+    def total(self, weights: np.ndarray) -> np.ndarray:
+        """See `RowTerms.total`."""
+        C = len(self.active)
+        pairs_of = 2 * (self.active * weights) @ (self.y[:, None] == np.arange(C))
+        found: np.ndarray = np.diag(pairs_of.sum(axis=0) + pairs_of.sum(axis=1)) - pairs_of - pairs_of.T
+        return found
 
     def single(self) -> SquaredHingeTerms:
         """See `RowTerms.single`."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from straightedge.newton.blocks import RowBlocks
-from straightedge.newton.curvature import RowTerms, SecondOrder
+from straightedge.newton.curvature import RowTerms
 from straightedge.newton.direct import Answer, proven, trace_row
 from straightedge.newton.linesearch import length
 from straightedge.newton.products import back, forward
@@ -62,9 +62,8 @@ class Descent:
     """The problem, and how far it is solved.
 
     Attributes:
-        X: (N, D) rows in the float type of products.
-        y: (N,) labels.
-        loss: The loss to second order.
+        rows: All rows; W has the best bias at every place where it is free.
+        X: (N, D) they in the float type of products.
         reg: Strength of the ridge.
         bend: Second derivative of P along a usual direction at W = 0: the first step's guess.
         n_passes: Passes over the rows.
@@ -74,9 +73,8 @@ class Descent:
         products: (m, m) of these gradients.
     """
 
+    rows: RowBlocks
     X: np.ndarray
-    y: np.ndarray
-    loss: SecondOrder
     reg: float
     bend: float
     n_passes: float = 0.0
@@ -105,12 +103,12 @@ class Descent:
     def at(self, W: np.ndarray, S: np.ndarray) -> Place:
         """Return what is known at W, whose scores are S."""
         self.n_passes += 0.5
-        N, terms = len(self.y), self.loss.at(S, self.y)
-        A = terms.gradient[-len(W) :]
-        gradient = 2 * self.reg * W
+        W, S, terms = self.rows.with_best_bias(W, S)
+        N, A, own = len(S[0]), terms.gradient[-len(W) :], self.rows.penalised(W)
+        gradient = 2 * self.reg * own
         gradient[:, :-1] += back(A.astype(self.X.dtype), self.X) / N
         gradient[:, -1] += A.sum(axis=1) / N
-        value = float(terms.value.mean()) + self.reg * self._inner(W, W)
+        value = float(terms.value.mean()) + self.reg * self._inner(own, own)
         return Place(W, S, terms, value, gradient, self._inner(gradient, gradient) / (4 * self.reg))
 
     def _inner(self, U: np.ndarray, V: np.ndarray) -> float:
@@ -152,9 +150,10 @@ class Descent:
 
     def _length(self, old: Place, direction: np.ndarray, T: np.ndarray) -> float:
         """Return t with |φ′(t)| ≤ FLAT |φ′(0)|, φ(t) = P(W + t d)."""
-        slope, bend = (2 * self.reg * self._inner(W, direction) for W in (old.W, direction))
+        own = self.rows.penalised(direction)
+        slope, bend = (2 * self.reg * self._inner(W, own) for W in (old.W, direction))
         most = FLAT * abs(self._inner(old.gradient, direction))
-        return length(self.loss, self.y, old.S, T, (slope, bend), most)
+        return length(self.rows.loss, self.rows.y, old.S, T, (slope, bend), most)
 
 
 def both(rows: np.ndarray) -> np.ndarray:
@@ -192,13 +191,13 @@ def minimise(rows: RowBlocks, reg: float, tol: float, *, rough: bool) -> Answer 
     began = time.perf_counter()
     X = rows.X.astype(np.float32 if rough else np.float64, copy=False)
     bend = rows.mean_square_norm / (len(X) * rows.n_classes) + 2 * reg
-    fit = Descent(X, rows.y, rows.loss, reg, bend)
+    fit = Descent(rows, X, reg, bend)
     zero = np.zeros((1 if rows.n_classes == 2 else rows.n_classes, X.shape[1] + 1))
     fit.reached = fit.at(zero, np.zeros((rows.n_classes, len(X))))
     trace: list[TraceRow] = []
     for goal in [SLACK * tol * 0.1**turn for turn in range(ROUNDS)]:
         W, status = _solve(fit, goal)
-        answer = proven(rows, both(W), reg)
+        answer = proven(rows, both(W), reg, tol)
         bounds, seconds = (answer.objective, answer.dual, answer.gap), time.perf_counter() - began
         trace.append(trace_row(len(trace) + 1, fit.n_passes + 1, seconds, reg, bounds))
         if answer.gap <= tol or status is Status.INTERRUPTED:

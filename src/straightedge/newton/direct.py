@@ -49,20 +49,26 @@ def fits(size: Size) -> bool:
 
 
 def minimise(
-    table: np.ndarray, y: np.ndarray, size: Size, reg: float, loss: SecondOrder, tol: float, most: float
+    table: np.ndarray,
+    y: np.ndarray,
+    size: Size,
+    ridge: np.ndarray,
+    loss: SecondOrder,
+    tol: float,
+    most: float,
 ) -> Answer:
-    """Return the W that minimises mean ℓ + reg ΣW², by the steps of the solver `newton`.
+    """Return the W that minimises mean ℓ + ½ Σ h_d W_cd², by the steps of the solver `newton`.
 
     Args:
         table: (N, D + 1) float64 rows with the constant.
         y: (N,) labels in [0, C).
         size: Of the problem.
-        reg: Strength of the penalty, > 0.
+        ridge: (D + 1,), h: 2 reg, and 0 for a free bias.
         loss: The loss to second order; of two classes that share a column of weights, see `two_classes`.
         tol: Relative gap asked for.
         most: Passes over the rows.
     """
-    weights, ridge = np.full(size.N, 1 / size.N), np.full(size.D, 2 * reg)
+    weights, reg = np.full(size.N, 1 / size.N), float(ridge[0]) / 2
     basis = contrasts(size.C) if size.c < size.C else np.eye(size.C)
     one_column = basis.shape == (2, 1)
     if one_column:
@@ -143,10 +149,7 @@ def trace_row(
     }
 
 
-def proven(rows: RowBlocks, W: np.ndarray, reg: float) -> Answer:
-    """Return W (C, D + 1) with mean ℓ + reg ΣW² and the bound of its gradient, by products in float64."""
-    loss, V = rows.sums(W, np.float64)
-    gradient = V / len(rows.y) + 2 * reg * W
-    value = loss / len(rows.y) + reg * float(np.vdot(W, W))
-    gap = float(np.vdot(gradient, gradient)) / (4 * reg)
+def proven(rows: RowBlocks, W: np.ndarray, reg: float, tol: float) -> Answer:
+    """Return W (C, D + 1), with the best free bias, mean ℓ + reg ΣW² and its bound, by products in float64."""
+    W, value, _, gap = rows.prove(W, reg, tol)
     return Answer(W, value, max(0.0, value - gap), min(gap / value, 1.0))  # 0 is a lower bound of every loss

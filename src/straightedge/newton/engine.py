@@ -35,6 +35,7 @@ STILL = 1e-14  # relative decrease of P below which a step has gained nothing
 LONGEST_WAIT = 3  # steps that gain nothing before float64 has no more to give
 BATCH = 8_000_000  # operations, less than a millisecond: less is not worth a turn of the loop
 SHARP = 1e-20  # relative gap beyond which a cheap problem takes no more steps: W is right to ten digits
+SHARP_OF_FREE = 1e-14  # the same of a free bias, whose gradient's rounding costs a bound more
 SHARPEST = 6  # steps that a cheap problem may take beyond the gap asked for; each doubles the digits
 
 
@@ -138,9 +139,9 @@ class Engine:
 
     def _sharpen(self) -> None:
         """Go on beyond the gap asked for, as long as steps gain."""
-        former = self.tol * self.point.value
+        former, sharp = self.tol * self.point.value, SHARP_OF_FREE if self.problem.has_best_bias else SHARP
         for _ in range(SHARPEST):
-            if self._is_done or not self._is_above(SHARP) or self.point.gap > former:
+            if self._is_done or not self._is_above(sharp) or self.point.gap > former:
                 break
             former = self.point.gap / 10
             self._step()

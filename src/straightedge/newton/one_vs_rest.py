@@ -37,6 +37,11 @@ class DiagonalTerms:
         share: np.ndarray = self.bend.mean(axis=0)
         return share
 
+    def total(self, weights: np.ndarray) -> np.ndarray:
+        """See `RowTerms.total`."""
+        found: np.ndarray = np.diag(self.bend @ weights)
+        return found
+
     def single(self) -> DiagonalTerms:
         """See `RowTerms.single`."""
         return DiagonalTerms(self.value, self.gradient, self.bend.astype(np.float32))
@@ -47,6 +52,7 @@ class LogisticSecondOrder(SecondOrder):
 
     shift_invariant = False
     curved = True
+    likely = True
 
     def at(self, S: np.ndarray, y: np.ndarray) -> DiagonalTerms:
         """See `SecondOrder.at`; no exponent is above 0."""

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from straightedge.newton.curvature import RowTerms, SecondOrder
+from straightedge.newton.free_bias import best_bias, mixed_gap
 from straightedge.newton.products import back, forward
 
 FEW_ROWS = 64  # that say how long rows are
@@ -121,20 +122,52 @@ class SmoothProblem:
             rough: Whether the gradient's product is float32's, of carried scores.
         """
         found = self.scored(self.scores(W)) if carried is None else carried
+        if self.has_best_bias:
+            W, found = self._with_best_bias(W, found)
         V = self.back(found.pull, rough=rough)
         own = self.ridge * W
         gradient = V + own
         mean_loss = float(self.weights @ found.terms.value)
         value = mean_loss + float(np.vdot(own, W)) / 2
-        gap = self.gap_of(gradient)
+        gap = self._gap(W, V, gradient, mean_loss)
         return Point(W, found, mean_loss, value, V, gradient, gap, self.ridge, carried is not None)
+
+    @cached_property
+    def class_sums(self) -> np.ndarray:
+        """Σ w_i x_i of each class, or of the second of two that share a column, and of all rows: (C + 1, D)."""
+        C = len(self.basis)
+        own = (self.y == (np.arange(C)[:, None] if C > 1 else 1)) * self.weights
+        sums: np.ndarray = np.vstack([own, self.weights]) @ self.table.double
+        return sums
+
+    @cached_property
+    def has_best_bias(self) -> bool:
+        """Whether the bias is free and every point has the best one; see `free_bias`."""
+        if self.ridge[-1] or not self.loss.likely or not (self.ridge[:-1] > 0).all():
+            return False
+        shares = np.bincount(self.y, self.weights, minlength=max(len(self.basis), 2))
+        return bool((shares > 0).all())
+
+    def _with_best_bias(self, W: np.ndarray, found: Scored) -> tuple[np.ndarray, Scored]:
+        shift, terms = best_bias(self.loss, found.S, self.y, self.weights, found.terms)
+        if not shift.any():
+            return W, found
+        moved = W.copy()
+        moved[:, -1] += shift
+        return moved, Scored(found.S + shift[:, None], terms, terms.gradient * self.weights)
+
+    def _gap(self, W: np.ndarray, V: np.ndarray, gradient: np.ndarray, mean_loss: float) -> float:
+        if self.has_best_bias:
+            return mixed_gap(W, V, mean_loss, self.ridge, self.class_sums)
+        return self.gap_of(gradient)
 
     def with_own_ridge(self, point: Point) -> Point:
         """Return what is known at a point of a problem that differs in its ridge alone: no product is needed."""
         own = self.ridge * point.W
         gradient = point.V + own
         value = point.mean_loss + float(np.vdot(own, point.W)) / 2
-        return replace(point, value=value, gradient=gradient, gap=self.gap_of(gradient), ridge=self.ridge)
+        gap = self._gap(point.W, point.V, gradient, point.mean_loss)
+        return replace(point, value=value, gradient=gradient, gap=gap, ridge=self.ridge)
 
     def scored(self, S: np.ndarray) -> Scored:
         """Return the loss and its derivatives at scores S (C, N)."""
@@ -193,7 +226,7 @@ class Point:
         value: P(W).
         V: (C, D), Σ w_i a_i x_iᵀ: the data's part of the gradient.
         gradient: (C, D), ∇P(W).
-        gap: ½ Σ ∇P²/h: P(W) − min P is no larger where every column is penalised.
+        gap: ½ Σ ∇P²/h: P(W) − min P is no larger where every column is penalised, or the bias is the best one.
         ridge: The penalty's Hessian h, of the problem.
         is_carried: Whether scores were moved along searches, and not computed from W.
     """
@@ -214,12 +247,12 @@ class Point:
         return self.scored.terms
 
     def bound(self) -> float:
-        """Return a lower bound on min P where every column is penalised; see `Objective.dual_value`.
+        """Return a lower bound on min P where `gap` is one of P(W) − min P; see `Objective.dual_value`.
 
         The dual point tA has the best t in [0, 1]: t = 1 is P minus the gap, t = 0 is the bound 0 of every loss.
         """
-        if self.gap < self.value / 2:
-            return self.value - self.gap
+        if self.gap < self.value / 2 or not self.ridge[-1]:
+            return max(self.value - self.gap, 0.0)
         conjugate = self.mean_loss - float(np.vdot(self.W, self.V))
         quadratic = float((self.V * self.V / self.ridge).sum()) / 2
         t = min(1.0, max(0.0, conjugate / max(2 * quadratic, 1e-300)))

@@ -17,6 +17,7 @@ class LogisticDifference(SecondOrder):
 
     shift_invariant = False
     curved = True
+    likely = True
 
     def at(self, S: np.ndarray, y: np.ndarray) -> DiagonalTerms:
         """See `SecondOrder.at`; S is T, and no exponent is above 0."""

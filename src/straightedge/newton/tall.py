@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -55,8 +54,8 @@ class Pass:
         W: (C, D + 1).
         value: P(W).
         gradient: (C, D + 1).
-        gap: ‖∇P‖²/(4 reg).
-        proven: Whether products were float64.
+        gap: ‖∇P‖²/(4 reg), of a free bias as if it were penalised, or what is proven.
+        proven: Whether the gap is a bound, by products in float64.
     """
 
     W: np.ndarray
@@ -84,21 +83,23 @@ class TallProblem:
     check: Callable[[], None]
     n_passes: int = 0
 
-    def at(self, W: np.ndarray, dtype: Any) -> Pass:
+    def at(self, W: np.ndarray) -> Pass:
         """Return what a pass finds at W (C, D + 1)."""
         self.check()
         self.n_passes += 1
-        loss, V = self.rows.sums(W, dtype)
-        N = len(self.rows.X)
-        gradient = V / N + 2 * self.reg * W
-        value = loss / N + self.reg * float(np.vdot(W, W))
-        gap = float(np.vdot(gradient, gradient)) / (4 * self.reg)
-        return Pass(W, value, gradient, gap, dtype == np.float64)
+        own = self.rows.own_type
+        return Pass(W, *self.rows.evaluate(W, self.reg, own), own == np.float64 and not self.rows.free_bias)
+
+    def proven(self, W: np.ndarray, tol: float) -> Pass:
+        """Return what a pass in float64 proves at W (C, D + 1), with the best free bias."""
+        self.check()
+        self.n_passes += 1
+        return Pass(*self.rows.prove(W, self.reg, tol), True)
 
     def sampled(self, n_rows: int) -> SmoothProblem:
         """Return the problem of some rows."""
         table, y = self.rows.drawn(n_rows)
-        weights, ridge = np.full(n_rows, 1 / n_rows), np.full(table.double.shape[1], 2 * self.reg)
+        weights, ridge = np.full(n_rows, 1 / n_rows), self.rows.ridge(2 * self.reg)
         return SmoothProblem(table, y, weights, ridge, self.rows.loss, self.basis)
 
 
@@ -186,11 +187,11 @@ class TallPath:
 
         Where a sample costs no more than a pass, its answer is moved by what it was wrong by at the value before.
         """
-        reg, size, own_type = problem.reg, self.size, self.rows.own_type
+        reg, size = problem.reg, self.size
         if not self.former or self.former[-1].log_reg > math.log(FAR * reg):
             self.kept, self.sampled = [], _of_sample(problem, size)
             self._renew(problem, self.sampled)
-            return problem.at(self.sampled, own_type)
+            return problem.at(self.sampled)
         W, last = extrapolated(self.former, math.log(reg)), self.former[-1]
         if size.sample_hessian <= size.evaluation:
             wrong, sample = last.W - self.sampled, problem.sampled(_sample_rows(problem, size))
@@ -199,23 +200,24 @@ class TallPath:
         worn = self.served * size.evaluation > SERVES * size.sample_hessian
         if worn or self.made_at > FARTHEST * reg:
             self._renew(problem, W)
-        start = problem.at(W, own_type)
-        known = last.mean_loss + reg * float(np.vdot(last.W, last.W))
-        return start if start.value <= known else problem.at(last.W, own_type)
+        start = problem.at(W)
+        own = self.rows.penalised(last.W)
+        known = last.mean_loss + reg * float(np.vdot(own, own))
+        return start if start.value <= known else problem.at(last.W)
 
     def _unsolved(self, reg: float) -> Answer:
         """Return what there is of a value that was interrupted before its first step."""
         problem = TallProblem(self.rows, reg, self.basis, self.check)
         W = self.former[-1].W if self.former else np.zeros((self.size.C, self.size.D))
-        there, pairs = problem.at(W, np.float64), Pairs(lambda R, _: R, MEMORY)
+        there, pairs = problem.proven(W, ROUGH), Pairs(lambda R, _: R, MEMORY)
         return TallFit(problem, pairs, 0.0, 0.0, self.began, there, self.trace).answer(Status.INTERRUPTED)
 
     def _remember(self, problem: TallProblem, best: Pass, pairs: Pairs) -> None:
         """Keep what the next values start from."""
-        reg, W = problem.reg, best.W
+        reg, own = problem.reg, self.rows.penalised(best.W)
         self.served += problem.n_passes
-        self.kept = [(step, change - 2 * reg * step) for step, change in pairs.kept]
-        answer = FormerAnswer(math.log(reg), W, best.value - reg * float(np.vdot(W, W)))
+        self.kept = [(step, change - 2 * reg * self.rows.penalised(step)) for step, change in pairs.kept]
+        answer = FormerAnswer(math.log(reg), best.W, best.value - reg * float(np.vdot(own, own)))
         self.former = [*(one for one in self.former if one.log_reg > answer.log_reg), answer][-ANSWERS:]
 
     def _renew(self, problem: TallProblem, W: np.ndarray) -> None:
@@ -227,8 +229,8 @@ class TallPath:
 
     def _pairs(self, reg: float) -> Pairs:
         """Return what directions are made of: the Hessian and the changes, with the ridge of this value."""
-        factor = ridged_factor(self.hessian.copy(), np.full(self.size.D, 2 * reg))
-        kept = [(step, change + 2 * reg * step) for step, change in self.kept]
+        factor = ridged_factor(self.hessian.copy(), self.rows.ridge(2 * reg))
+        kept = [(step, change + 2 * reg * self.rows.penalised(step)) for step, change in self.kept]
         return Pairs(lambda R, _: along_classes(factor, self.basis, R), MEMORY, kept)
 
 
@@ -272,10 +274,10 @@ class TallFit:
         if self.is_certified or self.problem.n_passes >= self.most:
             return False
         if self._is_near(self.best.gap):
-            self.best = self.problem.at(self.best.W, np.float64)
+            self.best = self.problem.proven(self.best.W, self.tol)
             return True
         last = self.best.proven or self._is_near(self._foreseen / LIKELY)
-        new = _step(self.problem, self.pairs, self.best, np.float64 if last else self.problem.rows.own_type)
+        new = _step(self.problem, self.pairs, self.best, self.tol if last else None)
         if new is None:
             return False
         self._foreseen = new.gap * min(1.0, new.gap / self.best.gap)
@@ -321,13 +323,14 @@ def _solved(problem: SmoothProblem, size: Size, tol: float, W: np.ndarray | None
     return engine.point.W
 
 
-def _step(problem: TallProblem, pairs: Pairs, old: Pass, dtype: Any) -> Pass | None:
-    """Return a better point along the direction, None where there is none."""
+def _step(problem: TallProblem, pairs: Pairs, old: Pass, tol: float | None) -> Pass | None:
+    """Return a better point along the direction, proven where a gap is asked for; None where there is none."""
     direction = pairs.direction(old.gradient)
     slope, length = float(np.vdot(old.gradient, direction)), 1.0
     noise = 4 * float(np.finfo(problem.rows.own_type).eps) * abs(old.value)
     while problem.n_passes < MOST_PASSES and slope < 0:
-        new = problem.at(old.W + length * direction, dtype)
+        W = old.W + length * direction
+        new = problem.at(W) if tol is None else problem.proven(W, tol)
         if new.value <= old.value + ARMIJO * length * slope + noise:
             return new
         length /= 2

@@ -23,6 +23,7 @@ from straightedge.newton import descent
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.curvature import RowTerms, SecondOrder
 from straightedge.newton.direct import Answer, proven, trace_row
+from straightedge.newton.free_bias import bias_step
 from straightedge.newton.work import Size
 from straightedge.status import Status, TraceRow
 
@@ -55,7 +56,8 @@ class Place:
 
     Attributes:
         B: (C, N) float64.
-        S: (C, N) scores BK.
+        b: (C,) a free bias, which is the best one; 0 where it is penalised.
+        S: (C, N) scores BK + b.
         terms: The loss at the scores.
         value: P(W).
         R: (C, N), the gradient's coefficients.
@@ -64,6 +66,7 @@ class Place:
     """
 
     B: np.ndarray
+    b: np.ndarray
     S: np.ndarray
     terms: RowTerms
     value: float
@@ -77,25 +80,25 @@ class GramProblem:
     """The problem in the coefficients of the rows.
 
     Attributes:
-        K: (N, N) inner products of the rows with their constant, float32 or float64.
-        y: (N,) labels.
-        loss: The loss to second order.
+        K: (N, N) inner products of the rows, with their constant unless the bias is free, float32 or float64.
+        rows: All rows.
         reg: Strength of the ridge.
         factor: Cholesky factor of the preconditioner; None before there is one.
         root: (N,) roots of the row curvatures it was made with.
         spent: Products since then.
         n_products: Products so far.
+        curvature: The last place's loss, and its Hessian in the bias.
         reached: The best place so far.
     """
 
     K: np.ndarray
-    y: np.ndarray
-    loss: SecondOrder
+    rows: RowBlocks
     reg: float
     factor: np.ndarray | None = None
     root: np.ndarray | None = None
     spent: int = 0
     n_products: int = 0
+    curvature: tuple[RowTerms, np.ndarray] | None = None
     reached: Place = field(init=False)
 
     def times(self, U: np.ndarray) -> np.ndarray:
@@ -105,14 +108,28 @@ class GramProblem:
         found: np.ndarray = (U.astype(self.K.dtype, copy=False) @ self.K).astype(np.float64, copy=False)
         return found
 
-    def at(self, B: np.ndarray, S: np.ndarray) -> Place:
-        """Return what is known at B, whose scores are S."""
-        N = len(self.y)
-        terms = self.loss.at(S, self.y)
+    def at(self, B: np.ndarray, b: np.ndarray, S: np.ndarray) -> Place:
+        """Return what is known at B and a bias b (C,), whose scores are S."""
+        N = len(self.K)
+        moved, S, terms = self.rows.with_best_bias(b[:, None], S)
+        b = moved[:, 0]
         R = terms.gradient / N + 2 * self.reg * B
         RK = self.times(R)
-        value = float(terms.value.mean()) + self.reg * float(np.vdot(B, S))
-        return Place(B, S, terms, value, R, RK, self.gap_of(R, RK))
+        value = float(terms.value.mean()) + self.reg * float(np.vdot(B, S - b[:, None]))
+        return Place(B, b, S, terms, value, R, RK, self.gap_of(R, RK))
+
+    def bent(self, terms: RowTerms, T: np.ndarray) -> np.ndarray:
+        """Return A″T/N (C, N) for scores T that a direction makes, with the free bias that goes with them."""
+        found = terms.product(T) / len(self.K)
+        return found + terms.product(np.broadcast_to(self.bias_of(terms, T), T.shape)) / len(self.K)
+
+    def bias_of(self, terms: RowTerms, T: np.ndarray) -> np.ndarray:
+        """Return the free bias (C, 1) that goes with a direction's scores T (C, N): Newton's for them."""
+        if not self.rows.free_bias:
+            return np.zeros((len(T), 1))
+        if self.curvature is None or self.curvature[0] is not terms:
+            self.curvature = terms, terms.total(np.ones(T.shape[1]))
+        return bias_step(self.curvature[1], terms.product(T).sum(axis=1))[:, None]
 
     def gap_of(self, R: np.ndarray, RK: np.ndarray) -> float:
         """Return ‖RX̂‖²/(4 reg)."""
@@ -120,7 +137,7 @@ class GramProblem:
 
     def precondition(self, place: Place, n_classes: int) -> None:
         """Make the preconditioner at a place, once products have cost as much: D^½KD^½ + 2 reg, factored."""
-        N = len(self.y)
+        N = len(self.K)
         if self.spent <= N / (6 * n_classes):
             return
         curvature = place.terms.mean_diagonal() / N
@@ -196,9 +213,9 @@ def _by_gram(rows: RowBlocks, size: Size, reg: float, tol: float, *, rough: bool
     """Return the same by products with the Gram matrix alone."""
     began = time.perf_counter()
     X: Any = rows.X.astype(np.float32 if rough else np.float64, copy=False)
-    problem = GramProblem(X @ X.T + 1, rows.y, rows.loss, reg)
+    problem = GramProblem(X @ X.T + (0 if rows.free_bias else 1), rows, reg)
     zero = np.zeros((size.C, size.N))
-    problem.reached = problem.at(zero, zero)
+    problem.reached = problem.at(zero, zero[:, 0], zero)
     trace: list[TraceRow] = []
     cheap = not rough and size.N**2 * size.C <= CHEAP
     goal = min(SLACK * tol, SHARPER) if cheap else SLACK * tol
@@ -206,7 +223,7 @@ def _by_gram(rows: RowBlocks, size: Size, reg: float, tol: float, *, rough: bool
     try:
         for _ in range(ROUNDS):
             _solve(problem, goal)
-            answer = _proven(rows, X, problem.reached.B, reg)
+            answer = _proven(problem, X, tol)
             bounds = (answer.objective, answer.dual, answer.gap)
             seconds = time.perf_counter() - began
             trace.append(trace_row(len(trace) + 1, 2.0 + problem.n_products, seconds, reg, bounds))
@@ -214,7 +231,7 @@ def _by_gram(rows: RowBlocks, size: Size, reg: float, tol: float, *, rough: bool
                 break
             goal /= 10
     except KeyboardInterrupt:
-        answer = _proven(rows, X, problem.reached.B, reg)
+        answer = _proven(problem, X, tol)
         answer.status = Status.INTERRUPTED
     answer.n_passes, answer.trace = 2.0 + problem.n_products, trace
     return answer if answer.gap <= tol or answer.status is Status.INTERRUPTED else None
@@ -238,8 +255,11 @@ def _solve(problem: GramProblem, goal: float) -> None:
 
 
 def _direction(problem: GramProblem, place: Place, goal: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return Newton's Z (C, N) and ZK, by conjugate gradients in the inner product of K."""
-    N, most = len(problem.y), max(SHARE_OF_GOAL * goal * place.value, FORCING**2 * place.gap)
+    """Return Newton's Z (C, N) and ZK, by conjugate gradients in the inner product of K.
+
+    Where the bias is free they are those of the minimum over it (the Schur complement of its Hessian).
+    """
+    most = max(SHARE_OF_GOAL * goal * place.value, FORCING**2 * place.gap)
     rest, restK = -place.R, -place.RK
     Z, ZK = np.zeros_like(rest), np.zeros_like(rest)
     search, searchK, former = None, None, 1.0
@@ -252,7 +272,7 @@ def _direction(problem: GramProblem, place: Place, goal: float) -> tuple[np.ndar
         else:
             search = natural + (strength / former) * search
             searchK = naturalK + (strength / former) * searchK
-        bent = place.terms.product(searchK) / N + 2 * problem.reg * search
+        bent = problem.bent(place.terms, searchK) + 2 * problem.reg * search
         length = strength / float(np.vdot(searchK, bent))
         Z += length * search
         ZK += length * searchK
@@ -266,20 +286,21 @@ def _direction(problem: GramProblem, place: Place, goal: float) -> tuple[np.ndar
 
 def _searched(problem: GramProblem, place: Place, Z: np.ndarray, ZK: np.ndarray) -> Place | None:
     """Return the place of the first length, halved from 1, that lowers P enough."""
-    slope, length = float(np.vdot(place.RK, Z)), 1.0
+    slope, length, bias = float(np.vdot(place.RK, Z)), 1.0, problem.bias_of(place.terms, ZK)
     noise = 1e-13 * abs(place.value)
     while slope < 0 and length > SHORTEST:
-        new = problem.at(place.B + length * Z, place.S + length * ZK)
+        new = problem.at(place.B + length * Z, place.b + length * bias[:, 0], place.S + length * (ZK + bias))
         if new.value <= place.value + ARMIJO * length * slope + noise:
             return new
         length /= 2
     return None
 
 
-def _proven(rows: RowBlocks, X: np.ndarray, B: np.ndarray, reg: float) -> Answer:
+def _proven(problem: GramProblem, X: np.ndarray, tol: float) -> Answer:
     """Return W = BX̂ with its value and bound from the rows as they are, in float64."""
+    rows, B = problem.rows, problem.reached.B
     W = np.empty((len(B), X.shape[1] + 1))
     W[:, :-1] = B.astype(X.dtype, copy=False) @ X
-    W[:, -1] = B.sum(axis=1)
+    W[:, -1] = problem.reached.b if rows.free_bias else B.sum(axis=1)
     W -= W.mean(axis=0) if rows.loss.shift_invariant else 0.0
-    return proven(rows, W, reg)
+    return proven(rows, W, problem.reg, tol)

@@ -119,9 +119,13 @@ class Newton(Solver):
         rows = tall_rows(objective)
         if rows is not None and (found := self._of_tall(objective, rows, tol)) is not None:
             return found
-        if objective.penalty.free_bias or objective.design.n_entries > LARGEST:
+        if objective.design.n_entries > LARGEST:
             return None
         self._prepare(objective)
+        if objective.penalty.free_bias and not all(
+            self._problem(k, self.rows).has_best_bias for k in range(objective.n_configs)
+        ):
+            return None
         engines, ended = list[Engine](), False
         began, trace, answers = time.perf_counter(), list[TraceRow](), dict[int, Answer]()
         for k in sorted(range(objective.n_configs), key=self._log_reg, reverse=True):
@@ -265,7 +269,7 @@ class Newton(Solver):
 
     def _bounds(self, k: int, point: Point) -> tuple[float, float, float]:
         """Return P, a lower bound, and the gap between them at a point of configuration k."""
-        if not self.objective.penalty.free_bias:
+        if not self.objective.penalty.free_bias or self._problem(k, self.rows).has_best_bias:
             return point.value, point.bound(), point.gap
         part = self.objective.select(torch.tensor([k]))
         W, V = (torch.from_numpy(values)[None] for values in (point.W, point.V))
@@ -327,8 +331,9 @@ def row_weights(objective: Objective, k: int) -> np.ndarray:
 
 def tall_rows(objective: Objective) -> RowBlocks | None:
     """Return all rows of a problem with a plain ridge, equal weights, many rows and few columns; else None."""
-    loss, design = objective.loss.second_order, objective.design
-    if loss is None or objective.weights is not None or not objective.penalty.uniform:
+    loss, design, penalty = objective.loss.second_order, objective.design, objective.penalty
+    plain = penalty.quadratic and penalty.penalty.rotation_invariant and objective.weights is None
+    if loss is None or not plain or (penalty.free_bias and not _bounds_free_bias(objective)):
         return None
     size = size_of(objective)
     if not size.is_tall or column.fits(size):  # two classes of which float32 knows the whole Hessian
@@ -337,7 +342,13 @@ def tall_rows(objective: Objective) -> RowBlocks | None:
     if isinstance(design, DenseDesign) and design.affine.is_identity and design.rows.order is None:
         found = design.rows.table(torch.arange(0))
     X = design.to(torch.float64).table().numpy()[:, :-1] if found is None else found[0]
-    return RowBlocks(X, objective.y.numpy(), objective.n_classes, loss)
+    return RowBlocks(X, objective.y.numpy(), objective.n_classes, loss, penalty.free_bias)
+
+
+def _bounds_free_bias(objective: Objective) -> bool:
+    """Return whether the best free bias proves a bound: of a likelihood, where no class is without rows."""
+    loss, counts = objective.loss.second_order, objective.y.bincount(minlength=objective.n_classes)
+    return loss is not None and loss.likely and bool((counts > 0).all())
 
 
 def size_of(objective: Objective) -> Size:

@@ -257,7 +257,7 @@ class Narrow:
 
     def _descend(self, tol: float) -> Status:
         """Minimise P with the corner rounded as it is, to a relative gap, and take the bounds there."""
-        fit = Column(self.rows, self.ridge, self.passes)
+        fit = Column(self.rows, np.full(len(self.w), self.ridge), self.passes)
         fit.start(self.w, None)
         status = solve(fit, tol, self.most)
         self.w, self.passes = fit.reached.d, fit.n_passes + 1
