@@ -88,11 +88,10 @@ def test_an_interrupted_tall_path_keeps_what_it_has(at, monkeypatch):
     assert (path.status[0] == "certified") == (at == 7)
 
 
-def test_weighted_rows_and_a_free_bias_go_the_other_way(monkeypatch):
+def test_weighted_rows_go_the_other_way(monkeypatch):
     monkeypatch.setattr(tall.TallPath, "answer", lambda *_: pytest.fail("rows are weighted"))
     X, y = drawn()
     assert fit_path(X, y, [1e-2], sample_weight=1.0 + (y > 3)).status == ["certified"]
-    assert fit_path(X, y, [1e-2], bias="free").status == ["certified"]
 
 
 def test_where_passes_are_too_few_the_loop_goes_on():

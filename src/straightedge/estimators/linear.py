@@ -306,4 +306,4 @@ def short_way(X: Any, solver: Any, bias: str) -> Callable[..., Found | None] | N
     if X.ndim != 2 or not quick.is_plain(X):
         return None
     hinges = solver == "auto" and penalised
-    return lambda _, *asked: quick.fit(bias, *asked) or (quick_hinge.fit(*asked) if hinges else None)
+    return lambda _, *asked: quick.fit(*asked, bias=bias) or (quick_hinge.fit(*asked) if hinges else None)

@@ -105,7 +105,7 @@ def counted(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fit(
-    bias: str, loss: str, X: np.ndarray, y: Any, reg: float, tol: float, most: float
+    loss: str, X: np.ndarray, y: Any, reg: float, tol: float, most: float, *, bias: str = "penalized"
 ) -> tuple[Answer, np.ndarray, tuple[float, float]] | None:
     """Return the answer after `most` passes at most, the classes and the range of X, a plain table.
 
@@ -126,7 +126,7 @@ def fit(
     if direct.fits(size):
         found = table_of(X)
         own = OF_TWO.get(loss, rule) if C == 2 else rule
-        answer = found and direct.minimise(found[0], index, size, rows.ridge(2 * reg), own, tol, most)
+        answer = found and direct.minimise(found[0], index, size, reg, own, tol, most, free_bias=free)
         return (answer, classes, found[1]) if found and answer else None
     value_range = _usable(*rows.extremes) if tall.fits(size) or wide.fits(size, rule) else None
     answer = _of_rows(rows, size, reg, tol, most) if value_range else None

@@ -132,6 +132,12 @@ class RowBlocks:
         sums = np.sum(shared(N, self.step(self.own_type), of_share, self.workers), axis=0)
         return np.vstack([sums, sums.sum(axis=0)])
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether a bound of P is proven: with a free bias that of a likelihood, where no class lacks rows."""
+        counts = np.bincount(self.y, minlength=self.n_classes)
+        return not self.free_bias or (self.loss.likely and bool((counts > 0).all()))
+
     def penalised(self, W: np.ndarray) -> np.ndarray:
         """Return W (…, D + 1) as the penalty sees it: with a free bias of 0."""
         if not self.free_bias:

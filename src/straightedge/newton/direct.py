@@ -52,23 +52,27 @@ def minimise(
     table: np.ndarray,
     y: np.ndarray,
     size: Size,
-    ridge: np.ndarray,
+    reg: float,
     loss: SecondOrder,
     tol: float,
     most: float,
+    *,
+    free_bias: bool = False,
 ) -> Answer:
-    """Return the W that minimises mean ℓ + ½ Σ h_d W_cd², by the steps of the solver `newton`.
+    """Return the W that minimises mean ℓ + reg ΣW², by the steps of the solver `newton`.
 
     Args:
         table: (N, D + 1) float64 rows with the constant.
         y: (N,) labels in [0, C).
         size: Of the problem.
-        ridge: (D + 1,), h: 2 reg, and 0 for a free bias.
+        reg: Strength of the penalty, > 0.
         loss: The loss to second order; of two classes that share a column of weights, see `two_classes`.
         tol: Relative gap asked for.
         most: Passes over the rows.
+        free_bias: Whether the penalty leaves the bias out.
     """
-    weights, reg = np.full(size.N, 1 / size.N), float(ridge[0]) / 2
+    weights, ridge = np.full(size.N, 1 / size.N), np.full(size.D, 2 * reg)
+    ridge[-1] *= not free_bias
     basis = contrasts(size.C) if size.c < size.C else np.eye(size.C)
     one_column = basis.shape == (2, 1)
     if one_column:

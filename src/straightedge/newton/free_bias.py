@@ -19,14 +19,19 @@ import numpy as np
 
 from straightedge.newton.curvature import RowTerms, SecondOrder
 
-MOST_STEPS = 1  # of Newton on the bias; each doubles the digits, and the next step in W sees what is left
+MOST_STEPS = 8  # of Newton on the bias; each doubles the digits
 STILL = 1e-13  # entries of the bias's gradient, shares of all rows, that are left
 JITTER = 1e-14  # of the mean curvature of a class: one may have none
 NOISE = 1e-12  # of the loss: a step that raises it by no more has found the minimum
 
 
 def best_bias(
-    loss: SecondOrder, S: np.ndarray, y: np.ndarray, weights: np.ndarray, terms: RowTerms
+    loss: SecondOrder,
+    S: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
+    terms: RowTerms,
+    most: int = MOST_STEPS,
 ) -> tuple[np.ndarray, RowTerms]:
     """Return what is added to the scores of all rows where their loss is least (C,), and the loss there.
 
@@ -36,9 +41,10 @@ def best_bias(
         y: (N,) labels.
         weights: (N,) of sum 1.
         terms: The loss at S.
+        most: Steps of Newton's.
     """
     shift = np.zeros(len(S))
-    for _ in range(MOST_STEPS):
+    for _ in range(most):
         residual = terms.gradient @ weights
         if float(np.abs(residual).max()) <= STILL:
             break

@@ -16,6 +16,9 @@ from straightedge.newton.free_bias import best_bias, mixed_gap
 from straightedge.newton.products import back, forward
 
 FEW_ROWS = 64  # that say how long rows are
+BIAS_STEPS = (
+    1  # of the best free bias at each point: the next step, which is one of W and bias, sees what is left
+)
 LEAST_SINGLE = 1_000_000  # entries of X: below, a float32 copy for one product is not worth its making
 
 
@@ -148,8 +151,13 @@ class SmoothProblem:
         shares = np.bincount(self.y, self.weights, minlength=max(len(self.basis), 2))
         return bool((shares > 0).all())
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the gap of a point is a bound of P − min P."""
+        return bool(self.ridge[-1]) or self.has_best_bias
+
     def _with_best_bias(self, W: np.ndarray, found: Scored) -> tuple[np.ndarray, Scored]:
-        shift, terms = best_bias(self.loss, found.S, self.y, self.weights, found.terms)
+        shift, terms = best_bias(self.loss, found.S, self.y, self.weights, found.terms, BIAS_STEPS)
         if not shift.any():
             return W, found
         moved = W.copy()

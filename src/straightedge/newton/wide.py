@@ -80,7 +80,8 @@ class GramProblem:
     """The problem in the coefficients of the rows.
 
     Attributes:
-        K: (N, N) inner products of the rows, with their constant unless the bias is free, float32 or float64.
+        K: (N, N) inner products of the rows with their constant, or, where the bias is free, of the rows less their
+            mean; float32 or float64.
         rows: All rows.
         reg: Strength of the ridge.
         factor: Cholesky factor of the preconditioner; None before there is one.
@@ -213,7 +214,7 @@ def _by_gram(rows: RowBlocks, size: Size, reg: float, tol: float, *, rough: bool
     """Return the same by products with the Gram matrix alone."""
     began = time.perf_counter()
     X: Any = rows.X.astype(np.float32 if rough else np.float64, copy=False)
-    problem = GramProblem(X @ X.T + (0 if rows.free_bias else 1), rows, reg)
+    problem = GramProblem(_centred(X @ X.T) if rows.free_bias else X @ X.T + 1, rows, reg)
     zero = np.zeros((size.C, size.N))
     problem.reached = problem.at(zero, zero[:, 0], zero)
     trace: list[TraceRow] = []
@@ -235,6 +236,13 @@ def _by_gram(rows: RowBlocks, size: Size, reg: float, tol: float, *, rough: bool
         answer.status = Status.INTERRUPTED
     answer.n_passes, answer.trace = 2.0 + problem.n_products, trace
     return answer if answer.gap <= tol or answer.status is Status.INTERRUPTED else None
+
+
+def _centred(K: np.ndarray) -> np.ndarray:
+    """Return the products of rows less their mean, whose scores differ by a free bias; K is overwritten."""
+    K -= K.mean(axis=0, dtype=np.float64).astype(K.dtype)
+    K -= K.mean(axis=1, dtype=np.float64).astype(K.dtype)[:, None]
+    return K
 
 
 def _solve(problem: GramProblem, goal: float) -> None:
@@ -299,8 +307,12 @@ def _searched(problem: GramProblem, place: Place, Z: np.ndarray, ZK: np.ndarray)
 def _proven(problem: GramProblem, X: np.ndarray, tol: float) -> Answer:
     """Return W = BX̂ with its value and bound from the rows as they are, in float64."""
     rows, B = problem.rows, problem.reached.B
+    if rows.free_bias:
+        B = B - B.mean(axis=1, keepdims=True)
     W = np.empty((len(B), X.shape[1] + 1))
     W[:, :-1] = B.astype(X.dtype, copy=False) @ X
-    W[:, -1] = problem.reached.b if rows.free_bias else B.sum(axis=1)
+    W[:, -1] = B.sum(axis=1)
+    if rows.free_bias:
+        W[:, -1] = problem.reached.b - W[:, :-1] @ rows.class_sums[-1, :-1]
     W -= W.mean(axis=0) if rows.loss.shift_invariant else 0.0
     return proven(rows, W, problem.reg, tol)

@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from straightedge.design import DenseDesign
-from straightedge.newton import column
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.continuation import ANSWERS, FormerAnswer, continued
 from straightedge.newton.direct import LARGEST, Answer, run
@@ -20,8 +18,9 @@ from straightedge.newton.engine import Engine
 from straightedge.newton.problem import Point, SmoothProblem, Table, contrasts
 from straightedge.newton.span import Span
 from straightedge.newton.tall import TallPath
-from straightedge.newton.work import SAMPLE_ROWS, Size
+from straightedge.newton.work import SAMPLE_ROWS
 from straightedge.objective import Objective
+from straightedge.solvers.newton_rows import row_weights, size_of, tall_rows
 from straightedge.solvers.protocol import Progress, Solver, missing
 from straightedge.solvers.solution import Solution, solution_of
 from straightedge.solvers.state import given_to, taken_from
@@ -122,14 +121,12 @@ class Newton(Solver):
         if objective.design.n_entries > LARGEST:
             return None
         self._prepare(objective)
-        if objective.penalty.free_bias and not all(
-            self._problem(k, self.rows).has_best_bias for k in range(objective.n_configs)
-        ):
-            return None
         engines, ended = list[Engine](), False
         began, trace, answers = time.perf_counter(), list[TraceRow](), dict[int, Answer]()
         for k in sorted(range(objective.n_configs), key=self._log_reg, reverse=True):
             problem, log_reg = self._problem(k, self.table), self._log_reg(k)
+            if not problem.is_bounded:
+                return None
             first = self._first(problem, engines)
             if self.former and not ended:
                 first = continued(self.former, problem, log_reg, first)
@@ -269,7 +266,7 @@ class Newton(Solver):
 
     def _bounds(self, k: int, point: Point) -> tuple[float, float, float]:
         """Return P, a lower bound, and the gap between them at a point of configuration k."""
-        if not self.objective.penalty.free_bias or self._problem(k, self.rows).has_best_bias:
+        if self.engines[k].problem.is_bounded:
             return point.value, point.bound(), point.gap
         part = self.objective.select(torch.tensor([k]))
         W, V = (torch.from_numpy(values)[None] for values in (point.W, point.V))
@@ -320,40 +317,3 @@ def _numbers(values: Any) -> Tensor:
 def _check() -> None:
     if STOP_REQUESTED.is_set():
         raise KeyboardInterrupt
-
-
-def row_weights(objective: Objective, k: int) -> np.ndarray:
-    """Return the weights (N,) of configuration k's rows, of sum 1."""
-    chosen = objective.row_weights.select(torch.tensor([k]))
-    weights: np.ndarray = chosen.of_one(objective.n_samples, objective.device).numpy()
-    return weights
-
-
-def tall_rows(objective: Objective) -> RowBlocks | None:
-    """Return all rows of a problem with a plain ridge, equal weights, many rows and few columns; else None."""
-    loss, design, penalty = objective.loss.second_order, objective.design, objective.penalty
-    plain = penalty.quadratic and penalty.penalty.rotation_invariant and objective.weights is None
-    if loss is None or not plain or (penalty.free_bias and not _bounds_free_bias(objective)):
-        return None
-    size = size_of(objective)
-    if not size.is_tall or column.fits(size):  # two classes of which float32 knows the whole Hessian
-        return None
-    found = None
-    if isinstance(design, DenseDesign) and design.affine.is_identity and design.rows.order is None:
-        found = design.rows.table(torch.arange(0))
-    X = design.to(torch.float64).table().numpy()[:, :-1] if found is None else found[0]
-    return RowBlocks(X, objective.y.numpy(), objective.n_classes, loss, penalty.free_bias)
-
-
-def _bounds_free_bias(objective: Objective) -> bool:
-    """Return whether the best free bias proves a bound: of a likelihood, where no class is without rows."""
-    loss, counts = objective.loss.second_order, objective.y.bincount(minlength=objective.n_classes)
-    return loss is not None and loss.likely and bool((counts > 0).all())
-
-
-def size_of(objective: Objective) -> Size:
-    """Return the size of an objective's problem."""
-    _, C, D = objective.shape
-    loss = objective.loss.second_order
-    free = C - 1 if loss is not None and loss.shift_invariant else C
-    return Size(objective.n_samples, D, C, free, loss is None or loss.curved)
