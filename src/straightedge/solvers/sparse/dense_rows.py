@@ -1,11 +1,13 @@
-"""Dense rows as compressed ones: for squared hinges where rows can be told apart, and for many classes far apart.
+"""Dense rows as compressed ones: for squared hinges where rows can be told apart, and for hinges of many classes.
 
 Nearly all pairs of a row and a class are then at a margin of about 1, and Newton steps from one set of violated
 margins to the next gain little: isolet at reg 1e-4 is not there after 1,000 passes. The dual has no such sets to
 guess, and exact row problems are there in 30 to 900 epochs. See `newton.work.Size.is_flat`.
 
 Crammer and Singer's hinge of many classes goes this way where one row's step hardly moves another's scores: a visit
-moves few classes of W, and some ten epochs do.
+moves few classes of W, and some ten epochs do. That of Weston and Watkins does where it moves them much: there the
+augmented Lagrangian has a W soon and a bound for it late or never, and epochs that begin at its dual variables have
+both.
 """
 
 from __future__ import annotations
@@ -19,19 +21,23 @@ from straightedge.newton.work import MANY_CLASSES
 from straightedge.objective import Objective
 from straightedge.solvers.hinge.dual_ascent import row_coupling
 from straightedge.solvers.protocol import missing
+from straightedge.solvers.work import is_crowded
 from straightedge.sparse_rows import SparseRows
 
+ALL_CLASSES_MOVE = {"weston_watkins"}
 ON_SIMPLEX = {"crammer_singer"}
 PIECEWISE_QUADRATIC = {"squared_hinge", "one_vs_rest_squared_hinge"}
 LARGEST_TABLE = 20_000_000  # entries of X: 28 bytes each, table, values and columns, are 560 MB
 WEAK_COUPLING = 0.05  # ρ up to which Crammer and Singer's hinge goes this way: at 0.02 in 0.4 of the time
+STRONG_COUPLING = 3.0  # ρ from which that of Weston and Watkins does: at 2 the Lagrangian needs no help
 
 
 def needs_of_dense_rows(objective: Objective) -> str | None:
     """Return what is missing for dense rows to be compressed and solved so, or None."""
-    design = objective.design
+    design, quadratic = objective.design, objective.loss.geometry in PIECEWISE_QUADRATIC
+    suits = quadratic or _hardly_coupled(objective) or follows_lagrangian(objective)
     return missing(
-        (objective.loss.geometry in PIECEWISE_QUADRATIC or _hardly_coupled(objective), "sparse rows"),
+        (suits, "sparse rows"),
         (design.n_entries <= LARGEST_TABLE, f"sparse rows, or at most {LARGEST_TABLE:,} numbers"),
         (objective.device.type == "cpu" and design.in_memory, "rows in the CPU's memory"),
         (design.one_map, "one map for all configurations"),
@@ -39,9 +45,15 @@ def needs_of_dense_rows(objective: Objective) -> str | None:
 
 
 def _hardly_coupled(objective: Objective) -> bool:
-    """Tell whether a Crammer-Singer hinge has many classes, and rows that hardly disturb one another."""
+    """Tell whether Crammer and Singer's hinge has many classes, and rows that hardly disturb one another."""
     many = objective.loss.geometry in ON_SIMPLEX and objective.n_classes >= MANY_CLASSES
     return many and objective.penalty.uniform and row_coupling(objective) <= WEAK_COUPLING
+
+
+def follows_lagrangian(objective: Objective) -> bool:
+    """Tell whether Weston and Watkins' hinge has many classes and many rows, which disturb one another much."""
+    many = objective.loss.geometry in ALL_CLASSES_MOVE and objective.n_classes >= MANY_CLASSES
+    return many and is_crowded(objective) and row_coupling(objective) >= STRONG_COUPLING
 
 
 def compressed(objective: Objective) -> tuple[SparseRows, np.ndarray]:
