@@ -60,3 +60,16 @@ def test_a_fit_that_ends_while_the_lagrangian_leads_is_proven():
     exact = objective.in_dtype(torch.float64).evaluate(found.W).objective
     assert found.status[0].value == "max_passes"
     assert float(found.objective[0]) == pytest.approx(float(exact[0]), rel=1e-12)
+
+
+def test_a_fit_that_is_resumed_while_the_lagrangian_leads_ends_with_the_same_bits():
+    objective, _ = dense_problem(4e-3, "svm")
+    states: list[dict[str, torch.Tensor]] = []
+    whole = minimize(
+        objective, SparseDualAscent(), Limits(1e-4), checkpoint=lambda loop: states.append(loop.state())
+    )
+    early, late = states[3], states[-3]
+    assert any(".lead." in name for name in early) and not any(".lead." in name for name in late)
+    for state in (early, late):
+        again = minimize(objective, SparseDualAscent(), Limits(1e-4), resume=state)
+        assert torch.equal(again.W, whole.W) and torch.equal(again.dual, whole.dual)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from straightedge.objective import Objective
-from straightedge.solvers.hinge.blocks.solver import HingeALM
+from straightedge.solvers.hinge.blocks.solver import HingeALM, HingeALMState
 from straightedge.solvers.protocol import Progress, Solver, missing
 from straightedge.solvers.sparse.bounds import Array, Ascent
 from straightedge.solvers.sparse.dense_rows import compressed, follows_lagrangian, needs_of_dense_rows
@@ -56,6 +57,8 @@ class SparseAscentState:
         current: Position of the configuration that is being worked on, or −1.
         fit: Its state.
         last: The one before.
+        lead: Of the augmented Lagrangian, where that still leads.
+        led: Passes that it has taken.
     """
 
     W: Tensor
@@ -64,6 +67,8 @@ class SparseAscentState:
     current: int
     fit: AnyState | None
     last: Finished | None
+    lead: HingeALMState | None
+    led: float
 
 
 class SparseDualAscent(Solver):
@@ -272,13 +277,20 @@ class SparseDualAscent(Solver):
     def state(self) -> SparseAscentState:
         """See `Solver.state`."""
         fit = None if self.fit is None else self.fit.state()
-        return SparseAscentState(self.W, self.primal, self.bound, self.current, fit, self.last)
+        lead = None if self.lead is None else cast("HingeALMState", self.lead.state())
+        return SparseAscentState(
+            self.W, self.primal, self.bound, self.current, fit, self.last, lead, self.led
+        )
 
     def restore(self, objective: Objective, state: SparseAscentState, tol: Tensor) -> Progress:
         """See `Solver.restore`."""
         self._take_up(objective, tol)
         self.W, self.primal, self.bound = state.W, state.primal, state.bound
-        self.last = state.last
+        self.last, self.led = state.last, state.led
+        if state.lead is not None:
+            self.current, kept = state.current, torch.tensor([state.current])
+            self.lead = HingeALM()
+            self.lead.restore(objective.select(kept), state.lead, tol[kept])
         if state.fit is not None:
             self.current = state.current
             problem = self._problem(self.current)
