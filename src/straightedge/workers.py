@@ -6,7 +6,6 @@ import itertools
 import os
 import re
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -33,9 +32,6 @@ Each of these calls holds a lock of its library for a moment. A process that for
 with it, and no thread is left in the child to open it: the child's first such call waits for ever.
 """
 
-_POOLS: weakref.WeakSet[BlockPool] = weakref.WeakSet()
-"""Every pool of this process."""
-
 
 def _after_fork() -> None:
     """Give a forked process threads of its own.
@@ -47,12 +43,20 @@ def _after_fork() -> None:
     _TEAMS.release()
     torch.set_num_threads(1)
     threadpool_limits(1, "blas")
-    for pool in list(_POOLS):
-        pool.renew()
+    _threads.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
     os.register_at_fork(before=_TEAMS.acquire, after_in_parent=_TEAMS.release, after_in_child=_after_fork)
+
+
+@cache
+def _threads(workers: int) -> ThreadPoolExecutor:
+    """Return the threads of every pool of so many workers.
+
+    What a thread has used is kept for it by the C library: new threads for each fit would each keep their own.
+    """
+    return ThreadPoolExecutor(workers, thread_name_prefix="straightedge")
 
 
 @contextmanager
@@ -119,13 +123,6 @@ class BlockPool:
     def __init__(self, workers: int, *, patient: bool = False) -> None:
         self.workers = max(1, workers)
         self._patient = patient
-        self.renew()
-        _POOLS.add(self)
-
-    def renew(self) -> None:
-        """Start anew: after a fork, the child has the pool but none of its threads."""
-        self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix="straightedge")
-        self._stop = threading.Event()
 
     def run(
         self,
@@ -165,16 +162,16 @@ class BlockPool:
     def _run(
         self, shares: list[list[tuple[int, int]]], work: Callable[[Iterator[tuple[int, int]]], Result]
     ) -> Iterator[Result]:
-        self._stop.clear()
+        stop = threading.Event()
         begun: deque[Future[Result]] = deque()
         try:
             with torch_threads(1):
                 filled = [share for share in shares if share] or shares[:1]
                 if self.workers == 1 or len(filled) == 1:  # handing one share over costs more than it gains
-                    yield from (self._guarded(share, work) for share in filled)
+                    yield from (self._guarded(share, work, stop) for share in filled)
                 else:
                     for share in filled:
-                        begun.append(self._executor.submit(self._guarded, share, work))
+                        begun.append(_threads(self.workers).submit(self._guarded, share, work, stop))
                         if len(begun) > self.workers:
                             yield begun.popleft().result()
                     while begun:
@@ -182,16 +179,19 @@ class BlockPool:
             if self._stopped():
                 raise KeyboardInterrupt
         except BaseException:
-            self._stop.set()  # the other workers leave after the block they are in
+            stop.set()  # the other workers leave after the block they are in
             wait(begun)  # they may write to buffers of the caller: nobody may still be at it afterwards
             raise
 
     def _guarded(
-        self, share: list[tuple[int, int]], work: Callable[[Iterator[tuple[int, int]]], Result]
+        self,
+        share: list[tuple[int, int]],
+        work: Callable[[Iterator[tuple[int, int]]], Result],
+        stop: threading.Event,
     ) -> Result:
         if torch.get_num_threads() != 1:
             torch.set_num_threads(1)
-        return work(span for span in share if not (self._stop.is_set() or self._stopped()))
+        return work(span for span in share if not (stop.is_set() or self._stopped()))
 
     def _stopped(self) -> bool:
         return STOP_REQUESTED.is_set() and not self._patient
