@@ -139,3 +139,20 @@ def test_the_mixed_gap_is_a_bound_however_far_the_bias_is_from_its_best(off):
     gap = mixed_gap(W, V, float(terms.value.mean()), ridge, sums)
     assert value_of(X, y, W.T, reg) - least <= gap + 1e-12
     assert gap <= 2e-9 + 50 * off  # linear in what the bias's gradient is
+
+
+@pytest.mark.parametrize("tol", [1e-4, 1e-8])
+def test_lbfgs_proves_a_free_bias_that_is_the_best_one_and_so_sooner(tol, monkeypatch):
+    draw = np.random.default_rng(5)
+    y = draw.permutation(np.arange(900) % 30)
+    X = draw.normal(size=(900, 12)) + draw.normal(size=(30, 12))[y] + 1.0
+
+    def fitted() -> LinearClassifier:
+        return LinearClassifier("softmax", reg=1e-3, tol=tol, bias="free", solver="lbfgs").fit(X, y)
+
+    soon = fitted()
+    assert soon.status_ == "certified" and soon.dual_ <= soon.objective_ <= soon.dual_ * (1 + 2 * tol)
+    assert soon.objective_ <= optimum(X, y, 1e-3) * (1 + 2 * tol)
+    monkeypatch.setattr("straightedge.solvers.lbfgs.has_best_bias", lambda _: False)
+    late = fitted()
+    assert late.status_ == "certified" and soon.n_passes_ < late.n_passes_

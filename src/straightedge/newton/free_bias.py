@@ -49,7 +49,7 @@ def best_bias(
         if float(np.abs(residual).max()) <= STILL:
             break
         step = bias_step(terms.total(weights), residual)
-        there = loss.at(S + (shift + step)[:, None], y)
+        there = loss.at(S + (shift + step).astype(S.dtype)[:, None], y)
         if not there.value @ weights <= (1 + NOISE) * float(terms.value @ weights):
             break
         shift, terms = shift + step, there

@@ -24,6 +24,7 @@ from straightedge.newton.work import METRIC_ROWS, Size
 from straightedge.objective import Evaluation, Objective
 from straightedge.solvers.curvature_pairs import CurvaturePairs, inner
 from straightedge.solvers.least_gradient import LeastGradient
+from straightedge.solvers.newton_rows import has_best_bias, with_best_bias
 from straightedge.solvers.path_in_parts import between, parts_of
 from straightedge.solvers.protocol import Progress, Solver, missing, nothing_known
 from straightedge.solvers.solution import Solution, joined
@@ -37,6 +38,7 @@ MEMORY = 20
 LONGEST_SEARCH = 12  # trials in one line search; a float type that needs more has run out of digits
 LONGEST_WAIT = 40  # passes in which the certificate may fail to improve, before rounding is what holds it up
 FINEST = 1e-14  # relative gaps above this are within the reach of float64
+FINE = 1e-6  # relative gaps below this want a free bias by scores in float64
 FIRST_GAIN = 50  # by how many times the first step lessens a small gap at least: seen are 50 to a million
 
 
@@ -170,7 +172,7 @@ class WhitenedLBFGS(Solver):
         self.length = torch.ones(objective.n_configs, dtype=torch.float64)
         self.slope = inner(self.gradient, self.direction).cpu()
         self.last = None
-        if objective.n_configs == 1 and objective.penalty.uniform:
+        if objective.n_configs == 1 and (objective.penalty.uniform or has_best_bias(objective)):
             self.last = LeastGradient.none(self.W[0], float(tol[0]), float(evaluation.gap[0]) / FIRST_GAIN)
         self._remember()
         return self._progress(evaluation)
@@ -196,16 +198,17 @@ class WhitenedLBFGS(Solver):
 
     def step(self) -> Progress:
         """Evaluate every configuration's trial point in one pass, or a combination of one's last points."""
-        last, double = self.last, self.objective.in_dtype(torch.float64)
+        last = self.last
         if last is not None:
             curvature = float(self.objective.penalty.curvature[0])
             if (W := last.combination(float(self.value[0]), curvature)) is not None:
-                return _judged(W.view(self.W.shape), double, last.tol)[1]
+                return self._judged(W.view(self.W.shape), last.tol)[1]
         trial = self.W + self.length.to(self.W)[:, None, None] * self.direction
         if last is not None and last.foreseen <= last.tol * float(self.value[0]):
-            evaluation, found = _judged(trial, double, last.tol)
+            evaluation, found = self._judged(trial, last.tol)
             if found.proven:
                 return found
+            trial = found.W.to(trial)
         else:
             evaluation = self.objective.evaluate(trial)
         gradient = evaluation.gradient.to(self.objective.dtype)
@@ -220,10 +223,25 @@ class WhitenedLBFGS(Solver):
                 self._remember()
         return self._progress(evaluation, trial)
 
+    def _judged(self, W: Tensor, tol: float) -> tuple[Evaluation, Progress]:
+        """Return what a pass in float64 finds at W (1, C, D + 1): the answer, if its gap is what is asked for.
+
+        A free bias is moved to the best one first: what is left of its gradient would cost the bound most.
+        """
+        double = self.objective.in_dtype(torch.float64)
+        if double.penalty.free_bias:
+            W = with_best_bias(self.objective if tol >= FINE else double, W)
+        found = double.evaluate(W)
+        proven = bool(found.gap <= tol * found.objective)
+        going_on = torch.zeros(1, dtype=torch.bool)
+        return found, Progress(W, found.objective, found.dual, 1.0, going_on, found.gap, proven)
+
     def _foresee(self, evaluation: Evaluation) -> None:
         if self.last is not None:
-            former = float(self.objective.penalty.natural_gap(self.gradient)[0])
-            gap = float(evaluation.gap[0])
+            former, gap = (
+                float(self.objective.penalty.distance(gradient)[0])
+                for gradient in (self.gradient, evaluation.gradient)
+            )
             self.last.foreseen = gap * min(1.0, gap / max(former, 1e-300))
 
     def _remember(self) -> None:
@@ -294,11 +312,3 @@ class WhitenedLBFGS(Solver):
         self._prepare(objective)
         given_to(self, state.at)
         return nothing_known(self.W)
-
-
-def _judged(W: Tensor, double: Objective, tol: float) -> tuple[Evaluation, Progress]:
-    """Return what a pass in float64 finds at W (1, C, D + 1): the answer, if its gap is what is asked for."""
-    found = double.evaluate(W)
-    proven = bool(found.gap <= tol * found.objective)
-    going_on = torch.zeros(1, dtype=torch.bool)
-    return found, Progress(W, found.objective, found.dual, 1.0, going_on, found.gap, proven)
