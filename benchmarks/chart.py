@@ -72,9 +72,7 @@ def _frame(title: str, x: Axis, y: Axis) -> str:
     lines.append(f'<text x="{LEFT}" y="22" font-size="15" fill="#222">{escape(title)}</text>')
     for power in x.ticks():
         at = x(10.0**power)
-        lines.append(
-            f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#e4e4e4"/>'
-        )
+        lines.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#e4e4e4"/>')
         lines.append(_label(at, HEIGHT - BOTTOM + 18, f"{10.0**power:g}", "middle"))
     for power in y.ticks():
         at = y(10.0**power)
@@ -92,9 +90,7 @@ def _label(x: float, y: float, text: str, anchor: str, colour: str = "#555") -> 
 
 def _target(y: Axis, tol: float) -> str:
     at = f"{y(tol):.1f}"
-    line = (
-        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}" stroke="#222" stroke-dasharray="4 4"/>'
-    )
+    line = f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}" stroke="#222" stroke-dasharray="4 4"/>'
     return line + _label(WIDTH - RIGHT + 6, float(at) + 4, f"asked: {tol:g}", "start", "#222")
 
 
@@ -103,15 +99,11 @@ def _curve(
 ) -> str:
     path = " ".join(f"{x(seconds):.1f},{y(gap):.1f}" for seconds, gap in points)
     own = entry["name"].startswith("straightedge")
-    lines = [
-        f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{2.5 if own else 1.6}"/>'
-    ]
+    lines = [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{2.5 if own else 1.6}"/>']
     last = points[-1]
     lines.append(f'<circle cx="{x(last[0]):.1f}" cy="{y(last[1]):.1f}" r="3.5" fill="{colour}"/>')
     at = TOP + 14 + 20 * number
     left = WIDTH - RIGHT + 8
-    lines.append(
-        f'<line x1="{left}" x2="{left + 18}" y1="{at}" y2="{at}" stroke="{colour}" stroke-width="3"/>'
-    )
+    lines.append(f'<line x1="{left}" x2="{left + 18}" y1="{at}" y2="{at}" stroke="{colour}" stroke-width="3"/>')
     lines.append(_label(left + 24, at + 4, entry["name"], "start", "#222"))
     return "\n".join(lines)

@@ -68,9 +68,7 @@ def pass_times(communicator: Communicator, n_rows: int, n_features: int) -> dict
     out = {}
     for name, (C, K) in CASES.items():
         y = torch.randint(C, (stop - start,), generator=generator)
-        objective = build_objective(
-            Rows(X), y, C, [0.01] * K, FitSettings(workers=1), communicator=communicator
-        )
+        objective = build_objective(Rows(X), y, C, [0.01] * K, FitSettings(workers=1), communicator=communicator)
         W = torch.zeros(objective.shape)
         objective.evaluate(W)
         times, before = [], Traffic(**vars(communicator.traffic))
@@ -215,31 +213,22 @@ def table(result: dict[str, Any]) -> str:
                 f"| {row['seconds'] * 1e3:.1f} | {row['seconds'] / row['measured']:.2f} |"
             )
         lines += ["", "Predicted, a core for each rank, ms (of these between ranks):", ""]
-        lines += [
-            "| network | " + " | ".join(f"{size} ranks" for size in PREDICTED) + " |",
-            "|---|--:|--:|--:|",
-        ]
+        lines += ["| network | " + " | ".join(f"{size} ranks" for size in PREDICTED) + " |", "|---|--:|--:|--:|"]
         for network, ahead in case["predicted"].items():
-            cells = [
-                f"{row['seconds'] * 1e3:.2f} ({row['communication'] * 1e3:.2f})" for row in ahead.values()
-            ]
+            cells = [f"{row['seconds'] * 1e3:.2f} ({row['communication'] * 1e3:.2f})" for row in ahead.values()]
             lines.append(f"| {network} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=40_000)
     parser.add_argument("--features", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     asked = parser.parse_args()
     load = os.getloadavg()[0]
-    rounds = [
-        {size: measure(size, asked.rows, asked.features) for size in WORLDS} for _ in range(asked.rounds)
-    ]
+    rounds = [{size: measure(size, asked.rows, asked.features) for size in WORLDS} for _ in range(asked.rounds)]
     worlds = {size: shortest([worlds[size] for worlds in rounds]) for size in WORLDS}
     result: dict[str, Any] = {
         "machine": machine(),

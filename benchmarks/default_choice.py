@@ -82,8 +82,7 @@ def summary(splits: list[Entry]) -> Entry:
     """Return the mean difference in accuracy with its paired interval, and the ratio of CPU seconds."""
     difference = np.array([one["ours"]["accuracy"] - one["theirs"]["accuracy"] for one in splits])
     ours, theirs = (
-        np.array([[one[who]["accuracy"], one[who]["seconds"]] for one in splits])
-        for who in ("ours", "theirs")
+        np.array([[one[who]["accuracy"], one[who]["seconds"]] for one in splits]) for who in ("ours", "theirs")
     )
     half = math.nan
     if len(splits) > 1:
@@ -102,9 +101,7 @@ def summary(splits: list[Entry]) -> Entry:
     }
 
 
-def measure(
-    source: Source, folder: Path, known: list[Entry], count: int, *, seed: int, cap: float
-) -> list[Entry]:
+def measure(source: Source, folder: Path, known: list[Entry], count: int, *, seed: int, cap: float) -> list[Entry]:
     """Return the splits of a source, those that are known first; none begins after the peer has had its cap."""
     if len(known) >= count:
         return known
@@ -147,16 +144,12 @@ def markdown(results: Entry) -> str:
 
 def main(words: list[str] | None = None) -> None:
     """Measure the sources asked for on the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="the folder with the data")
     parser.add_argument("--only", default=",".join(SOURCES), help="sources, with commas")
     parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--seed", type=int, default=2, help="of the splits")
-    parser.add_argument(
-        "--cap", type=float, default=1500.0, help="CPU seconds of the peer's splits of a source"
-    )
+    parser.add_argument("--cap", type=float, default=1500.0, help="CPU seconds of the peer's splits of a source")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/default_choice.json"))
     asked = parser.parse_args(words)
     results: Entry = {"machine": machine(), "versions": versions(), "commit": commit_of(ROOT)}

@@ -39,24 +39,10 @@ LOSSES = ("softmax", "svm", "squared_hinge", "crammer_singer")
 SHARPER = 1e-3  # of the gap: what the judge's own bound is worth
 PROFILE = (1.0, 1.25, 2.0, 5.0, 20.0)
 """Times of the fastest, for the share of races within."""
-__all__ = [
-    "GAP",
-    "HINGE_GAP",
-    "LOSSES",
-    "SOLVERS",
-    "Judge",
-    "fits_loss",
-    "line",
-    "main",
-    "ours",
-    "race",
-    "summary",
-]
+__all__ = ["GAP", "HINGE_GAP", "LOSSES", "SOLVERS", "Judge", "fits_loss", "line", "main", "ours", "race", "summary"]
 
 
-def ours(
-    X: np.ndarray, y: np.ndarray, reg: float, loss: str = "softmax", *, free: bool = False
-) -> np.ndarray:
+def ours(X: np.ndarray, y: np.ndarray, reg: float, loss: str = "softmax", *, free: bool = False) -> np.ndarray:
     """Return our W (D + 1, C) at the gap that W is held to."""
     bias = "free" if free else "penalized"
     W: np.ndarray = LinearClassifier(loss, reg=reg, tol=gap_for(loss), bias=bias).fit(X, y).W_
@@ -64,13 +50,7 @@ def ours(
 
 
 def race(
-    name: str,
-    problem: tuple[np.ndarray, np.ndarray],
-    reg: float,
-    loss: str,
-    repeat: int,
-    *,
-    free: bool = False,
+    name: str, problem: tuple[np.ndarray, np.ndarray], reg: float, loss: str, repeat: int, *, free: bool = False
 ) -> dict[str, Any]:
     """Return the result of one problem at one reg."""
     X, y = problem
@@ -113,9 +93,7 @@ def _with_constant(X: Any) -> Any:
 def line(result: dict[str, Any]) -> str:
     """Return a result as a line to read."""
     peers = ", ".join(f"{name} {seconds * 1e3:.1f}" for name, seconds in result["peers"].items())
-    ratio = (
-        "no peer arrives" if result["ratio"] is None else f"{result['ratio']:.2f} times the best peer's speed"
-    )
+    ratio = "no peer arrives" if result["ratio"] is None else f"{result['ratio']:.2f} times the best peer's speed"
     what = f"{result['problem']}, {result['loss']}, {result['bias']} bias, reg {result['reg']:g}"
     near = "" if result["gap"] <= gap_for(result["loss"]) else " NOT THERE"
     return f"{what}: {result['ours'] * 1e3:.1f} ms{near} ({peers}): {ratio}"

@@ -49,9 +49,7 @@ def theirs(solver: str, judge: Judge, n_classes: int, tol: float) -> np.ndarray:
     return np.vstack([-W / 2, W / 2]).T if len(W) == 1 else W.T
 
 
-def peer_seconds(
-    solver: str, judge: Judge, n_classes: int, repeat: int, longest: float = LONGEST
-) -> float | None:
+def peer_seconds(solver: str, judge: Judge, n_classes: int, repeat: int, longest: float = LONGEST) -> float | None:
     """Return a peer's median at the loosest tolerance whose W is near enough, None where there is none."""
     for tol in TOLERANCES:
 

@@ -64,9 +64,7 @@ def page(results: dict[str, Any]) -> str:
     if "abilities" in entries:
         rates = {key: value for key, value in entries["abilities"].items() if key != "bytes"}
         copied = f"copies {entries['abilities']['bytes'] / 1e9:.0f} GB/s"
-        lines += [
-            f"{copied}; products, TFLOP/s: {', '.join(f'{k} {v / 1e12:.3g}' for k, v in rates.items())}"
-        ]
+        lines += [f"{copied}; products, TFLOP/s: {', '.join(f'{k} {v / 1e12:.3g}' for k, v in rates.items())}"]
     lines += ["", *_passes(entries), "", *_fits(entries)]
     return "\n".join(lines) + "\n"
 
@@ -91,11 +89,7 @@ def _fits(entries: dict[str, Any]) -> list[str]:
     lines = ["| fit | s | first time, s | passes | largest gap | |", "|---|--:|--:|--:|--:|---|"]
     for key, entry in entries.items():
         if "first_seconds" in entry:
-            cells = [
-                f"{entry['seconds']:.3g}",
-                f"{entry['first_seconds']:.3g}",
-                f"{max(entry['n_passes']):.0f}",
-            ]
+            cells = [f"{entry['seconds']:.3g}", f"{entry['first_seconds']:.3g}", f"{max(entry['n_passes']):.0f}"]
             cells += [f"{max(entry['gap']):.1e}", ", ".join(sorted(set(entry["status"])))]
             lines.append(f"| {key} | {' | '.join(cells)} |")
         elif "status" in entry:
@@ -107,9 +101,7 @@ def _fits(entries: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--scale", default="full", help=", ".join(SCALES))
     parser.add_argument("--only", default=",".join(DEFAULT), help=", ".join(PARTS))

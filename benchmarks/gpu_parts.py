@@ -88,18 +88,12 @@ def floor(table: Table, n_configs: int, able: dict[str, float]) -> dict[str, flo
     flop = 4 * table.X.numel() * table.n_classes * n_configs
     rate = able[str(kind.operand).removeprefix("torch.")]
     read = table.X.numel() * table.X.element_size() / able["bytes"]
-    return {
-        "floor_seconds": max(read, flop / rate),
-        "split_floor_seconds": max(read, kind.n_parts * flop / rate),
-    }
+    return {"floor_seconds": max(read, flop / rate), "split_floor_seconds": max(read, kind.n_parts * flop / rate)}
 
 
 def mapped(table: Table) -> Tensor:
     """Return the float32 copy (N, D + 1) that idioms and peers take."""
-    shift, scale = (
-        table.affine.shift.to(table.X.device).float(),
-        table.affine.scale.to(table.X.device).float(),
-    )
+    shift, scale = (table.affine.shift.to(table.X.device).float(), table.affine.scale.to(table.X.device).float())
     out = torch.ones(len(table.X), table.X.shape[1] + 1, device=table.X.device)
     for start in range(0, len(out), 65_536):
         out[start : start + 65_536, :-1] = (table.X[start : start + 65_536].float() - shift) * scale

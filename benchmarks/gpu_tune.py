@@ -51,10 +51,7 @@ def _timed(table: Table, n_configs: int, choices: Any, device: str) -> dict[str,
         except Exception as problem:  # too much shared memory for the device, say
             found.setdefault("failed", []).append([str(problem)[:120], *choice])
     best = {name: sorted(rows)[:8] for name, rows in found.items()}
-    return {
-        "shape": [n_rows, table.X.shape[1], n_columns],
-        "seconds, long, columns, step, warps, stages": best,
-    }
+    return {"shape": [n_rows, table.X.shape[1], n_columns], "seconds, long, columns, step, warps, stages": best}
 
 
 def _weight(table: Table, n_columns: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:

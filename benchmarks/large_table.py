@@ -29,9 +29,7 @@ from straightedge.runs import RunFolder
 
 WIDTH, ROWS = 200, 20_000
 READ = 4096
-MODULES = (
-    "straightedge.cli.fit, straightedge.workflow, straightedge.data.tables.reading, pyarrow.csv, pyarrow.ipc"
-)
+MODULES = "straightedge.cli.fit, straightedge.workflow, straightedge.data.tables.reading, pyarrow.csv, pyarrow.ipc"
 IMPORTS = f"import {MODULES}, time; time.sleep(1)"
 """What the fit imports, and long enough to be looked at."""
 
@@ -84,9 +82,7 @@ def one_pass(path: Path) -> dict[str, Any]:
     """Read all features once, from the cache, by one thread."""
     os.environ["STRAIGHTEDGE_CACHE"] = str(path.parent / "cache")
     X = load_dataset(str(path)).train.X
-    read = (
-        X.read if hasattr(X, "read") else lambda start, stop: X[start:stop].copy()
-    )  # a small table is in memory
+    read = X.read if hasattr(X, "read") else lambda start, stop: X[start:stop].copy()  # a small table is in memory
     began, worked = time.perf_counter(), time.process_time()
     for start in range(0, len(X), READ):
         read(start, min(start + READ, len(X)))
@@ -96,9 +92,7 @@ def one_pass(path: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="where table, cache and run go, and stay")
     parser.add_argument("--gigabytes", type=float, default=10)
     parser.add_argument("--reg", type=float, default=1e-3)

@@ -70,9 +70,7 @@ class PeakOf(threading.Thread):
             time.sleep(POLL)
 
 
-def fit_command(
-    X_path: Path, y_path: Path, folder: Path, reg: float, tol: float, memory: str
-) -> dict[str, Any]:
+def fit_command(X_path: Path, y_path: Path, folder: Path, reg: float, tol: float, memory: str) -> dict[str, Any]:
     """Run ``straightedge fit`` in the folder of the files and return its answer, seconds and peak memory."""
     words = ["fit", f"{X_path.name},{y_path.name}", "--reg", str(reg), "--tol", str(tol), "--memory", memory]
     words += ["--out", "run", "--overwrite"]
@@ -86,9 +84,7 @@ def fit_command(
     entry = {key: metrics[key] for key in ("objective", "dual", "gap", "status", "n_passes")}
     seconds = time.perf_counter() - began
     return (
-        {"command": words, "seconds": seconds, "solve_seconds": metrics["seconds"]}
-        | entry
-        | {"peak_mib": peak.mib}
+        {"command": words, "seconds": seconds, "solve_seconds": metrics["seconds"]} | entry | {"peak_mib": peak.mib}
     )
 
 
@@ -102,12 +98,8 @@ def same_from_memory(X_path: Path, y_path: Path, n_rows: int, reg: float, tol: f
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--folder", type=Path, help="where the files go, and stay; a temporary folder by default"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="where the files go, and stay; a temporary folder by default")
     parser.add_argument("--rows", type=int, default=1_500_000)
     parser.add_argument("--features", type=int, default=2048)
     parser.add_argument("--classes", type=int, default=100)
@@ -121,11 +113,7 @@ def main() -> None:
         folder = asked.folder or Path(temporary)
         X_path, y_path = make(folder, asked.rows, asked.features, asked.classes)
         found = {"machine": machine(), "versions": versions(), "commit": commit()}
-        found["data"] = {
-            "shape": [asked.rows, asked.features],
-            "n_classes": asked.classes,
-            "dtype": "float16",
-        }
+        found["data"] = {"shape": [asked.rows, asked.features], "n_classes": asked.classes, "dtype": "float16"}
         found["data"]["mib"] = X_path.stat().st_size / 2**20
         found["fit"] = fit_command(X_path, y_path, folder, asked.reg, asked.tol, asked.memory)
         part = min(asked.part, asked.rows)

@@ -16,16 +16,7 @@ import torch
 
 from straightedge.cores import available_cores
 
-PACKAGES = (
-    "straightedge",
-    "torch",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "scikit-learn-intelex",
-    "cyanure",
-    "numba",
-)
+PACKAGES = ("straightedge", "torch", "numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "cyanure", "numba")
 YARDSTICK_COLUMNS = 16
 
 

@@ -125,16 +125,7 @@ def _warm_up(kind: Any) -> None:
 
 def measure(folder: Path, reg: float, tol: float, mapped: bool) -> dict[str, Any]:
     """Return `fit` of a process of its own."""
-    words = [
-        "--folder",
-        str(folder),
-        "--reg",
-        str(reg),
-        "--tol",
-        str(tol),
-        "--alone",
-        "map" if mapped else "read",
-    ]
+    words = ["--folder", str(folder), "--reg", str(reg), "--tol", str(tol), "--alone", "map" if mapped else "read"]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.million", *words], check=True, stdout=subprocess.PIPE, text=True
     )
@@ -143,9 +134,7 @@ def measure(folder: Path, reg: float, tol: float, mapped: bool) -> dict[str, Any
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--rows", type=int, default=1_000_000)

@@ -80,9 +80,7 @@ def _load_float32(problem: Problem, loss: str) -> None:
 def warm_up(problem: Problem, loss: str) -> float:
     """Load and compile what a first fit in a process loads and compiles, on a few rows; return the seconds."""
     began = time.perf_counter()
-    few = slice(
-        None, None, max(1, len(problem.labels) // (60 * problem.n_classes))
-    )  # rows may lie class by class
+    few = slice(None, None, max(1, len(problem.labels) // (60 * problem.n_classes)))  # rows may lie class by class
     images, labels = (np.ascontiguousarray(array[few]) for array in (problem.images, problem.labels))
     part = Problem(problem.name, images, labels, problem.n_classes, problem.affine)
     former = os.environ.get(SWITCH)

@@ -50,9 +50,7 @@ def one_pass(problem: Problem) -> Found:
         W = torch.randn(objective.shape, generator=torch.Generator().manual_seed(0)) * 1e-3
         objective.evaluate(W)
         count = max(1, PASSES // K)
-        found[f"pass K={K}"] = cpu_seconds(
-            lambda o=objective, W=W, n=count: [o.evaluate(W) for _ in range(n)]
-        )
+        found[f"pass K={K}"] = cpu_seconds(lambda o=objective, W=W, n=count: [o.evaluate(W) for _ in range(n)])
     return found
 
 

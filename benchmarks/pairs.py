@@ -67,12 +67,7 @@ def ratio(pairs: list[tuple[float, float]]) -> dict[str, float | None]:
         return {"ratio": math.exp(mean), "low": None, "high": None, "pairs": 1}
     error = float(logarithms.std(ddof=1)) / math.sqrt(count)
     half = float(student.ppf(0.5 + CONFIDENCE / 2, count - 1)) * error
-    return {
-        "ratio": math.exp(mean),
-        "low": math.exp(mean - half),
-        "high": math.exp(mean + half),
-        "pairs": count,
-    }
+    return {"ratio": math.exp(mean), "low": math.exp(mean - half), "high": math.exp(mean + half), "pairs": count}
 
 
 def added(results: dict[str, Any], facts: dict[str, Any], pair: dict[str, Any]) -> None:
@@ -96,9 +91,7 @@ def begun(out: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Measure the pairs asked for on the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", type=Path, help="a checkout")
     parser.add_argument("after", type=Path, help="another checkout")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas")
@@ -117,9 +110,7 @@ def main() -> None:
     results = begun(asked.out)
     for turn in range(asked.pairs):
         done = sum(len(entry["values"]) for entry in results["entries"].values())
-        pair = one_pair(
-            asked.before, asked.after, asked.only, data, asked.rows, swapped=bool((done + turn) % 2)
-        )
+        pair = one_pair(asked.before, asked.after, asked.only, data, asked.rows, swapped=bool((done + turn) % 2))
         added(results, facts, pair)
         write_json(asked.out, results)
         for key, entry in results["entries"].items():

@@ -34,10 +34,7 @@ PATH_ENDS = (-6, 0)  # decimal logarithms of the path's least and largest reg
 COARSER = 10  # times the gap on the path of the SVM below
 COARSER_BELOW = 1e-5  # this reg
 PATH_CAP = 40.0  # longest time of one peer fit of the path, s
-REFERENCE = {
-    True: 0.01,
-    False: 0.2,
-}  # share of the asked gap the optimum is known to, for smooth losses or not
+REFERENCE = {True: 0.01, False: 0.2}  # share of the asked gap the optimum is known to, for smooth losses or not
 
 
 @dataclass(frozen=True)
@@ -70,9 +67,7 @@ class Options:
 
 def softmax(problem: Problem, options: Options) -> Iterator[Entry]:
     """Softmax to the same gap: ours against every peer."""
-    yield from _fits(
-        "softmax", problem, options, options.reg or (1e-2, 1e-3, 1e-4, 1e-5), options.tol or 1e-4
-    )
+    yield from _fits("softmax", problem, options, options.reg or (1e-2, 1e-3, 1e-4, 1e-5), options.tol or 1e-4)
 
 
 def svm(problem: Problem, options: Options) -> Iterator[Entry]:
@@ -81,9 +76,7 @@ def svm(problem: Problem, options: Options) -> Iterator[Entry]:
     yield from _fits("crammer_singer", problem, options, options.reg or (1e-2,), options.tol or 1e-3)
 
 
-def _fits(
-    loss: str, problem: Problem, options: Options, values: tuple[float, ...], tol: float
-) -> Iterator[Entry]:
+def _fits(loss: str, problem: Problem, options: Options, values: tuple[float, ...], tol: float) -> Iterator[Entry]:
     warmed = warm_up(problem, loss)
     for reg in values:
         entry = _race(loss, problem, options, reg, tol)
@@ -107,9 +100,7 @@ def _race(loss: str, problem: Problem, options: Options, reg: float, tol: float)
                 entries.append(fit_once(problem, loss, reg, tol, kind))
         if turn < len(peers):
             options.say(f"{loss} reg {reg:g}: {peers[turn].name}")
-            watch = Watch(
-                Judge(problem, loss, reg, entry.get("best_dual")), tol, options.cap or peers[turn].cap
-            )
+            watch = Watch(Judge(problem, loss, reg, entry.get("best_dual")), tol, options.cap or peers[turn].cap)
             results.append(run_peer(peers[turn], problem, reg, watch))
     entry["solvers"] = [median_of(entries) for entries in own.values()] + results
     return entry | {"yardstick_after": conditions(problem.table)["yardstick"]}
@@ -229,9 +220,7 @@ def _path(problem: Problem, options: Options, loss: str, tol: float | list[float
     found: list[Any] = []
 
     def work() -> None:
-        found.append(
-            fit_path(problem.images, problem.labels, values, loss=loss, preprocess="pixels", tol=tol)
-        )
+        found.append(fit_path(problem.images, problem.labels, values, loss=loss, preprocess="pixels", tol=tol))
 
     seconds = timed(work)
     solution = found[0].solution
@@ -296,10 +285,7 @@ def memory(problem: Problem, options: Options) -> Iterator[Entry]:
         words = [sys.executable, "-m", "benchmarks.memory", folder, str(reg), str(tol)]
         root = Path(__file__).parents[1]
         done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=root)
-    yield (
-        "memory",
-        json.loads(done.stdout) | {"reg": reg, "tol": tol, "raw_mib": problem.images.nbytes / 2**20},
-    )
+    yield ("memory", json.loads(done.stdout) | {"reg": reg, "tol": tol, "raw_mib": problem.images.nbytes / 2**20})
 
 
 PARTS: dict[str, Callable[[Problem, Options], Iterator[Entry]]] = {

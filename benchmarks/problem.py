@@ -54,13 +54,7 @@ class Problem:
         rows = Rows(self.table[:, :-1] if table else self.images)
         affine = AffineMap.identity(rows.n_features) if table else self.affine
         return Objective(
-            rows,
-            torch.from_numpy(self.labels),
-            self.n_classes,
-            get_loss(loss),
-            reg,
-            affine=affine,
-            dtype=dtype,
+            rows, torch.from_numpy(self.labels), self.n_classes, get_loss(loss), reg, affine=affine, dtype=dtype
         )
 
     def facts(self) -> dict[str, object]:

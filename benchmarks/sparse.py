@@ -132,14 +132,7 @@ def weston_watkins(rows: Rows) -> Iterator[Entry]:
             _bound(ours, "svm", rows, reg, 1e-3),
             turns=3 if bar < 60 else 1,
         )
-        yield {
-            "loss": "svm",
-            "reg": reg,
-            "ours_s": own,
-            "softmax_s": base,
-            "ratio": own / base,
-            "bar": bar,
-        }
+        yield {"loss": "svm", "reg": reg, "ours_s": own, "softmax_s": base, "ratio": own / base, "bar": bar}
 
 
 def crammer_singer(rows: Rows) -> Iterator[Entry]:
@@ -160,8 +153,7 @@ def path(rows: Rows) -> Iterator[Entry]:
     """Yield the time of a path over that of its hardest fit."""
     grid = np.logspace(-6, -2, 16)
     whole, hardest = by_turns(
-        lambda: fit_path(*rows, grid, tol=1e-4, max_passes=5000),
-        lambda: ours("softmax", rows, 1e-6, 1e-4),
+        lambda: fit_path(*rows, grid, tol=1e-4, max_passes=5000), lambda: ours("softmax", rows, 1e-6, 1e-4)
     )
     yield {"path_s": whole, "hardest_s": hardest, "ratio": whole / hardest, "bar": 5}
 
@@ -191,9 +183,7 @@ def entries(part: str, held: dict[str, Callable[[], Rows]]) -> list[Entry]:
 
 def main(words: list[str] | None = None) -> None:
     """Run the parts that are asked for; the file is whole after each."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", type=Path, required=True, help="the folder of a1a.t and 20news.zip")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", default=",".join(["two_classes", *PARTS]))

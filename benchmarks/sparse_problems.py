@@ -48,9 +48,7 @@ def with_constant(X: Any) -> Any:
 
 def sparse_problems(tables: Path) -> dict[str, Callable[[], Rows]]:
     """Return the problems by name, those whose file a folder or the one above it holds."""
-    held = {
-        name: path for name in (A1A, NEWS) for path in (tables.parent / name, tables / name) if path.is_file()
-    }
+    held = {name: path for name in (A1A, NEWS) for path in (tables.parent / name, tables / name) if path.is_file()}
     found: dict[str, Callable[[], Rows]] = {}
     if A1A in held:
         found[A1A] = lambda: a1a(held[A1A])

@@ -121,9 +121,7 @@ def _frame(tables: Any, encoding: TableEncoding) -> Any:
     frame = pd.DataFrame(columns)
     for column in encoding.used:
         if column.kind == "category":
-            frame[column.name] = (
-                frame[column.name].astype(object).where(frame[column.name].notna(), "missing")
-            )
+            frame[column.name] = frame[column.name].astype(object).where(frame[column.name].notna(), "missing")
         else:
             frame[column.name] = pd.to_numeric(frame[column.name], errors="coerce").astype(float)
     return frame
@@ -152,9 +150,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=10)
     given = parser.parse_args()
     only = None if given.only is None else given.only.split(",")
-    print(
-        f"{'table':32} {'rows':>6} {'classes':>7} {'ours':>7} {'theirs':>7}  interval          within  CPU s"
-    )
+    print(f"{'table':32} {'rows':>6} {'classes':>7} {'ours':>7} {'theirs':>7}  interval          within  CPU s")
     for path in tables_in(given.folders):
         if only is not None and path.name not in only:
             continue

@@ -44,14 +44,7 @@ def test_folds_choose_where_rows_are_few_and_a_held_out_tenth_where_they_are_man
 
 @pytest.mark.parametrize(
     "given",
-    [
-        {"reg": 0.1},
-        {"path": True},
-        {"regs": [0.1, 1.0]},
-        {"folds": 3},
-        {"protocol": "clip"},
-        {"solver": "sgd"},
-    ],
+    [{"reg": 0.1}, {"path": True}, {"regs": [0.1, 1.0]}, {"folds": 3}, {"protocol": "clip"}, {"solver": "sgd"}],
     ids=lambda given: next(iter(given)),
 )
 def test_what_was_asked_for_is_left_as_it_is(given: dict[str, object]) -> None:
@@ -71,9 +64,7 @@ def test_scores_of_few_rows_a_class_are_means_over_two_deals_of_folds() -> None:
     X = (np.eye(3)[y] + 0.3 * rng.normal(size=(24, 3))).astype(np.float64)
     training = TrainingRows(X, y, 3, FitSettings(tol=1e-6))
     asked = replace(options(), folds=4)
-    found = scored_by_folds(
-        training, asked, [0.1], partial(fold_of_rows, y), memory=float("inf"), solve=_solve
-    )
+    found = scored_by_folds(training, asked, [0.1], partial(fold_of_rows, y), memory=float("inf"), solve=_solve)
     deals = []
     for deal in range(2):
         fold, scores = fold_of_rows(y, 4, deal), torch.zeros(24, 3, dtype=torch.float64)
@@ -151,9 +142,7 @@ def test_smaller_values_are_left_out_once_the_first_fold_is_past_the_best() -> N
     y = np.arange(900) % 2
     X = rng.normal(size=(900, 300)) + 0.1 * y[:, None]  # many weak columns: a small reg fits the noise
     found = LinearClassifierCV().fit(X, y)
-    every = LinearClassifierCV(regs=default_grid(float((X**2).sum(axis=1).mean()) + 1, VALUES), tol=1e-2).fit(
-        X, y
-    )
+    every = LinearClassifierCV(regs=default_grid(float((X**2).sum(axis=1).mean()) + 1, VALUES), tol=1e-2).fit(X, y)
     assert len(found.regs_) < len(every.regs_)
     assert found.reg_ == pytest.approx(every.reg_)
     assert found.scores_ == pytest.approx(every.scores_[: len(found.scores_)], abs=0.01)
@@ -183,10 +172,7 @@ def test_values_tried_later_are_those_of_all_values_at_once(monkeypatch: pytest.
     rng = np.random.default_rng(4)
     y = np.arange(60) % 3
     X = np.eye(3)[y] @ rng.normal(size=(3, 20)) + rng.normal(size=(60, 20))
-    training, deals = (
-        TrainingRows(X, y, 3, FitSettings(tol=1e-8)),
-        [fold_of_rows(y, 3, deal) for deal in (0, 1)],
-    )
+    training, deals = (TrainingRows(X, y, 3, FitSettings(tol=1e-8)), [fold_of_rows(y, 3, deal) for deal in (0, 1)])
     monkeypatch.setattr(automatic, "WORTH_STOPPING", 0)
     monkeypatch.setattr(automatic, "is_past_the_best", lambda scores, y: scores.shape[1] == 5)
     found = automatic.scored_while_better(training, [1, 0.3, 0.1, 0.03, 0.01, 0.003], deals, may_stop=True)

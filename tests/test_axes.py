@@ -234,9 +234,7 @@ def test_each_pairing_fits_the_solvers_it_must_and_others_say_what_is_missing(
 
 
 @pytest.mark.parametrize(("loss", "penalty", "design"), PAIRINGS)
-def test_each_pairing_is_certified_at_the_optimum_of_another_method(
-    loss: str, penalty: str, design: str
-) -> None:
+def test_each_pairing_is_certified_at_the_optimum_of_another_method(loss: str, penalty: str, design: str) -> None:
     X, proving = rows_of(design), sorted(FITS[loss, penalty] - {"sgd"})
     if not proving:
         return

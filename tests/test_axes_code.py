@@ -149,9 +149,7 @@ def body_lines(node: ast.FunctionDef) -> int:
 
 def fields_of(node: ast.ClassDef) -> set[str]:
     """Annotated names of a class, and all attributes that its methods set on themselves."""
-    declared = {
-        s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)
-    }
+    declared = {s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)}
     return declared | {
         inner.attr
         for inner in ast.walk(node)
@@ -191,9 +189,7 @@ def test_no_class_has_many_fields() -> None:
 
 
 def test_no_file_is_long() -> None:
-    lengths = {
-        str(path.relative_to(SOURCE)): len(path.read_text().splitlines()) for path in SOURCE.rglob("*.py")
-    }
+    lengths = {str(path.relative_to(SOURCE)): len(path.read_text().splitlines()) for path in SOURCE.rglob("*.py")}
     assert not {name: n for name, n in lengths.items() if n > MOST_LINES}
 
 

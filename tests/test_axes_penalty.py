@@ -90,9 +90,7 @@ def optimum(X: np.ndarray, y: np.ndarray, penalty: str) -> float:
 def problem(n: int, d: int, penalty: str) -> tuple[Objective, float]:
     """Return the problem in float64, and its optimum."""
     X, y = rows(n, d)
-    whole = Objective(
-        Rows(X), y, C, get_loss("softmax"), [REG], penalty=PENALTIES[penalty], dtype=torch.float64
-    )
+    whole = Objective(Rows(X), y, C, get_loss("softmax"), [REG], penalty=PENALTIES[penalty], dtype=torch.float64)
     return whole, optimum(X, y.numpy(), penalty)
 
 

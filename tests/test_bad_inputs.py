@@ -135,9 +135,7 @@ def _(do: Commands) -> None:
 
 @item("train and test class sets differ: error listing the difference")
 def _(do: Commands) -> None:
-    source = do.npz(
-        X_train=X, y_train=np.array(list("abc"))[y], X_test=X + 1, y_test=np.array(list("abd"))[y]
-    )
+    source = do.npz(X_train=X, y_train=np.array(list("abc"))[y], X_test=X + 1, y_test=np.array(list("abd"))[y])
     do.refused_fit("classes-differ", "'d'", "'c'", "test", source=source)
 
 
@@ -195,9 +193,7 @@ def _(do: Commands) -> None:
     result, _ = do.fitted(do.npz(X=np.full((60, 4), 1e-300)), "--reg", "1e-3")
     assert result["gap"] <= result["tol"]
     for preprocess in ("standardize", "none"):
-        result, _ = do.fitted(
-            do.npz(X=X.astype(np.float64) * 1e-300), "--reg", "1e-3", "--preprocess", preprocess
-        )
+        result, _ = do.fitted(do.npz(X=X.astype(np.float64) * 1e-300), "--reg", "1e-3", "--preprocess", preprocess)
         assert bool(do.model().weight.isfinite().all())
         assert np.isfinite(result["objective"])
 
@@ -234,17 +230,12 @@ def _(do: Commands) -> None:
     labels = torch.tensor([0, 1, 2])
     for name in ("softmax", "svm"):
         for size in (1e4, 1e307):
-            S = (
-                torch.tensor([[1.0, -1.0, 1.0], [1.0, -1.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
-                * size
-            )
+            S = torch.tensor([[1.0, -1.0, 1.0], [1.0, -1.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64) * size
             loss = get_loss(name).value_and_gradient(S[:, None], labels)
             assert bool(loss.isfinite().all()) and bool(S.isfinite().all()), (name, size)
     from straightedge.evaluation import evaluate
 
-    judged = evaluate(
-        np.array([[1e308, -1e308], [-1e308, 1e308], [1e308, 0.0]]), np.array([0, 1, 1]), ("a", "b")
-    )
+    judged = evaluate(np.array([[1e308, -1e308], [-1e308, 1e308], [1e308, 0.0]]), np.array([0, 1, 1]), ("a", "b"))
     assert judged["accuracy"] == pytest.approx(2 / 3)
     assert not np.isnan(judged["log_loss"]["value"])
 
@@ -309,9 +300,7 @@ def _(do: Commands) -> None:
     kinds = [X, np.asfortranarray(X), strided[::2, 1::2], frozen, X.astype(">f4"), X[::-1][::-1]]
     found = [SoftmaxClassifier(reg=1e-2).fit(kind, y).W_ for kind in kinds]
     assert all(np.array_equal(W, found[0]) for W in found)
-    results = [
-        do.fitted(do.npz(X=kind))[0]["objective"] for kind in (X, np.asfortranarray(X), X.astype(">f4"))
-    ]
+    results = [do.fitted(do.npz(X=kind))[0]["objective"] for kind in (X, np.asfortranarray(X), X.astype(">f4"))]
     assert results[0] == results[1] == results[2]
 
 
@@ -521,9 +510,7 @@ def _(do: Commands) -> None:
 def _(do: Commands) -> None:
     for name in ("../outside.png", "/etc/outside.png", "a/../../outside.png"):
         for kind in ("zip", "tar"):
-            do.refused_fit(
-                "archive-member-unsafe", "outside.png", source=packed(do, kind, extra={name: png(1)})
-            )
+            do.refused_fit("archive-member-unsafe", "outside.png", source=packed(do, kind, extra={name: png(1)}))
     for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE):
         path = packed(do, "tar", name=f"kind{int(kind)}")
         with tarfile.open(path, "a") as archive:
@@ -617,9 +604,7 @@ def _(do: Commands) -> None:
     before, _ = do.fitted(do.npz(), "--reg", "0.01")
     for fails_at in (1, 4, 9, 15, 21):
         do.monkeypatch.setattr(atomic, "disk", FailingDisk(fails_at, short=True, broken=True))
-        ended = do.run(
-            "fit", do.npz(), "--out", do.path / "run", "--overwrite", "--reg", "0.5", "--no-suspects"
-        )
+        ended = do.run("fit", do.npz(), "--out", do.path / "run", "--overwrite", "--reg", "0.5", "--no-suspects")
         do.monkeypatch.setattr(atomic, "disk", atomic.Disk())
         assert ended.status == 1 and "[disk-full]" in ended.err and str(do.path) in ended.err
         assert do.model().reg == before["reg"]
@@ -658,12 +643,7 @@ def _(do: Commands) -> None:
     from test_resume import interrupted
 
     source = do.npz()
-    steps = {
-        "tol": 1e-7,
-        "checkpoint_every": 0.0,
-        "progress": False,
-        "solver": "lbfgs",
-    }  # many, to stop between
+    steps = {"tol": 1e-7, "checkpoint_every": 0.0, "progress": False, "solver": "lbfgs"}  # many, to stop between
     interrupted(FitOptions(str(source), str(do.path / "run"), **steps))
     do.npz(X=X + 1)
     ended = do.run("fit", "--resume", do.path / "run")
@@ -677,9 +657,7 @@ def _(do: Commands) -> None:
 
 
 ELSEWHERE = {
-    "ONNX external data outside the folder: refused": (
-        "test_export.test_onnx_external_data_outside_the_folder"
-    ),
+    "ONNX external data outside the folder: refused": ("test_export.test_onnx_external_data_outside_the_folder"),
     "kill −9 during a save": "test_runs_faults.test_kill_9_during_saves_leaves_the_old_run_or_the_new_one",
     "kill −9 during a run": "test_resume.test_kill_9_at_random_moments_ends_in_the_same_w",
     "Ctrl-C: stops within a second, leaves a checkpoint that resumes": (
@@ -694,9 +672,7 @@ ELSEWHERE = {
     ),
     "1 or 64 threads: the same certified result": "test_resume.test_1_or_64_threads_certify_the_same",
     "download broken off: resumes": "test_data_named.test_a_download_broken_off_resumes",
-    "an HTML page instead: hash error": (
-        "test_data_named.test_an_html_page_instead_is_a_hash_error_and_set_aside"
-    ),
+    "an HTML page instead: hash error": ("test_data_named.test_an_html_page_instead_is_a_hash_error_and_set_aside"),
 }
 
 

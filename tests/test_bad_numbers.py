@@ -52,9 +52,7 @@ FRONT_DOORS = {
         pytest.param(lambda: spoiled(math.nan), "x-not-finite", "row 20, column 2", id="NaN in X"),
         pytest.param(lambda: spoiled(math.inf), "x-not-finite", "row 20, column 2", id="+Inf in X"),
         pytest.param(lambda: spoiled(-math.inf), "x-not-finite", "row 20, column 2", id="-Inf in X"),
-        pytest.param(
-            lambda: spoiled(math.nan, dtype=np.float32), "x-not-finite", "row 20", id="NaN in float32"
-        ),
+        pytest.param(lambda: spoiled(math.nan, dtype=np.float32), "x-not-finite", "row 20", id="NaN in float32"),
         pytest.param(lambda: spoiled(1e6, dtype=np.float16), "x-not-finite", "row 20", id="Inf in float16"),
         pytest.param(lambda: torch.tensor(spoiled(math.nan)), "x-not-finite", "row 20", id="NaN in a tensor"),
         pytest.param(lambda: spoiled(1e150), "x-too-large", "row 20, column 2", id="values of 1e150"),
@@ -74,9 +72,7 @@ def test_bad_rows_are_refused_within_a_second(door, bad, code, where):
         FRONT_DOORS[door](bad(), y)
     assert caught.value.code == code
     assert where in str(caught.value)
-    assert (
-        time.perf_counter() - began < 5 * SECOND
-    )  # the machine may be busy; without the check it never ends
+    assert time.perf_counter() - began < 5 * SECOND  # the machine may be busy; without the check it never ends
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,7 @@ def do(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
     return Commands(tmp_path, capsys, monkeypatch)
 
 
-def csv(
-    do: Commands, *rows: str, header: str = "age,label", encoding: str = "utf-8", end: str = "\n"
-) -> Path:
+def csv(do: Commands, *rows: str, header: str = "age,label", encoding: str = "utf-8", end: str = "\n") -> Path:
     path = do.path / "people.csv"
     path.write_bytes(end.join([header, *rows, ""]).encode(encoding))
     return path

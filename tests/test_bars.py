@@ -106,9 +106,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return made
 
 
-def test_a_line_says_rate_and_time_left_and_changes_while_no_step_ends(
-    clock: Clock, shown: list[Any]
-) -> None:
+def test_a_line_says_rate_and_time_left_and_changes_while_no_step_ends(clock: Clock, shown: list[Any]) -> None:
     with bars.bar("decoding", 1000) as advance:
         for _ in range(4):
             clock.now += 10

@@ -20,18 +20,7 @@ if not (ROOT / "benchmarks" / "run.py").is_file():
     pytest.skip("no peer: benchmarks are not beside the tests", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import (  # noqa: E402
-    chart,
-    default_choice,
-    field,
-    field_peers,
-    field_problems,
-    pairs,
-    paths,
-    peers,
-    table,
-    watch,
-)
+from benchmarks import chart, default_choice, field, field_peers, field_problems, pairs, paths, peers, table, watch  # noqa: E402
 from benchmarks.ours import fit_once  # noqa: E402
 from benchmarks.parts import PARTS, Options  # noqa: E402
 from benchmarks.problem import Judge, Problem, load_problem, synthetic_images  # noqa: E402
@@ -113,9 +102,7 @@ def test_the_judge_is_not_on_the_clock(problem: Problem, monkeypatch: pytest.Mon
 def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
     """All parts in two runs that merge into one file."""
     out = tmp_path_factory.mktemp("bench") / "tiny.json"
-    options = Options(
-        reg=(1e-1,), peers=("sklearn-lbfgs",), tol=5e-2, repeat=1, cap=5.0, path_size=4, folds=2
-    )
+    options = Options(reg=(1e-1,), peers=("sklearn-lbfgs",), tol=5e-2, repeat=1, cap=5.0, path_size=4, folds=2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         run("digits", tuple(name for name in PARTS if name != "memory"), options, out, limit=120)
@@ -289,9 +276,7 @@ def test_the_summary_of_the_field_counts_what_is_won():
     assert found["races"] == 3 and found["without_a_peer"] == found["not_there"] == 1
     assert found["first"] == 0.5 and found["worst"] == 0.5
     assert found["geometric_mean"] == pytest.approx(2**0.5)
-    assert (
-        found["within_times_the_fastest"]["1.25"] == 0.5 and found["within_times_the_fastest"]["2.0"] == 1.0
-    )
+    assert found["within_times_the_fastest"]["1.25"] == 0.5 and found["within_times_the_fastest"]["2.0"] == 1.0
 
 
 def test_the_judge_of_the_field_tells_a_poor_w_from_the_optimum():
@@ -325,9 +310,7 @@ def test_a_path_is_measured_beside_its_single_fits(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_the_default_choice_is_compared_on_the_same_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_default_choice_is_compared_on_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "choice.json"
     words = [str(tmp_path), "--only", "wine", "--splits", "2", "--out", str(out)]
     default_choice.main(words)

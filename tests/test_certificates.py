@@ -47,9 +47,7 @@ def batches():
     for loss in LOSSES:
         for batch in range(BATCHES):
             slow = batch >= (5 if LOSSES[loss].smooth else 2)
-            mark = (
-                [pytest.mark.slow] if slow else [pytest.mark.long] * (batch > 0 and not LOSSES[loss].smooth)
-            )
+            mark = [pytest.mark.slow] if slow else [pytest.mark.long] * (batch > 0 and not LOSSES[loss].smooth)
             yield pytest.param(loss, batch, marks=mark, id=f"{loss}-{batch}")
 
 
@@ -123,10 +121,7 @@ def test_gaps_behind_a_map_with_weights_and_folds(loss, bias):
     needs_solver(loss)
     problem = random_problem(41, loss, n_rows=40, dtype="float64", bias=bias, weighted=False)
     D = problem.X.shape[1]
-    shift, scale = (
-        torch.linspace(-1, 1, D, dtype=torch.float64),
-        torch.linspace(0.5, 2, D, dtype=torch.float64),
-    )
+    shift, scale = (torch.linspace(-1, 1, D, dtype=torch.float64), torch.linspace(0.5, 2, D, dtype=torch.float64))
     affine = AffineMap(shift, scale)
     table = torch.stack([torch.arange(40) % 2 == f for f in (0, 1)]).double()
     table[:, : problem.n_classes] = 1
@@ -182,7 +177,5 @@ def test_two_ranks_worth_of_sums_prove_the_same():
 
     W = torch.randn(1, problem.n_classes, problem.rows.shape[1], dtype=torch.float64)
     args = (torch.as_tensor(problem.y), problem.n_classes, LOSSES["softmax"], [problem.reg])
-    whole = Objective(
-        Rows(problem.X), *args, bias="free", dtype=torch.float64, communicator=Twice()
-    ).evaluate(W)
+    whole = Objective(Rows(problem.X), *args, bias="free", dtype=torch.float64, communicator=Twice()).evaluate(W)
     torch.testing.assert_close(whole.dual, problem.objective().evaluate(W).dual, rtol=1e-12, atol=1e-12)

@@ -22,9 +22,7 @@ def _objective(loss: str, weights: np.ndarray | None, bias: str, dtype: torch.dt
     rng = np.random.default_rng(0)
     X = rng.integers(0, 255, (N, D)).astype(kind)
     y = torch.from_numpy(rng.choice(C - 1, N))  # a class without a row
-    affine = AffineMap(
-        torch.full((D,), 100.0, dtype=torch.float64), torch.full((D,), 0.01, dtype=torch.float64)
-    )
+    affine = AffineMap(torch.full((D,), 100.0, dtype=torch.float64), torch.full((D,), 0.01, dtype=torch.float64))
     table = None if weights is None else torch.from_numpy(weights)
     options = {"affine": affine, "weights": table, "bias": bias, "dtype": dtype, "workers": 3}
     return Objective(Rows(X), y, C, get_loss(loss), [1e-2, 1e-3], **options)  # type: ignore[arg-type]
@@ -35,9 +33,7 @@ def _objective(loss: str, weights: np.ndarray | None, bias: str, dtype: torch.dt
 def test_class_sums_are_those_of_the_rows(kind: type, weighted: bool) -> None:
     weights = np.random.default_rng(1).random(N) if weighted else None
     objective = _objective("softmax", weights, "penalized", torch.float64, kind)
-    rows = np.hstack(
-        [(objective.rows.block(0, N, torch.empty(N, D, dtype=torch.float64)).numpy() - 100) / 100]
-    )
+    rows = np.hstack([(objective.rows.block(0, N, torch.empty(N, D, dtype=torch.float64)).numpy() - 100) / 100])
     share = np.full(N, 1 / N) if weights is None else weights / weights.sum()
     own = np.eye(C)[objective.y.numpy()] * share[:, None]
     expected = own.T @ np.hstack([rows, np.ones((N, 1))])

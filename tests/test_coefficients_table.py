@@ -24,9 +24,7 @@ def table(path, n=400, seed=0):
     draw = np.random.default_rng(seed)
     x, z = draw.normal(size=n), draw.normal(size=n) * 10
     label = np.where(draw.random(n) < 1 / (1 + np.exp(-SLOPE * x)), "sick", "healthy")
-    path.write_text(
-        "x,z,label\n" + "\n".join(f"{a:.6f},{b:.6f},{c}" for a, b, c in zip(x, z, label, strict=True))
-    )
+    path.write_text("x,z,label\n" + "\n".join(f"{a:.6f},{b:.6f},{c}" for a, b, c in zip(x, z, label, strict=True)))
     return np.stack([x.round(6), z.round(6)], axis=1), label
 
 
@@ -43,8 +41,7 @@ def test_odds_have_bootstrap_intervals(do):
     found, model = rows_of(do.path / "run/coefficients.csv"), load(do.path / "run")
     assert [row["feature"] for row in found] == ["x", "z"] and {row["class"] for row in found} == {"sick"}
     one, other = (
-        {key: float(row[key]) for key in row if key not in ("feature", "column", "kind", "class")}
-        for row in found
+        {key: float(row[key]) for key in row if key not in ("feature", "column", "kind", "class")} for row in found
     )
     weight = model.weight.numpy()
     assert one["per_unit"] == pytest.approx(weight[0, 1] - weight[0, 0], rel=1e-5)
@@ -67,18 +64,7 @@ def test_odds_have_bootstrap_intervals(do):
 def test_classes_stand_in_the_order_that_is_asked_for(do):
     table(do.path / "a.csv")
     for order in ("sick,healthy", "healthy,sick"):
-        by = (
-            "fit",
-            "a.csv",
-            "--reg",
-            0.01,
-            "--no-suspects",
-            "--out",
-            "run",
-            "--overwrite",
-            "--classes",
-            order,
-        )
+        by = ("fit", "a.csv", "--reg", 0.01, "--no-suspects", "--out", "run", "--overwrite", "--classes", order)
         assert do.run(*by).status == 0
         assert ",".join(load(do.path / "run").classes) == order
     do.refused("classes-differ", by=("fit", "a.csv", "--classes", "sick,well", "--out", "other"))
@@ -94,6 +80,4 @@ def test_every_table_has_its_coefficients(do):
         ("height", "number"),
     }
     assert all(row["low"] == "" for row in found)
-    do.refused(
-        "bootstrap-needs-table", by=("fit", "digits", "--reg", 0.1, "--bootstrap", 20, "--out", "other")
-    )
+    do.refused("bootstrap-needs-table", by=("fit", "digits", "--reg", 0.1, "--bootstrap", 20, "--out", "other"))

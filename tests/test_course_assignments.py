@@ -97,12 +97,7 @@ def test_the_features_assignment(name: str) -> None:
     found = course.extract_features(pictures, [course.hog_feature, course.color_histogram_hsv])
     found = (found - found[:10_000].mean(axis=0)) / found[:10_000].std(axis=0)
     rows = np.hstack([found, np.ones((len(found), 1))])
-    data = {
-        "X_train": rows[:10_000],
-        "y_train": y[:10_000],
-        "X_val": rows[10_000:],
-        "y_val": y[10_000:11_000],
-    }
+    data = {"X_train": rows[:10_000], "y_train": y[:10_000], "X_val": rows[10_000:], "y_val": y[10_000:11_000]}
     rate = 3e-3 if name == "svm" else 3e-2
     _, _, accuracy = course.test_one_param_set(LOSSES[name][2](), data, rate, 1e-3, num_iters=3000)
     print(f"{name} on features reaches {accuracy:.4f} of 1,000 validation images")

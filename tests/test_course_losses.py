@@ -12,12 +12,7 @@ PAIRS = [
     pytest.param(course.svm_loss_naive, course.svm_loss_vectorized, id="svm"),
     pytest.param(course.softmax_loss_naive, course.softmax_loss_vectorized, id="softmax"),
 ]
-ALL = [
-    course.svm_loss_naive,
-    course.svm_loss_vectorized,
-    course.softmax_loss_naive,
-    course.softmax_loss_vectorized,
-]
+ALL = [course.svm_loss_naive, course.svm_loss_vectorized, course.softmax_loss_naive, course.softmax_loss_vectorized]
 
 
 def problem(n_samples, n_features, n_classes, seed=0, dtype=torch.float64):

@@ -223,9 +223,7 @@ def test_the_histogram_of_gradients_by_loops():
     assert found.shape == (144,)
     expected, doubt = loop_hog(image)
     assert (np.abs(found - expected) <= 1e-9 * expected + 1e-9 + doubt).all()
-    assert (
-        np.count_nonzero(doubt == 0) > 100
-    )  # the last column's, with its slope of 1e-15, are 0 or 180 degrees
+    assert np.count_nonzero(doubt == 0) > 100  # the last column's, with its slope of 1e-15, are 0 or 180 degrees
 
 
 def test_the_histogram_of_hues_by_colorsys():

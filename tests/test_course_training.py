@@ -134,9 +134,7 @@ def test_equal_seeds_give_equal_classifiers_and_leave_the_global_generator():
 def test_a_learning_rate_that_is_too_large_ends_with_a_warning():
     X, y = blobs()
     with pytest.warns(StraightedgeWarning, match="training-diverged"):
-        W, history = course.train_linear_classifier(
-            course.svm_loss_vectorized, None, 1e150 * X, y, 1e10, 1.0, 50
-        )
+        W, history = course.train_linear_classifier(course.svm_loss_vectorized, None, 1e150 * X, y, 1e10, 1.0, 50)
     assert len(history) < 50
     assert torch.isfinite(W).all()
 
@@ -146,9 +144,7 @@ def test_one_parameter_set_gives_fractions(cls):
     X, y = blobs()
     data = {"X_train": X[:200], "y_train": y[:200], "X_val": X[200:], "y_val": y[200:]}
     classifier = cls()
-    returned, train_accuracy, validation_accuracy = course.test_one_param_set(
-        classifier, data, 0.3, 1e-4, 200
-    )
+    returned, train_accuracy, validation_accuracy = course.test_one_param_set(classifier, data, 0.3, 1e-4, 200)
     assert returned is classifier
     assert train_accuracy == (classifier.predict(X[:200]) == y[:200]).double().mean().item()
     assert validation_accuracy == (classifier.predict(X[200:]) == y[200:]).double().mean().item()

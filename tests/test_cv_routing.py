@@ -66,9 +66,7 @@ def test_what_was_not_asked_for_is_refused_or_left_out(routed: None) -> None:
 
 
 def test_a_grid_search_hands_weights_to_every_classifier(routed: None) -> None:
-    weighted = (
-        LinearClassifier(tol=1e-8).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-    )
+    weighted = LinearClassifier(tol=1e-8).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
     search = GridSearchCV(weighted, {"reg": REGS}, cv=GroupKFold(3)).fit(X, Y, **SHARED)
     whole = LinearClassifier(reg=search.best_params_["reg"], tol=1e-8).fit(X, Y, WEIGHT)
     np.testing.assert_array_equal(search.best_estimator_.coef_, whole.coef_)

@@ -37,10 +37,7 @@ WAYS: dict[str, tuple[Any, Any]] = {
     "group k-fold": (GroupKFold(3), "accuracy"),
     "leave one group out": (LeaveOneGroupOut(), "balanced_accuracy"),
     "time series": (TimeSeriesSplit(4), "accuracy"),
-    "a list of splits": (
-        [(np.arange(90), np.arange(90, 150)), (np.arange(40, 150), np.arange(40))],
-        "accuracy",
-    ),
+    "a list of splits": ([(np.arange(90), np.arange(90, 150)), (np.arange(40, 150), np.arange(40))], "accuracy"),
     "random splits": (ShuffleSplit(3, random_state=1), "f1_macro"),
     "a scorer by its name": (GroupKFold(3), "neg_log_loss"),
     "a scorer of areas": (StratifiedKFold(3), "roc_auc_ovr"),

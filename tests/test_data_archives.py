@@ -91,9 +91,7 @@ def test_a_tar_is_read_in_its_own_order(tmp_path):
     assert list(found.train.names) == [name for name in shuffled if name.startswith("train")]
     for name, row in zip(found.train.names, found.train.X, strict=True):
         assert (row == np.asarray(Image.open(io.BytesIO(MEMBERS[name]))).transpose(2, 0, 1)).all()
-    assert [found.classes[label] for label in found.train.y] == [
-        name.split("/")[1] for name in found.train.names
-    ]
+    assert [found.classes[label] for label in found.train.y] == [name.split("/")[1] for name in found.train.names]
 
 
 def test_names_that_are_no_utf8_or_300_characters_long(tmp_path):
@@ -131,9 +129,7 @@ def test_unsafe_members_of_a_tar_are_refused(tmp_path, member):
     assert member.name.split("/")[-1] in caught.value.where
 
 
-@pytest.mark.parametrize(
-    "name", ["../x.png", "train/../../x.png", "/x.png", "C:/x.png", "..\\x.png", "\\x.png"]
-)
+@pytest.mark.parametrize("name", ["../x.png", "train/../../x.png", "/x.png", "C:/x.png", "..\\x.png", "\\x.png"])
 def test_unsafe_members_of_a_zip_are_refused(tmp_path, name):
     with pytest.raises(InputError, match="archive-member-unsafe"):
         load_dataset(make_zip(tmp_path / "a.zip", {**MEMBERS, name: png(1)}))

@@ -89,9 +89,7 @@ BAD = [
     pytest.param({"X": with_value(np.nan), "y": y}, "rows-not-finite", ["row 17, column 2"], id="NaN in X"),
     pytest.param({"X": with_value(-np.inf), "y": y}, "rows-not-finite", ["row 17, column 2"], id="-Inf in X"),
     pytest.param({"X": X.astype(complex), "y": y}, "rows-kind", ["complex"], id="complex X"),
-    pytest.param(
-        {"X": X.astype(object), "y": y}, "npy-objects", [], id="object X: .npy with objects refused"
-    ),
+    pytest.param({"X": X.astype(object), "y": y}, "npy-objects", [], id="object X: .npy with objects refused"),
     pytest.param({"X": X, "y": y.astype(object)}, "npy-objects", [], id="object y"),
     pytest.param({"X": X[:, 0], "y": y}, "rows-shape", ["(30,)"], id="1-D X"),
     pytest.param({"X": X[:, :, None], "y": y}, "rows-shape", ["(30, 4, 1)"], id="3-D X"),

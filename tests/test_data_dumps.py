@@ -284,10 +284,7 @@ def test_labels_may_stand_in_a_csv_beside_the_rows(text: str, tmp_path: Path) ->
     lines = [f"{place},{label}" if "," in text else str(label) for place, label in enumerate(Y)]
     np.save(tmp_path / "X_train.npy", X)
     (tmp_path / "y_train.csv").write_text(text.format("\n".join(lines)))
-    for source, options in (
-        (tmp_path, {}),
-        (tmp_path / "X_train.npy", {"labels": tmp_path / "y_train.csv"}),
-    ):
+    for source, options in ((tmp_path, {}), (tmp_path / "X_train.npy", {"labels": tmp_path / "y_train.csv"})):
         found = load_dataset(source, progress=False, cache=False, **options)
         np.testing.assert_array_equal(found.train.X, X)
         np.testing.assert_array_equal(found.train.y, Y)

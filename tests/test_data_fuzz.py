@@ -70,9 +70,7 @@ def test_any_bytes_are_no_image(data):
         decode(data, Decoding())
 
 
-@pytest.mark.filterwarnings(
-    "ignore::straightedge.errors.StraightedgeWarning"
-)  # classes renamed by a flipped bit
+@pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")  # classes renamed by a flipped bit
 @pytest.mark.parametrize("kind", sorted(ARCHIVES))
 @given(changes=CHANGES, cut=st.integers(0, 49))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -325,9 +325,7 @@ DAMAGED = [
     pytest.param(whole_jpeg()[:-200], "image-broken", id="truncated file: its path"),
     pytest.param(b"", "image-broken", id="0-byte file: its path"),
     pytest.param(b"not an image at all", "image-broken", id="text with the ending of an image"),
-    pytest.param(
-        png_of_size(20_000, 15_000), "image-too-large", id="300-megapixel bomb: refused before decoding"
-    ),
+    pytest.param(png_of_size(20_000, 15_000), "image-too-large", id="300-megapixel bomb: refused before decoding"),
     pytest.param(png_of_size(12_000, 10_000), "image-too-large", id="120 megapixels"),
     pytest.param(float_tiff(), "image-mode", id="floating-point pixels"),
     pytest.param(png_of_size(6, 5)[:40], "image-broken", id="cut inside the header"),

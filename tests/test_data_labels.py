@@ -40,9 +40,7 @@ def test_accepted(y, classes, codes, names):
 
 BAD = [
     pytest.param([3, 3, 3], {}, "labels-single-class", ["'3'"], id="single class: error"),
-    pytest.param(
-        [0, 1, 5, 9], {"classes": "abc"}, "labels-out-of-range", ["row 2", "5", "2 such"], id="label ≥ C"
-    ),
+    pytest.param([0, 1, 5, 9], {"classes": "abc"}, "labels-out-of-range", ["row 2", "5", "2 such"], id="label ≥ C"),
     pytest.param(
         [0, -1, 1], {"classes": "ab"}, "labels-out-of-range", ["row 1", "1 such"], id="negative, declared"
     ),
@@ -54,15 +52,11 @@ BAD = [
     pytest.param(np.eye(3), {}, "labels-one-hot", ["argmax"], id="one-hot: error with a hint"),
     pytest.param(np.eye(3, dtype=bool), {}, "labels-one-hot", ["argmax"], id="one-hot of booleans"),
     pytest.param([[1, 2], [3, 4]], {}, "labels-shape", ["(2, 2)"], id="two columns"),
-    pytest.param(
-        [0, 1, 0], {"n": 4}, "labels-length", ["3 labels", "4 samples"], id="len(y) ≠ N: both sizes"
-    ),
+    pytest.param([0, 1, 0], {"n": 4}, "labels-length", ["3 labels", "4 samples"], id="len(y) ≠ N: both sizes"),
     pytest.param([], {}, "labels-empty", [], id="empty set: error"),
     pytest.param(np.array([1j, 2]), {}, "labels-kind", ["complex"], id="complex"),
     pytest.param(["a", 1], {}, "labels-kind", ["int", "str"], id="text and numbers mixed"),
-    pytest.param(
-        ["a", "z"], {"classes": "ab"}, "labels-unknown-class", ["'z'", "row 1"], id="name not declared"
-    ),
+    pytest.param(["a", "z"], {"classes": "ab"}, "labels-unknown-class", ["'z'", "row 1"], id="name not declared"),
     pytest.param([0, 1], {"classes": ["a", "a"]}, "classes-repeated", ["'a'"], id="class named twice"),
     pytest.param(np.array([2**63], dtype=np.uint64), {}, "labels-out-of-range", ["row 0"], id="beyond int64"),
     pytest.param([2**70, 1], {}, "labels-out-of-range", ["row 0"], id="beyond any integer"),

@@ -61,8 +61,7 @@ def test_spellings_of_splits(tmp_path, names):
 
 
 @pytest.mark.parametrize(
-    "names",
-    [("bullet_train", "bus"), ("test_tube", "flask"), ("train_station", "test_site"), ("latest", "old")],
+    "names", [("bullet_train", "bus"), ("test_tube", "flask"), ("train_station", "test_site"), ("latest", "old")]
 )
 def test_class_names_that_hold_the_word_of_a_split_stay_classes(tmp_path, names):
     assert load_dataset(images(tmp_path, *names)).classes == tuple(sorted(names))
@@ -89,9 +88,7 @@ def test_classes_that_hold_the_same_folders_are_refused_with_the_level_meant(tmp
 
 def test_splits_below_classes_are_refused_with_the_right_order(tmp_path):
     images(tmp_path, *(f"{name}/{split}" for name in ("cat", "dog") for split in ("train", "test")))
-    with pytest.raises(
-        InputError, match=r"put the splits above the classes: test/cat, test/dog.*class-level"
-    ):
+    with pytest.raises(InputError, match=r"put the splits above the classes: test/cat, test/dog.*class-level"):
         load_dataset(tmp_path)
 
 
@@ -124,10 +121,7 @@ def test_shards_under_every_ending_of_a_tar(tmp_path, ending):
     mode = {"tar": "w", "tgz": "w:gz"}.get(ending, f"w:{ending[4:]}")
     with tarfile.open(tmp_path / f"a.{ending}", mode) as archive:
         for sample in range(4):
-            for name, data in (
-                (f"{sample}.png", png(sample)),
-                (f"{sample}.cls", b"\xef\xbb\xbf%d" % (sample % 2)),
-            ):
+            for name, data in ((f"{sample}.png", png(sample)), (f"{sample}.cls", b"\xef\xbb\xbf%d" % (sample % 2))):
                 info = tarfile.TarInfo(name)
                 info.size = len(data)
                 archive.addfile(info, io.BytesIO(data))
@@ -165,10 +159,7 @@ def svmlight(path, rows):
 
 def test_svmlight_rows_get_the_width_of_the_model(tmp_path):
     svmlight(tmp_path / "a.svm", [(1, {1: 2.0}), (2, {2: 3.0})])
-    assert load_dataset(tmp_path / "a.svm", n_features=4).train.X.toarray().tolist() == [
-        [2, 0, 0, 0],
-        [0, 3, 0, 0],
-    ]
+    assert load_dataset(tmp_path / "a.svm", n_features=4).train.X.toarray().tolist() == [[2, 0, 0, 0], [0, 3, 0, 0]]
     svmlight(tmp_path / "a.svm", [(1, {1: 2.0, 5: 1.0}), (2, {2: 3.0, 7: 1.0})])
     with pytest.warns(StraightedgeWarning, match=r"features '5', '7' are left out.*features-ignored"):
         found = load_dataset(tmp_path / "a.svm", n_features=4)

@@ -70,10 +70,7 @@ def plain(folder: Path) -> Path:
 
 def metadata(folder: Path) -> Path:
     put(folder, names())
-    lines(
-        folder / "metadata.csv",
-        [("file_name", "width", "label"), *zip(names(), range(N), LABELS, strict=True)],
-    )
+    lines(folder / "metadata.csv", [("file_name", "width", "label"), *zip(names(), range(N), LABELS, strict=True)])
     return folder
 
 
@@ -108,9 +105,7 @@ def images_folder(folder: Path) -> Path:
 
 def other_machine(folder: Path) -> Path:
     put(folder / "pictures" / "a", names())
-    rows = [
-        (f"/kaggle/input/birds/pictures/a/{name}", label) for name, label in zip(names(), LABELS, strict=True)
-    ]
+    rows = [(f"/kaggle/input/birds/pictures/a/{name}", label) for name, label in zip(names(), LABELS, strict=True)]
     lines(folder / "labels.csv", [("path", "label"), *rows])
     return folder
 
@@ -180,8 +175,7 @@ def test_splits_are_those_of_tables_of_folders_or_of_a_column(tmp_path: Path) ->
         lines(tmp_path / "one" / split / "metadata.csv", [("file_name", "label"), *rows])
     put(tmp_path / "two", names("", "train/a") + names("", "test/b"), np.concatenate([IMAGES, 255 - IMAGES]))
     both = [
-        (name, label)
-        for name, label in zip(names("", "train/a") + names("", "test/b"), LABELS * 2, strict=True)
+        (name, label) for name, label in zip(names("", "train/a") + names("", "test/b"), LABELS * 2, strict=True)
     ]
     lines(tmp_path / "two" / "metadata.csv", [("file_name", "label"), *both])
     put(tmp_path / "three", names() + names(".jpg"), np.concatenate([IMAGES, 255 - IMAGES]))
@@ -268,10 +262,7 @@ def saved(folder: Path, labels: bool = True) -> Path:
             rows = slice(part * N // 2, (part + 1) * N // 2)
             column = pa.array([{"bytes": png(one), "path": None} for one in images[rows]], kind)
             table = pa.table([column, [names.index(label) for label in LABELS[rows]]], schema=schema)
-            with (
-                pa.OSFile(str(folder / split / file), "wb") as sink,
-                pa.ipc.new_stream(sink, schema) as writer,
-            ):
+            with pa.OSFile(str(folder / split / file), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
                 writer.write_table(table)
         state = {"_data_files": [{"filename": file} for file in files], "_fingerprint": "0", "_split": split}
         (folder / split / "state.json").write_text(json.dumps(state))
@@ -297,8 +288,7 @@ def test_parquet_shards_and_the_cache_of_datasets_have_their_splits(tmp_path: Pa
     (tmp_path / "hub" / "data").mkdir(parents=True)
     for part in range(2):
         pq.write_table(
-            table.slice(part * N // 2, N // 2),
-            tmp_path / "hub" / "data" / f"train-0000{part}-of-00002.parquet",
+            table.slice(part * N // 2, N // 2), tmp_path / "hub" / "data" / f"train-0000{part}-of-00002.parquet"
         )
     pq.write_table(test, tmp_path / "hub" / "data" / "test-00000-of-00001.parquet")
     (tmp_path / "cache").mkdir()
@@ -343,10 +333,7 @@ def test_a_column_a_pixel_is_an_image(form: str, tmp_path: Path) -> None:
 
 def test_colours_side_by_side_or_one_after_the_other_are_told_apart(tmp_path: Path) -> None:
     smooth = np.stack([GREY, 255 - GREY, GREY // 3], axis=3)
-    for name, flat in (
-        ("together", smooth.reshape(N, -1)),
-        ("apart", smooth.transpose(0, 3, 1, 2).reshape(N, -1)),
-    ):
+    for name, flat in (("together", smooth.reshape(N, -1)), ("apart", smooth.transpose(0, 3, 1, 2).reshape(N, -1))):
         path = tmp_path / f"{name}.csv"
         head = ["label", *(f"pixel{place}" for place in range(192))]
         lines(path, [head, *([label, *row] for label, row in zip(DIGITS, flat, strict=True))])
@@ -370,10 +357,7 @@ def test_a_shape_that_was_asked_for_is_kept_to(tmp_path: Path) -> None:
 def test_numbers_that_are_no_pixels_stay_numbers(tmp_path: Path) -> None:
     for name, rows in (("large", GREY.reshape(N, -1) * 3), ("negative", GREY.reshape(N, -1) - 1.0)):
         head = ["label", *(f"pixel{place}" for place in range(64))]
-        lines(
-            tmp_path / f"{name}.csv",
-            [head, *([label, *row] for label, row in zip(DIGITS, rows, strict=True))],
-        )
+        lines(tmp_path / f"{name}.csv", [head, *([label, *row] for label, row in zip(DIGITS, rows, strict=True))])
         assert read(tmp_path / f"{name}.csv").image_shape is None
     assert not PIXEL_NAME.fullmatch("mean radius") and PIXEL_NAME.fullmatch("px_12")
 
@@ -384,18 +368,14 @@ def test_a_model_of_pixels_takes_new_tables(tmp_path: Path) -> None:
     from straightedge.workflow import FitOptions, run_fit
 
     digits(tmp_path / "train.csv", PIXEL_COLUMNS["label,pixel0"])
-    run_fit(
-        FitOptions(str(tmp_path / "train.csv"), str(tmp_path / "run"), reg=0.01, cache=False, progress=False)
-    )
+    run_fit(FitOptions(str(tmp_path / "train.csv"), str(tmp_path / "run"), reg=0.01, cache=False, progress=False))
     model = load(tmp_path / "run")
     assert model.input_shape == (1, 8, 8)
     lines(tmp_path / "new.csv", [[f"pixel{place}" for place in range(64)], *(grey.ravel() for grey in GREY)])
     found = predict_paths(model, [tmp_path / "new.csv"])
     assert [prediction.label for prediction in found] == [
         prediction.label
-        for prediction in predict_paths(
-            model, [digits(tmp_path / "again.csv", PIXEL_COLUMNS["label,pixel0"])]
-        )
+        for prediction in predict_paths(model, [digits(tmp_path / "again.csv", PIXEL_COLUMNS["label,pixel0"])])
     ][:N]
     judged = read(tmp_path / "train.csv", classes=model.classes, columns=model.columns)
     assert judged.image_shape == (1, 8, 8)
@@ -409,10 +389,7 @@ def test_shards_may_be_packed(ending: str, tmp_path: Path) -> None:
     for part in range(2):
         with tarfile.open(tmp_path / f"train-{part:04d}{ending}", "w:gz" if "gz" in ending else "w") as shard:
             for row in range(part * N // 2, (part + 1) * N // 2):
-                for name, data in (
-                    (f"{row:04d}.png", png(IMAGES[row])),
-                    (f"{row:04d}.cls", LABELS[row].encode()),
-                ):
+                for name, data in ((f"{row:04d}.png", png(IMAGES[row])), (f"{row:04d}.cls", LABELS[row].encode())):
                     info = tarfile.TarInfo(name)
                     info.size = len(data)
                     shard.addfile(info, io.BytesIO(data))
@@ -464,9 +441,7 @@ def packed(folder: Path, ending: str, order: int = 1, top: str = "") -> Path:
 
 
 @pytest.mark.parametrize("form", [plain, metadata, metadata_lines, kaggle, numbered, images_folder, one_hot])
-def test_an_archive_reads_as_the_folder_with_the_same_content(
-    form: Callable[[Path], Path], tmp_path: Path
-) -> None:
+def test_an_archive_reads_as_the_folder_with_the_same_content(form: Callable[[Path], Path], tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     folder = read(form(tmp_path / "set"))
     for ending, order, top in ((".zip", 1, ""), (".tgz", -1, "set/"), (".tar", -1, "")):
@@ -492,9 +467,7 @@ def test_a_table_in_an_archive_is_held_to_the_same_rules(tmp_path: Path) -> None
     (tmp_path / "set").mkdir()
     (plain(tmp_path / "set") / "010.png").unlink()
     archive = packed(tmp_path / "set", ".zip")
-    with pytest.raises(
-        InputError, match=r"names '010.png'.*set\.zip.*labels\.csv, row 10.*image-file-missing"
-    ):
+    with pytest.raises(InputError, match=r"names '010.png'.*set\.zip.*labels\.csv, row 10.*image-file-missing"):
         read(archive)
     assert read(archive, skip_bad=True).train.n == N - 1
     put(tmp_path, ["outside.png"])

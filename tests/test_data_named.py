@@ -170,9 +170,7 @@ def mnist_folder(path, packed=True):
         made[split] = rng.integers(0, 256, (20, 7, 5), dtype=np.uint8), np.arange(20) % 10
         for name, array in zip((images, labels), made[split], strict=True):
             content = idx_bytes(array)
-            (path / (f"{name}.gz" if packed else name)).write_bytes(
-                gzip.compress(content) if packed else content
-            )
+            (path / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(content) if packed else content)
     return made
 
 
@@ -204,9 +202,7 @@ def test_every_type_of_idx(tmp_path, code):
 WHOLE = idx_bytes(np.zeros((3, 2, 2)))
 IDX_FAULTS = [
     pytest.param(bytes([0, 0, 8, 3]) + struct.pack(">3I", 2**32 - 1, 28, 28), id="header claiming 2³² rows"),
-    pytest.param(
-        gzip.compress(bytes([0, 0, 8, 3]) + struct.pack(">3I", 2**32 - 1, 28, 28)), id="the same in gzip"
-    ),
+    pytest.param(gzip.compress(bytes([0, 0, 8, 3]) + struct.pack(">3I", 2**32 - 1, 28, 28)), id="the same in gzip"),
     pytest.param(gzip.compress(bytes([0, 0, 8, 1]) + struct.pack(">I", 20_000)), id="gzip that holds less"),
     pytest.param(WHOLE[:-1], id="a byte short"),
     pytest.param(WHOLE + b"x", id="a byte over"),

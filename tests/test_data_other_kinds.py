@@ -35,10 +35,7 @@ BYTES: dict[str, tuple[bytes, str]] = {
     "x.tfrecord": (bytes(60), "TensorFlow records"),
     "mine.py": (b"def f(x):\n    return x\n", "check-gradients .*mine.py:NAME"),
     "nothing": (b"", "an empty file"),
-    "unknown.bin": (
-        bytes(range(1, 250)),
-        "no kind that can be read; it begins with .*readable endings: .*npz",
-    ),
+    "unknown.bin": (bytes(range(1, 250)), "no kind that can be read; it begins with .*readable endings: .*npz"),
 }
 
 
@@ -73,10 +70,7 @@ OBJECTS: dict[str, tuple[Any, str]] = {
         lambda path: path.write_bytes(pickle.dumps(LogisticRegression())),
         "LogisticRegression'.*text inside: .*'fit_intercept'",
     ),
-    "numbers.pkl": (
-        lambda path: path.write_bytes(pickle.dumps({"a": 1})),
-        r"\{a: a number\}: there are no rows",
-    ),
+    "numbers.pkl": (lambda path: path.write_bytes(pickle.dumps({"a": 1})), r"\{a: a number\}: there are no rows"),
 }
 
 
@@ -89,9 +83,7 @@ def test_what_is_inside_is_said(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_the_line_for_a_pickle_of_objects_makes_a_source(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_line_for_a_pickle_of_objects_makes_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "iris.pkl"
     path.write_bytes(pickle.dumps(load_iris()))
     with pytest.raises(InputError, match="Bunch") as caught:

@@ -146,9 +146,7 @@ def test_a_frame_is_refused_with_the_line_that_converts_it() -> None:
 
 @pytest.mark.parametrize("protocol", [2, 5])
 def test_every_flipped_byte_is_a_value_or_an_error(protocol: int) -> None:
-    good = pickle.dumps(
-        {"X": np.eye(4, 3, dtype=np.float32), "y": ["a", "b", "a", "b"], "n": (1, 2.5)}, protocol
-    )
+    good = pickle.dumps({"X": np.eye(4, 3, dtype=np.float32), "y": ["a", "b", "a", "b"], "n": (1, 2.5)}, protocol)
     for place in range(len(good)):
         for flip in (0x01, 0x80, 0xFF):
             data = bytearray(good)
@@ -228,9 +226,7 @@ def test_the_python_batches_read_as_the_binary_release_does(keys: type, tmp_path
     images, labels = batches(python, keys)
     records = np.concatenate([labels[:, None].astype(np.uint8), images], axis=1)
     for number in range(5):
-        (binary / f"data_batch_{number + 1}.bin").write_bytes(
-            records[10 * number : 10 * number + 10].tobytes()
-        )
+        (binary / f"data_batch_{number + 1}.bin").write_bytes(records[10 * number : 10 * number + 10].tobytes())
     (binary / "test_batch.bin").write_bytes(records[50:].tobytes())
     one, other = load_dataset(python, progress=False), load_dataset(binary, progress=False, cache=False)
     assert one.classes == other.classes and one.image_shape == other.image_shape

@@ -23,8 +23,7 @@ def written(random: random.Random, first: int) -> str:
         columns = sorted(random.sample(range(first, 12), random.randint(0, 4)))
         values = [f"{column}:{random.choice(['1', '0.5', '-2e-1', '3.', '.5'])}" for column in columns]
         lines.append(
-            " ".join([random.choice(["1", "-1", "+1", "2.5", "1e0"]), *values])
-            + random.choice(["", " ", "\r"])
+            " ".join([random.choice(["1", "-1", "+1", "2.5", "1e0"]), *values]) + random.choice(["", " ", "\r"])
         )
     text = "\n".join(lines) + random.choice(["", "\n", "\n\n"])
     for _ in range(random.choice([0, 0, 1, 1, 2])):

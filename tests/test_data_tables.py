@@ -85,17 +85,7 @@ def test_any_stretch_of_rows_in_any_order(tmp_path, name):
     rows = TableRows(
         tables, [plan.column], lambda b, w, r: plans.decode_rows(b, w, r, plan=plan), (120, 5), X.dtype
     )
-    for start, stop in [
-        (0, 3),
-        (3, 30),
-        (30, 120),
-        (5, 6),
-        (59, 61),
-        (119, 120),
-        (0, 0),
-        (120, 120),
-        (0, 120),
-    ]:
+    for start, stop in [(0, 3), (3, 30), (30, 120), (5, 6), (59, 61), (119, 120), (0, 0), (120, 120), (0, 120)]:
         assert np.array_equal(rows.read(start, stop), whole[start:stop])
     assert np.array_equal(rows[3:80:7], whole[3:80:7])
     chosen = rng.permutation(120)[:40]
@@ -162,9 +152,7 @@ def test_columns_of_numbers_are_features(tmp_path):
 
 
 def test_columns_named_by_the_user(tmp_path):
-    data = pa.table(
-        {"one": vectors(X), "two": vectors(X + 1), "kind": pa.array(NAMES[y]), "label": pa.array(y)}
-    )
+    data = pa.table({"one": vectors(X), "two": vectors(X + 1), "kind": pa.array(NAMES[y]), "label": pa.array(y)})
     parquet.write_table(data, tmp_path / "a.parquet")
     found = load_dataset(tmp_path / "a.parquet", column="two", labels="kind")
     assert (found.train.X == X + 1).all() and found.classes == ("cat", "dog", "hen")
@@ -203,12 +191,8 @@ def image_table(images=None, labels=None, names=("cat", "dog")):
     images = [{"bytes": data, "path": None} for data, _ in PNGS] if images is None else images
     column = pa.array(images, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
     info = {"info": {"features": {"label": {"names": list(names), "_type": "ClassLabel"}}}}
-    schema = pa.schema(
-        [("image", column.type), ("label", pa.int64())], metadata={"huggingface": json.dumps(info)}
-    )
-    return pa.table(
-        [column, pa.array(np.arange(len(images)) % 2 if labels is None else labels)], schema=schema
-    )
+    schema = pa.schema([("image", column.type), ("label", pa.int64())], metadata={"huggingface": json.dumps(info)})
+    return pa.table([column, pa.array(np.arange(len(images)) % 2 if labels is None else labels)], schema=schema)
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -275,18 +259,12 @@ BAD = [
     ),
     pytest.param({"embedding": vectors(X)}, {}, "column-missing", ["--labels"], id="no label column"),
     pytest.param(
-        {"embedding": vectors(X), "label": LABELS},
-        {"labels": "kind"},
-        "column-missing",
-        ["'kind'"],
-        id="label",
+        {"embedding": vectors(X), "label": LABELS}, {"labels": "kind"}, "column-missing", ["'kind'"], id="label"
     ),
     pytest.param(
         {"embedding": vectors(X), "label": LABELS}, {"column": "z"}, "column-missing", ["'z'"], id="column"
     ),
-    pytest.param(
-        {"same": pa.array(["x"] * 60), "label": LABELS}, {}, "columns-none", ["--keep"], id="no features"
-    ),
+    pytest.param({"same": pa.array(["x"] * 60), "label": LABELS}, {}, "columns-none", ["--keep"], id="no features"),
     pytest.param(
         {"structs": pa.array([{"a": 1}] * 60), "label": LABELS},
         {"column": "structs"},
@@ -405,10 +383,7 @@ ENDINGS = [
     pytest.param("txt", lambda row: NAMES[row % 2].encode() + b"\n", ("cat", "dog"), id="txt"),
     pytest.param("json", lambda row: json.dumps({"label": row % 2, "id": 5}).encode(), ("0", "1"), id="json"),
     pytest.param(
-        "json",
-        lambda row: json.dumps({"class_name": str(NAMES[row % 2])}).encode(),
-        ("cat", "dog"),
-        id="names",
+        "json", lambda row: json.dumps({"class_name": str(NAMES[row % 2])}).encode(), ("cat", "dog"), id="names"
     ),
 ]
 
@@ -439,15 +414,9 @@ SHARD_FAULTS = [
         [*samples_of("cls", lambda row: b"0"), ("x.png", PNGS[0][0])], "shard-label", "x.png", id="no label"
     ),
     pytest.param(samples_of("json", lambda row: b"{"), "shard-label", "000000.json", id="JSON that is none"),
-    pytest.param(
-        samples_of("json", lambda row: b"[" * 100_000), "shard-label", "000000.json", id="JSON too deep"
-    ),
-    pytest.param(
-        samples_of("json", lambda row: b'{"a": 1}'), "shard-label", "000000.json", id="no label in it"
-    ),
-    pytest.param(
-        samples_of("txt", lambda row: b"\xff"), "shard-label", "000000.txt", id="text that is no UTF-8"
-    ),
+    pytest.param(samples_of("json", lambda row: b"[" * 100_000), "shard-label", "000000.json", id="JSON too deep"),
+    pytest.param(samples_of("json", lambda row: b'{"a": 1}'), "shard-label", "000000.json", id="no label in it"),
+    pytest.param(samples_of("txt", lambda row: b"\xff"), "shard-label", "000000.txt", id="text that is no UTF-8"),
     pytest.param(samples_of("cls", lambda row: b"0"), "labels-single-class", "", id="one class"),
     pytest.param(
         [*samples_of("cls", lambda row: str(row % 2).encode()), ("y.png", b"bad"), ("y.cls", b"0")],
@@ -565,11 +534,7 @@ def test_svmlight_keeps_classes_splits_and_width(tmp_path):
     assert [path.name for path in written] == ["f.svmlight.val", "f.svmlight.t", "f.svmlight"]
     found = load_dataset(tmp_path / "f.svmlight")
     assert found.classes == ("cat", "dog", "hen") and found.features == FEATURES
-    for split, part in (
-        ("train", found.train),
-        ("validation", found.validation),
-        ("test", found.test.open("x")),
-    ):
+    for split, part in (("train", found.train), ("validation", found.validation), ("test", found.test.open("x"))):
         assert np.array_equal(part.X, parts[split].X) and np.array_equal(part.y, parts[split].y)
     write_features(tmp_path / "f.svmlight", {"train": Part(X + 1, y)}, NAMES.tolist())
     with pytest.raises(InputError, match=r"f\.svmlight\.val.*svmlight-mixed"):
@@ -595,17 +560,8 @@ def test_matrices_of_scipy_are_rows_and_damaged_ones_are_refused(tmp_path):
     for form in ("csr", "csc"):
         sparse.save_npz(tmp_path / "X.npz", wide.asformat(form))
         assert (wide != load_dataset(tmp_path / "X.npz", labels=tmp_path / "y.npy").train.X).nnz == 0
-    for part, value in (
-        ("indices", wide.indices + 40_000),
-        ("indptr", wide.indptr[:-1]),
-        ("data", wide.data[1:]),
-    ):
-        arrays = {
-            "data": wide.data,
-            "indices": wide.indices,
-            "indptr": wide.indptr,
-            "shape": np.array(wide.shape),
-        }
+    for part, value in (("indices", wide.indices + 40_000), ("indptr", wide.indptr[:-1]), ("data", wide.data[1:])):
+        arrays = {"data": wide.data, "indices": wide.indices, "indptr": wide.indptr, "shape": np.array(wide.shape)}
         np.savez(tmp_path / "X.npz", **arrays | {part: value})
         with pytest.raises(InputError, match="sparse-broken"):
             load_dataset(tmp_path / "X.npz", labels=tmp_path / "y.npy")

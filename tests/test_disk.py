@@ -75,9 +75,7 @@ def test_rows_of_the_file_are_those_of_the_map(tmp_path, dtype, shape):
         pytest.param(lambda path: np.load(path, mmap_mode="c"), id="changes in private"),
         pytest.param(lambda path: np.load(path, mmap_mode="r")[:, ::2], id="every other column"),
         pytest.param(lambda path: np.load(path, mmap_mode="r")[::-1], id="rows from the last to the first"),
-        pytest.param(
-            lambda path: np.memmap(path, dtype=">f4", mode="r", shape=(8, 4)), id="other byte order"
-        ),
+        pytest.param(lambda path: np.memmap(path, dtype=">f4", mode="r", shape=(8, 4)), id="other byte order"),
     ],
 )
 def test_what_cannot_be_read_by_position_stays_a_map(tmp_path, make):

@@ -65,8 +65,7 @@ def test_more_ranks_than_samples_are_refused():
         pytest.param({"WORLD_SIZE": "2"}, id="no rank"),
         pytest.param({"WORLD_SIZE": "two"}, id="not a number"),
         pytest.param(
-            {"WORLD_SIZE": "2", "RANK": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"},
-            id="rank too large",
+            {"WORLD_SIZE": "2", "RANK": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}, id="rank too large"
         ),
         pytest.param(
             {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "x"}, id="no port"

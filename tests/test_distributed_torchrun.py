@@ -27,9 +27,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 def source(tmp_path_factory):
     rng = np.random.default_rng(3)
     y = rng.integers(0, 5, 403)
-    X = rng.normal(size=(403, 24)) * np.geomspace(1, 100, 24) + 1.5 * np.eye(5, 24)[y] * np.geomspace(
-        1, 100, 24
-    )
+    X = rng.normal(size=(403, 24)) * np.geomspace(1, 100, 24) + 1.5 * np.eye(5, 24)[y] * np.geomspace(1, 100, 24)
     path = tmp_path_factory.mktemp("data") / "data.npz"
     np.savez(path, X=X.astype(np.float32), y=y)
     return path
@@ -49,9 +47,7 @@ def launch(n, *words, restarts=2):
     launcher += ["--master-port", str(rank_runner.free_port()), "--monitor-interval", "0.1"]
     command = [*launcher, "-m", "straightedge", "fit", *map(str, words), "--json"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def start(n, source, out, *more, restarts=2):
@@ -196,10 +192,7 @@ def _link_of_hosts():
     commands += [["link", "add", ends[0], "type", "veth", "peer", "name", ends[1]]]
     for name, end, address in zip(names, ends, ADDRESSES, strict=True):
         inside = ["-n", name]
-        commands += [
-            ["link", "set", end, "netns", name],
-            [*inside, "addr", "add", f"{address}/24", "dev", end],
-        ]
+        commands += [["link", "set", end, "netns", name], [*inside, "addr", "add", f"{address}/24", "dev", end]]
         commands += [[*inside, "link", "set", end, "up"], [*inside, "link", "set", "lo", "up"]]
     for command in commands:
         if subprocess.run(["ip", *command], capture_output=True, check=False).returncode != 0:

@@ -16,9 +16,7 @@ from straightedge.cli.app import _register, app
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted(
-    [*DOCS.rglob("*.md"), *(p for p in [ROOT / "README.md", ROOT / "CONTRIBUTING.md"] if p.exists())]
-)
+PAGES = sorted([*DOCS.rglob("*.md"), *(p for p in [ROOT / "README.md", ROOT / "CONTRIBUTING.md"] if p.exists())])
 FENCE = re.compile(r"^(?P<before>[^\n]*)\n```(?P<info>[^\n`]+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = re.compile(r"<!-- not run: (\S.*?) -->")
 
@@ -47,9 +45,7 @@ def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.long
-def test_what_a_reader_of_the_course_sees_runs_when_pasted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_reader_of_the_course_sees_runs_when_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks without ``source`` are not shown, so the others may need nothing of theirs."""
     pytest.importorskip("matplotlib", reason="no matplotlib")
     monkeypatch.chdir(tmp_path)
@@ -90,11 +86,7 @@ def test_every_command_line_of_the_pages_exists() -> None:
 
 def documented_modules() -> set[str]:
     pages = (DOCS / "reference").glob("*.md")
-    return {
-        m
-        for page in pages
-        for m in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    }
+    return {m for page in pages for m in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.MULTILINE)}
 
 
 def test_every_public_name_is_in_the_reference() -> None:
@@ -137,6 +129,4 @@ def test_every_name_a_room_offers_is_in_the_reference() -> None:
 
 def test_a_block_that_is_not_run_says_why() -> None:
     reasons = [NOT_RUN.findall(page.read_text(encoding="utf-8")) for page in PAGES]
-    assert sum(map(len, reasons)) == sum(
-        page.read_text(encoding="utf-8").count("<!-- not run") for page in PAGES
-    )
+    assert sum(map(len, reasons)) == sum(page.read_text(encoding="utf-8").count("<!-- not run") for page in PAGES)

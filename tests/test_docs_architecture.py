@@ -41,9 +41,7 @@ def test_what_the_picture_names_exists(path: str) -> None:
 
 def test_every_room_is_in_the_picture_once() -> None:
     named = [path.rstrip("/").removesuffix(".py") for row in ROOMS for path in row]
-    there = {
-        path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
-    }
+    there = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert sorted(named) == sorted(there - {"__init__", "__main__"})
     assert all((SOURCE / path).exists() for row in ROOMS for path in row)
 

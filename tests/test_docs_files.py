@@ -138,10 +138,7 @@ def idx_files(path: Path) -> None:
 
 def mnist_csv(path: Path) -> None:
     head = ["label", *(f"pixel{place}" for place in range(64))]
-    lines(
-        path / "mnist.csv",
-        [head, *([label, *grey.ravel()] for label, grey in zip(DIGITS, GREY, strict=True))],
-    )
+    lines(path / "mnist.csv", [head, *([label, *grey.ravel()] for label, grey in zip(DIGITS, GREY, strict=True))])
 
 
 def python_batches(path: Path) -> None:
@@ -215,9 +212,7 @@ def test_every_row_of_the_page_has_its_maker() -> None:
     assert [form.replace("`", "") for form, _, _ in ROWS] == list(MAKERS)
 
 
-@pytest.mark.parametrize(
-    ("form", "command", "result"), ROWS, ids=[form.replace("`", "") for form, _, _ in ROWS]
-)
+@pytest.mark.parametrize(("form", "command", "result"), ROWS, ids=[form.replace("`", "") for form, _, _ in ROWS])
 def test_a_row_of_the_page(
     form: str, command: str, result: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

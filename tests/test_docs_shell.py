@@ -49,13 +49,9 @@ def test_every_block_is_of_a_kind_that_runs_or_is_listed_here() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         fences = [m["info"].split()[0] for m in FENCE.finditer("\n" + text)]
-        assert len(fences) == len(re.findall(r"^\s*```", text, re.M)) / 2, (
-            f"{page}: a block without a language"
-        )
+        assert len(fences) == len(re.findall(r"^\s*```", text, re.M)) / 2, f"{page}: a block without a language"
         assert set(fences) <= LANGUAGES, page
-        assert not re.findall(r"^    (?:\$ )?(?:straightedge|python|make|pip) ", text, re.M), (
-            f"{page}: fence it"
-        )
+        assert not re.findall(r"^    (?:\$ )?(?:straightedge|python|make|pip) ", text, re.M), f"{page}: fence it"
         found |= {name_of(page): reasons} if (reasons := NOT_RUN.findall(text)) else {}
         assert "yaml" not in fences or "needs several machines" in reasons
     assert found == EXCEPTIONS
@@ -116,9 +112,7 @@ def genes(path: Path) -> None:
 
 def songs(path: Path) -> None:
     names = np.array(["folk", "jazz", "rock"])
-    rows = [
-        {"tempo": float(x[0]), "length": float(x[1]), "genres": names[x[:3] > 1].tolist()} for x in FEATURES
-    ]
+    rows = [{"tempo": float(x[0]), "length": float(x[1]), "genres": names[x[:3] > 1].tolist()} for x in FEATURES]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 

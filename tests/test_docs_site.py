@@ -60,9 +60,7 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
 
 def test_no_style_loads_anything_from_elsewhere(site: Path) -> None:
     for sheet in site.rglob("*.css"):
-        assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", sheet.read_text(encoding="utf-8")), (
-            sheet
-        )
+        assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet
 
 
 def test_formulas_are_mathml_and_code_has_run(site: Path) -> None:
@@ -98,9 +96,7 @@ def address(site: Path) -> Iterator[str]:
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_axe_finds_nothing_on_pages_of_every_shape(
-    address: str, tmp_path: Path, width: int, scheme: str
-) -> None:
+def test_axe_finds_nothing_on_pages_of_every_shape(address: str, tmp_path: Path, width: int, scheme: str) -> None:
     browser = open_chromium(tmp_path)
     try:
         show_at(browser, width, scheme)

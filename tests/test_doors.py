@@ -184,9 +184,7 @@ def test_what_memory_cannot_hold_is_refused_with_the_figure(
 
 
 @pytest.mark.long
-def test_an_image_that_takes_too_long_is_ended_and_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_that_takes_too_long_is_ended_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     FORMATS["folder of images"](tmp_path, "")
     Image.new("RGBA", (5000, 5000)).save(tmp_path / "data/b/slow.png", compress_level=1)
     monkeypatch.setattr("straightedge.data.decode_pool.SECONDS_AN_IMAGE", 0.25)
@@ -289,10 +287,7 @@ def test_no_name_of_a_file_class_or_column_steers_the_terminal(tmp_path: Path) -
 
 def write_members(folder: Path) -> None:
     """Write archives whose members have such names: good pictures, bad ones, a way out, arrays without labels."""
-    with (
-        zipfile.ZipFile(folder / "good.zip", "w") as good,
-        zipfile.ZipFile(folder / "bad.zip", "w") as bad,
-    ):
+    with zipfile.ZipFile(folder / "good.zip", "w") as good, zipfile.ZipFile(folder / "bad.zip", "w") as bad:
         for path in sorted((folder / "data").glob("*/*")):
             good.write(path, path.relative_to(folder / "data"))
             bad.writestr(str(path.relative_to(folder / "data")), path.read_bytes()[:60])
@@ -353,11 +348,7 @@ def test_every_command_runs_in_every_encoding(setting: dict[str, str], tmp_path:
     random = np.random.default_rng(0)
     np.save(tmp_path / "layers.npy", random.normal(size=(80, 2, 5)).astype(np.float32))
     np.save(tmp_path / "y.npy", np.arange(80) % 2)
-    own = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("LC_", "LANG", "PYTHONUTF8"))
-    }
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHONUTF8"))}
     environment = own | setting | {"STRAIGHTEDGE_CACHE": str(tmp_path / "cache")}
     commands = [words.split() for words in COMMANDS]
     statuses, said = run_commands(commands, tmp_path, environment, "-X", "utf8=0")
@@ -382,9 +373,7 @@ main()
 
 @pytest.mark.long
 @pytest.mark.parametrize(("times", "status"), [("once", 130), ("twice", -signal.SIGINT)])
-def test_ctrl_c_while_reading_and_a_second_one_leave_no_traceback(
-    times: str, status: int, tmp_path: Path
-) -> None:
+def test_ctrl_c_while_reading_and_a_second_one_leave_no_traceback(times: str, status: int, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, times],
         cwd=tmp_path,

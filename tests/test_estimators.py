@@ -56,9 +56,7 @@ def test_coefficients_are_those_of_scikit_learn(name, bias):
     assert relative(ours.coef_, coef) < 1e-4
     # a free intercept is free up to a constant over the classes: both are compared as differences
     centred = [b - b.mean() if len(b) > 1 else b for b in (ours.intercept_, intercept)]
-    assert np.linalg.norm(centred[0] - centred[1]) < 1e-4 * (
-        np.linalg.norm(centred[1]) + np.linalg.norm(coef)
-    )
+    assert np.linalg.norm(centred[0] - centred[1]) < 1e-4 * (np.linalg.norm(centred[1]) + np.linalg.norm(coef))
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(with_constant), atol=1e-4)
 
 
@@ -149,9 +147,7 @@ def test_a_warm_start_beside_the_optimum_is_certified_to_a_smaller_gap(loss, bia
     """The start may be better than every point that its dual variables lead to: then it is what is proven."""
     X, y = load_iris(return_X_y=True)
     for tol in (1e-5, 1e-6, 1e-8):
-        found = LinearClassifier(loss=loss, reg=0.1, tol=1e-4, bias=bias, warm_start=True).fit(
-            X[:100], y[:100]
-        )
+        found = LinearClassifier(loss=loss, reg=0.1, tol=1e-4, bias=bias, warm_start=True).fit(X[:100], y[:100])
         found.set_params(tol=tol).fit(X[:100], y[:100])
         assert found.status_ == "certified" and found.gap_ <= tol
 

@@ -12,12 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from straightedge.calibration import (
-    find_temperature,
-    log_softmax,
-    probabilities,
-    reliability,
-)
+from straightedge.calibration import find_temperature, log_softmax, probabilities, reliability
 from straightedge.errors import InputError
 from straightedge.evaluation import (
     accuracy,
@@ -106,9 +101,7 @@ def test_many_samples_are_judged_in_little_memory_by_the_same_numbers(judged, mo
     first = hardest(scores, y)
     assert first.index.tolist() == listed.index[:5].tolist()
     some = two_class_curves(scores[:, :2], y % 2, None, 0.3)
-    assert (
-        some["at"] == pytest.approx(curves["at"]) and some["roc"][0] == [0, 0] and some["roc"][-1] == [1, 1]
-    )
+    assert some["at"] == pytest.approx(curves["at"]) and some["roc"][0] == [0, 0] and some["roc"][-1] == [1, 1]
     far = np.array([[1e35, 0.0], [0.0, 1.0]])
     assert evaluate(far, [1, 1], ["a", "b"])["log_loss"]["value"] == pytest.approx(5e34)
 

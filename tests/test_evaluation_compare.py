@@ -136,9 +136,7 @@ def test_runs_swapped_row_by_row_at_random_differ_in_at_most_one_of_twenty(n, sh
         swap = rng.random(n) < 0.5
         pair = [np.where(swap, second, first), np.where(swap, first, second)]
         one, other = (
-            Predictions(
-                Path("p"), frozenset({"test"}), labels, dict(zip(labels, right.tolist(), strict=True))
-            )
+            Predictions(Path("p"), frozenset({"test"}), labels, dict(zip(labels, right.tolist(), strict=True)))
             for right in pair
         )
         tested = compared(one, other)

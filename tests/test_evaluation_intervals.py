@@ -43,9 +43,7 @@ def test_accuracy_is_covered_in_93_to_97_percent_of_simulated_test_sets(n, true)
     assert 0.93 <= covered <= 0.97
 
 
-EXACT = (
-    1e-7 if scipy.__version__.startswith("1.11.") else 1e-8
-)  # before 1.12 the median of 10^8 was off by 3e-8
+EXACT = 1e-7 if scipy.__version__.startswith("1.11.") else 1e-8  # before 1.12 the median of 10^8 was off by 3e-8
 
 
 @pytest.mark.parametrize("n", [1, 7, 200, 60_000, 10**6, 10**8])

@@ -79,9 +79,7 @@ def digits_model(loss: str = "softmax", n_classes: int = 10) -> tuple[LinearMode
     data = load_digits()
     keep = data.target < n_classes
     X, y = data.images[keep].astype(np.uint8)[:, None], data.target[keep]
-    affine = AffineMap(
-        torch.full((64,), 4.9, dtype=torch.float64), torch.full((64,), 0.2, dtype=torch.float64)
-    )
+    affine = AffineMap(torch.full((64,), 4.9, dtype=torch.float64), torch.full((64,), 0.2, dtype=torch.float64))
     mapped = affine.apply(torch.from_numpy(X)).numpy()
     targets = 6 * np.eye(n_classes)[y] - 3
     W = np.linalg.solve(mapped.T @ mapped + 10 * np.eye(65), mapped.T @ targets)
@@ -91,9 +89,7 @@ def digits_model(loss: str = "softmax", n_classes: int = 10) -> tuple[LinearMode
 
 
 @pytest.mark.parametrize("loss", ["softmax", pytest.param("svm", marks=pytest.mark.long)])
-@pytest.mark.parametrize(
-    "to", ["onnx", *(pytest.param(to, marks=pytest.mark.long) for to in ("torch", "sklearn"))]
-)
+@pytest.mark.parametrize("to", ["onnx", *(pytest.param(to, marks=pytest.mark.long) for to in ("torch", "sklearn"))])
 def test_artefact_gives_the_scores_of_predict_on_1000_real_images(tmp_path: Path, to: str, loss: str) -> None:
     model, X = digits_model(loss)
     X = X[:1000]
@@ -225,9 +221,7 @@ def test_disk_full_leaves_the_former_artefact(tmp_path: Path, monkeypatch) -> No
     model, X = digits_model()
     export_model(model, "onnx", tmp_path, rows=X)
     before = (tmp_path / "model.onnx").read_bytes()
-    changed = LinearModel(
-        weight=model.weight * 2, bias=model.bias, classes=model.classes, input_shape=(1, 8, 8)
-    )
+    changed = LinearModel(weight=model.weight * 2, bias=model.bias, classes=model.classes, input_shape=(1, 8, 8))
     for fails_at in range(1, 4):
         monkeypatch.setattr(atomic, "disk", FailingDisk(fails_at, short=True))
         with pytest.raises(MachineError, match="disk-full"):
@@ -277,9 +271,7 @@ def _digits_and_rows() -> tuple[LinearModel, np.ndarray]:
 def test_an_onnx_file_with_its_data_beside_it_is_read_and_compared(tmp_path: Path) -> None:
     model, X = _digits_and_rows()
     proto = onnx.load_from_string(onnx_bytes(model, X))
-    onnx.save_model(
-        proto, str(tmp_path / "m.onnx"), save_as_external_data=True, location="m.bin", size_threshold=0
-    )
+    onnx.save_model(proto, str(tmp_path / "m.onnx"), save_as_external_data=True, location="m.bin", size_threshold=0)
     assert check_onnx_file(model, tmp_path / "m.onnx", X) < 1e-5
     other = dataclasses.replace(model, weight=model.weight + 1)
     with pytest.raises(MachineError, match="export-differs"):
@@ -291,9 +283,7 @@ def test_an_onnx_file_with_its_data_beside_it_is_read_and_compared(tmp_path: Pat
         read_onnx(tmp_path / "nowhere.onnx")
 
 
-@pytest.mark.parametrize(
-    ("to", "package"), [("onnx", "onnx"), ("onnx", "onnxruntime"), ("sklearn", "skops.io")]
-)
+@pytest.mark.parametrize(("to", "package"), [("onnx", "onnx"), ("onnx", "onnxruntime"), ("sklearn", "skops.io")])
 def test_without_the_package_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch, to: str, package: str
 ) -> None:
@@ -382,9 +372,7 @@ def test_the_command_writes_into_the_run_and_verifies(tmp_path: Path) -> None:
         run.save_model(model)
         run.write_json("metrics.json", METRICS)
     for to, name in [("onnx", "model.onnx"), ("torch", "linear.safetensors"), ("sklearn", "model.skops")]:
-        result = CliRunner().invoke(
-            app, [str(tmp_path / "run"), "--to", to, "--json"], catch_exceptions=False
-        )
+        result = CliRunner().invoke(app, [str(tmp_path / "run"), "--to", to, "--json"], catch_exceptions=False)
         assert json.loads(result.stdout)["checked_on"] == "digits"
         assert json.loads(result.stdout)["n_checked"] == 1000
         assert (tmp_path / "run" / to / name).exists()

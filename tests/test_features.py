@@ -33,13 +33,9 @@ def images_of(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
             id="options after a colon",
         ),
         pytest.param(
-            "patches,n-centroids=8",
-            ("patches", "", {"n_centroids": 8}),
-            id="options after a comma, with dashes",
+            "patches,n-centroids=8", ("patches", "", {"n_centroids": 8}), id="options after a comma, with dashes"
         ),
-        pytest.param(
-            "patches:small,stride=2", ("patches", "small", {"stride": 2}), id="a preset with an option"
-        ),
+        pytest.param("patches:small,stride=2", ("patches", "small", {"stride": 2}), id="a preset with an option"),
         pytest.param(
             "timm:vit_tiny.augreg,weights=/a/b.safetensors,save_weights=false",
             ("timm", "vit_tiny.augreg", {"weights": "/a/b.safetensors", "save_weights": False}),
@@ -145,9 +141,7 @@ def test_a_state_of_another_shape_is_refused() -> None:
 
 def window_by_hand(region: int, cell: int, taper: float) -> float:
     """Return the weight of a cell in a region: a bell on half regions, or all or nothing."""
-    return (
-        math.exp(-((((cell + 0.5) / 2 - region - 0.5) / taper) ** 2) / 2) if taper else float(region == cell)
-    )
+    return math.exp(-((((cell + 0.5) / 2 - region - 0.5) / taper) ** 2) / 2) if taper else float(region == cell)
 
 
 def triangle_by_loops(
@@ -217,9 +211,7 @@ def test_whitening_makes_directions_equally_strong() -> None:
     mean, whitening = dictionary.zca(patches, 1e-9)
     covariance = np.cov(((patches - mean) @ whitening).T)
     values = np.linalg.eigvalsh(covariance)
-    np.testing.assert_allclose(
-        values[1:], 1, rtol=1e-3
-    )  # a patch sums to zero: one direction has nothing in it
+    np.testing.assert_allclose(values[1:], 1, rtol=1e-3)  # a patch sums to zero: one direction has nothing in it
     assert values[0] < 1e-3
     np.testing.assert_allclose(whitening, whitening.T, atol=1e-5)
 
@@ -259,9 +251,7 @@ def test_centroids_are_the_same_bits_on_any_number_of_workers(
 
 def test_no_centroid_is_idle() -> None:
     random = np.random.default_rng(0)
-    flat = np.zeros(
-        (3000, 12), np.float32
-    )  # as the background of drawings: most patches are one and the same
+    flat = np.zeros((3000, 12), np.float32)  # as the background of drawings: most patches are one and the same
     rows = np.concatenate([flat, random.standard_normal((1000, 12)).astype(np.float32)])
     centroids = dictionary.cluster(rows, 100, 8, seed=0)
     nearest, squared = dictionary.nearest_centroids(rows, centroids)

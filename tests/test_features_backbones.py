@@ -86,9 +86,7 @@ def test_pools_are_the_class_token_and_the_mean_of_the_others(timm: Any, images:
         extractor = build_extractor(f"timm:{VIT},weights=random", pool=pool)
         extractor.fit(images, seed=1)
         rows[pool] = extractor.transform(images)
-    np.testing.assert_allclose(
-        rows["cls"], rows["model"], atol=1e-5
-    )  # this model's own pool is its class token
+    np.testing.assert_allclose(rows["cls"], rows["model"], atol=1e-5)  # this model's own pool is its class token
     with torch.random.fork_rng():
         torch.manual_seed(1)
         network = timm.create_model(VIT, num_classes=0).eval()
@@ -104,10 +102,7 @@ def test_pools_are_the_class_token_and_the_mean_of_the_others(timm: Any, images:
     [
         pytest.param(torch.arange(24.0).reshape(1, 2, 3, 4), {}, [5.5, 17.5], id="a map, channels first"),
         pytest.param(
-            torch.arange(24.0).reshape(1, 3, 4, 2),
-            {"output_fmt": "NHWC"},
-            [11, 12],
-            id="a map, channels last",
+            torch.arange(24.0).reshape(1, 3, 4, 2), {"output_fmt": "NHWC"}, [11, 12], id="a map, channels last"
         ),
         pytest.param(
             torch.arange(8.0).reshape(1, 4, 2), {"num_prefix_tokens": 2}, [5, 6], id="tokens after a prefix"
@@ -138,9 +133,7 @@ def test_a_saved_run_needs_what_it_says_it_needs(
     assert restored.config() == extractor.config()
 
 
-def test_weights_that_changed_since_the_run_are_refused(
-    timm: Any, tmp_path: Path, images: np.ndarray
-) -> None:
+def test_weights_that_changed_since_the_run_are_refused(timm: Any, tmp_path: Path, images: np.ndarray) -> None:
     path = weights_file(timm, tmp_path / "w.safetensors")
     extractor = build_extractor(f"timm:{VIT}", weights=str(path), save_weights=False)
     extractor.fit(images)
@@ -153,12 +146,8 @@ def test_weights_that_changed_since_the_run_are_refused(
 @pytest.mark.parametrize(
     ("spec", "code", "says"),
     [
-        pytest.param(
-            "timm:test_vlt,weights=random", "timm-model", "did you mean test_vit", id="a slip of the pen"
-        ),
-        pytest.param(
-            "timm:hf-hub:someone/something,weights=random", "timm-model", "no model", id="a hub's name"
-        ),
+        pytest.param("timm:test_vlt,weights=random", "timm-model", "did you mean test_vit", id="a slip of the pen"),
+        pytest.param("timm:hf-hub:someone/something,weights=random", "timm-model", "no model", id="a hub's name"),
         pytest.param("timm", "timm-model", "no model was named", id="no name"),
         pytest.param("timm:test_vit", "timm-weights", "weights=pretrained", id="no weights"),
         pytest.param("timm:test_vit,weights=random,pool=max", "extractor-option", "cls", id="no such pool"),
@@ -183,13 +172,9 @@ def test_bad_timm_specs_are_refused(spec: str, code: str, says: str) -> None:
         pytest.param("other model", "weights-mismatch", id="the weights of another model"),
     ],
 )
-def test_bad_weights_are_refused(
-    timm: Any, tmp_path: Path, images: np.ndarray, change: str, code: str
-) -> None:
+def test_bad_weights_are_refused(timm: Any, tmp_path: Path, images: np.ndarray, change: str, code: str) -> None:
     path = tmp_path / "w.safetensors"
-    changes = {"shape": {"cls_token": torch.zeros(1, 1, 3)}, "extra": {"more": torch.zeros(2)}}.get(
-        change, {}
-    )
+    changes = {"shape": {"cls_token": torch.zeros(1, 1, 3)}, "extra": {"more": torch.zeros(2)}}.get(change, {})
     if change != "missing file":
         weights_file(timm, path, CNN if change == "other model" else VIT, **changes)
     if change == "pickle":
@@ -237,9 +222,7 @@ def test_without_timm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyP
     assert 'pip install "straightedge[backbones]"' in str(caught.value) and "'timm'" in str(caught.value)
 
 
-def test_a_timm_that_cannot_be_imported_is_told_apart(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_timm_that_cannot_be_imported_is_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "timm.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
     monkeypatch.syspath_prepend(tmp_path)
     for name in [key for key in sys.modules if key.partition(".")[0] == "timm"]:
@@ -318,9 +301,7 @@ def test_a_module_takes_a_file_of_weights(tmp_path: Path, images: np.ndarray) ->
     rows = extractor.transform(images)
     np.testing.assert_allclose(rows[:, 0], 5 * rows[:, 1], rtol=1e-5)
     (tmp_path / "w.safetensors").unlink()
-    np.testing.assert_array_equal(
-        restore_extractor(extractor.config(), extractor.state()).transform(images), rows
-    )
+    np.testing.assert_array_equal(restore_extractor(extractor.config(), extractor.state()).transform(images), rows)
 
 
 @pytest.mark.parametrize(

@@ -31,16 +31,9 @@ def dataset_of(n_train: int = 20, n_test: int = 7, seed: int = 0) -> Dataset:
         "validation": slice(n_train, n_train + 5),
         "test": slice(n_train + 5, None),
     }
-    parts = {
-        name: Split(images[part], y[part], [f"{name}{i}" for i in y[part]]) for name, part in edges.items()
-    }
+    parts = {name: Split(images[part], y[part], [f"{name}{i}" for i in y[part]]) for name, part in edges.items()}
     return Dataset(
-        "made",
-        ("a", "b"),
-        parts["train"],
-        parts["validation"],
-        SealedSplit(parts["test"]),
-        image_shape=(1, 8, 8),
+        "made", ("a", "b"), parts["train"], parts["validation"], SealedSplit(parts["test"]), image_shape=(1, 8, 8)
     )
 
 
@@ -161,9 +154,7 @@ def test_an_interrupted_extraction_goes_on_where_it_stopped(tmp_path: Path) -> N
     [
         pytest.param(lambda partial, journal: journal.unlink(), id="no journal"),
         pytest.param(lambda partial, journal: journal.write_text("{"), id="half a journal"),
-        pytest.param(
-            lambda partial, journal: journal.write_text('{"rows": 16}'), id="a journal ahead of its rows"
-        ),
+        pytest.param(lambda partial, journal: journal.write_text('{"rows": 16}'), id="a journal ahead of its rows"),
         pytest.param(lambda partial, journal: journal.write_text('{"rows": -4}'), id="a journal below zero"),
         pytest.param(lambda partial, journal: partial.write_bytes(b"\0" * 5000), id="rows of another kind"),
     ],
@@ -265,9 +256,7 @@ def test_rows_that_are_no_images_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_on_a_full_disk_what_is_made_goes_on_in_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_a_full_disk_what_is_made_goes_on_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def full(descriptor: int) -> None:
@@ -303,9 +292,7 @@ def test_without_a_cache_nothing_is_written(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_bar_tells_images_a_second(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bar_tells_images_a_second(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     from straightedge.data.bar import bar
@@ -401,9 +388,7 @@ def test_sparse_rows_are_written_as_they_are_and_stay_sparse(tmp_path: Path, end
         pytest.param("x.npz", {"dtype": "float8"}, "dtype-invalid", id="a type that is not written"),
     ],
 )
-def test_the_command_refuses_before_it_begins(
-    tmp_path: Path, out: str, options: dict[str, str], code: str
-) -> None:
+def test_the_command_refuses_before_it_begins(tmp_path: Path, out: str, options: dict[str, str], code: str) -> None:
     from straightedge.cli.features import command
 
     with pytest.raises(InputError) as caught:

@@ -206,9 +206,7 @@ def test_balanced_class_weights_count_the_rows_of_the_fold_alone(weighted):
         alone = LinearClassifier(reg=0.1, tol=1e-10, preprocess="standardize", class_weight="balanced")
         alone.fit(X[train], y[train], None if weights is None else weights[train].numpy())
         wanted = torch.from_numpy(alone.decision_function(X[held]))
-        np.testing.assert_allclose(
-            found.scores[np.searchsorted(found.rows, held), 0], wanted, rtol=0, atol=1e-7
-        )
+        np.testing.assert_allclose(found.scores[np.searchsorted(found.rows, held), 0], wanted, rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("loss", ["softmax", "svm"])

@@ -55,9 +55,7 @@ FOUND: list[tuple[str, bytes]] = [
 """What the fuzzers found, kept after it was mended: (parser, bytes)."""
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in parsers.PARSERS if name not in {"cifar", "run", "arguments"}]
-)
+@pytest.mark.parametrize("name", [name for name in parsers.PARSERS if name not in {"cifar", "run", "arguments"}])
 def test_the_seeds_are_whole_files(name: str) -> None:
     assert all(parsers.try_parser(name, seed) for seed in parsers.seeds(name))
 
@@ -86,18 +84,7 @@ def test_any_bytes_are_a_value_or_an_error(name: str, data: bytes) -> None:
     parsers.try_parser(name, data)
 
 
-OPTIONS = [
-    "--reg",
-    "--regs",
-    "--path",
-    "--tol",
-    "--size",
-    "--loss",
-    "--solver",
-    "--memory",
-    "--folds",
-    "--json",
-]
+OPTIONS = ["--reg", "--regs", "--path", "--tol", "--size", "--loss", "--solver", "--memory", "--folds", "--json"]
 
 
 @given(words=st.lists(st.sampled_from(OPTIONS) | st.text(max_size=8), max_size=8))

@@ -33,9 +33,7 @@ def test_the_losses_of_the_course_have_right_gradients(function, name):
     n_problems = 4 if "naive" in function.__name__ else 20
     for seed in range(n_problems):
         W, X, y = problem(8, 4 + seed, 2 + seed, seed)
-        report = check_gradient(
-            function, W, torch.from_numpy(X), torch.from_numpy(y), (0.0, 1e-5, 1.0)[seed % 3]
-        )
+        report = check_gradient(function, W, torch.from_numpy(X), torch.from_numpy(y), (0.0, 1e-5, 1.0)[seed % 3])
         assert report.ok, str(report)
         assert report.loss == name
         assert report.max_relative_error < 1e-6
@@ -152,9 +150,7 @@ def test_small_entries_are_lifted_out_of_the_rounding():
     X[:, 0] *= 1e-9
     X[:, 1] *= 1e6
     W[1] *= 1e-6
-    report = check_gradient(
-        softmax, W, X, y, entries=[(row, column) for row in range(6) for column in range(5)]
-    )
+    report = check_gradient(softmax, W, X, y, entries=[(row, column) for row in range(6) for column in range(5)])
     assert report.ok
     assert report.max_relative_error < 1e-6
 
@@ -242,9 +238,7 @@ def test_a_right_gradient_is_never_called_wrong(name):
         n_samples, n_features, n_classes = (int(generator.integers(2, top)) for top in (40, 40, 100))
         W, X, y = problem(n_samples, n_features, n_classes, seed)
         W *= 10 ** generator.uniform(-3, 1)
-        report = check_gradient(
-            {"svm": svm, "softmax": softmax}[name], W, X, y, 10 ** generator.uniform(-6, 3)
-        )
+        report = check_gradient({"svm": svm, "softmax": softmax}[name], W, X, y, 10 ** generator.uniform(-6, 3))
         assert report.ok, str(report)
         assert report.max_relative_error < 1e-6
 

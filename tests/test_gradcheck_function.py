@@ -66,10 +66,7 @@ def run(*arguments):
 
 @pytest.mark.parametrize(
     ("word", "loss"),
-    [
-        ("mine.py:svm_loss", "the SVM loss of the notes"),
-        ("theirs:softmax_loss", "the softmax loss of the notes"),
-    ],
+    [("mine.py:svm_loss", "the SVM loss of the notes"), ("theirs:softmax_loss", "the softmax loss of the notes")],
 )
 def test_a_right_function_ends_with_0_and_says_which_loss_it_is(folder, word, loss):
     result = run(word)

@@ -34,9 +34,7 @@ def check(student: StudentFunction, seed: int, expected: str | None) -> GradChec
 
 def students_of(part: str, *, is_right: bool) -> Sequence[StudentFunction]:
     return [
-        student
-        for student in STUDENT_FUNCTIONS
-        if student.part == part and (student.mistake is None) == is_right
+        student for student in STUDENT_FUNCTIONS if student.part == part and (student.mistake is None) == is_right
     ]
 
 
@@ -47,11 +45,7 @@ def test_no_right_function_is_rejected_and_its_loss_is_named(part: str, is_told:
     rejected = {}
     for student in students_of(part, is_right=True):
         report = check(student, 0, student.kind if is_told else None)
-        if (
-            not report.ok
-            or report.loss != student.kind
-            or "gradient and value are right" not in report.verdict
-        ):
+        if not report.ok or report.loss != student.kind or "gradient and value are right" not in report.verdict:
             rejected[student.name] = str(report)
     assert rejected == {}
 

@@ -77,9 +77,7 @@ def test_groups_that_are_not_one_for_each_row_are_refused(groups):
 def test_the_command_keeps_the_rows_of_a_patient_together(change, tmp_path):
     rows = zip(X.round(4).tolist(), PATIENT, Y, strict=True)
     lines = [",".join(map(str, [*row, f"p{patient}", label])) for row, patient, label in rows]
-    (tmp_path / "a.csv").write_text(
-        "\n".join([",".join(f"x{i}" for i in range(64)) + ",patient,label", *lines])
-    )
+    (tmp_path / "a.csv").write_text("\n".join([",".join(f"x{i}" for i in range(64)) + ",patient,label", *lines]))
     asked = {"groups": "patient", "progress": False} | change
     metrics = run_fit(FitOptions(str(tmp_path / "a.csv"), str(tmp_path / "run"), **asked))
     assert metrics["validation"]["accuracy"] < 0.75

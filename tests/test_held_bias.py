@@ -15,14 +15,7 @@ from straightedge.solvers.sparse.two_classes import problem_of
 from straightedge.sparse_rows import SparseRows
 from support.sparse_problems import sparse_problem
 
-CASES = [
-    ("softmax", 4),
-    ("svm", 4),
-    ("crammer_singer", 4),
-    ("squared_hinge", 4),
-    ("one_vs_rest", 3),
-    ("svm", 2),
-]
+CASES = [("softmax", 4), ("svm", 4), ("crammer_singer", 4), ("squared_hinge", 4), ("one_vs_rest", 3), ("svm", 2)]
 
 
 def begun(loss, n_classes, reg, tol, scale=1.0, **shape):

@@ -32,9 +32,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def objective(
-    loss: type[HingeLoss], dtype: str = "uint8", n: int = 203, bias: str = "penalized"
-) -> Objective:
+def objective(loss: type[HingeLoss], dtype: str = "uint8", n: int = 203, bias: str = "penalized") -> Objective:
     generator = torch.Generator().manual_seed(7)
     y = torch.arange(n) * 7 % 5
     centres = 25 * torch.randn(5, 19, generator=generator) + 128
@@ -86,9 +84,7 @@ def test_products_with_the_hessian_are_those_over_whole_rows(loss: type[HingeLos
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_ranks_by_pairs_and_by_rows_add_up_alike(
-    loss: type[HingeLoss], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ranks_by_pairs_and_by_rows_add_up_alike(loss: type[HingeLoss], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rank decides for itself: what is summed over them has the same layout, and the same witness."""
     whole, seen = objective(loss), []
     direction, summed = torch.ones(5, 20, dtype=torch.float64), Design.all_summed
@@ -126,9 +122,7 @@ def test_the_change_of_v_is_the_difference_of_two_sums(loss: type[HingeLoss]) ->
     assert adjoint_of_change(whole, before, everything, weights) is None  # the sum itself costs no more
 
 
-def test_dense_products_stay_where_many_margins_move_or_loops_do_not_pay(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_dense_products_stay_where_many_margins_move_or_loops_do_not_pay(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = objective(HingeLoss)
     part, mask = whole.subset(torch.arange(100)), torch.zeros(100, 1, 5)
     mask[:30, 0, 1] = 1.0

@@ -158,9 +158,7 @@ def test_fine_tolerances_and_tiny_reg(loss: type[HingeLoss], bias: str, n_classe
     for separable in (0.0, 20.0):
         rows = Rows(X + separable * np.eye(5)[y])
         regs = [1.0, 1e-3, 1e-7]
-        objective = Objective(
-            rows, torch.as_tensor(y), n_classes, loss(), regs, bias=bias, dtype=torch.float64
-        )
+        objective = Objective(rows, torch.as_tensor(y), n_classes, loss(), regs, bias=bias, dtype=torch.float64)
         assert certified(minimize(objective, SemismoothNewton(), Limits(1e-8)))
 
 
@@ -300,9 +298,7 @@ def test_a_sample_of_the_rows_says_the_multiple_and_all_of_them_its_value(
     np.testing.assert_array_equal(some.margins(S[::3]), problem.margins.margins(S)[::3])
 
 
-def test_more_rows_are_gathered_where_they_hardly_disturb_one_another(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_more_rows_are_gathered_where_they_hardly_disturb_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = embeddings(3000, 4, 3)
     monkeypatch.setattr(gathering, "MOST_ENTRIES", 10_000)
     few, weak, strong = (

@@ -14,9 +14,7 @@ from support.kernel_cases import kernels
 LOSSES = [HingeLoss, CrammerSingerLoss, OneVsRestHingeLoss]
 
 
-def span(
-    loss: type[HingeLoss], size: int, dtype: torch.dtype = torch.float64, bias: str = "penalized"
-) -> Span:
+def span(loss: type[HingeLoss], size: int, dtype: torch.dtype = torch.float64, bias: str = "penalized") -> Span:
     generator = torch.Generator().manual_seed(size)
     n, d, n_classes = 600, 7, 5
     X = torch.randn(n, d, generator=generator, dtype=torch.float64).to(dtype)

@@ -161,9 +161,7 @@ def test_some_of_a_path_at_its_limit_is_never_called_certified_alone(commands: C
     n_certified = ends.count("certified")
     assert 0 < n_certified < 16
     for said in (metrics["shown"].out, page(commands), " ".join(metrics["notes"])):
-        assert (
-            f"{n_certified} of 16 certified, {ends.count('max_passes')} ended at the limit of passes" in said
-        )
+        assert f"{n_certified} of 16 certified, {ends.count('max_passes')} ended at the limit of passes" in said
 
 
 def test_accuracy_without_held_out_samples_says_that_it_is_of_training(commands: Commands) -> None:
@@ -187,9 +185,7 @@ def test_a_choice_below_the_largest_class_is_said(commands: Commands) -> None:
 
 
 @pytest.mark.parametrize("words", [["--path"], ["--path", "--folds", "3"], ["--reg", "0.1"]])
-def test_hardest_images_and_pictures_are_of_the_rows_that_are_judged(
-    commands: Commands, words: list[str]
-) -> None:
+def test_hardest_images_and_pictures_are_of_the_rows_that_are_judged(commands: Commands, words: list[str]) -> None:
     rng = np.random.default_rng(0)
     y = np.arange(80) % 2
     X = rng.integers(0, 200, (80, 1, 6, 6)).astype(np.uint8)
@@ -207,8 +203,6 @@ def test_hardest_images_and_pictures_are_of_the_rows_that_are_judged(
     shown = set(zip(assets["cells_label"].tolist(), assets["cells_predicted"].tolist(), strict=True))
     table = np.array(judged["confusion"])
     assert shown == {(int(a), int(b)) for a, b in zip(*np.nonzero(table), strict=True)}
-    for row, label, image in zip(
-        assets["cells_index"], assets["cells_label"], assets["cells_images"], strict=True
-    ):
+    for row, label, image in zip(assets["cells_index"], assets["cells_label"], assets["cells_images"], strict=True):
         assert y[row] == label
         assert (image[..., 0] == X[row, 0]).all()

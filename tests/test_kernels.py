@@ -167,13 +167,8 @@ def test_the_hinges_product_and_a_fit_by_compiled_loops() -> None:
 def test_compiled_loops_are_chosen_where_a_pass_is_long_and_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(door.SWITCH, raising=False)
     cifar = Rows(torch.zeros(1, 1, dtype=torch.uint8).expand(50_000, 3072))
-    chosen = {
-        n: products_for(cifar, 4, torch.float32, AffineMap.identity(3072), n_columns=n) for n in (10, 160)
-    }
-    assert [type(products).__name__ for products in chosen.values()] == [
-        "CompiledProducts",
-        "PortableProducts",
-    ]
+    chosen = {n: products_for(cifar, 4, torch.float32, AffineMap.identity(3072), n_columns=n) for n in (10, 160)}
+    assert [type(products).__name__ for products in chosen.values()] == ["CompiledProducts", "PortableProducts"]
     half = Rows(torch.zeros(1, 1, dtype=torch.float16).expand(50_000, 3072))
     products = products_for(half, 4, torch.float32, AffineMap.identity(3072), n_columns=10)
     assert isinstance(products, PortableProducts)
@@ -185,9 +180,7 @@ def test_compiled_loops_are_chosen_where_a_pass_is_long_and_narrow(monkeypatch: 
 @pytest.mark.parametrize(("dtype", "bits"), [("uint8", 21), ("bfloat16", 23)])
 def test_parts_hold_the_bits_that_the_table_promises(dtype: str, bits: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    weight = (
-        torch.randn(6, 4000, generator=generator) * torch.tensor([1e-30, 1e-5, 1.0, 1e4, 1e20, 0.0])[:, None]
-    )
+    weight = torch.randn(6, 4000, generator=generator) * torch.tensor([1e-30, 1e-5, 1.0, 1e4, 1e20, 0.0])[:, None]
     parts, unscale = split_weight(weight, KINDS[dtype])
     found = parts.double().sum(dim=0) * unscale.double()[:, None]
     floor = 2.0**-40 * weight.abs().amax(dim=1, keepdim=True).double()

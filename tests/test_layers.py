@@ -231,9 +231,7 @@ def as_keys(folder: Path) -> Path:
 
 
 def as_tensors(folder: Path) -> Path:
-    save_file(
-        {f"h.{place}": np.ascontiguousarray(X[:, place]) for place in range(6)}, folder / "h.safetensors"
-    )
+    save_file({f"h.{place}": np.ascontiguousarray(X[:, place]) for place in range(6)}, folder / "h.safetensors")
     return folder / "h.safetensors"
 
 

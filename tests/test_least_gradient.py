@@ -60,9 +60,7 @@ def test_a_fit_is_proven_sooner_by_a_combination(monkeypatch: pytest.MonkeyPatch
     assert sooner.status_ == later.status_ == "certified"
     assert sooner.n_passes_ < later.n_passes_
     assert sooner.objective_ == pytest.approx(later.objective_, rel=1e-4)
-    whole = (
-        objective_of(X, y, 1e-6).in_dtype(torch.float64).evaluate(torch.from_numpy(sooner.W_.T.copy())[None])
-    )
+    whole = objective_of(X, y, 1e-6).in_dtype(torch.float64).evaluate(torch.from_numpy(sooner.W_.T.copy())[None])
     assert float(whole.objective) == pytest.approx(sooner.objective_, rel=1e-12)
     assert float(whole.gap / whole.objective) <= 1e-4
 
@@ -104,9 +102,7 @@ def test_scores_at_nothing_need_no_product(monkeypatch: pytest.MonkeyPatch) -> N
         products.scores()
 
 
-def test_the_metric_is_a_diagonal_where_reg_outweighs_the_second_moment(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_metric_is_a_diagonal_where_reg_outweighs_the_second_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = drawn(600, 40, 4)
     kinds = [
         next(iter(Whitening(objective_of(X, y, reg), 0.25, 600)._factors.values())).factor.ndim

@@ -28,9 +28,7 @@ def resident() -> int:
 def growth(folder: Path, fits: int) -> float:
     """Fit many times, every kind in turn; return how much memory grew after the warm-up, as a share."""
     write_data(folder / "data.npz")
-    options = FitOptions(
-        str(folder / "data.npz"), str(folder / "run"), tol=1e-3, progress=False, overwrite=True
-    )
+    options = FitOptions(str(folder / "data.npz"), str(folder / "run"), tol=1e-3, progress=False, overwrite=True)
     train = load_dataset(folder / "data.npz", progress=False).train
     kinds = [{}, {"loss": "svm"}, {"regs": [1e-3, 1e-2]}, {"solver": "sgd", "epochs": 2}]
     before = 0

@@ -45,9 +45,7 @@ def test_values_are_those_of_the_loops(name, dtype):
     values, _ = value_and_gradient(name, S.to(dtype), y)
     expected = [[LOOPS[name](S[i, k].tolist(), int(y[i])) for k in range(3)] for i in range(20)]
     assert values.dtype == dtype
-    torch.testing.assert_close(
-        values.double(), torch.tensor(expected, dtype=torch.float64), rtol=2e-6, atol=2e-6
-    )
+    torch.testing.assert_close(values.double(), torch.tensor(expected, dtype=torch.float64), rtol=2e-6, atol=2e-6)
 
 
 @ALL
@@ -203,9 +201,7 @@ def test_conjugates_of_dual_variables_are_those_by_hand(name):
     A = loss.to_scores(b.clone(), y)[:, 0].numpy()
     expected = [CONJUGATES[name](row, label) for row, label in zip(A, y.tolist(), strict=True)]
     for found in (loss.neg_conjugate(b, y), PiecewiseLinearLoss.neg_conjugate(loss, b, y)):
-        torch.testing.assert_close(
-            found[:, 0], torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=1e-12
-        )
+        torch.testing.assert_close(found[:, 0], torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=1e-12)
 
 
 @HINGES
@@ -221,9 +217,7 @@ def test_margins_change_by_the_differences_of_scores_that_the_loss_names(name):
         for j in range(4):
             plus, minus = (int(c) for c in loss.differences(torch.tensor(j), y[i]))
             if loss.own_margin or j != int(y[i]):
-                assert float(change[i, 0, j]) == pytest.approx(
-                    float(padded[i, 0, plus] - padded[i, 0, minus])
-                )
+                assert float(change[i, 0, j]) == pytest.approx(float(padded[i, 0, plus] - padded[i, 0, minus]))
 
 
 @HINGES
@@ -248,9 +242,7 @@ def test_support_is_attained_by_the_subgradient(name, seed):
     ],
 )
 def test_loss_is_finite_and_never_nan(name, dtype, largest):
-    S = torch.tensor(
-        [[[largest, -largest, 0]], [[-largest, largest, 0]], [[0, -largest, largest]]], dtype=dtype
-    )
+    S = torch.tensor([[[largest, -largest, 0]], [[-largest, largest, 0]], [[0, -largest, largest]]], dtype=dtype)
     values, A = value_and_gradient(name, S, torch.tensor([1, 1, 0]))
     assert bool(values.isfinite().all()) and bool(A.isfinite().all())
     assert float(values.sum()) < math.inf and float(values[0, 0]) > 1e-9 * largest
@@ -279,9 +271,7 @@ def test_an_unknown_loss_is_refused_with_those_there_are():
 
 def test_losses_say_what_they_are():
     assert [name for name, loss in LOSSES.items() if not loss.smooth] == [
-        name
-        for name, loss in LOSSES.items()
-        if isinstance(loss, PiecewiseLinearLoss) and loss.piecewise_linear
+        name for name, loss in LOSSES.items() if isinstance(loss, PiecewiseLinearLoss) and loss.piecewise_linear
     ]
     assert all(loss.title and loss.phrase and loss.formula for loss in LOSSES.values())
     assert [name for name in LOSSES if is_probabilistic(name)] == ["softmax"]

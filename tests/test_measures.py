@@ -47,9 +47,7 @@ def of_scikit_learn(name, scores, y, w):
         return peers.matthews_corrcoef(y, predicted, **given)
     if two:
         return peers.brier_score_loss(y, chances[:, 1], **given)
-    return np.average(
-        np.square(chances - np.eye(classes)[y]).sum(axis=1), weights=w
-    )  # from scikit-learn 1.7 on
+    return np.average(np.square(chances - np.eye(classes)[y]).sum(axis=1), weights=w)  # from scikit-learn 1.7 on
 
 
 @pytest.mark.parametrize("weights", [None, "whole", "any"])

@@ -27,13 +27,7 @@ def make_model(**fields: object) -> LinearModel:
     scale[7] = 0
     W[7] = 0
     affine = AffineMap(100 * torch.rand(D, generator=generator, dtype=torch.float64), scale, "standard")
-    settings = {
-        "input_shape": SHAPE,
-        "input_dtype": "uint8",
-        "reg": 1e-3,
-        "gap": 1e-6,
-        "versions": {"torch": "2"},
-    }
+    settings = {"input_shape": SHAPE, "input_dtype": "uint8", "reg": 1e-3, "gap": 1e-6, "versions": {"torch": "2"}}
     return LinearModel.from_fit(W, affine, ("cat", "dög", "<b>", "d,e"), **(settings | fields))
 
 
@@ -42,9 +36,7 @@ def images(n: int = 23, seed: int = 0) -> np.ndarray:
 
 
 def truth(model: LinearModel, X: np.ndarray) -> np.ndarray:
-    return (
-        X.reshape(len(X), -1).astype(np.float64) @ model.weight.double().numpy() + model.bias.double().numpy()
-    )
+    return X.reshape(len(X), -1).astype(np.float64) @ model.weight.double().numpy() + model.bias.double().numpy()
 
 
 def test_rows_are_scored_by_numpy_as_torch_scores_them() -> None:
@@ -115,9 +107,7 @@ def test_read_only_memory_map_and_row_source_give_the_same_scores(tmp_path: Path
 def test_many_blocks_give_each_row_its_own_scores() -> None:
     weight = torch.randn(3000, 3, generator=torch.Generator().manual_seed(0))
     model = LinearModel(weight=weight, bias=torch.zeros(3), classes=("a", "b", "c"))
-    X = (
-        np.random.default_rng(0).normal(size=(3001, 3000)).astype(np.float32)
-    )  # three blocks, one of them short
+    X = np.random.default_rng(0).normal(size=(3001, 3000)).astype(np.float32)  # three blocks, one of them short
     np.testing.assert_allclose(
         model.scores(X), X.astype(np.float64) @ weight.double().numpy(), rtol=1e-4, atol=2e-3
     )
@@ -198,26 +188,11 @@ def test_everything_comes_back_from_the_file(tmp_path: Path) -> None:
     state = {"filters": torch.randn(3, 2, dtype=torch.float16), "empty": torch.zeros(0, 4)}
     features = {"name": "patches", "n": 2}
     model = make_model(
-        features=features,
-        extractor_state=state,
-        temperature=1.7,
-        objective=0.3,
-        status="converged",
-        loss="svm",
+        features=features, extractor_state=state, temperature=1.7, objective=0.3, status="converged", loss="svm"
     )
     model.save(tmp_path / "m.safetensors")
     back = load(tmp_path / "m.safetensors")
-    for name in (
-        "classes",
-        "loss",
-        "reg",
-        "objective",
-        "gap",
-        "status",
-        "bias_mode",
-        "input_shape",
-        "input_dtype",
-    ):
+    for name in ("classes", "loss", "reg", "objective", "gap", "status", "bias_mode", "input_shape", "input_dtype"):
         assert getattr(back, name) == getattr(model, name), name
     assert (back.features, back.temperature, back.versions) == (features, 1.7, {"torch": "2"})
     assert np.isnan(back.dual)

@@ -88,9 +88,7 @@ def _signed(meta: dict[str, Any], **tensors: torch.Tensor) -> Callable[[Path], N
         header, _ = parts(path)
         whole = json.loads(header["__metadata__"]["straightedge.meta"]) | meta
         fields = {"weight": torch.ones(6, 2), "bias": torch.ones(2)} | tensors
-        write_tensors(
-            path, fields, kind="model", version=1, meta={k: v for k, v in whole.items() if v != "drop"}
-        )
+        write_tensors(path, fields, kind="model", version=1, meta={k: v for k, v in whole.items() if v != "drop"})
 
     return damage
 
@@ -107,22 +105,15 @@ LINES = [
         change_header(lambda h: h["bias"].update(shape=[3])), "model-short", "needs 12", id="short tensors"
     ),
     pytest.param(change_header(_hole), "model-header", "unused bytes", id="hole between tensors"),
+    pytest.param(lambda path: path.write_bytes(path.read_bytes()[:-5]), "model-truncated", "cut off", id="cut off"),
     pytest.param(
-        lambda path: path.write_bytes(path.read_bytes()[:-5]), "model-truncated", "cut off", id="cut off"
-    ),
-    pytest.param(
-        lambda path: path.write_bytes(path.read_bytes()[:40]),
-        "model-truncated",
-        "whole file",
-        id="cut header",
+        lambda path: path.write_bytes(path.read_bytes()[:40]), "model-truncated", "whole file", id="cut header"
     ),
     pytest.param(lambda path: path.write_bytes(b""), "model-truncated", "0 bytes", id="empty file"),
     pytest.param(
         lambda path: path.write_bytes(path.read_bytes() + b"x"), "model-header", "after the last", id="tail"
     ),
-    pytest.param(
-        lambda path: path.write_bytes(pickle.dumps(Trap())), "model-pickle", "never", id="pickle renamed"
-    ),
+    pytest.param(lambda path: path.write_bytes(pickle.dumps(Trap())), "model-pickle", "never", id="pickle renamed"),
     pytest.param(
         lambda path: path.write_bytes(pickle.dumps(list(range(99)), 2)),
         "model-pickle",
@@ -138,9 +129,7 @@ LINES = [
         "upgrade",
         id="newer version",
     ),
-    pytest.param(
-        _signed({}, bias=torch.tensor([np.nan, 0])), "model-nan", "1 weights are NaN", id="NaN weights"
-    ),
+    pytest.param(_signed({}, bias=torch.tensor([np.nan, 0])), "model-nan", "1 weights are NaN", id="NaN weights"),
     pytest.param(_flip(1), "model-damaged", "SHA-256", id="a flipped bit"),
     pytest.param(_flip(40), "model-damaged", "SHA-256", id="a flipped bit elsewhere"),
     pytest.param(change_header(_rename_class), "model-damaged", "SHA-256", id="a changed class name"),
@@ -153,17 +142,13 @@ LINES = [
         "a checkpoint file",
         id="a checkpoint",
     ),
-    pytest.param(
-        lambda path: assemble(path, b"[1, 2]  ", b""), "model-header", "not a JSON object", id="a list"
-    ),
+    pytest.param(lambda path: assemble(path, b"[1, 2]  ", b""), "model-header", "not a JSON object", id="a list"),
     pytest.param(lambda path: assemble(path, b"{" * 9999, b""), "model-header", "not JSON", id="no JSON"),
     pytest.param(
         lambda path: assemble(path, b"{" + b'"a":[' * 99999, b""), "model-header", "not JSON", id="deep JSON"
     ),
     pytest.param(lambda path: assemble(path, b'{"a\xff":1}', b""), "model-header", "not JSON", id="no UTF-8"),
-    pytest.param(
-        lambda path: assemble(path, b'{"a":1,"a":2}', b""), "model-header", "twice", id="a name twice"
-    ),
+    pytest.param(lambda path: assemble(path, b'{"a":1,"a":2}', b""), "model-header", "twice", id="a name twice"),
     pytest.param(
         change_header(lambda h: h["bias"].update(dtype="F8")), "model-header", "dtype", id="unknown dtype"
     ),
@@ -208,9 +193,7 @@ def test_a_header_length_that_looks_like_a_pickle_is_read(tmp_path: Path) -> Non
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 10_000), bit=st.integers(0, 7), cut=st.integers(0, 10_000))
-def test_any_flipped_bit_or_cut_is_refused_or_harmless(
-    tmp_path: Path, position: int, bit: int, cut: int
-) -> None:
+def test_any_flipped_bit_or_cut_is_refused_or_harmless(tmp_path: Path, position: int, bit: int, cut: int) -> None:
     path = saved(tmp_path)
     whole = path.read_bytes()
     flipped = bytearray(whole)
@@ -257,9 +240,7 @@ def test_every_type_of_entries_is_read_as_an_array_and_as_a_tensor(tmp_path: Pat
     written |= {"none": torch.zeros(0, 3), "one": torch.tensor(2.0)}
     write_tensors(tmp_path / "all", written, kind="model", version=1, meta={})
     tensors, _ = read_tensors(tmp_path / "all", kind="model", version=1)
-    arrays = {
-        name: one.array() for name, one in read_stored(tmp_path / "all", kind="model", version=1)[0].items()
-    }
+    arrays = {name: one.array() for name, one in read_stored(tmp_path / "all", kind="model", version=1)[0].items()}
     for name, tensor in written.items():
         assert tensors[name].dtype == tensor.dtype and torch.equal(tensors[name], tensor)
         same = tensor.float() if name == "BF16" else tensor

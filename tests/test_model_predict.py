@@ -70,9 +70,7 @@ def _own_cache(tmp_path: Path, monkeypatch) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     path = tmp_path / "run"
-    with RunFolder.create(
-        path, {"options": {"background": "black"}, "dataset": {"fingerprint": "x"}}
-    ) as folder:
+    with RunFolder.create(path, {"options": {"background": "black"}, "dataset": {"fingerprint": "x"}}) as folder:
         folder.save_model(make_model())
         folder.write_json("metrics.json", {})
     return path
@@ -82,10 +80,7 @@ def test_folder_zip_tar_files_and_arrays_give_the_models_scores(tmp_path: Path, 
     X = photos(tmp_path / "photos")
     files = sorted((tmp_path / "photos").rglob("*.png"))
     (tmp_path / "photos" / "notes.txt").write_text("no image")
-    with (
-        zipfile.ZipFile(tmp_path / "p.zip", "w") as zipped,
-        tarfile.open(tmp_path / "p.tar.gz", "w:gz") as tar,
-    ):
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as zipped, tarfile.open(tmp_path / "p.tar.gz", "w:gz") as tar:
         for file in files:
             zipped.write(file, file.name)
             tar.add(file, file.name)
@@ -97,9 +92,7 @@ def test_folder_zip_tar_files_and_arrays_give_the_models_scores(tmp_path: Path, 
         assert [(CLASSES[item.label], item.score) for item in found] == expected(model, X), paths
     chances = model.predict_proba(X).max(axis=1)
     np.testing.assert_allclose([item.probability for item in found], chances, rtol=1e-12)
-    names = [
-        item.name for item in predict_paths(model, [tmp_path / "p.zip", files[2], tmp_path / "rows.npy"])
-    ]
+    names = [item.name for item in predict_paths(model, [tmp_path / "p.zip", files[2], tmp_path / "rows.npy"])]
     assert names[0] == str(tmp_path / "p.zip" / "0.png")
     assert names[6:8] == [str(files[2]), f"{tmp_path / 'rows.npy'}[0]"]
 
@@ -201,12 +194,8 @@ def _text(folder: Path) -> Path:
             "x.npz, row 0, column 0",
             id="NaN at predict",
         ),
-        pytest.param(
-            lambda f: _saved(f, u=np.ones(2), v=np.ones(2)), "npz-keys", "['u', 'v']", id="two arrays"
-        ),
-        pytest.param(
-            lambda f: _saved(f, X=np.array([{}, 1])), "npy-objects", "objects", id=".npy with objects"
-        ),
+        pytest.param(lambda f: _saved(f, u=np.ones(2), v=np.ones(2)), "npz-keys", "['u', 'v']", id="two arrays"),
+        pytest.param(lambda f: _saved(f, X=np.array([{}, 1])), "npy-objects", "objects", id=".npy with objects"),
     ],
 )
 def test_what_cannot_be_predicted(tmp_path: Path, make, code: str, says: str) -> None:

@@ -48,8 +48,7 @@ def of_scikit_learn(X, Y, rows):
     """Return log-odds of each label: P of two classes at reg is C = 1/(reg N)."""
     scaler = StandardScaler().fit(X)
     models = [
-        LogisticRegression(C=1 / (REG * len(X)), tol=1e-10, max_iter=5000).fit(scaler.transform(X), y)
-        for y in Y.T
+        LogisticRegression(C=1 / (REG * len(X)), tol=1e-10, max_iter=5000).fit(scaler.transform(X), y) for y in Y.T
     ]
     return np.stack([model.decision_function(scaler.transform(rows)) for model in models], axis=1)
 
@@ -61,19 +60,7 @@ def test_every_label_is_scikit_learns_problem(do, form):
     written(do.path / "a.csv", X, Y, form)
     written(do.path / "b.csv", other, Y_other, form)
     labels = ",".join(NAMES) if form == "columns" else "tags"
-    by = (
-        "fit",
-        "a.csv",
-        "--test",
-        "b.csv",
-        "--labels",
-        labels,
-        "--multilabel",
-        "--out",
-        "run",
-        "--bias",
-        "free",
-    )
+    by = ("fit", "a.csv", "--test", "b.csv", "--labels", labels, "--multilabel", "--out", "run", "--bias", "free")
     told = do.run(*by, "--reg", REG, "--tol", 1e-9)
     assert told.status == 0, told.err
     model, metrics = load(do.path / "run"), json.loads((do.path / "run/metrics.json").read_text())
@@ -196,12 +183,7 @@ def test_what_makes_no_sense_is_refused(do):
     do.refused("column-missing", "'blue'", by=(*by, "sweet,blue"))
     do.refused("labels-multihot", "0 and 1", by=(*by, "sweet,x1"))
     do.refused("labels-multihot", "no lists", by=(*by, "x1"))
-    for option, value in {
-        "--threshold": "f1",
-        "--bootstrap": 20,
-        "--metric": "auc",
-        "--classes": "a,b",
-    }.items():
+    for option, value in {"--threshold": "f1", "--bootstrap": 20, "--metric": "auc", "--classes": "a,b"}.items():
         do.refused("multilabel-option", option, by=(*by, "sweet,red", option, value))
     do.refused("labels-multihot", "which columns", by=("fit", "a.csv", "--multilabel", "--out", "run"))
     assert do.run(*by, "sweet,red").status == 0

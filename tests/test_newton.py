@@ -98,9 +98,7 @@ def reference(X, y, reg, loss, bias="penalized", weights=None, constant=1.0):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_optimum_is_that_of_an_independent_minimiser(shape, bias, loss):
     X, y = table(shape)
-    found = solve(
-        objective_of(X, y, [1e-2], loss, bias=bias), FitSettings(tol=1e-9, loss=loss, solver="newton")
-    )
+    found = solve(objective_of(X, y, [1e-2], loss, bias=bias), FitSettings(tol=1e-9, loss=loss, solver="newton"))
     value, W = reference(X, y, 1e-2, loss, bias)
     assert found.status == [Status.CERTIFIED], found.message
     assert math.isclose(float(found.objective[0]), value, rel_tol=2e-9)

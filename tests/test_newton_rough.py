@@ -13,9 +13,7 @@ from straightedge.newton.engine import Engine
 from straightedge.newton.work import Size
 
 
-def _rough_steps(
-    X: np.ndarray, y: np.ndarray, reg: float, monkeypatch: pytest.MonkeyPatch
-) -> tuple[int, float]:
+def _rough_steps(X: np.ndarray, y: np.ndarray, reg: float, monkeypatch: pytest.MonkeyPatch) -> tuple[int, float]:
     """Return how many points were looked at in float32, and by how much P and its bound are beyond the truth."""
     seen: list[bool] = []
     honest = Engine._is_rough.fget

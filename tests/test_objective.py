@@ -111,9 +111,7 @@ def test_float16_whose_sums_overflow():
     for kind in ("none", "center", "standardize"):
         half, single = (fit_affine(Rows(X.astype(t)), kind) for t in (np.float16, np.float32))
         torch.testing.assert_close(half.shift, single.shift)
-        one = Objective(Rows(X), y, 2, LOSSES["softmax"], [0.1], affine=half).evaluate(
-            torch.full((1, 2, 4), 1e-6)
-        )
+        one = Objective(Rows(X), y, 2, LOSSES["softmax"], [0.1], affine=half).evaluate(torch.full((1, 2, 4), 1e-6))
         other = Objective(Rows(X.astype(np.float64)), y, 2, LOSSES["softmax"], [0.1], affine=single)
         torch.testing.assert_close(one.objective, other.evaluate(torch.full((1, 2, 4), 1e-6)).objective)
         assert bool(one.gradient.isfinite().all())
@@ -131,9 +129,7 @@ def test_many_configurations_at_once_are_those_one_at_a_time(name, bias):
         selected = objective(X, y, name, reg, bias=bias).select(torch.tensor([k])).evaluate(W[k : k + 1])
         same(selected, alone)
         for part in ("objective", "gradient", "dual", "gap"):
-            torch.testing.assert_close(
-                getattr(together, part)[k], getattr(alone, part)[0], rtol=1e-11, atol=1e-11
-            )
+            torch.testing.assert_close(getattr(together, part)[k], getattr(alone, part)[0], rtol=1e-11, atol=1e-11)
 
 
 @ALL
@@ -154,9 +150,7 @@ def test_folds_are_row_weights(name, bias, in_order):
             W[k : k + 1]
         )
         for part in ("objective", "gradient", "dual"):
-            torch.testing.assert_close(
-                getattr(found, part)[k], getattr(subset, part)[0], rtol=1e-10, atol=1e-10
-            )
+            torch.testing.assert_close(getattr(found, part)[k], getattr(subset, part)[0], rtol=1e-10, atol=1e-10)
         seen = scores[fold != f, k]
         torch.testing.assert_close(seen, whole.scores(W)[fold != f, k], rtol=1e-12, atol=1e-12)
 
@@ -167,9 +161,9 @@ def test_rows_that_no_fold_trains_on():
     table[0, :60] = 0
     table[1, 40:] = 0
     table[:, 40:60] = 0
-    found = objective(
-        X, y, "softmax", [0.1, 0.1], weights=table, fold=torch.arange(2), block_rows=8
-    ).evaluate(weights_of(2))
+    found = objective(X, y, "softmax", [0.1, 0.1], weights=table, fold=torch.arange(2), block_rows=8).evaluate(
+        weights_of(2)
+    )
     for k, part in enumerate([slice(60, None), slice(0, 40)]):
         alone = objective(X[part], y[part]).evaluate(weights_of(2)[k : k + 1])
         torch.testing.assert_close(found.gradient[k], alone.gradient[0], rtol=1e-11, atol=1e-11)
@@ -223,16 +217,12 @@ def test_standardised_features_have_mean_0_and_spread_1_though_their_mean_is_lar
 def test_one_worker_or_many_same_to_rounding_and_to_the_bit_for_the_same_number(dtype):
     X, y = data()
     runs = {
-        workers: [
-            objective(X, y, workers=workers, block_rows=8, dtype=dtype).evaluate(weights_of()) for _ in "abc"
-        ]
+        workers: [objective(X, y, workers=workers, block_rows=8, dtype=dtype).evaluate(weights_of()) for _ in "abc"]
         for workers in (1, 2, 7)
     }
     for first, *others in runs.values():
         for other in others:
-            assert torch.equal(first.gradient, other.gradient) and torch.equal(
-                first.objective, other.objective
-            )
+            assert torch.equal(first.gradient, other.gradient) and torch.equal(first.objective, other.objective)
         same(first, runs[1][0], 1e-12 if dtype == torch.float64 else 2e-5)
 
 
@@ -351,9 +341,7 @@ def test_problem_oracle_agrees_with_itself():
 
 
 @pytest.mark.parametrize("shared_sums", [0, 2**23])
-def test_the_second_moment_is_the_same_by_rows_by_columns_and_for_any_number_of_workers(
-    monkeypatch, shared_sums
-):
+def test_the_second_moment_is_the_same_by_rows_by_columns_and_for_any_number_of_workers(monkeypatch, shared_sums):
     monkeypatch.setattr("straightedge.design.base.SHARED_SUMS", shared_sums)
     X = np.random.default_rng(0).integers(0, 256, size=(3_000, 700), dtype=np.uint8)
     affine = fit_affine(Rows(X), "standardize")

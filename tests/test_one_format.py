@@ -60,10 +60,7 @@ READING = {
 
 def test_every_command_reads_it_and_refuses_its_troubles(commands: Commands) -> None:
     path = commands.path / "data.pts"
-    assert (
-        commands.run("fit", "data.pts", "--reg", "0.1", "--out", "run", "--json").json["status"]
-        == "certified"
-    )
+    assert commands.run("fit", "data.pts", "--reg", "0.1", "--out", "run", "--json").json["status"] == "certified"
     for words in READING.values():
         assert commands.run(*words).status == 0, words
     answers = commands.run("predict", "run", "data.pts").out.splitlines()[1:]

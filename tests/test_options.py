@@ -96,9 +96,7 @@ def test_an_unknown_option_is_named() -> None:
         ({"reg": 0.0}, "reg-zero"),
     ],
 )
-def test_a_reg_that_is_no_single_usable_number_is_refused_by_its_name(
-    given: dict[str, Any], code: str
-) -> None:
+def test_a_reg_that_is_no_single_usable_number_is_refused_by_its_name(given: dict[str, Any], code: str) -> None:
     with pytest.raises(InputError, match=r"^reg is") as caught:
         FitOptions("digits", "run", **given).checked()
     assert caught.value.code == code

@@ -79,9 +79,7 @@ def test_gathered_rows_and_scores_are_those_of_a_configuration() -> None:
     [("penalized", torch.float32), ("penalized", torch.float64), ("free", torch.float64)],
     ids=str,
 )
-def test_folds_in_one_run_are_certified_at_the_answers_of_separate_fits(
-    bias: str, dtype: torch.dtype
-) -> None:
+def test_folds_in_one_run_are_certified_at_the_answers_of_separate_fits(bias: str, dtype: torch.dtype) -> None:
     whole = together(bias, dtype)
     found = minimize(whole, choose_solver("auto", whole), Limits(1e-6))
     expected = [minimize(apart(*pair, bias), SOLVERS["newton"](), Limits(1e-10)) for pair in pairs()]

@@ -32,9 +32,7 @@ def test_each_value_of_each_fold_is_in_one_part_and_the_ends_are_in_the_first(or
 
 
 @pytest.mark.parametrize(
-    "reg",
-    [REGS[:5], [*REGS[:5], 0.0], np.logspace(-1, -7, 10), [1e-2] * 10],
-    ids=["few", "zero", "far", "same"],
+    "reg", [REGS[:5], [*REGS[:5], 0.0], np.logspace(-1, -7, 10), [1e-2] * 10], ids=["few", "zero", "far", "same"]
 )
 def test_values_that_are_few_or_no_path_stay_together(reg):
     reg = torch.tensor(reg, dtype=torch.float64)

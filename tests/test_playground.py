@@ -108,9 +108,7 @@ def test_the_optimum_is_proven_and_agrees_with_the_estimator(page: Any, name: st
 
 
 @pytest.mark.parametrize("name", sorted(set(LOSSES) - set(NAIVE)))
-def test_the_optimum_of_every_other_loss_is_proven_and_agrees_with_the_estimator(
-    page: Any, name: str
-) -> None:
+def test_the_optimum_of_every_other_loss_is_proven_and_agrees_with_the_estimator(page: Any, name: str) -> None:
     X, y, _ = problem(7, n=30)
     best = in_page(page, "S.solve(a[0], a[1], a[2], 0.01, 3)", name, X, y)
     assert 0 <= best["gap"] <= 1e-8 * best["objective"]
@@ -259,24 +257,11 @@ def visible(page: Any, *selectors: str) -> list[bool]:
         (
             1280,
             720,
-            [
-                "#plane",
-                "#weights",
-                "#hand",
-                "#step",
-                "#jump",
-                "#chart",
-                "#readout",
-                ".legend",
-                ".hint",
-                "#loss",
-            ],
+            ["#plane", "#weights", "#hand", "#step", "#jump", "#chart", "#readout", ".legend", ".hint", "#loss"],
         ),
     ],
 )
-def test_what_matters_is_seen_without_scrolling(
-    page: Any, width: int, height: int, wanted: list[str]
-) -> None:
+def test_what_matters_is_seen_without_scrolling(page: Any, width: int, height: int, wanted: list[str]) -> None:
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
@@ -340,9 +325,7 @@ def test_points_are_dragged_added_and_removed_with_the_mouse(page: Any) -> None:
     assert after[1:] == before[1:]
     assert state(page, "best.objective") != optimum
     page.execute_script("document.querySelector('#classes [value=\"2\"]').click()")
-    ActionChains(page).move_to_element_with_offset(
-        plane, round(-2.5 * unit), round(-2.5 * unit)
-    ).click().perform()
+    ActionChains(page).move_to_element_with_offset(plane, round(-2.5 * unit), round(-2.5 * unit)).click().perform()
     added = state(page, "points").pop()
     assert (added["x"], added["y"], added["label"]) == (
         pytest.approx(-2.5, abs=0.05),

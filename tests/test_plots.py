@@ -166,11 +166,7 @@ def test_every_plot_has_its_picture_in_the_guide() -> None:
     drawn = ""
     for (info, code), (after, shows) in itertools.pairwise(blocks):
         drawn += code if "source=" in info and "source=" not in after and "html(" in shows else ""
-    things = (
-        straightedge.RegularizationPath,
-        straightedge.LinearModel,
-        straightedge.Evaluation,
-    )
+    things = (straightedge.RegularizationPath, straightedge.LinearModel, straightedge.Evaluation)
     plots = {name for thing in things for name in dir(thing) if name.startswith("plot")}
     assert plots == {
         "plot", "plot_templates", "plot_coefficients", "plot_confusion", "plot_reliability", "plot_roc"

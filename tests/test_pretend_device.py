@@ -35,9 +35,7 @@ def objective(X: torch.Tensor, y: torch.Tensor, loss: str, bias: str, dtype: tor
     affine = fit_affine(rows, "standardize")
     fold = torch.arange(N) * 2 // N
     weights = (fold != torch.arange(2)[:, None]).double()
-    built = build_objective(
-        rows, y, C, [0.3, 0.1], settings, affine=affine, weights=weights, fold=torch.arange(2)
-    )
+    built = build_objective(rows, y, C, [0.3, 0.1], settings, affine=affine, weights=weights, fold=torch.arange(2))
     return built.in_dtype(dtype)
 
 
@@ -110,9 +108,7 @@ def test_estimators_take_and_give_tensors_of_the_device(kind: type[LinearClassif
     plain = kind(reg=0.1, tol=TOL, preprocess="standardize").fit(X, y)
     with pretend_device():
         own_X, own_y = (X.to(NAME), y.to(NAME)) if tensors else (X.numpy(), y.numpy())
-        model = kind(reg=0.1, tol=TOL, preprocess="standardize", device=None if tensors else NAME).fit(
-            own_X, own_y
-        )
+        model = kind(reg=0.1, tol=TOL, preprocess="standardize", device=None if tensors else NAME).fit(own_X, own_y)
         classes, scores = model.predict(own_X), model.decision_function(own_X)
         assert isinstance(classes, DeviceTensor) == isinstance(scores, DeviceTensor) == tensors
         assert model.score(own_X, own_y) == pytest.approx(plain.score(X, y), abs=0.05)
@@ -135,12 +131,7 @@ def test_a_whole_run_on_the_device(asked, tmp_path, monkeypatch) -> None:
     np.savez(tmp_path / "data.npz", X=X.numpy(), y=y.numpy())
     monkeypatch.setattr(records, "_refuse_device", lambda device: None)
     options = FitOptions(
-        source=str(tmp_path / "data.npz"),
-        out=str(tmp_path / "run"),
-        device=NAME,
-        tol=TOL,
-        progress=False,
-        **asked,
+        source=str(tmp_path / "data.npz"), out=str(tmp_path / "run"), device=NAME, tol=TOL, progress=False, **asked
     )
     with pretend_device() as counted:
         result = run_fit(options)

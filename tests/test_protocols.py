@@ -99,9 +99,9 @@ def test_linear_svc_of_two_classes_has_our_minimum(multi_class):
 
 def test_crammer_singer_counts_the_largest_violation_only():
     X, y = problem(3, n=25, features=2, constant=True)
-    model = LinearSVC(
-        C=0.5, multi_class="crammer_singer", fit_intercept=False, tol=1e-10, max_iter=200_000
-    ).fit(X, y)
+    model = LinearSVC(C=0.5, multi_class="crammer_singer", fit_intercept=False, tol=1e-10, max_iter=200_000).fit(
+        X, y
+    )
     reg = BY_KEY["sklearn-crammer-singer"].to_reg(0.5, len(y), 3)
     assert svm_value(model.coef_.T, X, y, reg) > least_svm(X, y, reg, 3) * 1.0001
 
@@ -187,9 +187,7 @@ def test_the_conversion_of_the_notes():
         pytest.param({"parameter": "reg", "value": 0.0}, "translate-value", id="zero"),
         pytest.param({"parameter": "reg", "value": float("nan")}, "translate-value", id="reg NaN"),
         pytest.param({"parameter": "gamma", "value": 1.0}, "translate-parameter", id="unknown parameter"),
-        pytest.param(
-            {"parameter": "reg", "value": 1.0, "system": "clip"}, "translate-system", id="wrong system"
-        ),
+        pytest.param({"parameter": "reg", "value": 1.0, "system": "clip"}, "translate-system", id="wrong system"),
         pytest.param({"parameter": "reg", "value": 1.0, "classes": 1}, "translate-classes", id="one class"),
     ],
 )

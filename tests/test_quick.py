@@ -198,13 +198,7 @@ def test_ctrl_c_keeps_the_best_weights_with_a_true_gap(shape, monkeypatch):
 
 @pytest.mark.parametrize(
     ("n_classes", "dtype", "order"),
-    [
-        (3, np.float64, "C"),
-        (4, np.float64, "F"),
-        (7, np.float32, "C"),
-        (3, np.uint8, "F"),
-        (11, np.uint8, "C"),
-    ],
+    [(3, np.float64, "C"), (4, np.float64, "F"), (7, np.float32, "C"), (3, np.uint8, "F"), (11, np.uint8, "C")],
 )
 def test_a_pass_of_blocks_is_that_of_all_rows(n_classes, dtype, order, monkeypatch):
     """Of fewer classes than features and of more, of rows in the products' type or not, with a block cut short."""
@@ -253,19 +247,14 @@ def test_a_middling_number_of_rows_starts_from_a_sample_and_ends_at_the_optimum(
 def test_a_tall_fit_is_the_same_for_any_number_of_workers():
     X, y = tall_table(3, np.float32)
     found = [
-        RowBlocks(X, y, 3, SECOND_ORDER["softmax"], workers=n).sums(np.ones((3, 7)), np.float32)
-        for n in (1, 3)
+        RowBlocks(X, y, 3, SECOND_ORDER["softmax"], workers=n).sums(np.ones((3, 7)), np.float32) for n in (1, 3)
     ]
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-12)
     np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-10, atol=1e-6)
 
 
 def test_labels_are_classes_whatever_whole_numbers_they_are():
-    for y in (
-        np.array([7, -3, 7, 200], np.int16),
-        np.array([0, 250, 3, 3], np.uint8),
-        np.array([10**12, 5, 5, 5]),
-    ):
+    for y in (np.array([7, -3, 7, 200], np.int16), np.array([0, 250, 3, 3], np.uint8), np.array([10**12, 5, 5, 5])):
         classes, index = quick.classes_of(np.repeat(y, 3), 12)
         expected = np.unique(y)
         np.testing.assert_array_equal(classes, expected)

@@ -52,11 +52,7 @@ except SystemExit as end:
 
 def answer(*words: str | Path, folder: Path) -> tuple[str, str]:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=folder,
+        [sys.executable, "-c", PROGRAM, *map(str, words)], capture_output=True, text=True, check=True, cwd=folder
     )
     return done.stdout, done.stderr
 
@@ -114,9 +110,7 @@ def test_a_linear_model_predicts_is_judged_and_shown_without_torch_and_scipy(tmp
     np.savez(tmp_path / "rows.npz", X=X)
     run_fit(FitOptions(str(tmp_path / "labelled.npz"), str(tmp_path / "run"), reg=0.1, progress=False))
     (tmp_path / "run" / "report.html").unlink()
-    done = subprocess.run(
-        [sys.executable, "-c", USES], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
+    done = subprocess.run([sys.executable, "-c", USES], capture_output=True, text=True, check=True, cwd=tmp_path)
     said = [line for line in done.stderr.splitlines() if not line.startswith("warning")]
     assert said == ["predict []", "evaluate []", "report []"]
     assert (tmp_path / "run" / "report.html").stat().st_size > 100_000
@@ -132,8 +126,6 @@ def test_a_fit_of_sparse_rows_imports_what_it_needs(tmp_path: Path) -> None:
     rows = [np.unique(rng.integers(1, 6000, 8)) + 6000 * (k % 2) for k in range(300)]
     lines = [f"{k % 2} " + " ".join(f"{column}:1" for column in row) for k, row in enumerate(rows)]
     (tmp_path / "rows.svmlight").write_text("\n".join(lines) + "\n")
-    done = subprocess.run(
-        [sys.executable, "-c", FITS], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
+    done = subprocess.run([sys.executable, "-c", FITS], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stderr.splitlines()[-1] == "[]"
     assert (tmp_path / "run" / "report.html").is_file()

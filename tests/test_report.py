@@ -147,9 +147,7 @@ def test_text_of_the_user_never_becomes_markup(run: Path) -> None:
     classes = [*metrics["classes"][:7], EVIL_CLASS, *metrics["classes"][8:]]
     for entry in metrics["hardest"] + metrics["suspects"]:
         entry |= {"name": EVIL_NAME, "label": EVIL_CLASS}
-    per_class = [
-        row | {"class": name} for row, name in zip(metrics["test"]["per_class"], classes, strict=True)
-    ]
+    per_class = [row | {"class": name} for row, name in zip(metrics["test"]["per_class"], classes, strict=True)]
     metrics["test"]["per_class"] = per_class
     edit(run, "metrics.json", **metrics | {"classes": classes, "notes": [EVIL_CLASS], "message": EVIL_CLASS})
     config = json.loads((run / "config.json").read_text())
@@ -235,9 +233,7 @@ def test_a_run_that_was_never_measured_still_has_a_page(tmp_path: Path) -> None:
         pytest.param(lambda run: (run / "metrics.json").unlink(), "run-file-missing", id="no metrics"),
         pytest.param(lambda run: (run / "config.json").write_text("{"), "run-damaged", id="broken JSON"),
         pytest.param(lambda run: (run / "metrics.json").write_text("[]"), "run-damaged", id="a JSON list"),
-        pytest.param(
-            lambda run: (run / "assets.npz").write_bytes(b"PK"), "assets-damaged", id="broken archive"
-        ),
+        pytest.param(lambda run: (run / "assets.npz").write_bytes(b"PK"), "assets-damaged", id="broken archive"),
         pytest.param(
             lambda run: (run / "path.safetensors").write_bytes(b"\x80\x04K\x01." + b" " * 9),
             "model-pickle",
@@ -325,9 +321,7 @@ def test_scripts_of_others_are_unchanged() -> None:
     import straightedge.report
 
     vendor = Path(straightedge.report.__file__).parent / "vendor"
-    named = dict(
-        re.findall(r"\| (\S+\.js) \|.*\| ([0-9a-f]{64}) \|", (vendor / "README.md").read_text("utf-8"))
-    )
+    named = dict(re.findall(r"\| (\S+\.js) \|.*\| ([0-9a-f]{64}) \|", (vendor / "README.md").read_text("utf-8")))
     scripts = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in vendor.glob("*.js")}
     assert scripts == named
 

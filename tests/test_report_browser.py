@@ -62,9 +62,7 @@ def press(browser: Any, key: str) -> None:
 
 
 def focus_of(browser: Any) -> str:
-    return str(
-        browser.execute_script("return document.activeElement.dataset.cell || document.activeElement.id")
-    )
+    return str(browser.execute_script("return document.activeElement.dataset.cell || document.activeElement.id"))
 
 
 def test_no_request_leaves_the_page_and_the_console_is_silent(opened: Opener, page: Path) -> None:
@@ -142,9 +140,7 @@ def test_a_confusion_cell_opens_its_images_by_keyboard(opened: Opener) -> None:
     wait(lambda: not browser.execute_script("return document.getElementById('cell').open"))
     assert focus_of(browser) == "0-0"
     assert (
-        browser.execute_script(
-            "return document.querySelectorAll('table.matrix button[tabindex=\"0\"]').length"
-        )
+        browser.execute_script("return document.querySelectorAll('table.matrix button[tabindex=\"0\"]').length")
         == 1
     )
 
@@ -174,9 +170,7 @@ def test_nothing_overflows_a_narrow_screen(opened: Opener, width: int) -> None:
             .filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 80));
     """
     assert browser.execute_script(wide) == []
-    size = browser.execute_script(
-        "return parseFloat(getComputedStyle(document.querySelector('.lede')).fontSize)"
-    )
+    size = browser.execute_script("return parseFloat(getComputedStyle(document.querySelector('.lede')).fontSize)")
     assert size >= 16
 
 

@@ -62,9 +62,7 @@ def test_under_a_small_budget_every_cell_gets_one_picture_mistakes_first() -> No
     ("shape", "size"),
     [((1, 8, 8), (8, 8)), ((3, 200, 100), (64, 32)), ((4, 16, 64), (16, 64)), ((2, 5, 5), (5, 5))],
 )
-def test_thumbnails_are_small_and_have_three_channels(
-    shape: tuple[int, int, int], size: tuple[int, int]
-) -> None:
+def test_thumbnails_are_small_and_have_three_channels(shape: tuple[int, int, int], size: tuple[int, int]) -> None:
     split = split_of(10, shape, names=False)
     assets = collect_assets(split, split.y)
     assert assets["cells_images"].shape[1:] == (*size, 3)
@@ -113,9 +111,7 @@ def test_assets_come_back_as_they_were_even_with_a_name_that_is_not_utf8(tmp_pat
     save_assets(tmp_path / "assets.npz", assets)
     back = load_assets(tmp_path / "assets.npz")
     assert set(back) == set(assets)
-    assert all(
-        np.array_equal(back[name], assets[name], equal_nan=back[name].dtype.kind == "f") for name in back
-    )
+    assert all(np.array_equal(back[name], assets[name], equal_nan=back[name].dtype.kind == "f") for name in back)
     assert "caf\\udce9.png" in back["cells_name"].tolist()
 
 
@@ -190,9 +186,7 @@ def test_templates_png_has_one_tile_a_class_under_its_name() -> None:
     ("n_features", "shape", "expected"),
     [(12, [3, 2, 2], True), (12, [12], False), (13, [3, 2, 2], False), (12, None, False), (0, [], False)],
 )
-def test_only_weights_of_an_image_have_templates(
-    n_features: int, shape: list[int] | None, expected: bool
-) -> None:
+def test_only_weights_of_an_image_have_templates(n_features: int, shape: list[int] | None, expected: bool) -> None:
     assert has_templates(n_features, shape) is expected
 
 
@@ -207,10 +201,7 @@ def test_the_page_stays_small_whatever_the_assets_hold(tmp_path_factory: pytest.
         "cells_predicted": place // 10 % 10, "cells_probability": np.full(1500, np.nan, np.float32),
         "cells_name": np.array([""] * 1500),
     }  # fmt: skip
-    metrics = {
-        "classes": [str(name) for name in range(10)],
-        "test": {"confusion": np.ones((10, 10), int).tolist()},
-    }
+    metrics = {"classes": [str(name) for name in range(10)], "test": {"confusion": np.ones((10, 10), int).tolist()}}
     confusion = gallery.confusion(Run(digits_run(tmp_path_factory.getbasetemp()), {}, metrics, assets=assets))
     assert confusion is not None
     kept = [picture["src"] for pictures in confusion["data"]["cells"].values() for picture in pictures]

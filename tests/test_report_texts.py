@@ -59,9 +59,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def fitted(source: Path, run: Path, spec: str = "tfidf", **text: Any) -> Path:
-    run_fit(
-        FitOptions(str(source), str(run), reg=1e-3, features=spec, text=text, progress=False, suspects=False)
-    )
+    run_fit(FitOptions(str(source), str(run), reg=1e-3, features=spec, text=text, progress=False, suspects=False))
     return run
 
 
@@ -81,9 +79,7 @@ def test_the_model_in_the_page_answers_texts_as_predict_does(
     model, unseen = load(run), [*texts_of(98, 7), "", "no known word: xyzzy"]
     wanted = model.predict_proba(unseen)
     open_page(browser, (run / "report.html").as_uri())
-    found = browser.execute_script(
-        "return arguments[0].map((text) => straightedge.answerOfText(text))", unseen
-    )
+    found = browser.execute_script("return arguments[0].map((text) => straightedge.answerOfText(text))", unseen)
     assert np.abs(np.array([one["shares"] for one in found]) - wanted).max() <= 1e-5
     assert [one["order"][0] for one in found] == model.predict(unseen).tolist()
     assert np.ptp(wanted, axis=0).min() > 0.3  # the texts do differ
@@ -103,9 +99,7 @@ def test_the_box_answers_what_is_written_and_names_the_words_that_decided(
     said = f"sea: {100 * chance[model.classes.index('sea')]:.1f} %"
     wait(lambda: browser.find_element("id", "try-answer").text == said)
     row = model.extractor.transform([text])
-    words = contributions(
-        (row.indices, row.data), model.weight.numpy(), model.feature_names, int(chance.argmax())
-    )
+    words = contributions((row.indices, row.data), model.weight.numpy(), model.feature_names, int(chance.argmax()))
     told = ", ".join(f"{word} {'−' if added < 0 else '+'}{abs(added):.2f}" for word, added in words)
     assert f"What decided: {told}" in browser.find_element("id", "try-others").text
 
@@ -120,9 +114,7 @@ def test_a_page_that_cannot_count_the_terms_says_so(
     run = fitted(source, tmp_path / "run")
     assert page_data_of((run / "report.html").read_text("utf-8"))["trying"]["kind"] == "text"
     monkeypatch.setattr(trying, "MOST_WEIGHTS", 10)
-    assert re.search(
-        r"The model has [\d,]+ weights, too many for a page\.", write_report(run).read_text("utf-8")
-    )
+    assert re.search(r"The model has [\d,]+ weights, too many for a page\.", write_report(run).read_text("utf-8"))
 
 
 def test_the_lines_of_how_to_use_a_model_of_texts_work_when_pasted(

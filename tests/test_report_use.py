@@ -50,9 +50,7 @@ def write_people(path: Path, rows: list[list[str]]) -> Path:
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("table")
     source = write_people(folder / "people.csv", people(300, 0))
-    run_fit(
-        FitOptions(str(source), str(folder / "runs" / "people"), reg=1e-2, labels="income", progress=False)
-    )
+    run_fit(FitOptions(str(source), str(folder / "runs" / "people"), reg=1e-2, labels="income", progress=False))
     return folder
 
 
@@ -99,9 +97,7 @@ def test_the_lines_of_how_to_use_it_work_when_pasted(
     for folder, run in ((table, table / "runs" / "people"), (scans.parent, scans)):
         monkeypatch.chdir(folder)
         part = page_of(run).partition('<section id="use">')[2].partition("</section>")[0]
-        shell, python = (
-            unescape(block).splitlines() for block in re.findall(r"<code>(.*?)</code>", part, re.S)
-        )
+        shell, python = (unescape(block).splitlines() for block in re.findall(r"<code>(.*?)</code>", part, re.S))
         assert len(shell) == len(python) == 3
         for line in shell:
             result = CliRunner().invoke(app, shlex.split(line)[1:])
@@ -110,9 +106,7 @@ def test_the_lines_of_how_to_use_it_work_when_pasted(
         assert "LinearModel: softmax" in capsys.readouterr().out
 
 
-def test_a_model_that_is_too_large_is_not_put_into_the_page(
-    scans: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_is_too_large_is_not_put_into_the_page(scans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from straightedge.report import trying
 
     assert page_data_of(page_of(scans))["trying"]["kind"] == "image"
@@ -166,9 +160,7 @@ def test_the_form_of_a_table_answers_as_it_is_filled_in(table: Path, browser: An
 
 
 @pytest.mark.browser
-def test_the_model_in_the_page_answers_images_as_predict_does(
-    scans: Path, browser: Any, tmp_path: Path
-) -> None:
+def test_the_model_in_the_page_answers_images_as_predict_does(scans: Path, browser: Any, tmp_path: Path) -> None:
     from PIL import Image
 
     from straightedge.data import load_dataset
@@ -178,9 +170,7 @@ def test_the_model_in_the_page_answers_images_as_predict_does(
     wanted = model.predict_proba(images)
     open_page(browser, write_report(scans).as_uri())
     rgba = [np.stack([one[0]] * 3 + [np.full((8, 8), 255)], axis=-1).ravel().tolist() for one in images]
-    found = browser.execute_script(
-        "return arguments[0].map((p) => straightedge.answerOfPixels(p).shares)", rgba
-    )
+    found = browser.execute_script("return arguments[0].map((p) => straightedge.answerOfPixels(p).shares)", rgba)
     assert np.abs(np.array(found) - wanted).max() <= 1e-5
 
     Image.fromarray(images[0, 0]).save(tmp_path / "scan.png")
@@ -204,12 +194,7 @@ def test_a_model_of_several_labels_answers_in_the_page_with_every_label_it_gives
     rows = [",".join(map(str, [*row, *labels])) for row, labels in zip(X, Y, strict=True)]
     source.write_text("\n".join(["a,b,c,sweet,red,round", *rows]) + "\n", encoding="utf-8")
     options = FitOptions(
-        str(source),
-        str(tmp_path / "run"),
-        reg=1e-3,
-        labels="sweet,red,round",
-        multilabel=True,
-        progress=False,
+        str(source), str(tmp_path / "run"), reg=1e-3, labels="sweet,red,round", multilabel=True, progress=False
     )
     run_fit(options)
     html = page_of(tmp_path / "run")

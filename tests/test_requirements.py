@@ -20,14 +20,10 @@ def bounds() -> dict[str, str]:
 
 
 def test_the_lowest_pins_are_the_bounds() -> None:
-    pins = dict(
-        re.findall(r"^([\w-]+)==([\w.]+)", (PROJECT / "requirements/lowest.txt").read_text(), re.MULTILINE)
-    )
+    pins = dict(re.findall(r"^([\w-]+)==([\w.]+)", (PROJECT / "requirements/lowest.txt").read_text(), re.MULTILINE))
     asked = {name: bound for name, bound in bounds().items() if name not in LEFT_OUT}
     assert len(asked) > 20 and asked.keys() <= pins.keys()
-    assert {name: _short(pins[name]) for name in asked} == {
-        name: _short(bound) for name, bound in asked.items()
-    }
+    assert {name: _short(pins[name]) for name in asked} == {name: _short(bound) for name, bound in asked.items()}
 
 
 def _short(version: str) -> str:

@@ -130,9 +130,7 @@ def test_ctrl_c_at_random_moments_ends_in_the_same_w(tmp_path: Path) -> None:
     ],
 )
 def test_a_stopped_run_goes_on_to_the_same_bits(options: FitOptions, change: dict[str, Any]) -> None:
-    options = replace(
-        options, **({"reg": None} if change.get("regs") or change.get("search") else {}) | change
-    )
+    options = replace(options, **({"reg": None} if change.get("regs") or change.get("search") else {}) | change)
     whole = replace(options, out=options.run.out + "-whole")
     run_fit(whole)
     interrupted(options, 3)
@@ -160,9 +158,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(options: FitOptions, change: dic
         pytest.param({"seed": 3}, "config.seed", id="other seed"),
     ],
 )
-def test_resume_with_other_settings_is_refused(
-    options: FitOptions, change: dict[str, Any], says: str
-) -> None:
+def test_resume_with_other_settings_is_refused(options: FitOptions, change: dict[str, Any], says: str) -> None:
     interrupted(options)
     with pytest.raises(InputError, match=says) as caught:
         run_fit(replace(options, resume=True, **change))
@@ -229,9 +225,7 @@ def test_an_image_folder_changed_during_a_run_is_refused(tmp_path: Path, what: s
         if what != "gone":
             Image.new("L", (4, 4), 255).save(target)
 
-    options = FitOptions(
-        str(tmp_path / "images"), str(tmp_path / "run"), reg=1e-3, progress=False, suspects=False
-    )
+    options = FitOptions(str(tmp_path / "images"), str(tmp_path / "run"), reg=1e-3, progress=False, suspects=False)
     with pytest.raises(InputError) as caught:
         run_fit(options, callbacks=(change,))
     assert (caught.value.code, caught.value.where) == ("data-changed", str(target))
@@ -313,9 +307,7 @@ def test_out_of_memory_halves_the_block(options: FitOptions, monkeypatch: pytest
     assert min(sizes) <= 64 < 256 < max(sizes)
 
 
-def test_out_of_memory_for_good_is_one_clear_error(
-    options: FitOptions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_out_of_memory_for_good_is_one_clear_error(options: FitOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
 
     def none(self: Rows, start: int, stop: int, buffer: torch.Tensor) -> torch.Tensor:
@@ -331,9 +323,7 @@ def test_out_of_memory_for_good_is_one_clear_error(
 
 
 @pytest.mark.parametrize("loss", ["softmax", "svm"])
-def test_1_or_64_threads_certify_the_same(
-    options: FitOptions, monkeypatch: pytest.MonkeyPatch, loss: str
-) -> None:
+def test_1_or_64_threads_certify_the_same(options: FitOptions, monkeypatch: pytest.MonkeyPatch, loss: str) -> None:
     found = []
     for workers in (1, 64):
         monkeypatch.setattr("straightedge.design.passes.available_cores", lambda workers=workers: workers)

@@ -65,9 +65,7 @@ def test_the_mean_square_norm_is_that_of_the_mapped_rows():
         facts = moments(Rows(X))
         affine = affine_from(facts, kind)
         mapped = affine.apply(torch.from_numpy(X))
-        assert facts.mean_square_norm(affine) == pytest.approx(
-            float(mapped.square().sum(dim=1).mean()), rel=1e-12
-        )
+        assert facts.mean_square_norm(affine) == pytest.approx(float(mapped.square().sum(dim=1).mean()), rel=1e-12)
 
 
 @pytest.mark.parametrize("copies", [np.ones(N, dtype=int), COPIES])

@@ -67,9 +67,7 @@ def test_blocks_of_columns_are_written_as_rows_are(tmp_path: Path) -> None:
     rows = [dict(zip(columns, row, strict=True)) for row in zip(names, scores.tolist(), ranks, strict=True)]
     write_table(tmp_path / "rows.csv", columns, rows)
     write_blocks(
-        tmp_path / "blocks.csv",
-        columns,
-        [(names[:3], scores[:3], ranks[:3]), (names[3:], scores[3:], ranks[3:])],
+        tmp_path / "blocks.csv", columns, [(names[:3], scores[:3], ranks[:3]), (names[3:], scores[3:], ranks[3:])]
     )
     assert (tmp_path / "blocks.csv").read_bytes() == (tmp_path / "rows.csv").read_bytes()
 

@@ -137,15 +137,7 @@ print(int(last), sorted(entry.name for entry in path.parent.iterdir()))
 
 def _kill_in_a_loop(tmp_path: Path, tries: int) -> int:
     """Kill a process that writes runs over and over at random moments; return how many runs it finished."""
-    command = [
-        sys.executable,
-        "-c",
-        KILLER,
-        str(Path(__file__).parent),
-        str(tmp_path / "run"),
-        str(tries),
-        "5",
-    ]
+    command = [sys.executable, "-c", KILLER, str(Path(__file__).parent), str(tmp_path / "run"), str(tries), "5"]
     result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     finished, _, names = result.stdout.strip().partition(" ")
@@ -171,9 +163,7 @@ def test_kill_9_five_hundred_times(tmp_path: Path) -> None:
         *(pytest.param(name, marks=pytest.mark.slow) for name in ("predict", "features", "export")),
     ],
 )
-def test_a_kill_at_every_call_of_the_disk_leaves_all_outputs_old_or_all_new(
-    tmp_path: Path, command: str
-) -> None:
+def test_a_kill_at_every_call_of_the_disk_leaves_all_outputs_old_or_all_new(tmp_path: Path, command: str) -> None:
     tests = Path(__file__).parent
     path = os.pathsep.join([str(tests), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(

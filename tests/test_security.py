@@ -100,9 +100,7 @@ def test_every_download_is_pinned_by_sha_256_and_comes_by_https() -> None:
 
 
 def _opens_url(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and dotted(node.func).endswith(
-        ("urlopen", "urlretrieve", "requests.get")
-    )
+    return isinstance(node, ast.Call) and dotted(node.func).endswith(("urlopen", "urlretrieve", "requests.get"))
 
 
 class Tags(HTMLParser):
@@ -148,9 +146,7 @@ def test_report_card_and_tables_escape_what_comes_from_names_and_labels(commands
         assert not (attributes.get("href") or "").startswith("javascript:")
     assert EVIL_CLASS not in page.replace(html.escape(EVIL_CLASS), "")
     assert "alert(2)<script>" not in page
-    assert sum(
-        tag == "meta" and a.get("http-equiv") == "Content-Security-Policy" for tag, a in parser.elements
-    )
+    assert sum(tag == "meta" and a.get("http-equiv") == "Content-Security-Policy" for tag, a in parser.elements)
     exported = commands.run("export", commands.path / "run", "--to", "torch")
     assert exported.status == 0, exported.err
     for card in (commands.path / "run").rglob("README.md"):
@@ -163,19 +159,7 @@ def test_report_card_and_tables_escape_what_comes_from_names_and_labels(commands
     assert EVIL_CLASS in {row["label"] for row in rows}
 
 
-HEAVY = (
-    "torch",
-    "numba",
-    "sklearn",
-    "scipy",
-    "matplotlib",
-    "pandas",
-    "onnx",
-    "pyarrow",
-    "timm",
-    "PIL",
-    "numpy",
-)
+HEAVY = ("torch", "numba", "sklearn", "scipy", "matplotlib", "pandas", "onnx", "pyarrow", "timm", "PIL", "numpy")
 COMMANDS = [
     "fit",
     "evaluate",
@@ -224,9 +208,7 @@ MISTAKES: list[Any] = [
     pytest.param(["fit", "digits", "--features", "sift"], ["sift", "hog"], id="features there are not"),
     pytest.param(["fit", "digits", "--protocol", "vtab"], ["vtab", "clip"], id="a protocol there is not"),
     pytest.param(["fit", "digits", "--folds", "1"], ["folds", "2"], id="one fold"),
-    pytest.param(
-        ["fit", "digits", "--validation", "2"], ["validation is 2", "0.1"], id="validation of 200 %"
-    ),
+    pytest.param(["fit", "digits", "--validation", "2"], ["validation is 2", "0.1"], id="validation of 200 %"),
     pytest.param(["evaluate", "nowhere", "digits"], ["nowhere"], id="a run that is not there"),
     pytest.param(["predict", "nowhere", "x.png"], ["nowhere"], id="a model that is not there"),
     pytest.param(["report", "nowhere"], ["nowhere"], id="a report of nothing"),

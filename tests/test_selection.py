@@ -85,9 +85,7 @@ def test_path_of_torch_tensors_images_and_weights():
     pixels, labels = load_digits(return_X_y=True)
     images = torch.tensor(pixels[:200].reshape(-1, 1, 8, 8), dtype=torch.uint8)
     weights = np.arange(200) % 3 + 1.0
-    path = fit_path(
-        images, torch.tensor(labels[:200]), [0.1], preprocess="pixels", sample_weight=weights, tol=1e-6
-    )
+    path = fit_path(images, torch.tensor(labels[:200]), [0.1], preprocess="pixels", sample_weight=weights, tol=1e-6)
     alone = SoftmaxClassifier(0.1, preprocess="pixels", tol=1e-6).fit(images, labels[:200], weights)
     assert math.isclose(float(path.solution.objective[0]), alone.objective_, rel_tol=2e-6)
 
@@ -117,8 +115,7 @@ def test_out_of_fold_scores_are_those_of_explicit_fits_on_the_subsets(loss, bias
 def scored(values, errors=None):
     regs = [10.0**-k for k in range(len(values))]
     return [
-        CandidateScore(r, {}, v, e)
-        for r, v, e in zip(regs, values, errors or [0.05] * len(values), strict=True)
+        CandidateScore(r, {}, v, e) for r, v, e in zip(regs, values, errors or [0.05] * len(values), strict=True)
     ]
 
 
@@ -219,9 +216,7 @@ def test_folds_of_small_classes():
 
 
 def test_the_default_grid_follows_the_scale_of_the_data():
-    assert len(default_grid(100.0)) == 16 and default_grid(100.0)[0] == pytest.approx(
-        100 * 10**-2.25, rel=1e-2
-    )
+    assert len(default_grid(100.0)) == 16 and default_grid(100.0)[0] == pytest.approx(100 * 10**-2.25, rel=1e-2)
     assert default_grid(1.0) == sorted(default_grid(1.0), reverse=True)
     one, other = (fit_path(X * size, y, tol=1e-1).reg for size in (10.0, 100.0))
     np.testing.assert_allclose(np.array(other) / one, 100, rtol=0.02)
@@ -321,15 +316,11 @@ def test_the_one_standard_error_rule_compares_the_same_samples() -> None:
     y = np.zeros(100, dtype=int)
     right, wrong = [1.0, 0.0], [0.0, 1.0]
     best = np.array([right] * 80 + [wrong] * 20)
-    near = np.array(
-        [right] * 79 + [wrong] * 21
-    )  # one sample lost: 0.01, and the error of the difference is 0.01
+    near = np.array([right] * 79 + [wrong] * 21)  # one sample lost: 0.01, and the error of the difference is 0.01
     worse = np.array([right] * 77 + [wrong] * 23)  # three lost: 0.03, error 0.0171; an accuracy's own is 0.04
     for first, index in ((near, 0), (worse, 1)):
         scores = torch.from_numpy(np.stack([first, best], axis=1))
         settings = SelectionSettings(one_standard_error=True)
         assert choose(judge(scores, y, [1.0, 0.1], settings, True), settings) == index
-        equal = torch.full(
-            (100,), 1.5, dtype=torch.float64
-        )  # weights that are no copies: still a hundred samples
+        equal = torch.full((100,), 1.5, dtype=torch.float64)  # weights that are no copies: still a hundred samples
         assert choose(judge(scores, y, [1.0, 0.1], settings, True, equal, whole=False), settings) == index

@@ -39,11 +39,7 @@ def shared(training, fold) -> SharedFolds:
 
 @pytest.mark.parametrize("weights", [None, "some", "balanced"])
 def test_folds_together_are_the_fits_of_each(weights):
-    own = (
-        torch.from_numpy(np.random.default_rng(1).integers(0, 4, N).astype(float))
-        if weights == "some"
-        else None
-    )
+    own = torch.from_numpy(np.random.default_rng(1).integers(0, 4, N).astype(float)) if weights == "some" else None
     training, fold = rows_of(weights=own, class_weight="balanced" if weights == "balanced" else None)
     folds = shared(training, fold)
     assert shared_solver(folds.parts, REGS, np.inf) == "lbfgs"
@@ -59,9 +55,7 @@ def test_folds_that_share_read_the_rows_once_for_all(monkeypatch):
     training, fold = rows_of()
     read = []
     block = Rows.block
-    monkeypatch.setattr(
-        Rows, "block", lambda self, a, b, out: (read.append(b - a), block(self, a, b, out))[1]
-    )
+    monkeypatch.setattr(Rows, "block", lambda self, a, b, out: (read.append(b - a), block(self, a, b, out))[1])
     asked = {"memory": np.inf, "starts": None, "callbacks": (), "solve": solve}
     folds, counts = shared(training, fold), []
     for work in (lambda: folds.solve(REGS, "lbfgs", **asked), lambda: one_by_one(folds.parts, REGS, **asked)):

@@ -164,9 +164,7 @@ def test_where_newton_steps_are_dear_the_next_reg_begins_with_epochs_again():
     steps_to_the_end(cold)
     left = cold.left()
     assert left.mu > 0 and 0 < left.epochs_work < np.inf
-    steps = [
-        Descent.after(digits_problem(1e-4), 1e-3, replace(left, epochs_work=work)) for work in (0.0, 1e30)
-    ]
+    steps = [Descent.after(digits_problem(1e-4), 1e-3, replace(left, epochs_work=work)) for work in (0.0, 1e30)]
     assert [isinstance(one.stage, Ascent) for one in steps] == [True, False]
 
 

@@ -60,9 +60,7 @@ def a_weight(K: int, width: int) -> Tensor:
 
 
 def close(found: Tensor, expected: np.ndarray, tolerance: float = 1e-12) -> None:
-    np.testing.assert_allclose(
-        found.numpy(), expected, rtol=tolerance, atol=tolerance * np.abs(expected).max()
-    )
+    np.testing.assert_allclose(found.numpy(), expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
 
 
 def designs() -> list[tuple[Design, np.ndarray]]:
@@ -113,9 +111,7 @@ def test_a_sweep_sums_over_the_rows_of_each_configuration(place: int) -> None:
     ("loss", "solver"), [("softmax", "auto"), ("softmax", "lbfgs"), ("svm", "auto"), ("svm", "hinge_alm")]
 )
 @pytest.mark.parametrize("dtype", [torch.float32, DOUBLE], ids=["float32", "float64"])
-def test_a_fit_is_certified_and_is_that_of_the_dense_matrix(
-    loss: str, solver: str, dtype: torch.dtype
-) -> None:
+def test_a_fit_is_certified_and_is_that_of_the_dense_matrix(loss: str, solver: str, dtype: torch.dtype) -> None:
     design, X, y = beside(dtype)
     tol = 1e-7 if loss == "softmax" else 1e-4
     found, expected = (

@@ -48,9 +48,7 @@ def whole() -> Whole:
 def test_a_state_is_made_again_of_its_tensors_by_the_types_it_declares() -> None:
     before = whole()
     after = unpack(Whole, pack(before, "solver"), "solver")
-    assert (
-        isinstance(after.stage, Far) and torch.equal(after.stage.W, torch.eye(2)) and after.stage.count == 7
-    )
+    assert isinstance(after.stage, Far) and torch.equal(after.stage.W, torch.eye(2)) and after.stage.count == 7
     assert after.seen == before.seen and after.is_done is True and after.nothing is None
     assert [part.share for part in after.parts] == [0.1, -0.0]
     assert all(torch.equal(a.b, b.b) for a, b in zip(after.parts, before.parts, strict=True))

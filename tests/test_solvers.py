@@ -42,11 +42,7 @@ def fitting_pairs():
             solver,
             loss,
             id=f"{solver}-{loss}",
-            marks=[]
-            if solver != "sgd"
-            else pytest.mark.long
-            if loss in ("softmax", "svm")
-            else pytest.mark.slow,
+            marks=[] if solver != "sgd" else pytest.mark.long if loss in ("softmax", "svm") else pytest.mark.slow,
         )
         for solver in ["auto", *SOLVERS]
         for loss in LOSSES
@@ -199,9 +195,7 @@ def test_ctrl_c_in_a_block_returns_within_it(block):
 @pytest.mark.parametrize(
     ("limit", "status", "words"),
     [
-        pytest.param(
-            {"max_passes": 3}, Status.MAX_PASSES, "stopped after [34] passes; larger reg or more passes"
-        ),
+        pytest.param({"max_passes": 3}, Status.MAX_PASSES, "stopped after [34] passes; larger reg or more passes"),
         pytest.param({"max_seconds": 1e-9}, Status.MAX_SECONDS, "time limit"),
         pytest.param({"tol": 1e-60}, Status.STALLED, "no more digits"),
         pytest.param({"tol": 1e-2}, Status.CERTIFIED, r"^certified: gap \S+ ≤ 1e-02$"),
@@ -257,8 +251,7 @@ def test_reg_is_checked(reg, code):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("tol", 0), ("tol", math.nan), ("tol", "small"), ("max_passes", -1), ("max_seconds", 0)],
+    ("name", "value"), [("tol", 0), ("tol", math.nan), ("tol", "small"), ("max_passes", -1), ("max_seconds", 0)]
 )
 def test_settings_that_make_no_sense_are_refused(name, value):
     with pytest.raises(InputError, match=name) as caught:
@@ -274,9 +267,7 @@ def test_settings_that_make_no_sense_are_refused(name, value):
 def test_sgd_comes_near_the_optimum_on_digits(schedule, momentum):
     objective = digits([1.0])
     best = float(solve(objective, FitSettings(tol=1e-6, workers=1)).objective[0])
-    solver = MinibatchSGD(
-        1e-3 * (1 - momentum), epochs=10, batch_size=10, momentum=momentum, schedule=schedule
-    )
+    solver = MinibatchSGD(1e-3 * (1 - momentum), epochs=10, batch_size=10, momentum=momentum, schedule=schedule)
     found = minimize(objective, solver, Limits(tol=1e-9))
     assert found.status == [Status.EPOCHS] and "not certified" in found.message[0]
     assert best <= float(found.objective[0]) < 1.15 * best
@@ -305,9 +296,7 @@ def test_many_heads_are_single_heads_given_the_same_batches():
 
 
 def test_a_head_that_diverges_does_not_spoil_the_others():
-    found = minimize(
-        digits([1e-2, 1e-2]), MinibatchSGD([1e12, 1e-3], epochs=3, batch_size=10), Limits(tol=1e-9)
-    )
+    found = minimize(digits([1e-2, 1e-2]), MinibatchSGD([1e12, 1e-3], epochs=3, batch_size=10), Limits(tol=1e-9))
     assert bool(found.W.isfinite().all()) and not bool(found.gap.isnan().any())
     alone = minimize(digits([1e-2]), MinibatchSGD(1e-3, epochs=3, batch_size=10), Limits(tol=1e-9))
     assert float(found.objective[1]) < 1.0
@@ -330,9 +319,7 @@ def test_sgd_with_weights_is_unbiased_and_may_have_reg_zero():
     found = minimize(objective, MinibatchSGD(1e-3, epochs=3), Limits())
     assert float(found.gap[0]) == math.inf
     scores = objective.scores(found.W)[:, 0]
-    assert (
-        float((scores.argmax(dim=1) == 3).double().mean()) < 0.01
-    )  # nothing taught it the class of weight 0
+    assert float((scores.argmax(dim=1) == 3).double().mean()) < 0.01  # nothing taught it the class of weight 0
 
 
 @pytest.mark.parametrize(
@@ -396,9 +383,7 @@ def test_torch_has_its_threads_again_after_a_pass_and_after_a_fit_that_wanted_on
         X, y = torch.randn(40, 600, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 2
         for loss, solver in ((SoftmaxLoss(), WhitenedLBFGS()), (HingeLoss(), HingeALM())):
             objective = Objective(Rows(X), y, 2, loss, [0.1])
-            minimize(
-                objective, solver, Limits(1e-2), callbacks=[lambda row: seen.append(torch.get_num_threads())]
-            )
+            minimize(objective, solver, Limits(1e-2), callbacks=[lambda row: seen.append(torch.get_num_threads())])
             assert seen[-1] == (1 if solver.one_thread else 3)
             assert torch.get_num_threads() == 3
     finally:

@@ -66,9 +66,7 @@ def fitted(
 
 
 @pytest.mark.long
-def test_terminal_card_predictions_and_page(
-    fitted: Fitted, browser: Any, request: pytest.FixtureRequest
-) -> None:
+def test_terminal_card_predictions_and_page(fitted: Fitted, browser: Any, request: pytest.FixtureRequest) -> None:
     check_metrics(fitted)
     check_terminal(fitted)
     check_card(fitted)
@@ -170,9 +168,7 @@ def check_page(fitted: Fitted, browser: Any) -> None:
     assert found == {"sections": [], "links": [], "cells": [], "figures": [], "wide": [], "torn": []}
     judged = fitted.metrics.get("validation") or fitted.metrics["train"]
     assert classes == {entry["class"]: entry["n"] for entry in judged["per_class"]}
-    fit = last_stage(
-        read_run(fitted.folder / "run").trace, fitted.metrics["reg"], fitted.metrics["objective"]
-    )
+    fit = last_stage(read_run(fitted.folder / "run").trace, fitted.metrics["reg"], fitted.metrics["objective"])
     assert fit, "the proof has no figure"
     text = browser.find_element("css selector", "body").text
     assert not NO_NUMBER.search(text), NO_NUMBER.search(text)

@@ -39,11 +39,7 @@ class Watched(SparseAscent):
 def watched(tol=1e-4):
     X, y, _ = sparse_problem(3, c=4)
     objective = build_objective(
-        SparseRows(X),
-        torch.from_numpy(y),
-        4,
-        [1e-3],
-        FitSettings(loss="svm", tol=tol, solver="sparse_dual_ascent"),
+        SparseRows(X), torch.from_numpy(y), 4, [1e-3], FitSettings(loss="svm", tol=tol, solver="sparse_dual_ascent")
     )
     problem = SparseProblem(Configuration.of(objective), tol)
     fit = Watched(problem, tol, *first_point(problem), 0)
@@ -140,17 +136,11 @@ def test_the_first_epoch_from_nothing_ends_where_a_smaller_multiple_would_be_no_
 
     def held_dual(t):
         W = t * fit.W
-        return (
-            problem.conjugate(t * fit.b)
-            - problem.penalty(W[:-1])
-            - problem.stiffness * problem.penalty(W[-1])
-        )
+        return problem.conjugate(t * fit.b) - problem.penalty(W[:-1]) - problem.stiffness * problem.penalty(W[-1])
 
     assert fit.b.any() and fit.centre[0] == 0
     assert all(held_dual(1.0) > held_dual(t) for t in (0.9, 0.99))
-    assert fit.dual == pytest.approx(
-        problem.conjugate(fit.b) - problem.penalty(problem.minimiser(fit.b)), rel=1e-9
-    )
+    assert fit.dual == pytest.approx(problem.conjugate(fit.b) - problem.penalty(problem.minimiser(fit.b)), rel=1e-9)
 
 
 @pytest.mark.parametrize("loss", ["svm", "squared_hinge"])

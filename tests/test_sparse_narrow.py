@@ -204,9 +204,7 @@ def table(n=9000, d=30, dtype=np.float64):
     """Rows of a table, and labels that no plane parts."""
     rng = np.random.default_rng(0)
     X = (20 * rng.standard_normal((n, d)) + 100).clip(0, 255).astype(dtype)
-    return X, (X[:, :5].sum(axis=1) / 20 + rng.logistic(size=n) > X[:, :5].sum(axis=1).mean() / 20).astype(
-        int
-    )
+    return X, (X[:, :5].sum(axis=1) / 20 + rng.logistic(size=n) > X[:, :5].sum(axis=1).mean() / 20).astype(int)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])

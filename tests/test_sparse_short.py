@@ -41,8 +41,7 @@ def test_the_short_way_finds_what_the_long_way_finds(loss):
 def test_a_fit_that_has_too_few_passes_says_so_by_either_way(most):
     X, y = rows(seed=1)
     short, long = (
-        LinearClassifier("svm", reg=1e-6, tol=1e-9, max_passes=most, callbacks=own).fit(X, y)
-        for own in (None, [])
+        LinearClassifier("svm", reg=1e-6, tol=1e-9, max_passes=most, callbacks=own).fit(X, y) for own in (None, [])
     )
     assert short.status_ == "max_passes" and short.gap_ > 1e-9
     np.testing.assert_equal(kept(short), kept(long))

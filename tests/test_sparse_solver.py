@@ -43,9 +43,7 @@ SMOOTH = ["softmax", "squared_hinge", "one_vs_rest_squared_hinge"]
 def fitted(loss, X, y, regs, tol, weights=None, **settings):
     asked = FitSettings(loss=loss, tol=tol, solver="sparse_dual_ascent", **settings)
     given = None if weights is None else torch.from_numpy(weights)
-    objective = build_objective(
-        SparseRows(X), torch.from_numpy(y), int(y.max()) + 1, regs, asked, weights=given
-    )
+    objective = build_objective(SparseRows(X), torch.from_numpy(y), int(y.max()) + 1, regs, asked, weights=given)
     return solve(objective, asked)
 
 
@@ -211,9 +209,7 @@ def test_a_row_of_margins_tells_its_gap_and_rises_relaxed_or_not(loss):
             a, moved = form.to_scores(b, label)[0], form.to_scores(new, label)[0]
             assert gap == pytest.approx(float(value) - S @ a - form.values(b, label)[0], abs=1e-12)
             np.testing.assert_allclose(change, moved - a, atol=1e-12)
-            rise = (
-                form.values(new, label)[0] - form.values(b, label)[0] + S @ change - q * change @ change / 2
-            )
+            rise = form.values(new, label)[0] - form.values(b, label)[0] + S @ change - q * change @ change / 2
             rises.append(rise)
         assert min(rises) >= -1e-12 and max(rises) <= rises[-1] + 1e-12
         b = new
@@ -224,12 +220,7 @@ def test_the_start_of_softmax_has_the_weights_of_its_dual_variables(monkeypatch)
     X, y, rng = sparse_problem(3)
     weights = torch.from_numpy(rng.random(len(y)) + 0.1)
     objective = build_objective(
-        SparseRows(X),
-        torch.from_numpy(y),
-        3,
-        [1e-1],
-        FitSettings(solver="sparse_dual_ascent"),
-        weights=weights,
+        SparseRows(X), torch.from_numpy(y), 3, [1e-1], FitSettings(solver="sparse_dual_ascent"), weights=weights
     )
     problem = SparseProblem(Configuration.of(objective), 1e-8)
     b, W = first_point(problem)

@@ -78,9 +78,7 @@ def test_weights_of_rows_are_repeated_rows(rows):
 def test_one_against_the_rest_goes_class_by_class(rows, reg, bias):
     X, y = rows
     model = LinearClassifier("one_vs_rest", reg=reg, tol=1e-4, bias=bias, solver="class_by_class").fit(X, y)
-    together = LinearClassifier("one_vs_rest", reg=reg, tol=1e-4, bias=bias, solver="semismooth_newton").fit(
-        X, y
-    )
+    together = LinearClassifier("one_vs_rest", reg=reg, tol=1e-4, bias=bias, solver="semismooth_newton").fit(X, y)
     assert model.status_ == "certified" and model.trace_[-1]["solver"] == "class_by_class"
     assert model.objective_ == pytest.approx(together.objective_, rel=2e-4)
     assert model.dual_ <= together.objective_ and together.dual_ <= model.objective_

@@ -15,13 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from support.student_functions import (
-    DRAW_SEED,
-    FORM_MISTAKES,
-    STUDENT_FUNCTIONS,
-    VALUE_MISTAKES,
-    StudentFunction,
-)
+from support.student_functions import DRAW_SEED, FORM_MISTAKES, STUDENT_FUNCTIONS, VALUE_MISTAKES, StudentFunction
 from support.student_references import (
     CASES,
     ORDINARY,
@@ -116,9 +110,7 @@ def _predicts(mistake: str, student: StudentFunction, loss: float, dW: np.ndarra
     return any(_same(loss, value, 1e-12) and _same(dW, gradient, 1e-12) for value, gradient in outcomes)
 
 
-@pytest.mark.parametrize(
-    "student", [s for s in WRONG_VALUE if s.mistake != "maximum-not-subtracted"], **by_name
-)
+@pytest.mark.parametrize("student", [s for s in WRONG_VALUE if s.mistake != "maximum-not-subtracted"], **by_name)
 def test_a_wrong_function_returns_what_its_mistake_alone_predicts(student: StudentFunction) -> None:
     loss, dW = _result(student, ORDINARY)
     right = right_outcome(student, ORDINARY)
@@ -126,9 +118,7 @@ def test_a_wrong_function_returns_what_its_mistake_alone_predicts(student: Stude
     assert [mistake for mistake in OUTCOMES if _predicts(mistake, student, loss, dW)] == [student.mistake]
 
 
-@pytest.mark.parametrize(
-    "student", [s for s in WRONG_VALUE if s.mistake == "maximum-not-subtracted"], **by_name
-)
+@pytest.mark.parametrize("student", [s for s in WRONG_VALUE if s.mistake == "maximum-not-subtracted"], **by_name)
 def test_without_the_maximum_a_function_is_right_until_it_overflows(student: StudentFunction) -> None:
     loss, dW = _result(student, ORDINARY)
     value, gradient = right_outcome(student, ORDINARY)

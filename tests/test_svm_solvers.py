@@ -103,9 +103,7 @@ def test_optimum_is_that_of_a_quadratic_program(loss, reg, weighted, bias, solve
     weights = weights / weights.sum() if weighted else torch.full((len(y),), 1 / len(y), dtype=torch.float64)
     truth = quadratic_program(X, y, loss(), reg, weights, bias)
     tol = 1e-8 if solver is SemismoothNewton else 1e-4 if loss is CrammerSingerLoss else 1e-6
-    solution = fitted(
-        X, y, loss(), [reg], tol, solver=solver, weights=weights if weighted else None, bias=bias
-    )
+    solution = fitted(X, y, loss(), [reg], tol, solver=solver, weights=weights if weighted else None, bias=bias)
     assert solution.status == [Status.CERTIFIED]
     assert float(solution.objective[0]) == pytest.approx(truth, abs=1e-9, rel=tol)
     assert float(solution.dual[0]) <= truth + 1e-9
@@ -366,8 +364,7 @@ def test_a_path_goes_on_only_where_reg_falls_in_one_fold() -> None:
 
     def goes_on(earlier: int, last: int, now: int) -> bool:
         solver.answers = [
-            WarmStart(int(p.fold[0]), float(p.reg[0]), *[torch.empty(0)] * 3)
-            for p in (parts[earlier], parts[last])
+            WarmStart(int(p.fold[0]), float(p.reg[0]), *[torch.empty(0)] * 3) for p in (parts[earlier], parts[last])
         ]
         return solver._goes_on(parts[now])
 

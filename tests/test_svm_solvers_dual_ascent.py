@@ -88,9 +88,7 @@ def test_same_seed_gives_the_same_bits_and_a_resumed_run_too():
         assert torch.equal(whole.W, resumed.W)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "tol"), [(torch.float32, 1e-3), (torch.float32, 1e-5), (torch.float64, 1e-3)]
-)
+@pytest.mark.parametrize(("dtype", "tol"), [(torch.float32, 1e-3), (torch.float32, 1e-5), (torch.float64, 1e-3)])
 def test_the_value_is_looked_at_once_the_bound_hardly_rises(dtype, tol, monkeypatch):
     X, y = problem(2, n=600)
     looks, bounds = [], AscentSubproblem._bounds

@@ -221,9 +221,7 @@ def test_which_column_is_the_label(tmp_path, reason):
 
 def test_a_label_that_cannot_be_known_is_asked_for(tmp_path):
     path = write(tmp_path / "a.csv", {"k": [0, 1] * 15, "a": rng.normal(size=30), "b": [0, 1, 2] * 10})
-    with pytest.raises(
-        InputError, match=r"k \(int64\), a \(double\), b \(int64\).*--labels -1.*column-missing"
-    ):
+    with pytest.raises(InputError, match=r"k \(int64\), a \(double\), b \(int64\).*--labels -1.*column-missing"):
         load_dataset(path)
     for wanted, label in (("k", "k"), ("3", "b"), ("-1", "b"), ("1", "k"), ("-3", "k")):
         assert load_dataset(path, labels=wanted).notes[0] == f"label: column {label!r}, as named"

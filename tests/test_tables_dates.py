@@ -62,9 +62,7 @@ def test_parts_are_those_of_pandas(form):
     np.testing.assert_array_equal(parts_of(days, NAMES)[:, :4], expected(when)[:, :4])
 
 
-@pytest.mark.parametrize(
-    "text", ["2024-13-01", "31.4.2024", "2024-01-01 25:00", "tomorrow", "2024-01-01 noon"]
-)
+@pytest.mark.parametrize("text", ["2024-13-01", "31.4.2024", "2024-01-01 25:00", "tomorrow", "2024-01-01 noon"])
 def test_what_is_no_date_is_refused_with_its_row(text):
     with pytest.raises(InputError, match="is no date") as raised:
         seconds_of(pa.array(["2024-01-01", None, text]), "dmy" if "." in text else "ymd", "a.csv", 10)
@@ -85,8 +83,7 @@ def test_dates_are_features_only_when_asked(tmp_path):
     np.testing.assert_allclose(found.train.X[~there, :6], means, rtol=1e-12)
     np.testing.assert_array_equal(found.train.X[:, 6], ~there)
     parquet.write_table(
-        pa.table({"when": pa.array(moments()[0]), "x": moments()[1], "label": moments()[2]}),
-        tmp_path / "a.parquet",
+        pa.table({"when": pa.array(moments()[0]), "x": moments()[1], "label": moments()[2]}), tmp_path / "a.parquet"
     )
     plain = load_dataset(tmp_path / "a.parquet", dates="all").train.X
     np.testing.assert_array_equal(plain[:, :6], expected(moments()[0]))
@@ -135,6 +132,4 @@ def test_dates_go_through_predict_page_and_exports(tmp_path, capsys, monkeypatch
     (tmp_path / "bad.csv").write_text("x,when\n1.5,soon\n")
     do.refused("value-kind", "'soon' is no date", "row 0", by=("predict", "run", "bad.csv"))
     (tmp_path / "late.csv").write_text("x,when\n0.1,2031-05-01 10:00\n")
-    assert "'when': 1 values beyond those of training" in " ".join(
-        do.run("predict", "run", "late.csv").err.split()
-    )
+    assert "'when': 1 values beyond those of training" in " ".join(do.run("predict", "run", "late.csv").err.split())

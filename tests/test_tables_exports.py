@@ -47,9 +47,7 @@ def by_onnx(path, frame):
     for one in session.get_inputs():
         column = frame[one.name]
         if "string" in one.type:
-            given[one.name] = np.array([v if isinstance(v, str) else "" for v in column], dtype=object)[
-                :, None
-            ]
+            given[one.name] = np.array([v if isinstance(v, str) else "" for v in column], dtype=object)[:, None]
         else:
             given[one.name] = column.to_numpy(dtype=np.float32)[:, None]
     return dict(zip([o.name for o in session.get_outputs()], session.run(None, given), strict=True))
@@ -85,9 +83,7 @@ def test_exports_take_raw_columns(run):
 @pytest.mark.long
 @pytest.mark.skipif(not ADULT.exists(), reason="no shared cases")
 def test_exports_of_adult_agree_with_predict_on_raw_rows(do):
-    told = do.run(
-        "fit", ADULT, "--labels", -1, "--out", "run", "--reg", 1e-5, "--no-suspects", "--loss", "softmax"
-    )
+    told = do.run("fit", ADULT, "--labels", -1, "--out", "run", "--reg", 1e-5, "--no-suspects", "--loss", "softmax")
     assert told.status == 0, told.err
     names = [str(place) for place in range(1, 16)]
     frame = pd.read_csv(ADULT, header=None, names=names, skipinitialspace=True, na_values="?", nrows=3000)
@@ -118,13 +114,7 @@ def test_frames_say_what_files_say(run, kind):
         assert any(note in sentence for sentence in said)
     rows = list(csv.DictReader(io.StringIO(written.out)))
     assert [model.classes[k] for k in model.labels_of(scores)] == [row["class"] for row in rows]
-    alone = (
-        frame.drop(["city"])
-        if kind == "polars"
-        else frame.drop(columns=["city"])
-        if kind == "pandas"
-        else None
-    )
+    alone = frame.drop(["city"]) if kind == "polars" else frame.drop(columns=["city"]) if kind == "pandas" else None
     if alone is not None:
         with pytest.raises(InputError, match=r"'city'.*column-missing"):
             model.predict(alone)
@@ -176,9 +166,7 @@ def test_a_frame_is_read_as_its_file_is(tmp_path, kind):
 
     pa = pytest.importorskip("pyarrow")
     table = pa.table({name: pa.array(values, from_pandas=True) for name, values in people().items()})
-    frame = {"pandas": table.to_pandas, "polars": lambda: pl.from_arrow(table), "pyarrow": lambda: table}[
-        kind
-    ]()
+    frame = {"pandas": table.to_pandas, "polars": lambda: pl.from_arrow(table), "pyarrow": lambda: table}[kind]()
     found, file = load_dataset(frame), load_dataset(write(tmp_path / "a.parquet", people()))
     np.testing.assert_array_equal(found.train.X, file.train.X)
     np.testing.assert_array_equal(found.train.y, file.train.y)

@@ -58,9 +58,7 @@ def as_arff(path):
             return "?"
         plain = str(value)
         return (
-            "'" + plain.replace("\\", "\\\\").replace("'", "\\'") + "'"
-            if " " in plain or "'" in plain
-            else plain
+            "'" + plain.replace("\\", "\\\\").replace("'", "\\'") + "'" if " " in plain or "'" in plain else plain
         )
 
     lines = [",".join(map(field, row)) for row in rows()]
@@ -89,8 +87,7 @@ def as_xlsx(path):
     )
     kind = "application/vnd.openxmlformats-officedocument.spreadsheetml"
     links = "".join(
-        f'<Relationship Id="r{k}" Type="{office}/worksheet" Target="worksheets/sheet{k}.xml"/>'
-        for k in (1, 2)
+        f'<Relationship Id="r{k}" Type="{office}/worksheet" Target="worksheets/sheet{k}.xml"/>' for k in (1, 2)
     )
     files = {
         "[Content_Types].xml": f'<Types xmlns="{package}/content-types"><Default Extension="rels" ContentType="'

@@ -67,9 +67,7 @@ def test_a_fold_is_a_separate_fit_of_a_table_of_its_rows(tmp_path):
     alone = load_dataset(str(write(tmp_path / "alone.csv", kept)))
     part = whole.part(np.flatnonzero(fold != 1))
     assert part.training.columns == alone.columns
-    fitted = LinearClassifier(reg=REGS[1], tol=1e-9, preprocess="standardize").fit(
-        alone.train.X, alone.train.y
-    )
+    fitted = LinearClassifier(reg=REGS[1], tol=1e-9, preprocess="standardize").fit(alone.train.X, alone.train.y)
     found = cross_validate(whole, REGS, fold)
     wanted = torch.from_numpy(fitted.decision_function(part.training.X[fold == 1]))
     difference = found.scores[fold == 1, 1, 1] - found.scores[fold == 1, 1, 0]

@@ -21,9 +21,7 @@ pytestmark = [
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.name)
 def test_every_table_fits_with_one_command(path, tmp_path):
     labels = LABELS.get(path.name)
-    found = run_fit(
-        FitOptions(str(path), str(tmp_path / "run"), labels=labels, progress=False, suspects=False)
-    )
+    found = run_fit(FitOptions(str(path), str(tmp_path / "run"), labels=labels, progress=False, suspects=False))
     judged = found["validation"]
     largest = max(row["n"] for row in judged["per_class"]) / sum(row["n"] for row in judged["per_class"])
     assert found["status"] == "certified" and judged["accuracy"] > largest

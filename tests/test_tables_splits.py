@@ -42,9 +42,7 @@ def test_adult_test_has_a_remark_and_dots(tmp_path):
     work, income = rng.choice(["Private", "?"], 90), np.where(np.arange(90) % 3, "<=50K", ">50K")
     lines = [f"{rng.normal():.6f}, {work[i]}, {income[i]}" for i in range(90)]
     (tmp_path / "adult.data").write_text("\n".join(lines[:60]) + "\n")
-    (tmp_path / "adult.test").write_text(
-        "|1x3 Cross validator\n" + "".join(f"{line}.\n" for line in lines[60:])
-    )
+    (tmp_path / "adult.test").write_text("|1x3 Cross validator\n" + "".join(f"{line}.\n" for line in lines[60:]))
     source = tmp_path / "adult.data"
     found = load_dataset(source, test=tmp_path / "adult.test", labels="-1")
     test = found.test.open("a look")
@@ -100,10 +98,7 @@ def test_a_column_of_words_divides_the_rows(do):
     assert "rows divided by column 'part', which is no feature" in found.notes
     do.refused("column-missing", "'parts'", by=("fit", "a.csv", "--split-column", "parts", "--out", "run"))
     do.refused(
-        "split-unknown",
-        "no split",
-        "'city', row 0",
-        by=("fit", "a.csv", "--split-column", "city", "--out", "run"),
+        "split-unknown", "no split", "'city', row 0", by=("fit", "a.csv", "--split-column", "city", "--out", "run")
     )
 
 
@@ -116,9 +111,7 @@ def test_a_time_split_is_judged_as_scikit_learn_judges_it(tmp_path):
     columns = {"day": dates, "a": X[:, 0], "b": X[:, 1], "c": X[:, 2], "kind": kind, "label": y}
     write(tmp_path / "a.csv", columns)
     asked = {"reg": 0.01, "tol": 1e-9, "bias": "free", "suspects": False, "progress": False}
-    found = run_fit(
-        FitOptions(str(tmp_path / "a.csv"), str(tmp_path / "run"), table={"time": "day"}, **asked)
-    )
+    found = run_fit(FitOptions(str(tmp_path / "a.csv"), str(tmp_path / "run"), table={"time": "day"}, **asked))
     past, last = day < 140, day >= 170
     rows = np.column_stack([X, kind == "n", kind == "s"]).astype(float)
     scaler = StandardScaler().fit(rows[past])

@@ -80,17 +80,13 @@ def test_blocks_of_columns_say_what_whole_columns_say(tmp_path, monkeypatch, end
 def test_of_many_texts_the_frequent_ones_are_counted(monkeypatch):
     monkeypatch.setattr(facts, "MOST_DISTINCT", 20)
     draw = np.random.default_rng(0)
-    texts = np.where(
-        draw.random(2000) < 0.5, draw.choice(["a", "b", "c"], 2000), draw.integers(10**6, size=2000)
-    )
+    texts = np.where(draw.random(2000) < 0.5, draw.choice(["a", "b", "c"], 2000), draw.integers(10**6, size=2000))
     blocks = [pa.array(texts[start : start + 100].astype(str)) for start in range(0, 2000, 100)]
     counts = facts.value_counts(iter(blocks))
     expected = {word: int((texts == word).sum()) for word in "abc"}
     assert dict(pair for pair in counts.pairs(100)) == expected
     assert not counts.all_different and counts.distinct >= 20
-    names = facts.value_counts(
-        iter([pa.array([f"n{i}" for i in range(k, k + 50)]) for k in range(0, 500, 50)])
-    )
+    names = facts.value_counts(iter([pa.array([f"n{i}" for i in range(k, k + 50)]) for k in range(0, 500, 50)]))
     assert names.all_different and names.distinct == 500
 
 
@@ -99,9 +95,7 @@ def test_the_text_is_parsed_once(streams, monkeypatch):
     first = cells(streamed_table(streams / "a.csv", TextRead()))
     monkeypatch.setattr(text_stream, "_Parsing", None)
     assert cells(streamed_table(streams / "a.csv", TextRead())) == first
-    (streams / "a.csv").write_text(
-        WRITTEN["plain"] + "1,2,a,3\n"
-    )  # another state of the file is another table
+    (streams / "a.csv").write_text(WRITTEN["plain"] + "1,2,a,3\n")  # another state of the file is another table
     with pytest.raises(TypeError):
         streamed_table(streams / "a.csv", TextRead())
 

@@ -66,9 +66,7 @@ def test_every_form_is_told_by_its_content_whatever_its_name(tmp_path):
     label = np.where((u > 0) ^ (colour == "red"), "yes", "no")
     rows = [f"{a},{b},{c}" for a, b, c in zip(u, colour, label, strict=True)]
     text = "\n".join(["u,colour,label", *rows]) + "\n"
-    records = [
-        json.dumps({"u": a, "colour": b, "label": c}) for a, b, c in zip(u, colour, label, strict=True)
-    ]
+    records = [json.dumps({"u": a, "colour": b, "label": c}) for a, b, c in zip(u, colour, label, strict=True)]
     declared = "@attribute u real\n@attribute colour {red,green}\n@attribute label {no,yes}\n@data\n"
     arff = "% a remark\n@relation r\n" + declared + "\n".join(rows)
     packed = io.BytesIO()
@@ -171,9 +169,7 @@ def test_values(tmp_path, content, column, expected):
         pytest.param(b"x,y\n1,2\n", ("x", "y"), id="names above numbers"),
         pytest.param(b"city,kind\nrome,a\noslo,b\n", ("city", "kind"), id="text alone"),
         pytest.param(b"a,b\nb,a\na,b\n", ("1", "2"), id="values found again below"),
-        pytest.param(
-            b"0,1,label\n1.5,2,a\n2,3,b\n", ("0", "1", "label"), id="positions as pandas writes them"
-        ),
+        pytest.param(b"0,1,label\n1.5,2,a\n2,3,b\n", ("0", "1", "label"), id="positions as pandas writes them"),
         pytest.param(b",x\n0,1\n1,3\n", ("", "x"), id="an index without a name"),
         pytest.param(b"x y\nr1 1 2\nr2 3 4\n", ("", "x", "y"), id="row names as R writes them"),
         pytest.param(b"x\nr1;1\nr2;2\n", ("", "x"), id="row names and one column"),
@@ -202,26 +198,18 @@ def test_options_overrule_what_would_be_found(tmp_path):
 
 
 BAD = [
-    pytest.param(
-        b"a,b\n1,x\n2\n3,y\n", "table-ragged", ["1 fields, 2 are expected", "line 3"], id="short row"
-    ),
+    pytest.param(b"a,b\n1,x\n2\n3,y\n", "table-ragged", ["1 fields, 2 are expected", "line 3"], id="short row"),
     pytest.param(b"a,b\n1,x\n2,y,z\n", "table-ragged", ["3 fields", "line 3", "2,y,z"], id="long row"),
     pytest.param(b"a,b\n1,x\n2,\0y\n", "table-nul", ["line 3"], id="NUL"),
-    pytest.param(
-        "a,b\n1,x\n2,y\n".encode("utf-16-le"), "table-encoding", ["utf-16-le"], id="UTF-16, no mark"
-    ),
+    pytest.param("a,b\n1,x\n2,y\n".encode("utf-16-le"), "table-encoding", ["utf-16-le"], id="UTF-16, no mark"),
     pytest.param(b"", "table-empty", ["the file is empty"], id="empty"),
     pytest.param(b"\xef\xbb\xbf\r\n", "table-empty", ["the file is empty"], id="a mark alone"),
     pytest.param(b"a,b\n", "table-empty", ["a header and no rows"], id="header alone"),
     pytest.param(b"a,b,a\n1,2,3\n", "columns-repeated", ["'a'", "columns 1, 3"], id="duplicate names"),
     pytest.param(b'a,b\n1,"x\n2,z\n3,u\n', "table-quote", ["line 2"], id="a quote that never ends"),
     pytest.param(b"a,b\n1,x\n1e400,y\n", "value-infinite", ["'1e400'", "column 'a'", "row 1"], id="1e400"),
-    pytest.param(
-        b"a," + b"b" * 10_000 + b"\n1,2\n", "column-name", ["column 2", "10000 characters"], id="name"
-    ),
-    pytest.param(
-        b",".join(b"c%d" % i for i in range(100_000)) + b"\n", "columns-many", ["100000"], id="columns"
-    ),
+    pytest.param(b"a," + b"b" * 10_000 + b"\n1,2\n", "column-name", ["column 2", "10000 characters"], id="name"),
+    pytest.param(b",".join(b"c%d" % i for i in range(100_000)) + b"\n", "columns-many", ["100000"], id="columns"),
     pytest.param(b"hello\nworld\n", "table-format", ["no delimiter"], id="no table"),
     pytest.param(gzip.compress(PLAIN)[:-9], "table-broken", ["cannot be read"], id="gzip cut off"),
 ]

@@ -242,9 +242,7 @@ def test_a_folder_of_texts_is_fitted_without_asking_and_predicts_files_and_stand
 def test_the_same_texts_by_every_door_give_the_same_proof_and_the_same_model(fitted, tmp_path):
     result = fitted[1]
     for source in (zip_of(tmp_path / "letters.zip", files()), json_of(tmp_path / "letters.jsonl")):
-        again = run_fit(
-            FitOptions(str(source), str(tmp_path / source.suffix), regs=[1e-2, 1e-4], progress=False)
-        )
+        again = run_fit(FitOptions(str(source), str(tmp_path / source.suffix), regs=[1e-2, 1e-4], progress=False))
         assert again["objective"] == pytest.approx(result["objective"], rel=1e-3)
         assert again["test"]["n"] == 18 and again["test"]["accuracy"] == result["test"]["accuracy"]
 
@@ -298,10 +296,7 @@ def test_the_path_has_its_weights_on_the_words_of_the_final_model(tmp_path):
 def test_the_run_tells_the_words_of_each_class_and_a_prediction_the_words_that_decided(fitted, tmp_path):
     run, result = fitted
     for entry in result["terms"]:
-        own, others = (
-            TOPICS[entry["class"]],
-            [w for t, ws in TOPICS.items() if t != entry["class"] for w in ws],
-        )
+        own, others = (TOPICS[entry["class"]], [w for t, ws in TOPICS.items() if t != entry["class"] for w in ws])
         assert {one["term"] for one in entry["for"][:8]} <= set(own)
         assert {one["term"] for one in entry["against"][:8]} <= set(others)
     wave = next(one for entry in result["terms"] for one in entry["for"] if one["term"] == "wave")

@@ -153,9 +153,7 @@ def test_a_callback_writes_the_bounds_of_every_step(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "mlflow", fake)
     rng = np.random.default_rng(0)
     with TrackedFit("mlflow", "by hand") as tracked:
-        fitted = SoftmaxClassifier(reg=0.01, callbacks=[tracked]).fit(
-            rng.normal(size=(50, 4)), np.arange(50) % 3
-        )
+        fitted = SoftmaxClassifier(reg=0.01, callbacks=[tracked]).fit(rng.normal(size=(50, 4)), np.arange(50) % 3)
     found = numbers_of(fake.calls)
     assert list(found) == list(range(len(fitted.trace_)))
     assert found[len(found) - 1]["reg 0.01/gap"] == fitted.trace_[-1]["gap"]

@@ -51,9 +51,7 @@ def met(work: Work, folder: Path, seconds: float) -> None:
 
 @pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-@pytest.mark.parametrize(
-    "part", [0, 1, *(pytest.param(part, marks=pytest.mark.slow) for part in (2, 3, 4, 5))]
-)
+@pytest.mark.parametrize("part", [0, 1, *(pytest.param(part, marks=pytest.mark.slow) for part in (2, 3, 4, 5))])
 def test_troubles_of_every_format(part: int, tmp_path: Path) -> None:
     work: Work = [(ending, list(troubles_of(ending)), ["fit"]) for ending in FIRST]
     work += [(ending, FEW, ["predict", "evaluate", "features"]) for ending in FIRST]

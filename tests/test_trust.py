@@ -64,10 +64,7 @@ def run(commands: Commands) -> Path:
 
 
 NO_IMPORT: dict[str, list[tuple[str, ...]]] = {
-    "fit": [
-        ("fit", "--resume", "other"),
-        ("fit", "images", "--resume", "other"),
-    ],
+    "fit": [("fit", "--resume", "other"), ("fit", "images", "--resume", "other")],
     "evaluate": [("evaluate", "run", "images")],
     "predict": [("predict", "run", "images")],
     "export": [("export", "run", "--to", "torch"), ("export", "run", "--to", "onnx")],

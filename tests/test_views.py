@@ -48,9 +48,7 @@ def dataset(n_classes: int = 3) -> Dataset:
 
 def shown() -> dict[str, Described]:
     path, X, named = iris_path()
-    judged = straightedge.evaluate(
-        path.scores(X)[:, 1], np.unique(named, return_inverse=True)[1], path.classes
-    )
+    judged = straightedge.evaluate(path.scores(X)[:, 1], np.unique(named, return_inverse=True)[1], path.classes)
     big = dataset(1000)
     return {
         "dataset": big,

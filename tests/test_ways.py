@@ -47,9 +47,7 @@ def test_x_has_at_most_fifteen_stations_and_three_climbs(kind: str, tmp_path: Pa
 
     model = LinearClassifier("svm", reg=1.0, preprocess=preprocess, tol=0.5)
     way = way_of(is_it, lambda: model.fit(X, Y), end="solvers/loop.py")
-    assert way.stations[0] == "estimators/linear.py" and any(
-        file.startswith("design/") for file in way.stations
-    )
+    assert way.stations[0] == "estimators/linear.py" and any(file.startswith("design/") for file in way.stations)
     assert len(way.stations) <= 15 and way.climbs <= 3, f"{len(way.stations)} and {way.climbs}:\n{way}"
 
 

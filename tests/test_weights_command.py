@@ -31,9 +31,7 @@ def written(path, X, y, w=None):
     names = "abc"[: X.shape[1]]
     lines = [",".join([*names, "label", *(["w"] if w is not None else [])])]
     for i, row in enumerate(X):
-        lines.append(
-            ",".join([*map(repr, row.tolist()), f"c{y[i]}", *([str(w[i])] if w is not None else [])])
-        )
+        lines.append(",".join([*map(repr, row.tolist()), f"c{y[i]}", *([str(w[i])] if w is not None else [])]))
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -97,12 +95,8 @@ def test_reg_is_chosen_as_by_copies_of_the_rows(tmp_path):
     copies = kept.repeat(w[kept])
     (tmp_path / "copies.csv").write_text(table(copies, np.ones(len(copies))))
     common = {"loss": "softmax", "path": True, "suspects": False, "progress": False, "tol": 1e-8}
-    weighted = run_fit(
-        FitOptions(str(tmp_path / "w.csv"), str(tmp_path / "one"), sample_weight="w", **common)
-    )
-    copied = run_fit(
-        FitOptions(str(tmp_path / "copies.csv"), str(tmp_path / "two"), table={"drop": "w"}, **common)
-    )
+    weighted = run_fit(FitOptions(str(tmp_path / "w.csv"), str(tmp_path / "one"), sample_weight="w", **common))
+    copied = run_fit(FitOptions(str(tmp_path / "copies.csv"), str(tmp_path / "two"), table={"drop": "w"}, **common))
     for one, other in zip(weighted["path"], copied["path"], strict=True):
         assert one["reg"] == pytest.approx(other["reg"])
         assert one["validation"]["accuracy"] == pytest.approx(other["validation"]["accuracy"])
@@ -134,9 +128,7 @@ def test_weights_that_make_no_sense_are_refused(do):
     (do.path / "odd.csv").write_text("c0,1\nblue,2\n")
     (do.path / "broken.csv").write_text("c0,1\nc1\n")
     fit = ("fit", "a.csv", "--out", "run")
-    do.refused(
-        "sample-weight-invalid", "row 7", by=("fit", "bad.csv", "--out", "run", "--sample-weight", "w")
-    )
+    do.refused("sample-weight-invalid", "row 7", by=("fit", "bad.csv", "--out", "run", "--sample-weight", "w"))
     do.refused("weights-missing", "'v'", by=(*fit, "--sample-weight", "v"))
     do.refused("weights-length", "240", by=(*fit, "--sample-weight", "short.txt"))
     do.refused("class-weight-invalid", "'blue'", by=(*fit, "--class-weight", "odd.csv"))

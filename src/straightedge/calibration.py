@@ -180,8 +180,7 @@ def find_temperature(scores: Any, y: Any, weights: np.ndarray | None = None) -> 
     n, n_wrong = _counts(array.argmax(axis=1) != labels, weights)
     if n_wrong < LEAST_MISTAKES:
         return TemperatureFit(
-            None,
-            f"{n_wrong:.0f} of {n:,.0f} held-out answers are wrong, a temperature needs {LEAST_MISTAKES}",
+            None, f"{n_wrong:.0f} of {n:,.0f} held-out answers are wrong, a temperature needs {LEAST_MISTAKES}"
         )
     shares = None if weights is None else weights / weights.sum()
     spreads = array.max(axis=1) / scale - array.min(axis=1) / scale

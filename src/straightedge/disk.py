@@ -194,9 +194,7 @@ class ReadAhead(Generic[Block]):
     def _read_on(self, own: Any, start: int, stop: int) -> None:
         """Hold rows from `start` on, up to `stop` at least; have the next ones read where rows come in order."""
         in_order = own.span[1] == start
-        reading: Future[Block] | None = (
-            own.following if own.ahead[0] == start and own.ahead[1] >= stop else None
-        )
+        reading: Future[Block] | None = own.following if own.ahead[0] == start and own.ahead[1] >= stop else None
         span = own.ahead if reading else (start, self._end(start, stop - start) if in_order else stop)
         own.span, own.held, own.following = (-1, -1), None, None  # nothing is held where reading goes wrong
         own.held, own.span = (reading or own.reader.submit(self._fetch, *span)).result(), span

@@ -172,9 +172,7 @@ def solve(
     _refuse_beyond_memory(objective, solver)
     limits = Limits(settings.tol if tol is None else tol, settings.max_passes, settings.max_seconds)
     try:
-        return minimize(
-            objective, solver, limits, W=W, callbacks=callbacks, checkpoint=checkpoint, resume=resume
-        )
+        return minimize(objective, solver, limits, W=W, callbacks=callbacks, checkpoint=checkpoint, resume=resume)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MachineError) or not is_out_of_memory(error):
             raise

@@ -19,9 +19,7 @@ def checked_groups(groups: Any, n: int) -> np.ndarray:
     found = np.asarray(groups)
     if found.shape != (n,):
         raise InputError(
-            "groups-invalid",
-            f"groups have shape {found.shape} for {n} rows",
-            mend="give one group for each row",
+            "groups-invalid", f"groups have shape {found.shape} for {n} rows", mend="give one group for each row"
         )
     missing = [value is None or (isinstance(value, float) and math.isnan(value)) for value in found.tolist()]
     if any(missing):
@@ -82,18 +80,14 @@ def _with_every_class_left(dealt: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return dealt
 
 
-def folds_of(
-    y: np.ndarray, weights: Tensor | None, groups: np.ndarray | None, folds: int, seed: int
-) -> np.ndarray:
+def folds_of(y: np.ndarray, weights: Tensor | None, groups: np.ndarray | None, folds: int, seed: int) -> np.ndarray:
     """Return the fold (N,) that holds each row out: of whole groups if there are any, else of rows that count."""
     if groups is None:
         return folds_that_count(y, weights, folds, seed)
     return fold_of_groups(y, groups, folds, seed)
 
 
-def hold_out_groups(
-    y: np.ndarray, groups: np.ndarray, size: float, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+def hold_out_groups(y: np.ndarray, groups: np.ndarray, size: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return (training, validation) row indices, about a share `size` held out, no group in both.
 
     Raises:

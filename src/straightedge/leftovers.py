@@ -48,11 +48,7 @@ def sweep(target: Path) -> None:
     """Remove the temporary files that killed writers of `target` left; those of living ones are locked."""
     start = f".{_short(target.name)}."
     for name in _names(target.parent):
-        if (
-            name.startswith(start)
-            and len(name) == len(start) + 12 + len(SUFFIX)
-            and _TEMPORARY.fullmatch(name)
-        ):
+        if name.startswith(start) and len(name) == len(start) + 12 + len(SUFFIX) and _TEMPORARY.fullmatch(name):
             with suppress(OSError):
                 _remove_unless_locked(target.parent / name)
 
@@ -86,8 +82,7 @@ def _read(journal: Path) -> Renames:
     with journal.open("rb") as file:
         found = json.loads(file.read(LARGEST_JOURNAL))
     plain = isinstance(found, dict) and all(
-        isinstance(name, str) and name not in ("", ".", "..") and Path(name).name == name
-        for name in found.values()
+        isinstance(name, str) and name not in ("", ".", "..") and Path(name).name == name for name in found.values()
     )
     if not plain or not all(map(_TEMPORARY.fullmatch, found)):
         raise ValueError("no journal")

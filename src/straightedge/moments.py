@@ -17,12 +17,7 @@ from straightedge.workers import BlockPool, block_spans, with_smaller_blocks
 
 KINDS = ("auto", "none", "center", "channel", "pixels", "standardize")
 UNSCALED = {"auto", "none"}  # of sparse rows
-FULL_SCALES = (
-    1.0,
-    16.0,
-    255.0,
-    65535.0,
-)  # largest values that image formats give: [0, 1], digits, 8 and 16 bit
+FULL_SCALES = (1.0, 16.0, 255.0, 65535.0)  # largest values that image formats give: [0, 1], digits, 8 and 16 bit
 BLOCK_ROWS = 512
 WORTH_THREADS = 500_000  # entries of X: below, starting threads takes longer than they save
 
@@ -85,8 +80,7 @@ def moments(
     # rounded to float32, so that it is the same number in either float type
     centre = centre.to(torch.float32).to(torch.float64)
     sums, largest = together(
-        communicator,
-        lambda: with_smaller_blocks(block_rows, lambda size: _own_sums(rows, centre, size, weights)),
+        communicator, lambda: with_smaller_blocks(block_rows, lambda size: _own_sums(rows, centre, size, weights))
     )
     sums = communicator.all_reduce(sums)
     largest = communicator.all_reduce_max(largest)
@@ -224,9 +218,7 @@ def affine_from(facts: Moments, kind: str, image_shape: tuple[int, ...] | None =
     if kind == "auto":
         kind = "pixels" if image_shape is not None else "standardize"
     if kind in {"channel", "pixels"} and image_shape is None:
-        raise InputError(
-            "preprocess-needs-images", f"preprocess {kind!r} needs images", mend="use 'standardize'"
-        )
+        raise InputError("preprocess-needs-images", f"preprocess {kind!r} needs images", mend="use 'standardize'")
     if kind == "none":
         return AffineMap.identity(n_features)
     ones = torch.ones(n_features, dtype=torch.float64)

@@ -218,9 +218,7 @@ class Objective:
 
     # ---------------------------------------------------------------- one pass
 
-    def sweep(
-        self, W: Tensor, score_function: ScoreFunction, *, gradient: bool = True
-    ) -> tuple[Tensor, Tensor]:
+    def sweep(self, W: Tensor, score_function: ScoreFunction, *, gradient: bool = True) -> tuple[Tensor, Tensor]:
         """Go over all rows once, with this objective's row weights; see `Design.sweep`."""
         return self.design.sweep(W, score_function, self.row_weights, gradient=gradient)
 
@@ -268,9 +266,7 @@ class Objective:
 
     def _of_own_labels(self, S: Tensor, labels: Tensor) -> Tensor:
         """Return the losses (n, K) of a block of scores (n, K, C) for labels (K, n); scores become gradients."""
-        losses = [
-            value_and_gradient(self.loss, S[:, k : k + 1], y, compiled=False) for k, y in enumerate(labels)
-        ]
+        losses = [value_and_gradient(self.loss, S[:, k : k + 1], y, compiled=False) for k, y in enumerate(labels)]
         return torch.cat(losses, dim=1)
 
     def evaluation(self, W: Tensor, mean_loss: Tensor, V: Tensor) -> Evaluation:

@@ -29,9 +29,7 @@ def check_positive(name: str, value: Any) -> None:
         InputError: ``<name>-invalid``.
     """
     if not is_number(value) or not value > 0:
-        raise InputError(
-            f"{name.replace('_', '-')}-invalid", f"{name} is {value!r}", mend="give a number above 0"
-        )
+        raise InputError(f"{name.replace('_', '-')}-invalid", f"{name} is {value!r}", mend="give a number above 0")
 
 
 def one_or_many(values: Any) -> list[Any]:

@@ -103,9 +103,7 @@ def _predict_texts(model: LinearModel, paths: Sequence[str | Path], reading: Rea
     reading.skipped += found.skipped
     if not found.texts:
         where = ", ".join(str(path) for path in paths)
-        raise InputError(
-            "texts-none", "there is no text to classify", where, "give texts, or - for standard input"
-        )
+        raise InputError("texts-none", "there is no text to classify", where, "give texts, or - for standard input")
     rows = model.extractor.transform(found.texts)
     predictions = predictions_of(model, found.names, model.scores(rows))
     return _explained(model, rows, predictions) if reading.explain else predictions

@@ -82,9 +82,7 @@ def _refuse_bad_weights(weights: Tensor) -> None:
             f"{len(bad)} of {len(weights)} weights are negative, NaN or infinite",
         )
     if float(weights.sum()) == 0:
-        raise InputError(
-            "sample-weight-invalid", "all sample weights are zero", mend="give at least one above 0"
-        )
+        raise InputError("sample-weight-invalid", "all sample weights are zero", mend="give at least one above 0")
 
 
 def _class_factors(
@@ -106,9 +104,7 @@ def _class_factors(
             "class-weight-invalid", f"class_weight is {class_weight!r}", mend="weights must be numbers ≥ 0"
         ) from error
     if not bool(((factors >= 0) & factors.isfinite()).all()):
-        raise InputError(
-            "class-weight-invalid", f"class_weight is {class_weight!r}", mend="weights must be ≥ 0"
-        )
+        raise InputError("class-weight-invalid", f"class_weight is {class_weight!r}", mend="weights must be ≥ 0")
     return factors
 
 

@@ -43,12 +43,7 @@ class Rows:
     """
 
     def __init__(
-        self,
-        X: Any,
-        *,
-        device: torch.device | str | None = None,
-        order: Tensor | None = None,
-        first_row: int = 0,
+        self, X: Any, *, device: torch.device | str | None = None, order: Tensor | None = None, first_row: int = 0
     ) -> None:
         self._source = _as_source(X)
         self._first_row = first_row
@@ -238,9 +233,7 @@ def _as_source(X: Any) -> Any:
     if isinstance(array, np.memmap):
         return disk_rows(array) or array  # stays on disk; read block by block
     native = (
-        array.dtype.name not in _WIDENED
-        and array.dtype.isnative
-        and all(stride >= 0 for stride in array.strides)
+        array.dtype.name not in _WIDENED and array.dtype.isnative and all(stride >= 0 for stride in array.strides)
     )
     return _tensor(array) if native else array
 

@@ -34,9 +34,7 @@ def check_sparse(X: Any) -> None:
         raise InputError("x-shape", f"X has shape {X.shape}", mend="give a sparse matrix (N, D)")
     check_shape(tuple(X.shape))
     if X.dtype.kind not in "biuf":
-        raise InputError(
-            "x-dtype", f"X has dtype {X.dtype}", mend="Complex data not supported: give real numbers"
-        )
+        raise InputError("x-dtype", f"X has dtype {X.dtype}", mend="Complex data not supported: give real numbers")
 
 
 def as_csr(X: Any) -> Any:
@@ -159,7 +157,5 @@ def open_rows(
     if not issparse(X):
         return Rows(X, device=device, order=order, first_row=first_row)
     if device is not None and torch.device(device).type != "cpu":
-        raise InputError(
-            "sparse-device", f"sparse rows cannot be fitted on {device}", mend="use device='cpu'"
-        )
+        raise InputError("sparse-device", f"sparse rows cannot be fitted on {device}", mend="use device='cpu'")
     return SparseRows(X, order=order, first_row=first_row)

@@ -99,11 +99,7 @@ def write_tensors(
         dtype, shape = _type_of(tensors[name]), tuple(tensors[name].shape)
         entries.append(Entry(name, dtype, shape, position, position + len(blob)))
         position += len(blob)
-    metadata = {
-        f"{_PREFIX}kind": kind,
-        f"{_PREFIX}version": str(version),
-        f"{_PREFIX}meta": atomic.to_json(meta),
-    }
+    metadata = {f"{_PREFIX}kind": kind, f"{_PREFIX}version": str(version), f"{_PREFIX}meta": atomic.to_json(meta)}
     digest = _digest_start(metadata, entries)
     for blob in blobs.values():
         digest.update(blob)
@@ -137,9 +133,7 @@ def _header(metadata: dict[str, str], entries: list[Entry]) -> bytes:
 
 def _digest_start(metadata: dict[str, str], entries: list[Entry]) -> Any:
     """Begin the file's digest with its header, whatever the order and spacing of the header's JSON."""
-    ordered = sorted(
-        (entry.name, entry.dtype, list(entry.shape), entry.start, entry.stop) for entry in entries
-    )
+    ordered = sorted((entry.name, entry.dtype, list(entry.shape), entry.start, entry.stop) for entry in entries)
     return hashlib.sha256(json.dumps([sorted(metadata.items()), ordered]).encode())
 
 
@@ -197,8 +191,7 @@ def _own_metadata(metadata: dict[str, str], where: Path, kind: str, version: int
     if found != kind or any(name not in metadata for name in names) or not metadata[names[0]].isdecimal():
         raise InputError(
             "model-foreign",
-            f"a safetensors file, but not a {kind} file of straightedge"
-            + (f": a {found} file" if found else ""),
+            f"a safetensors file, but not a {kind} file of straightedge" + (f": a {found} file" if found else ""),
             where=str(where),
             mend=f"give a {kind} that straightedge saved",
         )

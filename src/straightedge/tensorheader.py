@@ -55,9 +55,7 @@ def read_header(file: BinaryIO, where: Path) -> tuple[dict[str, str], list[Entry
     metadata = table.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise _bad_header(where, "__metadata__ is not a table of texts")
-    entries = sorted(
-        (_entry(name, value, where) for name, value in table.items()), key=lambda e: (e.start, e.stop)
-    )
+    entries = sorted((_entry(name, value, where) for name, value in table.items()), key=lambda e: (e.start, e.stop))
     _check_layout(entries, size - 8 - length, where)
     return metadata, entries
 

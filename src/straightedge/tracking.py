@@ -194,9 +194,7 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was asked for, as numbers and texts by name; what nobody named is left out."""
     options = config.get("options")
     given = options if isinstance(options, dict) else config
-    return {
-        name: value for name, value in given.items() if isinstance(value, (int, float, str)) and value != ""
-    }
+    return {name: value for name, value in given.items() if isinstance(value, (int, float, str)) and value != ""}
 
 
 def _of_the_path(entry: Mapping[str, Any]) -> dict[str, float]:

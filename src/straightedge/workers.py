@@ -1,7 +1,5 @@
 """Threads that share a pass, the wish to stop it, and what is done when memory runs out."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import re
@@ -217,9 +215,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def out_of_memory(error: BaseException, where: str | None = None) -> MachineError:
     """Return the error for memory that ran out, with the size that was asked for where the message tells it."""
-    size = re.search(
-        r"allocate (\d+) bytes|Unable to allocate ([\d.]+ \w+)|allocate ([\d.]+ \w+)", str(error)
-    )
+    size = re.search(r"allocate (\d+) bytes|Unable to allocate ([\d.]+ \w+)|allocate ([\d.]+ \w+)", str(error))
     asked = next((part for part in size.groups() if part), None) if size else None
     if asked is not None and asked.isdecimal():
         asked = f"{int(asked) / 2**20:,.0f} MiB"

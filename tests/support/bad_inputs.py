@@ -53,9 +53,7 @@ class Ended:
 class Commands:
     """Runs `straightedge` in this process, in a folder of its own, and holds it to the rules of every command."""
 
-    def __init__(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def __init__(self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self.path, self._capsys, self.monkeypatch = tmp_path, capsys, monkeypatch
         monkeypatch.chdir(tmp_path)
 
@@ -99,9 +97,7 @@ class Commands:
         """Fit something that must work; return what --json printed, and what was said beside it."""
         run = self.path / out
         one = () if CHOICES & set(map(str, options)) else ("--reg", "1e-3")
-        ended = self.run(
-            "fit", source, "--out", run, "--no-suspects", "--overwrite", "--json", *one, *options
-        )
+        ended = self.run("fit", source, "--out", run, "--no-suspects", "--overwrite", "--json", *one, *options)
         assert ended.status == 0, ended.err
         return ended.json, ended.err
 

@@ -131,18 +131,13 @@ def no_bias_row(dW, W, X, y):
 def table():
     """Yield (name of the mistake, loss of the notes it is in, function, codes it must get)."""
     shared = {
-        "regulariser missing": (
-            lambda right: lambda W, X, y, reg: right(W, X, y, 0.0),
-            {"regulariser-missing"},
-        ),
+        "regulariser missing": (lambda right: lambda W, X, y, reg: right(W, X, y, 0.0), {"regulariser-missing"}),
         "regulariser missing in dW": (
             lambda right: regulariser(right, square, lambda dW, W, reg, n: dW),
             {"regulariser-missing-in-gradient"},
         ),
         "regulariser missing in the loss": (
-            lambda right: regulariser(
-                right, lambda loss, W, reg: loss, lambda dW, W, reg, n: dW + 2 * reg * W
-            ),
+            lambda right: regulariser(right, lambda loss, W, reg: loss, lambda dW, W, reg, n: dW + 2 * reg * W),
             {"regulariser-missing-in-loss"},
         ),
         "2 of the regulariser missing": (
@@ -188,10 +183,7 @@ def table():
             {"mean-twice"},
         ),
         "sign of dW": (lambda right: data(right, change_gradient=lambda dW, W, X, y: -dW), {"sign"}),
-        "sign of the loss": (
-            lambda right: data(right, change_loss=lambda loss, W, X, y: -loss),
-            {"loss-sign"},
-        ),
+        "sign of the loss": (lambda right: data(right, change_loss=lambda loss, W, X, y: -loss), {"loss-sign"}),
         "bias row left out of dW": (lambda right: data(right, change_gradient=no_bias_row), {"bias-row"}),
         "transposed dW": (
             lambda right: lambda W, X, y, reg: (right(W, X, y, reg)[0], right(W, X, y, reg)[1].T),
@@ -213,10 +205,7 @@ def table():
         "mask −1 and not minus the count": (lambda m, z, i, y: put(m, i, y, -1), "mask-count"),
         "mask 0 on the right class": (lambda m, z, i, y: m, "mask-count-missing"),
         "mask plus the count": (lambda m, z, i, y: put(m, i, y, m.sum(axis=1)), "mask-count-sign"),
-        "mask counts the right class": (
-            lambda m, z, i, y: put(m, i, y, -m.sum(axis=1) - 1),
-            "mask-right-class",
-        ),
+        "mask counts the right class": (lambda m, z, i, y: put(m, i, y, -m.sum(axis=1) - 1), "mask-right-class"),
         "mask holds the margins": (of_margins, "mask-margins"),
     }
     for name, (change, code) in masks.items():

@@ -48,10 +48,7 @@ class Case:
 
 ODD = Case(n=45, n_features=37, n_classes=5, n_configs=3)
 CASES = {
-    **{
-        f"{dtype}, odd shapes": replace(ODD, dtype=dtype)
-        for dtype in ("uint8", "float16", "bfloat16", "float32")
-    },
+    **{f"{dtype}, odd shapes": replace(ODD, dtype=dtype) for dtype in ("uint8", "float16", "bfloat16", "float32")},
     **{f"{loss}": Case(loss=loss) for loss in ("svm", "squared_hinge", "crammer_singer", "one_vs_rest")},
     "svm, three configurations": replace(ODD, loss="svm", dtype="uint8"),
     "one row": Case(n=1, map="none"),

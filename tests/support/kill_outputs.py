@@ -106,9 +106,7 @@ def prepare(place: Path) -> None:
         y = np.arange(60) % 3
         X = (random.normal(size=(60, 4)) + 2 * np.eye(3, 4)[y]).astype(np.float32)
         np.savez(place / f"{name}.npz", X_train=X[:40], y_train=y[:40], X_test=X[40:], y_test=y[40:])
-        assert (
-            say(f"fit {name}.npz --out {name} --reg 0.01 --no-suspects --quiet".split(), place / "told") == 0
-        )
+        assert say(f"fit {name}.npz --out {name} --reg 0.01 --no-suspects --quiet".split(), place / "told") == 0
     shutil.copytree(place / "old", place / "run")
 
 

@@ -128,8 +128,7 @@ class Problem:
         """P(W) for W (C, D + 1), by loops in float64."""
         loss = LOOPS[self.loss]
         values = [
-            loss(list(map(float, row @ W.T)), int(label))
-            for row, label in zip(self.rows, self.y, strict=True)
+            loss(list(map(float, row @ W.T)), int(label)) for row, label in zip(self.rows, self.y, strict=True)
         ]
         return float(np.dot(self.shares, values)) + self.reg * self.norm(W)
 
@@ -168,9 +167,7 @@ def random_problem(seed, loss=None, *, n_rows=None, dtype=None, bias=None, weigh
     if dtype == "uint8":
         X = np.clip(20 * X + 100, 0, 255)
     weighted = seed % 3 == 0 if weighted is None else weighted
-    weights = (
-        rng.exponential(size=N) * (rng.random(N) < 0.9) + (np.arange(N) < n_classes) if weighted else None
-    )
+    weights = rng.exponential(size=N) * (rng.random(N) < 0.9) + (np.arange(N) < n_classes) if weighted else None
     bias = bias or ("penalized", "free")[seed // 4 % 2]
     reg = 10.0 ** rng.uniform(-2.5, 0.5) * (100 if dtype == "uint8" else 1)
     return Problem(loss, X.astype(dtype), y, n_classes, reg, bias, weights)

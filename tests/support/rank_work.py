@@ -13,13 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from straightedge.distributed import (
-    current,
-    guarded_sum,
-    row_range,
-    same_everywhere,
-    together,
-)
+from straightedge.distributed import current, guarded_sum, row_range, same_everywhere, together
 from straightedge.errors import InputError, StraightedgeError
 from straightedge.fitting import FitSettings, build_objective, solve
 from straightedge.moments import fit_affine
@@ -174,9 +168,7 @@ def primitives(communicator):
         "max": communicator.all_reduce_max(torch.tensor([rank, -rank])).tolist(),
         "rows": communicator.gather_rows(torch.full((rank + 1, 2), rank)).tolist(),
         "none": list(communicator.gather_rows(torch.zeros((0, 3))).shape),
-        "object": communicator.broadcast_object(
-            {"from": rank, "nan": None, "text": "é"}, communicator.size - 1
-        ),
+        "object": communicator.broadcast_object({"from": rank, "nan": None, "text": "é"}, communicator.size - 1),
         "tensors": {
             name: [str(value.dtype), list(value.shape), value.double().sum().item()]
             for name, value in communicator.broadcast_tensors(
@@ -227,9 +219,7 @@ def agreement(communicator):
         "mistake": ended(lambda: together(communicator, mistake)),
         "ctrl-c": ended(lambda: together(communicator, ctrl_c)),
         "sum": ended(lambda: guarded_sum(communicator, lambda: (refused(), like)[1], like)),
-        "facts": ended(
-            lambda: same_everywhere(communicator, {"data": "abc" if rank < last else "abd", "n": 3})
-        ),
+        "facts": ended(lambda: same_everywhere(communicator, {"data": "abc" if rank < last else "abd", "n": 3})),
         "same": ended(lambda: same_everywhere(communicator, {"data": "abc", "n": 3})),
         "diverged": ended(lambda: guarded_sum(communicator, lambda: like, like, witness=differs)),
     }

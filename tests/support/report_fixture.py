@@ -62,9 +62,7 @@ def objective(W: torch.Tensor, X: torch.Tensor, y: torch.Tensor, reg: float) -> 
     return float(loss), X.T @ A / len(y) + 2 * reg * W
 
 
-def fit(
-    X: torch.Tensor, y: torch.Tensor, n_classes: int, reg: float, steps: int
-) -> tuple[torch.Tensor, list]:
+def fit(X: torch.Tensor, y: torch.Tensor, n_classes: int, reg: float, steps: int) -> tuple[torch.Tensor, list]:
     """L-BFGS; returns W and trace rows. The dual value follows from gap = ‖∇P‖² / (4 reg)."""
     W = torch.zeros(X.shape[1], n_classes, dtype=torch.float64)
     best: dict[str, Any] = {"P": np.inf, "D": -np.inf, "W": W.clone()}
@@ -86,9 +84,7 @@ def fit(
     return best["W"], rows
 
 
-def measure(
-    W: torch.Tensor, split: Split, mean: float, classes: tuple[str, ...]
-) -> tuple[dict[str, Any], Any]:
+def measure(W: torch.Tensor, split: Split, mean: float, classes: tuple[str, ...]) -> tuple[dict[str, Any], Any]:
     """Everything `metrics.json` says of a split."""
     P = torch.softmax(design(split.X, mean) @ W, 1).numpy()
     predicted, y = P.argmax(1), split.y
@@ -103,8 +99,7 @@ def measure(
     top = (np.argsort(-P, 1)[:, :3] == y[:, None]).any(1)
     bins, ece = reliability(chance, right)
     balanced = [
-        np.mean([right[d][y[d] == c].mean() for c in range(n_classes) if (y[d] == c).any()])
-        for d in draws[:50]
+        np.mean([right[d][y[d] == c].mean() for c in range(n_classes) if (y[d] == c).any()]) for d in draws[:50]
     ]
     metrics = {
         "n": len(y),

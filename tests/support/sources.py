@@ -47,10 +47,7 @@ def _source(write: Callable[[Path], Written]) -> Callable[[Path], Written]:
 def _table(folder: Path, names: Sequence[str], rows: Sequence[Sequence[object]], label: str) -> Written:
     """Write all rows as the source, and the first five without their labels as new ones."""
     at = names.index(label)
-    for file, shown, kept in (
-        ("table.csv", rows, names),
-        ("new.csv", rows[:5], [*names[:at], *names[at + 1 :]]),
-    ):
+    for file, shown, kept in (("table.csv", rows, names), ("new.csv", rows[:5], [*names[:at], *names[at + 1 :]])):
         with open(folder / file, "w", newline="", encoding="utf-8") as opened:
             out = csv.writer(opened)
             out.writerow(kept)

@@ -21,9 +21,7 @@ def sparse_problem(seed: int, n: int = 30, d: int = 12, c: int = 3, density: flo
     return X, y, rng
 
 
-def primal(
-    loss: str, X, y: np.ndarray, W: np.ndarray, reg: float, weights: np.ndarray | None = None
-) -> float:
+def primal(loss: str, X, y: np.ndarray, W: np.ndarray, reg: float, weights: np.ndarray | None = None) -> float:
     """P(W) for W (D + 1, C) from dense rows, in float64."""
     S = torch.from_numpy(np.hstack([np.asarray(X.todense()), np.ones((X.shape[0], 1))]) @ W)[:, None]
     values = get_loss(loss).value_and_gradient(S.contiguous(), torch.from_numpy(y))[:, 0].numpy()

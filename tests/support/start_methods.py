@@ -28,11 +28,7 @@ X, y = random.normal(size=(300, 40)).astype(np.float32), random.integers(0, 4, 3
 def fits(place: int = 0) -> list[float]:
     """Fit each kind of solver once and return their accuracies."""
     warnings.simplefilter("ignore")
-    kinds = (
-        SoftmaxClassifier(reg=1e-3),
-        SVMClassifier(reg=1e-3),
-        SoftmaxClassifier(reg=1e-3, solver="lbfgs"),
-    )
+    kinds = (SoftmaxClassifier(reg=1e-3), SVMClassifier(reg=1e-3), SoftmaxClassifier(reg=1e-3, solver="lbfgs"))
     return [float(kind.fit(X, y).score(X, y)) for kind in kinds]
 
 
@@ -81,9 +77,7 @@ if __name__ == "__main__":
     HERE = fits()
     ways = {method: lambda method=method: by_process(method) for method in ("fork", "forkserver", "spawn")}
     counts = {}
-    for (name, start), count in zip(
-        (ways | {"loader": by_loader}).items(), map(int, sys.argv[1:]), strict=True
-    ):
+    for (name, start), count in zip((ways | {"loader": by_loader}).items(), map(int, sys.argv[1:]), strict=True):
         began = time.perf_counter()
         counts[name] = dict(Counter(start() for _ in range(count)))
         print(name, counts[name], f"{time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)

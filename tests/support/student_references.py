@@ -51,9 +51,7 @@ CASES = {
 }
 
 
-def _row_loss(
-    kind: str, scores: list[float], label: int, delta: float, power: int
-) -> tuple[float, np.ndarray]:
+def _row_loss(kind: str, scores: list[float], label: int, delta: float, power: int) -> tuple[float, np.ndarray]:
     """Loss of one row and its derivative by the scores."""
     derivative = np.zeros(len(scores))
     if kind == "softmax":

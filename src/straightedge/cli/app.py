@@ -1,7 +1,5 @@
 """The typer application and `main`: commands are registered here, a line each."""
 
-from __future__ import annotations
-
 import codecs
 import inspect
 import io
@@ -91,18 +89,7 @@ def _help(command: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-PLAIN = {
-    "≤": "<=",
-    "≥": ">=",
-    "×": "x",
-    "·": "-",
-    "−": "-",
-    "–": "-",
-    "—": "-",
-    "…": "...",
-    "’": "'",
-    "→": "->",
-}
+PLAIN = {"≤": "<=", "≥": ">=", "×": "x", "·": "-", "−": "-", "–": "-", "—": "-", "…": "...", "’": "'", "→": "->"}
 """Letters of messages that an encoding may lack -> what stands for them."""
 
 
@@ -146,9 +133,7 @@ def _print_warning(message: Warning | str, category: type[Warning], *_: object, 
 def _from_ctrl_c(end: BaseException) -> bool:
     """Whether typer made an exit of a Ctrl-C that no command took for itself."""
     before = (end.__cause__, end.__context__)
-    return any(
-        isinstance(one, KeyboardInterrupt) or (one is not None and _from_ctrl_c(one)) for one in before
-    )
+    return any(isinstance(one, KeyboardInterrupt) or (one is not None and _from_ctrl_c(one)) for one in before)
 
 
 def main() -> None:

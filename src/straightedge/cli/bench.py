@@ -1,7 +1,5 @@
 """``straightedge bench``: straightedge beside its peers, same data, same objective, one run."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys
@@ -16,9 +14,7 @@ CIFAR10 = "STRAIGHTEDGE_CIFAR10"
 def command(
     data: Annotated[
         str | None,
-        typer.Option(
-            help=f"any source of images, or synthetic; by default what {CIFAR10} names, else synthetic"
-        ),
+        typer.Option(help=f"any source of images, or synthetic; by default what {CIFAR10} names, else synthetic"),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="rows to use", min=1)] = None,
     only: Annotated[
@@ -34,8 +30,7 @@ def command(
     ),
     as_json: Annotated[bool, typer.Option("--json", help="print the result alone, as JSON")] = False,
     field: Annotated[
-        bool,
-        typer.Option("--field", help="race at every shape of problem; --only then names problems, with |"),
+        bool, typer.Option("--field", help="race at every shape of problem; --only then names problems, with |")
     ] = False,
     loss: Annotated[str, typer.Option(help="losses of the field, with commas")] = "softmax",
     bias: Annotated[str, typer.Option(help="of the field: penalized or free")] = "penalized",

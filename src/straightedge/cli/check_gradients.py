@@ -27,14 +27,11 @@ def command(
     ] = "digits",
     loss: Annotated[str, typer.Option(help="of the library: softmax, svm, another by name, or all")] = "all",
     expected: Annotated[
-        str | None,
-        typer.Option(help="what your function must be: svm, softmax or any; else its name says so"),
+        str | None, typer.Option(help="what your function must be: svm, softmax or any; else its name says so")
     ] = None,
     data: Annotated[str | None, typer.Option(help="data for your function; digits without")] = None,
     rows: Annotated[int, typer.Option(min=2, help="samples to check on, drawn at random")] = 60,
-    entries: Annotated[
-        int, typer.Option(min=4, help="entries of W to check, a quarter in the bias row")
-    ] = 24,
+    entries: Annotated[int, typer.Option(min=4, help="entries of W to check, a quarter in the bias row")] = 24,
     size: Annotated[int | None, typer.Option(help="resize images to this many pixels a side")] = None,
     root: Annotated[str | None, typer.Option(help="folder with a copy of the data")] = None,
     seed: Annotated[int, typer.Option(help="seed of the samples, weights and entries")] = 0,
@@ -76,9 +73,7 @@ def _check_options(loss: str, expected: str | None, data: str | None, *, is_func
     if expected not in (None, "svm", "softmax", "any"):
         raise InputError("gradcheck-loss", f"--expected is {expected!r}", mend="one of: svm, softmax, any")
     if is_function and loss != "all":
-        raise InputError(
-            "option-unused", "--loss is about the library's losses", mend="use --expected instead"
-        )
+        raise InputError("option-unused", "--loss is about the library's losses", mend="use --expected instead")
     if not is_function and (expected or data):
         name = "--expected" if expected else "--data"
         mend = "such as: straightedge check-gradients mine.py:svm_loss"
@@ -133,10 +128,7 @@ def _functions(choice: str) -> dict[str, tuple[LossFunction, str | None]]:
     known = {"all", *LOSSES}
     if choice not in known:
         raise InputError(
-            "loss-unknown",
-            f"there is no loss called {choice!r}",
-            "--loss",
-            f"one of: {', '.join(sorted(known))}",
+            "loss-unknown", f"there is no loss called {choice!r}", "--loss", f"one of: {', '.join(sorted(known))}"
         )
     every = notes | fast
     if choice == "all":

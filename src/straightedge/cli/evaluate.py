@@ -26,18 +26,14 @@ def command(
     split: Annotated[
         str | None, typer.Option(help="test, validation or train; the first there is if left out")
     ] = None,
-    size: Annotated[
-        str | None, typer.Option(help="resize images to the model's size: 32, or HEIGHTxWIDTH")
-    ] = None,
+    size: Annotated[str | None, typer.Option(help="resize images to the model's size: 32, or HEIGHTxWIDTH")] = None,
     background: Annotated[
         str | None, typer.Option(help="colour under transparent pixels; that of the run if left out")
     ] = None,
     root: Annotated[str | None, typer.Option(help="folder with a copy of the data")] = None,
     labels: Annotated[str | None, typer.Option(help="labels of an .npy, or a table's label column")] = None,
     column: Annotated[str | None, typer.Option(help="a table's embedding or image column")] = None,
-    sample_weight: Annotated[
-        str | None, typer.Option(help="column or file of how often each row counts")
-    ] = None,
+    sample_weight: Annotated[str | None, typer.Option(help="column or file of how often each row counts")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="go on without broken images")] = False,
     seed: Annotated[int, typer.Option(help="seed of the bootstrap intervals")] = 0,
     out: Annotated[Path | None, typer.Option(help="write the result to this JSON file")] = None,
@@ -102,9 +98,7 @@ def _several_labels(
     from straightedge.evaluation.multilabel import MULTILABEL_NAMES, evaluate_multilabel
 
     labels, weight = columns
-    found = load_multihot(
-        source, labels, {"sample_weight": weight}, columns=model.columns, names=model.classes
-    )
+    found = load_multihot(source, labels, {"sample_weight": weight}, columns=model.columns, names=model.classes)
     split = next(name for name in SPLITS if name in found.X)
     scores = np.asarray(model.scores(found.X[split]))
     odds = model.has_probabilities
@@ -126,9 +120,7 @@ def _several_labels(
 def _choose(dataset: Dataset, split: str | None) -> tuple[str, Split]:
     """Return the split that was asked for, or the first of test, validation, train that there is."""
     if split is not None and split not in SPLITS:
-        raise InputError(
-            "split-unknown", f"there is no split {split!r}", "--split", "test, validation or train"
-        )
+        raise InputError("split-unknown", f"there is no split {split!r}", "--split", "test, validation or train")
     there = [name for name in SPLITS if getattr(dataset, name) is not None]
     name = split or there[0]
     if name not in there:

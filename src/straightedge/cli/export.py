@@ -18,9 +18,7 @@ N_CHECKED = 1000
 def command(
     run: Annotated[Path, typer.Argument(help="run folder or model.safetensors")],
     to: Annotated[str, typer.Option(help="onnx, torch, sklearn or hub")] = "onnx",
-    out: Annotated[
-        Path | None, typer.Option(help="folder to write; RUN/onnx, RUN/torch, … if left out")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder to write; RUN/onnx, RUN/torch, … if left out")] = None,
     rows: Annotated[
         str | None, typer.Option(help="source of the rows to check on; the run's own if left out")
     ] = None,
@@ -40,11 +38,7 @@ def command(
 
     model, config = load(run), run_config(run)
     checked, source = _rows(model, config, rows, root)
-    result: dict[str, Any] = {
-        "checked_on": source,
-        "n_checked": len(checked),
-        "compared": _compared(model, to),
-    }
+    result: dict[str, Any] = {"checked_on": source, "n_checked": len(checked), "compared": _compared(model, to)}
     if verify is not None:
         result |= {"file": str(verify), "difference": check_onnx_file(model, verify, checked)}
     else:
@@ -66,9 +60,7 @@ def _metrics(run: Path) -> dict[str, Any]:
     return RunFolder.open(run).metrics if run.is_dir() else {}
 
 
-def _rows(
-    model: LinearModel, config: dict[str, Any], source: str | None, root: str | None
-) -> tuple[Any, str]:
+def _rows(model: LinearModel, config: dict[str, Any], source: str | None, root: str | None) -> tuple[Any, str]:
     """Return rows to check on and where they come from: real ones wherever they can be read."""
     from straightedge.export import random_rows
 
@@ -81,9 +73,7 @@ def _rows(
     except InputError as error:
         if source is not None:
             raise
-        warn(
-            "checked-on-random-rows", f"the run's data cannot be read ({error.what}): checked on random rows"
-        )
+        warn("checked-on-random-rows", f"the run's data cannot be read ({error.what}): checked on random rows")
         return random_rows(model, N_CHECKED), "random rows"
 
 

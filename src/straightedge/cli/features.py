@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    source: Annotated[
-        str, typer.Argument(help="whatever fit reads: images, or rows to write in another form")
-    ],
+    source: Annotated[str, typer.Argument(help="whatever fit reads: images, or rows to write in another form")],
     out: Annotated[Path, typer.Option(help="file to write: .npz, .npy, .parquet, .safetensors, .svmlight")],
     extractor: Annotated[
         str | None,
@@ -25,13 +23,10 @@ def command(
             "timm:NAME, module:package.module:name"
         ),
     ] = None,
-    labels: Annotated[
-        str | None, typer.Option(help="file of labels, or the name of the label column")
-    ] = None,
+    labels: Annotated[str | None, typer.Option(help="file of labels, or the name of the label column")] = None,
     column: Annotated[str | None, typer.Option(help="column or array of rows, by name")] = None,
     weights: Annotated[
-        str | None,
-        typer.Option(help="for timm and module: a safetensors file; for timm also pretrained or random"),
+        str | None, typer.Option(help="for timm and module: a safetensors file; for timm also pretrained or random")
     ] = None,
     pool: Annotated[str | None, typer.Option(help="for timm: model, cls or mean")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda")] = None,
@@ -40,9 +35,7 @@ def command(
     root: Annotated[str | None, typer.Option(help="folder with a copy of a named data set")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="go on without broken images")] = False,
     background: Annotated[str, typer.Option(help="colour under transparent pixels")] = "white",
-    cache_dir: Annotated[
-        Path | None, typer.Option(help="where features are kept while they are made")
-    ] = None,
+    cache_dir: Annotated[Path | None, typer.Option(help="where features are kept while they are made")] = None,
     seed: Annotated[int, typer.Option(help="of what the extractor learns")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="print the result alone, as JSON")] = False,
 ) -> None:

@@ -40,9 +40,7 @@ def command(
             "one_vs_rest_squared_hinge"
         ),
     ] = "softmax",
-    reg: Annotated[
-        float | None, of_fit(help="strength of reg·ΣW²; chosen on held-out samples if left out")
-    ] = None,
+    reg: Annotated[float | None, of_fit(help="strength of reg·ΣW²; chosen on held-out samples if left out")] = None,
     tol: Annotated[
         float | None, of_fit(help="relative duality gap to certify [1e-4; with --path and svm 1e-3]")
     ] = None,
@@ -56,9 +54,7 @@ def command(
         bool, of_choice("--path", help="fit 16 values of reg at once and choose on validation")
     ] = False,
     regs: Annotated[str | None, of_choice(help="values to try, with commas: 1e-4,1e-3,1e-2")] = None,
-    folds: Annotated[
-        int | None, of_choice(help="judge and choose by so many folds, not a held-out split")
-    ] = None,
+    folds: Annotated[int | None, of_choice(help="judge and choose by so many folds, not a held-out split")] = None,
     metric: shared.Metric = "accuracy",
     threshold: shared.Threshold = None,
     one_se: Annotated[
@@ -66,8 +62,7 @@ def command(
     ] = False,
     validation: Annotated[float, of_choice(help="share of the training samples held out to choose on")] = 0.1,
     protocol: Annotated[
-        str | None,
-        of_choice(help="clip, dinov2 or course: split, grid, bias and metric of a published protocol"),
+        str | None, of_choice(help="clip, dinov2 or course: split, grid, bias and metric of a published protocol")
     ] = None,
     features: Annotated[
         str | None,
@@ -112,13 +107,9 @@ def command(
         of_data(help="column or file of what belongs together, such as patients: splits keep groups whole"),
     ] = None,
     split_column: Annotated[str | None, of_data(help="column that says train, validation or test")] = None,
-    time: Annotated[
-        str | None, of_data(help="column of times: train on the past, test on the last part")
-    ] = None,
+    time: Annotated[str | None, of_data(help="column of times: train on the past, test on the last part")] = None,
     root: Annotated[str | None, of_data(help="folder with a copy of a named data set")] = None,
-    skip_bad: Annotated[
-        bool, of_data("--skip-bad", help="go on without broken images, and list them")
-    ] = False,
+    skip_bad: Annotated[bool, of_data("--skip-bad", help="go on without broken images, and list them")] = False,
     background: Annotated[str, of_data(help="colour under transparent pixels")] = "white",
     no_cache: Annotated[bool, of_data("--no-cache", help="keep neither decoded images nor features")] = False,
     memory: Annotated[

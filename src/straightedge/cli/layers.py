@@ -25,13 +25,9 @@ def command(
     ],
     labels: Annotated[
         str,
-        typer.Option(
-            "--labels", help="File of labels: .npy, text, any dump; or the name of an array in SOURCE."
-        ),
+        typer.Option("--labels", help="File of labels: .npy, text, any dump; or the name of an array in SOURCE."),
     ],
-    positions: Annotated[
-        str | None, typer.Option(help="For (N, L, T, D): last, first, mean, or a number.")
-    ] = None,
+    positions: Annotated[str | None, typer.Option(help="For (N, L, T, D): last, first, mean, or a number.")] = None,
     loss: Annotated[str, typer.Option(help="Loss of the probes.")] = "softmax",
     tol: Annotated[float, typer.Option(help="Relative gap to certify.")] = 1e-3,
     seed: Annotated[int, typer.Option(help="Seed of splits and of random labels.")] = 0,
@@ -68,9 +64,7 @@ def _show(score: LayerScore) -> None:
     bar = "#" * round(BAR * score.accuracy)
     low, high = score.interval
     told = f"{visible(score.name):<16.16} {score.accuracy:.4f} [{low:.4f}, {high:.4f}] {bar:<{BAR}}"
-    certified = (
-        "" if score.certified == score.n_values else f"  {score.certified} of {score.n_values} certified"
-    )
+    certified = "" if score.certified == score.n_values else f"  {score.certified} of {score.n_values} certified"
     print(f"{told} random labels {score.control:.4f}, shuffled {score.shuffled:.4f}{certified}", flush=True)
 
 

@@ -33,9 +33,7 @@ def command(
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="write the CSV to this file")] = None,
-    size: Annotated[
-        str | None, typer.Option(help="resize images to the model's size: 32, or HEIGHTxWIDTH")
-    ] = None,
+    size: Annotated[str | None, typer.Option(help="resize images to the model's size: 32, or HEIGHTxWIDTH")] = None,
     background: Annotated[
         str | None, typer.Option(help="colour under transparent pixels; that of the run if left out")
     ] = None,
@@ -67,9 +65,7 @@ def command(
     model = load(run)
     reading = reading_for(model, run, size, background, skip_bad)
     if explain and not model.takes_texts:
-        raise InputError(
-            "explain-needs-texts", "--explain names words, and the model takes no texts", str(run)
-        )
+        raise InputError("explain-needs-texts", "--explain names words, and the model takes no texts", str(run))
     reading.explain = explain
     reading.columns = tuple(name.strip() for name in (columns or "").split(",") if name.strip())
     told: tuple[str, ...] = (*COLUMNS, "words") if explain else COLUMNS
@@ -101,9 +97,7 @@ def _beside(rows: list[dict[str, Any]], reading: Reading, told: tuple[str, ...])
     return (*told, *names.values())
 
 
-def reading_for(
-    model: LinearModel, run: Path, size: str | None, background: str | None, skip_bad: bool
-) -> Reading:
+def reading_for(model: LinearModel, run: Path, size: str | None, background: str | None, skip_bad: bool) -> Reading:
     """Return how images are read: as the run's training images were, where its config says so.
 
     Raises:

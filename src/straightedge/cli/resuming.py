@@ -25,10 +25,7 @@ def resumed(options: FitOptions, folder: Path) -> FitOptions:
         data=replace(same.data, source=options.data.source or same.data.source),
         extractor=replace(same.extractor, features_trusted=options.extractor.features is not None),
         run=replace(
-            same.run,
-            resume=True,
-            progress=options.run.progress,
-            checkpoint_every=options.run.checkpoint_every,
+            same.run, resume=True, progress=options.run.progress, checkpoint_every=options.run.checkpoint_every
         ),
     )
 

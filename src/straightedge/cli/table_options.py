@@ -30,9 +30,7 @@ Keep = Annotated[str | None, of_table(help="columns to use though they look like
 Categories = Annotated[str | None, of_table(help="columns of numbers that are categories")]
 Numeric = Annotated[str | None, of_table(help="columns of numbers, in which all else is missing")]
 Dates = Annotated[str | None, of_table(help="columns of dates whose parts are numbers: A,B, or all of them")]
-TextColumn = Annotated[
-    str | None, of_table("--text", help="column of texts that are the rows: their words count")
-]
+TextColumn = Annotated[str | None, of_table("--text", help="column of texts that are the rows: their words count")]
 Delimiter = Annotated[str | None, of_table(help="one character, tab or blanks")]
 Header = Annotated[bool | None, of_table("--header/--no-header", help="whether the first row has names")]
 Encoding = Annotated[str | None, of_table(help="such as utf-8 or cp1252")]
@@ -45,16 +43,12 @@ Classes = Annotated[str | None, of_table(help="class names in their order: no,ye
 Bootstrap = Annotated[int, of_judged(help="refits for 95 % intervals of a table's coefficients and odds")]
 MultiLabel = Annotated[
     bool,
-    of_table(
-        "--multilabel", help="rows have several labels: --labels A,B,C of 0 and 1, or one column of lists"
-    ),
+    of_table("--multilabel", help="rows have several labels: --labels A,B,C of 0 and 1, or one column of lists"),
 ]
 SampleWeight = Annotated[str | None, of_judged(help="column or file of how often each row counts")]
 Metric = Annotated[
     str,
-    of_judged(
-        help="accuracy, balanced_accuracy, log_loss, auc, average_precision, f1, mcc or brier: chooses reg"
-    ),
+    of_judged(help="accuracy, balanced_accuracy, log_loss, auc, average_precision, f1, mcc or brier: chooses reg"),
 ]
 Threshold = Annotated[
     str | None,

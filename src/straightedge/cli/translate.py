@@ -17,16 +17,12 @@ WIDTH = 132
 
 
 def command(
-    C: Annotated[
-        float | None, typer.Option("--C", help="C of scikit-learn, LIBLINEAR, cuML, DINOv2.")
-    ] = None,
+    C: Annotated[float | None, typer.Option("--C", help="C of scikit-learn, LIBLINEAR, cuML, DINOv2.")] = None,
     lambda_: Annotated[float | None, typer.Option("--lambda", help="λ of CLIP, cyanure.")] = None,
     weight_decay: Annotated[
         float | None, typer.Option("--weight-decay", help="weight_decay of torch.optim.SGD.")
     ] = None,
-    alpha: Annotated[
-        float | None, typer.Option("--alpha", help="α of SGDClassifier, RidgeClassifier.")
-    ] = None,
+    alpha: Annotated[float | None, typer.Option("--alpha", help="α of SGDClassifier, RidgeClassifier.")] = None,
     reg: Annotated[float | None, typer.Option("--reg", help="reg of straightedge and of the course.")] = None,
     n: Annotated[int | None, typer.Option("--n", help="Number of training samples.")] = None,
     classes: Annotated[int, typer.Option("--classes", help="Number of classes.")] = 10,

@@ -141,9 +141,7 @@ class LinearClassifier(ABC):
 
     def _trained(self) -> Any:
         if self.W is None:
-            raise InputError(
-                "course-untrained", "the classifier has no weights yet", mend="call train or load"
-            )
+            raise InputError("course-untrained", "the classifier has no weights yet", mend="call train or load")
         return self.W
 
     def _arguments(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any, Any, float]:

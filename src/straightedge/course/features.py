@@ -20,9 +20,7 @@ GREY = np.array([0.299, 0.587, 0.114])
 FeatureFunction = Callable[[np.ndarray], np.ndarray]
 
 
-def extract_features(
-    imgs: np.ndarray, feature_fns: Sequence[FeatureFunction], verbose: bool = False
-) -> np.ndarray:
+def extract_features(imgs: np.ndarray, feature_fns: Sequence[FeatureFunction], verbose: bool = False) -> np.ndarray:
     """Apply functions of one image to all images and lay their answers side by side.
 
     Args:
@@ -90,9 +88,7 @@ def color_histogram_hsv(
         InputError: ``images-shape``.
     """
     if im.ndim != 3 or im.shape[2] != 3:
-        raise InputError(
-            "images-shape", f"the image has shape {im.shape}", mend="expected (height, width, 3)"
-        )
+        raise InputError("images-shape", f"the image has shape {im.shape}", mend="expected (height, width, 3)")
     hues = _hue(np.asarray(im, dtype=np.float64) / xmax) * xmax
     counts, _ = np.histogram(hues, bins=np.linspace(xmin, xmax, nbin + 1))
     return counts / counts.sum() if normalized else counts

@@ -12,9 +12,7 @@ from straightedge.errors import InputError
 MEANS = ("channel", "pixel")
 
 
-def preprocess(
-    X_train: Kind, X_test: Kind | None = None, *more: Kind, mean: str = "channel"
-) -> tuple[Kind, ...]:
+def preprocess(X_train: Kind, X_test: Kind | None = None, *more: Kind, mean: str = "channel") -> tuple[Kind, ...]:
     """Centre, flatten and append the bias column: item ①, steps (1) to (3) of the notes.
 
     The mean is of the training images alone; the other images are shifted by the same one, because at test time

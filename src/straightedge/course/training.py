@@ -80,8 +80,7 @@ def train_linear_classifier(
         loss_history.append(float(loss))
         if not math.isfinite(loss_history[-1]):
             warn(
-                "training-diverged",
-                f"the loss is {loss_history[-1]} at step {iteration}: lower the learning rate",
+                "training-diverged", f"the loss is {loss_history[-1]} at step {iteration}: lower the learning rate"
             )
             return previous, loss_history
         previous, W = W, W - learning_rate * dW

@@ -37,9 +37,7 @@ def load_npy(path: Path) -> np.ndarray:
 def _plain(path: Path) -> np.ndarray:
     W = read_npy(path)
     if W.ndim != 2 or W.dtype.kind != "f":
-        raise InputError(
-            "npy-broken", f"the array is {W.shape} {W.dtype}", str(path), "W is (D, C) of floats"
-        )
+        raise InputError("npy-broken", f"the array is {W.shape} {W.dtype}", str(path), "W is (D, C) of floats")
     return W
 
 
@@ -54,7 +52,5 @@ def _from_dictionary(path: Path) -> np.ndarray:
         found = read_bytes(file.read(), str(path))
     W = found[0].get("W") if isinstance(found, list) and found and isinstance(found[0], dict) else None
     if not isinstance(W, np.ndarray) or W.ndim != 2:
-        raise InputError(
-            "npy-objects", "the file holds no dictionary with an array W", str(path), "save W itself"
-        )
+        raise InputError("npy-objects", "the file holds no dictionary with an array W", str(path), "save W itself")
     return np.array(W)

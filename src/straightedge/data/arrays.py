@@ -51,10 +51,7 @@ def _load_pair(name: str, rows: Path, labels: Path, options: Mapping[str, Any]) 
     X = checked_rows(read_npy(rows), str(rows))
     part = Part(X, read_label_file(labels))
     return assemble(
-        name,
-        {"train": part},
-        fingerprint=fingerprint.of_files([rows, labels]),
-        declared=options.get("classes"),
+        name, {"train": part}, fingerprint=fingerprint.of_files([rows, labels]), declared=options.get("classes")
     )
 
 
@@ -108,9 +105,7 @@ def _load_described(name: str, path: Path, options: Mapping[str, Any]) -> Datase
     return assemble(
         name,
         parts,
-        fingerprint=fingerprint.of_values(
-            **{split: files["sha256"] for split, files in about["files"].items()}
-        ),
+        fingerprint=fingerprint.of_values(**{split: files["sha256"] for split, files in about["files"].items()}),
         classes=about["classes"],
         declared=options.get("classes"),
         features=about["features"],

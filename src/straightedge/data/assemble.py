@@ -25,9 +25,7 @@ def files_by_split(paths: Iterable[Path], root: Path) -> dict[str | None, list[P
     return found
 
 
-def to_train_on(
-    found: Mapping[str | None, list[Path]], root: Path
-) -> tuple[dict[str, list[Path]], list[str]]:
+def to_train_on(found: Mapping[str | None, list[Path]], root: Path) -> tuple[dict[str, list[Path]], list[str]]:
     """Return the files of each split, and a remark on those of none; where none is named, all are to train on.
 
     Raises:

@@ -127,8 +127,7 @@ def warn_on_ranges(splits: Mapping[str, Split]) -> None:
         if 0 < low <= 1 and high > 1 and 64 <= high <= 255 and low * 32 < high:
             warn(
                 "ranges-differ",
-                f"values of train reach {train:g} but those of {name} reach {top:g}: "
-                "is one of them scaled by 255?",
+                f"values of train reach {train:g} but those of {name} reach {top:g}: is one of them scaled by 255?",
             )
 
 

@@ -129,9 +129,7 @@ def _read(path: Path) -> Entry:
     found = batch_files(path, FILES, LARGEST_FILE)
     if not any(FILES[name] == "train" for name in found):
         raise broken(f"there is no data_batch_1.bin … test_batch.bin, only {sorted(found)}", str(path))
-    require_memory(
-        sum(map(len, found.values())), "to put the batches together", str(path), "give fewer batches"
-    )
+    require_memory(sum(map(len, found.values())), "to put the batches together", str(path), "give fewer batches")
     arrays: dict[str, np.ndarray] = {}
     for split in ("train", "test"):
         batches = [parse_batch(found[n], f"{path}, {n}") for n in FILES if FILES[n] == split and n in found]

@@ -153,6 +153,4 @@ class Container:
 def broken_archive(path: Path, error: Exception, item: Item | None = None) -> InputError:
     """Return the error for an archive, or a member of it, that cannot be read."""
     where = str(path) if item is None else f"{path}, {printable(item.path)}"
-    return InputError(
-        "archive-broken", f"the archive cannot be read: {error}", where, "download or pack it again"
-    )
+    return InputError("archive-broken", f"the archive cannot be read: {error}", where, "download or pack it again")

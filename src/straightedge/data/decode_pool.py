@@ -70,9 +70,7 @@ class Worker:
                 env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
             )
         except OSError as error:
-            raise MachineError(
-                "decoder-died", f"no decoding process can be started: {error.strerror}"
-            ) from None
+            raise MachineError("decoder-died", f"no decoding process can be started: {error.strerror}") from None
         assert self._process.stdin is not None and self._process.stdout is not None
         self._to, self._back = self._process.stdin, self._process.stdout
 
@@ -91,9 +89,7 @@ class Worker:
         self._start()
         return block or self._without(place, blobs, how, shape)
 
-    def _without(
-        self, place: int, blobs: Sequence[bytes], how: Decoding, shape: tuple[int, int] | None
-    ) -> Block:
+    def _without(self, place: int, blobs: Sequence[bytes], how: Decoding, shape: tuple[int, int] | None) -> Block:
         """Decode a block again but for the image that took too long."""
         block, findings = self.decode([*blobs[:place], *blobs[place + 1 :]], how, shape)
         why: Finding = ("too-slow", f"it takes more than {SECONDS_AN_IMAGE:g} s to decode", ())

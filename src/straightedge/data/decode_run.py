@@ -1,7 +1,5 @@
 """All files of a folder or archive decoded in order, with what is worth telling about them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -144,11 +142,7 @@ class DecodeRun:
             for first in blobs:
                 self._require_memory(first, how, folder)
                 block, findings = pool.decode_first(first, how, shape)
-                if (
-                    grey
-                    and len(block)
-                    and all("grey" in marks for kind, _, marks in findings if kind == "ok")
-                ):
+                if grey and len(block) and all("grey" in marks for kind, _, marks in findings if kind == "ok"):
                     found.channels = 1
                     how = Decoding(1, how.size, how.background)
                     block, findings = pool.decode_first(first, how, shape)

@@ -26,10 +26,7 @@ Finding = tuple[str, str, tuple[str, ...]]
 
 
 def decode_block(
-    blobs: Sequence[bytes],
-    how: Decoding,
-    shape: tuple[int, int] | None,
-    each: Callable[[], object] = lambda: None,
+    blobs: Sequence[bytes], how: Decoding, shape: tuple[int, int] | None, each: Callable[[], object] = lambda: None
 ) -> tuple[np.ndarray, list[Finding]]:
     """Decode images of one size.
 

@@ -25,9 +25,7 @@ def load(name: str = "digits", **options: Any) -> Dataset:
     y = bunch.target.astype(np.int64)
     test = every_nth(y, EVERY)
     names = np.array([f"digits/{row}" for row in range(len(y))])
-    parts = {
-        key: Part(X[mask], y[mask], names[mask].tolist()) for key, mask in (("train", ~test), ("test", test))
-    }
+    parts = {key: Part(X[mask], y[mask], names[mask].tolist()) for key, mask in (("train", ~test), ("test", test))}
     return assemble(
         name,
         parts,

@@ -134,9 +134,7 @@ def _receive(remote: Remote, part: Path, advance: Callable[[int], None]) -> bool
         headers["Range"] = f"bytes={have}-"
     request = urllib.request.Request(remote.url, headers=headers)
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response, disk_errors(part):
-        resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(
-            f"bytes {have}-"
-        )
+        resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         if not resumed:
             advance(-have)
         announced = response.headers.get("Content-Length")

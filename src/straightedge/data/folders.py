@@ -3,8 +3,6 @@
 Order of rows: by class and name; in a tar, the order of the archive, which can only be read forward.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any

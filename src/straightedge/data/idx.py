@@ -104,12 +104,8 @@ def load(source: str, **options: Any) -> Dataset:
     for split, (images, labels) in paths.items():
         X = read_idx(images)
         if X.ndim != 3 or X.dtype != np.uint8 or 0 in X.shape:
-            raise _broken(
-                f"shape {X.shape} of {X.dtype} is not images (N, height, width) of bytes", str(images)
-            )
-        parts[split] = Part(
-            X[:, None], read_idx(labels), [f"{source}/{split}/{row}" for row in range(len(X))]
-        )
+            raise _broken(f"shape {X.shape} of {X.dtype} is not images (N, height, width) of bytes", str(images))
+        parts[split] = Part(X[:, None], read_idx(labels), [f"{source}/{split}/{row}" for row in range(len(X))])
     return assemble(
         source,
         parts,
@@ -140,9 +136,7 @@ def parse_header(head: bytes, available: int, where: str) -> Header:
     # of no entries there may be many
     strides = math.prod(size for size in shape if size) * header.dtype.itemsize
     if header.n_bytes > available - offset or strides >= 2**62:
-        raise _broken(
-            f"the header claims shape {shape}, {header.n_bytes} bytes; there are not so many", where
-        )
+        raise _broken(f"the header claims shape {shape}, {header.n_bytes} bytes; there are not so many", where)
     return header
 
 
@@ -224,9 +218,7 @@ def _given(source: str) -> dict[str, tuple[Path, Path]]:
     beside = labels_for(path)
     if beside is None:
         mend = f"give both: {path},LABELS"
-        raise InputError(
-            "file-missing", "the file holds images, and there are no labels beside it", source, mend
-        )
+        raise InputError("file-missing", "the file holds images, and there are no labels beside it", source, mend)
     return {"train": (path, beside)}
 
 

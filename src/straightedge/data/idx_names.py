@@ -22,9 +22,7 @@ def labels_for(images: Path) -> Path | None:
     """Return the labels beside a file of images, packed or not; None where there are none."""
     plain = images.name.removesuffix(".gz")
     name = re.sub(r"(?i)idx3", "idx1", re.sub(r"(?i)images?(?=[-_.]idx3)", "labels", plain))
-    return next(
-        (path for path in (images.with_name(name), images.with_name(name + ".gz")) if path.is_file()), None
-    )
+    return next((path for path in (images.with_name(name), images.with_name(name + ".gz")) if path.is_file()), None)
 
 
 def pairs_in(folder: Path) -> dict[str, tuple[Path, Path]]:
@@ -61,6 +59,4 @@ def unpacked_first(files: Iterable[Path]) -> list[Path]:
 def split_of_images(name: str) -> str:
     """Return the split of images by a word of their name, train where none says it."""
     words = re.split(r"[-_.]", name.lower())
-    return next(
-        ((WORDS | TEST_WORDS)[word] for word in words if word in WORDS or word in TEST_WORDS), "train"
-    )
+    return next(((WORDS | TEST_WORDS)[word] for word in words if word in WORDS or word in TEST_WORDS), "train")

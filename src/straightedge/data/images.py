@@ -4,8 +4,6 @@ The content decides what a file is, never its name. The size in the header is ch
 decoded. Whatever is not plain 8-bit grey or colour is converted, and the conversion is named in the marks.
 """
 
-from __future__ import annotations
-
 import io
 import warnings
 from collections.abc import Iterator
@@ -142,9 +140,7 @@ def _refuse_large(size: tuple[int, int], scans: int) -> None:
     if size[0] * size[1] > LARGEST:
         raise BadImage("too-large", f"the image has {pixels}, more than {LARGEST}")
     if size[0] * size[1] * scans > LARGEST_WORK:
-        raise BadImage(
-            "too-large", f"the image has {scans} scans of {pixels}, together more than {LARGEST_WORK}"
-        )
+        raise BadImage("too-large", f"the image has {scans} scans of {pixels}, together more than {LARGEST_WORK}")
 
 
 def _plain(image: Image.Image, how: Decoding, marks: list[str]) -> Image.Image:

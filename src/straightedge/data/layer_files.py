@@ -1,7 +1,5 @@
 """The features of every layer of a network, as people dump them: an array, a file of names, or a folder."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -114,15 +112,11 @@ def at_positions(X: np.ndarray, positions: str | None, name: str) -> np.ndarray:
         return X
     mend = f"--positions {', '.join(POSITIONS)}, or a number"
     if X.ndim != 3 or positions is None:
-        raise InputError(
-            "layers-positions", f"the layer has shape {X.shape}: which position of each?", name, mend
-        )
+        raise InputError("layers-positions", f"the layer has shape {X.shape}: which position of each?", name, mend)
     if positions in POSITIONS:
         return POSITIONS[positions](X)
     if not re.fullmatch(r"-?\d+", positions) or not -X.shape[1] <= int(positions) < X.shape[1]:
-        raise InputError(
-            "layers-positions", f"there is no position {positions!r} among {X.shape[1]}", name, mend
-        )
+        raise InputError("layers-positions", f"there is no position {positions!r} among {X.shape[1]}", name, mend)
     return X[:, int(positions)]
 
 

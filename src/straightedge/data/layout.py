@@ -87,9 +87,7 @@ def _refuse_pickles(listing: Listing, where: str) -> None:
 
 def _notes(listing: Listing) -> list[str]:
     notes = [f"{counted(listing.ignored, 'hidden or system file')} ignored"] if listing.ignored else []
-    return notes + (
-        [f"{counted(listing.loops, 'link')} back to a folder above ignored"] if listing.loops else []
-    )
+    return notes + ([f"{counted(listing.loops, 'link')} back to a folder above ignored"] if listing.loops else [])
 
 
 def _left_out(listing: Listing, items: dict[str, list[Item]], prefixes: Prefixes) -> list[str]:
@@ -117,9 +115,7 @@ def _common_folders(listing: Listing) -> tuple[str, ...]:
     remarks = REMARKS if has_images else ()
     paths = [item.path.parts for item in listing.items]
     depth = 0
-    while inside := [
-        parts for parts in paths if len(parts) > depth + 2 or not parts[-1].lower().endswith(remarks)
-    ]:
+    while inside := [parts for parts in paths if len(parts) > depth + 2 or not parts[-1].lower().endswith(remarks)]:
         if any(len(parts) <= depth + 2 or parts[depth] != inside[0][depth] for parts in inside):
             return inside[0][:depth]
         depth += 1
@@ -205,8 +201,6 @@ def _check_classes(folders: dict[str, list[str]], where: str) -> None:
             missing = sorted(set(train) - set(names))
             error = classes_differ(sorted(set(names) - set(train)), missing, f"{where}/{split}")
             if missing:
-                mend = (
-                    f"if {split} has no images of {missing[0]!r}, make an empty folder {split}/{missing[0]}"
-                )
+                mend = f"if {split} has no images of {missing[0]!r}, make an empty folder {split}/{missing[0]}"
                 raise InputError(error.code, error.what, error.where, mend)
             raise error

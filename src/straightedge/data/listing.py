@@ -4,8 +4,6 @@ Nothing is ever extracted: members are read into memory, so an archive cannot wr
 path that leads out, a link or a device, is refused all the same, for the archive is not what it seems.
 """
 
-from __future__ import annotations
-
 import os
 import tarfile
 import zipfile
@@ -107,9 +105,7 @@ def _walk(folder: str, inside: str, above: tuple[tuple[int, int], ...], scan: Sc
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
-        raise MachineError(
-            "folder-unreadable", f"the folder cannot be listed: {error.strerror}", folder
-        ) from None
+        raise MachineError("folder-unreadable", f"the folder cannot be listed: {error.strerror}", folder) from None
     for entry in entries:
         hidden = entry.name.startswith(".") or entry.name.lower() in IGNORED_NAMES
         try:

@@ -88,10 +88,7 @@ def _data_start(path: Path, info: zipfile.ZipInfo) -> int:
         file.seek(info.header_offset)
         header = file.read(30)
     return (
-        info.header_offset
-        + 30
-        + int.from_bytes(header[26:28], "little")
-        + int.from_bytes(header[28:30], "little")
+        info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
     )
 
 

@@ -3,8 +3,6 @@
 A further kind is one row of `KINDS`.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -95,9 +93,7 @@ def refuse_other_kind(path: Path, head: bytes, readable: Sequence[str]) -> Input
     if kind is None:
         begins_with = f"it begins with {head[:16]!r}"
         mend = f"readable endings: {', '.join(sorted(readable))}"
-        return InputError(
-            "source-kind", f"the file is of no kind that can be read; {begins_with}", str(path), mend
-        )
+        return InputError("source-kind", f"the file is of no kind that can be read; {begins_with}", str(path), mend)
     stem = path.stem.replace("{", "").replace("}", "")
     mend = kind.mend.format(path=str(path), quoted=shlex.quote(str(path)), stem=stem)
     return InputError("source-kind", f"the file is {kind.what}", str(path), mend)

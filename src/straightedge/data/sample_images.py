@@ -1,7 +1,5 @@
 """Encoded images that come with their labels (table columns, tar shards), decoded as image folders are."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby

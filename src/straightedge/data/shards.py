@@ -4,8 +4,6 @@
 key such as ``label``). Labels are read while the shards are listed, images when they are decoded.
 """
 
-from __future__ import annotations
-
 import json
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -74,9 +72,7 @@ def looks_like_shard(path: Path) -> bool:
             names = [member.name for member, _ in zip(archive, range(PEEKED), strict=False) if member.isreg()]
     except (OSError, *BROKEN):
         return False
-    return any(sample_key(name)[1] in LABEL_ENDINGS for name in names) and any(
-        is_image(name) for name in names
-    )
+    return any(sample_key(name)[1] in LABEL_ENDINGS for name in names) and any(is_image(name) for name in names)
 
 
 def sample_key(name: str) -> tuple[str, str]:
@@ -114,9 +110,7 @@ def parse_label(ending: str, content: bytes, wanted: str | None, where: str) -> 
     found = next((value[k] for k in keys if k in value), None) if isinstance(value, dict) else value
     if isinstance(found, int | str) and not isinstance(found, bool):
         return found
-    raise InputError(
-        "shard-label", f"there is no label under {keys[0]!r}", where, "name its key: --labels KEY"
-    )
+    raise InputError("shard-label", f"there is no label under {keys[0]!r}", where, "name its key: --labels KEY")
 
 
 def shard_files(path: Path) -> dict[str, list[Path]]:
@@ -131,9 +125,7 @@ def _samples(source: Path, paths: Sequence[Path], wanted: str | None) -> Samples
     shards = [read_shard(path, wanted) for path in paths]
     root = source if source.is_dir() else source.parent
     names = [
-        f"{shard.path.relative_to(root)}/{printable(image.path)}"
-        for shard in shards
-        for image in shard.images
+        f"{shard.path.relative_to(root)}/{printable(image.path)}" for shard in shards for image in shard.images
     ]
     places = [(shard, image) for shard in shards for image in shard.images]
     labels = plain_labels([label for shard in shards for label in shard.labels])
@@ -167,9 +159,7 @@ def read_shard(path: Path, wanted: str | None) -> Shard:
     return shard
 
 
-def _labels(
-    archive: tarfile.TarFile, items: Sequence[Item], wanted: str | None, path: Path
-) -> dict[str, Any]:
+def _labels(archive: tarfile.TarFile, items: Sequence[Item], wanted: str | None, path: Path) -> dict[str, Any]:
     """Read the label of each key; of several files the first kind of `LABEL_ENDINGS` counts."""
     found: dict[str, tuple[int, Any]] = {}
     for item in items:

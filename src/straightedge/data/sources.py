@@ -3,8 +3,6 @@
 A new format is one module with a function ``load(source, **options) -> Dataset`` and one line there.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from importlib import import_module

@@ -44,9 +44,7 @@ def to_members(name: str, X: Any) -> dict[str, np.ndarray]:
     rows = X.tocsr()
     shape = np.array(rows.shape, dtype=np.int64)
     indptr = rows.indptr.astype(np.int64)
-    return dict(
-        zip((f"{name}_{part}" for part in PARTS), (rows.data, rows.indices, indptr, shape), strict=True)
-    )
+    return dict(zip((f"{name}_{part}" for part in PARTS), (rows.data, rows.indices, indptr, shape), strict=True))
 
 
 def with_matrices(members: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -96,6 +94,4 @@ def _check(arrays: Mapping[str, np.ndarray], kind: str, where: str) -> None:
 
 
 def _broken(what: str, where: str) -> InputError:
-    return InputError(
-        "sparse-broken", what, where, 'write it again: scipy.sparse.save_npz("X.npz", X.tocsr())'
-    )
+    return InputError("sparse-broken", what, where, 'write it again: scipy.sparse.save_npz("X.npz", X.tocsr())')

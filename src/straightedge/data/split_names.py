@@ -23,20 +23,7 @@ WORDS = {
     "tst": "test",
 }
 """Words, lower case -> split."""
-FILLERS = {
-    "",
-    "set",
-    "data",
-    "dataset",
-    "split",
-    "folder",
-    "images",
-    "image",
-    "imgs",
-    "img",
-    "samples",
-    "pictures",
-}
+FILLERS = {"", "set", "data", "dataset", "split", "folder", "images", "image", "imgs", "img", "samples", "pictures"}
 """Words that say nothing about which split or class a folder is."""
 
 

@@ -84,9 +84,7 @@ def plain_rows(text: bytes) -> PlainLines | None:
 
 def _one_each(words: np.ndarray, begins: np.ndarray, colons: np.ndarray, letters: np.ndarray) -> bool:
     """Return whether these words are digits, a colon and more each, and no other word holds a colon."""
-    if len(words) != len(colons) or not np.array_equal(
-        np.searchsorted(begins, colons, side="right") - 1, words
-    ):
+    if len(words) != len(colons) or not np.array_equal(np.searchsorted(begins, colons, side="right") - 1, words):
         return False
     digits = np.append(0, np.cumsum((letters >= ZERO) & (letters <= NINE), dtype=np.int32))
     wide = colons - begins[words]

@@ -48,9 +48,7 @@ def with_test_source(
     parts = None
     if train.parts is not None and other.parts is not None:
         parts = TwoTables(train.parts, other.parts)
-    repeats = [
-        note for note in repeated_rows({"train": train.train, "test": split}) if note not in train.notes
-    ]
+    repeats = [note for note in repeated_rows({"train": train.train, "test": split}) if note not in train.notes]
     repeat_warning(repeats)
     return replace(
         train,
@@ -80,9 +78,7 @@ def _read(train: Dataset, source: str, read: Callable[..., Dataset], options: Ma
         )
     except InputError as error:
         if error.code == "weights-missing":
-            found = _read(
-                train, source, read, {key: options[key] for key in options if key != "sample_weight"}
-            )
+            found = _read(train, source, read, {key: options[key] for key in options if key != "sample_weight"})
             found.notes.append("there is no column of weights: every row counts once")
             return found
         if error.code == "column-missing" and f"label column {labels!r}" in error.what:

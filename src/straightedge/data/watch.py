@@ -4,8 +4,6 @@ Rows may come straight from a mapped file for as long as a fit lasts. If someone
 answer belongs to no data set there ever was, and its fingerprint to one that is gone.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 from pathlib import Path

@@ -235,9 +235,7 @@ class Design(Passes):
         def own_sums() -> Tensor:
             packed = torch.zeros_like(like)
             add(spans, packed[:-1].view(shape))
-            counts = (
-                stop - start if within is None else int(within[start:stop].sum()) for start, stop in spans
-            )
+            counts = (stop - start if within is None else int(within[start:stop].sum()) for start, stop in spans)
             packed[-1] = float(sum(counts))
             return packed
 

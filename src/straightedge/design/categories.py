@@ -45,13 +45,7 @@ class CategoryDesign(MappedDesign):
     ) -> None:
         D, self.counts = sum(counts), torch.tensor(counts, dtype=torch.int64)
         super().__init__(
-            len(codes),
-            D,
-            D,
-            device=torch.device("cpu"),
-            communicator=communicator,
-            dtype=dtype,
-            workers=workers,
+            len(codes), D, D, device=torch.device("cpu"), communicator=communicator, dtype=dtype, workers=workers
         )
         _check_codes(codes, self.counts)
         first = self.counts.cumsum(0) - self.counts

@@ -101,9 +101,7 @@ def _shares(rows: SparseRows, n_columns: int, pool: BlockPool) -> int:
     return pool.workers if rows.n_stored * n_columns >= WORTH_THREADS else 1
 
 
-def add_csr_adjoint(
-    rows: SparseRows, A: np.ndarray, pool: BlockPool, first_row: int, out: np.ndarray
-) -> None:
+def add_csr_adjoint(rows: SparseRows, A: np.ndarray, pool: BlockPool, first_row: int, out: np.ndarray) -> None:
     """Add Σ x̂_i a_iᵀ over the rows from ``first_row`` on, for A (n, C) float64, to out (D + 1, C) float64.
 
     Each worker has columns of X of its own.

@@ -24,9 +24,7 @@ FAST = {"contract", "reassoc", "nsz", "arcp"}  # not "nnan" or "ninf": what is n
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
-def row_scores(
-    indices: np.ndarray, data: np.ndarray, begin: int, end: int, W: np.ndarray, out: np.ndarray
-) -> None:
+def row_scores(indices: np.ndarray, data: np.ndarray, begin: int, end: int, W: np.ndarray, out: np.ndarray) -> None:
     """Write x̂W of the row with entries ``begin:end`` into out (C,).
 
     Four entries are taken at once: out is read and written a quarter as often, in less than half the time. Those
@@ -54,9 +52,7 @@ def row_scores(
 
 
 @numba.njit(nogil=True, cache=True)
-def fetch_entries(
-    order: np.ndarray, place: int, indptr: np.ndarray, indices: np.ndarray, data: np.ndarray
-) -> None:
+def fetch_entries(order: np.ndarray, place: int, indptr: np.ndarray, indices: np.ndarray, data: np.ndarray) -> None:
     """Ask for the entries of the row that is visited `ROWS_AHEAD` visits after the one at ``place``."""
     place += ROWS_AHEAD
     if place + ROWS_AHEAD < len(order):
@@ -71,13 +67,7 @@ def fetch_entries(
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
 def add_row(
-    indices: np.ndarray,
-    data: np.ndarray,
-    begin: int,
-    end: int,
-    change: np.ndarray,
-    W: np.ndarray,
-    constant: float,
+    indices: np.ndarray, data: np.ndarray, begin: int, end: int, change: np.ndarray, W: np.ndarray, constant: float
 ) -> None:
     """Add x̂ ⊗ change (C,) of the row with entries ``begin:end``, and ``constant`` for the bias, to W."""
     n_classes, bias = U(W.shape[1]), U(W.shape[0] - 1)
@@ -91,13 +81,7 @@ def add_row(
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
 def scores(
-    indptr: np.ndarray,
-    indices: np.ndarray,
-    data: np.ndarray,
-    start: int,
-    stop: int,
-    W: np.ndarray,
-    out: np.ndarray,
+    indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, start: int, stop: int, W: np.ndarray, out: np.ndarray
 ) -> None:
     """Write x̂W of rows ``start:stop`` into out (stop − start, C)."""
     for i in range(start, stop):
@@ -106,13 +90,7 @@ def scores(
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
 def column_scores(
-    indptr: np.ndarray,
-    indices: np.ndarray,
-    data: np.ndarray,
-    start: int,
-    stop: int,
-    w: np.ndarray,
-    out: np.ndarray,
+    indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, start: int, stop: int, w: np.ndarray, out: np.ndarray
 ) -> None:
     """Write x̂w of rows ``start:stop`` for one column w (D + 1,) into out (stop − start,).
 
@@ -185,12 +163,7 @@ def add_adjoint(
 
 @numba.njit(nogil=True, cache=True)
 def add_class_sums(
-    indptr: np.ndarray,
-    indices: np.ndarray,
-    data: np.ndarray,
-    weights: np.ndarray,
-    y: np.ndarray,
-    out: np.ndarray,
+    indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, weights: np.ndarray, y: np.ndarray, out: np.ndarray
 ) -> None:
     """Add w_i x_i of every row to the column of its class in out (D + 1, C)."""
     for i in range(len(y)):

@@ -123,9 +123,7 @@ class DenseDesign(Design):
             own = y[start:stop]
             ones = np.ones(len(own), buffer.numpy().dtype)
             which = coo_array((ones, (own, np.arange(len(own)))), (n_classes, len(own))).tocsr()
-            total[:, :-1] += torch.from_numpy(
-                which @ self.rows.block(start, stop, buffer[: stop - start]).numpy()
-            )
+            total[:, :-1] += torch.from_numpy(which @ self.rows.block(start, stop, buffer[: stop - start]).numpy())
             total[:, -1] += torch.from_numpy(np.bincount(own, minlength=n_classes))
         return total
 

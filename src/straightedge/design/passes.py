@@ -21,10 +21,7 @@ from straightedge.kernels import Products
 from straightedge.workers import BlockPool, block_spans, with_smaller_blocks
 
 HALF_PASS_ROWS = {"cpu": 512}  # rows of a block of half a pass, by device
-WIDE = {
-    torch.float32: 48,
-    torch.float64: 257,
-}  # columns from which blocks of twice as many rows take less time
+WIDE = {torch.float32: 48, torch.float64: 257}  # columns from which blocks of twice as many rows take less time
 DEVICE_ROWS = 16384  # the same on other devices: a launch costs as much as thousands of rows
 
 
@@ -144,9 +141,7 @@ class Passes(ABC):
         W = torch.zeros(shape, dtype=torch.float64, device=self.device)
         return self.sweep(W, one_hot, weights)[1]
 
-    def all_summed(
-        self, own_sums: Callable[[], Tensor], W: Tensor, weights: RowWeights
-    ) -> tuple[Tensor, Tensor]:
+    def all_summed(self, own_sums: Callable[[], Tensor], W: Tensor, weights: RowWeights) -> tuple[Tensor, Tensor]:
         """Return the sums over all ranks of what ``own_sums`` gives for raw rows: quantities (4, K), and V.
 
         Args:

@@ -55,8 +55,7 @@ class SideBySide(Design):
         own = W[:, :-1].split([part.n_features for part in self.parts], dim=1)
         nothing = torch.zeros_like(W[:, -1:])
         folded = [
-            part.fold(torch.cat([columns, nothing], dim=1))
-            for part, columns in zip(self.parts, own, strict=True)
+            part.fold(torch.cat([columns, nothing], dim=1)) for part, columns in zip(self.parts, own, strict=True)
         ]
         offset = W[:, -1] + sum(shift for _, shift in folded)
         return torch.cat([weight for weight, _ in folded], dim=1), offset

@@ -6,13 +6,7 @@ the same way without asking; what a single rank meets (an error, Ctrl-C, a time 
 anyone acts on it.
 """
 
-from straightedge.distributed.agreement import (
-    first_on_host,
-    guarded_sum,
-    is_shared,
-    same_everywhere,
-    together,
-)
+from straightedge.distributed.agreement import first_on_host, guarded_sum, is_shared, same_everywhere, together
 from straightedge.distributed.base import Communicator, Traffic, local, row_range
 from straightedge.distributed.ranks import TorchCommunicator
 from straightedge.distributed.sharding import RowSlice, own_rows, slice_of

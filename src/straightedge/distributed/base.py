@@ -24,9 +24,7 @@ class Traffic:
 
     def since(self, before: Traffic) -> Traffic:
         """Return what was added after ``before``."""
-        return Traffic(
-            self.calls - before.calls, self.n_bytes - before.n_bytes, self.seconds - before.seconds
-        )
+        return Traffic(self.calls - before.calls, self.n_bytes - before.n_bytes, self.seconds - before.seconds)
 
 
 class Communicator:

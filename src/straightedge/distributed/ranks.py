@@ -40,9 +40,7 @@ class TorchCommunicator(Communicator):
             answer, or the very error that ended it.
     """
 
-    def __init__(
-        self, store: Any = None, local_rank: int = 0, holds_store: bool = False, launch: str = ""
-    ) -> None:
+    def __init__(self, store: Any = None, local_rank: int = 0, holds_store: bool = False, launch: str = "") -> None:
         import torch.distributed as dist
 
         self._dist = dist

@@ -93,9 +93,7 @@ def read_place() -> Place | None:
         )
     rank, size = _number("RANK", "0"), _number("WORLD_SIZE", "1")
     if not 0 <= rank < size:
-        raise InputError(
-            "ranks-invalid", f"RANK is {rank} and WORLD_SIZE {size}", mend="0 ≤ RANK < WORLD_SIZE"
-        )
+        raise InputError("ranks-invalid", f"RANK is {rank} and WORLD_SIZE {size}", mend="0 ≤ RANK < WORLD_SIZE")
     return Place(
         rank,
         size,
@@ -128,11 +126,7 @@ def _start(place: Place, device: str | None) -> TorchCommunicator:
         store = dist.PrefixStore(f"straightedge/{place.attempt}", store)
         backend = _backend(place, device)
         dist.init_process_group(
-            backend,
-            store=dist.PrefixStore("group", store),
-            rank=place.rank,
-            world_size=place.size,
-            timeout=wait,
+            backend, store=dist.PrefixStore("group", store), rank=place.rank, world_size=place.size, timeout=wait
         )
         communicator = TorchCommunicator(dist.PrefixStore("words", store), place.local_rank, holds, launch)
         communicator.barrier()

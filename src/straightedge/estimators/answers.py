@@ -1,7 +1,5 @@
 """What a classifier gives back: scores by block, and answers of the kind of X."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -12,15 +10,11 @@ from straightedge.moments import extremes
 from straightedge.sparse_rows import AnyRows, SparseRows
 
 
-def score_rows(
-    rows: AnyRows, coef: np.ndarray, intercept: np.ndarray
-) -> tuple[np.ndarray, tuple[float, float]]:
+def score_rows(rows: AnyRows, coef: np.ndarray, intercept: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
     """Return X coefᵀ + intercept (N, C) and X's (min, max), by blocks, in float64 or for large X float32."""
     if isinstance(rows, SparseRows):
         return rows.csr @ coef.T + intercept, extremes(rows, None)
-    dtype = (
-        torch.float64 if rows.is_float64 or rows.n_samples * rows.n_features < 2_000_000 else torch.float32
-    )
+    dtype = torch.float64 if rows.is_float64 or rows.n_samples * rows.n_features < 2_000_000 else torch.float32
     weight = torch.as_tensor(coef).to(rows.device, dtype)
     bias = torch.as_tensor(intercept).to(rows.device, dtype)
     out = torch.empty(rows.n_samples, len(weight), dtype=dtype, device=rows.device)

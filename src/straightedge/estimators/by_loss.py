@@ -1,7 +1,5 @@
 """The classifier of the softmax loss and that of the SVM, without the choice of a loss."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

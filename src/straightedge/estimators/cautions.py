@@ -1,7 +1,5 @@
 """What a classifier warns of, and what it prints."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any
 
@@ -28,9 +26,7 @@ def warn_on_range(trained: tuple[float, float], seen: tuple[float, float]) -> No
 
 def print_row(row: dict[str, Any]) -> None:
     """Print a row of the trace; the callback of ``verbose=1``."""
-    print(
-        f"{row['n_passes']:6.0f} passes  {row['seconds']:7.2f} s  P {row['objective']:.8f}  gap {row['gap']:.2e}"
-    )
+    print(f"{row['n_passes']:6.0f} passes  {row['seconds']:7.2f} s  P {row['objective']:.8f}  gap {row['gap']:.2e}")
 
 
 def warn_not_certified(message: str) -> None:

@@ -1,7 +1,5 @@
 """From a fitted classifier to a `LinearModel`, and back."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -54,9 +52,7 @@ def stated_parameters(fixed_loss: str | None, model: LinearModel) -> dict[str, A
     if model.multilabel or model.threshold is not None:
         what = "several labels a row" if model.multilabel else "a threshold"
         mend = "straightedge.export.sklearn_file.sklearn_estimator(model) decides as the model does"
-        raise InputError(
-            "model-decides", f"the model decides by {what}, a classifier by the best score", mend=mend
-        )
+        raise InputError("model-decides", f"the model decides by {what}, a classifier by the best score", mend=mend)
     if fixed_loss not in (None, model.loss):
         mend = "LinearClassifier.from_model(model) takes any loss"
         raise InputError("model-loss", f"the model's loss is {model.loss}, not {fixed_loss}", mend=mend)
@@ -74,13 +70,8 @@ def fill(made: Any, model: LinearModel) -> None:
     made._keep_weights(model.W.numpy()[:, order], coef, model.arrays.bias.astype(np.float64)[order])
     made._keep_map(model.affine)
     made.temperature_ = model.temperature
-    made.image_shape_ = (
-        tuple(model.input_shape) if len(model.input_shape) == 3 and model.features is None else None
-    )
+    made.image_shape_ = tuple(model.input_shape) if len(model.input_shape) == 3 and model.features is None else None
     if model.input_dtype == "uint8" and model.features is None:
         made.value_range_ = (0.0, 255.0)
     made.objective_, made.dual_, made.gap_ = model.objective, model.dual, model.gap
-    made.status_, made.message_ = (
-        model.status,
-        f"of a model: {model.status or 'unknown'}, gap {model.gap:.1e}",
-    )
+    made.status_, made.message_ = (model.status, f"of a model: {model.status or 'unknown'}, gap {model.gap:.1e}")

@@ -111,9 +111,7 @@ class FittedClassifier:
         self._keep_map(affine)
         numbers = (solution.objective, solution.dual, solution.gap)
         objective, dual, gap = (float(values[0]) for values in numbers)
-        self._keep_proof(
-            objective, dual, gap, solution.status[0], float(solution.n_passes[0]), solution.trace
-        )
+        self._keep_proof(objective, dual, gap, solution.status[0], float(solution.n_passes[0]), solution.trace)
         self._warn(active=bool(affine.scale.any()))
 
     def _keep_map(self, affine: AffineMap | None) -> None:
@@ -128,13 +126,7 @@ class FittedClassifier:
         self.coef_, self.intercept_ = np.ascontiguousarray(coef), np.ascontiguousarray(intercept)
 
     def _keep_proof(
-        self,
-        objective: float,
-        dual: float,
-        gap: float,
-        status: Status,
-        n_passes: float,
-        trace: list[TraceRow],
+        self, objective: float, dual: float, gap: float, status: Status, n_passes: float, trace: list[TraceRow]
     ) -> None:
         self.objective_, self.dual_, self.gap_ = objective, dual, gap
         self.status_, self.message_ = status.value, status.explain(gap, float(self.tol), n_passes)

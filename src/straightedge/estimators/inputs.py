@@ -1,7 +1,5 @@
 """What a classifier is given: X of a kind it takes, labels as classes, the rows that count."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +36,7 @@ def checked_input(X: Any) -> Any:
         X = X if hasattr(X, "read") else as_table(X)
     shape = tuple(X.shape)
     if len(shape) == 3 or len(shape) > 4:
-        raise InputError(
-            "x-shape", f"X has shape {shape}", mend="expected 2D rows (N, D) or images (N, C, H, W)"
-        )
+        raise InputError("x-shape", f"X has shape {shape}", mend="expected 2D rows (N, D) or images (N, C, H, W)")
     check_shape(shape)
     return X
 
@@ -82,9 +78,7 @@ def _checked_labels(array: Any) -> np.ndarray:
     refuse_missing(array, "y")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(
-            "labels-not-finite",
-            "Input y contains NaN or infinity",
-            f"row {int(np.argmin(np.isfinite(array)))}",
+            "labels-not-finite", "Input y contains NaN or infinity", f"row {int(np.argmin(np.isfinite(array)))}"
         )
     check_classification_targets(array)
     checked: np.ndarray = array

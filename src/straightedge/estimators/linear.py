@@ -176,9 +176,7 @@ class LinearClassifier(FittedClassifier, ClassifierMixin, BaseEstimator):
         self.n_features_in_, self.image_shape_ = X.shape[1], None
         W = np.ascontiguousarray(answer.W.T)
         self._keep_weights(W, answer.W[:, :-1], answer.W[:, -1])
-        self._keep_proof(
-            answer.objective, answer.dual, answer.gap, answer.status, answer.n_passes, answer.trace
-        )
+        self._keep_proof(answer.objective, answer.dual, answer.gap, answer.status, answer.n_passes, answer.trace)
         self._warn(active=True)
         return True
 

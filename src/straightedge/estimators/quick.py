@@ -5,8 +5,6 @@ maps, weights, messages that say which entry is wrong) costs more than that, and
 about which there is nothing to say go the short way, with the same Newton steps and the same bounds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -143,9 +141,7 @@ def _of_rows(rows: RowBlocks, size: Size, reg: float, tol: float, most: float) -
     return wide.minimise(rows, size, reg, tol, rough=rough)
 
 
-def score(
-    X: np.ndarray, coef: np.ndarray, intercept: np.ndarray
-) -> tuple[np.ndarray, tuple[float, float]] | None:
+def score(X: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> tuple[np.ndarray, tuple[float, float]] | None:
     """Return X coefᵀ + intercept (N, C) and X's (min, max); None where an entry is no usable number.
 
     Numerics:

@@ -1,7 +1,5 @@
 """Plain NumPy tables and a hinge: the short way of `quick` for fits of less than a second."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Sparse rows of two classes, and a hinge or few columns: the short way of `quick`, for some milliseconds."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,11 +1,6 @@
 """Judging a model: numbers with 95 % intervals, two models on the same images, labels to look at again."""
 
-from straightedge.evaluation.intervals import (
-    balanced_interval,
-    calibration_interval,
-    mean_interval,
-    share_interval,
-)
+from straightedge.evaluation.intervals import balanced_interval, calibration_interval, mean_interval, share_interval
 from straightedge.evaluation.metrics import (
     accuracy,
     balanced_accuracy,

@@ -152,9 +152,7 @@ def _blocks(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     size = len(values) // BLOCKS
     if size < 2:
         return values.astype(np.float64, copy=False)
-    return np.asarray(
-        rng.permutation(values)[: size * BLOCKS].reshape(BLOCKS, size).mean(axis=1, dtype=np.float64)
-    )
+    return np.asarray(rng.permutation(values)[: size * BLOCKS].reshape(BLOCKS, size).mean(axis=1, dtype=np.float64))
 
 
 def _studentised(values: np.ndarray, rng: np.random.Generator, replicates: int) -> np.ndarray:

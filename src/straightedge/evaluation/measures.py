@@ -117,9 +117,7 @@ def measures(
     for start in (starts := block_starts(array)):
         rows = slice(start, start + starts.step)
         predicted[rows] = decided(array[rows], threshold)
-    found = Answers(
-        array[kept], labels[kept], predicted[kept], counts[kept], temperature or 1.0, probabilities
-    )
+    found = Answers(array[kept], labels[kept], predicted[kept], counts[kept], temperature or 1.0, probabilities)
     if not found.alike and is_whole(found.weights) and found.weights.sum() <= MOST_COPIES:
         found = _repeated(found)
     return {name: _entry(found, name, seed) for name in names}
@@ -175,9 +173,7 @@ def _brier(found: Answers, seed: int) -> dict[str, Any]:
     return mean_entry(values, found.own, seed)
 
 
-def mean_over_classes(
-    found: Answers, one: Callable[[np.ndarray, np.ndarray, np.ndarray], Influence]
-) -> Influence:
+def mean_over_classes(found: Answers, one: Callable[[np.ndarray, np.ndarray, np.ndarray], Influence]) -> Influence:
     """Return a measure of all classes from one of a class against all others."""
     classes = found.positive()
     if not classes:

@@ -99,9 +99,7 @@ def class_counts(happened: Outcomes) -> tuple[np.ndarray, np.ndarray]:
         return table.sum(axis=1), np.diag(table)
     whole = is_whole(weights)
     sums = np.maximum(np.bincount(y, weights, size), 1e-300)
-    sizes = (
-        np.bincount(y, weights, size) if whole else sums**2 / np.bincount(y, weights**2, size).clip(1e-300)
-    )
+    sizes = np.bincount(y, weights, size) if whole else sums**2 / np.bincount(y, weights**2, size).clip(1e-300)
     return sizes, sizes * np.bincount(y, weights * happened.correct, size) / sums
 
 

@@ -71,9 +71,7 @@ def evaluate_multilabel(
         "hamming_loss": mean_entry((named != Y).mean(axis=1), weights),
         "ranking_average_precision": _ranking(scores, Y, weights),
         "log_loss": None if losses is None else mean_entry(losses, weights),
-        "per_class": [
-            _label(scores[:, k], Y[:, k], named[:, k], name, weights) for k, name in enumerate(names)
-        ],
+        "per_class": [_label(scores[:, k], Y[:, k], named[:, k], name, weights) for k, name in enumerate(names)],
     }
 
 

@@ -24,9 +24,7 @@ def float_type(n: int) -> type[np.float32] | type[np.float64]:
     return np.float32 if n >= COMPACT_FROM else np.float64
 
 
-def copies_or_weights(
-    weights: np.ndarray, *columns: np.ndarray
-) -> tuple[list[np.ndarray], np.ndarray | None]:
+def copies_or_weights(weights: np.ndarray, *columns: np.ndarray) -> tuple[list[np.ndarray], np.ndarray | None]:
     """Return the columns of the samples that count: copies where weights are whole, else their weights, too."""
     kept = weights > 0
     weights = weights[kept]
@@ -118,9 +116,7 @@ def _of_block(
 ) -> tuple[np.ndarray, ...]:
     if not np.isfinite(scores).all():
         row, column = np.argwhere(~np.isfinite(scores))[0]
-        raise InputError(
-            "scores-not-finite", "a score is NaN or infinite", f"row {start + row}, class {column}"
-        )
+        raise InputError("scores-not-finite", "a score is NaN or infinite", f"row {start + row}, class {column}")
     rows = np.arange(len(y))
     mine = scores[rows, y][:, None]
     # equal scores are ordered by class index, as argmax does: top-1 accuracy is accuracy

@@ -66,9 +66,7 @@ def suspects(out_of_fold_scores: Any, y: Any, *, temperature: float | None = Non
     return Ranking(doubted[ranked.index], ranked.suggested, ranked.score)
 
 
-def hardest(
-    scores: Any, y: Any, *, temperature: float | None = None, threshold: float | None = None
-) -> Ranking:
+def hardest(scores: Any, y: Any, *, temperature: float | None = None, threshold: float | None = None) -> Ranking:
     """Rank samples by how improbable the model finds their label.
 
     Args:
@@ -115,9 +113,7 @@ class _Hardest:
 
     def keep(self) -> None:
         """Let go of all but the largest."""
-        self.rows, self.loss, self.predicted = (
-            np.concatenate(each) for each in zip(*self._parts, strict=True)
-        )
+        self.rows, self.loss, self.predicted = (np.concatenate(each) for each in zip(*self._parts, strict=True))
         if len(self.loss) > self._most:
             self._least = np.partition(self.loss, len(self.loss) - self._most)[-self._most]
             above = self.loss > self._least

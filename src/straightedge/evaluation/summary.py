@@ -158,9 +158,7 @@ def _counted(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what outcomes tell: what stands before the measures of `measures`, and what stands behind."""
     if len(classes) != happened.n_classes:
-        raise InputError(
-            "scores-classes", f"{happened.n_classes} columns of scores, {len(classes)} class names"
-        )
+        raise InputError("scores-classes", f"{happened.n_classes} columns of scores, {len(classes)} class names")
     right = happened.share(happened.correct)
     first = {
         "n": happened.n,

@@ -79,10 +79,7 @@ class ThresholdRule:
             return cls(measure=text)
         try:
             if found := COST.fullmatch(text.replace(" ", "")):
-                costs = {
-                    found["first"].upper(): float(found["one"]),
-                    found["second"].upper(): float(found["two"]),
-                }
+                costs = {found["first"].upper(): float(found["one"]), found["second"].upper(): float(found["two"])}
                 if len(costs) == 2 and all(0 < cost < math.inf for cost in costs.values()):
                     return cls(costs=(costs["FP"], costs["FN"]))
             elif 0 < (probability := float(text)) < 1:
@@ -95,9 +92,7 @@ class ThresholdRule:
     def in_words(self) -> str:
         """Return the rule as a phrase."""
         if self.costs is not None:
-            return (
-                f"the least cost, {self.costs[0]:g} a false positive and {self.costs[1]:g} a false negative"
-            )
+            return f"the least cost, {self.costs[0]:g} a false positive and {self.costs[1]:g} a false negative"
         return "as given" if self.measure is None else f"the best {self.measure.replace('_', ' ')}"
 
     def values(self, counts: Counts) -> np.ndarray:
@@ -181,9 +176,7 @@ def probability_from(score: float, temperature: float) -> float:
     return 1 / (1 + math.exp(-score / temperature))
 
 
-def described(
-    found: Threshold, rule: ThresholdRule, classes: Any, temperature: float | None
-) -> dict[str, Any]:
+def described(found: Threshold, rule: ThresholdRule, classes: Any, temperature: float | None) -> dict[str, Any]:
     """Return what metrics.json holds of a threshold."""
     return {
         "class": str(classes[1]),

@@ -116,9 +116,7 @@ def _rule(model: LinearModel) -> str:
     if model.threshold is None:
         return "the class with the highest score is the answer"
     names = [escape(name) for name in model.classes]
-    return (
-        f"{names[1]} is the answer where its score less that of {names[0]} is {model.threshold:.9g} or more"
-    )
+    return f"{names[1]} is the answer where its score less that of {names[0]} is {model.threshold:.9g} or more"
 
 
 def _use(model: LinearModel, to: str) -> str:
@@ -132,17 +130,11 @@ def _use(model: LinearModel, to: str) -> str:
     if model.is_of_table and to in TABLE_USES:
         return f"## Use\n\n{TABLE_USES[to]}" + _calibration(model, to)
     shape = ", ".join(str(size) for size in ("N", *row_shape(model)))
-    kind = (
-        "pixels as they are, not scaled"
-        if row_dtype(model) == "uint8"
-        else "features as they are, not scaled"
-    )
+    kind = "pixels as they are, not scaled" if row_dtype(model) == "uint8" else "features as they are, not scaled"
     text = f"## Use\n\nInput `X`: ({shape}) {row_dtype(model)}, {kind}.\n\n```python\n{USES[to]}\n```"
     if model.features is not None:
         extractor = escape(model.features.get("name", "an extractor"))
-        text += (
-            f"\n\nThe input is the features of {extractor}, not images; `straightedge features` makes them."
-        )
+        text += f"\n\nThe input is the features of {extractor}, not images; `straightedge features` makes them."
     return text + _calibration(model, to)
 
 
@@ -153,9 +145,7 @@ def _use_of_hub(model: LinearModel) -> str:
     elif model.is_of_table:
         taken = "a frame of pandas, polars or pyarrow, with its columns as they are written"
     else:
-        taken = (
-            f"({', '.join(str(size) for size in ('N', *model.input_shape))}) {model.input_dtype}, not scaled"
-        )
+        taken = f"({', '.join(str(size) for size in ('N', *model.input_shape))}) {model.input_dtype}, not scaled"
     uses = USES["hub"]
     if model.multilabel:
         uses = uses.partition("labels =")[0] + "labels = model.predict(X)   # a column for each class"
@@ -208,9 +198,7 @@ def _numbers(metrics: dict[str, Any]) -> str:
         split = metrics.get(key)
         if isinstance(split, dict) and split.get("accuracy") is not None:
             accuracy = _value(split["accuracy"], split.get("interval"))
-            rows.append(
-                [title + _part_in_the_choice(metrics, key), str(split.get("n", "")), "accuracy", *accuracy]
-            )
+            rows.append([title + _part_in_the_choice(metrics, key), str(split.get("n", "")), "accuracy", *accuracy])
             for name in ("balanced_accuracy", "log_loss", "ece", *MEASURES):
                 measure = split.get(name)
                 if isinstance(measure, dict) and measure.get("value") is not None:
@@ -271,7 +259,5 @@ def _versions(model: LinearModel) -> str:
     if not model.versions:
         return ""
     return (
-        "Fitted with "
-        + ", ".join(f"{escape(name)} {escape(text)}" for name, text in model.versions.items())
-        + "."
+        "Fitted with " + ", ".join(f"{escape(name)} {escape(text)}" for name, text in model.versions.items()) + "."
     )

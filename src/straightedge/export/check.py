@@ -79,9 +79,7 @@ def calibrated(model: LinearModel) -> tuple[np.ndarray, np.ndarray]:
     scores s is softmax(s') of the scores s' = x @ (weight / T) + bias / T. The classes are the same.
     """
     temperature = model.temperature or 1.0
-    return model.arrays.weight.astype(np.float64) / temperature, model.arrays.bias.astype(
-        np.float64
-    ) / temperature
+    return model.arrays.weight.astype(np.float64) / temperature, model.arrays.bias.astype(np.float64) / temperature
 
 
 def row_shape(model: LinearModel) -> tuple[int, ...]:

@@ -132,9 +132,7 @@ def _graph(onnx: Any, model: LinearModel, *, raw: bool) -> Any:
         nodes.append(helper.make_node("Softmax", ["scaled"], ["probabilities"], axis=1))
         outputs.append(helper.make_tensor_value_info("probabilities", kinds.FLOAT, ["N", C]))
     graph = helper.make_graph(nodes, "straightedge", inputs, outputs, values)
-    proto = helper.make_model(
-        graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="straightedge"
-    )
+    proto = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="straightedge")
     helper.set_model_props(proto, _properties(model))
     return proto
 

@@ -106,9 +106,7 @@ def _given(model: LinearModel, rows: Any) -> tuple[Any, np.ndarray]:
     return flat, model.scores(rows)
 
 
-def _check_scores(
-    model: LinearModel, estimator: Any, flat: np.ndarray, scores: np.ndarray, scale: float
-) -> None:
+def _check_scores(model: LinearModel, estimator: Any, flat: np.ndarray, scores: np.ndarray, scale: float) -> None:
     """Compare scores at the model's temperature and, where there are any, probabilities (`scale`: see `agree`)."""
     expected = scores.astype(np.float64) / (model.temperature or 1.0)
     if len(model.classes) == 2:
@@ -116,13 +114,7 @@ def _check_scores(
     agree(estimator.decision_function(flat), expected, "scikit-learn estimator", flat, scale)
     if model.has_probabilities:
         what = "scikit-learn estimator's probabilities"
-        agree(
-            estimator.predict_proba(flat),
-            model.probabilities(scores),
-            what,
-            flat,
-            max(scale, size_of(expected)),
-        )
+        agree(estimator.predict_proba(flat), model.probabilities(scores), what, flat, max(scale, size_of(expected)))
 
 
 def _settled(scores: np.ndarray, threshold: float | None = None) -> np.ndarray:

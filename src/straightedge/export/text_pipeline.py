@@ -31,10 +31,7 @@ def _tfidf(block: Any, sublinear: bool) -> Any:
     terms = block.terms
     vocabulary = {name: place for place, name in enumerate(block.names)}
     found = TfidfVectorizer(
-        analyzer=terms.kind,
-        ngram_range=(terms.low, terms.high),
-        vocabulary=vocabulary,
-        sublinear_tf=sublinear,
+        analyzer=terms.kind, ngram_range=(terms.low, terms.high), vocabulary=vocabulary, sublinear_tf=sublinear
     )
     found.idf_ = block.idf
     return found

@@ -80,9 +80,7 @@ def export_model(
         what = "exports name one class a row, and this model several"
         raise InputError("export-multilabel", what, "--to", "--to hub writes the model as it is")
     if to not in FORMATS:
-        raise InputError(
-            "export-format", f"there is no format {to!r}", "--to", f"one of: {', '.join(FORMATS)}"
-        )
+        raise InputError("export-format", f"there is no format {to!r}", "--to", f"one of: {', '.join(FORMATS)}")
     target = Path(folder)
     files = FORMATS[to](model, rows if rows is not None else random_rows(model))
     files["README.md"] = model_card(model, to, config or {}, metrics or {}).encode()

@@ -145,9 +145,7 @@ def parse_spec(spec: str) -> tuple[str, str, dict[str, Any]]:
     name, _, more = head.partition(",")
     parts = [part.strip() for part in (rest or more).split(",") if part.strip()]
     if rest and more:
-        raise InputError(
-            "extractor-option", "options come after the argument", spec, "name:argument,key=value"
-        )
+        raise InputError("extractor-option", "options come after the argument", spec, "name:argument,key=value")
     if name not in EXTRACTORS:
         raise _unknown(name)
     argument = parts.pop(0) if parts and "=" not in parts[0] else ""
@@ -266,9 +264,7 @@ def check_block(images: np.ndarray, expected: tuple[int, ...] | None) -> None:
         InputError: ``extractor-unfitted``, ``features-need-images`` or ``features-shape``.
     """
     if expected is None:
-        raise InputError(
-            "extractor-unfitted", "the extractor has seen no training images yet", mend="call fit"
-        )
+        raise InputError("extractor-unfitted", "the extractor has seen no training images yet", mend="call fit")
     shape = check_images(images)
     if shape != expected:
         raise InputError(

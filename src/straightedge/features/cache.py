@@ -75,9 +75,7 @@ def extract_dataset(
         dataset,
         train=job.split(dataset.train, "train"),
         validation=job.split(dataset.validation, "validation") if dataset.validation is not None else None,
-        test=SealedFeatures(dataset.test, partial(job.split, name="test"))
-        if dataset.test is not None
-        else None,
+        test=SealedFeatures(dataset.test, partial(job.split, name="test")) if dataset.test is not None else None,
         image_shape=None,
         features=extractor.config(),
     )

@@ -161,9 +161,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     return weights
 
 
-def load_weights(
-    network: nn.Module, weights: dict[str, Tensor], where: str, spare: tuple[str, ...] = ()
-) -> None:
+def load_weights(network: nn.Module, weights: dict[str, Tensor], where: str, spare: tuple[str, ...] = ()) -> None:
     """Give a network its weights; every one it has must be there, with its shape.
 
     Args:
@@ -179,11 +177,7 @@ def load_weights(
     missing = [key for key in own if key not in weights]
     wrong = [key for key in own if key in weights and weights[key].shape != own[key].shape]
     extra = [key for key in weights if key not in own and not key.startswith(spare or ("\0",))]
-    for keys, what in (
-        (missing, "lack"),
-        (wrong, "have another shape for"),
-        (extra, "have, beyond the network,"),
-    ):
+    for keys, what in ((missing, "lack"), (wrong, "have another shape for"), (extra, "have, beyond the network,")):
         if keys:
             raise InputError(
                 "weights-mismatch",

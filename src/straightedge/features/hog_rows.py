@@ -13,11 +13,7 @@ from straightedge.errors import import_extra
 def hog_colour(images: np.ndarray, *, orientations: int, cell: int, block: int, hues: int) -> np.ndarray:
     """Return (n, F) float32 features of (n, channels, height, width) uint8 images."""
     describe = skimage_hog()
-    settings = {
-        "orientations": orientations,
-        "pixels_per_cell": (cell, cell),
-        "cells_per_block": (block, block),
-    }
+    settings = {"orientations": orientations, "pixels_per_cell": (cell, cell), "cells_per_block": (block, block)}
     gradients = [describe(image.transpose(1, 2, 0), channel_axis=-1, **settings) for image in images]
     return np.concatenate([np.stack(gradients).astype(np.float32), colour_histogram(images, hues)], axis=1)
 
@@ -49,9 +45,7 @@ def hue_and_saturation(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     span = top - np.minimum(np.minimum(red, green), blue)
     safe = np.where(span > 0, span, 1)
     sixth = np.where(
-        top == red,
-        (green - blue) / safe,
-        np.where(top == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+        top == red, (green - blue) / safe, np.where(top == green, 2 + (blue - red) / safe, 4 + (red - green) / safe)
     )
     return (sixth / 6) % 1.0, span / np.where(top > 0, top, 1)
 

@@ -21,9 +21,7 @@ Make = Callable[[int, int], np.ndarray]
 Bar = AbstractContextManager[Callable[[int], None]]
 
 
-def write_rows(
-    path: Path, make: Make, n: int, width: int, dtype: np.dtype[Any], chunk: int, shown: Bar
-) -> None:
+def write_rows(path: Path, make: Make, n: int, width: int, dtype: np.dtype[Any], chunk: int, shown: Bar) -> None:
     """Write (n, width) rows as the `.npy` file `path`, going on from what an earlier run left.
 
     Args:

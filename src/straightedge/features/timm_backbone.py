@@ -86,9 +86,7 @@ class TimmBackbone(FrozenNetwork):
             classifier = network.pretrained_cfg.get("classifier") or ()  # type: ignore[union-attr, operator]
             spare = (classifier,) if isinstance(classifier, str) else tuple(classifier)
             assert self._weights is not None
-            load_weights(
-                network, read_weights(self._weights), self._weights, tuple(f"{key}." for key in spare)
-            )
+            load_weights(network, read_weights(self._weights), self._weights, tuple(f"{key}." for key in spare))
         self._preprocess = timm.data.create_transform(**timm.data.resolve_model_data_config(network))
         return network
 

@@ -195,9 +195,7 @@ def encode_compiled(images: Tensor, encoder: Encoder) -> Tensor:
         for part in _slices(columns.shape[1], slice_rows):
             rows = products[: part.stop - part.start]
             torch.mm(columns[:, part].T, encoder.matrix, out=rows)
-            _compiled_pass()(
-                rows.numpy(), contrast[part].numpy(), encoder.offset.numpy(), cells[part], pooled
-            )
+            _compiled_pass()(rows.numpy(), contrast[part].numpy(), encoder.offset.numpy(), cells[part], pooled)
         target.copy_(_windowed(torch.from_numpy(pooled).view(len(block), encoder.n_cells, -1), encoder))
     return features
 

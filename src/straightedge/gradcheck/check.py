@@ -116,9 +116,7 @@ def check_gradient(
     function = LossUnderTest(loss, X, y)
     _check_arguments(function, weights, reg, expected)
     generator = np.random.default_rng(seed)
-    chosen = (
-        list(entries) if entries is not None else _choose_entries(function.X, weights, n_entries, generator)
-    )
+    chosen = list(entries) if entries is not None else _choose_entries(function.X, weights, n_entries, generator)
     moderate = moderate_weights(weights.shape, function.X, generator)
     try:
         examine_form(function, moderate, _strength(reg, moderate))
@@ -129,11 +127,7 @@ def check_gradient(
 
 
 def _examine(
-    function: LossUnderTest,
-    weights: tuple[Floats, Floats],
-    reg: float,
-    expected: str | None,
-    settings: Settings,
+    function: LossUnderTest, weights: tuple[Floats, Floats], reg: float, expected: str | None, settings: Settings
 ) -> GradCheckReport:
     """Data term, regulariser and stability of a function whose form is right."""
     given, moderate = weights
@@ -251,9 +245,7 @@ def _row(part: Part, check: EntryCheck, gradient: Floats) -> GradCheckRow:
 
 def _choose_entries(X: Floats, W: Floats, n_entries: int, generator: np.random.Generator) -> list[Entry]:
     """Random entries, the first quarter in the bias row; rows of W that no sample reaches tell nothing."""
-    alive = (
-        np.flatnonzero(np.abs(X[:, :-1]).max(axis=0) > 0) if W.shape[0] > 1 else np.zeros(0, dtype=np.int64)
-    )
+    alive = np.flatnonzero(np.abs(X[:, :-1]).max(axis=0) > 0) if W.shape[0] > 1 else np.zeros(0, dtype=np.int64)
     n_bias = math.ceil(n_entries / 4) if len(alive) else n_entries
     rows = np.full(n_entries, W.shape[0] - 1)
     if len(alive):
@@ -269,9 +261,7 @@ def _strength(reg: float, W: Floats) -> float:
 
 def _check_arguments(function: LossUnderTest, W: Floats, reg: float, expected: str | None) -> None:
     X, y = function.X, function.y
-    shapes_fit = (
-        W.ndim == 2 and X.ndim == 2 and X.shape[1] == W.shape[0] and y.shape == X.shape[:1] and y.size > 0
-    )
+    shapes_fit = W.ndim == 2 and X.ndim == 2 and X.shape[1] == W.shape[0] and y.shape == X.shape[:1] and y.size > 0
     if not shapes_fit:
         found = f"W {W.shape}, X {X.shape}, y {y.shape}"
         raise InputError("gradcheck-shapes", found, "W, X, y", "expected (D, C), (N, D) and (N,), N > 0")
@@ -281,6 +271,4 @@ def _check_arguments(function: LossUnderTest, W: Floats, reg: float, expected: s
         found = f"labels from {y.min()} to {y.max()}"
         raise InputError("gradcheck-numbers", found, "y", f"expected 0 to {W.shape[1] - 1}")
     if expected not in (None, *VALUES):
-        raise InputError(
-            "gradcheck-loss", f"expected is {expected!r}", "expected", f"one of {', '.join(VALUES)}"
-        )
+        raise InputError("gradcheck-loss", f"expected is {expected!r}", "expected", f"one of {', '.join(VALUES)}")

@@ -134,11 +134,7 @@ class EntryCheck:
         slack = self.tolerance * max(abs(low), abs(high)) + 4 * quotient.rounding
         if not low - slack <= analytic <= high + slack:
             return False
-        return (
-            self._bends(analytic, quotient)
-            if self.scores is None
-            else self._margins_change_sign(*self.scores)
-        )
+        return self._bends(analytic, quotient) if self.scores is None else self._margins_change_sign(*self.scores)
 
     def _margins_change_sign(self, X: Floats, y: Labels) -> bool:
         row, column = self.entry

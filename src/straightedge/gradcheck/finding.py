@@ -40,9 +40,7 @@ def find_function(word: str) -> LossFunction:
     function = getattr(module, name, None)
     if function is None:
         there = ", ".join(sorted(_functions(module))) or "no function"
-        raise InputError(
-            "function-missing", f"there is no function {name!r} in it", place, f"it has: {there}"
-        )
+        raise InputError("function-missing", f"there is no function {name!r} in it", place, f"it has: {there}")
     if not callable(function):
         raise InputError("function-kind", f"{name} is a {type(function).__name__}", place, "name a function")
     return function  # type: ignore[no-any-return]
@@ -69,14 +67,10 @@ def _module(place: str, word: str) -> tuple[Path | None, str, list[Path]]:
     path = Path(place)
     if path.suffix != ".py":
         if path.exists() or "/" in place or not place:
-            raise InputError(
-                "function-missing", f"{place or word!r} is no Python file", word, "mine.py:svm_loss"
-            )
+            raise InputError("function-missing", f"{place or word!r} is no Python file", word, "mine.py:svm_loss")
         return None, place, [Path.cwd()]
     if not path.is_file():
-        raise InputError(
-            "function-missing", "there is no such file", place, "a path such as mine.py:svm_loss"
-        )
+        raise InputError("function-missing", "there is no such file", place, "a path such as mine.py:svm_loss")
     folder, parts = path.resolve().parent, [path.stem]
     while (folder / "__init__.py").exists():
         parts, folder = [folder.name, *parts], folder.parent

@@ -38,9 +38,7 @@ class Added:
 
     def is_gradient(self, gradient: Floats) -> bool:
         """Whether dW grows by this."""
-        slack = self.tolerance * max(
-            float(np.linalg.norm(gradient)), self.reg * float(np.linalg.norm(self.W))
-        )
+        slack = self.tolerance * max(float(np.linalg.norm(gradient)), self.reg * float(np.linalg.norm(self.W)))
         return float(np.linalg.norm(self.gradient - gradient)) <= slack + self.rounding
 
 

@@ -131,9 +131,7 @@ class GradCheckReport:
             worst = max(range(len(wrong)), key=lambda k: errors[k] if math.isfinite(errors[k]) else math.inf)
             row = wrong[worst]
             bias = " (the bias row)" if row.is_bias else ""
-            found = (
-                f"dW[{row.row}, {row.column}]{bias} is {row.analytic:.6g}, differences give {row.numeric:.6g}"
-            )
+            found = f"dW[{row.row}, {row.column}]{bias} is {row.analytic:.6g}, differences give {row.numeric:.6g}"
             return f"{found} ({row.part} term)"
         for value in self.values:
             if not value.is_ok:

@@ -41,9 +41,7 @@ MOST_ROWS = 2**17
 MOST_CLASSES = 8192  # of a row that a program of the loss kernels holds
 
 
-def products_for(
-    rows: Rows, block_rows: int, dtype: torch.dtype, affine: AffineMap, *, n_columns: int
-) -> Products:
+def products_for(rows: Rows, block_rows: int, dtype: torch.dtype, affine: AffineMap, *, n_columns: int) -> Products:
     """Return the products of one worker's pass.
 
     Args:
@@ -147,9 +145,7 @@ def _runs_on(index: int | None) -> bool:
         warn("kernels-unavailable", f"the fused kernels do not run here, the portable ones do: {problem}")
         return False
     if not error <= 1e-5:
-        warn(
-            "kernels-unavailable", f"the fused kernels are wrong here, by {error:.1e}: the portable ones run"
-        )
+        warn("kernels-unavailable", f"the fused kernels are wrong here, by {error:.1e}: the portable ones run")
         return False
     return True
 

@@ -21,12 +21,7 @@ from straightedge.rows import Rows
 INTERPRETED = not isinstance(score_kernel, triton.runtime.JITFunction)  # TRITON_INTERPRET=1: on the CPU
 ROWS_A_SHARE = 8192  # float32 sums over more rows than this are left to float64
 PROGRAMS = 264  # two for each multiprocessor of a large GPU
-WIDTHS = {
-    16: 0.3,
-    32: 0.5,
-    64: 0.8,
-    128: 1.0,
-}  # columns of a tile, and how much of the matrix rate they can get
+WIDTHS = {16: 0.3, 32: 0.5, 64: 0.8, 128: 1.0}  # columns of a tile, and how much of the matrix rate they can get
 SHARED_MEMORY = 99 * 2**10
 """Bytes a program may have on the smallest devices; `_shared_memory` asks the present one."""
 _TYPES = {torch.float16: tl.float16, torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}

@@ -11,9 +11,7 @@ from straightedge.kernels.row_products import LONGEST_RUN, SUMS
 
 
 @numba.njit(nogil=True, cache=True, fastmath=SUMS)
-def _run_sums(
-    z: np.ndarray, centre: np.ndarray, weights: np.ndarray, d: Any, tau: Any, steepness: float
-) -> Any:
+def _run_sums(z: np.ndarray, centre: np.ndarray, weights: np.ndarray, d: Any, tau: Any, steepness: float) -> Any:
     """Return the sums of `add_margin_sums` over a run of entries, in their own type."""
     d0, d1, d2, d3 = d
     t0, t1, t2, t3 = tau

@@ -150,9 +150,7 @@ def add_gram(R: np.ndarray, G: np.ndarray, out: np.ndarray, start: int, stop: in
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract"})
-def map_rows(
-    X: np.ndarray, index: np.ndarray, scale: np.ndarray, offset: np.ndarray, out: np.ndarray
-) -> None:
+def map_rows(X: np.ndarray, index: np.ndarray, scale: np.ndarray, offset: np.ndarray, out: np.ndarray) -> None:
     """Write x·scale + offset, and the constant 1, of the rows of ``index`` into ``out``: one look at each entry.
 
     Args:

@@ -95,9 +95,7 @@ def fit_layers(
         InputError: ``layers-shape``; ``x-not-finite`` and ``x-too-large`` with layer, row and column; the codes of
             `fit_path`.
     """
-    asked = ProbeSettings(
-        FitSettings(loss=loss, tol=tol, **settings).checked(), reg, preprocess, class_weight
-    )
+    asked = ProbeSettings(FitSettings(loss=loss, tol=tol, **settings).checked(), reg, preprocess, class_weight)
     layers = dict(_named(X, names))
     first = next(iter(layers.values()))()
     labels, classes = encode_labels(y, n=len(first))
@@ -141,9 +139,7 @@ def _checked_layer(name: str, features: Any, n_rows: int) -> np.ndarray:
     """Return a layer as an array; a map stays one, and is not read yet."""
     array: np.ndarray = features if isinstance(features, np.memmap) else np.asarray(features)
     if array.ndim != 2 or len(array) != n_rows:
-        raise InputError(
-            "layers-shape", f"the features have shape {array.shape}", name, f"expected ({n_rows}, D)"
-        )
+        raise InputError("layers-shape", f"the features have shape {array.shape}", name, f"expected ({n_rows}, D)")
     return array
 
 

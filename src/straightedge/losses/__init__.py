@@ -48,9 +48,7 @@ def get_loss(name: str) -> Loss:
         InputError: ``loss-unknown``, naming those there are.
     """
     if name not in LOSSES:
-        raise InputError(
-            "loss-unknown", f"there is no loss called {name!r}", mend=f"one of: {', '.join(LOSSES)}"
-        )
+        raise InputError("loss-unknown", f"there is no loss called {name!r}", mend=f"one of: {', '.join(LOSSES)}")
     return LOSSES[name]
 
 

@@ -20,13 +20,9 @@ def check_model(model: Any) -> None:
         raise InputError("model-shape", what)
     affine = model.arrays.affine
     if affine is not None and not affine.shift.shape == affine.scale.shape == (shape[0],):
-        raise InputError(
-            "model-shape", f"the affine map has {affine.shift.size} features, the weights {shape[0]}"
-        )
+        raise InputError("model-shape", f"the affine map has {affine.shift.size} features, the weights {shape[0]}")
     if model.features is None and math.prod(model.input_shape) != shape[0]:
-        raise InputError(
-            "model-shape", f"samples of shape {model.input_shape} do not give {shape[0]} features"
-        )
+        raise InputError("model-shape", f"samples of shape {model.input_shape} do not give {shape[0]} features")
     bad = sum(int((~np.isfinite(part)).sum()) for part in (model.arrays.weight, model.arrays.bias))
     if bad:
         mend = "train again; if the features are huge, scale them first"

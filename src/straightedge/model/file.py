@@ -54,9 +54,7 @@ def arguments_of(stored: Mapping[str, Stored], facts: dict[str, Any]) -> dict[st
     if facts["affine_kind"] is not None:
         shift, scale = stored["affine.shift"].array(), stored["affine.scale"].array()
         found |= {"affine": MapArrays(shift, scale, str(facts["affine_kind"]))}
-    learned = {
-        name[len(STATE_PREFIX) :]: one for name, one in stored.items() if name.startswith(STATE_PREFIX)
-    }
+    learned = {name[len(STATE_PREFIX) :]: one for name, one in stored.items() if name.startswith(STATE_PREFIX)}
     return found | {"extractor_state": {name: one.tensor() for name, one in learned.items()} or None}
 
 

@@ -28,9 +28,7 @@ def model_file(place: str | os.PathLike[str], revision: str | None = None) -> Pa
         return Path(place)
     if not REPOSITORY.fullmatch(os.fspath(place)):
         mend = "give a folder that was exported with --to hub, or owner/name of a repository"
-        raise InputError(
-            "model-missing", "there is no such folder, and it names no repository", str(place), mend
-        )
+        raise InputError("model-missing", "there is no such folder, and it names no repository", str(place), mend)
     return _fetched(os.fspath(place), revision)
 
 

@@ -4,8 +4,6 @@ A block is some thousand rows, so that its scores, their exponentials and its sh
 and one call of NumPy is long beside its own cost. Scores lie class-major. Sums over blocks are float64.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -193,9 +191,7 @@ class RowBlocks:
     def _centred(self, W: np.ndarray, tol: float) -> np.ndarray:
         """Return W (C, D + 1) with a bias from which a step leads no farther than the gap asked for allows."""
         many = len(self.y) > self.X.shape[1] and tol > np.finfo(np.float32).eps
-        dtype = (
-            self.own_type if many else np.dtype(np.float64)
-        )  # long rows cost a bound more for the same rest
+        dtype = self.own_type if many else np.dtype(np.float64)  # long rows cost a bound more for the same rest
         W = W.copy()
         for _ in range(MOST_SHIFTS):
             pull, curvature = self._bias_sums(W, dtype)
@@ -224,9 +220,7 @@ class RowBlocks:
         """Return the rows of a block whose products are in a float type."""
         numbers = int(self.X.shape[1]) + 2 * self.n_classes
         fewest = min(FEWEST_ROWS, ROWS_A_CLASS * self.n_classes)
-        least, most = (
-            size // (int(np.dtype(dtype).itemsize) * numbers) for size in (CORE_BYTES, BLOCK_BYTES)
-        )
+        least, most = (size // (int(np.dtype(dtype).itemsize) * numbers) for size in (CORE_BYTES, BLOCK_BYTES))
         return max(fewest, min(most, max(least, len(self.X) // SHARES)))
 
     def sums(self, W: np.ndarray, dtype: Any) -> tuple[float, np.ndarray]:
@@ -249,9 +243,7 @@ class RowBlocks:
             V[:, -1] += S.sum(axis=1)
         return total, V[:n]
 
-    def _blocks(
-        self, columns: np.ndarray, spans: range
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def _blocks(self, columns: np.ndarray, spans: range) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Return the scores of some columns, which may be overwritten, the labels and the rows of each block."""
         step, D = spans.step, self.X.shape[1]
         weight, offset = np.ascontiguousarray(columns[:, :-1]), columns[:, -1:]

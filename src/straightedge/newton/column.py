@@ -8,8 +8,6 @@ References:
     Nocedal and Wright, "Numerical Optimization", 2nd ed., Springer 2006, chapters 6 and 7.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from dataclasses import dataclass, field

@@ -9,8 +9,6 @@ References:
     Dembo, Eisenstat and Steihaug, "Inexact Newton methods", SIAM J. Numer. Anal. 19, 1982 (forcing terms).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -197,9 +195,7 @@ def cg_direction(
         direction += length * search
         residual -= length * bent
         if problem.gap_of(residual) <= goal or n_products >= most:
-            return problem.centred(
-                Q @ direction
-            ), n_products  # rounding in float32 leaves the space of the optimum
+            return problem.centred(Q @ direction), n_products  # rounding in float32 leaves the space of the optimum
         natural = preconditioner.solve(residual)
         former, strength = strength, float(np.vdot(residual, natural))
         search = natural + (strength / former) * search

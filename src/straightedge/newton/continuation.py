@@ -4,8 +4,6 @@ References:
     Allgower and Georg, "Introduction to Numerical Continuation Methods", SIAM 2003 (predictor and corrector).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

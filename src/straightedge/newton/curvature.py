@@ -104,9 +104,7 @@ class SoftmaxTerms:
         first, second = pairs(len(basis), 1)
         spread = basis[first] - basis[second]  # (pairs, c)
         a, b = pairs(basis.shape[1])
-        found: np.ndarray = (spread[:, a] * spread[:, b]).T @ (
-            self.probability[first] * self.probability[second]
-        )
+        found: np.ndarray = (spread[:, a] * spread[:, b]).T @ (self.probability[first] * self.probability[second])
         return found
 
     def diagonal(self) -> np.ndarray:

@@ -6,8 +6,6 @@ The scores of a direction are kept, so that a search along it reads no row, and 
 two classes are each other's negatives from the first step to the last: the second's alone are kept.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from dataclasses import dataclass, field

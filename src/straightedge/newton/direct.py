@@ -1,7 +1,5 @@
 """One small problem from a table to its proven answer, without the loop and the tensors that larger ones need."""
 
-from __future__ import annotations
-
 import math
 import time
 from dataclasses import dataclass, field
@@ -78,9 +76,7 @@ def minimise(
     if one_column:
         basis, ridge = np.eye(1), ridge / 2
     problem = SmoothProblem(Table(table), y, weights, ridge, loss, basis)
-    engine = Engine(
-        problem, size, tol, problem.at(problem.zero()), batch=math.inf, most=most - START_AND_PROOF
-    )
+    engine = Engine(problem, size, tol, problem.at(problem.zero()), batch=math.inf, most=most - START_AND_PROOF)
     answer = run(engine, reg, [], time.perf_counter(), START_AND_PROOF)
     if one_column:
         answer.W = np.concatenate([-answer.W, answer.W]) / 2

@@ -1,7 +1,5 @@
 """Newton's method for one configuration: a step from a point to a better one, by the direction that is cheaper."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field

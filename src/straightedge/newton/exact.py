@@ -65,10 +65,7 @@ def rough_hessian(X: np.ndarray, weights: np.ndarray, terms: RowTerms, basis: np
     """Return the data's part of H, (c·D, c·D), good enough for a metric, by whichever way has fewer operations."""
     C, c = basis.shape
     D, n = X.shape[1], c * (c + 1) // 2
-    if (
-        not isinstance(terms, SoftmaxTerms)
-        or 2 * n * D**2 + 2 * n * C * (C - 1) < (C * D) ** 2 + 2 * C * D**2
-    ):
+    if not isinstance(terms, SoftmaxTerms) or 2 * n * D**2 + 2 * n * C * (C - 1) < (C * D) ** 2 + 2 * C * D**2:
         return _hessian(X, weights, terms, basis)
     H = _of_classes(X * np.sqrt(weights)[:, None].astype(X.dtype), terms.probability.T.astype(X.dtype))
     Q = basis.astype(X.dtype)

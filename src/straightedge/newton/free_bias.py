@@ -13,8 +13,6 @@ References:
     separate", SIAM J. Numer. Anal. 10, 1973 (variable projection).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from straightedge.newton.curvature import RowTerms, SecondOrder
@@ -26,12 +24,7 @@ NOISE = 1e-12  # of the loss: a step that raises it by no more has found the min
 
 
 def best_bias(
-    loss: SecondOrder,
-    S: np.ndarray,
-    y: np.ndarray,
-    weights: np.ndarray,
-    terms: RowTerms,
-    most: int = MOST_STEPS,
+    loss: SecondOrder, S: np.ndarray, y: np.ndarray, weights: np.ndarray, terms: RowTerms, most: int = MOST_STEPS
 ) -> tuple[np.ndarray, RowTerms]:
     """Return what is added to the scores of all rows where their loss is least (C,), and the loss there.
 

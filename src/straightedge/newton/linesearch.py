@@ -1,7 +1,5 @@
 """Exact search along a direction: scores move on a line, so that no trial reads the rows again."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -71,9 +69,7 @@ def length(
     return flat_point(line, most)
 
 
-def slopes(
-    loss: SecondOrder, y: np.ndarray, S: np.ndarray, moves: np.ndarray, t: float
-) -> tuple[float, float]:
+def slopes(loss: SecondOrder, y: np.ndarray, S: np.ndarray, moves: np.ndarray, t: float) -> tuple[float, float]:
     """Return the mean loss's slope and second derivative in t at scores S + t moves (c, N)."""
     terms = loss.at(S + t * moves, y)
     slope, bend = np.vdot(terms.gradient, moves), np.vdot(terms.product(moves), moves)

@@ -16,9 +16,7 @@ from straightedge.newton.free_bias import best_bias, mixed_gap
 from straightedge.newton.products import back, forward
 
 FEW_ROWS = 64  # that say how long rows are
-BIAS_STEPS = (
-    1  # of the best free bias at each point: the next step, which is one of W and bias, sees what is left
-)
+BIAS_STEPS = 1  # of the best free bias at each point: the next step, which is one of W and bias, sees what is left
 LEAST_SINGLE = 1_000_000  # entries of X: below, a float32 copy for one product is not worth its making
 
 

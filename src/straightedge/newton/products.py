@@ -6,8 +6,6 @@ those, a product with 2 to 30 columns takes half to nine tenths of the time, in 
 knows no such way, pieces take up to a third longer than the whole, and products are not cut.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.linalg import blas
 
@@ -62,12 +60,7 @@ def back(A: np.ndarray, X: np.ndarray) -> np.ndarray:
     """Return A X (C, D) for A (C, N) and rows X (N, D) of the same float type."""
     (C, N), D = A.shape, X.shape[1]
     step = PIECE // (C * D)
-    if (
-        not CUT
-        or not 1 < C <= MOST_SUMMED[X.itemsize]
-        or not SUMMED_ROWS <= step < N
-        or not X.flags.c_contiguous
-    ):
+    if not CUT or not 1 < C <= MOST_SUMMED[X.itemsize] or not SUMMED_ROWS <= step < N or not X.flags.c_contiguous:
         found: np.ndarray = A @ X
         return found
     step = max(SUMMED_ROWS, min(step, (PIECE_BYTES // X.itemsize - C * D) // D))

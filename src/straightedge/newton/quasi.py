@@ -4,8 +4,6 @@ References:
     Nocedal, "Updating quasi-Newton matrices with limited storage", Mathematics of Computation 35, 1980.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field

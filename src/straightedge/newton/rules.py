@@ -4,8 +4,6 @@ Those are of one column of weights d, W = (−d/2, d/2). With scores T (1, N) th
 reg ‖W‖² is reg ‖d‖²/2, and ‖∇P‖²/(4 reg) is the same number in W and in d.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from straightedge.newton.curvature import SecondOrder, SoftmaxSecondOrder, SquaredHingeSecondOrder

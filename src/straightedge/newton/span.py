@@ -9,8 +9,6 @@ References:
     representer theorem).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 

@@ -10,8 +10,6 @@ References:
     machine learning", SIAM J. Optim. 21, 2011.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

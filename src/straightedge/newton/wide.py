@@ -9,8 +9,6 @@ References:
     representer theorem). Chapelle, "Training a support vector machine in the primal", Neural Computation 19, 2007.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from dataclasses import dataclass, field
@@ -202,11 +200,7 @@ def minimise(rows: RowBlocks, size: Size, reg: float, tol: float, *, rough: bool
         rough: Whether products, or the Gram matrix, are float32's.
     """
     cheap = not rough and size.N**2 * size.C <= CHEAP
-    found = (
-        None
-        if cheap or not _steps_win(rows, size, reg, tol)
-        else descent.minimise(rows, reg, tol, rough=rough)
-    )
+    found = None if cheap or not _steps_win(rows, size, reg, tol) else descent.minimise(rows, reg, tol, rough=rough)
     return found or _by_gram(rows, size, reg, tol, rough=rough)
 
 

@@ -3,8 +3,6 @@
 The unit is one float64 operation inside a matrix product; float32 ones count half.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,9 +61,7 @@ class Size:
     def is_tall(self) -> bool:
         """Whether rows are so many, and unknowns so few, that a sample's Hessian is worth its making."""
         hessian = LEAST_SAMPLE * self.D**2 * self.c * (self.c + 1)
-        few = self.N <= 2 * SAMPLE_ROWS and (
-            self.N <= TALL_ROWS or hessian > HESSIAN_IN_PASSES * self.evaluation
-        )
+        few = self.N <= 2 * SAMPLE_ROWS and (self.N <= TALL_ROWS or hessian > HESSIAN_IN_PASSES * self.evaluation)
         return not few and self.c * self.D <= LARGEST_HESSIAN
 
     @cached_property

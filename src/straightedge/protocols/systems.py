@@ -26,9 +26,7 @@ def _cross_entropy(key: str, title: str, parameter: str, objective: str, caveat:
     """Return a system of the softmax loss that keeps one weight vector for two classes, the intercept free."""
     usual: dict[str, Any] = {"inverse": parameter == "C", "factor": _half_of_mean}
     caveats = (FREE, TWO, caveat)
-    return System(
-        key, title, parameter, objective, "softmax", **usual | more, single_vector=True, caveats=caveats
-    )
+    return System(key, title, parameter, objective, "softmax", **usual | more, single_vector=True, caveats=caveats)
 
 
 SYSTEMS: tuple[System, ...] = (
@@ -89,11 +87,7 @@ SYSTEMS: tuple[System, ...] = (
         factor=_half_of_mean,
         single_vector=True,
         intercept="penalized",
-        caveats=(
-            ONE_AGAINST_REST,
-            TWO,
-            "no intercept unless -B 1 appends one, penalised; -s 4 is Crammer–Singer",
-        ),
+        caveats=(ONE_AGAINST_REST, TWO, "no intercept unless -B 1 appends one, penalised; -s 4 is Crammer–Singer"),
     ),
     _cross_entropy(
         "cuml",

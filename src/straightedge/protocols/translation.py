@@ -177,9 +177,7 @@ def _source(parameter: str, key: str | None) -> System:
     known = [s for s in _systems() if s.parameter == parameter]
     if not known:
         names = ", ".join(dict.fromkeys(s.parameter for s in _systems()))
-        raise InputError(
-            "translate-parameter", f"no system calls its regularisation {parameter!r}", mend=names
-        )
+        raise InputError("translate-parameter", f"no system calls its regularisation {parameter!r}", mend=names)
     if key is None:
         return known[0]
     for system in known:
@@ -194,9 +192,7 @@ def _source(parameter: str, key: str | None) -> System:
 
 def _check(value: float, n: int | None, classes: int) -> None:
     if not (math.isfinite(value) and value > 0):
-        raise InputError(
-            "translate-value", f"{value} is no regularisation strength", mend="expected a number > 0"
-        )
+        raise InputError("translate-value", f"{value} is no regularisation strength", mend="expected a number > 0")
     if n is not None and n < 1:
         raise InputError("translate-needs-n", f"{n} is no number of samples", mend="expected --n 1 or more")
     if classes < 2:

@@ -115,20 +115,14 @@ def choose_cell_rows(
 
 
 def _listed(
-    group: str,
-    split: Split,
-    entries: Sequence[dict[str, Any]],
-    fields: tuple[str, str],
-    classes: Sequence[str],
+    group: str, split: Split, entries: Sequence[dict[str, Any]], fields: tuple[str, str], classes: Sequence[str]
 ) -> Assets:
     """Make the group of a list of ``metrics.json``: its first entries whose index is a row of `split`."""
     position = {name: index for index, name in enumerate(classes)}
     entries = [entry for entry in entries if 0 <= int(entry["index"]) < split.n][:MAX_LISTED]
     rows = np.array([int(entry["index"]) for entry in entries], np.int64)
     told = [entry.get(fields[0]) for entry in entries]
-    labels = np.array(
-        [n if isinstance(n, int | np.integer) else position.get(str(n), -1) for n in told], np.int64
-    )
+    labels = np.array([n if isinstance(n, int | np.integer) else position.get(str(n), -1) for n in told], np.int64)
     chances = [entry.get(fields[1]) for entry in entries]
     numbers = np.array([np.nan if value is None else float(value) for value in chances], np.float32)
     return _group(group, split, rows, split.y[rows], labels, numbers)

@@ -76,9 +76,7 @@ def confusion(run: Run) -> Section | None:
         return None
     pictures = _cell_pictures(run) if str(run.assets.get("split", "test")) == split else {}
     whole = len(matrix) <= MAX_MATRIX
-    rows = (
-        [_matrix_row(matrix, place, run.classes, pictures) for place in range(len(matrix))] if whole else []
-    )
+    rows = [_matrix_row(matrix, place, run.classes, pictures) for place in range(len(matrix))] if whole else []
     pairs = _pairs(matrix, run.classes)
     if not whole:  # only a listed pair can open its pictures
         pictures = {pair["key"]: pictures[pair["key"]] for pair in pairs if pair["key"] in pictures}
@@ -182,11 +180,7 @@ def _passage(found: Any) -> Section | None:
         return None
     sides = {1: "for", -1: "against", 0: ""}
     pieces = [
-        {
-            "text": str(text),
-            "side": sides[(share > 0) - (share < 0)],
-            "share": f"{share:+.2f}".replace("-", "−"),
-        }
+        {"text": str(text), "side": sides[(share > 0) - (share < 0)], "share": f"{share:+.2f}".replace("-", "−")}
         for text, share in found["pieces"]
     ]
     return {"pieces": pieces, "before": found["cut"][0], "after": found["cut"][1], "seen": found["seen"]}

@@ -49,8 +49,7 @@ def beside(judged: dict[str, Any]) -> list[str]:
     if is_unequal(judged) and isinstance(balanced, dict):
         interval = words.percent_interval(balanced.get("interval"))
         parts.append(
-            f"balanced accuracy {words.percent(balanced.get('value'))}"
-            + (f" ({interval})" if interval else "")
+            f"balanced accuracy {words.percent(balanced.get('value'))}" + (f" ({interval})" if interval else "")
         )
     return parts + ([said] if (said := threshold_in_words(judged)) else [])
 
@@ -61,9 +60,7 @@ def threshold_in_words(judged: dict[str, Any]) -> str:
     if not isinstance(found, dict):
         return ""
     chance, score = words.finite(found.get("probability")), words.finite(found.get("score"))
-    where = (
-        f"a difference of scores of {score or 0:.3g}" if chance is None else f"a probability of {chance:.3g}"
-    )
+    where = f"a difference of scores of {score or 0:.3g}" if chance is None else f"a probability of {chance:.3g}"
     return f"{found.get('class')} named from {where} on"
 
 

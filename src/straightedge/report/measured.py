@@ -36,9 +36,7 @@ def answer(run: Run) -> Section:
             (
                 SPLIT_NAMES[name],
                 words.count(run.metrics[name].get("n")),
-                ", ".join(
-                    filter(None, (headline.best_of(run.metrics, name), run.metrics[name].get("weighted")))
-                ),
+                ", ".join(filter(None, (headline.best_of(run.metrics, name), run.metrics[name].get("weighted")))),
             )
             for name in splits
         ],

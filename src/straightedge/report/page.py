@@ -123,11 +123,7 @@ def _scripts(own: Sequence[str]) -> list[str]:
     package = files(_PACKAGE)
     library = [(package / "vendor" / name).read_text("utf-8") for name in ("vega.min.js", "vega-lite.min.js")]
     interpreter = (package / "vendor" / "vega-interpreter.js").read_text("utf-8")
-    texts = [
-        *library,
-        plain_script(interpreter),
-        *((package / "static" / name).read_text("utf-8") for name in own),
-    ]
+    texts = [*library, plain_script(interpreter), *((package / "static" / name).read_text("utf-8") for name in own)]
     return [text.replace("//# sourceMappingURL=", "// source map: ") for text in texts]
 
 

@@ -119,10 +119,7 @@ def terms(run: Run) -> list[Section]:
         {
             "name": str(entry.get("class")),
             "sides": [
-                [
-                    (str(one["term"]), f"{one['weight']:+.2f}", words.percent(one["share"]))
-                    for one in entry[side]
-                ]
+                [(str(one["term"]), f"{one['weight']:+.2f}", words.percent(one["share"])) for one in entry[side]]
                 for side in ("for", "against")
             ],
         }
@@ -145,11 +142,7 @@ def proof(run: Run) -> Section:
     upper, lower = words.bounds(metrics.get("objective"), metrics.get("dual"))
     stage = last_stage(run.trace, metrics.get("reg"), metrics.get("objective"))
     rows = [
-        (
-            words.count(row["n_passes"]),
-            *words.bounds(row["objective"], row["dual"]),
-            words.scientific(row["gap"]),
-        )
+        (words.count(row["n_passes"]), *words.bounds(row["objective"], row["dual"]), words.scientific(row["gap"]))
         for row in thinned(stage)
     ]
     return {

@@ -12,12 +12,7 @@ from typing import Any
 from straightedge.report.words import SUPERSCRIPT, scientific
 
 Spec = dict[str, Any]
-_LABELS = {
-    "labelColor": "var(--muted)",
-    "titleColor": "var(--muted)",
-    "labelFontSize": 12,
-    "titleFontSize": 12,
-}
+_LABELS = {"labelColor": "var(--muted)", "titleColor": "var(--muted)", "labelFontSize": 12, "titleFontSize": 12}
 CONFIG: Spec = {
     "background": "transparent",
     "font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', sans-serif",

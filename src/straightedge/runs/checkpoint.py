@@ -33,9 +33,7 @@ def write_checkpoint(
     write_tensors(folder / CHECKPOINT_FILE, tensors, kind="checkpoint", version=_VERSION, meta=whole)
 
 
-def read_checkpoint(
-    folder: Path, fingerprints: dict[str, Any]
-) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def read_checkpoint(folder: Path, fingerprints: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Read the state back, if there is one and it belongs to the same data, settings, classes and code.
 
     Args:

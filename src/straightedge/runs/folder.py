@@ -43,9 +43,7 @@ class RunFolder(RunFiles):
         path: Where its files are now.
     """
 
-    def __init__(
-        self, target: Path, path: Path, lock: FolderLock | None, fingerprints: dict[str, Any]
-    ) -> None:
+    def __init__(self, target: Path, path: Path, lock: FolderLock | None, fingerprints: dict[str, Any]) -> None:
         super().__init__(path)
         self.target = target
         self._lock = lock
@@ -297,6 +295,4 @@ def _check_free(target: Path, overwrite: bool) -> None:
         raise InputError("run-foreign", what, str(target), "choose another --out, or move these files away")
     if not overwrite and (neighbour(target, "partial") / CHECKPOINT_FILE).exists():
         mend = "go on with --resume, or start again with --overwrite"
-        raise InputError(
-            "run-interrupted", "a run of this folder was interrupted and can go on", str(target), mend
-        )
+        raise InputError("run-interrupted", "a run of this folder was interrupted and can go on", str(target), mend)

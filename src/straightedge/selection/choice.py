@@ -58,9 +58,7 @@ class SelectionSettings:
     def checked(self) -> SelectionSettings:
         """Return self; raise `InputError` ``metric-unknown``."""
         if self.metric not in METRICS:
-            raise InputError(
-                "metric-unknown", f"metric is {self.metric!r}", mend=f"one of: {', '.join(METRICS)}"
-            )
+            raise InputError("metric-unknown", f"metric is {self.metric!r}", mend=f"one of: {', '.join(METRICS)}")
         return self
 
 
@@ -156,9 +154,7 @@ def judge(
         else:
             metrics = _compared(happened)
         found = _value_and_error(metrics, settings.metric, metrics["n"])
-        out.append(
-            CandidateScore(value, metrics, *found, happened if settings.metric == "accuracy" else None)
-        )
+        out.append(CandidateScore(value, metrics, *found, happened if settings.metric == "accuracy" else None))
     return out
 
 

@@ -178,9 +178,7 @@ class LinearClassifierCV(LinearClassifier):
         self.scores_ = np.array([one.value for one in scored])
         return choose(scored, SelectionSettings(one_standard_error=bool(self.one_standard_error)))
 
-    def _chosen_by_folds(
-        self, training: TrainingRows, data: TrainingSet, y: Any, groups: Any
-    ) -> tuple[int, Any]:
+    def _chosen_by_folds(self, training: TrainingRows, data: TrainingSet, y: Any, groups: Any) -> tuple[int, Any]:
         """Return the position of the chosen reg, and where the last fit starts."""
         few = len(data.labels) <= FEW_ROWS or groups is not None
         cautious = self.cv is None and few if self.one_standard_error is None else self.one_standard_error

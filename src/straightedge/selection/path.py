@@ -145,16 +145,12 @@ def fit_path(
     tols = one_or_many(tol)
     for one in tols:
         FitSettings(tol=one).checked()
-    asked = FitSettings(
-        loss=loss, tol=min(tols, default=1e-3), bias=bias, device=device, **settings
-    ).checked()
+    asked = FitSettings(loss=loss, tol=min(tols, default=1e-3), bias=bias, device=device, **settings).checked()
     data = training_set(X, y, sample_weight, class_weight, device=device)
     facts = moments(data.rows, weights=data.weights)
     affine = affine_from(facts, preprocess, data.image_shape)
     values = (
-        checked_reg(reg)
-        if reg is not None
-        else default_grid(facts.mean_square_norm(affine), sparse=facts.sparse)
+        checked_reg(reg) if reg is not None else default_grid(facts.mean_square_norm(affine), sparse=facts.sparse)
     )
     if len(tols) == 1:
         tols *= len(values)

@@ -48,9 +48,7 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
         name = _fastest(objective)
     if name not in SOLVERS:
         raise InputError(
-            "solver-unknown",
-            f"there is no solver called {name!r}",
-            mend=f"one of: auto, {', '.join(SOLVERS)}",
+            "solver-unknown", f"there is no solver called {name!r}", mend=f"one of: auto, {', '.join(SOLVERS)}"
         )
     kind = SOLVERS[name]
     obstacle = _obstacle(kind, objective)

@@ -132,8 +132,7 @@ class ClassByClass(Solver):
         """See `Solver.keep`."""
         self.objective, self.tols = self.objective.select(positions), self.tols[positions]
         given_to(
-            self,
-            ClassByClassState(*(part[positions] for part in (self.W, self.primal, self.dual, self.done))),
+            self, ClassByClassState(*(part[positions] for part in (self.W, self.primal, self.dual, self.done)))
         )
 
     def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -259,9 +259,7 @@ class WhitenedLBFGS(Solver):
         """Go to the trial points of some configurations (K',) int64, and begin their next line searches."""
         here = accepted.to(self.W.device)
         new, turned = gradient[here], self._metric.solve(gradient, accepted)
-        self.pairs.add(
-            accepted, trial[here] - self.W[here], new - self.gradient[here], turned - self.turned[here]
-        )
+        self.pairs.add(accepted, trial[here] - self.W[here], new - self.gradient[here], turned - self.turned[here])
         self.W[here], self.gradient[here], self.turned[here] = trial[here], new, turned
         direction = self.pairs.descent(accepted, new, turned)
         self.direction[here] = direction

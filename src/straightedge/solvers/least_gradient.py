@@ -53,9 +53,7 @@ class LeastGradient:
         size = W.numel()
         most = max(2, min(MOST_POINTS, LARGEST // size))
         points, gradients = (W.new_zeros(most, size) for _ in range(2))
-        return cls(
-            points, gradients, torch.zeros(most, most, dtype=torch.float64), tol, WORTH * tol, foreseen
-        )
+        return cls(points, gradients, torch.zeros(most, most, dtype=torch.float64), tol, WORTH * tol, foreseen)
 
     def add(self, W: Tensor, gradient: Tensor) -> None:
         """Remember a point (C, D + 1) with its gradient."""

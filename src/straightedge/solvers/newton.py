@@ -1,7 +1,5 @@
 """Newton's method behind the protocol of solvers: configurations one after another, each from the one before."""
 
-from __future__ import annotations
-
 import math
 import time
 from dataclasses import dataclass, replace

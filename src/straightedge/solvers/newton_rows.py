@@ -1,7 +1,5 @@
 """What Newton's method asks of an objective: its size, the weights of its rows, and many rows as they lie."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

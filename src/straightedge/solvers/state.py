@@ -75,9 +75,7 @@ def unpack(kind: type[State], packed: Mapping[str, Tensor], name: str) -> State:
 
 def _under(packed: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     """Return what lies under a name, by the rest of its own name; what has the name itself, by no name."""
-    inside = {
-        place[len(name) + 1 :]: value for place, value in packed.items() if place.startswith(f"{name}.")
-    }
+    inside = {place[len(name) + 1 :]: value for place, value in packed.items() if place.startswith(f"{name}.")}
     return inside | ({"": packed[name]} if name in packed else {})
 
 

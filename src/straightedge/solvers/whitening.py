@@ -46,11 +46,7 @@ class Whitening:
     """
 
     def __init__(
-        self,
-        objective: Objective,
-        kappa: float,
-        sample_rows: int = METRIC_ROWS,
-        centres: Tensor | None = None,
+        self, objective: Objective, kappa: float, sample_rows: int = METRIC_ROWS, centres: Tensor | None = None
     ) -> None:
         self.centres = _decades(objective.reg) if centres is None else centres
         self.cohorts = cohorts_of(objective)

@@ -46,8 +46,7 @@ class Facts:
     def html(self) -> str:
         """Return a table of two columns."""
         rows = "".join(
-            f"<tr><th {LEFT}>{escape(name)}</th><td {LEFT}>{escape(value)}</td></tr>"
-            for name, value in self.said
+            f"<tr><th {LEFT}>{escape(name)}</th><td {LEFT}>{escape(value)}</td></tr>" for name, value in self.said
         )
         return f"<table><caption>{escape(visible(self.title))}</caption><tbody>{rows}</tbody></table>"
 

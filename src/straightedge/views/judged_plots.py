@@ -70,9 +70,7 @@ class ReliabilityDisplay(Display):
     def _draw(self, ax: Axes) -> None:
         ax.plot([0, 1], [0, 1], "--", color=GREY, label="as often right as said")
         reach = np.abs(self.interval - self.right)
-        ax.errorbar(
-            self.said, self.right, reach, fmt="o", color=BLUE, capsize=3, label="samples, 95 % interval"
-        )
+        ax.errorbar(self.said, self.right, reach, fmt="o", color=BLUE, capsize=3, label="samples, 95 % interval")
         ax.set(xlabel="probability of the prediction", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
         ax.legend()
 

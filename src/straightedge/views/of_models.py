@@ -50,9 +50,7 @@ class ModelViews(Described):
         if self.features is not None or len(shape) != 3 or shape[0] not in (1, 3):
             what = "the features are not the pixels of an image"
             raise InputError("images-shape", what, mend="plot_coefficients() takes any features")
-        return TemplatesDisplay(
-            self.arrays.weight.T.astype(np.float64).reshape(-1, *shape), self.classes
-        ).plot(ax)
+        return TemplatesDisplay(self.arrays.weight.T.astype(np.float64).reshape(-1, *shape), self.classes).plot(ax)
 
     def _facts(self: Any) -> Facts:
         D, C = self.arrays.weight.shape

@@ -225,9 +225,7 @@ def choice_of(
     y, counts = problem.labels_of(rows), problem.counts_of(rows)
     scored = judge(scores, y, grid, selection, is_probabilistic(problem.settings.loss), counts)
     index = choose(scored, selection)
-    choice = RegChoice(
-        index, grid[index], scored, scores[:, index].numpy(), y, path, rule_in_words(selection)
-    )
+    choice = RegChoice(index, grid[index], scored, scores[:, index].numpy(), y, path, rule_in_words(selection))
     said = cautions(scored, index, y, selection, counts)
     # `remarks` say the rest
     choice.notes += [said["choice-at-the-edge"]] if "choice-at-the-edge" in said else []
@@ -314,9 +312,7 @@ def add_out_of_fold_scores(problem: Problem, fitted: Fitted, stages: Stages) -> 
 # -------------------------------------------------------------------- SGD
 
 
-def train_by_sgd(
-    objective: Objective, problem: Problem, rates: Sequence[float] | None, stages: Stages
-) -> Solution:
+def train_by_sgd(objective: Objective, problem: Problem, rates: Sequence[float] | None, stages: Stages) -> Solution:
     """Train by minibatch SGD, at one rate for all configurations or one for each; None is the natural one."""
     sgd, settings = problem.options.sgd, problem.settings
     solver = MinibatchSGD(

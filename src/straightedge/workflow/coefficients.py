@@ -57,9 +57,7 @@ def coefficient_rows(problem: Problem, fitted: Fitted, model: LinearModel) -> li
         return []
     if asked < 0 or asked == 1 or (asked and problem.communicator.size > 1):
         what = f"--bootstrap is {asked}, on {problem.communicator.size} ranks"
-        raise InputError(
-            "bootstrap-invalid", what, mend="give 0, or 2 refits or more, such as 200, on one rank"
-        )
+        raise InputError("bootstrap-invalid", what, mend="give 0, or 2 refits or more, such as 200, on one rank")
     encoding = TableEncoding.from_dict(model.columns or {})
     weight = _compared(model.arrays.weight.astype(np.float64))
     spread = None if model.coefficients().spread is None else np.asarray(model.coefficients().spread)

@@ -84,9 +84,7 @@ def temperature_note(found: TemperatureFit, loss: str) -> list[str]:
     if found.value is not None:
         return []
     meaning = (
-        "probabilities are the model's own, T = 1"
-        if is_probabilistic(loss)
-        else "scores give no probabilities"
+        "probabilities are the model's own, T = 1" if is_probabilistic(loss) else "scores give no probabilities"
     )
     return [f"{meaning}: {found.refusal}"]
 
@@ -101,11 +99,7 @@ class Shown(NamedTuple):
 
 
 def judge_splits(
-    problem: Problem,
-    fitted: Fitted,
-    model: LinearModel,
-    dataset: Dataset,
-    threshold: dict[str, Any] | None = None,
+    problem: Problem, fitted: Fitted, model: LinearModel, dataset: Dataset, threshold: dict[str, Any] | None = None
 ) -> Judged:
     """Judge training, validation and, last and once, test samples (`threshold`: as metrics.json holds it)."""
     classes = dataset.classes
@@ -205,9 +199,7 @@ def _name(split: Split, row: int) -> str:
     return str(split.names[row]) if split.names is not None else str(row)
 
 
-def hardest_rows(
-    judged: Judged, classes: tuple[str, ...], most: int | None = None
-) -> Iterator[dict[str, Any]]:
+def hardest_rows(judged: Judged, classes: tuple[str, ...], most: int | None = None) -> Iterator[dict[str, Any]]:
     """Yield the rows of hardest.csv, one at a time: there may be millions.
 
     Args:

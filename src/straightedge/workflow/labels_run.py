@@ -40,10 +40,7 @@ def run_labels(options: FitOptions, say: Say) -> dict[str, Any]:
     found, more = read_rows(options)
     config = config_of(options, _described(options, found, more))
     with RunFolder.create(
-        options.run.out,
-        config,
-        options.run.overwrite,
-        fingerprints_of(options, found.fingerprint, found.names),
+        options.run.out, config, options.run.overwrite, fingerprints_of(options, found.fingerprint, found.names)
     ) as run:
         fits = fit_labels(found, options, say)
         model = model_of_labels(found, fits, options)
@@ -83,11 +80,7 @@ def _described(options: FitOptions, found: MultiHot, more: MultiHot | None) -> D
 
 
 def _kind(split: str, found: MultiHot, fits: LabelFits) -> str:
-    return (
-        "out of fold"
-        if split == "validation" and split not in found.X and fits.held_out is not None
-        else split
-    )
+    return "out of fold" if split == "validation" and split not in found.X and fits.held_out is not None else split
 
 
 def _answers(found: MultiHot, scores: np.ndarray, Y: np.ndarray, split: str) -> Iterator[dict[str, Any]]:

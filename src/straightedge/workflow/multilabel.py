@@ -72,9 +72,7 @@ def read_rows(options: FitOptions) -> tuple[MultiHot, MultiHot | None]:
         ("--metric", None if options.choice.metric == FitOptions().choice.metric else options.choice.metric),
     ):
         if value is not None:
-            raise InputError(
-                "multilabel-option", f"{name} is not for several labels a row", mend="leave it out"
-            )
+            raise InputError("multilabel-option", f"{name} is not for several labels a row", mend="leave it out")
     beside = {"groups": options.split.groups, "sample_weight": options.data.sample_weight}
     found = load_multihot(options.data.source, options.data.labels, options.data.table | beside)
     if options.split.test is None:
@@ -197,9 +195,7 @@ def model_of_labels(found: MultiHot, fits: LabelFits, options: FitOptions) -> Li
 def proof_of(fits: LabelFits) -> dict[str, Any]:
     """Return the proof of the sum: bounds add up, and the whole is certified where every label is."""
     facts = [solution.facts(0) for solution in fits.solutions]
-    objective, dual, n_passes = (
-        sum(one[name] for one in facts) for name in ("objective", "dual", "n_passes")
-    )
+    objective, dual, n_passes = (sum(one[name] for one in facts) for name in ("objective", "dual", "n_passes"))
     open_ones = [one for one in facts if one["status"] != Status.CERTIFIED.value]
     certified = facts[0] | {"message": f"all {len(facts)} labels certified"}
     return {
@@ -218,9 +214,7 @@ Judged = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]]
 
 def judged_splits(found: MultiHot, more: MultiHot | None, fits: LabelFits, model: LinearModel) -> Judged:
     """Return the answers of each split; validation is out of fold where the data have none of their own."""
-    rows = {
-        split: (model.scores(X), found.Y[split], found.weights.get(split)) for split, X in found.X.items()
-    }
+    rows = {split: (model.scores(X), found.Y[split], found.weights.get(split)) for split, X in found.X.items()}
     if fits.held_out is not None and "validation" not in rows:
         rows["validation"] = (fits.held_out, found.Y["train"], found.weights.get("train"))
     if more is not None:

@@ -108,9 +108,7 @@ class FitOptions:
 
     def _check_search(self) -> None:
         if self.sgd.search and self.fit.solver != "sgd":
-            raise InputError(
-                "search-needs-sgd", "--search is the grid of minibatch SGD", mend="add --solver sgd"
-            )
+            raise InputError("search-needs-sgd", "--search is the grid of minibatch SGD", mend="add --solver sgd")
         if self.sgd.search and self.split.folds is not None:
             raise InputError(
                 "search-folds", "--search chooses on a held-out split, not by folds", mend="leave --folds out"

@@ -23,10 +23,7 @@ def refuse_classes(problem: Problem) -> None:
 
 def needs_rows(options: FitOptions) -> bool:
     """Whether held-out samples choose the threshold."""
-    return (
-        options.choice.threshold is not None
-        and ThresholdRule.read(options.choice.threshold).probability is None
-    )
+    return options.choice.threshold is not None and ThresholdRule.read(options.choice.threshold).probability is None
 
 
 def threshold_of(problem: Problem, fitted: Fitted, temperature: float | None) -> dict[str, Any] | None:
@@ -44,18 +41,14 @@ def threshold_of(problem: Problem, fitted: Fitted, temperature: float | None) ->
     if rule.probability is not None:
         if not means_odds:
             mend = "fit --loss softmax, or choose by a measure: --threshold f1"
-            raise InputError(
-                "not-calibrated", f"the scores of {loss} are no probabilities", "--threshold", mend
-            )
+            raise InputError("not-calibrated", f"the scores of {loss} are no probabilities", "--threshold", mend)
         found = given_threshold(rule.probability, temperature)
     else:
         if fitted.held_out_scores is None:
             what = "a threshold is chosen on held-out samples, and none were held out"
             raise InputError("threshold-rows", what, "--threshold", "give --folds 5, or a validation split")
         rows = fitted.held_out_rows
-        found = find_threshold(
-            rule, fitted.held_out_scores, problem.labels_of(rows), problem.weights_of(rows)
-        )
+        found = find_threshold(rule, fitted.held_out_scores, problem.labels_of(rows), problem.weights_of(rows))
     return described(found, rule, problem.classes, (temperature or 1.0) if means_odds else None)
 
 

@@ -48,9 +48,7 @@ class Problem:
         device: Where this rank's products run.
     """
 
-    def __init__(
-        self, dataset: Dataset, options: FitOptions, communicator: Communicator | None = None
-    ) -> None:
+    def __init__(self, dataset: Dataset, options: FitOptions, communicator: Communicator | None = None) -> None:
         self.dataset, self.options = dataset, options
         self.communicator = communicator or local()
         self.settings = options.settings()

@@ -64,9 +64,7 @@ def _extractor(spec: str, options: FitOptions) -> Any:
     """Return the extractor that was asked for, not fitted yet."""
     asked = options.extractor
     device = options.fit.device if takes_device(spec) else None
-    return build_extractor(
-        spec, trusted=asked.features_trusted, weights=asked.weights, device=device, **asked.text
-    )
+    return build_extractor(spec, trusted=asked.features_trusted, weights=asked.weights, device=device, **asked.text)
 
 
 def _texts_read(texts: Dataset, options: FitOptions) -> tuple[Dataset, Dataset, Any]:

@@ -127,9 +127,7 @@ def write_run(
         run.write_csv("terms.csv", TERM_COLUMNS, term_rows(metrics["terms"]))
     run.write_csv("hardest.csv", HARDEST_COLUMNS, hardest_rows(judged, problem.classes))
     if images.image_shape is not None and images is problem.dataset:
-        run.write_bytes(
-            "templates.png", templates_png(model.arrays.weight, model.classes, images.image_shape)
-        )
+        run.write_bytes("templates.png", templates_png(model.arrays.weight, model.classes, images.image_shape))
     run.write_json("metrics.json", metrics)
     if images.image_shape is not None:
         save_assets(run.path / "assets.npz", assets_of(judged, model, metrics, images, problem))

@@ -141,16 +141,10 @@ class ObjectiveOptions:
             InputError: ``solver-unknown``, ``bias-unknown``, ``preprocess-unknown``, ``device-unknown``,
                 ``device-missing``; ``reg-invalid`` and ``reg-zero`` for a reg that is no single usable number.
         """
-        for name, words in (
-            ("solver", ("auto", *SOLVERS)),
-            ("bias", ("penalized", "free")),
-            ("preprocess", KINDS),
-        ):
+        for name, words in (("solver", ("auto", *SOLVERS)), ("bias", ("penalized", "free")), ("preprocess", KINDS)):
             value = getattr(self, name)
             if value not in words:
-                raise InputError(
-                    f"{name}-unknown", f"{name} is {value!r}", mend=f"one of: {', '.join(words)}"
-                )
+                raise InputError(f"{name}-unknown", f"{name} is {value!r}", mend=f"one of: {', '.join(words)}")
         _refuse_device(self.device)
         if self.reg is not None:
             one_reg(self.reg, exact=self.solver != "sgd")
@@ -236,7 +230,5 @@ def _refuse_device(device: str | None) -> None:
         raise InputError("device-unknown", f"device is {device!r}", mend="cpu or cuda")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise InputError(
-            "device-missing",
-            f"there is no device {device!r} on this machine",
-            mend="leave --device out, or cpu",
+            "device-missing", f"there is no device {device!r} on this machine", mend="leave --device out, or cpu"
         )

@@ -86,9 +86,7 @@ def _run_fit(
     images, dataset, extractor = first_on_host(communicator, lambda: read_source(options))
     fingerprints = fingerprints_of(options, dataset.fingerprint, dataset.classes)
     same_everywhere(communicator, fingerprints | {"versions": versions(), "n": dataset.train.n})
-    run = together(
-        communicator, lambda: _folder(options, dataset, fingerprints, communicator) if first else None
-    )
+    run = together(communicator, lambda: _folder(options, dataset, fingerprints, communicator) if first else None)
     with run or nullcontext():
         stages = Stages(run, options.run.checkpoint_every, callbacks, communicator)
         stages.resume(together(communicator, lambda: run.load_checkpoint(fingerprints) if run else None))
@@ -138,9 +136,7 @@ def with_protocol(options: FitOptions) -> FitOptions:
     normalization = {"none": "none", "channel-mean": "channel"}[named.normalization]
     return replace(
         options,
-        fit=replace(
-            options.fit, loss=named.loss or options.fit.loss, bias=named.bias, preprocess=normalization
-        ),
+        fit=replace(options.fit, loss=named.loss or options.fit.loss, bias=named.bias, preprocess=normalization),
         choice=replace(options.choice, metric=named.metric),
         split=replace(options.split, folds=None),
     )

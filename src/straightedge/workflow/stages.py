@@ -98,12 +98,7 @@ class Stages:
         return self._stage(
             objective,
             lambda resume: minimize(
-                objective,
-                solver,
-                limits,
-                callbacks=self.callbacks,
-                checkpoint=self._checkpoint,
-                resume=resume,
+                objective, solver, limits, callbacks=self.callbacks, checkpoint=self._checkpoint, resume=resume
             ),
         )
 

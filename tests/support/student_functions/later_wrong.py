@@ -14,9 +14,7 @@ def softmax_divides_the_penalty_only_in_value(W, X, y, reg):
     S = S - S.max(1, keepdims=True)
     logs = S - np.log(np.exp(S).sum(1, keepdims=True))
     G = np.exp(logs) - (y[:, None] == np.arange(W.shape[1]))
-    return -np.mean(logs[np.arange(len(y)), y]) + reg * np.sum(W**2), np.einsum(
-        "nd,nc->dc", X, G
-    ) + 2 * reg * W
+    return -np.mean(logs[np.arange(len(y)), y]) + reg * np.sum(W**2), np.einsum("nd,nc->dc", X, G) + 2 * reg * W
 
 
 @wrong("svm", "numpy", "gradient-sign")

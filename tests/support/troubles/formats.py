@@ -51,11 +51,7 @@ class Source:
 
 Writer = Callable[[Path, str], Source]
 FORMATS: dict[str, Writer] = {}
-UNPACKED: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.compress,
-    ".bz2": bz2.compress,
-    ".xz": lzma.compress,
-}
+UNPACKED: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 
 
 def writes(*endings: str) -> Callable[[Writer], Writer]:
@@ -106,8 +102,7 @@ def workbook(folder: Path, ending: str) -> Source:
     rows = [line.split(",") for line in text_of(",").decode().split()]
     cells = [
         "".join(
-            f'<c t="inlineStr"><is><t>{c}</t></is></c>' if c[0].isalpha() else f"<c><v>{c}</v></c>"
-            for c in row
+            f'<c t="inlineStr"><is><t>{c}</t></is></c>' if c[0].isalpha() else f"<c><v>{c}</v></c>" for c in row
         )
         for row in rows
     ]
@@ -138,9 +133,7 @@ def workbook(folder: Path, ending: str) -> Source:
 @writes(*(ending for ending in SUFFIXES if "json" in ending))
 def json_lines(folder: Path, ending: str) -> Source:
     words = ["cat cats meow", "dog dogs bark", "bird birds sing"]
-    lines = [
-        json.dumps({"text": f"{words[k]} number {i} of all", "label": "abc"[k]}) for i, k in enumerate(y)
-    ]
+    lines = [json.dumps({"text": f"{words[k]} number {i} of all", "label": "abc"[k]}) for i, k in enumerate(y)]
     return plain(folder, ending, "\n".join(lines).encode())
 
 

@@ -248,9 +248,7 @@ def npz_under_the_limit(path: Path) -> None:
 @bomb("a header that claims 2 TB", ".npy")
 def npy_claims(path: Path) -> None:
     with open(path, "wb") as file:
-        np.lib.format.write_array_header_1_0(
-            file, {"descr": "<f8", "fortran_order": False, "shape": (2**30, 256)}
-        )
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (2**30, 256)})
         file.write(bytes(1000))
 
 

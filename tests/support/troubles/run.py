@@ -37,15 +37,7 @@ def commands(source: Source) -> dict[str, list[str]]:
         "fit": ["fit", source.words, *source.options, "--reg", "0.1", "--out", "new", "--no-cache", "--json"],
         "evaluate": ["evaluate", "run", source.words, *source.options],
         "predict": ["predict", "run", source.rows],
-        "features": [
-            "features",
-            source.words,
-            "--extractor",
-            "raw",
-            "--out",
-            "features.npz",
-            *source.options,
-        ],
+        "features": ["features", source.words, "--extractor", "raw", "--out", "features.npz", *source.options],
     }
 
 
@@ -178,9 +170,7 @@ class Table:
             shutil.rmtree(folder)
         shutil.rmtree(run, ignore_errors=True)
 
-    def _each_command(
-        self, name: str, word: str, source: Source, folder: Path, asked: Collection[str]
-    ) -> None:
+    def _each_command(self, name: str, word: str, source: Source, folder: Path, asked: Collection[str]) -> None:
         todo = {command: words for command, words in commands(source).items() if command in asked}
         size = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
         if word == "nothing":  # the run that the other commands need

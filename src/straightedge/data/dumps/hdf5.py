@@ -60,8 +60,7 @@ def array_of(item: Any, path: Path, name: str) -> Any:
     require_memory(item.nbytes + (stored if item.dtype.kind == "O" else 0), "to read the array", where, mend)
     if item.dtype.kind == "O":
         return [
-            entry.decode("utf-8", "replace") if isinstance(entry, bytes) else entry
-            for entry in np.ravel(item[()])
+            entry.decode("utf-8", "replace") if isinstance(entry, bytes) else entry for entry in np.ravel(item[()])
         ]
     return np.asarray(item[()])
 

@@ -101,17 +101,12 @@ def unpacked(element: Element, order: str, where: str) -> Element:
     most = max(RATIO_FROM, LARGEST_RATIO * len(packed))
     tag = zlib.decompressobj().decompress(packed[:1024], 8)
     claimed = int(struct.unpack(f"{order}II", tag)[1]) if len(tag) == 8 else 0
-    require_memory(
-        min(claimed, most), "to unpack the array", where, "save it unpacked: -v7.3 without compression"
-    )
+    require_memory(min(claimed, most), "to unpack the array", where, "save it unpacked: -v7.3 without compression")
     unpacker = zlib.decompressobj()
     data = unpacker.decompress(packed, most)
     if unpacker.unconsumed_tail:
         raise InputError(
-            "matlab-refused",
-            f"{len(packed)} packed bytes unfold to more than {most}",
-            where,
-            "save them unpacked",
+            "matlab-refused", f"{len(packed)} packed bytes unfold to more than {most}", where, "save them unpacked"
         )
     return element_at(memoryview(data), 0, order)[0]
 
@@ -148,9 +143,7 @@ def _numbers(element: Element, shape: tuple[int, ...], order: str) -> np.ndarray
     """Return stored numbers in their shape, which counts by columns."""
     if element.kind not in STORED:
         raise DamagedError(f"data of an unknown type {element.kind}")
-    flat = np.frombuffer(
-        element.data, np.dtype(STORED[element.kind]).newbyteorder("<" if order == "<" else ">")
-    )
+    flat = np.frombuffer(element.data, np.dtype(STORED[element.kind]).newbyteorder("<" if order == "<" else ">"))
     if len(flat) != math.prod(shape):
         raise DamagedError(f"{len(flat)} numbers for a matrix of shape {shape}")
     return flat.reshape(shape, order="F")

@@ -12,16 +12,7 @@ from straightedge.data.dumps.readers import HDF5, MATLAB_7
 from straightedge.errors import damage
 from straightedge.special_files import open_regular
 
-DAMAGE = (
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-    RecursionError,
-)
+DAMAGE = (ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error, zlib.error, RecursionError)
 
 """What Python raises on bytes that are no such file."""
 

@@ -1,7 +1,5 @@
 """Which of several named arrays are rows, which are labels, and of which split: by name, else by shape."""
 
-from __future__ import annotations
-
 import math
 import re
 import shlex
@@ -19,19 +17,7 @@ from straightedge.errors import InputError
 from straightedge.kinds import is_sparse
 
 ROWS = (
-    *(
-        "x",
-        "features",
-        "data",
-        "images",
-        "embeddings",
-        "feature",
-        "feats",
-        "feat",
-        "fea",
-        "image",
-        "embedding",
-    ),
+    *("x", "features", "data", "images", "embeddings", "feature", "feats", "feat", "fea", "image", "embedding"),
     *("vectors", "activations", "representations", "samples", "inputs"),
 )
 LABELS = ("y", "labels", "target", "targets", "label", "gnd", "fine_labels", "ground_truth")
@@ -123,9 +109,7 @@ def is_classes(value: Any, length: int) -> bool:
 def suggested(members: Mapping[str, Any], where: str) -> str:
     """Return the command that most likely reads a dump: its largest table, with labels of as many rows."""
     tables = [
-        (value.shape[0] * math.prod(value.shape[1:]), name)
-        for name, value in members.items()
-        if is_table(value)
+        (value.shape[0] * math.prod(value.shape[1:]), name) for name, value in members.items() if is_table(value)
     ]
     rows = max(tables)[1] if tables else "ROWS"
     length = members[rows].shape[0] if tables else -1
@@ -134,9 +118,7 @@ def suggested(members: Mapping[str, Any], where: str) -> str:
     chosen = min(labels, key=lambda name: (distinct[name], name), default="y.npy")
     if rows == "ROWS":
         return "--column ROWS --labels LABELS"
-    return (
-        f"straightedge fit {shlex.quote(where)} --column {shlex.quote(rows)} --labels {shlex.quote(chosen)}"
-    )
+    return f"straightedge fit {shlex.quote(where)} --column {shlex.quote(rows)} --labels {shlex.quote(chosen)}"
 
 
 def column(value: Any) -> Any:

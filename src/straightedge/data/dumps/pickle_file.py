@@ -75,11 +75,7 @@ def _opcodes(path: Path) -> list[tuple[str, Any]]:
 
 def _texts(path: Path) -> Iterator[str]:
     for name, argument in _opcodes(path):
-        if (isinstance(argument, str) and "UNICODE" in name) or name in (
-            "BINSTRING",
-            "SHORT_BINSTRING",
-            "STRING",
-        ):
+        if (isinstance(argument, str) and "UNICODE" in name) or name in ("BINSTRING", "SHORT_BINSTRING", "STRING"):
             yield str(argument)
 
 

@@ -59,10 +59,7 @@ def read_members(path: Path) -> dict[str, Any]:
             ending = reader_by_content(file.read(16)) or ending
     if ending not in READERS:
         raise InputError(
-            "source-kind",
-            "the file is no dump of arrays",
-            str(path),
-            f"readable: {', '.join(sorted(READERS))}",
+            "source-kind", "the file is no dump of arrays", str(path), f"readable: {', '.join(sorted(READERS))}"
         )
     module = import_module(f"straightedge.data.dumps.{READERS[ending]}")
     try:

@@ -136,10 +136,7 @@ def _under_name(file: Path, root: Path) -> dict[str, Any]:
     members = read_members(file)
     if len(members) != 1:
         raise InputError(
-            "dump-contents",
-            f"the file holds {sorted(members)}",
-            str(file),
-            "one array a file in a folder of them",
+            "dump-contents", f"the file holds {sorted(members)}", str(file), "one array a file in a folder of them"
         )
     return {_name(file, root): column(next(iter(members.values())))}
 

@@ -74,17 +74,11 @@ def array_of(tensor: Any, where: str) -> Any:
 
     if tensor.layout != torch.strided:
         raise InputError(
-            "torch-refused",
-            f"a tensor is of layout {tensor.layout}",
-            where,
-            "save it dense: tensor.to_dense()",
+            "torch-refused", f"a tensor is of layout {tensor.layout}", where, "save it dense: tensor.to_dense()"
         )
     if tensor.numel() > tensor.untyped_storage().nbytes() // max(1, tensor.element_size()):
         raise InputError(
-            "torch-refused",
-            "a tensor unfolds to more numbers than are stored",
-            where,
-            "save tensor.contiguous()",
+            "torch-refused", "a tensor unfolds to more numbers than are stored", where, "save tensor.contiguous()"
         )
     tensor = tensor.detach()
     if tensor.dtype == torch.bfloat16:

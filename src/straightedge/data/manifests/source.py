@@ -75,9 +75,7 @@ def _has_class_folders(place: Place) -> bool:
         return False
 
 
-def _manifests(
-    paths: Sequence[Path], place: Place, options: Mapping[str, Any]
-) -> tuple[list[Manifest], list[str]]:
+def _manifests(paths: Sequence[Path], place: Place, options: Mapping[str, Any]) -> tuple[list[Manifest], list[str]]:
     """Return the tables that name images and have labels, one a split, and remarks on the others."""
     found, notes = [], []
     for path in paths:
@@ -175,9 +173,7 @@ def load_manifests(
     return load_samples(source, lambda: samples, classes, key, said, options)
 
 
-def load_table(
-    source: str, tables: Mapping[str, Sequence[Table]], options: Mapping[str, Any]
-) -> Dataset | None:
+def load_table(source: str, tables: Mapping[str, Sequence[Table]], options: Mapping[str, Any]) -> Dataset | None:
     """Read a table whose rows name images beside it; None where it names none."""
     path = Path(source)
     place = FolderPlace(path if path.is_dir() else path.parent)
@@ -208,9 +204,7 @@ def _splits(manifest: Manifest, files: Files, root: Path) -> Iterator[tuple[str,
         yield from ((manifest.split, row) for row in files)
         return
     folder = {row: split_of(Path(file.path).relative_to(root.absolute())) for row, file in files.items()}
-    several = (
-        set(folder.values()) >= {"train"} and len(set(folder.values())) > 1 and None not in folder.values()
-    )
+    several = set(folder.values()) >= {"train"} and len(set(folder.values())) > 1 and None not in folder.values()
     yield from ((str(folder[row]) if several else "train", row) for row in files)
 
 

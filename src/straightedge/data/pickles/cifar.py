@@ -87,9 +87,7 @@ def load(source: str, **options: Any) -> Dataset:
         raise broken("there is no batch of CIFAR in it", source)
     release = CIFAR10 if any(name in CIFAR10.sums for name in found) else CIFAR100
     key = _label_key(release, options.get("labels"))
-    require_memory(
-        2 * sum(map(len, found.values())), "to put the batches together", source, "give fewer batches"
-    )
+    require_memory(2 * sum(map(len, found.values())), "to put the batches together", source, "give fewer batches")
     values = {name: read_bytes(data, f"{source}, {name}") for name, data in found.items()}
     parts = _parts(values, release, key, source)
     return assemble(

@@ -65,9 +65,7 @@ class ArrayDraft:
         self.array = array_of(data, draft.dtype, shape, "F" if by_columns else "C")
 
 
-def refused(
-    what: str, mend: str = "save the arrays with numpy.savez, or give the images themselves"
-) -> InputError:
+def refused(what: str, mend: str = "save the arrays with numpy.savez, or give the images themselves") -> InputError:
     """Return the error for a pickle that holds more than plain values."""
     return InputError(
         "pickle-refused",
@@ -214,9 +212,7 @@ def known(name: Name) -> Name:
         return name
     package = name.module.split(".")[0]
     if package in FRAMES:
-        raise refused(
-            f"a table of {package} ({name})", mend='convert it: frame.to_parquet("features.parquet")'
-        )
+        raise refused(f"a table of {package} ({name})", mend='convert it: frame.to_parquet("features.parquet")')
     if package == "torch":
         raise refused(
             f"a tensor of torch ({name})", mend='convert it: numpy.save("features.npy", tensor.cpu().numpy())'

@@ -50,11 +50,7 @@ def as_rows(value: Any, budget: Budget) -> np.ndarray | None:
     """
     if isinstance(value, np.ndarray):
         return value if value.ndim >= 2 else None
-    if (
-        not isinstance(value, list | tuple)
-        or not value
-        or not isinstance(value[0], list | tuple | np.ndarray)
-    ):
+    if not isinstance(value, list | tuple) or not value or not isinstance(value[0], list | tuple | np.ndarray):
         return None
     width = len(value[0]) if isinstance(value[0], list | tuple) or value[0].ndim else 0
     if not all(isinstance(row, list | tuple | np.ndarray) and np.shape(row[:0]) == (0,) for row in value):
@@ -66,9 +62,7 @@ def as_rows(value: Any, budget: Budget) -> np.ndarray | None:
 
 
 def _stacked(rows: Any) -> np.ndarray | None:
-    plain = all(
-        isinstance(row, np.ndarray) or all(type(x) in (int, float, bool) for x in row) for row in rows
-    )
+    plain = all(isinstance(row, np.ndarray) or all(type(x) in (int, float, bool) for x in row) for row in rows)
     if not plain:
         return None
     stacked: np.ndarray = np.array([np.asarray(row) for row in rows])
@@ -85,9 +79,7 @@ def as_labels(value: Any, budget: Budget | None = None) -> Any:
         budget.take(8 * len(value))
     kinds = set(map(type, value))
     if kinds & {bytes, memoryview}:
-        value = [
-            bytes(v).decode("utf-8", "replace") if isinstance(v, bytes | memoryview) else v for v in value
-        ]
+        value = [bytes(v).decode("utf-8", "replace") if isinstance(v, bytes | memoryview) else v for v in value]
     plain = all(issubclass(kind, str | int | float | np.generic | bytes | memoryview) for kind in kinds)
     return list(value) if plain else None
 
@@ -156,6 +148,4 @@ def described(value: Any, depth: int = 0) -> str:
         return f"{kind} of {len(value)}{inside and ',' + inside.replace(' of', ' first', 1)}"
     if isinstance(value, bytes | bytearray | memoryview):
         return f"{len(value)} bytes"
-    return {"str": "text", "int": "a number", "float": "a number"}.get(
-        type(value).__name__, type(value).__name__
-    )
+    return {"str": "text", "int": "a number", "float": "a number"}.get(type(value).__name__, type(value).__name__)

@@ -146,9 +146,7 @@ def as_text(column: Any) -> Any:
     if not pa.types.is_floating(column.type):
         return column.cast(pa.string())
     column = compute.if_else(compute.is_nan(column), pa.scalar(None, column.type), column)
-    whole = compute.and_(
-        compute.equal(compute.floor(column), column), compute.less(compute.abs(column), 2.0**53)
-    )
+    whole = compute.and_(compute.equal(compute.floor(column), column), compute.less(compute.abs(column), 2.0**53))
     numbers = compute.if_else(whole, column, pa.scalar(0, column.type)).cast(pa.int64())
     return compute.if_else(whole, numbers.cast(pa.string()), column.cast(pa.string()))
 

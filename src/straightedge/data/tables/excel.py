@@ -1,7 +1,5 @@
 """Excel and OpenDocument sheets: the first one that holds rows, read as the text table that people see."""
 
-from __future__ import annotations
-
 import zipfile
 from dataclasses import replace
 from datetime import date, datetime

@@ -236,9 +236,7 @@ def coded_text(blocks: Iterator[Any]) -> tuple[np.ndarray, list[str | None]]:
     codes = []
     for block in blocks:
         coded = block.dictionary_encode(null_encoding="encode")
-        own = np.array(
-            [places.setdefault(word, len(places)) for word in coded.dictionary.to_pylist()], np.int32
-        )
+        own = np.array([places.setdefault(word, len(places)) for word in coded.dictionary.to_pylist()], np.int32)
         own = own.astype(np.min_scalar_type(len(places)))
         codes.append(own[coded.indices.to_numpy(zero_copy_only=False)])
     return (np.concatenate(codes) if codes else np.zeros(0, np.uint8)), list(places)

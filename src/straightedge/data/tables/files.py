@@ -113,9 +113,7 @@ class Table:
 
     def column(self, name: str) -> Any:
         """Return one whole column as an Arrow array: for labels, not for features."""
-        batches = [
-            b.column(0) for piece in range(len(self.counts)) for b in self.blocks(piece, [name], 65536)
-        ]
+        batches = [b.column(0) for piece in range(len(self.counts)) for b in self.blocks(piece, [name], 65536)]
         with table_errors(self.path):
             field = self.schema.field(name)
             return arrow().chunked_array(batches, type=field.type)

@@ -70,9 +70,7 @@ def fit_encoding(
     release_memory()
     found = TableEncoding(tuple(columns), label, tuple(names), tables[0].header, tuple(sorted(loose)))
     if not found.width:
-        raise InputError(
-            "columns-none", "no column is left that could be a feature", where, "--keep COLUMN,…"
-        )
+        raise InputError("columns-none", "no column is left that could be a feature", where, "--keep COLUMN,…")
     return found, [*_left_out(columns), *notes]
 
 
@@ -135,9 +133,7 @@ def _left_out(columns: Sequence[Column]) -> list[str]:
             reasons.setdefault(column.why, []).append(column.name)
     notes = [f"left out: {listed(names)} ({why})" for why, names in reasons.items()]
     if "a date" in reasons:
-        notes.append(
-            "--dates all makes columns of the parts of dates: year, month, day, weekday, hour, minute"
-        )
+        notes.append("--dates all makes columns of the parts of dates: year, month, day, weekday, hour, minute")
     if FREE_TEXT in reasons:
         notes.append(f"--text {reasons[FREE_TEXT][0]} fits the words of its texts, and no other column")
     return notes

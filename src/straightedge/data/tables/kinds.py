@@ -135,7 +135,5 @@ def pandas_index(schemas: Sequence[Any]) -> set[str]:
     found: set[str] = set()
     for schema in schemas:
         columns = json_object((schema.metadata or {}).get(b"pandas", b"")).get("index_columns")
-        found |= (
-            {column for column in columns if isinstance(column, str)} if isinstance(columns, list) else set()
-        )
+        found |= {column for column in columns if isinstance(column, str)} if isinstance(columns, list) else set()
     return found

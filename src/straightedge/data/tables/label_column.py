@@ -189,9 +189,7 @@ def plain_column(tables: Sequence[Table], name: str) -> Any:
 
 def plain_values(values: Any) -> Any:
     """Return an Arrow array without a dictionary."""
-    return (
-        values.cast(values.type.value_type) if arrow("pyarrow.types").is_dictionary(values.type) else values
-    )
+    return values.cast(values.type.value_type) if arrow("pyarrow.types").is_dictionary(values.type) else values
 
 
 def plain_type(table: Table, name: str) -> Any:

@@ -26,9 +26,7 @@ def text_read_for(encoding: TableEncoding, options: Mapping[str, Any]) -> Any:
     how = text_read(options, texts)
     if how.header is None:
         how = replace(how, header=encoding.header)
-    return replace(
-        how, names=None if encoding.header else tuple(n for n in encoding.names if n != encoding.label)
-    )
+    return replace(how, names=None if encoding.header else tuple(n for n in encoding.names if n != encoding.label))
 
 
 def match_columns(tables: Sequence[Table], encoding: TableEncoding) -> list[str]:
@@ -56,9 +54,7 @@ def _differences(names: Sequence[str], encoding: TableEncoding) -> list[str]:
     notes = [f"columns that the model does not know are ignored: {listed(new)}"] if new else []
     wanted = [column.name for column in encoding.used]
     here = [name for name in names if name in wanted]
-    return notes + (
-        ["columns are in another order than in training: matched by name"] if here != wanted else []
-    )
+    return notes + (["columns are in another order than in training: matched by name"] if here != wanted else [])
 
 
 def encoded_rows(encoding: TableEncoding, tables: Sequence[Table], n: int, first: int = 0) -> TableRows:
@@ -67,9 +63,7 @@ def encoded_rows(encoding: TableEncoding, tables: Sequence[Table], n: int, first
     return TableRows(tables, names, encoding.transform, (n, encoding.width), np.dtype(np.float64), first)
 
 
-def new_rows(
-    path: Path, description: Mapping[str, Any], options: Mapping[str, Any]
-) -> tuple[TableRows, list[str]]:
+def new_rows(path: Path, description: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[TableRows, list[str]]:
     """Read new rows for a trained model; a label column need not be there.
 
     Raises:
@@ -141,9 +135,7 @@ def _new_numbers(column: Column, encoding: TableEncoding, blocks: Iterable[Any],
         row += len(numbers)
     notes = [f"column {column.name!r}: {beyond} values beyond those of training"] if beyond else []
     if missing and not column.indicator:
-        notes.append(
-            f"column {column.name!r}: {missing} missing values, which training did not have: the mean"
-        )
+        notes.append(f"column {column.name!r}: {missing} missing values, which training did not have: the mean")
     return notes
 
 

@@ -177,9 +177,7 @@ def _flags(tables: Sequence[Table], name: str, where: str) -> np.ndarray:
     column = plain_column(tables, name)
     at = f"{where}, column {name!r}"
     if column.null_count:
-        raise InputError(
-            "labels-missing", f"{column.null_count} rows have no value", at, "fill or remove them"
-        )
+        raise InputError("labels-missing", f"{column.null_count} rows have no value", at, "fill or remove them")
     words = sorted(set(column.to_pylist())) if is_text(column.type) else []
     if words and {word.lower() for word in words} <= {"no", "yes", "false", "true", "n", "y", "f", "t"}:
         return np.array([word.lower() in ("yes", "true", "y", "t") for word in column.to_pylist()])
@@ -187,9 +185,7 @@ def _flags(tables: Sequence[Table], name: str, where: str) -> np.ndarray:
     bad = np.flatnonzero((values != 0) & (values != 1))
     if len(bad):
         what = f"the value is {values[bad[0]]:g}, and a label's column holds 0 and 1"
-        raise InputError(
-            "labels-multihot", what, f"{at}, row {bad[0]}", "name columns of 0 and 1, or one of lists"
-        )
+        raise InputError("labels-multihot", what, f"{at}, row {bad[0]}", "name columns of 0 and 1, or one of lists")
     return np.asarray(values == 1)
 
 
@@ -202,8 +198,6 @@ def _sets(tables: Sequence[Table], name: str, where: str) -> list[set[str]]:
         return [{str(label) for label in row or ()} for row in rows]
     if not is_text(column.type):
         what = f"column {name!r} holds {column.type}, and no lists of labels"
-        raise InputError(
-            "labels-multihot", what, where, "name several columns, or one of lists or texts: a;b"
-        )
+        raise InputError("labels-multihot", what, where, "name several columns, or one of lists or texts: a;b")
     mark = next((mark for mark in SEPARATORS if any(mark in (row or "") for row in rows)), SEPARATORS[0])
     return [{part.strip() for part in (row or "").split(mark) if part.strip()} for row in rows]

@@ -1,7 +1,5 @@
 """Files and folders of tables, opened by their content: Parquet, Arrow, or text."""
 
-from __future__ import annotations
-
 import io
 import json
 import re
@@ -75,9 +73,7 @@ def text_read(options: Mapping[str, Any], as_text: Collection[str] = ()) -> Text
     delimiter = {"tab": "\t", "\\t": "\t", "blank": " ", "blanks": " "}.get(str(delimiter), delimiter)
     if delimiter is not None and len(delimiter) != 1:
         what = f"the delimiter is {delimiter!r}"
-        raise InputError(
-            "table-format", what, "--delimiter", "one character, tab, or blanks for runs of blanks"
-        )
+        raise InputError("table-format", what, "--delimiter", "one character, tab, or blanks for runs of blanks")
     if decimal not in (None, ".", ","):
         raise InputError("table-format", f"the decimal mark is {decimal!r}", "--decimal", "give . or ,")
     missing = options.get("missing")

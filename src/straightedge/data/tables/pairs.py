@@ -82,9 +82,7 @@ def _labels(path: Path, how: TextRead, n: int) -> tuple[str, Any]:
     if not DELIMITERS.search(lines[0]):
         is_name = lines[0].strip(' "\r').lower() in LABEL_COLUMNS
         header = lines[0] if is_name or len(lines) == n + 1 else ""
-        return header.strip(), arrow().array(
-            plain_labels([line.strip(' "\r') for line in lines[bool(header) :]])
-        )
+        return header.strip(), arrow().array(plain_labels([line.strip(' "\r') for line in lines[bool(header) :]]))
     y = read_text_table(path, how)
     if y.n_rows != n:  # columns of words do not tell whether the first ones are names
         y = read_text_table(path, replace(how, header=not y.header))
@@ -94,6 +92,4 @@ def _labels(path: Path, how: TextRead, n: int) -> tuple[str, Any]:
 
 def _label_of(names: Sequence[str]) -> str:
     """Return the label among the columns of a file of labels: by its name, else the last that is no index."""
-    return (
-        first_named(LABEL_COLUMNS, names) or [name for name in names if not PANDAS_INDEX.fullmatch(name)][-1]
-    )
+    return first_named(LABEL_COLUMNS, names) or [name for name in names if not PANDAS_INDEX.fullmatch(name)][-1]

@@ -105,9 +105,7 @@ def pixel_form(
     if wanted is not None and wanted.lower() in NO_IMAGE:
         return None
     first = tables["train"][0]
-    names = tuple(
-        name for name in first.schema.names if name not in (label, "split", "") and "Unnamed" not in name
-    )
+    names = tuple(name for name in first.schema.names if name not in (label, "split", "") and "Unnamed" not in name)
     said = _said(wanted, len(names), str(first.path)) if wanted is not None else _square(len(names))
     if said is None or (wanted is None and not _looks_like_pixels(first, names)):
         return None

@@ -126,9 +126,7 @@ def _is_image(kind: Any) -> bool:
     return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
-def _row_kind(
-    tables: Sequence[Table], column: str
-) -> tuple[str, tuple[int, ...], np.dtype[Any], tuple[int, ...]]:
+def _row_kind(tables: Sequence[Table], column: str) -> tuple[str, tuple[int, ...], np.dtype[Any], tuple[int, ...]]:
     kind = tables[0].schema.field(column).type
     if _is_image(kind):
         return "image", (), np.dtype(object), ()
@@ -227,6 +225,4 @@ def _refuse_lengths(lists: Any, length: int, inside: int, where: str, row: int) 
 def _refuse_missing(column: Any, where: str, row: int) -> None:
     if column.null_count:
         at = row + int(np.argmax(np.asarray(column.is_null())))
-        raise InputError(
-            "rows-missing", "a value is missing", f"{where}, row {at}", "fill or remove such rows"
-        )
+        raise InputError("rows-missing", "a value is missing", f"{where}, row {at}", "fill or remove such rows")

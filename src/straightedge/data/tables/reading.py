@@ -29,12 +29,7 @@ from straightedge.data.tables.encoding import TableEncoding
 from straightedge.data.tables.files import Table, TableRows, names_in
 from straightedge.data.tables.fitting import fit_encoding
 from straightedge.data.tables.kinds import Wishes, pandas_index
-from straightedge.data.tables.label_column import (
-    choose_label,
-    is_plain_number,
-    refuse_missing_labels,
-    without_dots,
-)
+from straightedge.data.tables.label_column import choose_label, is_plain_number, refuse_missing_labels, without_dots
 from straightedge.data.tables.labels import coded_labels, read_labels, refuse_regression
 from straightedge.data.tables.matching import encoded_rows, match_columns, text_read_for, unlike_training
 from straightedge.data.tables.opening import open_splits, text_read
@@ -88,9 +83,7 @@ def load(source: str, **options: Any) -> Dataset:
     return _load_columns(source, found, label, wanted, options)
 
 
-def anew(
-    source: str, encoding: TableEncoding, tables: Sequence[Table], n: int, first: int, split: str
-) -> Any:
+def anew(source: str, encoding: TableEncoding, tables: Sequence[Table], n: int, first: int, split: str) -> Any:
     """Return rows of a split by another encoding."""
     return in_memory(encoded_rows(encoding, tables, n, first), f"{source} ({split})")
 
@@ -156,9 +149,7 @@ def _label(found: Found, wanted: str | None, trained: str | None = None) -> str:
     return choice.name
 
 
-def _load_columns(
-    source: str, found: Found, label: str, wanted: str | None, options: Mapping[str, Any]
-) -> Dataset:
+def _load_columns(source: str, found: Found, label: str, wanted: str | None, options: Mapping[str, Any]) -> Dataset:
     """Read rows of numbers and categories; where nothing but one column of text is left, its texts."""
     wishes = Wishes.of(options)
     if wanted is not None:
@@ -178,9 +169,7 @@ def _load_columns(
         return _load_texts(source, found, (text, label), options)
     found.notes += notes
     dataset = _encoded(source, found, encoding, label, options)
-    dataset = replace(
-        dataset, parts=TableParts(splits, lambda rows: fit(rows=rows)[0], partial(anew, source))
-    )
+    dataset = replace(dataset, parts=TableParts(splits, lambda rows: fit(rows=rows)[0], partial(anew, source)))
     return with_beside(dataset, splits, options)
 
 
@@ -243,9 +232,7 @@ def _load_for_model(source: str, encoding: TableEncoding, options: Mapping[str, 
     return with_beside(dataset, splits, {"sample_weight": options.get("sample_weight")})
 
 
-def _encoded(
-    source: str, found: Found, encoding: TableEncoding, label: str, options: Mapping[str, Any]
-) -> Dataset:
+def _encoded(source: str, found: Found, encoding: TableEncoding, label: str, options: Mapping[str, Any]) -> Dataset:
     _refuse_other_columns(found.every, [column.name for column in encoding.used], label)
     return assemble(
         source,
@@ -258,9 +245,7 @@ def _encoded(
     )
 
 
-def _parts(
-    source: str, found: Found, rows: Any, label: str, known: Sequence[Any] | None = None
-) -> dict[str, Part]:
+def _parts(source: str, found: Found, rows: Any, label: str, known: Sequence[Any] | None = None) -> dict[str, Part]:
     """Return rows and labels of each split, small ones in memory."""
     parts = {}
     for split, (group, first, n) in split_rows(found, label).items():

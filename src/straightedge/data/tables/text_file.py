@@ -106,9 +106,7 @@ def _without_remark(data: bytes) -> bytes:
     return rest if first.startswith(b"|") and second and b"|" not in first[1:] + second else data
 
 
-def typed(
-    column: Any, name: str, form: TextFormat, how: TextRead, where: str, *, as_text: bool = False
-) -> Any:
+def typed(column: Any, name: str, form: TextFormat, how: TextRead, where: str, *, as_text: bool = False) -> Any:
     """Return a column of text by what it holds, missing values as nulls (errors as `typed_column`)."""
     as_text = as_text or name in how.as_text
     if not as_text and form.missing == MISSING:
@@ -125,9 +123,7 @@ def _spaced(data: bytes, delimiter: str) -> bytes:
         data = re.sub(rb"(?m)^[ \t]+|[ \t]+(?=\r?$)", b"", data)
         return re.sub(rb"[ \t]+", b" ", data)
     mark = re.escape(delimiter.encode())
-    return (
-        re.sub(mark + rb' +"', delimiter.encode() + b'"', data) if re.search(mark + rb' +"', data) else data
-    )
+    return re.sub(mark + rb' +"', delimiter.encode() + b'"', data) if re.search(mark + rb' +"', data) else data
 
 
 def _parsed(data: bytes, form: TextFormat, path: Path) -> Any:
@@ -179,6 +175,4 @@ def _refuse_open_quote(data: bytes, delimiter: str, path: Path) -> None:
         if not field[2]:
             line = data[: field.start(1)].count(b"\n") + 1
             mend = "close it, or double a quote that is part of the text"
-            raise InputError(
-                "table-quote", "a quote begins here and never ends", f"{path}, line {line}", mend
-            )
+            raise InputError("table-quote", "a quote begins here and never ends", f"{path}, line {line}", mend)

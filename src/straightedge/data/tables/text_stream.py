@@ -194,9 +194,7 @@ class _Parsing:
             is_text = str(column.type) == "string"
             words = self.kinds[place] == "string"
             found = (
-                typed(column, name, self.form, self.how, where, as_text=words)
-                if is_text
-                else finite(column, where)
+                typed(column, name, self.form, self.how, where, as_text=words) if is_text else finite(column, where)
             )
             kind = str(found.type)
             if ORDER.index(kind) > ORDER.index(self.kinds[place]):

@@ -15,13 +15,7 @@ from straightedge.data.tables.facts import column_blocks, column_facts
 from straightedge.data.tables.files import Table, arrow
 from straightedge.data.tables.frames import frame_table
 from straightedge.data.tables.kinds import is_free_text
-from straightedge.data.tables.label_column import (
-    column_missing,
-    is_text,
-    plain_column,
-    plain_type,
-    without_dots,
-)
+from straightedge.data.tables.label_column import column_missing, is_text, plain_column, plain_type, without_dots
 from straightedge.data.tables.labels import coded_labels, refuse_regression
 from straightedge.data.tables.opening import open_all, text_read
 from straightedge.data.tables.parts import SplitRows

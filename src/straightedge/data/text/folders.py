@@ -97,9 +97,7 @@ def _refused(source: Path, item: Item, why: str, skip_bad: bool) -> str:
     return f"skipped: {name} ({why})"
 
 
-def _entry(
-    layout: Layout, rows: Sequence[tuple[str, Item, int, str]], notes: Sequence[str], where: str
-) -> Entry:
+def _entry(layout: Layout, rows: Sequence[tuple[str, Item, int, str]], notes: Sequence[str], where: str) -> Entry:
     """Return texts as arrays, with what is to be said of them."""
     arrays: dict[str, np.ndarray] = {}
     names: dict[str, list[str]] = {}

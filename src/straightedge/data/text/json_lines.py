@@ -52,12 +52,9 @@ def load(source: str, **options: Any) -> Dataset:
     files, notes = _files(Path(source))
     encoding = options.get("encoding")
     records = {
-        split: [pair for path in paths for pair in read_records(path, encoding)]
-        for split, paths in files.items()
+        split: [pair for path in paths for pair in read_records(path, encoding)] for split, paths in files.items()
     }
-    fields = _fields(
-        records["train"], options.get("text") or options.get("column"), options.get("labels"), source
-    )
+    fields = _fields(records["train"], options.get("text") or options.get("column"), options.get("labels"), source)
     parts = {split: _part(own, fields) for split, own in _by_split(records, fields).items()}
     counts = count_texts(parts, source)
     return assemble(
@@ -114,9 +111,7 @@ def read_records(path: Path, encoding: str | None = None) -> Iterator[tuple[str,
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InputError(
-                "json-broken", f"the line is no JSON: {error}", where, "an object a line"
-            ) from None
+            raise InputError("json-broken", f"the line is no JSON: {error}", where, "an object a line") from None
         if not isinstance(record, dict):
             what = f"the line is a {type(record).__name__}, no object"
             raise InputError("json-broken", what, where, 'lines are {"text": "…", "label": "…"}')
@@ -195,9 +190,7 @@ def text_of(record: Record, field: str, where: str) -> str:
     value = record.get(field)
     if not isinstance(value, str):
         what = (
-            f"the field {field!r} holds {value!r}, no text"
-            if field in record
-            else f"there is no field {field!r}"
+            f"the field {field!r} holds {value!r}, no text" if field in record else f"there is no field {field!r}"
         )
         raise InputError("text-missing", what, where, "give every line a text, or remove it")
     return value

@@ -77,9 +77,7 @@ def _add_container(path: Path, found: TextFiles, skip_bad: bool) -> None:
         items = container.listing.items
         items = [items[place] for place in container.in_reading_order(items)]
         names = [printable(str(path / item.path)) for item in items]
-        require_memory(
-            sum(item.size for item in items), "to read the texts", str(path), "give fewer at a time"
-        )
+        require_memory(sum(item.size for item in items), "to read the texts", str(path), "give fewer at a time")
         _add(names, list(container.read(items)), found, skip_bad)
 
 

@@ -83,9 +83,7 @@ def word_shares(text: str, extractor: Any, columns: np.ndarray, added: np.ndarra
     for block in extractor.blocks:
         low, high = np.searchsorted(columns, [first, first + len(block.names)])
         names = [block.names[column - first] for column in columns[low:high].tolist()]
-        for place, share in _shared_out(
-            text, block.terms, dict(zip(names, added[low:high].tolist(), strict=True))
-        ):
+        for place, share in _shared_out(text, block.terms, dict(zip(names, added[low:high].tolist(), strict=True))):
             shares[place] = shares.get(place, 0.0) + share
         first += len(block.names)
     chars = any(block.terms.kind == CHARS for block in extractor.blocks)
@@ -103,9 +101,7 @@ def _by_runs(text: str, shares: Shares) -> Shares:
     return found
 
 
-def _shared_out(
-    text: str, terms: Terms, added: Mapping[str, float]
-) -> Iterator[tuple[tuple[int, int], float]]:
+def _shared_out(text: str, terms: Terms, added: Mapping[str, float]) -> Iterator[tuple[tuple[int, int], float]]:
     """Yield places (start, stop) of words with a share of what each term adds."""
     found = [(term, places) for term, places in _standing(text, terms) if term in added]
     times = Counter(term for term, _ in found)

@@ -114,9 +114,7 @@ class DualAscent(SequentialSolver):
         return AscentSubproblem.restored(part, self.tol, state)
 
 
-def first_ascent(
-    part: Objective, tol: float, W: Tensor, last: WarmStart | None, seed: int
-) -> AscentSubproblem:
+def first_ascent(part: Objective, tol: float, W: Tensor, last: WarmStart | None, seed: int) -> AscentSubproblem:
     """Return a fit that starts from the last configuration's b if there is one, else from W (C, D + 1)."""
     loss = piecewise(part.loss)
     b = torch.zeros(len(part.y), 1, part.n_classes, dtype=part.dtype)
@@ -271,10 +269,7 @@ class AscentSubproblem(DualSubproblem):
 def needs_of_dual_ascent(objective: Objective) -> str | None:
     """Return what is missing for dual coordinate ascent to solve this objective, or None."""
     return missing(
-        (
-            objective.loss.geometry in ROW_UPDATES,
-            f"exact updates of one row, and {objective.loss.name} has none",
-        ),
+        (objective.loss.geometry in ROW_UPDATES, f"exact updates of one row, and {objective.loss.name} has none"),
         (objective.penalty.uniform, "a ridge with a penalised bias"),
         (objective.design.one_map, "one map for all configurations"),
         (bool(objective.penalty.bounds_below.all()), "reg > 0"),

@@ -5,8 +5,6 @@ References:
     Chang, Hsieh and Lin, "A Sequential Dual Method for Large Scale Multi-Class Linear SVMs", KDD 2008.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numba

@@ -3,8 +3,6 @@
 A step along cached scores needs X̂Δ before it knows how far to go, and X̂ᵀA once it does: two halves, one pass.
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from straightedge.objective import Objective

@@ -6,8 +6,6 @@ semismooth Newton steps on gathered rows usually take, these go on from its b: r
 one, and the many free directions of rows that overlap make a step of the other dear.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

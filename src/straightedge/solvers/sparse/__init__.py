@@ -1,7 +1,5 @@
 """Dual coordinate ascent over sparse rows. The numeric core sees NumPy arrays alone; `solver` is its adapter."""
 
-from __future__ import annotations
-
 from straightedge.solvers.sparse.solver import SparseDualAscent
 
 __all__ = ["SparseDualAscent"]

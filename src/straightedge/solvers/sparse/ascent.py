@@ -5,8 +5,6 @@ left out until the next full epoch; those that had nothing, out of most full one
 parts tells when a look at the bounds is worth it.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 

@@ -9,8 +9,6 @@ References:
     Matrix Anal. Appl. 28, 2006, for projections by Newton steps in the multipliers.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

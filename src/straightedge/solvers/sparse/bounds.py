@@ -4,8 +4,6 @@ W may be float32 on the way: most of an epoch goes into reading it. P is that of
 bound is taken from W computed from b anew, in float64, where roundings may count.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -70,9 +68,7 @@ class Ascent(ABC):
     State: ClassVar[type[BoundsState]]
     most_passes: float = math.inf
 
-    def __init__(
-        self, problem: SparseProblem, tol: float, b: np.ndarray, W: np.ndarray | None, seed: int
-    ) -> None:
+    def __init__(self, problem: SparseProblem, tol: float, b: np.ndarray, W: np.ndarray | None, seed: int) -> None:
         self.problem, self.tol, self.b, self.seed = problem, tol, b, seed
         if W is not None and W.dtype != problem.dtype:
             W = None  # what float32 has rounded away is missing in float64

@@ -9,8 +9,6 @@ References:
     ICML 2008, for rows left out (section 3.2). Marsaglia, "Xorshift RNGs", JSS 2003.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numba

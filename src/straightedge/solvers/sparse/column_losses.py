@@ -4,8 +4,6 @@
 corner rounded over a width, by the least parabola above it.
 """
 
-from __future__ import annotations
-
 import math
 
 import numba

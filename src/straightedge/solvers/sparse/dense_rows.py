@@ -10,8 +10,6 @@ augmented Lagrangian has a W soon and a bound for it late or never, and epochs t
 both.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix

@@ -1,7 +1,5 @@
 """The dual variables b (N, C) of the losses whose row problems are solved: what a(b) and −ℓ*(a(b)) are."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

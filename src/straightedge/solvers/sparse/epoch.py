@@ -1,7 +1,5 @@
 """One epoch of dual coordinate ascent over sparse rows, compiled by Numba."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any, cast

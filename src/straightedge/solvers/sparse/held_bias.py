@@ -19,8 +19,6 @@ References:
     1976.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 STIFFEST = 30.0  # 10 to 100 do as well for the hinges of 20 newsgroups

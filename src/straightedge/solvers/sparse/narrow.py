@@ -202,9 +202,7 @@ class Narrow:
         self.reg, self.tol, self.most, self.began = reg, tol, most, time.perf_counter()
         self.share, self.copies, self.ridge = problem.facts
         form = problem.form
-        self.rows = NarrowRows(
-            problem, LOGISTIC if form.entropy else SQUARED_HINGE if form.squared else HINGE
-        )
+        self.rows = NarrowRows(problem, LOGISTIC if form.entropy else SQUARED_HINGE if form.squared else HINGE)
         self.w = np.zeros(problem.columns.width)
         self.passes, self.trace = 0.0, list[TraceRow]()
         at_zero = self.copies * (np.log(2) if form.entropy else 1.0)

@@ -130,9 +130,7 @@ class SparseProblem:
         """Mean over rows of q = w_i ‖x̂_i‖²/(2 reg): how much a row's step moves the scores of one like it."""
         return float((self.caps * self.norms).mean())
 
-    def run_epoch(
-        self, order: np.ndarray, W: np.ndarray, b: np.ndarray, gaps: np.ndarray, relax: float
-    ) -> None:
+    def run_epoch(self, order: np.ndarray, W: np.ndarray, b: np.ndarray, gaps: np.ndarray, relax: float) -> None:
         """Visit rows in an order; see `epoch` for the arguments."""
         from straightedge.solvers.sparse.epoch import EPOCHS
 

@@ -13,8 +13,6 @@ References:
     Simplex of R^n", JOTA 1986. Wang and Scott, "An Exact Solver for the Weston-Watkins SVM Subproblem", ICML 2021.
 """
 
-from __future__ import annotations
-
 import numba
 import numpy as np
 
@@ -57,9 +55,7 @@ def shift_of_positive(v: np.ndarray, count: int, guess: float) -> float:
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
-def weston_watkins(
-    S: np.ndarray, b: np.ndarray, label: int, q: float, relax: float, change: np.ndarray
-) -> float:
+def weston_watkins(S: np.ndarray, b: np.ndarray, label: int, q: float, relax: float, change: np.ndarray) -> float:
     """For 0 ≤ b_j ≤ 1, j ≠ label: b_j = clip(v_j − γ, 0, 1), with γ their sum; S is overwritten.
 
     γ ≥ 0, so that it is sought among the few v_j > 0 alone.
@@ -89,9 +85,7 @@ def weston_watkins(
 
 
 @numba.njit(nogil=True, cache=True)
-def squared_hinge(
-    S: np.ndarray, b: np.ndarray, label: int, q: float, relax: float, change: np.ndarray
-) -> float:
+def squared_hinge(S: np.ndarray, b: np.ndarray, label: int, q: float, relax: float, change: np.ndarray) -> float:
     """For b ≥ 0: (q + ½) b_j = q max(0, v_j − γ), with γ their sum; Newton from γ = 0 rises to the answer."""
     present, gap = b.sum(), 0.0
     for j in range(len(b)):
@@ -142,9 +136,7 @@ def simplex_threshold(v: np.ndarray, count: int) -> float:
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST)
-def crammer_singer(
-    S: np.ndarray, b: np.ndarray, label: int, q: float, relax: float, change: np.ndarray
-) -> float:
+def crammer_singer(S: np.ndarray, b: np.ndarray, label: int, q: float, relax: float, change: np.ndarray) -> float:
     """For b on the simplex, b_label = 1 − Σ_{j≠label} b_j: the projection of v = b + (S + 1 − e_label)/q.
 
     Its threshold is above the largest v_j less 1, so that it is sought among the few above that; S is overwritten.

@@ -4,8 +4,6 @@ A fit of ten milliseconds would spend half of them in the loop that many configu
 tensors, copies of W and records. The rows are visited as `SparseDualAscent` visits them, so the answer is the same.
 """
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

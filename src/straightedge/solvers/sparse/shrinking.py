@@ -4,8 +4,6 @@ A row's part of P − D at its visit is known for nothing. Their sum over an epo
 at the bounds is worth it; rows that are left out count as 0 there. After a look all rows are visited again.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

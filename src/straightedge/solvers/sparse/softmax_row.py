@@ -11,8 +11,6 @@ References:
     ACM TOMS 2012.
 """
 
-from __future__ import annotations
-
 import math
 
 import numba

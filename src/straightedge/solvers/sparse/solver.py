@@ -1,7 +1,5 @@
 """Dual coordinate ascent over compressed rows as a `Solver`: one configuration after another."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -100,10 +98,7 @@ class SparseDualAscent(Solver):
         """See `Solver.supports`."""
         dense = None if objective.design.sparse else needs_of_dense_rows(objective)
         return dense or missing(
-            (
-                objective.loss.geometry in FORMS,
-                f"exact updates of one row, and {objective.loss.name} has none",
-            ),
+            (objective.loss.geometry in FORMS, f"exact updates of one row, and {objective.loss.name} has none"),
             (objective.penalty.quadratic and objective.penalty.penalty.rotation_invariant, "a plain ridge"),
             (bool(objective.penalty.bounds_below.all()), "reg > 0"),
             (objective.row_weights.n_sets == 1, "the same row weights for all configurations"),
@@ -278,9 +273,7 @@ class SparseDualAscent(Solver):
         """See `Solver.state`."""
         fit = None if self.fit is None else self.fit.state()
         lead = None if self.lead is None else cast("HingeALMState", self.lead.state())
-        return SparseAscentState(
-            self.W, self.primal, self.bound, self.current, fit, self.last, lead, self.led
-        )
+        return SparseAscentState(self.W, self.primal, self.bound, self.current, fit, self.last, lead, self.led)
 
     def restore(self, objective: Objective, state: SparseAscentState, tol: Tensor) -> Progress:
         """See `Solver.restore`."""

@@ -1,7 +1,5 @@
 """Where dual coordinate ascent over sparse rows begins: at nothing, or at the answer at another reg."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from straightedge.solvers.sparse.ascent import AscentState, SparseAscent

@@ -10,8 +10,6 @@ square, D = κ (Σ w_i (α_i or α_i − α_i²/4) − (λ/2) ‖w‖²) at w = 
 two columns, to rounding.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

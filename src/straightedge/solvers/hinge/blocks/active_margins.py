@@ -77,9 +77,7 @@ class ActiveMargins:
 def _loops_reach(objective: Objective) -> bool:
     """Return whether compiled loops are worth while, and see the rows as they lie in memory."""
     design, nothing = objective.design, torch.zeros(0, dtype=torch.int64)
-    return (
-        design.loops(objective.n_classes) is not None and design.pairs(nothing, nothing, nothing) is not None
-    )
+    return design.loops(objective.n_classes) is not None and design.pairs(nothing, nothing, nothing) is not None
 
 
 def adjoint_of_change(objective: Objective, before: Tensor, after: Tensor, weights: Tensor) -> Tensor | None:

@@ -1,7 +1,5 @@
 """Directions from a Hessian's products: conjugate gradients, and those of least residual."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -4,8 +4,6 @@ Successive dual points of a smoothed method miss the optimum on different sides;
 maximises D is found from inner products of V = X̂ᵀA alone, and is often several times closer.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

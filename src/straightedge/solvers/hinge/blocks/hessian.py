@@ -143,9 +143,7 @@ class Hessian:
         return pairs.products.adjoint(pairs.select(z), direction)
 
 
-def _class_curvature(
-    objective: Objective, mask: Tensor, weights: Tensor, index: Tensor | None = None
-) -> Tensor:
+def _class_curvature(objective: Objective, mask: Tensor, weights: Tensor, index: Tensor | None = None) -> Tensor:
     """Return (C,) float64 over all ranks: the diagonal of Σ_i w_i JᵀTJ, class by class."""
     y = objective.y if index is None else objective.y[index]
     touched = piecewise(objective.loss).to_scores(mask.clone(), y).abs_()

@@ -1,7 +1,5 @@
 """What one configuration of the augmented Lagrangian is made of, and what a checkpoint keeps of it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import torch
@@ -11,11 +9,7 @@ from straightedge.solvers.hinge.blocks.dual_bundle import BundleState
 from straightedge.solvers.hinge.sequential import BestPoint
 from straightedge.solvers.state import OF_ROWS
 
-FORCING_COLD, FORCING_WARM, FORCING_FINE = (
-    0.3,
-    0.4,
-    0.01,
-)  # relative residuals at which CG stops in the primal
+FORCING_COLD, FORCING_WARM, FORCING_FINE = (0.3, 0.4, 0.01)  # relative residuals at which CG stops in the primal
 
 
 @dataclass

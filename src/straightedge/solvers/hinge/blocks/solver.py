@@ -24,8 +24,6 @@ References:
     for solving Lasso problems", SIAM J. Optim. 28, 2018.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -187,9 +185,7 @@ class HingeALM(SequentialSolver):
         W (C, D + 1), its margins (N, 1, C) and b (N, 1, C).
         """
         earlier, last = self.answers
-        step, further = (
-            a.to(part.dtype) - b.to(part.dtype) for a, b in ((last.W, earlier.W), (last.b, earlier.b))
-        )
+        step, further = (a.to(part.dtype) - b.to(part.dtype) for a, b in ((last.W, earlier.W), (last.b, earlier.b)))
         if self._serve(earlier.z, part) and self._serve(last.z, part):
             assert last.z is not None and earlier.z is not None
             return step, last.z - earlier.z, further, 0.0

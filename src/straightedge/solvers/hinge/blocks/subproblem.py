@@ -220,9 +220,7 @@ class BlockSubproblem(DualSubproblem):
         """Move the centre to b, once b solves the smoothed problem where that counts; return the passes."""
         cost = self._solve_dual() if self.near and not self.fine else 0.0
         if self.smoothing > SHRINK * self.tol * self.best.primal:
-            self.control.mu = max(
-                self.control.mu * (MU_FACTOR if self.tol >= COARSE else SLOW_MU_FACTOR), LEAST_MU
-            )
+            self.control.mu = max(self.control.mu * (MU_FACTOR if self.tol >= COARSE else SLOW_MU_FACTOR), LEAST_MU)
         self.centre = self.b
         return cost
 
@@ -299,9 +297,7 @@ class BlockSubproblem(DualSubproblem):
         dz = self.loss.margin_change(scores(self.objective, direction), self.objective.y)
         self.changes = [*self.changes[-(SPAN - 1) :], Change(direction, dz)]
         pairs = [(change.step, change.margins) for change in self.changes]
-        tau = Span(
-            self.objective, self.weights, self.W, self.z, self.centre, self.control.mu, pairs
-        ).minimiser()
+        tau = Span(self.objective, self.weights, self.W, self.z, self.centre, self.control.mu, pairs).minimiser()
         step = sum(float(t) * x for t, (x, _) in zip(tau, pairs, strict=True))
         change = sum(float(t) * d for t, (_, d) in zip(tau, pairs, strict=True))
         assert isinstance(step, Tensor) and isinstance(change, Tensor)

@@ -8,8 +8,6 @@ References:
     Technion, 2005.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -70,9 +68,7 @@ class Span:
         images = torch.stack([objective.penalty.times_hessian(x[None])[0] for x in directions]).flatten(1)
         quadratic = (images @ directions.flatten(1).t()).cpu()
         linear = (images @ self.W.to(torch.float64).flatten()).cpu()
-        most = torch.stack(
-            [self.weights @ d.square().sum(dim=(1, 2)).to(torch.float64) for _, d in self.changes]
-        )
+        most = torch.stack([self.weights @ d.square().sum(dim=(1, 2)).to(torch.float64) for _, d in self.changes])
         # a free bias moves where nothing is curved
         least = torch.diag(FLAT * sum_ranks(most).cpu() / self.mu)
         own_sums = self._looped_sums() if self._loop_is_close_enough() else self._dense_sums()
@@ -110,8 +106,7 @@ class Span:
         assert self._loops is not None
         loop, m = self._loops.add_margin_sums, len(self.changes)
         z, centre, *d = (
-            array.contiguous().numpy().reshape(-1)
-            for array in (self.z, self.centre, *(d for _, d in self.changes))
+            array.contiguous().numpy().reshape(-1) for array in (self.z, self.centre, *(d for _, d in self.changes))
         )
         columns = tuple((d * SPAN)[:SPAN])  # some twice, where there are fewer; their coordinates are 0
         weights = self.weights.to(self.z.dtype).numpy().repeat(self.z.shape[2])

@@ -159,12 +159,8 @@ class Descent:
             first.follows = True
             return cls(problem, tol, bounds, first, True)
         scale = min(1.0, problem.curvature / former.curvature)
-        stage = AugmentedLagrangian.from_dual(
-            problem, bounds, scale * last.b, last.bias, NEXT_SMOOTHING, there
-        )
-        opened = (
-            1.0 / scale if near else REOPENED
-        )  # where b fell by ``scale``, the same margins move it as far
+        stage = AugmentedLagrangian.from_dual(problem, bounds, scale * last.b, last.bias, NEXT_SMOOTHING, there)
+        opened = 1.0 / scale if near else REOPENED  # where b fell by ``scale``, the same margins move it as far
         stage.mu = max(min(stage.mu, opened * former.mu), stage.floor)
         return cls(problem, tol, bounds, stage, False, former.epochs_work)
 

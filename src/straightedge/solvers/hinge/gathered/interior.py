@@ -9,8 +9,6 @@ References:
     Munson, "Interior-point methods for massive support vector machines", SIAM J. Optim. 13, 2002.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,11 +60,7 @@ class Interior:
         shape = (len(self.rows) // count, count)
         self.weights = np.repeat(problem.weights, shape[0] // len(problem.weights))
         self.w, self.scores = np.zeros(self.rows.shape[1]), np.zeros(shape)
-        self.b, self.u, self.slack = (
-            np.full(shape, 1 / (count + 1)),
-            np.ones(shape),
-            np.full((shape[0], 1), 2.0),
-        )
+        self.b, self.u, self.slack = (np.full(shape, 1 / (count + 1)), np.ones(shape), np.full((shape[0], 1), 2.0))
 
     def run(self, tol: float) -> int:
         """Take steps to a relative gap, or until they gain nothing; return how many they were."""

@@ -108,9 +108,7 @@ class AugmentedLagrangian:
             self._move_centre(b)
             return
         length = 0.0
-        if (
-            self.steps == 0 and self.centre.any()
-        ):  # the centre's free entries are nearly those of the next answer
+        if self.steps == 0 and self.centre.any():  # the centre's free entries are nearly those of the next answer
             step, shift = self._jump()
             length = self._search(step, shift)
         if length < SHORTEST_JUMP:

@@ -4,8 +4,6 @@ All classes of a hinge of differences are one problem, two classes one column of
 for each class.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,9 +71,7 @@ class Layout:
 
     copies = 1
 
-    def __init__(
-        self, loss: PiecewiseLinearLoss, n_classes: int, curvature: float, *, free: bool = False
-    ) -> None:
+    def __init__(self, loss: PiecewiseLinearLoss, n_classes: int, curvature: float, *, free: bool = False) -> None:
         self.loss, self.n_classes, self.curvature, self.free = loss, n_classes, curvature, free
 
     def problems(self, rows: Gathered) -> list[HingeProblem]:

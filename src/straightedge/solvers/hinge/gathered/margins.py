@@ -14,8 +14,6 @@ The last one is a problem of two classes: of Weston–Watkins and Crammer–Sing
 columns of W matters, and one-versus-rest is C such problems.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from copy import copy
 from typing import Self

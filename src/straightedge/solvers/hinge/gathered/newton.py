@@ -11,8 +11,6 @@ costs p³/3; the system in W itself costs (M d)³/3; conjugate gradients serve w
 systems are scaled to unit diagonal first: columns and weights of six decades leave them well conditioned then.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -30,9 +28,7 @@ CG_RESIDUAL = 1e-3  # of the right side, in the norm of the preconditioner
 LARGEST_SYSTEM = 9000  # unknowns of a factored system: 650 MB
 
 
-def newton_step(
-    problem: HingeProblem, b: Array, mu: float, residual: Point, sums: Array
-) -> tuple[Point, Array]:
+def newton_step(problem: HingeProblem, b: Array, mu: float, residual: Point, sums: Array) -> tuple[Point, Array]:
     """Return the Newton step dW and the step dβ (M,) of a free bias.
 
     Args:
@@ -44,9 +40,7 @@ def newton_step(
     """
     rows, E = problem.margins.directions(b)
     if not len(rows) and problem.repair is None:
-        return problem.space.combined(np.zeros_like(residual.scores)).plus(residual, -1.0), np.zeros_like(
-            sums
-        )
+        return problem.space.combined(np.zeros_like(residual.scores)).plus(residual, -1.0), np.zeros_like(sums)
     choose = {"woodbury": _by_directions, "direct": _in_features, "cg": _by_conjugate_gradients}
     form = choose[cheapest_form(problem, len(rows))]
     return form(problem, rows, E, mu, residual, sums)
@@ -126,9 +120,7 @@ def _with_bias(
     images, first = solve(E), solve(right)
     schur = E.T @ images
     ridge = BIAS_RIDGE * max(float(schur.trace()), 1.0 / mu)
-    shift = np.asarray(
-        np.linalg.solve(schur + ridge * np.eye(len(sums)), -sums - E.T @ first), dtype=np.float64
-    )
+    shift = np.asarray(np.linalg.solve(schur + ridge * np.eye(len(sums)), -sums - E.T @ first), dtype=np.float64)
     return first + images @ shift, shift
 
 

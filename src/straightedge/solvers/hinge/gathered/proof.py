@@ -1,7 +1,5 @@
 """The proof of an answer on gathered rows: W on the features, and both bounds computed anew from the rows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -7,8 +7,6 @@ References:
     Those of `sparse.row_problems`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numba
@@ -98,11 +96,7 @@ def _visit_products(
     return moves
 
 
-SOLVES = {
-    "weston_watkins": weston_watkins,
-    "crammer_singer": crammer_singer,
-    "one_vs_rest": one_vs_rest_hinge,
-}
+SOLVES = {"weston_watkins": weston_watkins, "crammer_singer": crammer_singer, "one_vs_rest": one_vs_rest_hinge}
 IN_FEATURES = {geometry: compiled(solve, _visit_features) for geometry, solve in SOLVES.items()}
 """By the word for the row's exact subproblem, as `sparse.epoch.EPOCHS`."""
 IN_PRODUCTS = {geometry: compiled(solve, _visit_products) for geometry, solve in SOLVES.items()}

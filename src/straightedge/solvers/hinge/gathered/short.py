@@ -4,8 +4,6 @@ A fit of ten milliseconds would spend four times as long in what many configurat
 need. The steps are those of `SemismoothNewton`, and so is the answer, up to rounding.
 """
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

@@ -8,8 +8,6 @@ References:
     Those of `lagrangian` and of `row_updates`.
 """
 
-from __future__ import annotations
-
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -78,10 +76,7 @@ class SemismoothNewton(SequentialSolver):
         return super().supports(objective) or missing(
             (loss.geometry in GEOMETRIES, f"margins that it has maps of, and has none for {loss.name}"),
             (objective.communicator.size == 1, "one process"),
-            (
-                min(n, width) <= SMALLEST_SIDE,
-                f"at most {SMALLEST_SIDE} rows or features, whichever are fewer",
-            ),
+            (min(n, width) <= SMALLEST_SIDE, f"at most {SMALLEST_SIDE} rows or features, whichever are fewer"),
             (bool(objective.penalty.bounds_below.all()), "reg > 0"),
             (
                 size <= 1 or (size <= LARGER and row_coupling(objective) <= WEAK_COUPLING),

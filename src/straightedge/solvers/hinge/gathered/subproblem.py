@@ -1,7 +1,5 @@
 """One configuration of a hinge on gathered rows, on its way: a descent for each problem that it is."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The counted work of a usual fit of gathered rows, from its sizes alone."""
 
-from __future__ import annotations
-
 from straightedge.newton.work import Size
 from straightedge.solvers.hinge.gathered.newton import forms
 from straightedge.solvers.work import CALL
