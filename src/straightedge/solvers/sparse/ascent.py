@@ -23,9 +23,10 @@ MOST_PARTIAL = 3  # of these before one of all rows; 1 takes a twentieth more at
 PLAIN_EPOCHS = 3  # before steps are relaxed
 RELAX = 1.2  # times the exact step: 1.1 to 1.5 do as well while the bias is held
 STRONG_RELAX = 1.6
-"""The same where rows disturb one another much. Rows nearly apart (768 features, 100 classes of even spread, reg
-1e-4) then have 0.4 of the gap after 130 epochs, squared hinges of isolet take 0.85 of the epochs; 1.8 is too much.
+"""The same of hinges with kinks, to a coarse gap, where rows disturb one another much. Rows nearly apart (768
+features, 100 classes, reg 1e-4) then have 0.4 of the gap after 130 epochs; 1.8 is too much for rows that overlap.
 """
+COARSE = 5e-4  # relative gaps from which on; at finer ones such steps stray
 STRONG_COUPLING = 10.0  # mean q from which on
 EARLY = 1.0  # of the gap asked for: where no more is expected, a look is worth it
 SURE = 0.6
@@ -105,7 +106,8 @@ class SparseAscent(Ascent):
         self.epochs, self.early, self.sure, self.total = 0, EARLY, SURE, 0.0
         self.since_full, self.partial, self.average = math.inf, 0, Average()
         self.gaps = np.where(self.problem.caps > 0, math.inf, 0.0)
-        self.relax = STRONG_RELAX if self.problem.coupling >= STRONG_COUPLING else RELAX
+        strong = self.problem.coupling >= STRONG_COUPLING and self.problem.loss.piecewise_linear
+        self.relax = STRONG_RELAX if strong and self.tol >= COARSE else RELAX
 
     def advance(self) -> float:
         """See `Ascent.advance`; one epoch."""
