@@ -238,3 +238,12 @@ def test_a_subset_has_the_rows_of_its_index(on_disk, ordered):
 def test_an_empty_subset_has_no_rows():
     for rows in (Rows(values()), Rows(Counted(values()))):
         assert rows.subset(torch.zeros(0, dtype=torch.int64)).n_samples == 0
+
+
+def test_work_that_a_worker_hands_on_is_done_by_it_and_waits_for_no_other():
+    def outer(spans):
+        inner = BlockPool(2).run(block_spans(4, 1), lambda own: sum(stop for _, stop in own), shares=4)
+        return len(list(spans)), sum(inner)
+
+    found = list(BlockPool(2).run(block_spans(8, 1), outer, shares=8))
+    assert found == [(1, 10)] * 8

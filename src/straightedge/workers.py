@@ -17,6 +17,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 from straightedge.errors import MachineError
 
 Result = TypeVar("Result")
+THREAD_NAMES = "straightedge"  # begin with it: work that a worker hands on is done by that worker itself
 STOP_REQUESTED = threading.Event()
 """Set by the command's Ctrl-C handler: every pass ends after the block it is in, with KeyboardInterrupt."""
 NOTHING_BEGUN = threading.Event()
@@ -54,7 +55,7 @@ def _threads(workers: int) -> ThreadPoolExecutor:
 
     What a thread has used is kept for it by the C library: new threads for each fit would each keep their own.
     """
-    return ThreadPoolExecutor(workers, thread_name_prefix="straightedge")
+    return ThreadPoolExecutor(workers, thread_name_prefix=THREAD_NAMES)
 
 
 @contextmanager
@@ -165,7 +166,8 @@ class BlockPool:
         try:
             with torch_threads(1):
                 filled = [share for share in shares if share] or shares[:1]
-                if self.workers == 1 or len(filled) == 1:  # handing one share over costs more than it gains
+                alone = self.workers == 1 or len(filled) == 1  # handing one share over costs more than it gains
+                if alone or threading.current_thread().name.startswith(THREAD_NAMES):  # it would wait for itself
                     yield from (self._guarded(share, work, stop) for share in filled)
                 else:
                     for share in filled:
