@@ -31,7 +31,7 @@ MU_FACTOR = 0.3
 SLOW_MU_FACTOR = 0.5
 LEAST_MU = 2.0**-10
 SETTLED = 0.1  # f within this part of the smoothing's share of the gap: move the centre
-SOLVED = 1.0  # the dual within so many times it: b is near enough to the solution of the smoothed problem
+SOLVED = 0.3  # the dual within so many times it: b is near enough to the solution of the smoothed problem
 NEAR = 1.0  # times the tolerance: a smoothing's share up to which the dual is solved before the centre moves
 FINE_NEAR = 4.0  # and from which a fine fit leaves no row out
 MOST_DUAL_STEPS = 6
@@ -231,6 +231,8 @@ class BlockSubproblem(DualSubproblem):
         ‖∇f‖²/(4 reg) suffers from each. In the dual these pairs are known by now, and a step only finds that
         some of them leave: b moves by T J X̂Δ/μ, is cut off at its bounds, and Δ answers to what is left of
         V + 2 reg W (Bertsekas, "Projected Newton methods", SIAM J. Control Optim. 20, 1982).
+
+        What the steps come to in W is too far in the primal, but a good direction there: the next search has it.
         """
         objective, metric, residual = self.objective, self.metric, self.gradient
         W, cost, goal = self.W, 0.5, SAFE * self.tol * self.best.primal
@@ -253,6 +255,7 @@ class BlockSubproblem(DualSubproblem):
                 break
         z = self.loss.margins(scores(objective, W), objective.y)
         self._take(W, z, self.sum(self.loss.support(z)[:, :, None])[0])
+        self.changes.append(Change(W - self.W, z - self.z))
         return cost
 
     def _moved(self, hessian: Hessian, direction: Tensor) -> Tensor:
