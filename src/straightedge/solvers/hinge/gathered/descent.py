@@ -226,8 +226,11 @@ class Descent:
         passes = self.stage.advance()
         if not self.is_done and self.stage.is_done:
             b, bias, self.epochs_work = self.stage.duals, self.stage.bias, self.stage.work
-            smoothing = FOLLOWING_SMOOTHING if self.stage.follows else WARM_SMOOTHING
-            self.stage = AugmentedLagrangian.from_dual(self.problem, self.bounds, b, bias, smoothing)
+            smoothing, point = WARM_SMOOTHING, None
+            if self.stage.follows:  # the answer before, at its best length, is nearer than W(b)
+                smoothing, bias = FOLLOWING_SMOOTHING, self.bounds.bias
+                point = self.problem.space.at(self.bounds.coordinates)
+            self.stage = AugmentedLagrangian.from_dual(self.problem, self.bounds, b, bias, smoothing, point)
         return passes
 
     # ---------------------------------------------------------------- checkpoints

@@ -25,7 +25,7 @@ from straightedge.solvers.hinge.gathered.spaces import Point
 COLD_SMOOTHING = 0.3
 """First μ, of what a unit of b does to a row's own margin; 0.1 stalls on columns of unlike size."""
 WARM_SMOOTHING = 0.02  # the same after dual ascent or from a neighbour's answer; 0.002 to 0.02 are as good
-FOLLOWING_SMOOTHING = 0.002  # the same after dual ascent from a neighbour's answer: a move of the centre less
+FOLLOWING_SMOOTHING = 0.01  # the same after dual ascent from a neighbour's answer, at the W of that
 NEXT_SMOOTHING = 0.1  # the same on a path at most
 REOPENED = 30.0  # times the last μ of the answer before, on a path; 10 is too few for columns of unlike size
 SHRINK = 5.0  # of μ when the centre moves

@@ -50,6 +50,8 @@ def as_plain_ridge(objective: Objective) -> tuple[float, Array | None]:
 
     A weighted ridge of W is the plain one of W times it; the constant stays 1.
     """
+    if objective.penalty.uniform:
+        return float(objective.penalty.curvature[0]), None
     ridge = objective.penalty.ridge(torch.zeros(objective.design.width, dtype=torch.float64)).numpy()
     curvature = float(ridge[-1]) or float(objective.penalty.curvature[0])  # a free bias has none
     scale: Array = np.where(ridge > 0, np.sqrt(ridge / curvature), 1.0)

@@ -82,6 +82,8 @@ class Subproblem(DualSubproblem):
         else:
             self.descents = [Descent.after(p, tol, own) for p, own in zip(problems, former, strict=True)]
         C, width = objective.shape[1:]
+        self.reg = float(objective.reg[0])
+        self.share = problems[0].margins.n_columns * problems[0].space.dimension / (C * width)
         self.W = torch.zeros(C, width, dtype=torch.float64, device=objective.device)
         self.best = BestPoint(self.W, self.primal)
         self.reported_gap = float("inf")
@@ -128,27 +130,36 @@ class Subproblem(DualSubproblem):
 
     def _advance(self) -> float:
         """Take a step of the first part that is not done; return the passes it took."""
-        left = [d for d in self.descents if not d.is_done and not d.exhausted]
+        left = self._left()
         if not left:
-            self._report_or_begin_anew()
+            if not self._begins_anew():
+                self.report()
             return 0.0
-        passes = left[0].advance()
-        if self.leads and left[0].is_done:
-            passes += left[0].lasting()
+        passes = self._step(left[0])
         gap = (self.primal - self.bound) / max(self.primal, 1e-300)
         ended = len(left) == 1 and (left[0].is_done or left[0].exhausted)
         if ended or gap < REPORT * self.reported_gap:
             self.report()
-        problem = left[0].problem
-        columns = problem.margins.n_columns / self.objective.n_classes
-        return passes * columns * problem.space.dimension / (self.objective.shape[2])
+        return passes
 
-    def _report_or_begin_anew(self) -> None:
-        if self.follows and not all(descent.is_done for descent in self.descents):
-            self.follows = False
-            self.descents = [Descent.begin(one.problem, one.tol, None) for one in self.descents]
-        else:
-            self.report()
+    def _left(self) -> list[Descent]:
+        """Return the parts that are not done."""
+        return [descent for descent in self.descents if not descent.is_done and not descent.exhausted]
+
+    def _step(self, descent: Descent) -> float:
+        """Take a step of a part; return the passes over all of X̂ that it took."""
+        passes = descent.advance()
+        if self.leads and descent.is_done:
+            passes += descent.lasting()
+        return passes * self.share
+
+    def _begins_anew(self) -> bool:
+        """Begin anew, without another answer, where that has led nowhere; return whether it has."""
+        if not self.follows or all(descent.is_done for descent in self.descents):
+            return False
+        self.follows = False
+        self.descents = [Descent.begin(one.problem, one.tol, None) for one in self.descents]
+        return True
 
     def report(self) -> None:
         """See `DualSubproblem.report`: the best point is mapped to the features."""
@@ -177,13 +188,14 @@ class Subproblem(DualSubproblem):
         try:
             if not ended and (passes := sum(advance_inside(descent) for descent in self.descents)):
                 self._write(passes, trace, began)
-            while not (ended or self.exhausted or all(descent.is_done for descent in self.descents)):
+            while not ended and ((left := self._left()) or self._begins_anew()):
                 if STOP_REQUESTED.is_set():
                     raise KeyboardInterrupt
                 if self.passes >= most:
                     status = Status.MAX_PASSES
                     break
-                self._write(self._advance(), trace, began)
+                if left:
+                    self._write(self._step(left[0]), trace, began)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         answer = self._proven()
@@ -203,9 +215,10 @@ class Subproblem(DualSubproblem):
     def _write(self, passes: float, trace: list[TraceRow], began: float) -> None:
         """Count passes and add a row to the trace."""
         self.passes += passes
-        bounds = (self.primal, self.bound, (self.primal - self.bound) / max(self.primal, 1e-300))
-        seconds, reg = time.perf_counter() - began, float(self.objective.reg[0])
-        trace.append(trace_row(len(trace) + 1, self.passes, seconds, reg, bounds, NAME))
+        bounds = proof.relative(self.layout, [(one.bounds.primal, one.bounds.dual) for one in self.descents])
+        trace.append(
+            trace_row(len(trace) + 1, self.passes, time.perf_counter() - began, self.reg, bounds, NAME)
+        )
 
     # ---------------------------------------------------------------- checkpoints
 
