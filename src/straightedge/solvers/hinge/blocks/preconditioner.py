@@ -21,9 +21,7 @@ DRIFT = 6.0, 12.0  # times that a factor's reg/κ may be too small, or too large
 RENEWAL = 1.5  # of a second moment's cost that products with the Hessian may take before it is made anew
 RENEWED_ROWS = 12_000  # of them, evenly spread, that it is then made of
 LEAST_OF_MOMENT = 2  # rows that a second moment is made of, for each feature
-NEW_ROWS = (
-    0.5  # of the rows: more that Σ has not seen, and it is made anew once more; 0.8 never was on a path
-)
+NEW_ROWS = 0.5  # of the rows: more that Σ has not seen, and it is made anew once more; 0.8 never was, on paths
 
 
 class Metric:

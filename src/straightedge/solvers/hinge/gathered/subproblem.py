@@ -216,9 +216,8 @@ class Subproblem(DualSubproblem):
         """Count passes and add a row to the trace."""
         self.passes += passes
         bounds = proof.relative(self.layout, [(one.bounds.primal, one.bounds.dual) for one in self.descents])
-        trace.append(
-            trace_row(len(trace) + 1, self.passes, time.perf_counter() - began, self.reg, bounds, NAME)
-        )
+        seconds = time.perf_counter() - began
+        trace.append(trace_row(len(trace) + 1, self.passes, seconds, self.reg, bounds, NAME))
 
     # ---------------------------------------------------------------- checkpoints
 
