@@ -180,7 +180,7 @@ def test_the_answer_of_separated_rows_is_taken_further_where_others_follow():
 
 def test_an_interrupted_hinge_path_keeps_what_it_has(monkeypatch):
     X, y = load_digits(return_X_y=True)
-    reached = interrupted_at(40, Subproblem, "_advance", monkeypatch)
+    reached = interrupted_at(40, Subproblem, "_step", monkeypatch)
     path = fit_path(X / 16, y, [1e-1, 1e-2, 1e-3, 1e-4, 1e-5], loss="svm", tol=1e-3)
     assert path.status[0] == "certified"
     assert path.status[-1] == "interrupted"
