@@ -57,11 +57,11 @@ def interrupted_at(count, kind, name, monkeypatch):
     """Have the so-many-th call of a method end in Ctrl-C; return a list that has an entry for each call."""
     method, reached = getattr(kind, name), []
 
-    def interrupted(self):
+    def interrupted(self, *arguments):
         reached.append(self)
         if len(reached) == count:
             raise KeyboardInterrupt
-        return method(self)
+        return method(self, *arguments)
 
     monkeypatch.setattr(kind, name, interrupted)
     return reached
