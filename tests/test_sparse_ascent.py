@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 
+from straightedge import LinearClassifier
 from straightedge.design.csr import centre_classes, square_sum
 from straightedge.fitting import FitSettings, build_objective
 from straightedge.solvers.sparse import ascent as ascent_module
@@ -160,3 +162,21 @@ def test_sums_over_rows_and_columns_are_those_of_plain_products():
     W = second.reshape(-1, 5).copy()
     centre_classes(W)
     np.testing.assert_allclose(W, second.reshape(-1, 5) - second.reshape(-1, 5).mean(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("loss", ["svm", "crammer_singer"])
+def test_rows_nearly_apart_are_judged_by_a_better_multiple_of_w(loss, monkeypatch):
+    draw = np.random.default_rng(4)
+    y = np.arange(600) % 8
+    X = draw.normal(size=(600, 60)) + 0.9 * draw.normal(size=(8, 60))[y]
+    asked = {"reg": 1e-6, "tol": 1e-3, "preprocess": "none", "solver": "sparse_dual_ascent"}
+
+    def fitted() -> LinearClassifier:
+        return LinearClassifier(loss, **asked).fit(csr_matrix(X), y)
+
+    soon = fitted()
+    monkeypatch.setattr(SparseAscent, "stretches", False)
+    late = fitted()
+    assert soon.status_ == "certified"
+    assert soon.n_passes_ < 0.5 * late.n_passes_
+    assert soon.dual_ <= late.objective_ and late.dual_ <= soon.objective_  # each bound holds for the other's W

@@ -27,7 +27,7 @@ STRONG_RELAX = 1.6
 features, 100 classes, reg 1e-4) then have 0.4 of the gap after 130 epochs; 1.8 is too much for rows that overlap.
 """
 COARSE = 5e-4  # relative gaps from which on; at finer ones such steps stray
-STRONG_COUPLING = 10.0  # mean q from which on
+RELAXED_COUPLING = 10.0  # mean q from which on
 EARLY = 1.0  # of the gap asked for: where no more is expected, a look is worth it
 SURE = 0.6
 """Of the gap asked for: the same after an epoch that has left out rows, until such a look has failed."""
@@ -106,8 +106,7 @@ class SparseAscent(Ascent):
         self.epochs, self.early, self.sure, self.total = 0, EARLY, SURE, 0.0
         self.since_full, self.partial, self.average = math.inf, 0, Average()
         self.gaps = np.where(self.problem.caps > 0, math.inf, 0.0)
-        strong = self.problem.coupling >= STRONG_COUPLING and self.problem.loss.piecewise_linear
-        self.relax = STRONG_RELAX if strong and self.tol >= COARSE else RELAX
+        self.relax = STRONG_RELAX if self.stretches and self.tol >= COARSE else RELAX
 
     def advance(self) -> float:
         """See `Ascent.advance`; one epoch."""
@@ -156,6 +155,11 @@ class SparseAscent(Ascent):
         else:
             self.average.take(self.W, left)
         return self.average.count > 1
+
+    @property
+    def stretches(self) -> bool:
+        """See `Ascent.stretches`; where rows disturb one another much."""
+        return self.problem.coupling >= RELAXED_COUPLING and self.problem.loss.piecewise_linear
 
     def judged(self) -> np.ndarray:
         """See `Ascent.judged`: the average, where there is one."""

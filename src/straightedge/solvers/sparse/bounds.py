@@ -107,6 +107,11 @@ class Ascent(ABC):
         return fit
 
     @property
+    def stretches(self) -> bool:
+        """Whether looks take a better multiple of W where its P is not near enough."""
+        return False
+
+    @property
     def exhausted(self) -> bool:
         """Whether looks have stopped finding a better gap."""
         return self.idle >= PATIENCE
@@ -128,6 +133,9 @@ class Ascent(ABC):
         cost = 0.5
         W = self.judged()
         primal = self.problem.primal(W)
+        if self.stretches and primal - self.dual > self.tol * primal:
+            W, cost = W * W.dtype.type(self.problem.stretch(W)), cost + 0.5
+            primal = self.problem.primal(W)
         if primal < self.best_primal:
             self.best_primal, self.best_weight = primal, W.copy()
         if self.present_gap <= self.tol:

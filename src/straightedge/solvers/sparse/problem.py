@@ -26,6 +26,9 @@ from straightedge.solvers.sparse.held_bias import free_stiffness, stiffness
 from straightedge.sparse_rows import SparseRows
 from straightedge.workers import BlockPool, block_spans
 
+STRETCH_SPANS, STRETCH_ROWS = 40, 50  # of rows that the best multiple of W is looked for by
+STRETCH_STEPS = 14  # halvings of the bracket of that: 1e-4 of W is left
+SHORTEST_STRETCH, LONGEST_STRETCH = 0.5, 2.0  # that bracket
 BLOCK_ROWS = 2**16  # whose scores are held at once
 MOST_NARROWED = 50_000_000  # entries that are copied into float32 for epochs
 FLOAT32_TOL = 1e-5  # relative gaps down to which W in float32 leads as near as float64 does
@@ -162,6 +165,25 @@ class SparseProblem:
     def primal(self, W: np.ndarray) -> float:
         """Return P(W); half a pass."""
         return self.mean_loss(W) + self.penalty(W)
+
+    def stretch(self, W: np.ndarray) -> float:
+        """Return the multiple of W whose P is the least, by some evenly spread rows.
+
+        Where rows are nearly apart, the W of dual variables that are not settled is too short, and most of P is the
+        loss of that: 0.6 percent more has a fifteenth of the gap (768 features, 100 classes, reg 1e-5).
+        """
+        spans = block_spans(len(self.y), STRETCH_ROWS)[:: max(1, len(self.y) // (STRETCH_SPANS * STRETCH_ROWS))]
+        S = torch.from_numpy(np.vstack([csr_scores(self.rows, W, self.pool, *span) for span in spans]))
+        index = np.concatenate([np.arange(*span) for span in spans])
+        y, weights, square = torch.from_numpy(self.y[index]), self.weights[index], 2 * self.penalty(W)
+        low, high = SHORTEST_STRETCH, LONGEST_STRETCH
+        for _ in range(STRETCH_STEPS):
+            middle = (low + high) / 2
+            A = (middle * S)[:, None]
+            self.loss.value_and_gradient(A, y)
+            slope = inner(weights, (A[:, 0] * S).sum(dim=1).numpy()) / weights.sum() + middle * square
+            low, high = (middle, high) if slope < 0 else (low, middle)
+        return (low + high) / 2
 
     def mean_loss(self, W: np.ndarray) -> float:
         """Return Σ w_i ℓ(x̂_i W, y_i); half a pass."""
