@@ -23,6 +23,8 @@ from support.sparse_problems import sparse_problem
 class Watched(SparseAscent):
     """An ascent that keeps how many rows each epoch visits, which are short, and which looks came before."""
 
+    stretches = False
+
     def begin(self):
         super().begin()
         self.epochs_told, self.short_told, self.looks_told = [], [], []

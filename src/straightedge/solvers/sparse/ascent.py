@@ -28,6 +28,9 @@ features, 100 classes, reg 1e-4) then have 0.4 of the gap after 130 epochs; 1.8 
 """
 COARSE = 5e-4  # relative gaps from which on; at finer ones such steps stray
 RELAXED_COUPLING = 10.0  # mean q from which on
+STRETCHED_COUPLING = (
+    1.0  # the same, for W to be judged at its best length: at 0.4 that gains nothing, at 1.5 a sixth
+)
 EARLY = 1.0  # of the gap asked for: where no more is expected, a look is worth it
 SURE = 0.6
 """Of the gap asked for: the same after an epoch that has left out rows, until such a look has failed."""
@@ -106,7 +109,8 @@ class SparseAscent(Ascent):
         self.epochs, self.early, self.sure, self.total = 0, EARLY, SURE, 0.0
         self.since_full, self.partial, self.average = math.inf, 0, Average()
         self.gaps = np.where(self.problem.caps > 0, math.inf, 0.0)
-        self.relax = STRONG_RELAX if self.stretches and self.tol >= COARSE else RELAX
+        strong = self.problem.coupling >= RELAXED_COUPLING and self.problem.loss.piecewise_linear
+        self.relax = STRONG_RELAX if strong and self.tol >= COARSE else RELAX
 
     def advance(self) -> float:
         """See `Ascent.advance`; one epoch."""
@@ -159,7 +163,7 @@ class SparseAscent(Ascent):
     @property
     def stretches(self) -> bool:
         """See `Ascent.stretches`; where rows disturb one another much."""
-        return self.problem.coupling >= RELAXED_COUPLING and self.problem.loss.piecewise_linear
+        return self.problem.coupling >= STRETCHED_COUPLING and self.problem.loss.piecewise_linear
 
     def judged(self) -> np.ndarray:
         """See `Ascent.judged`: the average, where there is one."""
