@@ -11,7 +11,7 @@ import torch
 from straightedge.fitting import FitSettings, build_objective, solve
 from straightedge.rows import Rows
 from straightedge.solvers.base import Limits, minimize
-from straightedge.solvers.sparse import SparseDualAscent
+from straightedge.solvers.sparse import SparseDualAscent, dense_rows
 from straightedge.solvers.sparse.solver import LEAD
 
 
@@ -37,6 +37,16 @@ def test_many_classes_go_this_way_where_rows_hardly_disturb_one_another():
 def test_other_hinges_do_not(other):
     assert SparseDualAscent.supports(dense_problem(**{"reg": 0.4} | other)[0]) == "needs sparse rows"
     assert SparseDualAscent.supports(dense_problem(0.4)[0]) is None
+
+
+def test_weston_and_watkins_hinge_of_very_many_classes_does_where_their_biases_are_free(monkeypatch):
+    monkeypatch.setattr(dense_rows, "MANY_BIASES", 25)
+    objective, asked = dense_problem(0.4, "svm", bias="free")
+    alone, other = solve(objective, asked), solve(objective, replace(asked, solver="semismooth_newton"))
+    assert alone.status[0].value == other.status[0].value == "certified"
+    assert float(other.dual[0]) <= float(alone.objective[0])
+    assert float(alone.dual[0]) <= float(other.objective[0])
+    assert SparseDualAscent.supports(dense_problem(0.4, "svm")[0]) == "needs sparse rows"
 
 
 @pytest.mark.parametrize("bias", ["penalized", "free"])
