@@ -20,11 +20,18 @@ from straightedge.newton.curvature import RowTerms, SecondOrder
 MOST_STEPS = 8  # of Newton on the bias; each doubles the digits
 STILL = 1e-13  # entries of the bias's gradient, shares of all rows, that are left
 JITTER = 1e-14  # of the mean curvature of a class: one may have none
+BLIND = 1e-5  # of that: a sum over classes up to which it is rounding, of sums in float32, too
 NOISE = 1e-12  # of the loss: a step that raises it by no more has found the minimum
 
 
 def best_bias(
-    loss: SecondOrder, S: np.ndarray, y: np.ndarray, weights: np.ndarray, terms: RowTerms, most: int = MOST_STEPS
+    loss: SecondOrder,
+    S: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
+    terms: RowTerms,
+    most: int = MOST_STEPS,
+    still: float = STILL,
 ) -> tuple[np.ndarray, RowTerms]:
     """Return what is added to the scores of all rows where their loss is least (C,), and the loss there.
 
@@ -35,11 +42,12 @@ def best_bias(
         weights: (N,) of sum 1.
         terms: The loss at S.
         most: Steps of Newton's.
+        still: Entry of the gradient, a share of all rows, that may be left.
     """
     shift = np.zeros(len(S))
     for _ in range(most):
         residual = terms.gradient @ weights
-        if float(np.abs(residual).max()) <= STILL:
+        if float(np.abs(residual).max()) <= still:
             break
         step = bias_step(terms.total(weights), residual)
         there = loss.at(S + (shift + step).astype(S.dtype)[:, None], y)
@@ -58,8 +66,8 @@ def bias_step(curvature: np.ndarray, residual: np.ndarray) -> np.ndarray:
     """
     C = len(curvature)
     mean = max(float(curvature.trace()) / C, np.finfo(float).tiny)
-    blind = float(np.abs(curvature.sum(axis=0)).max()) <= NOISE * mean
-    own = curvature + (mean / C if blind else 0.0)
+    blind = float(np.abs(curvature.sum(axis=0)).max()) <= BLIND * mean
+    own = curvature.astype(np.float64) + (mean / C if blind else 0.0)
     own.flat[:: C + 1] += JITTER * mean
     found: np.ndarray = -np.linalg.solve(own, residual)
     return found

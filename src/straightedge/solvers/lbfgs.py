@@ -40,6 +40,7 @@ LONGEST_WAIT = 40  # passes in which the certificate may fail to improve, before
 FINEST = 1e-14  # relative gaps above this are within the reach of float64
 FINE = 1e-6  # relative gaps below this want a free bias by scores in float64
 FIRST_GAIN = 50  # by how many times the first step lessens a small gap at least: seen are 50 to a million
+FIRST_GAIN_OF_FREE = 100  # the same where the bias is free, and is the best one when that is judged
 
 
 @dataclass
@@ -173,7 +174,8 @@ class WhitenedLBFGS(Solver):
         self.slope = inner(self.gradient, self.direction).cpu()
         self.last = None
         if objective.n_configs == 1 and (objective.penalty.uniform or has_best_bias(objective)):
-            self.last = LeastGradient.none(self.W[0], float(tol[0]), float(evaluation.gap[0]) / FIRST_GAIN)
+            gain = FIRST_GAIN_OF_FREE if objective.penalty.free_bias else FIRST_GAIN
+            self.last = LeastGradient.none(self.W[0], float(tol[0]), float(evaluation.gap[0]) / gain)
         self._remember()
         return self._progress(evaluation)
 
@@ -230,7 +232,7 @@ class WhitenedLBFGS(Solver):
         """
         double = self.objective.in_dtype(torch.float64)
         if double.penalty.free_bias:
-            W = with_best_bias(self.objective if tol >= FINE else double, W)
+            W = with_best_bias(self.objective if tol >= FINE else double, W, tol)
         found = double.evaluate(W)
         proven = bool(found.gap <= tol * found.objective)
         going_on = torch.zeros(1, dtype=torch.bool)

@@ -12,6 +12,7 @@ from straightedge.newton.work import Size
 from straightedge.objective import Objective
 
 LARGEST_SCORES = 2**25  # scores whose best bias is looked for: 256 MB in float64
+LEFT_OF_BIAS = 0.01  # of the gap asked for, that the bias's gradient may cost a bound
 BIAS_STEPS = 2  # of Newton on the bias before a proof; each doubles the digits
 
 
@@ -31,13 +32,14 @@ def has_best_bias(objective: Objective) -> bool:
     return loss is not None and loss.likely and plain and near and small
 
 
-def with_best_bias(objective: Objective, W: Tensor) -> Tensor:
+def with_best_bias(objective: Objective, W: Tensor, tol: float) -> Tensor:
     """Return W (1, C, D + 1) with the free bias that is the best for the rest of it, by scores of its own type."""
     loss, y = objective.loss.second_order, objective.y.numpy()
     assert loss is not None
     S = np.ascontiguousarray(objective.scores(W)[:, 0].t().numpy())
     weights = row_weights(objective, 0).astype(S.dtype)
-    shift, _ = best_bias(loss, S, y, weights, loss.at(S, y), BIAS_STEPS)
+    still = LEFT_OF_BIAS * tol * float(np.bincount(y, weights, objective.n_classes).min())
+    shift, _ = best_bias(loss, S, y, weights, loss.at(S, y), BIAS_STEPS, still)
     moved = W.to(torch.float64, copy=True)
     moved[0, :, -1] += torch.from_numpy(shift)
     return moved
