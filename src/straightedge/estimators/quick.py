@@ -69,10 +69,7 @@ def table_of(X: np.ndarray) -> tuple[np.ndarray, tuple[float, float]] | None:
 
 def range_of(X: np.ndarray) -> tuple[float, float] | None:
     """Return (min, max |x|) of a plain table; None where an entry is no usable number."""
-    return _usable(*extremes(X))
-
-
-def _usable(low: float, high: float) -> tuple[float, float] | None:
+    low, high = extremes(X)
     return (low, max(abs(low), abs(high))) if _is_usable(low, high) else None
 
 
@@ -111,14 +108,16 @@ def fit(
     """
     rule, free = SECOND_ORDER.get(loss), bias == "free"
     labels = classes_of(y, len(X)) if rule is not None else None
-    if rule is None or labels is None or (free and not rule.likely):
+    if rule is None or labels is None:
         return None
     classes, index = labels
     C = len(classes)
     size = Size(len(X), X.shape[1] + 1, C, C - rule.shift_invariant, rule.curved)
     rows = RowBlocks(X, index, C, rule, free)
+    if not rows.is_bounded:
+        return None
     if column.fits(size):
-        value_range = _usable(*rows.extremes)
+        value_range = range_of(X)
         answer = value_range and column.minimise(rows, OF_TWO[loss], reg, tol, most)
         return (answer, classes, value_range) if answer and value_range else None
     if direct.fits(size):
@@ -126,7 +125,7 @@ def fit(
         own = OF_TWO.get(loss, rule) if C == 2 else rule
         answer = found and direct.minimise(found[0], index, size, reg, own, tol, most, free_bias=free)
         return (answer, classes, found[1]) if found and answer else None
-    value_range = _usable(*rows.extremes) if tall.fits(size) or wide.fits(size, rule) else None
+    value_range = range_of(X) if tall.fits(size) or wide.fits(size, rule) else None
     answer = _of_rows(rows, size, reg, tol, most) if value_range else None
     return (answer, classes, value_range) if answer and value_range else None
 

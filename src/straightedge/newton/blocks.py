@@ -109,11 +109,6 @@ class RowBlocks:
         return float(len(self.X) * apart / diagonal.mean() ** 2)
 
     @cached_property
-    def extremes(self) -> tuple[float, float]:
-        """The smallest and the largest entry, NaN where one is."""
-        return extremes(self.X)
-
-    @cached_property
     def class_sums(self) -> np.ndarray:
         """Σ x̂/N over each class, and over all rows, by products in the rows' type: (C + 1, D + 1)."""
         N, D, classes = len(self.y), self.X.shape[1], np.arange(self.n_classes)[:, None]
@@ -133,8 +128,9 @@ class RowBlocks:
     @property
     def is_bounded(self) -> bool:
         """Whether a bound of P is proven: with a free bias that of a likelihood, where no class lacks rows."""
-        counts = np.bincount(self.y, minlength=self.n_classes)
-        return not self.free_bias or (self.loss.likely and bool((counts > 0).all()))
+        if not self.free_bias:
+            return True
+        return self.loss.likely and bool((np.bincount(self.y, minlength=self.n_classes) > 0).all())
 
     def penalised(self, W: np.ndarray) -> np.ndarray:
         """Return W (…, D + 1) as the penalty sees it: with a free bias of 0."""
@@ -150,10 +146,19 @@ class RowBlocks:
 
     def evaluate(self, W: np.ndarray, reg: float, dtype: Any) -> tuple[float, np.ndarray, float]:
         """Return mean ℓ + reg ΣW², its gradient and ‖∇P‖²/(4 reg), of a free bias as if it were penalised."""
+        return self._with_penalty(W, reg, *self._means(W, dtype))
+
+    def _means(self, W: np.ndarray, dtype: Any) -> tuple[float, np.ndarray]:
+        """Return the mean loss and its gradient."""
         loss, V = self.sums(W, dtype)
-        own, N = self.penalised(W), len(self.y)
-        gradient = V / N + 2 * reg * own
-        value = loss / N + reg * float(np.vdot(own, own))
+        return loss / len(self.y), V / len(self.y)
+
+    def _with_penalty(
+        self, W: np.ndarray, reg: float, mean_loss: float, V: np.ndarray
+    ) -> tuple[float, np.ndarray, float]:
+        own = self.penalised(W)
+        gradient = V + 2 * reg * own
+        value = mean_loss + reg * float(np.vdot(own, own))
         return value, gradient, float(np.vdot(gradient, gradient)) / (4 * reg)
 
     def prove(self, W: np.ndarray, reg: float, tol: float) -> tuple[np.ndarray, float, np.ndarray, float]:
@@ -164,13 +169,11 @@ class RowBlocks:
             reg: Strength of the penalty.
             tol: Relative gap asked for.
         """
-        if not self.free_bias:
-            return W, *self.evaluate(W, reg, np.float64)
-        W = self._centred(W, tol)
-        value, gradient, _ = self.evaluate(W, reg, np.float64)
-        own = self.penalised(W)
-        mean_loss, V = value - reg * float(np.vdot(own, own)), gradient - 2 * reg * own
-        gap = mixed_gap(W, V, mean_loss, self.ridge(2 * reg), self.class_sums)
+        W = self._centred(W, tol) if self.free_bias else W
+        mean_loss, V = self._means(W, np.float64)
+        value, gradient, gap = self._with_penalty(W, reg, mean_loss, V)
+        if self.free_bias:
+            gap = mixed_gap(W, V, mean_loss, self.ridge(2 * reg), self.class_sums)
         return W, value, gradient, gap
 
     def with_best_bias(self, W: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray, RowTerms]:

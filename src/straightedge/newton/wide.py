@@ -119,8 +119,7 @@ class GramProblem:
 
     def bent(self, terms: RowTerms, T: np.ndarray) -> np.ndarray:
         """Return A″T/N (C, N) for scores T that a direction makes, with the free bias that goes with them."""
-        found = terms.product(T) / len(self.K)
-        return found + terms.product(np.broadcast_to(self.bias_of(terms, T), T.shape)) / len(self.K)
+        return terms.product(T + self.bias_of(terms, T) if self.rows.free_bias else T) / len(self.K)
 
     def bias_of(self, terms: RowTerms, T: np.ndarray) -> np.ndarray:
         """Return the free bias (C, 1) that goes with a direction's scores T (C, N): Newton's for them."""

@@ -107,9 +107,14 @@ class PenaltyTerm:
         return self.penalty.quadratic
 
     @property
+    def plain(self) -> bool:
+        """Whether it is reg times the sum of all squares of W, but for a bias that may be free."""
+        return self.quadratic and self.penalty.rotation_invariant
+
+    @property
     def uniform(self) -> bool:
         """Whether it is reg times the sum of all squares of W, the bias included."""
-        return self.quadratic and self.penalty.rotation_invariant and not self.free_bias
+        return self.plain and not self.free_bias
 
     @property
     def free_bias(self) -> bool:

@@ -26,7 +26,7 @@ def row_weights(objective: Objective, k: int) -> np.ndarray:
 def has_best_bias(objective: Objective) -> bool:
     """Return whether the best free bias of one configuration on the CPU can be had, and proves a bound."""
     loss, penalty = objective.loss.second_order, objective.penalty
-    plain = penalty.free_bias and penalty.quadratic and penalty.penalty.rotation_invariant
+    plain = penalty.free_bias and penalty.plain
     near = objective.n_configs == 1 and objective.device.type == "cpu" and objective.communicator.size == 1
     small = objective.n_samples * objective.n_classes <= LARGEST_SCORES
     return loss is not None and loss.likely and plain and near and small
@@ -47,16 +47,11 @@ def with_best_bias(objective: Objective, W: Tensor, tol: float) -> Tensor:
 
 def tall_rows(objective: Objective) -> RowBlocks | None:
     """Return all rows of a problem with a plain ridge, equal weights, many rows and few columns; else None."""
-    loss, design, penalty, size = (
-        objective.loss.second_order,
-        objective.design,
-        objective.penalty,
-        size_of(objective),
-    )
-    plain = penalty.quadratic and penalty.penalty.rotation_invariant and objective.weights is None
-    if (
-        loss is None or not plain or not size.is_tall or column.fits(size)
-    ):  # two classes of which float32 knows the whole Hessian
+    loss, design, penalty = objective.loss.second_order, objective.design, objective.penalty
+    if loss is None or objective.weights is not None or not penalty.plain:
+        return None
+    size = size_of(objective)
+    if not size.is_tall or column.fits(size):  # two classes of which float32 knows the whole Hessian
         return None
     found = None
     if isinstance(design, DenseDesign) and design.affine.is_identity and design.rows.order is None:

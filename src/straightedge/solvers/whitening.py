@@ -96,8 +96,7 @@ def _is_round(objective: Objective, kappa: float, reg: float, sample_rows: int) 
     design, penalty = objective.design.rough, objective.penalty.at(torch.tensor([reg], dtype=torch.float64))
     dear = min(sample_rows, objective.n_total) * design.width > objective.n_total * objective.n_classes
     alone = objective.n_configs == 1 and objective.weights is None and objective.communicator.size == 1
-    plain = penalty.quadratic and penalty.penalty.rotation_invariant
-    if not (dear and alone and plain) or design.sparse or design.width > LARGEST_METRIC:
+    if not (dear and alone and penalty.plain) or design.sparse or design.width > LARGEST_METRIC:
         return False
     most = ROUND * float(penalty.curvature[0]) / kappa
     if design.mean_square_norm() > most * design.width:

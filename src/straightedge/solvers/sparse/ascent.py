@@ -28,9 +28,7 @@ features, 100 classes, reg 1e-4) then have 0.4 of the gap after 130 epochs; 1.8 
 """
 COARSE = 5e-4  # relative gaps from which on; at finer ones such steps stray
 RELAXED_COUPLING = 10.0  # mean q from which on
-STRETCHED_COUPLING = (
-    1.0  # the same, for W to be judged at its best length: at 0.4 that gains nothing, at 1.5 a sixth
-)
+STRETCHED_COUPLING = 1.0  # the same, for W at its best length to be judged: 0.4 gains nothing, 1.5 a sixth
 EARLY = 1.0  # of the gap asked for: where no more is expected, a look is worth it
 SURE = 0.6
 """Of the gap asked for: the same after an epoch that has left out rows, until such a look has failed."""

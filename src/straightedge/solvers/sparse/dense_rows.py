@@ -28,7 +28,6 @@ PIECEWISE_QUADRATIC = {"squared_hinge", "one_vs_rest_squared_hinge"}
 LARGEST_TABLE = 20_000_000  # entries of X: 28 bytes each, table, values and columns, are 560 MB
 WEAK_COUPLING = 0.25  # ρ up to which Crammer and Singer's hinge goes this way: at 0.2 in a third of the time
 STRONG_COUPLING = 3.0  # ρ from which that of Weston and Watkins does: at 2 the Lagrangian needs no help
-
 MANY_BIASES = 500  # free ones: 1,000 classes of 10 rows take 19 s at reg 1e-2, where steps on blocks do not arrive
 
 

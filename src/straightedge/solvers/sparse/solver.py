@@ -99,7 +99,7 @@ class SparseDualAscent(Solver):
         dense = None if objective.design.sparse else needs_of_dense_rows(objective)
         return dense or missing(
             (objective.loss.geometry in FORMS, f"exact updates of one row, and {objective.loss.name} has none"),
-            (objective.penalty.quadratic and objective.penalty.penalty.rotation_invariant, "a plain ridge"),
+            (objective.penalty.plain, "a plain ridge"),
             (bool(objective.penalty.bounds_below.all()), "reg > 0"),
             (objective.row_weights.n_sets == 1, "the same row weights for all configurations"),
             (objective.communicator.size == 1, "one process"),
