@@ -81,11 +81,8 @@ def as_scores(scores: Any) -> np.ndarray:
         scores = scores.float().numpy() if scores.element_size() < 4 else scores.numpy()
     array = np.asarray(scores)
     if array.ndim != 2 or array.shape[0] < 1 or array.shape[1] < 2:
-        raise InputError(
-            "scores-shape",
-            f"scores of shape {array.shape} cannot be judged",
-            mend="expected (N, C) with at least one sample and two classes",
-        )
+        what = f"scores of shape {array.shape} cannot be judged"
+        raise InputError("scores-shape", what, mend="expected (N, C) with at least one sample and two classes")
     return array
 
 
@@ -100,11 +97,8 @@ def checked(scores: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         raise InputError("scores-length", f"{array.shape[0]} rows of scores, labels of shape {labels.shape}")
     wrong = np.flatnonzero((labels < 0) | (labels >= array.shape[1]))
     if len(wrong):
-        raise InputError(
-            "labels-out-of-range",
-            f"{len(wrong)} labels are not among the {array.shape[1]} classes, the first is {labels[wrong[0]]}",
-            f"row {wrong[0]}",
-        )
+        what = f"{len(wrong)} labels are not among the {array.shape[1]} classes, the first is {labels[wrong[0]]}"
+        raise InputError("labels-out-of-range", what, f"row {wrong[0]}")
     return array, labels
 
 

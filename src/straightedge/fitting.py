@@ -106,11 +106,8 @@ def build_objective(
         communicator: Who owns which rows.
     """
     if rows.n_samples != len(y):
-        raise InputError(
-            "labels-length",
-            f"X has {rows.n_samples} rows and y has {len(y)} labels: inconsistent numbers of samples",
-            mend="give one label for each row",
-        )
+        what = f"X has {rows.n_samples} rows and y has {len(y)} labels: inconsistent numbers of samples"
+        raise InputError("labels-length", what, mend="give one label for each row")
     objective = Objective(
         _source(rows, settings, affine, communicator, maps),
         y,

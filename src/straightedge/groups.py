@@ -49,11 +49,8 @@ def fold_of_groups(y: np.ndarray, groups: np.ndarray, folds: int, seed: int = 0)
     alone = counts[:, (counts > 0).sum(axis=0) == 1].any(axis=1)
     movable = np.flatnonzero(~alone)
     if not 2 <= folds <= len(movable):
-        raise InputError(
-            "groups-invalid",
-            f"folds is {folds} for {len(movable)} groups that can be held out",
-            mend="give 2 folds or more, at most one a group",
-        )
+        what = f"folds is {folds} for {len(movable)} groups that can be held out"
+        raise InputError("groups-invalid", what, mend="give 2 folds or more, at most one a group")
     order = np.random.default_rng(seed).permutation(movable)
     order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
     dealt = np.full(len(counts), NEVER, dtype=np.int64)

@@ -200,11 +200,8 @@ def fitted_map(
 
 def _of_sparse_rows(kind: str, n_features: int) -> AffineMap:
     if kind not in UNSCALED:
-        raise InputError(
-            "preprocess-sparse",
-            f"preprocess {kind!r} would make sparse rows dense",
-            mend="use 'none', and scale before, as by sklearn.preprocessing.MaxAbsScaler; or give dense rows",
-        )
+        mend = "use 'none', and scale before, as by sklearn.preprocessing.MaxAbsScaler; or give dense rows"
+        raise InputError("preprocess-sparse", f"preprocess {kind!r} would make sparse rows dense", mend=mend)
     return AffineMap.identity(n_features)
 
 

@@ -77,11 +77,9 @@ def _reg(value: Any, exact: bool) -> float:
     if not 0 <= number < math.inf:
         raise InputError("reg-invalid", f"reg is {value!r}", mend="give a number ≥ 0, such as 1e-4")
     if number == 0 and exact:
-        raise InputError(
-            "reg-zero",
-            "reg is 0: nothing bounds W, so on separable data there is no minimiser and never a certificate",
-            mend="give a small positive reg, such as 1e-8; minibatch SGD (fit --solver sgd) takes reg 0",
-        )
+        what = "reg is 0: nothing bounds W, so on separable data there is no minimiser and never a certificate"
+        mend = "give a small positive reg, such as 1e-8; minibatch SGD (fit --solver sgd) takes reg 0"
+        raise InputError("reg-zero", what, mend=mend)
     return number
 
 

@@ -206,12 +206,9 @@ def _predict_images(model: LinearModel, paths: Sequence[Path], reading: Reading)
     if not paths:
         return []
     if len(model.input_shape) != 3:
-        raise InputError(
-            "not-an-image-model",
-            f"the model was trained on rows of {model.n_features} features, not on images",
-            where=str(paths[0]),
-            mend="give an .npy or .npz of such features",
-        )
+        what = f"the model was trained on rows of {model.n_features} features, not on images"
+        mend = "give an .npy or .npz of such features"
+        raise InputError("not-an-image-model", what, where=str(paths[0]), mend=mend)
     found: list[Prediction] = []
     for names, pixels in decoded(model.input_shape, files_of(paths), reading):
         found += predictions_of(model, names, model.scores(pixels))

@@ -75,12 +75,9 @@ def _refuse_bad_weights(weights: Tensor) -> None:
     bad = (~(weights >= 0) | weights.isinf()).nonzero().flatten()
     if len(bad):
         row = int(bad[0])
-        raise InputError(
-            "sample-weight-invalid",
-            f"sample weight {float(weights[row])} is not a number ≥ 0",
-            f"row {row}",
-            f"{len(bad)} of {len(weights)} weights are negative, NaN or infinite",
-        )
+        what = f"sample weight {float(weights[row])} is not a number ≥ 0"
+        mend = f"{len(bad)} of {len(weights)} weights are negative, NaN or infinite"
+        raise InputError("sample-weight-invalid", what, f"row {row}", mend)
     if float(weights.sum()) == 0:
         raise InputError("sample-weight-invalid", "all sample weights are zero", mend="give at least one above 0")
 
@@ -116,11 +113,9 @@ def _refuse_unknown_classes(class_weight: Mapping[Any, Any], names: Sequence[Any
     alike = {str(name): name for name in names}
     first = unknown[0]
     hint = f"; {alike[str(first)]!r} is, of another type" if str(first) in alike else ""
-    raise InputError(
-        "class-weight-invalid",
-        f"class_weight names {first!r}, which is no class of y ({len(unknown)} such names){hint}",
-        mend=f"name classes of y: {', '.join(map(repr, list(names)[:5]))}{', …' if len(names) > 5 else ''}",
-    )
+    what = f"class_weight names {first!r}, which is no class of y ({len(unknown)} such names){hint}"
+    mend = f"name classes of y: {', '.join(map(repr, list(names)[:5]))}{', …' if len(names) > 5 else ''}"
+    raise InputError("class-weight-invalid", what, mend=mend)
 
 
 def is_whole(weights: np.ndarray) -> bool:

@@ -244,22 +244,16 @@ def _castable(array: np.ndarray) -> np.ndarray:
             "x-dtype", f"X has dtype {array.dtype}", mend="Complex data not supported: give real numbers"
         )
     if array.dtype.kind in "mM":
-        raise InputTypeError(
-            "x-dtype",
-            f"X has dtype {array.dtype}: dates and durations have no scale of their own",
-            mend="give numbers, such as days since a day",
-        )
+        what = f"X has dtype {array.dtype}: dates and durations have no scale of their own"
+        raise InputTypeError("x-dtype", what, mend="give numbers, such as days since a day")
     return as_numbers(array)
 
 
 def check_shape(shape: tuple[int, ...]) -> None:
     """Raise `InputError` ``x-shape`` or ``x-empty`` for shapes that are not rows of features."""
     if len(shape) < 2:
-        raise InputError(
-            "x-shape",
-            f"X has shape {shape}; expected 2D: (samples, features)",
-            mend="Reshape your data: X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one sample",
-        )
+        mend = "Reshape your data: X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one sample"
+        raise InputError("x-shape", f"X has shape {shape}; expected 2D: (samples, features)", mend=mend)
     if shape[0] == 0:
         raise InputError(
             "x-empty", f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required."

@@ -154,9 +154,6 @@ def _not_finite(block: np.ndarray, start: int) -> InputError:
     if not len(bad):
         return InputError("predict-nan", f"scores overflow in rows {start} to {start + len(block) - 1}")
     row, column = (int(index) for index in bad[0])
-    return InputError(
-        "predict-nan",
-        f"{float(block[row, column])} in the rows to score (or beyond what float32 holds)",
-        where=f"row {start + row}, column {column}",
-        mend="every value must be finite; impute or drop the row",
-    )
+    what = f"{float(block[row, column])} in the rows to score (or beyond what float32 holds)"
+    mend = "every value must be finite; impute or drop the row"
+    return InputError("predict-nan", what, where=f"row {start + row}, column {column}", mend=mend)

@@ -86,11 +86,8 @@ def fold_of_rows(y: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
     """
     divisible = np.flatnonzero(np.bincount(y)[y] >= 2)
     if not 2 <= folds <= len(divisible):
-        raise InputError(
-            "folds-invalid",
-            f"folds is {folds} for {len(divisible)} samples of classes with two or more",
-            mend="give 2 folds or more, at most one a sample",
-        )
+        what = f"folds is {folds} for {len(divisible)} samples of classes with two or more"
+        raise InputError("folds-invalid", what, mend="give 2 folds or more, at most one a sample")
     _, first, index = np.unique(y[divisible], return_index=True, return_inverse=True)
     label = np.argsort(np.argsort(first))[index]  # classes numbered as they appear, like scikit-learn's
     rising, rng = np.sort(label), np.random.RandomState(seed)

@@ -167,12 +167,9 @@ def read_stored(
     except OSError as error:
         raise InputError("model-missing", f"cannot be read ({error.strerror})", str(where)) from error
     if digest.hexdigest() != written:
-        raise InputError(
-            "model-damaged",
-            "the bytes are not those that were saved: the SHA-256 differs",
-            where=str(where),
-            mend="restore the file from a copy or train again",
-        )
+        what = "the bytes are not those that were saved: the SHA-256 differs"
+        mend = "restore the file from a copy or train again"
+        raise InputError("model-damaged", what, where=str(where), mend=mend)
     return stored, parse_object(metadata[f"{_PREFIX}meta"], where)
 
 
@@ -189,17 +186,10 @@ def _own_metadata(metadata: dict[str, str], where: Path, kind: str, version: int
     found = metadata.get(f"{_PREFIX}kind")
     names = (f"{_PREFIX}version", f"{_PREFIX}meta", f"{_PREFIX}sha256")
     if found != kind or any(name not in metadata for name in names) or not metadata[names[0]].isdecimal():
-        raise InputError(
-            "model-foreign",
-            f"a safetensors file, but not a {kind} file of straightedge" + (f": a {found} file" if found else ""),
-            where=str(where),
-            mend=f"give a {kind} that straightedge saved",
-        )
+        what = f"a safetensors file, but not a {kind} file of straightedge" + (f": a {found} file" if found else "")
+        raise InputError("model-foreign", what, where=str(where), mend=f"give a {kind} that straightedge saved")
     if len(metadata[names[0]]) > 9 or int(metadata[names[0]]) > version:
-        raise InputError(
-            "model-newer",
-            f"written by a newer version (layout {metadata[names[0]][:20]}, this one knows up to {version})",
-            where=str(where),
-            mend="upgrade straightedge: pip install --upgrade straightedge",
-        )
+        what = f"written by a newer version (layout {metadata[names[0]][:20]}, this one knows up to {version})"
+        mend = "upgrade straightedge: pip install --upgrade straightedge"
+        raise InputError("model-newer", what, where=str(where), mend=mend)
     return metadata.pop(names[2])

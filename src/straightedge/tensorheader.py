@@ -67,12 +67,9 @@ def _refuse_pickle(start: bytes, where: Path) -> None:
     """
     protocol_mark = start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
     if start[:4] == b"PK\x03\x04" or (protocol_mark and start[8:] != b"{"):
-        raise InputError(
-            "model-pickle",
-            "a pickle or torch.save file under another name; such files run code when opened and never are",
-            where=str(where),
-            mend="give the model.safetensors that straightedge saved",
-        )
+        what = "a pickle or torch.save file under another name; such files run code when opened and never are"
+        mend = "give the model.safetensors that straightedge saved"
+        raise InputError("model-pickle", what, where=str(where), mend=mend)
 
 
 def parse_object(text: str | bytes, where: Path) -> dict[str, Any]:

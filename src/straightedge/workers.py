@@ -239,8 +239,5 @@ def with_smaller_blocks(block_rows: int, work: Callable[[int], Result]) -> Resul
             if not is_out_of_memory(error):
                 raise
             block_rows = max(1, block_rows // 2)
-    raise MachineError(
-        "out-of-memory",
-        f"memory ran out, even with blocks of {block_rows} rows",
-        mend="use fewer values of reg at once, fewer features, or a machine with more memory",
-    )
+    mend = "use fewer values of reg at once, fewer features, or a machine with more memory"
+    raise MachineError("out-of-memory", f"memory ran out, even with blocks of {block_rows} rows", mend=mend)

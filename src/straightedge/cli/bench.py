@@ -68,11 +68,8 @@ def _benchmarks(name: str) -> Any:
 
     root = Path(__file__).resolve().parents[3]
     if not (root / "benchmarks" / "run.py").is_file():
-        raise InputError(
-            "bench-needs-source",
-            "the benchmarks are not part of the installed package",
-            mend="run it from a source checkout: make bench",
-        )
+        what = "the benchmarks are not part of the installed package"
+        raise InputError("bench-needs-source", what, mend="run it from a source checkout: make bench")
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     return import_module(f"benchmarks.{name}")

@@ -85,13 +85,12 @@ def check_unseen(predictions: Predictions) -> None:
 
     seen = sorted(predictions.splits - {*UNSEEN, FOLDS})
     if seen:
-        raise InputError(
-            "compare-fitted",
-            f"the answers are to samples that the run was fitted to or chosen by (split {', '.join(seen)})",
-            str(predictions.path),
+        what = f"the answers are to samples that the run was fitted to or chosen by (split {', '.join(seen)})"
+        mend = (
             "judge both runs on samples that neither has seen, `straightedge evaluate RUN SOURCE --predictions "
-            "FILE.csv`, and compare the two files; or fit both with --folds, or without --no-suspects",
+            "FILE.csv`, and compare the two files; or fit both with --folds, or without --no-suspects"
         )
+        raise InputError("compare-fitted", what, str(predictions.path), mend)
 
 
 def read_predictions(run: Path) -> Predictions:
@@ -110,12 +109,9 @@ def read_predictions(run: Path) -> Predictions:
     for number, row in enumerate(table, start=2):
         name, label, predicted, split = (row.get(column) for column in COLUMNS)
         if name is None or not label or not predicted or not split:
-            raise InputError(
-                "predictions-columns",
-                f"no {' or '.join(COLUMNS)} in a line",
-                f"{path}, line {number}",
-                "write the file again: straightedge evaluate RUN SOURCE --predictions FILE.csv",
-            )
+            what = f"no {' or '.join(COLUMNS)} in a line"
+            mend = "write the file again: straightedge evaluate RUN SOURCE --predictions FILE.csv"
+            raise InputError("predictions-columns", what, f"{path}, line {number}", mend)
         image = (name, seen[name])
         seen[name] += 1
         found.labels[image] = label
@@ -143,11 +139,8 @@ def check_same_images(one: Predictions, other: Predictions) -> None:
         _listed(only_other, f"only in {other.path}"),
         _listed(relabelled, "with another label"),
     ]
-    raise InputError(
-        "compare-different-images",
-        "the runs did not judge the same images: " + "; ".join(part for part in parts if part),
-        mend="evaluate both runs on the same source, then compare",
-    )
+    what = "the runs did not judge the same images: " + "; ".join(part for part in parts if part)
+    raise InputError("compare-different-images", what, mend="evaluate both runs on the same source, then compare")
 
 
 def _listed(images: list[tuple[str, int]], where: str) -> str:

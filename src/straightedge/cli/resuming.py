@@ -57,12 +57,9 @@ def _refuse_other_options(asked: FitOptions, before: FitOptions, folder: Path) -
     kept = before.identity() | {"source": asked.data.source}
     found = differences({name: kept[name] for name in given}, given)
     if found:
-        raise InputError(
-            "resume-differs",
-            "the run was started with something else: " + "; ".join(found),
-            str(folder),
-            "leave these options out, or start again with --overwrite",
-        )
+        what = "the run was started with something else: " + "; ".join(found)
+        mend = "leave these options out, or start again with --overwrite"
+        raise InputError("resume-differs", what, str(folder), mend)
 
 
 def _options_of(config: dict[str, Any], folder: Path) -> FitOptions:
@@ -76,9 +73,5 @@ def _options_of(config: dict[str, Any], folder: Path) -> FitOptions:
         before |= {"source": str(before["source"]), "out": str(folder), "command": list(config["command"])}
         return Options(**before)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            "run-damaged",
-            f"config.json does not say how the run was started ({error})",
-            str(folder),
-            "start again with --overwrite",
-        ) from error
+        what = f"config.json does not say how the run was started ({error})"
+        raise InputError("run-damaged", what, str(folder), "start again with --overwrite") from error

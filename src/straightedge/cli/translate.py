@@ -47,11 +47,8 @@ def _only(given: dict[str, float]) -> tuple[str, float]:
     from straightedge.errors import InputError
 
     if len(given) != 1:
-        raise InputError(
-            "translate-one-parameter",
-            f"{len(given)} parameters given",
-            mend="give exactly one of --C, --lambda, --weight-decay, --alpha, --reg",
-        )
+        mend = "give exactly one of --C, --lambda, --weight-decay, --alpha, --reg"
+        raise InputError("translate-one-parameter", f"{len(given)} parameters given", mend=mend)
     return next(iter(given.items()))
 
 

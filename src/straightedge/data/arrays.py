@@ -37,12 +37,8 @@ def load(source: str, **options: Any) -> Dataset:
         if options.get("labels") is None and sidecar(path).is_file():
             return _load_described(source, path, options)
         if options.get("labels") is None:
-            raise InputError(
-                "npy-labels-missing",
-                "a .npy of features needs its labels",
-                source,
-                "give both files, X.npy,y.npy, or --labels y.npy (or a text file, one label a line)",
-            )
+            mend = "give both files, X.npy,y.npy, or --labels y.npy (or a text file, one label a line)"
+            raise InputError("npy-labels-missing", "a .npy of features needs its labels", source, mend)
         return _load_pair(source, path, Path(options["labels"]), options)
     return _load_npz(source, path, options)
 
@@ -127,12 +123,8 @@ def read_description(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         usable = False
     if not usable or not isinstance(about.get("features"), dict | None):
-        raise InputError(
-            "description-broken",
-            "this is no description of written features",
-            str(path),
-            "write the features again",
-        )
+        what = "this is no description of written features"
+        raise InputError("description-broken", what, str(path), "write the features again")
     return {key: about.get(key) for key in ("files", "classes", "features")}
 
 

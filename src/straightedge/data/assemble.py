@@ -140,9 +140,6 @@ def _check_parts(name: str, parts: Mapping[str, Part]) -> None:
     width = tuple(parts["train"].X.shape[1:])
     for key, part in parts.items():
         if tuple(part.X.shape[1:]) != width:
-            raise InputError(
-                "widths-differ",
-                f"rows of {key} have shape {tuple(part.X.shape[1:])}, those of train {width}",
-                name,
-                "every split needs the same features or the same image size",
-            )
+            what = f"rows of {key} have shape {tuple(part.X.shape[1:])}, those of train {width}"
+            mend = "every split needs the same features or the same image size"
+            raise InputError("widths-differ", what, name, mend)

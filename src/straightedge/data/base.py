@@ -117,11 +117,9 @@ class SealedSplit:
             InputError: ``test-already-opened`` at the second call.
         """
         if self._split is None:
-            raise InputError(
-                "test-already-opened",
-                f"the test split was already opened for {self.opened_for}",
-                mend="the test images are read once, by the final model; choose on validation",
-            )
+            what = f"the test split was already opened for {self.opened_for}"
+            mend = "the test images are read once, by the final model; choose on validation"
+            raise InputError("test-already-opened", what, mend=mend)
         split, self._split, self.opened_for = self._split, None, purpose
         return split
 

@@ -50,12 +50,8 @@ def values_of_file(file: str, what: str, n: int, source: str) -> np.ndarray:
         InputError: ``groups-missing``, ``groups-length`` and those of weights; the codes of `read_label_file`.
     """
     if not os.path.exists(file):
-        raise InputError(
-            f"{what}-missing",
-            f"there is no column and no file {file!r}",
-            source,
-            f"name a column of a table, or a file of {what}",
-        )
+        missing = f"there is no column and no file {file!r}"
+        raise InputError(f"{what}-missing", missing, source, f"name a column of a table, or a file of {what}")
     from straightedge.data.arrays import read_label_file
 
     found = np.asarray(read_label_file(Path(file)))

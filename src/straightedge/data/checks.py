@@ -178,9 +178,6 @@ def refuse_not_finite(X: np.ndarray, where: str, block: int = 8192, largest: int
         bad = ~np.isfinite(rows)
         if bad.any():
             row, column = (int(place[0]) for place in np.nonzero(bad))
-            raise InputError(
-                "rows-not-finite",
-                f"the value {rows[row, column]} is not a number",
-                f"{where}, row {start + row}, column {column}",
-                "replace or remove such rows",
-            )
+            what = f"the value {rows[row, column]} is not a number"
+            mend = "replace or remove such rows"
+            raise InputError("rows-not-finite", what, f"{where}, row {start + row}, column {column}", mend)

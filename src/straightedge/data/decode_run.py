@@ -198,22 +198,15 @@ class DecodeRun:
         if may_be_other and kind == "not-image" and task.item.path.suffix.lower() not in IMAGE_ENDINGS:
             found.not_images += 1
         elif kind == "size":
-            raise InputError(
-                "mixed-sizes",
-                f"the image has {reason} pixels, the ones before it {shape[3]} × {shape[2]}",
-                f"{self._container.path}, {name}",
-                "give one size for all: --size 64",
-            )
+            what = f"the image has {reason} pixels, the ones before it {shape[3]} × {shape[2]}"
+            mend = "give one size for all: --size 64"
+            raise InputError("mixed-sizes", what, f"{self._container.path}, {name}", mend)
         elif self._skip_bad:
             found.skipped.append(f"{name} ({reason})")
         else:
             code = CODES.get(kind, "image-broken")
-            raise InputError(
-                code,
-                f"the image cannot be used: {reason}",
-                f"{self._container.path}, {name}",
-                "mend or remove it, or go on without such images: --skip-bad",
-            )
+            mend = "mend or remove it, or go on without such images: --skip-bad"
+            raise InputError(code, f"the image cannot be used: {reason}", f"{self._container.path}, {name}", mend)
 
     def _finish(self, found: Found, sinks: Mapping[str, RowSink], folder: Path | None) -> None:
         if not found.names.get("train"):

@@ -80,12 +80,8 @@ def verified(remote: Remote, path: Path) -> Path:
         InputError: ``download-hash``.
     """
     if not matches(remote, path):
-        raise InputError(
-            "download-hash",
-            f"the file is not {remote.name} of {remote.size} bytes with SHA-256 {remote.sha256[:16]}…",
-            str(path),
-            "remove it, and it is downloaded again",
-        )
+        what = f"the file is not {remote.name} of {remote.size} bytes with SHA-256 {remote.sha256[:16]}…"
+        raise InputError("download-hash", what, str(path), "remove it, and it is downloaded again")
     return path
 
 
@@ -118,12 +114,9 @@ def _receive_all(remote: Remote, part: Path, advance: Callable[[int], None]) -> 
             continue
         if whole:
             return
-    raise MachineError(
-        "download-failed",
-        f"the download did not arrive: {problem or 'the connection ended early'}",
-        remote.url,
-        f"try again (it goes on where it stopped), or put {remote.name} into a folder and give --root FOLDER",
-    )
+    what = f"the download did not arrive: {problem or 'the connection ended early'}"
+    mend = f"try again (it goes on where it stopped), or put {remote.name} into a folder and give --root FOLDER"
+    raise MachineError("download-failed", what, remote.url, mend)
 
 
 def _receive(remote: Remote, part: Path, advance: Callable[[int], None]) -> bool:
@@ -169,9 +162,6 @@ def _set_aside(remote: Remote, part: Path) -> InputError:
     size = part.stat().st_size
     aside = part.with_name(f"{remote.name}.rejected")
     os.replace(part, aside)
-    return InputError(
-        "download-hash",
-        f"{kind} of {size} bytes arrived in place of {remote.name} ({remote.size} bytes)",
-        remote.url,
-        f"what arrived is kept as {aside}; try another network, or give --root with the right file",
-    )
+    what = f"{kind} of {size} bytes arrived in place of {remote.name} ({remote.size} bytes)"
+    mend = f"what arrived is kept as {aside}; try another network, or give --root with the right file"
+    return InputError("download-hash", what, remote.url, mend)

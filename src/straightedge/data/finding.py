@@ -67,12 +67,9 @@ def module_of(source: str) -> str:
 def _file_reader(path: Path) -> str:
     name = path.name.lower()
     if name.endswith(PICKLES):
-        raise InputError(
-            "pickle-refused",
-            "the file is a pickle by its name; opening one can run any program",
-            str(path),
-            "save the arrays with numpy.savez, or give the images themselves",
-        )
+        what = "the file is a pickle by its name; opening one can run any program"
+        mend = "save the arrays with numpy.savez, or give the images themselves"
+        raise InputError("pickle-refused", what, str(path), mend)
     return _published(name) or _by_ending(path, name) or _by_content(path)
 
 

@@ -72,13 +72,12 @@ def one_column(y: np.ndarray, n: int | None, where: str) -> np.ndarray:
         if (y.sum(axis=1) == 1).all():
             what = f"labels are one-hot rows of shape {y.shape}"
             raise InputError("labels-one-hot", what, where, "give class indices instead: y.argmax(axis=1)")
-        raise InputError(
-            "labels-multi-label",
-            f"labels are multi-label rows of shape {y.shape}: a sample may have several classes or none",
-            where,
+        what = f"labels are multi-label rows of shape {y.shape}: a sample may have several classes or none"
+        mend = (
             "a classifier here gives one class; fit one a column: "
-            "sklearn.multiclass.OneVsRestClassifier(SoftmaxClassifier()).fit(X, Y)",
+            "sklearn.multiclass.OneVsRestClassifier(SoftmaxClassifier()).fit(X, Y)"
         )
+        raise InputError("labels-multi-label", what, where, mend)
     if y.ndim != 1:
         raise InputError("labels-shape", f"labels have shape {y.shape}", where, "one label a sample: (N,)")
     if n is not None and len(y) != n:
@@ -124,12 +123,8 @@ def _from_objects(y: np.ndarray, where: str) -> np.ndarray:
         return y.astype(bool)
     if all(isinstance(value, int | float | np.integer | np.floating) for value in y):
         return y.astype(np.float64) if any(isinstance(v, float | np.floating) for v in y) else _ints(y, where)
-    raise InputError(
-        "labels-kind",
-        f"labels mix types: {listed(sorted({type(value).__name__ for value in y}))}",
-        where,
-        "give whole numbers or text, one a sample",
-    )
+    what = f"labels mix types: {listed(sorted({type(value).__name__ for value in y}))}"
+    raise InputError("labels-kind", what, where, "give whole numbers or text, one a sample")
 
 
 def refuse_missing(y: Any, where: str) -> None:
@@ -184,12 +179,8 @@ def at_row(code: str, complaint: str, bad: np.ndarray, y: np.ndarray, where: str
     """Return the error for the first of the bad labels, with its row and their count."""
     row = int(np.argmax(bad))
     value = y[row].item() if isinstance(y[row], np.generic) else y[row]
-    return InputError(
-        code,
-        f"label {value!r} {complaint} ({int(bad.sum())} such labels)",
-        f"{where}, row {row}",
-        "labels are whole numbers from 0, or text",
-    )
+    what = f"label {value!r} {complaint} ({int(bad.sum())} such labels)"
+    return InputError(code, what, f"{where}, row {row}", "labels are whole numbers from 0, or text")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -49,12 +49,8 @@ def encode_labels(
         codes, names = _look_up(values, declared_names(classes), where), declared_names(classes)
         _warn_without_samples(codes, names, where)
     if len(names) < 2:
-        raise InputError(
-            "labels-single-class",
-            f"all {len(codes)} labels are of one class ({names[0]!r})",
-            where,
-            "a classifier needs samples of at least two classes",
-        )
+        what = f"all {len(codes)} labels are of one class ({names[0]!r})"
+        raise InputError("labels-single-class", what, where, "a classifier needs samples of at least two classes")
     return codes, names
 
 
@@ -173,9 +169,5 @@ def classes_differ(unknown: list[str], missing: list[str], where: str) -> InputE
     """Return the error for a split whose classes are not those of the training split."""
     parts = [f"only here: {listed(unknown)}"] if unknown else []
     parts += [f"only in the training split: {listed(missing)}"] if missing else []
-    return InputError(
-        "classes-differ",
-        f"the classes differ from those of the training split; {'; '.join(parts)}",
-        where,
-        "give each split the same classes, or declare the class names",
-    )
+    what = f"the classes differ from those of the training split; {'; '.join(parts)}"
+    return InputError("classes-differ", what, where, "give each split the same classes, or declare the class names")

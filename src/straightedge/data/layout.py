@@ -77,12 +77,9 @@ def _labelled(
 
 def _refuse_pickles(listing: Listing, where: str) -> None:
     if any(item.path.name == "data_batch_1" for item in listing.items):
-        raise InputError(
-            "pickle-refused",
-            "these are the pickled batches of CIFAR-10 among other files",
-            where,
-            "name the folder that holds data_batch_1 itself, or cifar-10-python.tar.gz",
-        )
+        what = "these are the pickled batches of CIFAR-10 among other files"
+        mend = "name the folder that holds data_batch_1 itself, or cifar-10-python.tar.gz"
+        raise InputError("pickle-refused", what, where, mend)
 
 
 def _notes(listing: Listing) -> list[str]:
@@ -155,12 +152,8 @@ def _items_in(items: Iterable[Item], prefix: tuple[str, ...]) -> list[Item]:
 
 
 def _no_classes(where: str) -> InputError:
-    return InputError(
-        "no-class-folders",
-        "there is no folder of a class",
-        where,
-        "put the images of each class in a folder of its name, perhaps under train/ and test/",
-    )
+    mend = "put the images of each class in a folder of its name, perhaps under train/ and test/"
+    return InputError("no-class-folders", "there is no folder of a class", where, mend)
 
 
 def _check_level(listing: Listing, prefix: tuple[str, ...], names: Sequence[str], where: str) -> None:
@@ -184,12 +177,8 @@ def _wrong_level(one: str, other: str, shared: Sequence[str], where: str) -> Inp
         mend = f"put the splits above the classes: {shared[0]}/{one}, {shared[0]}/{other}"
     else:
         mend = f"give the level that was meant, such as {where}/{one}; splits are folders train and test"
-    return InputError(
-        "class-level",
-        f"the folders {one!r} and {other!r} would be classes, but both hold folders {listed(shared)}",
-        where,
-        mend,
-    )
+    what = f"the folders {one!r} and {other!r} would be classes, but both hold folders {listed(shared)}"
+    return InputError("class-level", what, where, mend)
 
 
 def _check_classes(folders: dict[str, list[str]], where: str) -> None:

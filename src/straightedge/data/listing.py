@@ -216,20 +216,14 @@ def _unsafe(archive: Path, name: str, what: str) -> InputError:
 
 def _refuse_member(size: int, packed: int, archive: Path, name: str) -> None:
     if size > LARGEST_MEMBER or (size > RATIO_FROM and size > LARGEST_RATIO * max(1, packed)):
-        raise InputError(
-            "archive-bomb",
-            f"a member of {packed} bytes claims to hold {size}",
-            f"{archive}, {printable(name)}",
-            f"members above {RATIO_FROM} bytes may grow at most {LARGEST_RATIO} times",
-        )
+        what = f"a member of {packed} bytes claims to hold {size}"
+        mend = f"members above {RATIO_FROM} bytes may grow at most {LARGEST_RATIO} times"
+        raise InputError("archive-bomb", what, f"{archive}, {printable(name)}", mend)
 
 
 def _refuse_total(total: int, archive: Path) -> None:
     packed = archive.stat().st_size
     if total > TOTAL_FROM and total > LARGEST_TOTAL_RATIO * packed:
-        raise InputError(
-            "archive-bomb",
-            f"members of an archive of {packed} bytes claim to hold {total} together",
-            str(archive),
-            f"beyond {TOTAL_FROM} bytes an archive may grow at most {LARGEST_TOTAL_RATIO} times",
-        )
+        what = f"members of an archive of {packed} bytes claim to hold {total} together"
+        mend = f"beyond {TOTAL_FROM} bytes an archive may grow at most {LARGEST_TOTAL_RATIO} times"
+        raise InputError("archive-bomb", what, str(archive), mend)

@@ -107,12 +107,8 @@ def npy_header(file: Any, size: int, where: str) -> tuple[tuple[int, ...], bool,
     for length in shape:
         claimed *= length
     if claimed > size - file.tell():
-        raise InputError(
-            "npy-broken",
-            f"the header claims {claimed} bytes, {size - file.tell()} are there",
-            where,
-            "save it again",
-        )
+        what = f"the header claims {claimed} bytes, {size - file.tell()} are there"
+        raise InputError("npy-broken", what, where, "save it again")
     return shape, fortran, dtype
 
 
@@ -121,12 +117,8 @@ def broken(error: Exception, where: str) -> StraightedgeError:
     if isinstance(error, StraightedgeError):
         return error
     if "allow_pickle" in str(error) or "Python objects" in str(error):
-        return InputError(
-            "npy-objects",
-            "the array holds Python objects (a pickle); opening one can run any program",
-            where,
-            _as_plain(where),
-        )
+        what = "the array holds Python objects (a pickle); opening one can run any program"
+        return InputError("npy-objects", what, where, _as_plain(where))
     return InputError("npy-broken", f"the file cannot be read: {error}", where, "save it again")
 
 

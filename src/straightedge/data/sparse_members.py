@@ -30,12 +30,9 @@ def sparse_or_table(X: Any, where: str, first: int = 0) -> Any:
     if bad.any():
         place = int(bad.argmax())
         row = int(np.searchsorted(X.indptr, place, side="right")) - 1
-        raise InputError(
-            "rows-not-finite",
-            f"the value {X.data[place]} is not a number",
-            f"{where}, row {row}, feature {int(X.indices[place]) + first}",
-            "replace or remove such rows",
-        )
+        what = f"the value {X.data[place]} is not a number"
+        where = f"{where}, row {row}, feature {int(X.indices[place]) + first}"
+        raise InputError("rows-not-finite", what, where, "replace or remove such rows")
     return X
 
 

@@ -77,12 +77,8 @@ def _about(files: Mapping[str, Path]) -> dict[str, Any]:
     marks = [head.get("mark") for head in heads.values()]
     if len(set(map(str, marks))) > 1:
         other = next(path for path, head in heads.items() if head.get("mark") != marks[0])
-        raise InputError(
-            "svmlight-mixed",
-            "the file was not written together with its training file",
-            str(other),
-            "write the features again, or move it away",
-        )
+        what = "the file was not written together with its training file"
+        raise InputError("svmlight-mixed", what, str(other), "write the features again, or move it away")
     about = heads[files["train"]]
     width = about.get("n_features")
     return about if isinstance(width, int) and 0 < width <= LARGEST_WIDTH else {}
@@ -172,10 +168,6 @@ def _of_width(X: Any, width: int, path: Path) -> Any:
 def _rows(X: Any, path: Path) -> Any:
     """Return the rows of a file: sparse ones where a dense table would be large, else a table."""
     if X.shape[1] > LARGEST_WIDTH:
-        raise InputError(
-            "svmlight-too-large",
-            f"the largest index is {X.shape[1]}, and at most {LARGEST_WIDTH} features can be fitted",
-            str(path),
-            "number the features anew, or hash them",
-        )
+        what = f"the largest index is {X.shape[1]}, and at most {LARGEST_WIDTH} features can be fitted"
+        raise InputError("svmlight-too-large", what, str(path), "number the features anew, or hash them")
     return sparse_or_table(X, str(path), first=1)

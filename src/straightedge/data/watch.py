@@ -39,12 +39,9 @@ def refuse_changed(before: Stamps, source: str, labels: str | None = None) -> No
     now = stamps(source, labels) if before else {}
     changed = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
     if changed:
-        raise InputError(
-            "data-changed",
-            f"the data were changed while the fit was running ({len(changed)} of {len(before)} files)",
-            changed[0],
-            "run it again once nobody writes to them; nothing was written",
-        )
+        what = f"the data were changed while the fit was running ({len(changed)} of {len(before)} files)"
+        mend = "run it again once nobody writes to them; nothing was written"
+        raise InputError("data-changed", what, changed[0], mend)
 
 
 def _beside(path: Path) -> list[str]:

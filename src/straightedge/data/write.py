@@ -58,12 +58,8 @@ def write_features(
     check_output(target)
     sparse = any(is_sparse(part.X) for part in parts.values())
     if sparse and target.suffix not in SPARSE:
-        raise InputError(
-            "output-kind",
-            f"sparse rows cannot be written as {target.suffix}",
-            str(path),
-            f"use one of {', '.join(SPARSE)}",
-        )
+        what = f"sparse rows cannot be written as {target.suffix}"
+        raise InputError("output-kind", what, str(path), f"use one of {', '.join(SPARSE)}")
     with together():
         return WRITERS[target.suffix](target, parts, about)
 
@@ -75,12 +71,8 @@ def check_output(path: Path) -> None:
         InputError: ``output-kind``.
     """
     if path.suffix not in WRITERS:
-        raise InputError(
-            "output-kind",
-            f"features cannot be written as {path.suffix or 'a file without ending'!r}",
-            str(path),
-            f"use one of {', '.join(WRITERS)}",
-        )
+        what = f"features cannot be written as {path.suffix or 'a file without ending'!r}"
+        raise InputError("output-kind", what, str(path), f"use one of {', '.join(WRITERS)}")
 
 
 def blocks_of(X: Any) -> Iterator[np.ndarray]:

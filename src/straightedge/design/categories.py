@@ -117,16 +117,12 @@ class CategoryProducts(Products):
 def _check_codes(codes: Tensor, counts: Tensor) -> None:
     """Raise `InputError` where a code is not one of its column's."""
     if codes.ndim != 2 or codes.shape[1] != len(counts):
-        raise InputError(
-            "category-code-invalid",
-            f"codes have the shape {tuple(codes.shape)}, and there are {len(counts)} numbers of categories",
-            mend="give a table of codes with one column for each number",
-        )
+        what = f"codes have the shape {tuple(codes.shape)}, and there are {len(counts)} numbers of categories"
+        mend = "give a table of codes with one column for each number"
+        raise InputError("category-code-invalid", what, mend=mend)
     wrong = ((codes < -1) | (codes >= counts)).nonzero()
     if len(wrong):
         row, column = wrong[0].tolist()
-        raise InputError(
-            "category-code-invalid",
-            f"row {row} has the code {int(codes[row, column])} in column {column}",
-            mend=f"codes of that column are 0 to {int(counts[column]) - 1}, or −1 for none",
-        )
+        what = f"row {row} has the code {int(codes[row, column])} in column {column}"
+        mend = f"codes of that column are 0 to {int(counts[column]) - 1}, or −1 for none"
+        raise InputError("category-code-invalid", what, mend=mend)

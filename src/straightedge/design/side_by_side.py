@@ -154,8 +154,6 @@ def _check_parts(parts: Sequence[Design]) -> None:
     found = {(part.n_samples, str(part.device)) for part in parts}
     if len(found) != 1:
         described = ", ".join(f"{rows} rows on {device}" for rows, device in sorted(found)) or "nothing"
-        raise InputError(
-            "design-parts-differ",
-            f"columns side by side must be of the same rows, and there are parts of {described}",
-            mend="give designs with as many rows as one another, on one device",
-        )
+        what = f"columns side by side must be of the same rows, and there are parts of {described}"
+        mend = "give designs with as many rows as one another, on one device"
+        raise InputError("design-parts-differ", what, mend=mend)

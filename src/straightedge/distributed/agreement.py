@@ -143,11 +143,9 @@ def _compare(first: dict[str, Any], own: dict[str, Any]) -> None:
     names = [name for name in sorted(set(first) | set(own)) if first.get(name) != own.get(name)]
     if names:
         lines = [f"{name} is {_short(own.get(name))}, on rank 0 {_short(first.get(name))}" for name in names]
-        raise InputError(
-            "ranks-differ",
-            "the ranks were not given the same problem: " + "; ".join(lines[:5]),
-            mend="start every rank with the same command, on the same data and release",
-        )
+        what = "the ranks were not given the same problem: " + "; ".join(lines[:5])
+        mend = "start every rank with the same command, on the same data and release"
+        raise InputError("ranks-differ", what, mend=mend)
 
 
 def _short(value: Any) -> str:

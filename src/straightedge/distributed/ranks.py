@@ -142,18 +142,11 @@ class TorchCommunicator(Communicator):
             return rebuilt(told)
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "timed out" in text.lower() or "timeout" in text.lower():
-            return MachineError(
-                "ranks-timeout",
-                "another rank did not answer",
-                f"rank {self.rank} of {self.size}: {text}",
-                "see whether it still runs; STRAIGHTEDGE_RANK_TIMEOUT gives the seconds to wait",
-            )
-        return MachineError(
-            "rank-lost",
-            "another rank is gone",
-            f"rank {self.rank} of {self.size}: {text}",
-            "go on from the last checkpoint with --resume; torchrun --max-restarts does so by itself",
-        )
+            what = "another rank did not answer"
+            mend = "see whether it still runs; STRAIGHTEDGE_RANK_TIMEOUT gives the seconds to wait"
+            return MachineError("ranks-timeout", what, f"rank {self.rank} of {self.size}: {text}", mend)
+        mend = "go on from the last checkpoint with --resume; torchrun --max-restarts does so by itself"
+        return MachineError("rank-lost", "another rank is gone", f"rank {self.rank} of {self.size}: {text}", mend)
 
     def _last_words(self) -> dict[str, Any] | None:
         if self._store is None:

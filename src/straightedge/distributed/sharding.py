@@ -47,9 +47,6 @@ def own_rows(X: Any, communicator: Communicator) -> Any:
         return X
     n_rows = int(X.shape[0])
     if n_rows < communicator.size:
-        raise InputError(
-            "ranks-too-many",
-            f"{n_rows} samples cannot be shared by {communicator.size} ranks",
-            mend=f"use at most {n_rows} ranks",
-        )
+        what = f"{n_rows} samples cannot be shared by {communicator.size} ranks"
+        raise InputError("ranks-too-many", what, mend=f"use at most {n_rows} ranks")
     return slice_of(X, *row_range(n_rows, communicator.rank, communicator.size))

@@ -86,11 +86,9 @@ def read_place() -> Place | None:
         return None
     missing = [name for name in NEEDED if name not in os.environ]
     if missing:
-        raise InputError(
-            "ranks-invalid",
-            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, and {', '.join(missing)} not set",
-            mend="start ranks with torchrun, which sets them, or unset WORLD_SIZE",
-        )
+        what = f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, and {', '.join(missing)} not set"
+        mend = "start ranks with torchrun, which sets them, or unset WORLD_SIZE"
+        raise InputError("ranks-invalid", what, mend=mend)
     rank, size = _number("RANK", "0"), _number("WORLD_SIZE", "1")
     if not 0 <= rank < size:
         raise InputError("ranks-invalid", f"RANK is {rank} and WORLD_SIZE {size}", mend="0 ≤ RANK < WORLD_SIZE")
@@ -131,12 +129,10 @@ def _start(place: Place, device: str | None) -> TorchCommunicator:
         communicator = TorchCommunicator(dist.PrefixStore("words", store), place.local_rank, holds, launch)
         communicator.barrier()
     except (RuntimeError, ValueError, OSError) as error:
-        raise MachineError(
-            "ranks-missing",
-            f"the {place.size} ranks did not come together: {str(error).strip().splitlines()[0]}",
-            f"rank {place.rank}, store at {place.address}:{place.port}",
-            "see that every rank was started and that the hosts reach each other (GLOO_SOCKET_IFNAME)",
-        ) from error
+        what = f"the {place.size} ranks did not come together: {str(error).strip().splitlines()[0]}"
+        mend = "see that every rank was started and that the hosts reach each other (GLOO_SOCKET_IFNAME)"
+        where = f"rank {place.rank}, store at {place.address}:{place.port}"
+        raise MachineError("ranks-missing", what, where, mend) from error
     atexit.register(communicator.close)
     return communicator
 

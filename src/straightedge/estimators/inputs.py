@@ -55,11 +55,8 @@ def encoded_labels(y: Any) -> tuple[np.ndarray, Tensor]:
     whole = len(array) > 0 and array.dtype.kind in "iu"
     classes, index = counted(array) if whole else np.unique(array, return_inverse=True)
     if len(classes) < 2:
-        raise InputError(
-            "labels-single-class",
-            f"y has 1 class: {classes.tolist()}",
-            mend="a classifier needs two classes or more",
-        )
+        what = f"y has 1 class: {classes.tolist()}"
+        raise InputError("labels-single-class", what, mend="a classifier needs two classes or more")
     if _plain_labels(array) and 2 * len(classes) > len(array):
         check_classification_targets(array)  # warns of labels that look like numbers to be predicted
     return classes, torch.from_numpy(index.astype(np.int64))
@@ -170,11 +167,8 @@ def _classes_that_count(classes: np.ndarray, labels: Tensor, weights: Tensor) ->
 def refuse_other_length(n_rows: int, n_labels: int) -> None:
     """Raise `InputError` ``labels-length`` unless there is a label for each row."""
     if n_rows != n_labels:
-        raise InputError(
-            "labels-length",
-            f"X has {n_rows} rows and y has {n_labels} labels: inconsistent numbers of samples",
-            mend="give one label for each row",
-        )
+        what = f"X has {n_rows} rows and y has {n_labels} labels: inconsistent numbers of samples"
+        raise InputError("labels-length", what, mend="give one label for each row")
 
 
 def flat_view(X: Any) -> Any:

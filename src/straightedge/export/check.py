@@ -35,11 +35,9 @@ def agree(found: Any, expected: np.ndarray, what: str, rows: Any, scale: float =
     scale = max(scale, float(np.abs(expected).max(initial=0.0)))
     difference = float(np.abs(found - expected).max(initial=0.0))
     if not difference <= TOLERANCE * scale:
-        raise MachineError(
-            "export-differs",
-            f"the {what} differs from the model by {difference:.2g} on {len(rows)} rows",
-            mend="nothing was written; please report this with the run folder",
-        )
+        what = f"the {what} differs from the model by {difference:.2g} on {len(rows)} rows"
+        mend = "nothing was written; please report this with the run folder"
+        raise MachineError("export-differs", what, mend=mend)
     return difference
 
 

@@ -222,12 +222,9 @@ def _refuse_outside(tensor: Any, path: Path) -> None:
     folder = path.parent.resolve()
     outside = parts.is_absolute() or ".." in parts.parts or ":" in location
     if outside or not (folder / parts).resolve().is_relative_to(folder):
-        raise InputError(
-            "onnx-external-data",
-            f"tensor {tensor.name[:80]!r} has its data outside the folder: {location[:100]!r}",
-            where=str(path),
-            mend="pack the tensors into the file (onnx.save_model with save_as_external_data=False)",
-        )
+        what = f"tensor {tensor.name[:80]!r} has its data outside the folder: {location[:100]!r}"
+        mend = "pack the tensors into the file (onnx.save_model with save_as_external_data=False)"
+        raise InputError("onnx-external-data", what, where=str(path), mend=mend)
 
 
 def check_onnx_file(model: LinearModel, path: Path, rows: np.ndarray) -> float:

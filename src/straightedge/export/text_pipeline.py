@@ -44,8 +44,6 @@ def refuse_texts(model: LinearModel, to: str) -> None:
         InputError: ``export-texts``.
     """
     if model.takes_texts:
-        raise InputError(
-            "export-texts",
-            f"the model takes texts, and {to} has no operator that cuts them into words as it does",
-            mend="--to sklearn writes the vectoriser and the classifier as one pipeline",
-        )
+        what = f"the model takes texts, and {to} has no operator that cuts them into words as it does"
+        mend = "--to sklearn writes the vectoriser and the classifier as one pipeline"
+        raise InputError("export-texts", what, mend=mend)

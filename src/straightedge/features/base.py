@@ -125,11 +125,9 @@ def restore_extractor(config: dict[str, Any], state: dict[str, Tensor] | None = 
     name, version = str(settings.pop("name", "")), settings.pop("version", None)
     make = _class(name)
     if version != make.version:
-        raise InputError(
-            "extractor-version",
-            f"the run's features are of {name} version {version}, this installation has {make.version}",
-            mend="fit again, or use the release of straightedge that the run was made with",
-        )
+        what = f"the run's features are of {name} version {version}, this installation has {make.version}"
+        mend = "fit again, or use the release of straightedge that the run was made with"
+        raise InputError("extractor-version", what, mend=mend)
     extractor = _construct(make, name, settings, f"configuration of {name}")
     extractor.load_state(state or {})
     return extractor
@@ -190,12 +188,8 @@ def _construct(make: Any, name: str, settings: dict[str, Any], where: str) -> Ex
     known = [key for key in inspect.signature(make).parameters if key != "self"]
     for key in settings:
         if key not in known:
-            raise InputError(
-                "extractor-option",
-                f"{name} has no option {key!r}",
-                where,
-                f"its options: {', '.join(known) or 'none'}",
-            )
+            what = f"{name} has no option {key!r}"
+            raise InputError("extractor-option", what, where, f"its options: {', '.join(known) or 'none'}")
     extractor: Extractor = make(**settings)
     return extractor
 
@@ -267,11 +261,8 @@ def check_block(images: np.ndarray, expected: tuple[int, ...] | None) -> None:
         raise InputError("extractor-unfitted", "the extractor has seen no training images yet", mend="call fit")
     shape = check_images(images)
     if shape != expected:
-        raise InputError(
-            "features-shape",
-            f"images have shape {shape}, the extractor was fitted on {expected}",
-            mend="bring the images to that size (--size)",
-        )
+        what = f"images have shape {shape}, the extractor was fitted on {expected}"
+        raise InputError("features-shape", what, mend="bring the images to that size (--size)")
 
 
 def read_images(images: Any, start: int, stop: int) -> np.ndarray:
@@ -298,8 +289,6 @@ def check_state(state: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], na
     for key, shape in shapes.items():
         found = tuple(state[key].shape) if key in state else None
         if found != shape:
-            raise InputError(
-                "extractor-state",
-                f"the saved {name} extractor has {key} of shape {found}, expected {shape}",
-                mend="the run's file is not the one that was saved; fit again",
-            )
+            what = f"the saved {name} extractor has {key} of shape {found}, expected {shape}"
+            mend = "the run's file is not the one that was saved; fit again"
+            raise InputError("extractor-state", what, mend=mend)

@@ -59,11 +59,9 @@ def learn_dictionary(
     generator = np.random.default_rng(seed)
     patches = normalise_contrast(sample_patches(images, patch, n_patches, generator))
     if len(patches) < n_centroids:
-        raise InputError(
-            "patches-too-few",
-            f"the training images have {len(patches)} patches, fewer than the {n_centroids} centroids",
-            mend=f"use patches:n_centroids={max(1, len(patches) // 10)}, or a smaller patch",
-        )
+        what = f"the training images have {len(patches)} patches, fewer than the {n_centroids} centroids"
+        mend = f"use patches:n_centroids={max(1, len(patches) // 10)}, or a smaller patch"
+        raise InputError("patches-too-few", what, mend=mend)
     mean, whitening = zca(patches, epsilon)
     centroids = cluster((patches - mean) @ whitening, n_centroids, passes, int(generator.integers(2**31)))
     return Dictionary(mean, whitening, centroids)

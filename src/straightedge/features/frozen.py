@@ -105,12 +105,9 @@ class FrozenNetwork(Unlearned):
         assert self._shape is not None
         digest = weights_digest(network)
         if self._sha256 is not None and digest != self._sha256:
-            raise InputError(
-                "weights-changed",
-                "the network's weights are not those that the run was made with",
-                where=self._weights,
-                mend="give the file that was used, or fit again",
-            )
+            what = "the network's weights are not those that the run was made with"
+            mend = "give the file that was used, or fit again"
+            raise InputError("weights-changed", what, where=self._weights, mend=mend)
         self._sha256 = digest
         self._network = network.eval().requires_grad_(False).to(self._device)
         self._n_features = self._batch(np.zeros((1, *self._shape), np.uint8)).shape[1]
@@ -126,11 +123,9 @@ class FrozenNetwork(Unlearned):
                 "features are one tensor (n, F): give the part of the answer that is meant",
             )
         if rows.ndim != 2 or rows.shape[0] != len(images):
-            raise InputError(
-                "network-output",
-                f"the network gave {tuple(rows.shape)} for {len(images)} images",
-                mend="features are one row an image, (n, F): pool or flatten at the network's end",
-            )
+            what = f"the network gave {tuple(rows.shape)} for {len(images)} images"
+            mend = "features are one row an image, (n, F): pool or flatten at the network's end"
+            raise InputError("network-output", what, mend=mend)
         return rows.to("cpu", torch.float32).numpy()
 
 
@@ -179,10 +174,6 @@ def load_weights(network: nn.Module, weights: dict[str, Tensor], where: str, spa
     extra = [key for key in weights if key not in own and not key.startswith(spare or ("\0",))]
     for keys, what in ((missing, "lack"), (wrong, "have another shape for"), (extra, "have, beyond the network,")):
         if keys:
-            raise InputError(
-                "weights-mismatch",
-                f"the weights {what} {keys[0]!r}" + (f" and {len(keys) - 1} more" if len(keys) > 1 else ""),
-                where,
-                "give the weights of exactly this network",
-            )
+            what = f"the weights {what} {keys[0]!r}" + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
+            raise InputError("weights-mismatch", what, where, "give the weights of exactly this network")
     network.load_state_dict({key: weights[key] for key in own})

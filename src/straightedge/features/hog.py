@@ -66,11 +66,9 @@ class HogColour(ImageExtractor):
         height, width = check_images(images)[1:]
         least = self._settings["cell"] * self._settings["block"]
         if min(height, width) < least:
-            raise InputError(
-                "hog-small-images",
-                f"images of {height}×{width} pixels are smaller than a block of {least} pixels",
-                mend="use smaller cells (hog:cell=4,block=1) or larger images (--size)",
-            )
+            what = f"images of {height}×{width} pixels are smaller than a block of {least} pixels"
+            mend = "use smaller cells (hog:cell=4,block=1) or larger images (--size)"
+            raise InputError("hog-small-images", what, mend=mend)
         super().prepare(images, seed)
 
     def transform(self, images: np.ndarray) -> np.ndarray:

@@ -96,11 +96,8 @@ class Patches:
     def parse(argument: str) -> dict[str, Any]:
         """Return the settings of a preset such as ``small``."""
         if argument and argument not in PRESETS:
-            raise InputError(
-                "extractor-option",
-                f"patches has no preset {argument!r}",
-                mend=f"presets: {', '.join(PRESETS)}; or patches:n_centroids=800",
-            )
+            mend = f"presets: {', '.join(PRESETS)}; or patches:n_centroids=800"
+            raise InputError("extractor-option", f"patches has no preset {argument!r}", mend=mend)
         return dict(PRESETS[argument]) if argument else {}
 
     @property

@@ -57,12 +57,11 @@ class TimmBackbone(FrozenNetwork):
         if pool not in POOLS:
             raise bad_setting("pool", pool, f"one of {', '.join(POOLS)}")
         if weights is None:
-            raise InputError(
-                "timm-weights",
-                f"timm:{model} needs weights",
-                mend="weights=FILE.safetensors takes a local file, weights=pretrained downloads the model's own, "
-                "weights=random is for tests",
+            mend = (
+                "weights=FILE.safetensors takes a local file, weights=pretrained downloads the model's own, "
+                "weights=random is for tests"
             )
+            raise InputError("timm-weights", f"timm:{model} needs weights", mend=mend)
         self._preprocess: Any = None
 
     @staticmethod
@@ -139,11 +138,9 @@ def import_timm() -> Any:
         missing = (error.name or "timm").partition(".")[0]
         raise MissingExtraError(missing, "backbones", "the extractor timm") from error
     except RuntimeError as error:  # a torchvision built for another torch ends here
-        raise MachineError(
-            "timm-broken",
-            f"timm is installed but cannot be imported: {error}",
-            mend="install the torchvision that belongs to the installed torch",
-        ) from error
+        what = f"timm is installed but cannot be imported: {error}"
+        mend = "install the torchvision that belongs to the installed torch"
+        raise MachineError("timm-broken", what, mend=mend) from error
     return timm
 
 

@@ -109,12 +109,8 @@ def find_module(target: str) -> nn.Module:
         with _mistakes_named(target):
             made = found() if not isinstance(found, nn.Module) and callable(found) else found
     if not isinstance(made, nn.Module):
-        raise InputError(
-            "module-kind",
-            f"this is a {type(made).__name__}, not a torch module",
-            target,
-            "name a torch.nn.Module, or a class or function that returns one",
-        )
+        mend = "name a torch.nn.Module, or a class or function that returns one"
+        raise InputError("module-kind", f"this is a {type(made).__name__}, not a torch module", target, mend)
     return made
 
 
@@ -133,13 +129,12 @@ def _mistakes_named(target: str) -> Iterator[None]:
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if not _is_library(frame.filename)]
         where = f"{target} ({own[-1].filename}, line {own[-1].lineno})" if own else target
-        raise InputError(
-            "module-failed",
-            f"the module's own code failed: {type(error).__name__}: {error}",
-            where,
+        what = f"the module's own code failed: {type(error).__name__}: {error}"
+        mend = (
             "it is called without arguments to make a torch.nn.Module, which is given (n, channels, height, width) "
-            "float32 images in 0–1 and returns (n, F)",
-        ) from error
+            "float32 images in 0–1 and returns (n, F)"
+        )
+        raise InputError("module-failed", what, where, mend) from error
 
 
 def _is_library(filename: str) -> bool:
@@ -160,8 +155,6 @@ def _current_folder_importable() -> Iterator[None]:
 def _check_trust(target: str) -> None:
     if target in _trusted or target in os.environ.get(TRUST, "").split(","):
         return
-    raise InputError(
-        "module-untrusted",
-        f"this run's features come from the Python code {target}, which would be imported and run",
-        mend=f"if you trust the run and that code: {TRUST}={shlex.quote(target)} straightedge …",
-    )
+    what = f"this run's features come from the Python code {target}, which would be imported and run"
+    mend = f"if you trust the run and that code: {TRUST}={shlex.quote(target)} straightedge …"
+    raise InputError("module-untrusted", what, mend=mend)

@@ -124,11 +124,8 @@ def _named(X: Any, names: Sequence[str] | None) -> Iterator[tuple[str, Callable[
         yield from ((str(name), lambda name=name: X[name]) for name in X)  # read when it is fitted
         return
     if getattr(X, "ndim", 0) != 3 or 0 in X.shape:
-        raise InputError(
-            "layers-shape",
-            f"the features have shape {getattr(X, 'shape', None)}",
-            mend="give (N, L, D), or a mapping from names to (N, D)",
-        )
+        what = f"the features have shape {getattr(X, 'shape', None)}"
+        raise InputError("layers-shape", what, mend="give (N, L, D), or a mapping from names to (N, D)")
     named = list(names) if names is not None else [f"layer {place}" for place in range(X.shape[1])]
     if len(named) != X.shape[1]:
         raise InputError("layers-shape", f"there are {len(named)} names for {X.shape[1]} layers")
@@ -149,11 +146,8 @@ def _parts(y: np.ndarray, validation_size: float | int, test_size: float | int, 
         validation_size = validation_size / (1 - test_size)  # a share of all rows, taken from the rest
     train, validation = (rest[chosen] for chosen in hold_out(y[rest], validation_size, seed))
     if not len(validation) or not len(test):
-        raise InputError(
-            "layers-shape",
-            f"{len(y)} rows are too few for three splits",
-            mend="give two rows or more a class and split",
-        )
+        what = f"{len(y)} rows are too few for three splits"
+        raise InputError("layers-shape", what, mend="give two rows or more a class and split")
     rng = np.random.default_rng(seed)
     random = rng.permutation(y)
 

@@ -262,11 +262,8 @@ class LinearModel(KeptArrays, RecordedFacts, ModelViews):
         Numerics: see `calibration.log_softmax`.
         """
         if not self.has_probabilities:
-            raise InputError(
-                "not-calibrated",
-                f"the scores of {self.loss} are not probabilities",
-                mend="calibrate the model (a temperature fitted on validation), or fit --loss softmax",
-            )
+            mend = "calibrate the model (a temperature fitted on validation), or fit --loss softmax"
+            raise InputError("not-calibrated", f"the scores of {self.loss} are not probabilities", mend=mend)
         if not len(scores):
             return np.zeros((0, len(self.classes)))
         if self.multilabel:

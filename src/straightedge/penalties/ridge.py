@@ -79,11 +79,9 @@ class WeightedRidge(Ridge):
         super().__init__(bias)
         features = torch.as_tensor(weights, dtype=torch.float64).flatten().cpu()
         if not len(features) or not bool(((features > 0) & features.isfinite()).all()):
-            raise InputError(
-                "penalty-weights-invalid",
-                "the weights of the penalty are not all numbers above 0",
-                mend="give one finite number above 0 for each feature",
-            )
+            what = "the weights of the penalty are not all numbers above 0"
+            mend = "give one finite number above 0 for each feature"
+            raise InputError("penalty-weights-invalid", what, mend=mend)
         self.weights = torch.cat([features, features.new_ones(1)])
         self.largest_weight = float(self.weights.max())
 
@@ -91,11 +89,8 @@ class WeightedRidge(Ridge):
         """See `Penalty.check`."""
         found = len(self.weights) - 1
         if found != n_features:
-            raise InputError(
-                "penalty-weights-invalid",
-                f"the penalty has weights for {found} features and X has {n_features}",
-                mend="give one weight for each feature",
-            )
+            what = f"the penalty has weights for {found} features and X has {n_features}"
+            raise InputError("penalty-weights-invalid", what, mend="give one weight for each feature")
 
     def weigh(self, W: Tensor) -> Tensor:
         """Return m · W, with a free bias set to 0."""

@@ -146,11 +146,8 @@ def translate(
     source = _source(parameter, system)
     _check(value, n, classes)
     if n is None and needs_n(source):
-        raise InputError(
-            "translate-needs-n",
-            f"{source.title} adds up the losses of all samples, so its {parameter} means nothing without N",
-            mend="say how many training samples there are: --n 50000",
-        )
+        what = f"{source.title} adds up the losses of all samples, so its {parameter} means nothing without N"
+        raise InputError("translate-needs-n", what, mend="say how many training samples there are: --n 50000")
     reg = source.to_reg(value, n or 1, classes)
     rows = tuple(_equivalent(other, reg, n, classes) for other in _systems())
     return Translation((source.key, parameter, value), reg, n, classes, rows)
@@ -183,11 +180,8 @@ def _source(parameter: str, key: str | None) -> System:
     for system in known:
         if system.key == key:
             return system
-    raise InputError(
-        "translate-system",
-        f"{key!r} is no system with a parameter {parameter!r}",
-        mend="one of: " + ", ".join(s.key for s in known),
-    )
+    what = f"{key!r} is no system with a parameter {parameter!r}"
+    raise InputError("translate-system", what, mend="one of: " + ", ".join(s.key for s in known))
 
 
 def _check(value: float, n: int | None, classes: int) -> None:

@@ -53,12 +53,9 @@ def read_checkpoint(folder: Path, fingerprints: dict[str, Any]) -> tuple[dict[st
     found = differences(whole.get("fingerprints", {}), json.loads(atomic.to_json(fingerprints)))
     if found:
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise InputError(
-            "resume-differs",
-            "the run cannot go on, it was started with something else: " + "; ".join(found[:_SHOWN]) + more,
-            where=str(path),
-            mend="give the data and settings it was started with, or start again with --overwrite",
-        )
+        what = "the run cannot go on, it was started with something else: " + "; ".join(found[:_SHOWN]) + more
+        mend = "give the data and settings it was started with, or start again with --overwrite"
+        raise InputError("resume-differs", what, where=str(path), mend=mend)
     return tensors, dict(whole.get("meta", {}))
 
 

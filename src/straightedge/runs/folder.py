@@ -144,18 +144,11 @@ class RunFolder(RunFiles):
         if (target / "metrics.json").is_file():
             return cls(target, target, None, {})
         if (neighbour(target, "partial") / "config.json").exists():
-            raise InputError(
-                "run-unfinished",
-                "this run did not end",
-                str(target),
-                f"go on with: straightedge fit --resume {path}",
-            )
-        raise InputError(
-            "run-missing",
-            "there is no run here" if target.exists() else "this folder does not exist",
-            where=str(target),
-            mend="give the folder that `straightedge fit` wrote (it has a metrics.json)",
-        )
+            what = "this run did not end"
+            raise InputError("run-unfinished", what, str(target), f"go on with: straightedge fit --resume {path}")
+        what = "there is no run here" if target.exists() else "this folder does not exist"
+        mend = "give the folder that `straightedge fit` wrote (it has a metrics.json)"
+        raise InputError("run-missing", what, where=str(target), mend=mend)
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write one file, whole or not at all (as all the writing methods)."""
@@ -254,13 +247,10 @@ def _interrupted(target: Path) -> Path:
     """Return the folder of what an interrupted run has so far (InputError ``nothing-to-resume``)."""
     partial = neighbour(target, "partial")
     if read_marker(partial) is not None or not (partial / "config.json").exists():
-        raise InputError(
-            "nothing-to-resume",
-            "no interrupted run was found: "
-            + ("it is finished" if (target / "metrics.json").exists() else "there is none"),
-            str(target),
-            "start it without --resume",
+        what = "no interrupted run was found: " + (
+            "it is finished" if (target / "metrics.json").exists() else "there is none"
         )
+        raise InputError("nothing-to-resume", what, str(target), "start it without --resume")
     return partial
 
 

@@ -85,12 +85,9 @@ class FolderLock:
     def _refusal(self, owner: dict[str, Any]) -> InputError:
         who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
         since = f", started {owner['started']}" if "started" in owner else ""
-        return InputError(
-            "run-locked",
-            f"another run is writing this folder ({who}{since})",
-            where=str(self._folder),
-            mend="wait for it to end, or choose another output folder",
-        )
+        what = f"another run is writing this folder ({who}{since})"
+        mend = "wait for it to end, or choose another output folder"
+        return InputError("run-locked", what, where=str(self._folder), mend=mend)
 
 
 def _lock(descriptor: int) -> bool | None:

@@ -73,12 +73,8 @@ def find_parts(members: Mapping[str, Any], where: str, code: str = "npz-keys") -
     if not parts:
         parts = by_shape(members)
     if "train" not in parts:
-        raise InputError(
-            code,
-            f"no rows with labels among the arrays {listing(members)}",
-            where,
-            f"say which: {suggested(members, where)}; or name them X and y, or X_train, y_train and so on",
-        )
+        mend = f"say which: {suggested(members, where)}; or name them X and y, or X_train, y_train and so on"
+        raise InputError(code, f"no rows with labels among the arrays {listing(members)}", where, mend)
     return parts
 
 
@@ -137,12 +133,8 @@ def only_rows(members: Mapping[str, Any], where: str, asked: str | None = None) 
     rows = named(tables, "rows")
     chosen = asked if asked in tables else next(iter(rows if len(rows) == 1 else tables), None)
     if chosen is None or (asked is None and len(rows) != 1 and len(tables) != 1):
-        raise InputError(
-            "dump-contents",
-            f"which of the arrays {listing(members)} holds the rows?",
-            where,
-            "name it: --column NAME",
-        )
+        what = f"which of the arrays {listing(members)} holds the rows?"
+        raise InputError("dump-contents", what, where, "name it: --column NAME")
     found: Any = tables[chosen]
     # a map stays one
     return found if is_sparse(found) or isinstance(found, np.ndarray) else np.asarray(found)

@@ -60,12 +60,8 @@ def _named(members: Mapping[str, Any], source: str, options: Mapping[str, Any]) 
     if labels is not None:
         return {"train": Part(only_rows(members, source, asked), column(members[str(labels)]))}
     if sum(map(is_table, members.values())) == 1 and len(members) == 1:
-        raise InputError(
-            "dump-labels-missing",
-            "the file holds rows and no labels",
-            source,
-            "give them in a second file: --labels y.npy (or a text file, one label a line)",
-        )
+        mend = "give them in a second file: --labels y.npy (or a text file, one label a line)"
+        raise InputError("dump-labels-missing", "the file holds rows and no labels", source, mend)
     return find_parts(members, source, "dump-contents")
 
 

@@ -36,12 +36,9 @@ def _loaded(path: Path) -> Any:
     except MachineError:
         raise
     except Exception as error:  # torch raises errors of many kinds on bytes that are none of its own
-        raise InputError(
-            "pickle-refused",
-            f"torch's reader of weights refuses the file: {_reason(error)}",
-            str(path),
-            'save tensors alone: torch.save({"X": features, "y": labels}, path)',
-        ) from None
+        what = f"torch's reader of weights refuses the file: {_reason(error)}"
+        mend = 'save tensors alone: torch.save({"X": features, "y": labels}, path)'
+        raise InputError("pickle-refused", what, str(path), mend) from None
 
 
 def _reason(error: Exception) -> str:

@@ -105,12 +105,9 @@ def _looks_like_files(values: Sequence[Any]) -> bool:
 def missing_file(name: Any, row: int, table: Path, root: Path, count: int = 1) -> InputError:
     """Return the error for a name without a file."""
     more = f" ({count} such rows)" if count > 1 else ""
-    return InputError(
-        "image-file-missing",
-        f"the table names {name!r}, and there is no such image inside {root}{more}",
-        f"{table}, row {row}",
-        "give the folder that holds both the table and the images; --skip-bad goes on without such rows",
-    )
+    what = f"the table names {name!r}, and there is no such image inside {root}{more}"
+    mend = "give the folder that holds both the table and the images; --skip-bad goes on without such rows"
+    return InputError("image-file-missing", what, f"{table}, row {row}", mend)
 
 
 @dataclass(frozen=True)

@@ -133,12 +133,8 @@ def _refuse_two(found: Sequence[Manifest], root: Path) -> None:
         path = manifest.table.path
         if manifest.split in first or (None in first and manifest.split is not None):
             other = first.get(manifest.split, first.get(None))
-            raise InputError(
-                "manifest-ambiguous",
-                f"{other} and {path} both list images of {manifest.split or 'this folder'}",
-                str(root),
-                f"say which: straightedge fit {path}",
-            )
+            what = f"{other} and {path} both list images of {manifest.split or 'this folder'}"
+            raise InputError("manifest-ambiguous", what, str(root), f"say which: straightedge fit {path}")
         first[manifest.split] = path
 
 

@@ -67,11 +67,8 @@ class ArrayDraft:
 
 def refused(what: str, mend: str = "save the arrays with numpy.savez, or give the images themselves") -> InputError:
     """Return the error for a pickle that holds more than plain values."""
-    return InputError(
-        "pickle-refused",
-        f"the pickle holds {what}; only arrays, numbers, text, lists and dictionaries are read, nothing is run",
-        mend=mend,
-    )
+    what = f"the pickle holds {what}; only arrays, numbers, text, lists and dictionaries are read, nothing is run"
+    return InputError("pickle-refused", what, mend=mend)
 
 
 def text(value: Any) -> str:

@@ -49,12 +49,8 @@ def _words(tables: Sequence[Table], name: str, where: str) -> np.ndarray:
     known = {word: split_of_word(str(word)) for word in set(written)}
     for row, word in enumerate(written):
         if known[word] is None:
-            raise InputError(
-                "split-unknown",
-                f"{word!r} is no split",
-                f"{where}, column {name!r}, row {row}",
-                "splits are called train, validation and test",
-            )
+            mend = "splits are called train, validation and test"
+            raise InputError("split-unknown", f"{word!r} is no split", f"{where}, column {name!r}, row {row}", mend)
     return np.array([known[word] for word in written])
 
 

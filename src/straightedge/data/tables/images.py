@@ -74,11 +74,7 @@ def _image(value: Any, where: str, column: str, finder: ImageFinder) -> bytes:
     if data is None and path and (file := finder.find(path)) is not None:
         return read_limited(file.path)
     if data is None:
-        raise InputError(
-            "image-bytes-missing",
-            f"column {column!r} has no bytes here" + (f", and there is no file {path!r}" if path else ""),
-            where,
-            "put the images beside the table, or save them in it",
-        )
+        what = f"column {column!r} has no bytes here" + (f", and there is no file {path!r}" if path else "")
+        raise InputError("image-bytes-missing", what, where, "put the images beside the table, or save them in it")
     found: bytes = data
     return found

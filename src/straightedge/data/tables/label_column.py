@@ -107,12 +107,9 @@ def refuse_missing_labels(tables: Sequence[Table], name: str) -> None:
     if not count:
         return
     rows = "1 row has" if count == 1 else f"{count} rows have"
-    raise InputError(
-        "labels-missing",
-        f"{rows} no value in the label column {name!r}; {_columns_and_kinds(tables[0])}",
-        f"{tables[0].path}, row {row}",
-        "fill or remove such rows, or name another column: --labels COLUMN",
-    )
+    what = f"{rows} no value in the label column {name!r}; {_columns_and_kinds(tables[0])}"
+    mend = "fill or remove such rows, or name another column: --labels COLUMN"
+    raise InputError("labels-missing", what, f"{tables[0].path}, row {row}", mend)
 
 
 def without_dots(y: np.ndarray | CodedLabels, classes: Sequence[Any]) -> np.ndarray | CodedLabels:

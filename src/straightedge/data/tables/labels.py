@@ -53,12 +53,9 @@ def refuse_regression(y: np.ndarray | CodedLabels, table: Table, label: str) -> 
         return
     count = len(np.unique(y))
     if count > MOST_VALUES and count > len(y) / 10:
-        raise InputError(
-            "labels-regression",
-            f"column {label!r} holds {count} different numbers: a quantity, and no classes",
-            str(table.path),
-            "name a column of classes (--labels), or group the numbers into classes first",
-        )
+        what = f"column {label!r} holds {count} different numbers: a quantity, and no classes"
+        mend = "name a column of classes (--labels), or group the numbers into classes first"
+        raise InputError("labels-regression", what, str(table.path), mend)
 
 
 def labels_of_lines(path: Path, lines: Sequence[str]) -> Any:

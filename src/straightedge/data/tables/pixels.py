@@ -148,12 +148,9 @@ def _said(wanted: str, count: int, where: str) -> Said:
     else:
         raise InputError("image-shape", f"{wanted!r} is no shape of images", mend="28x28, 28x28x3 or 3x28x28")
     if math.prod(found[0]) != count:
-        raise InputError(
-            "image-shape",
-            f"{wanted} is {math.prod(found[0])} pixels, and the table has {count} columns beside the label",
-            where,
-            "name the label (--labels) and the shape as it is: 28x28, 28x28x3 or 3x28x28",
-        )
+        what = f"{wanted} is {math.prod(found[0])} pixels, and the table has {count} columns beside the label"
+        mend = "name the label (--labels) and the shape as it is: 28x28, 28x28x3 or 3x28x28"
+        raise InputError("image-shape", what, where, mend)
     return found
 
 
@@ -200,12 +197,9 @@ def _refuse_other_numbers(table: Table, names: Sequence[str]) -> None:
             )
     low, high = _range(table, names)
     if low < 0 or high > 255:
-        raise InputError(
-            "image-shape",
-            f"the numbers go from {low:g} to {high:g}, and pixels from 0 to 255",
-            str(table.path),
-            "scale them, or take them as numbers: --image-shape no",
-        )
+        what = f"the numbers go from {low:g} to {high:g}, and pixels from 0 to 255"
+        mend = "scale them, or take them as numbers: --image-shape no"
+        raise InputError("image-shape", what, str(table.path), mend)
 
 
 def _lie_together(table: Table, names: Sequence[str], shape: tuple[int, int, int]) -> bool:
@@ -238,12 +232,9 @@ def _images(batch: Any, where: str, row: int, *, form: PixelForm) -> np.ndarray:
         bad |= flat != np.floor(flat)
     if bad.any():
         at, place = (int(index[0]) for index in np.nonzero(bad))
-        raise InputError(
-            "value-kind",
-            f"{flat[at, place]} in column {form.names[place]!r} is no pixel from 0 to 255",
-            f"{where}, row {row + at}",
-            "mend the row, or take the columns as numbers: --image-shape no",
-        )
+        what = f"{flat[at, place]} in column {form.names[place]!r} is no pixel from 0 to 255"
+        mend = "mend the row, or take the columns as numbers: --image-shape no"
+        raise InputError("value-kind", what, f"{where}, row {row + at}", mend)
     channels, height, width = form.shape
     whole = flat.astype(np.uint8)
     if form.together:

@@ -214,12 +214,9 @@ def _refuse_lengths(lists: Any, length: int, inside: int, where: str, row: int) 
     if (lengths != length).any():
         at = int(np.argmax(lengths != length))
         what = "a vector has" if inside == 1 else "a list inside has"
-        raise InputError(
-            "rows-differ",
-            f"{what} {lengths[at]} entries, the first one {length}",
-            f"{where}, row {row + at // inside}",
-            "give all rows one shape, or name another column: --column NAME",
-        )
+        what = f"{what} {lengths[at]} entries, the first one {length}"
+        mend = "give all rows one shape, or name another column: --column NAME"
+        raise InputError("rows-differ", what, f"{where}, row {row + at // inside}", mend)
 
 
 def _refuse_missing(column: Any, where: str, row: int) -> None:

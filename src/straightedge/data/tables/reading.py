@@ -306,12 +306,9 @@ def _ranges(found: Found, label: str) -> dict[str, SplitRows]:
     for start, stop in pairwise(starts):
         split = split_of_word(str(words[start]))
         if split is None or split in ranges:
-            raise InputError(
-                "split-scattered",
-                f"the split {words[start]!r} begins again" if split else f"{words[start]!r} is no split",
-                f"{tables[0].path}, row {start}",
-                "sort the rows by split; splits are called train, validation and test",
-            )
+            what = f"the split {words[start]!r} begins again" if split else f"{words[start]!r} is no split"
+            mend = "sort the rows by split; splits are called train, validation and test"
+            raise InputError("split-scattered", what, f"{tables[0].path}, row {start}", mend)
         ranges[split] = (tables, start, stop - start)
     return ranges
 

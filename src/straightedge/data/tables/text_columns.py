@@ -82,12 +82,8 @@ def finite(numbers: Any, where: str, written: Any = None) -> Any:
         return numbers
     row = compute.index(compute.fill_null(compute.is_inf(numbers), False), True).as_py()
     if row >= 0:
-        raise InputError(
-            "value-infinite",
-            f"the value {(numbers if written is None else written)[row].as_py()!r} is beyond the range of floats",
-            f"{where}, row {row}",
-            "mend or remove it, or scale the column",
-        )
+        what = f"the value {(numbers if written is None else written)[row].as_py()!r} is beyond the range of floats"
+        raise InputError("value-infinite", what, f"{where}, row {row}", "mend or remove it, or scale the column")
     return numbers
 
 

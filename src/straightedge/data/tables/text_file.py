@@ -154,12 +154,9 @@ def _parsed(data: bytes, form: TextFormat, path: Path) -> Any:
 def ragged(row: Any, path: Path) -> InputError:
     """Return the error of a row with another number of fields."""
     line = f", line {row.number}" if row.number else ""
-    return InputError(
-        "table-ragged",
-        f"a row has {row.actual_columns} fields, {row.expected_columns} are expected: {row.text[:80]!r}",
-        f"{path}{line}",
-        "give every row the same number of fields; put text with delimiters into quotes",
-    )
+    what = f"a row has {row.actual_columns} fields, {row.expected_columns} are expected: {row.text[:80]!r}"
+    mend = "give every row the same number of fields; put text with delimiters into quotes"
+    return InputError("table-ragged", what, f"{path}{line}", mend)
 
 
 def _refuse_open_quote(data: bytes, delimiter: str, path: Path) -> None:

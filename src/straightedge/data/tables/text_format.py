@@ -119,12 +119,9 @@ def _delimiter(lines: Sequence[str], where: str) -> str:
         if score > best:
             best, found = score, delimiter
     if not found:
-        raise InputError(
-            "table-format",
-            "no delimiter parts the lines into the same number of columns",
-            where,
-            "a table needs two columns or more, between commas, tabs, semicolons, bars or blanks",
-        )
+        what = "no delimiter parts the lines into the same number of columns"
+        mend = "a table needs two columns or more, between commas, tabs, semicolons, bars or blanks"
+        raise InputError("table-format", what, where, mend)
     return found
 
 
@@ -192,12 +189,8 @@ def refuse_repeated(names: Sequence[str], where: str) -> None:
     for name, count in Counter(names).items():
         if count > 1:
             places = [str(position + 1) for position, other in enumerate(names) if other == name]
-            raise InputError(
-                "columns-repeated",
-                f"the name {name!r} is that of columns {', '.join(places)}",
-                where,
-                "give each column a name of its own",
-            )
+            what = f"the name {name!r} is that of columns {', '.join(places)}"
+            raise InputError("columns-repeated", what, where, "give each column a name of its own")
 
 
 def _decimal(rows: Sequence[Sequence[str]], delimiter: str) -> str:

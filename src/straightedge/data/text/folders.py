@@ -88,12 +88,8 @@ def _refused(source: Path, item: Item, why: str, skip_bad: bool) -> str:
     """Return the remark on a file that is no text, or refuse it."""
     name = printable(item.path)
     if not skip_bad:
-        raise InputError(
-            "text-binary",
-            f"the file is no text: {why}",
-            f"{source}, {name}",
-            "save it as plain text or remove it, or go on without such files: --skip-bad",
-        )
+        mend = "save it as plain text or remove it, or go on without such files: --skip-bad"
+        raise InputError("text-binary", f"the file is no text: {why}", f"{source}, {name}", mend)
     return f"skipped: {name} ({why})"
 
 

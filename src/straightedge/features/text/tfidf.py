@@ -171,11 +171,9 @@ def check_texts(texts: Any) -> None:
         InputError: ``features-need-texts``.
     """
     if not is_texts(texts):
-        raise InputError(
-            "features-need-texts",
-            f"these features are made of texts; the rows are {getattr(texts, 'dtype', type(texts).__name__)}",
-            mend="give a folder of text files or JSON lines, or leave --features out",
-        )
+        what = f"these features are made of texts; the rows are {getattr(texts, 'dtype', type(texts).__name__)}"
+        mend = "give a folder of text files or JSON lines, or leave --features out"
+        raise InputError("features-need-texts", what, mend=mend)
 
 
 def runs_of(ngrams: str | int) -> tuple[int, int]:
