@@ -97,9 +97,6 @@ def seed_of(random_state: Any) -> int:
         random_state: An int or NumPy integer in [0, 2³²): itself. A `RandomState`, `numpy.random` or a
             `Generator`: a seed is drawn from it, so a second call gives another. None: 0, so that the same
             input gives the same fit.
-
-    Raises:
-        InputError: ``random-state-invalid``.
     """
     if random_state is None:
         return 0

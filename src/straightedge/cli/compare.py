@@ -76,11 +76,7 @@ def compared(one: Predictions, other: Predictions, seed: int = 0) -> PairedTest:
 
 
 def check_unseen(predictions: Predictions) -> None:
-    """Refuse answers to samples that a run was fitted to or chosen by: of these the worse run may have more right.
-
-    Raises:
-        InputError: ``compare-fitted``.
-    """
+    """Refuse answers to samples that a run was fitted to or chosen by: a worse run may have more of them right."""
     from straightedge.errors import InputError
 
     seen = sorted(predictions.splits - {*UNSEEN, FOLDS})

@@ -155,11 +155,7 @@ def _sealed_again(run: Path, dataset: Dataset) -> Dataset:
 
 
 def fit_rows(model: LinearModel, X: Any, where: str) -> Any:
-    """Return rows the model can score: grey images get the model's colours, other sizes are refused.
-
-    Raises:
-        InputError: ``image-size``, ``image-mode``.
-    """
+    """Return rows the model can score: grey images get the model's colours, other sizes are refused."""
     import numpy as np
 
     shape, expected = tuple(X.shape[1:]), model.input_shape

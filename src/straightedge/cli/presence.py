@@ -19,11 +19,7 @@ def require_source(source: str | None) -> None:
 
 
 def require_run(run: Path) -> None:
-    """Refuse a run or model that is not there.
-
-    Raises:
-        InputError: ``model-missing``.
-    """
+    """Refuse a run or model that is not there."""
     refuse_special(run)
     if not run.exists():
         runs = sorted(path.parent for path in Path("runs").glob("*/model.safetensors"))

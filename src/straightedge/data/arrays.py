@@ -109,11 +109,7 @@ def _load_described(name: str, path: Path, options: Mapping[str, Any]) -> Datase
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Read the description beside written features, and check what is used of it.
-
-    Raises:
-        InputError: ``description-broken``.
-    """
+    """Read the description beside written features, and check what is used of it."""
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         names = [files[key] for files in about["files"].values() for key in ("X", "y")]

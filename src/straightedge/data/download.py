@@ -74,11 +74,7 @@ def fetch(remote: Remote, folder: Path, *, progress: bool = True) -> Path:
 
 
 def verified(remote: Remote, path: Path) -> Path:
-    """Return the path if the file is the right one; it is never changed, for it may be the user's own copy.
-
-    Raises:
-        InputError: ``download-hash``.
-    """
+    """Return the path if the file is the right one; it is never changed, for it may be the user's own copy."""
     if not matches(remote, path):
         what = f"the file is not {remote.name} of {remote.size} bytes with SHA-256 {remote.sha256[:16]}…"
         raise InputError("download-hash", what, str(path), "remove it, and it is downloaded again")

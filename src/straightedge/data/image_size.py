@@ -9,11 +9,7 @@ LARGEST_SIDE = 4096
 
 
 def parse_size(size: Any) -> tuple[int, int] | None:
-    """Return (height, width) from a number, a pair, or text: ``32`` or ``HEIGHTxWIDTH``.
-
-    Raises:
-        InputError: ``size``.
-    """
+    """Return (height, width) from a number, a pair, or text: ``32`` or ``HEIGHTxWIDTH``."""
     if size is None:
         return None
     sides = size.lower().replace("×", "x").split("x") if isinstance(size, str) else size

@@ -103,11 +103,7 @@ def _only_rows(file: Path) -> Any:
 
 
 def at_positions(X: np.ndarray, positions: str | None, name: str) -> np.ndarray:
-    """Return one vector a sample: (N, D) as it is, (N, T, D) at one position or as their mean.
-
-    Raises:
-        InputError: ``layers-positions``.
-    """
+    """Return one vector a sample: (N, D) as it is, (N, T, D) at one position or as their mean."""
     if X.ndim == 2:
         return X
     mend = f"--positions {', '.join(POSITIONS)}, or a number"

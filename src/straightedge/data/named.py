@@ -9,11 +9,7 @@ from straightedge.errors import InputError, did_you_mean
 
 
 def remotes(name: str) -> tuple[Remote, ...]:
-    """Return the files of a named source; none for one that comes with a package.
-
-    Raises:
-        InputError: ``source-missing``.
-    """
+    """Return the files of a named source; none for one that comes with a package."""
     known: dict[str, tuple[Remote, ...]] = {"digits": (), "cifar10": (cifar10.REMOTE,), **idx.REMOTES}
     if name not in known:
         mend = f"{did_you_mean(name, known)}names: {', '.join(known)}"

@@ -93,11 +93,7 @@ def _data_start(path: Path, info: zipfile.ZipInfo) -> int:
 
 
 def npy_header(file: Any, size: int, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Read the header of a `.npy` stream and check it against the bytes there are, before allocating.
-
-    Raises:
-        InputError: ``npy-objects``, ``npy-broken``.
-    """
+    """Read the header of a `.npy` stream and check it against the bytes there are, before allocating."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)

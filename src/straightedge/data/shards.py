@@ -95,9 +95,6 @@ def parse_label(ending: str, content: bytes, wanted: str | None, where: str) -> 
         content: Its bytes.
         wanted: Key of the label in JSON objects, None for the usual names.
         where: Shard and member for messages.
-
-    Raises:
-        InputError: ``shard-label``.
     """
     try:
         text = content.decode("utf-8-sig").strip()

@@ -46,9 +46,6 @@ def split_folders(names: Iterable[str], where: str) -> dict[str, str]:
 
     Returns:
         The splits, with ``train`` among them, or {} where no names are splits.
-
-    Raises:
-        InputError: ``split-twice``.
     """
     groups: dict[str, dict[str, str]] = {}
     for name in sorted(names):

@@ -65,11 +65,7 @@ def write_features(
 
 
 def check_output(path: Path) -> None:
-    """Refuse an ending that features cannot be written under, before hours are spent on them.
-
-    Raises:
-        InputError: ``output-kind``.
-    """
+    """Refuse an ending that features cannot be written under, before hours are spent on them."""
     if path.suffix not in WRITERS:
         what = f"features cannot be written as {path.suffix or 'a file without ending'!r}"
         raise InputError("output-kind", what, str(path), f"use one of {', '.join(WRITERS)}")

@@ -47,9 +47,6 @@ def evaluate_multilabel(
         ``interval``; ``micro_f1``, ``macro_f1``, ``hamming_loss`` and ``ranking_average_precision`` as ``{"value",
         "interval"}``; ``log_loss``, the sum over the labels in nats; and ``per_class``: ``class``, ``n``,
         ``precision``, ``recall``, ``f1``, ``auc``.
-
-    Raises:
-        InputError: ``scores-shape``, ``scores-not-finite``.
     """
     scores, Y = np.asarray(scores, dtype=np.float64), np.asarray(Y, dtype=bool)
     if scores.shape != Y.shape or scores.ndim != 2 or not len(scores):

@@ -70,11 +70,7 @@ class ThresholdRule:
 
     @classmethod
     def read(cls, text: str) -> ThresholdRule:
-        """Read ``f1``, ``cost:FP=1,FN=5`` or a probability such as ``0.3``.
-
-        Raises:
-            InputError: ``threshold-unknown``.
-        """
+        """Read ``f1``, ``cost:FP=1,FN=5`` or a probability such as ``0.3``."""
         if text in MEASURED:
             return cls(measure=text)
         try:

@@ -38,11 +38,7 @@ def _tfidf(block: Any, sublinear: bool) -> Any:
 
 
 def refuse_texts(model: LinearModel, to: str) -> None:
-    """Refuse a format that cannot cut texts into words as the model does.
-
-    Raises:
-        InputError: ``export-texts``.
-    """
+    """Refuse a format that cannot cut texts into words as the model does."""
     if model.takes_texts:
         what = f"the model takes texts, and {to} has no operator that cuts them into words as it does"
         mend = "--to sklearn writes the vectoriser and the classifier as one pipeline"

@@ -164,9 +164,6 @@ def load_weights(network: nn.Module, weights: dict[str, Tensor], where: str, spa
         weights: By name.
         where: Where they come from, for errors.
         spare: Beginnings of names that the network may lack, such as a classifier's that is not used.
-
-    Raises:
-        InputError: ``weights-mismatch``.
     """
     own = network.state_dict()
     missing = [key for key in own if key not in weights]

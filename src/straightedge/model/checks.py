@@ -9,11 +9,7 @@ from straightedge.errors import InputError
 
 
 def check_model(model: Any) -> None:
-    """Refuse a `LinearModel` whose parts do not fit together.
-
-    Raises:
-        InputError: ``model-shape``, ``model-nan``, ``model-threshold``.
-    """
+    """Refuse a `LinearModel` whose parts do not fit together."""
     shape, C = tuple(model.arrays.weight.shape), len(model.classes)
     if model.arrays.weight.ndim != 2 or tuple(model.arrays.bias.shape) != (C,) or shape[1] != C:
         what = f"weight {shape}, bias {tuple(model.arrays.bias.shape)} and {C} classes do not fit together"

@@ -39,11 +39,7 @@ class RunFiles:
         return (self.path / name).is_file()
 
     def read_bytes(self, name: str) -> bytes:
-        """Return a file's bytes.
-
-        Raises:
-            InputError: ``run-file-missing``.
-        """
+        """Return a file's bytes."""
         try:
             return (self.path / name).read_bytes()
         except OSError as error:

@@ -96,11 +96,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Read a CSV table as texts by column.
-
-    Raises:
-        InputError: ``run-file-missing``, ``run-damaged``.
-    """
+    """Read a CSV table as texts by column."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))

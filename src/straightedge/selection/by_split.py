@@ -56,11 +56,7 @@ SCORERS = {
 
 
 def scorer_of(scoring: Any) -> Scorer:
-    """Return scikit-learn's scorer for a metric of `choice`, a name of scikit-learn or a callable.
-
-    Raises:
-        InputError: ``metric-unknown``.
-    """
+    """Return scikit-learn's scorer for a metric of `choice`, a name of scikit-learn or a callable."""
     from sklearn.metrics import get_scorer
 
     try:

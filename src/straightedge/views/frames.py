@@ -7,11 +7,7 @@ from straightedge.errors import InputError
 
 
 def frame(columns: Mapping[str, Any]) -> Any:
-    """Return columns of equal length as a ``pandas.DataFrame``.
-
-    Raises:
-        InputError: ``pandas-missing``.
-    """
+    """Return columns of equal length as a ``pandas.DataFrame``."""
     try:
         import pandas
     except ImportError as error:

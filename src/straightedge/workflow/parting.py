@@ -11,11 +11,7 @@ from straightedge.workflow.problem import Problem
 
 
 def refuse_classes(problem: Problem) -> None:
-    """Refuse a threshold for other than two classes, before the work.
-
-    Raises:
-        InputError: ``threshold-classes``.
-    """
+    """Refuse a threshold for other than two classes, before the work."""
     if problem.options.choice.threshold is not None and len(problem.classes) != 2:
         what = f"a threshold parts two classes, and here are {len(problem.classes)}"
         raise InputError("threshold-classes", what, "--threshold", "leave it out")

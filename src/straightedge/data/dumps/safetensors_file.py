@@ -18,11 +18,7 @@ def own_metadata(metadata: Mapping[str, str] | None) -> dict[str, Any]:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the tensors of a safetensors file by name.
-
-    Raises:
-        InputError: ``safetensors-broken``.
-    """
+    """Return the tensors of a safetensors file by name."""
     from safetensors import SafetensorError, safe_open
 
     kinds = (SafetensorError, OSError, ValueError, RuntimeError)

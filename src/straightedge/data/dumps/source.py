@@ -81,11 +81,7 @@ def rows_of(path: Path, width: int) -> Any:
 
 
 def read_labels(path: Path) -> Any:
-    """Return the labels that a dump holds: those that bear the name, or the only column there is.
-
-    Raises:
-        InputError: ``dump-contents``.
-    """
+    """Return the labels that a dump holds: those that bear the name, or the only column there is."""
     members = {name: column(value) for name, value in read_members(path).items()}
     single = [name for name, value in members.items() if not is_table(value)]
     for names in (named(members, "labels"), single):

@@ -123,11 +123,7 @@ def as_written(table: Table, place: Place, options: Mapping[str, Any]) -> Table:
 
 
 def _refuse_two(found: Sequence[Manifest], root: Path) -> None:
-    """Refuse two tables for one split.
-
-    Raises:
-        InputError: ``manifest-ambiguous``.
-    """
+    """Refuse two tables for one split."""
     first: dict[str | None, Path] = {}
     for manifest in found:
         path = manifest.table.path

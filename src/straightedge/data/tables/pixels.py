@@ -68,11 +68,7 @@ class PixelForm:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> PixelForm:
-        """Rebuild a form from plain data.
-
-        Raises:
-            InputError: ``model-columns``.
-        """
+        """Rebuild a form from plain data."""
         try:
             channels, height, width = (int(side) for side in data["shape"])
             names = tuple(str(name) for name in data["names"])
@@ -117,11 +113,7 @@ def pixel_form(
 
 
 def form_for(form: PixelForm, names: Sequence[str], label: str) -> PixelForm:
-    """Return a model's form with the columns of a new table, whose label may be another one or none.
-
-    Raises:
-        InputError: ``column-missing``.
-    """
+    """Return a model's form with the columns of a new table, whose label may be another one or none."""
     here = set(names)
     missing = [name for name in form.names if name not in here]
     if not missing:
@@ -183,11 +175,7 @@ def _range(table: Table, names: Sequence[str]) -> tuple[float, float]:
 
 
 def _refuse_other_numbers(table: Table, names: Sequence[str]) -> None:
-    """Refuse pixels that are no bytes.
-
-    Raises:
-        InputError: ``image-shape``.
-    """
+    """Refuse pixels that are no bytes."""
     types = arrow("pyarrow.types")
     for name in names:
         kind = table.schema.field(name).type

@@ -203,11 +203,7 @@ def decode_rows(batch: Any, where: str, row: int, *, plan: Plan) -> np.ndarray:
 
 
 def _refuse_lengths(lists: Any, length: int, inside: int, where: str, row: int) -> None:
-    """Refuse lists that are not as long as those of the first row; `inside` of them are in each row.
-
-    Raises:
-        InputError: ``rows-differ``.
-    """
+    """Refuse lists that are not as long as those of the first row; `inside` of them are in each row."""
     if hasattr(lists.type, "list_size"):
         return
     lengths = np.diff(lists.offsets.to_numpy())

@@ -293,9 +293,6 @@ def _ranges(found: Found, label: str) -> dict[str, SplitRows]:
 
     Returns:
         Split -> its tables, first row and number of rows; {} where there is no such column.
-
-    Raises:
-        InputError: ``split-scattered``.
     """
     tables = found.tables["train"]
     if list(found.tables) != ["train"] or "split" not in tables[0].schema.names or label == "split":

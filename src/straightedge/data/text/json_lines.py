@@ -99,11 +99,7 @@ def _files(path: Path) -> tuple[dict[str, list[Path]], list[str]]:
 
 
 def read_records(path: Path, encoding: str | None = None) -> Iterator[tuple[str, Record]]:
-    """Yield (place, record) of every line of a file that is not empty.
-
-    Raises:
-        InputError: ``json-broken``.
-    """
+    """Yield (place, record) of every line of a file that is not empty."""
     for number, line in enumerate(read_text_bytes(path, encoding).data.split(b"\n"), 1):
         if not line.strip():
             continue
@@ -182,11 +178,7 @@ def _part(records: Sequence[tuple[str, Record]], fields: Fields) -> Part:
 
 
 def text_of(record: Record, field: str, where: str) -> str:
-    """Return the text of a record.
-
-    Raises:
-        InputError: ``text-missing``.
-    """
+    """Return the text of a record."""
     value = record.get(field)
     if not isinstance(value, str):
         what = (

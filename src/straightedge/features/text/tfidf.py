@@ -165,11 +165,7 @@ def _beside(blocks: Sequence[Any]) -> Any:
 
 
 def check_texts(texts: Any) -> None:
-    """Refuse rows that are no texts.
-
-    Raises:
-        InputError: ``features-need-texts``.
-    """
+    """Refuse rows that are no texts."""
     if not is_texts(texts):
         what = f"these features are made of texts; the rows are {getattr(texts, 'dtype', type(texts).__name__)}"
         mend = "give a folder of text files or JSON lines, or leave --features out"
