@@ -85,7 +85,7 @@ def test_what_has_another_way_does_not_go_the_short_one(monkeypatch):
 def test_a_fit_that_stalls_goes_the_long_way_and_ctrl_c_keeps_the_best(monkeypatch):
     X, y = two_classes()
     asked = ("svm", X, y, 1e-4, 1e-3, 1000.0)
-    monkeypatch.setattr(short, "_run", lambda *_: short.Status.STALLED)
+    monkeypatch.setattr(short, "followed", lambda *_: short.Status.STALLED)
     assert quick_hinge.fit(*asked) is None
 
     def interrupted(self):

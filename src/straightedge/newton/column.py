@@ -9,7 +9,6 @@ References:
 """
 
 import math
-import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,12 +16,12 @@ import numpy as np
 
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.curvature import RowTerms, SecondOrder
-from straightedge.newton.direct import Answer, proven, trace_row
+from straightedge.newton.direct import Answer, Log, proven
 from straightedge.newton.exact import scaled_factor
 from straightedge.newton.linesearch import flat_point, slopes
 from straightedge.newton.quasi import Pairs
 from straightedge.newton.work import Size
-from straightedge.status import Status, TraceRow
+from straightedge.status import Status
 
 LEAST = 500_000  # entries of X: below, steps by the table in float64 take as long
 MOST_ROWS = 80_000  # of more, a sample's answer saves passes, and their scores no longer stay in cache
@@ -240,8 +239,7 @@ def minimise(rows: RowBlocks, own: SecondOrder, reg: float, tol: float, most: fl
         tol: Relative gap asked for.
         most: Passes over the rows.
     """
-    began = time.perf_counter()
-    trace: list[TraceRow] = []
+    log = Log()
     d, pairs, passes = np.zeros(rows.X.shape[1] + 1), None, 0.0
     for dtype, slack in ((np.float32, SLACK), (np.float64, 1.0)):
         table = TableRows(rows.X.astype(dtype, copy=False), rows.y.astype(dtype), own)
@@ -250,11 +248,10 @@ def minimise(rows: RowBlocks, own: SecondOrder, reg: float, tol: float, most: fl
         status = solve(fit, slack * tol, most)
         d, pairs, passes = fit.reached.d, fit.pairs, fit.n_passes + 1
         answer = proven(rows, np.stack([-d, d]) / 2, reg, tol)
-        bounds, seconds = (answer.objective, answer.dual, answer.gap), time.perf_counter() - began
-        trace.append(trace_row(len(trace) + 1, passes, seconds, reg, bounds))
+        log.write(passes, reg, answer.bounds)
         if answer.gap <= tol or status is not Status.CERTIFIED:
             answer.status = Status.CERTIFIED if answer.gap <= tol else status
-            answer.n_passes, answer.trace = passes, trace
+            answer.n_passes, answer.trace = passes, log.rows
             return answer
     return None
 

@@ -7,18 +7,17 @@ two classes are each other's negatives from the first step to the last: the seco
 """
 
 import math
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.curvature import RowTerms
-from straightedge.newton.direct import Answer, proven, trace_row
+from straightedge.newton.direct import Answer, Log, proven
 from straightedge.newton.linesearch import length
 from straightedge.newton.products import back, forward
 from straightedge.newton.quasi import Change, Pairs, least_gradient
-from straightedge.status import Status, TraceRow
+from straightedge.status import Status
 
 MEMORY = 2  # changes of the gradient; 1 to 3 took the fewest steps, since those of the first steps mislead
 SLACK = 0.7  # of the gap asked for: what own products say, before float64's prove it
@@ -186,20 +185,18 @@ def minimise(rows: RowBlocks, reg: float, tol: float, *, rough: bool) -> Answer 
         tol: Relative gap asked for.
         rough: Whether products are float32's.
     """
-    began = time.perf_counter()
+    log = Log()
     X = rows.X.astype(np.float32 if rough else np.float64, copy=False)
     bend = rows.mean_square_norm / (len(X) * rows.n_classes) + 2 * reg
     fit = Descent(rows, X, reg, bend)
     zero = np.zeros((1 if rows.n_classes == 2 else rows.n_classes, X.shape[1] + 1))
     fit.reached = fit.at(zero, np.zeros((rows.n_classes, len(X))))
-    trace: list[TraceRow] = []
     for goal in [SLACK * tol * 0.1**turn for turn in range(ROUNDS)]:
         W, status = _solve(fit, goal)
         answer = proven(rows, both(W), reg, tol)
-        bounds, seconds = (answer.objective, answer.dual, answer.gap), time.perf_counter() - began
-        trace.append(trace_row(len(trace) + 1, fit.n_passes + 1, seconds, reg, bounds))
+        log.write(fit.n_passes + 1, reg, answer.bounds)
         if answer.gap <= tol or status is Status.INTERRUPTED:
-            answer.status, answer.n_passes, answer.trace = status, fit.n_passes + len(trace), trace
+            answer.status, answer.n_passes, answer.trace = status, fit.n_passes + len(log.rows), log.rows
             return answer
     return None
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Generator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,10 @@ from straightedge.status import Status, TraceRow
 
 LARGEST = 2_000_000  # entries of the table: larger ones are worth threads, float32 and a check between blocks
 START_AND_PROOF = 2.0  # passes: the first gradient, and the proof at the end
+
+
+Bounds = tuple[float, float, float]
+"""P(W), a lower bound on the optimum, and the relative gap between them."""
 
 
 @dataclass
@@ -38,6 +43,50 @@ class Answer:
     status: Status = Status.CERTIFIED
     n_passes: float = 0.0
     trace: list[TraceRow] = field(default_factory=list)
+
+    @property
+    def bounds(self) -> Bounds:
+        """P(W), the lower bound and the gap."""
+        return self.objective, self.dual, self.gap
+
+
+@dataclass
+class Log:
+    """The trace of a fit, or of several one after another, while it is written.
+
+    Attributes:
+        solver: Who fits.
+        rows: The trace so far.
+        began: When the first fit did, s.
+    """
+
+    solver: str = "newton"
+    rows: list[TraceRow] = field(default_factory=list)
+    began: float = field(default_factory=time.perf_counter)
+
+    def write(self, n_passes: float, reg: float, bounds: Bounds) -> None:
+        """Add a row."""
+        row: TraceRow = {"iteration": len(self.rows) + 1, "n_passes": n_passes}
+        row |= {"seconds": time.perf_counter() - self.began, "reg": reg}
+        row |= dict(zip(("objective", "dual", "gap"), bounds, strict=True))
+        self.rows.append(row | {"solver": self.solver})
+
+
+Steps = Generator[tuple[float, Bounds], None, Status]
+"""A fit on its way: it gives the passes so far and its bounds again and again, and returns how it has ended."""
+
+
+def followed(steps: Steps, reg: float, log: Log) -> Status:
+    """Take steps to the end, and write each into the log; return how they ended, by Ctrl-C or of themselves."""
+    try:
+        while True:
+            n_passes, bounds = next(steps)
+            log.write(n_passes, reg, bounds)
+    except StopIteration as end:
+        status: Status = end.value
+        return status
+    except KeyboardInterrupt:
+        return Status.INTERRUPTED
 
 
 def fits(size: Size) -> bool:
@@ -77,48 +126,43 @@ def minimise(
         basis, ridge = np.eye(1), ridge / 2
     problem = SmoothProblem(Table(table), y, weights, ridge, loss, basis)
     engine = Engine(problem, size, tol, problem.at(problem.zero()), batch=math.inf, most=most - START_AND_PROOF)
-    answer = run(engine, reg, [], time.perf_counter(), START_AND_PROOF)
+    answer = run(engine, reg, Log(), START_AND_PROOF)
     if one_column:
         answer.W = np.concatenate([-answer.W, answer.W]) / 2
     return answer
 
 
-def run(
-    engine: Engine, reg: float, trace: list[TraceRow], began: float, passes: float, *, ended: bool = False
-) -> Answer:
+def run(engine: Engine, reg: float, log: Log, passes: float, *, ended: bool = False) -> Answer:
     """Take steps until the gap is proven or there is no more to gain, and return the answer.
 
     Args:
         engine: Where it starts.
-        reg: For the trace.
-        trace: Rows so far; those of each turn are added.
-        began: When the first fit of the trace did, s.
+        reg: For the log.
+        log: What each turn is written into.
         passes: Over the rows, of start and proof.
         ended: Whether it was interrupted before: no step is taken.
     """
-    status, tol = Status.INTERRUPTED if ended else None, engine.tol
-    try:
-        while status is None:
-            engine.problem.check()
-            bounds = (engine.proven.value, *_bounds(engine.proven))
-            trace.append(trace_row(len(trace) + 1, 1 + engine.used, time.perf_counter() - began, reg, bounds))
-            status = _status(engine, bounds[2], tol)
-            if status is None:
-                engine.step()
-    except KeyboardInterrupt:
-        status = Status.INTERRUPTED
-        engine.point = engine.problem.at(engine.point.W)
+    status = Status.INTERRUPTED if ended else followed(_steps(engine), reg, log)
     point = engine.proven
-    return Answer(point.W, point.value, *_bounds(point), status, passes + engine.used, trace)
+    return Answer(point.W, point.value, *_bounds(point), status, passes + engine.used, log.rows)
 
 
-def _status(engine: Engine, gap: float, tol: float) -> Status | None:
-    """Return how it has ended, None if it goes on."""
-    if gap <= tol:
-        return Status.CERTIFIED
-    if engine.used >= engine.most:
-        return Status.MAX_PASSES
-    return Status.STALLED if engine.exhausted else None
+def _steps(engine: Engine) -> Steps:
+    try:
+        while True:
+            engine.problem.check()
+            dual, gap = _bounds(engine.proven)
+            yield 1 + engine.used, (engine.proven.value, dual, gap)
+            if gap <= engine.tol:
+                return Status.CERTIFIED
+            if engine.used >= engine.most:
+                return Status.MAX_PASSES
+            if engine.exhausted:
+                return Status.STALLED
+            engine.step()
+    except KeyboardInterrupt:
+        engine.point = engine.problem.at(engine.point.W)
+        return Status.INTERRUPTED
 
 
 def _bounds(point: Point) -> tuple[float, float]:
@@ -126,27 +170,6 @@ def _bounds(point: Point) -> tuple[float, float]:
     dual = point.bound()
     gap = point.gap if point.gap < point.value / 2 else point.value - dual
     return dual, gap / max(point.value, 1e-300)
-
-
-def trace_row(
-    iteration: int,
-    n_passes: float,
-    seconds: float,
-    reg: float,
-    bounds: tuple[float, float, float],
-    solver: str = "newton",
-) -> TraceRow:
-    """Return a row of the trace; ``bounds`` are P, a lower bound and the relative gap."""
-    return {
-        "iteration": iteration,
-        "n_passes": n_passes,
-        "seconds": seconds,
-        "reg": reg,
-        "objective": bounds[0],
-        "dual": bounds[1],
-        "gap": bounds[2],
-        "solver": solver,
-    }
 
 
 def proven(rows: RowBlocks, W: np.ndarray, reg: float, tol: float) -> Answer:

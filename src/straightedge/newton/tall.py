@@ -11,7 +11,6 @@ References:
 """
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,13 +19,13 @@ import numpy as np
 
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.continuation import ANSWERS, FormerAnswer, extrapolated
-from straightedge.newton.direct import Answer, trace_row
+from straightedge.newton.direct import Answer, Log
 from straightedge.newton.engine import Engine
 from straightedge.newton.exact import along_classes, ridged_factor, rough_hessian
 from straightedge.newton.problem import SmoothProblem, contrasts
 from straightedge.newton.quasi import Change, Pairs
 from straightedge.newton.work import SAMPLE_ROWS, Size
-from straightedge.status import Status, TraceRow
+from straightedge.status import Status
 
 FAR = 12.0  # times reg: an answer at a larger one is no better start than that of a sample
 SERVES = 2.0  # times a Hessian's own work that passes with it may take before another is made, on a path
@@ -128,14 +127,13 @@ class TallPath:
         size: Of the problem.
         most: Passes over the rows for each.
         check: Called before each pass; raises `KeyboardInterrupt` where the user has asked to stop.
-        trace: A row for each pass.
+        log: A row for each pass.
         former: The last answers, the newest last.
         hessian: The loss's, of a sample, in the basis of classes.
         made_at: The reg that it was made at.
         kept: Changes of W and of the loss's gradient.
         served: Passes since the Hessian was made.
         sampled: The last sample's answer.
-        began: When the path did, s.
         ended: Whether it was interrupted: no further step is taken.
     """
 
@@ -143,14 +141,13 @@ class TallPath:
     size: Size
     most: float
     check: Callable[[], None] = lambda: None
-    trace: list[TraceRow] = field(default_factory=list)
+    log: Log = field(default_factory=Log)
     former: list[FormerAnswer] = field(default_factory=list)
     hessian: np.ndarray = field(default_factory=lambda: np.zeros(0))
     made_at: float = math.inf
     kept: list[Change] = field(default_factory=list)
     served: int = 0
     sampled: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    began: float = field(default_factory=time.perf_counter)
     ended: bool = False
 
     @cached_property
@@ -169,7 +166,7 @@ class TallPath:
             self.check, self.ended = lambda: None, True
         if self.ended:
             return self._unsolved(reg)
-        fit = TallFit(problem, pairs, tol, min(MOST_PASSES, self.most), self.began, start, self.trace)
+        fit = TallFit(problem, pairs, tol, min(MOST_PASSES, self.most), start, self.log)
         try:
             while fit.go_on():
                 pass
@@ -208,7 +205,7 @@ class TallPath:
         problem = TallProblem(self.rows, reg, self.basis, self.check)
         W = self.former[-1].W if self.former else np.zeros((self.size.C, self.size.D))
         there, pairs = problem.proven(W, ROUGH), Pairs(lambda R, _: R, MEMORY)
-        return TallFit(problem, pairs, 0.0, 0.0, self.began, there, self.trace).answer(Status.INTERRUPTED)
+        return TallFit(problem, pairs, 0.0, 0.0, there, self.log).answer(Status.INTERRUPTED)
 
     def _remember(self, problem: TallProblem, best: Pass, pairs: Pairs) -> None:
         """Keep what the next values start from."""
@@ -241,18 +238,16 @@ class TallFit:
         pairs: What directions are made of.
         tol: Relative gap asked for.
         most: Passes it may use.
-        began: When it did, s.
         best: The best point so far.
-        trace: A row for each.
+        log: A row for each.
     """
 
     problem: TallProblem
     pairs: Pairs
     tol: float
     most: float
-    began: float
     best: Pass
-    trace: list[TraceRow]
+    log: Log
     _foreseen: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -284,16 +279,15 @@ class TallFit:
         return True
 
     def _write(self) -> None:
-        best, seconds = self.best, time.perf_counter() - self.began
+        best = self.best
         bounds = (best.value, best.value - best.gap, best.gap / best.value)
-        passes = float(self.problem.n_passes)
-        self.trace.append(trace_row(len(self.trace) + 1, passes, seconds, self.problem.reg, bounds))
+        self.log.write(float(self.problem.n_passes), self.problem.reg, bounds)
 
     def answer(self, status: Status) -> Answer:
         """Return the best point with its bounds."""
         best, passes = self.best, float(self.problem.n_passes)
         dual = max(0.0, best.value - best.gap)  # 0 is a lower bound of every loss
-        return Answer(best.W, best.value, dual, min(best.gap / best.value, 1.0), status, passes, self.trace)
+        return Answer(best.W, best.value, dual, min(best.gap / best.value, 1.0), status, passes, self.log.rows)
 
 
 def _of_sample(problem: TallProblem, size: Size) -> np.ndarray:

@@ -10,7 +10,6 @@ References:
 """
 
 import math
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,10 +19,10 @@ from scipy.linalg import lapack
 from straightedge.newton import descent
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.curvature import RowTerms, SecondOrder
-from straightedge.newton.direct import Answer, proven, trace_row
+from straightedge.newton.direct import Answer, Log, proven
 from straightedge.newton.free_bias import bias_step
 from straightedge.newton.work import Size
-from straightedge.status import Status, TraceRow
+from straightedge.status import Status
 
 FORCING = 0.1  # conjugate gradients leave this share of the gradient
 SHARE_OF_GOAL = 0.3  # of the gap asked for, that they may leave
@@ -205,12 +204,11 @@ def minimise(rows: RowBlocks, size: Size, reg: float, tol: float, *, rough: bool
 
 def _by_gram(rows: RowBlocks, size: Size, reg: float, tol: float, *, rough: bool) -> Answer | None:
     """Return the same by products with the Gram matrix alone."""
-    began = time.perf_counter()
+    log = Log()
     X: Any = rows.X.astype(np.float32 if rough else np.float64, copy=False)
     problem = GramProblem(_centred(X @ X.T) if rows.free_bias else X @ X.T + 1, rows, reg)
     zero = np.zeros((size.C, size.N))
     problem.reached = problem.at(zero, zero[:, 0], zero)
-    trace: list[TraceRow] = []
     cheap = not rough and size.N**2 * size.C <= CHEAP
     goal = min(SLACK * tol, SHARPER) if cheap else SLACK * tol
     answer = Answer(zero, math.inf, 0.0, math.inf)
@@ -218,16 +216,14 @@ def _by_gram(rows: RowBlocks, size: Size, reg: float, tol: float, *, rough: bool
         for _ in range(ROUNDS):
             _solve(problem, goal)
             answer = _proven(problem, X, tol)
-            bounds = (answer.objective, answer.dual, answer.gap)
-            seconds = time.perf_counter() - began
-            trace.append(trace_row(len(trace) + 1, 2.0 + problem.n_products, seconds, reg, bounds))
+            log.write(2.0 + problem.n_products, reg, answer.bounds)
             if answer.gap <= tol:
                 break
             goal /= 10
     except KeyboardInterrupt:
         answer = _proven(problem, X, tol)
         answer.status = Status.INTERRUPTED
-    answer.n_passes, answer.trace = 2.0 + problem.n_products, trace
+    answer.n_passes, answer.trace = 2.0 + problem.n_products, log.rows
     return answer if answer.gap <= tol or answer.status is Status.INTERRUPTED else None
 
 

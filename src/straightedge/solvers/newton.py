@@ -1,7 +1,6 @@
 """Newton's method behind the protocol of solvers: configurations one after another, each from the one before."""
 
 import math
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.continuation import ANSWERS, FormerAnswer, continued
-from straightedge.newton.direct import LARGEST, Answer, run
+from straightedge.newton.direct import LARGEST, Answer, Log, run
 from straightedge.newton.engine import Engine
 from straightedge.newton.problem import Point, SmoothProblem, Table, contrasts
 from straightedge.newton.span import Span
@@ -22,7 +21,7 @@ from straightedge.solvers.newton_rows import row_weights, size_of, tall_rows
 from straightedge.solvers.protocol import Progress, Solver, missing
 from straightedge.solvers.solution import Solution, solution_of
 from straightedge.solvers.state import given_to, taken_from
-from straightedge.status import Status, TraceRow
+from straightedge.status import Status
 from straightedge.workers import STOP_REQUESTED
 
 LARGEST_TABLE = 30_000_000  # entries of X: 12 bytes each, in float64 and float32, are 360 MB
@@ -120,7 +119,7 @@ class Newton(Solver):
             return None
         self._prepare(objective)
         engines, ended = list[Engine](), False
-        began, trace, answers = time.perf_counter(), list[TraceRow](), dict[int, Answer]()
+        log, answers = Log(), dict[int, Answer]()
         for k in sorted(range(objective.n_configs), key=self._log_reg, reverse=True):
             problem, log_reg = self._problem(k, self.table), self._log_reg(k)
             if not problem.is_bounded:
@@ -131,10 +130,10 @@ class Newton(Solver):
             engines = [self._engine(k, first, problem, float(tol[k]))]
             if objective.n_configs > 1:  # a path's steps go together, and the last point is computed anew
                 engines[0].batch = math.inf
-            answers[k] = run(engines[0], float(objective.reg[k]), trace, began, 1.0, ended=ended)
+            answers[k] = run(engines[0], float(objective.reg[k]), log, 1.0, ended=ended)
             ended = answers[k].status is Status.INTERRUPTED
             self._remember(log_reg, engines[0].point)
-        return solution_of([answers[k] for k in sorted(answers)], tol.tolist(), trace)
+        return solution_of([answers[k] for k in sorted(answers)], tol.tolist(), log.rows)
 
     def _of_tall(self, objective: Objective, rows: RowBlocks, tol: Tensor) -> Solution | None:
         """Return the solution for many rows of few columns, None where a value takes too many passes."""
@@ -144,7 +143,7 @@ class Newton(Solver):
             if answer is None:
                 return None
             answers[k] = answer
-        return solution_of([answers[k] for k in sorted(answers)], tol.tolist(), path.trace)
+        return solution_of([answers[k] for k in sorted(answers)], tol.tolist(), path.log.rows)
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`."""

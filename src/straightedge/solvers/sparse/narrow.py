@@ -12,7 +12,6 @@ The problem is that of `two_classes`: P = κ (Σ w_i φ(t_i x̂_i w) + (λ/2) �
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -20,11 +19,11 @@ import numpy as np
 
 from straightedge.losses import Loss
 from straightedge.newton.column import Column, solve
-from straightedge.newton.direct import Answer, trace_row
+from straightedge.newton.direct import Answer, Log
 from straightedge.solvers.sparse.columns import Columns, CsrColumns, TableColumns
 from straightedge.solvers.sparse.duals import FORMS, DualForm
 from straightedge.solvers.sparse.problem import Configuration, inner
-from straightedge.status import Status, TraceRow
+from straightedge.status import Status
 
 GRAM_IN_PASSES = 30  # that a Hessian may cost
 FACTOR = 24  # D³/3 operations of a Cholesky factor, eight in the time of one of a loop
@@ -199,12 +198,12 @@ class Narrow:
     """
 
     def __init__(self, problem: NarrowProblem, reg: float, tol: float, most: float) -> None:
-        self.reg, self.tol, self.most, self.began = reg, tol, most, time.perf_counter()
+        self.reg, self.tol, self.most, self.log = reg, tol, most, Log(problem.solver)
         self.share, self.copies, self.ridge = problem.facts
         form = problem.form
         self.rows = NarrowRows(problem, LOGISTIC if form.entropy else SQUARED_HINGE if form.squared else HINGE)
         self.w = np.zeros(problem.columns.width)
-        self.passes, self.trace = 0.0, list[TraceRow]()
+        self.passes = 0.0
         at_zero = self.copies * (np.log(2) if form.entropy else 1.0)
         self.best = Answer(np.zeros((2, len(self.w))), at_zero, 0.0, 1.0)
 
@@ -218,7 +217,7 @@ class Narrow:
             status = Status.INTERRUPTED
         best = self.best
         best.status = Status.CERTIFIED if best.gap <= self.tol else status
-        best.n_passes, best.trace = self.passes, self.trace
+        best.n_passes, best.trace = self.passes, self.log.rows
         return best
 
     def _start_from_sample(self) -> None:
@@ -271,9 +270,6 @@ class Narrow:
         primal = self.copies * (self.sums.value + self.ridge / 2 * float(self.w @ self.w))
         dual = max(0.0, primal - self.copies * self.short)
         bounds = primal, dual, min(self.copies * self.short / primal, 1.0)
-        seconds = time.perf_counter() - self.began
-        self.trace.append(
-            trace_row(len(self.trace) + 1, self.passes, seconds, self.reg, bounds, self.rows.problem.solver)
-        )
+        self.log.write(self.passes, self.reg, bounds)
         if bounds[2] <= self.best.gap:
             self.best = Answer(self.share * np.stack([-self.w, self.w]), *bounds)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from straightedge.newton.direct import Answer
+from straightedge.newton.direct import Answer, Bounds
 from straightedge.solvers.hinge.gathered.descent import Descent
 from straightedge.solvers.hinge.gathered.layout import Layout
 from straightedge.solvers.hinge.gathered.margins import Array
@@ -12,11 +12,16 @@ from straightedge.solvers.hinge.gathered.problem import HingeProblem, scaled_bou
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace
 
 
-def relative(layout: Layout, sides: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
+def relative(layout: Layout, sides: Sequence[tuple[float, float]]) -> Bounds:
     """Return P, the lower bound and the relative gap from P and D of each problem."""
     primal = layout.copies * sum(side[0] for side in sides)
     dual = max(0.0, layout.copies * sum(side[1] for side in sides))
     return primal, dual, (primal - dual) / max(primal, 1e-300)
+
+
+def bounds_of(layout: Layout, descents: Sequence[Descent]) -> Bounds:
+    """Return the bounds of all problems together, as they are known on the way."""
+    return relative(layout, [(one.bounds.primal, one.bounds.dual) for one in descents])
 
 
 def proven(layout: Layout, descents: Sequence[Descent], X: Array) -> Answer:

@@ -4,21 +4,19 @@ A fit of ten milliseconds would spend four times as long in what many configurat
 need. The steps are those of `SemismoothNewton`, and so is the answer, up to rounding.
 """
 
-import time
-
 import numpy as np
 
 from straightedge.losses import PiecewiseLinearLoss
-from straightedge.newton.direct import Answer, trace_row
+from straightedge.newton.direct import Answer, Log, Steps, followed
 from straightedge.solvers.hinge.gathered.descent import Descent
 from straightedge.solvers.hinge.gathered.interior import advance_inside
 from straightedge.solvers.hinge.gathered.layout import Gathered, Layout, layout_for
 from straightedge.solvers.hinge.gathered.margins import Array, Indices
-from straightedge.solvers.hinge.gathered.proof import proven, relative
+from straightedge.solvers.hinge.gathered.proof import bounds_of, proven
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, KernelSpace, Space
 from straightedge.solvers.hinge.gathered.usual import is_short
 from straightedge.solvers.hinge.sequential import SAFE
-from straightedge.status import Status, TraceRow
+from straightedge.status import Status
 from straightedge.workers import one_thread
 
 NAME = "semismooth_newton"
@@ -45,13 +43,13 @@ def minimise(
         tol: Relative gap asked for.
     """
     layout = layout_for(loss, n_classes, curvature)
-    trace: list[TraceRow] = []
+    log = Log(NAME)
     with one_thread():  # a team of threads waits by spinning: under load it took ten times as long
         descents = [Descent.begin(p, SAFE * tol, None) for p in layout.problems(_gathered(X, y))]
-        status = _run(descents, layout, reg, trace)
+        status = followed(_steps(descents, layout), reg, log)
         answer = proven(layout, descents, X)
     answer.status = Status.CERTIFIED if answer.gap <= tol else status
-    answer.n_passes, answer.trace = (trace[-1]["n_passes"] if trace else 0.0) + 1.0, trace
+    answer.n_passes, answer.trace = (log.rows[-1]["n_passes"] if log.rows else 0.0) + 1.0, log.rows
     return answer
 
 
@@ -65,20 +63,10 @@ def _gathered(X: Array, y: Indices) -> Gathered:
     return Gathered(np.arange(n), X, y, np.full(n, 1 / n), space)
 
 
-def _run(descents: list[Descent], layout: Layout, reg: float, trace: list[TraceRow]) -> Status:
-    """Take steps until the gap is reached or no step helps, and write them into the trace; return how it ended."""
-    began = time.perf_counter()
-
-    def write(passes: float) -> None:
-        bounds = relative(layout, [(one.bounds.primal, one.bounds.dual) for one in descents])
-        trace.append(trace_row(len(trace) + 1, passes, time.perf_counter() - began, reg, bounds, NAME))
-
-    try:
-        if passes := sum(advance_inside(one) for one in descents):
-            write(passes)
-        while left := [one for one in descents if not one.is_done and not one.exhausted]:
-            passes += left[0].problem.margins.n_columns / layout.n_classes * left[0].advance()
-            write(passes)
-    except KeyboardInterrupt:
-        return Status.INTERRUPTED
+def _steps(descents: list[Descent], layout: Layout) -> Steps:
+    if passes := sum(advance_inside(one) for one in descents):
+        yield passes, bounds_of(layout, descents)
+    while left := [one for one in descents if not one.is_done and not one.exhausted]:
+        passes += left[0].problem.margins.n_columns / layout.n_classes * left[0].advance()
+        yield passes, bounds_of(layout, descents)
     return Status.STALLED

@@ -8,7 +8,6 @@ References:
     Those of `lagrangian` and of `row_updates`.
 """
 
-import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from straightedge.losses import piecewise
-from straightedge.newton.direct import Answer
+from straightedge.newton.direct import Answer, Log
 from straightedge.objective import Objective
 from straightedge.solvers.hinge.dual_ascent import row_coupling
 from straightedge.solvers.hinge.gathered.layout import Gathered, as_plain_ridge
@@ -31,7 +30,7 @@ from straightedge.solvers.hinge.half_pass import row_weights
 from straightedge.solvers.hinge.sequential import SAFE, SequentialSolver, SequentialState, WarmStart
 from straightedge.solvers.protocol import Progress, missing
 from straightedge.solvers.solution import Solution, solution_of
-from straightedge.status import Status, TraceRow
+from straightedge.status import Status
 from straightedge.workers import one_thread
 
 MOST_ENTRIES = 20_000_000  # of X̂, kept in float64: 160 MB
@@ -96,15 +95,14 @@ class SemismoothNewton(SequentialSolver):
             return None
         objective, fold = objective.in_dtype(torch.float64), objective.fold.tolist()
         order = sorted(objective.reg.argsort(descending=True).tolist(), key=fold.__getitem__)
-        answers, trace, began = dict[int, Answer](), list[TraceRow](), time.perf_counter()
-        ended = False
+        answers, log, ended = dict[int, Answer](), Log(NAME), False
         with one_thread():
             for k in order:
                 one_tol = float(tol[k])
                 fit = self._follow(objective.select(torch.tensor([k])), SAFE * one_tol, leads=k != order[-1])
-                answers[k] = fit.answer(one_tol, self.most_passes, trace, began, ended=ended)
+                answers[k] = fit.answer(one_tol, self.most_passes, log, ended=ended)
                 ended, self.former = answers[k].status is Status.INTERRUPTED, fit.left()
-        return solution_of([answers[k] for k in sorted(answers)], tol.tolist(), trace)
+        return solution_of([answers[k] for k in sorted(answers)], tol.tolist(), log.rows)
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. All work is float64's."""

@@ -1,6 +1,5 @@
 """One configuration of a hinge on gathered rows, on its way: a descent for each problem that it is."""
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,16 +7,15 @@ import torch
 from torch import Tensor
 
 from straightedge.losses import piecewise
-from straightedge.newton.direct import Answer, trace_row
+from straightedge.newton.direct import Answer, Log, Steps, followed
 from straightedge.objective import Objective
 from straightedge.solvers.hinge.gathered import proof
 from straightedge.solvers.hinge.gathered.descent import Descent, DescentState, Former, best_weight
 from straightedge.solvers.hinge.gathered.interior import advance_inside
 from straightedge.solvers.hinge.gathered.layout import Gathered, as_plain_ridge, layout_for
-from straightedge.solvers.hinge.gathered.short import NAME
 from straightedge.solvers.hinge.gathered.usual import steps_a_turn
 from straightedge.solvers.hinge.sequential import BestPoint, DualSubproblem, proven
-from straightedge.status import Status, TraceRow
+from straightedge.status import Status
 from straightedge.workers import STOP_REQUESTED
 
 REPORT = 0.1  # of the reported gap: W is mapped to the features again once the gap is below
@@ -174,34 +172,34 @@ class Subproblem(DualSubproblem):
         self.best = BestPoint(self.W, self.primal)
         self.reported_gap = self.gap
 
-    def answer(self, tol: float, most: float, trace: list[TraceRow], began: float, *, ended: bool) -> Answer:
-        """Take steps to the end, write them into the trace, and return the answer, proven on the rows as they are.
+    def answer(self, tol: float, most: float, log: Log, *, ended: bool) -> Answer:
+        """Take steps to the end, write them into the log, and return the answer, proven on the rows as they are.
 
         Args:
             tol: Relative gap asked for.
             most: Passes over the rows.
-            trace: Rows so far.
-            began: When the first fit of the trace did, s.
+            log: Where they are written.
             ended: Whether the user has asked to stop: no step is taken.
         """
-        status = Status.INTERRUPTED if ended else Status.STALLED
-        try:
-            if not ended and (passes := sum(advance_inside(descent) for descent in self.descents)):
-                self._write(passes, trace, began)
-            while not ended and ((left := self._left()) or self._begins_anew()):
-                if STOP_REQUESTED.is_set():
-                    raise KeyboardInterrupt
-                if self.passes >= most:
-                    status = Status.MAX_PASSES
-                    break
-                if left:
-                    self._write(self._step(left[0]), trace, began)
-        except KeyboardInterrupt:
-            status = Status.INTERRUPTED
+        status = Status.INTERRUPTED if ended else followed(self._steps(most), self.reg, log)
         answer = self._proven()
         answer.status = Status.CERTIFIED if answer.gap <= tol else status
-        answer.n_passes, answer.trace = self.passes, trace
+        answer.n_passes, answer.trace = self.passes, log.rows
         return answer
+
+    def _steps(self, most: float) -> Steps:
+        if passes := sum(advance_inside(descent) for descent in self.descents):
+            self.passes += passes
+            yield self.passes, proof.bounds_of(self.layout, self.descents)
+        while (left := self._left()) or self._begins_anew():
+            if STOP_REQUESTED.is_set():
+                return Status.INTERRUPTED
+            if self.passes >= most:
+                return Status.MAX_PASSES
+            if left:
+                self.passes += self._step(left[0])
+                yield self.passes, proof.bounds_of(self.layout, self.descents)
+        return Status.STALLED
 
     def _proven(self) -> Answer:
         """Return W, its value and its bound from the rows; a pass repairs a free bias, and sees rows unscaled."""
@@ -211,13 +209,6 @@ class Subproblem(DualSubproblem):
         primal, dual = proven(self.objective, self.best.W, self.b)
         gap = max(primal - dual, 0.0) / max(primal, 1e-300)
         return Answer(self.best.W.cpu().numpy(), primal, dual, gap)
-
-    def _write(self, passes: float, trace: list[TraceRow], began: float) -> None:
-        """Count passes and add a row to the trace."""
-        self.passes += passes
-        bounds = proof.relative(self.layout, [(one.bounds.primal, one.bounds.dual) for one in self.descents])
-        seconds = time.perf_counter() - began
-        trace.append(trace_row(len(trace) + 1, self.passes, seconds, self.reg, bounds, NAME))
 
     # ---------------------------------------------------------------- checkpoints
 
