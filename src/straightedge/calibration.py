@@ -18,14 +18,11 @@ from straightedge.row_weights import sample_size
 BLOCK_VALUES = 262_144
 """Scores turned into float64 at a time: they stay in the cache, and millions of rows need no second copy."""
 
-SUMMED_ROWS = 262_144
-"""Samples whose sums are added up at a time, in float64."""
+SUMMED_ROWS = 262_144  # samples whose sums are added up at a time, in float64
 
-FLOOR = -1e300
-"""Least log probability told apart: means of it stay finite, whatever the scores."""
+FLOOR = -1e300  # least log probability told apart: means of it stay finite, whatever the scores
 
-BETA_RANGE = (1e-3, 1e2)
-"""1/T is looked for between these, in units of 1 / (mean spread of a row of scores)."""
+BETA_RANGE = (1e-3, 1e2)  # 1/T is looked for between these, in units of 1 / (mean spread of a row of scores)
 
 LEAST_MISTAKES = 10
 """Wrong answers that a temperature needs. Drawn from models whose T is 1 (two and ten classes, 60 to 600 samples):

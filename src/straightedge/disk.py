@@ -18,8 +18,7 @@ import numpy as np
 
 from straightedge.errors import InputError
 
-DENSE = 4
-"""Rows asked for in any order are read with those between them, if these are at most so many times more."""
+DENSE = 4  # rows asked for in any order are read with those between them, if these are at most so many times more
 PROBES = 3  # rows compared before the file is trusted to be what was mapped
 
 Block = TypeVar("Block")

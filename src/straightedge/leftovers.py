@@ -14,13 +14,10 @@ except ImportError:  # not on Windows, where leftovers stay
     fcntl: Any = None  # type: ignore[no-redef]
 
 SUFFIX = ".tmp"
-JOURNAL = ".straightedge-names-"
-"""What the name of a journal begins with."""
-LARGEST_JOURNAL = 2**20
-"""Bytes of the largest journal that is read; a name in it takes some hundred."""
+JOURNAL = ".straightedge-names-"  # what the name of a journal begins with
+LARGEST_JOURNAL = 2**20  # bytes of the largest journal that is read; a name in it takes some hundred
 _TEMPORARY = re.compile(rf"\.[^/\0]*\.[0-9a-f]{{12}}{re.escape(SUFFIX)}")
-Renames = dict[str, str]
-"""Temporary names, and the names that these files are to take, all in one folder."""
+Renames = dict[str, str]  # temporary names, and the names that these files are to take, all in one folder
 
 
 def temporary_name(name: str) -> str:

@@ -15,8 +15,7 @@ SURELY_FREE = 2**26
 """Bytes for which nothing is asked: to ask takes a tenth of a millisecond, and no machine has fewer."""
 LARGEST_RATIO, RATIO_FROM = 250, 2**28
 """What unfolds beyond `RATIO_FROM` bytes to more than this times what is packed is a bomb; tables grow 50 times."""
-GROUPS = Path("/sys/fs/cgroup")
-"""Where Linux says what a control group may have."""
+GROUPS = Path("/sys/fs/cgroup")  # where Linux says what a control group may have
 
 
 def free_memory() -> float:

@@ -9,8 +9,7 @@ import numpy as np
 
 from straightedge.errors import InputError
 
-LARGEST_SEED = 2**32 - 1
-"""The largest seed that NumPy's `RandomState`, which scikit-learn splits with, takes."""
+LARGEST_SEED = 2**32 - 1  # the largest seed that NumPy's `RandomState`, which scikit-learn splits with, takes
 
 
 def is_number(value: Any) -> bool:

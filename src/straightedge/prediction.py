@@ -16,8 +16,7 @@ from straightedge.model import LinearModel
 if TYPE_CHECKING:
     from straightedge.data.base import Split
 
-WRITTEN_TOGETHER = 8_192
-"""Rows of predictions.csv that are made together: six cells each, some 400 bytes."""
+WRITTEN_TOGETHER = 8_192  # rows of predictions.csv that are made together: six cells each, some 400 bytes
 _ROW_NAMES = ("x", "x_test", "features", "images", "embeddings", "data")
 
 

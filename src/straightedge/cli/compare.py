@@ -17,8 +17,7 @@ COLUMNS = ("name", "label", "predicted", "split")
 UNSEEN = ("test", "evaluated", "held out")
 """Splits of predictions.csv that a run was neither fitted to nor chosen by."""
 FOLDS = "out of fold"
-NAMED = 3
-"""How many image names an error lists."""
+NAMED = 3  # how many image names an error lists
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ TEXT_OPTIONS = ("ngrams", "min_df", "max_features", "sublinear")
 """Options that go to the extractor of texts as they are."""
 OTHERWISE_NAMED = {"one_se": "one_standard_error", "validation": "validation_size"}
 """Parameters whose option has a longer name."""
-SWITCHED_OFF = {"no_suspects": "suspects", "no_cache": "cache"}
-"""Parameters that switch an option off."""
+SWITCHED_OFF = {"no_suspects": "suspects", "no_cache": "cache"}  # parameters that switch an option off
 OF_THE_COMMAND = ("as_json", "quiet", "track", "context")
 """Parameters that say how the command speaks, and to whom; whether it shows progress follows from them."""
 

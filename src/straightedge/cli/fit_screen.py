@@ -24,13 +24,10 @@ from rich.text import Text
 
 from straightedge.errors import visible
 
-SHOWN_COLUMNS = 30
-"""Columns of a table that the terminal lists."""
-SHOWN_CLASSES, SHOWN_WORDS = 20, 6
-"""Classes, and words of each side, that the terminal lists."""
+SHOWN_COLUMNS = 30  # columns of a table that the terminal lists
+SHOWN_CLASSES, SHOWN_WORDS = 20, 6  # classes, and words of each side, that the terminal lists
 SIDES = ("for", "against")
-TREND_ROWS = 9
-"""Rows of the trace over which the trend of the gap is told."""
+TREND_ROWS = 9  # rows of the trace over which the trend of the gap is told
 NEARLY_FULL = 0.999
 """Where a bar stays until its stage ends: the line of a full one stands still, and more values may follow."""
 SAME_SIGNAL = 3.0  # seconds within which a second signal is the first one again

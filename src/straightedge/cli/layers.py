@@ -12,8 +12,7 @@ import typer
 if TYPE_CHECKING:
     from straightedge.layers import Layers, LayerScore
 
-BAR = 30
-"""Letters of the bar that stands for an accuracy of 1."""
+BAR = 30  # letters of the bar that stands for an accuracy of 1
 
 
 def command(

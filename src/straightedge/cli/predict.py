@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from straightedge.prediction import Prediction
 
 COLUMNS = ("name", "class", "score", "probability")
-WHITE = "white"
-"""The colour under transparent pixels where nobody asks for another."""
+WHITE = "white"  # the colour under transparent pixels where nobody asks for another
 
 
 def command(

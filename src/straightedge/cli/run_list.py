@@ -5,10 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-SPLITS = ("test", "validation", "train")
-"""Splits in the order in which one is believed."""
-PARTIAL = ".partial"
-"""Ending of the hidden folder that a run lies in until it is whole, with a dot before its name."""
+SPLITS = ("test", "validation", "train")  # splits in the order in which one is believed
+PARTIAL = ".partial"  # ending of the hidden folder that a run lies in until it is whole, with a dot before its name
 
 
 @dataclass(frozen=True)

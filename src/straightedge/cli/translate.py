@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
     from straightedge.protocols import Equivalent, Translation
 
-WIDTH = 132
-"""Columns of the table where the output is no terminal."""
+WIDTH = 132  # columns of the table where the output is no terminal
 
 
 def command(

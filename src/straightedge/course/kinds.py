@@ -10,8 +10,7 @@ from torch import Tensor
 
 from straightedge.rows import tensor_over
 
-Kind = TypeVar("Kind", Tensor, np.ndarray)
-"""Torch or NumPy: the same one in and out."""
+Kind = TypeVar("Kind", Tensor, np.ndarray)  # torch or NumPy: the same one in and out
 
 
 class LossFunction(Protocol):

@@ -12,8 +12,7 @@ from straightedge.data.base import Dataset
 from straightedge.errors import InputError
 from straightedge.special_files import open_regular
 
-BALANCED = "balanced"
-"""The class weights that give every class the same sum of weights."""
+BALANCED = "balanced"  # the class weights that give every class the same sum of weights
 
 
 def with_groups(dataset: Dataset, groups: str) -> Dataset:

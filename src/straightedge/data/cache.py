@@ -21,12 +21,10 @@ from straightedge.data.npy import NpyRows
 from straightedge.errors import warn
 from straightedge.leftovers import SUFFIX, temporary_name
 
-VERSION = 2
-"""Raised when decoding, the meaning of folders or the files change, so that old entries are not read."""
+VERSION = 2  # raised when decoding, the meaning of folders or the files change, so that old entries are not read
 
 
-Entry = tuple[dict[str, np.ndarray], dict[str, Any]]
-"""Arrays by name, and a description of plain JSON values."""
+Entry = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays by name, and a description of plain JSON values
 
 
 def cache_folder() -> Path:

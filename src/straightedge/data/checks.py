@@ -11,8 +11,7 @@ from straightedge.data.base import Split
 from straightedge.disk import row_reader
 from straightedge.errors import InputError, warn
 
-RANGE_ROWS = 2000
-"""Rows of a split whose largest value is compared with that of the others."""
+RANGE_ROWS = 2000  # rows of a split whose largest value is compared with that of the others
 LARGEST_HASHED = 2**29
 """Bytes of rows beyond which repeated rows are not looked for: the search would read the data once more."""
 

@@ -25,8 +25,7 @@ from straightedge.data.listing import (
 from straightedge.data.tars import BROKEN, member_bytes, open_tar
 from straightedge.errors import InputError
 
-COPIED = 2**20
-"""Bytes of a packed tar that are unpacked at a time."""
+COPIED = 2**20  # bytes of a packed tar that are unpacked at a time
 
 
 class ByteSource(Protocol):

@@ -17,10 +17,8 @@ import numpy as np
 
 from straightedge.data.images import BadImage, Decoding, decode
 
-ALIVE = b"."
-"""What a worker writes once it has started, and after each image."""
-MOST_HELD = 2**33
-"""Bytes that a worker may hold: the largest image takes about 1.5 GB while it is converted."""
+ALIVE = b"."  # what a worker writes once it has started, and after each image
+MOST_HELD = 2**33  # bytes that a worker may hold: the largest image takes about 1.5 GB while it is converted
 Finding = tuple[str, str, tuple[str, ...]]
 """What became of one file: ``ok``, ``size`` or a kind of `BadImage`; a reason; marks of its conversion."""
 

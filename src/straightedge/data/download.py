@@ -21,8 +21,7 @@ from straightedge.data.cache import cache_folder
 from straightedge.errors import InputError, MachineError
 
 ATTEMPTS = 5
-TIMEOUT = 30.0
-"""Seconds without a byte after which a connection counts as broken off."""
+TIMEOUT = 30.0  # seconds without a byte after which a connection counts as broken off
 CHUNK = 2**18
 BROKEN_OFF = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
 

@@ -8,16 +8,14 @@ from straightedge.data.tables.text_bytes import first_bytes, only_member
 from straightedge.special_files import open_regular
 
 ARFF = ".arff"
-SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
-"""Workbooks."""
+SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")  # workbooks
 LINES_OF_JSON = (".jsonl", ".ndjson")
 JSON_LINES = tuple(ending + packed for packed in ("", ".gz", ".bz2", ".xz") for ending in LINES_OF_JSON)
 TARS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 TEXT_TABLES = (".csv", ".tsv", ".tab", ".data", ".test", ".txt")
 """Text tables; each may be followed by one of `PACKED`."""
 PACKED = (".gz", ".bz2", ".xz", ".zip")
-LONGEST_LINE = 2**16
-"""Bytes of a first line that is looked at to tell JSON lines."""
+LONGEST_LINE = 2**16  # bytes of a first line that is looked at to tell JSON lines
 SVMLIGHT = re.compile(rb"[+-]?[0-9.eE,]+([ \t]+qid:\d+)?([ \t]+\d+:[^ \t]+)+[ \t]*(#.*)?\r?")
 """A line with features: label index:value …"""
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from straightedge.special_files import open_regular
 
-WHOLE = 2**29
-"""Files up to this many bytes are hashed whole; of larger ones their size, time and 64 samples."""
+WHOLE = 2**29  # files up to this many bytes are hashed whole; of larger ones their size, time and 64 samples
 SAMPLES, SAMPLE = 64, 2**16
 
 

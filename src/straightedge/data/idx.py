@@ -72,8 +72,7 @@ CLASSES = {
     ),
 }
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-LARGEST_GZIP_RATIO = 1032
-"""No gzip stream grows more than this: the format's own bound."""
+LARGEST_GZIP_RATIO = 1032  # no gzip stream grows more than this: the format's own bound
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from straightedge.errors import InputError
 
 IMAGES = re.compile(r"(?i)(?:.*[-_.])?images?[-_.]idx3[-_.]ubyte(\.gz)?")
 """``train-images-idx3-ubyte.gz``, ``t10k-images.idx3-ubyte``, ``emnist-letters-train-images-idx3-ubyte``."""
-TEST_WORDS = {"t10k": "test"}
-"""How MNIST calls its test split."""
+TEST_WORDS = {"t10k": "test"}  # how MNIST calls its test split
 
 
 def is_idx_images(name: str) -> bool:

@@ -4,8 +4,7 @@ from typing import Any
 
 from straightedge.errors import InputError
 
-LARGEST_SIDE = 4096
-"""Pixels of the longest side that images are resized to."""
+LARGEST_SIDE = 4096  # pixels of the longest side that images are resized to
 
 
 def parse_size(size: Any) -> tuple[int, int] | None:

@@ -19,16 +19,13 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF")
 
 Image.init()  # every format is imported now, not in the middle of a file
 
-LARGEST = 89_478_485
-"""Pixels of the largest image that is decoded, 256 MiB at 3 bytes a pixel."""
+LARGEST = 89_478_485  # pixels of the largest image that is decoded, 256 MiB at 3 bytes a pixel
 
 LARGEST_WORK = 10 * LARGEST
 """Pixels times scans of a progressive JPEG: ten scans are usual, and 1e9 pixels of them take about a second."""
-SCAN = b"\xff\xda"
-"""What a scan of a JPEG begins with; its packed data never hold these bytes."""
+SCAN = b"\xff\xda"  # what a scan of a JPEG begins with; its packed data never hold these bytes
 
-ORIENTATION = 0x0112
-"""The EXIF tag of the camera's rotation."""
+ORIENTATION = 0x0112  # the EXIF tag of the camera's rotation
 
 
 CODES = {"too-large": "image-too-large", "too-slow": "image-too-slow", "mode": "image-mode"}

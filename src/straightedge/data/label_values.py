@@ -10,10 +10,8 @@ import numpy as np
 
 from straightedge.errors import InputError
 
-MARK = "\ufeff"
-"""The byte-order mark that some programs put before a text: never a part of a label."""
-MISSING_NAMED = 5
-"""How many class names a message lists before it only counts."""
+MARK = "\ufeff"  # the byte-order mark that some programs put before a text: never a part of a label
+MISSING_NAMED = 5  # how many class names a message lists before it only counts
 
 
 @dataclass(frozen=True)

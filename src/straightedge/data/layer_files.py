@@ -13,8 +13,7 @@ from straightedge.data.dumps.naming import column, is_table, listing, only_rows,
 from straightedge.data.dumps.readers import READERS, read_members
 from straightedge.errors import InputError
 
-MEAN_ROWS = 64
-"""Samples whose positions are averaged together."""
+MEAN_ROWS = 64  # samples whose positions are averaged together
 
 
 def _mean(X: np.ndarray) -> np.ndarray:

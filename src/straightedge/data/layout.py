@@ -31,8 +31,7 @@ class Layout:
 
 REMARKS = (".txt", ".md", ".rst", ".html", ".pdf", ".json", ".jsonl", ".csv", ".tsv", ".csv.gz")
 """Endings of files that come with a data set of images and are no samples."""
-Prefixes = dict[str, tuple[str, ...]]
-"""Split -> the folders that every class folder of it lies in."""
+Prefixes = dict[str, tuple[str, ...]]  # split -> the folders that every class folder of it lies in
 
 
 def arrange(listing: Listing, where: str) -> Layout:

@@ -20,8 +20,7 @@ IMAGE_ENDINGS = {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".gif
 IGNORED_NAMES = {"thumbs.db", "desktop.ini", "__macosx"}
 LARGEST_RATIO, RATIO_FROM = 250, 2**20
 """A member above `RATIO_FROM` bytes that grows more than this is a bomb; images hardly shrink at all."""
-LARGEST_MEMBER = 2**29
-"""Bytes of the largest image file read."""
+LARGEST_MEMBER = 2**29  # bytes of the largest image file read
 
 
 @dataclass(frozen=True)

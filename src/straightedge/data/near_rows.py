@@ -11,14 +11,10 @@ import numpy as np
 
 from straightedge.disk import row_reader
 
-LOOKED_AT, AMONG = 300, 5000
-"""Rows whose nearest row is looked for, and rows among which it is."""
-TOGETHER = 50
-"""Rows whose distances are in memory at a time."""
-MOST_COLUMNS = 128
-"""Columns that distances are measured in: 5,000 rows of them are 5 MB."""
-RUN = 100
-"""Rows read together from a file: each row by itself would draw its neighbours' pages into memory, too."""
+LOOKED_AT, AMONG = 300, 5000  # rows whose nearest row is looked for, and rows among which it is
+TOGETHER = 50  # rows whose distances are in memory at a time
+MOST_COLUMNS = 128  # columns that distances are measured in: 5,000 rows of them are 5 MB
+RUN = 100  # rows read together from a file: each row by itself would draw its neighbours' pages into memory, too
 RUN_OF_SOURCE = 500
 """Rows read together from a table on disk, which is unpacked from the begin of a group of rows each time."""
 FEWEST_COLUMNS = 3

@@ -75,8 +75,7 @@ class NpyRows:
             view = view[disk.write(self._descriptor, view) :]
 
 
-RowSink = MemoryRows | NpyRows
-"""Takes blocks of rows in order and gives one array at the end."""
+RowSink = MemoryRows | NpyRows  # takes blocks of rows in order and gives one array at the end
 
 
 def npy_header_bytes(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from straightedge.errors import InputError
 
-HEAD = 600
-"""Bytes that tell the kind of a file."""
+HEAD = 600  # bytes that tell the kind of a file
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,7 @@ SOUND = "make features of it first, such as librosa's melspectrogram: numpy.save
 SQLITE = "sqlite3 -header -csv {quoted} 'select * from TABLE' > {stem}.csv"
 ONE_IMAGE = "give a folder of images a class; a model classifies one image: straightedge predict RUN {quoted}"
 OF_R = (".rds", ".rda", ".rdata")
-NO_VIDEO = (b"M4A ", b"avif", b"heic")
-"""Kinds of files in the form of MP4 that are sounds or images."""
+NO_VIDEO = (b"M4A ", b"avif", b"heic")  # kinds of files in the form of MP4 that are sounds or images
 WEB = (b"<!DOCTYPE", b"<!doctype", b"<html")
 IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 UNPACK = "unpack it: {0} {{quoted}}, and give the folder"

@@ -26,10 +26,8 @@ from straightedge.data.tars import BROKEN, member_bytes, open_tar
 from straightedge.errors import InputError
 
 LABEL_ENDINGS = ("cls", "cls.txt", "label", "txt", "json")
-LARGEST_LABEL = 2**20
-"""Bytes of the largest label file read."""
-PEEKED = 12
-"""Members looked at to tell shards from an archive of class folders."""
+LARGEST_LABEL = 2**20  # bytes of the largest label file read
+PEEKED = 12  # members looked at to tell shards from an archive of class folders
 
 
 @dataclass

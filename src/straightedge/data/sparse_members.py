@@ -12,8 +12,7 @@ import numpy as np
 from straightedge.data.checks import checked_rows
 from straightedge.errors import InputError
 
-FULL = 0.5
-"""Share of stored entries from which rows are a table, standardised as tables are: it is then no larger."""
+FULL = 0.5  # share of stored entries from which rows are a table, standardised as tables are: it is then no larger
 PARTS = ("data", "indices", "indptr", "shape")
 
 

@@ -22,11 +22,9 @@ from straightedge.leftovers import settle
 from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
 
-LARGEST_WIDTH = 50_000_000
-"""Features beyond which a file is refused: W has as many numbers for each class."""
+LARGEST_WIDTH = 50_000_000  # features beyond which a file is refused: W has as many numbers for each class
 
-LONGEST_LINE = 2**27
-"""Bytes in which a line ends; the longest of the LIBSVM collection has 4 MB."""
+LONGEST_LINE = 2**27  # bytes in which a line ends; the longest of the LIBSVM collection has 4 MB
 BYTES_A_BYTE = 1.0
 """Memory that a byte of text takes as an entry: index:value has some 12 bytes, and so has an entry."""
 LINES_ARE = "lines are: label index:value …"

@@ -15,8 +15,7 @@ from straightedge.special_files import open_regular
 
 LARGEST_FILE = 2**22
 """Bytes of text that are read sooner than scikit-learn is imported, which is faster from then on."""
-PLAIN = b"0123456789+-.eE: \t\r\n"
-"""The bytes of plain lines."""
+PLAIN = b"0123456789+-.eE: \t\r\n"  # the bytes of plain lines
 LARGEST_INDEX = 2**31 - 1
 SPACE, COLON, NEWLINE, ZERO, NINE = b" :\n09"
 

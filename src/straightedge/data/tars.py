@@ -18,10 +18,8 @@ from straightedge.data.tables.text_bytes import unpacking
 from straightedge.errors import InputError
 from straightedge.special_files import open_regular
 
-LARGEST_HEADER = 2**18
-"""Bytes of the largest extended header; the longest path of Linux takes 4,096."""
-LOOKED_THROUGH = 2**13
-"""Bytes of a header from which on it is looked through for what makes Python's patterns slow."""
+LARGEST_HEADER = 2**18  # bytes of the largest extended header; the longest path of Linux takes 4,096
+LOOKED_THROUGH = 2**13  # bytes of a header from which on it is looked through for what makes Python's patterns slow
 MANY_DIGITS = re.compile(rb"[0-9]{300}")
 LARGEST_TOTAL_RATIO, TOTAL_FROM = 100, 2**30
 """An archive that grows more than this and beyond `TOTAL_FROM` bytes is a bomb."""

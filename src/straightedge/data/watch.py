@@ -13,8 +13,7 @@ from straightedge.data.listing import scan_folder
 from straightedge.data.write import sidecar
 from straightedge.errors import InputError, MachineError
 
-Stamps = dict[str, tuple[int, int]]
-"""Path -> (size, time of change in ns) of every file of a source."""
+Stamps = dict[str, tuple[int, int]]  # path -> (size, time of change in ns) of every file of a source
 
 
 def stamps(source: str, labels: str | None = None) -> Stamps:

@@ -222,5 +222,4 @@ WRITERS: dict[str, Writing] = {
     ".libsvm": _write_svmlight,
 }
 """Ending -> what writes such a file."""
-SPARSE = (".npz", ".safetensors", ".svmlight", ".svm", ".libsvm")
-"""Endings under which sparse rows stay sparse."""
+SPARSE = (".npz", ".safetensors", ".svmlight", ".svm", ".libsvm")  # endings under which sparse rows stay sparse

@@ -19,8 +19,7 @@ from straightedge.special_files import open_regular
 ENDINGS = {"train": "", "validation": ".val", "test": ".t"}
 """Split -> what stands behind the name of the training file, as the LIBSVM collection has it."""
 HEAD = "# straightedge "
-LONGEST_HEAD = 2**20
-"""Bytes of the first line that is read."""
+LONGEST_HEAD = 2**20  # bytes of the first line that is read
 BLOCK_ROWS = 1024
 
 

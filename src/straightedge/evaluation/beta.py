@@ -2,20 +2,13 @@
 
 import math
 
-SMALLEST = 1e-300
-"""Stands for a zero in a denominator of the continued fraction."""
-ROUNDING = 1e-15
-"""Relative change at which the continued fraction has converged."""
-CLOSE = 1e-13
-"""Change of the log-odds at which the quantile has been found."""
-MOST_STEPS = 100
-"""Newton's method takes three to six steps; bisection, where it leaves the bracket, some fifty."""
-FARTHEST = 600.0
-"""Log-odds from those of the mean between which quantiles are looked for: exp(600) is still finite."""
-NORMAL_FROM = 1e9
-"""Where both parameters are larger, log-odds are normal to eight digits."""
-STIRLING_FROM = 16.0
-"""From here on three terms of Stirling's series are exact in float64."""
+SMALLEST = 1e-300  # stands for a zero in a denominator of the continued fraction
+ROUNDING = 1e-15  # relative change at which the continued fraction has converged
+CLOSE = 1e-13  # change of the log-odds at which the quantile has been found
+MOST_STEPS = 100  # Newton's method takes three to six steps; bisection, where it leaves the bracket, some fifty
+FARTHEST = 600.0  # log-odds from those of the mean between which quantiles are looked for: exp(600) is still finite
+NORMAL_FROM = 1e9  # where both parameters are larger, log-odds are normal to eight digits
+STIRLING_FROM = 16.0  # from here on three terms of Stirling's series are exact in float64
 
 
 def beta_quantile(p: float, a: float, b: float) -> float:

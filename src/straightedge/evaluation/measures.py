@@ -22,11 +22,9 @@ from straightedge.evaluation.outcomes import MOST_COPIES, float_type
 from straightedge.row_weights import is_whole, sample_size
 
 MEASURES = ("auc", "average_precision", "f1", "mcc", "brier")
-MOST_SORTED = 4_000_000
-"""Scores up to which measures are taken that sort each class's: a second of work and 0.3 GB."""
+MOST_SORTED = 4_000_000  # scores up to which measures are taken that sort each class's: a second of work and 0.3 GB
 
-Influence = tuple[float, np.ndarray]
-"""A value, and the influence (N,) of each sample on it."""
+Influence = tuple[float, np.ndarray]  # a value, and the influence (N,) of each sample on it
 
 
 @dataclass(frozen=True)
@@ -269,5 +267,4 @@ def mcc_of(cells: np.ndarray) -> Influence:
 
 OF_CELLS: dict[str, Callable[[np.ndarray], Influence]] = {"f1": f1_of, "mcc": mcc_of}
 """Measures that the confusion matrix tells; samples of a cell have one influence."""
-OF_RANKS = {"auc": auc_of, "average_precision": average_precision_of}
-"""Measures of a class against all others."""
+OF_RANKS = {"auc": auc_of, "average_precision": average_precision_of}  # measures of a class against all others

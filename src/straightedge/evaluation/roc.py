@@ -7,15 +7,11 @@ import numpy as np
 
 from straightedge.calibration import block_starts, log_softmax
 
-Curve = tuple[np.ndarray, np.ndarray, float]
-"""False positive rates, true positive rates, the area under the curve."""
+Curve = tuple[np.ndarray, np.ndarray, float]  # false positive rates, true positive rates, the area under the curve
 
-MOST_POINTS = 200
-"""Points of a curve that a page shows: a line of 300 pixels has no use for more."""
-MOST_EXACT = 1_000_000
-"""Samples up to which a curve has a point for each of them before it is thinned."""
-CUTS = 20_000
-"""Thresholds that the curves of more samples have a point for."""
+MOST_POINTS = 200  # points of a curve that a page shows: a line of 300 pixels has no use for more
+MOST_EXACT = 1_000_000  # samples up to which a curve has a point for each of them before it is thinned
+CUTS = 20_000  # thresholds that the curves of more samples have a point for
 
 
 @dataclass(frozen=True)

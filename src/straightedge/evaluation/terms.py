@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-SHOWN_TERMS = 12
-"""Terms for a class and against it on the page and in metrics.json."""
+SHOWN_TERMS = 12  # terms for a class and against it on the page and in metrics.json
 TERM_COLUMNS = ("class", "speaks", "rank", "term", "weight", "share")
 
 

@@ -11,10 +11,8 @@ import numpy as np
 from straightedge.data.tables.encoding import Column, TableEncoding
 from straightedge.export.table_pipeline import category_weights, first_features
 
-ML_OPSET = 3
-"""Opset of ai.onnx.ml, whose LabelEncoder maps strings to places."""
-OWN = "straightedge:"
-"""What the names of the graph's own values begin with: columns may be called anything else."""
+ML_OPSET = 3  # opset of ai.onnx.ml, whose LabelEncoder maps strings to places
+OWN = "straightedge:"  # what the names of the graph's own values begin with: columns may be called anything else
 
 
 class TableGraph:

@@ -28,8 +28,7 @@ from straightedge.features.partial import Bar, locked, rows_kept, write_rows
 from straightedge.tensorfile import read_tensors, write_tensors
 
 Precision = Literal["float16", "float32"]
-CHUNK = 1024
-"""Images per chunk: what a kill can lose."""
+CHUNK = 1024  # images per chunk: what a kill can lose
 UNWRITTEN = {"disk-full", "read-only", "write-failed", "output-path"}
 """Codes of the errors of a place that cannot be written to: a cache that has one is gone without."""
 _STATE_KIND, _STATE_VERSION = "extractor", 1

@@ -17,8 +17,7 @@ from straightedge.errors import InputError, warn
 from straightedge.features.base import check_images, read_images
 from straightedge.workers import BlockPool, block_spans
 
-CONTRAST = 10.0
-"""Added to a patch's variance (pixels in 0–255), so that flat patches are not blown up into noise."""
+CONTRAST = 10.0  # added to a patch's variance (pixels in 0–255), so that flat patches are not blown up into noise
 _READ = 2000  # sampled images read at a time
 _BLOCK = 2000  # patches compared to all centroids at a time
 _SAME = 1e-4  # of the mean square norm: a patch nearer than this to a centroid is taken for the centroid

@@ -30,8 +30,7 @@ from torch.nn import functional as F
 
 from straightedge.features.dictionary import CONTRAST, Dictionary
 
-_IN_CACHE = 600_000
-"""Products in flight per worker on the CPU: measured, half again as fast as four times as many."""
+_IN_CACHE = 600_000  # products in flight per worker on the CPU: measured, half again as fast as four times as many
 _ON_DEVICE = 1 << 26  # products in flight on another device
 _FINE = 2  # cells per side of a region with soft edges
 

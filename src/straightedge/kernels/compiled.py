@@ -15,8 +15,7 @@ from straightedge.losses.base import largest_loss
 from straightedge.rows import Rows
 from straightedge.workers import BlockPool
 
-GRAM_SHARES = 8
-"""Parts of a factor that are summed in its own type: fixed, so that no number of workers changes it."""
+GRAM_SHARES = 8  # parts of a factor that are summed in its own type: fixed, so that no number of workers changes it
 
 
 class CompiledProducts:

@@ -30,8 +30,7 @@ COMPILED_KINDS = {"uint8", "float32", "float64"}
 LONG = 10**9  # multiplications of half a pass from which loops repay the second that Numba takes to load
 WIDE = 48  # columns beyond which a BLAS is faster
 LONG_FACTOR = 1024  # rows of a triangular factor from which compiled loops are faster than a BLAS
-LONG_GRAM = 10**7
-"""Multiplications of one application from which a hundred of them repay Numba's second of loading."""
+LONG_GRAM = 10**7  # multiplications of one application from which a hundred of them repay Numba's second of loading
 PANEL_ROWS = 384  # of a factor applied together: they stay in cache between the two products
 WIDEST_SPREAD = 2.0**16  # of features' scales: beyond, a column's smallest weights leave float16's range
 DEVICE_BLOCK_ROWS = 16384

@@ -10,8 +10,7 @@ from straightedge.disk import disk_rows
 from straightedge.errors import InputError
 from straightedge.rows import LARGEST_VALUE, unusable_value
 
-BLOCK_ROWS = 128
-"""Rows that are copied, checked or multiplied together: they stay in cache."""
+BLOCK_ROWS = 128  # rows that are copied, checked or multiplied together: they stay in cache
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,8 @@ GROUP = 4
 """Values of the path that are fitted together, between two questions whether to go on; of few classes twice as many
 begin, since a pass over the rows costs as much for a few columns as for fifty."""
 FEW_CLASSES = 6
-LAST = 4
-"""Values in a row that must be worse than the best for the path to end."""
-SURE = 2.0
-"""Standard errors by which their log loss must be worse."""
+LAST = 4  # values in a row that must be worse than the best for the path to end
+SURE = 2.0  # standard errors by which their log loss must be worse
 
 
 @dataclass(frozen=True)

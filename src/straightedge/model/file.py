@@ -14,13 +14,11 @@ from straightedge.tensorfile import Stored
 if TYPE_CHECKING:
     from torch import Tensor
 
-STATE_PREFIX = "extractor."
-"""Prefix of the tensors that an extractor has learned."""
+STATE_PREFIX = "extractor."  # prefix of the tensors that an extractor has learned
 NUMBERS = ("reg", "objective", "dual", "gap")
 WORDS = ("loss", "status", "bias_mode", "input_dtype", "features")
 SINCE_THE_FIRST_VERSION = (*WORDS, *NUMBERS, "classes", "input_shape", "temperature", "versions")
-ADDED_LATER = ("columns", "threshold", "multilabel")
-"""Facts that files of earlier versions do not have."""
+ADDED_LATER = ("columns", "threshold", "multilabel")  # facts that files of earlier versions do not have
 
 
 def tensors_of(model: Any) -> dict[str, Tensor | np.ndarray]:

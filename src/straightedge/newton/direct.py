@@ -18,8 +18,7 @@ LARGEST = 2_000_000  # entries of the table: larger ones are worth threads, floa
 START_AND_PROOF = 2.0  # passes: the first gradient, and the proof at the end
 
 
-Bounds = tuple[float, float, float]
-"""P(W), a lower bound on the optimum, and the relative gap between them."""
+Bounds = tuple[float, float, float]  # P(W), a lower bound on the optimum, and the relative gap between them
 
 
 @dataclass

@@ -11,13 +11,11 @@ from straightedge.newton.curvature import RowTerms, SoftmaxTerms, pairs
 from straightedge.newton.one_vs_rest import DiagonalTerms
 from straightedge.newton.problem import Point, SmoothProblem
 
-JITTER = 1e-14
-"""Relative; added, and raised tenfold, where rounding took positive definiteness from a Hessian."""
+JITTER = 1e-14  # relative; added, and raised tenfold, where rounding took positive definiteness from a Hessian
 LARGEST_JITTER = 1e-2
 TOGETHER = 20_000  # entries of all weighted copies of X: where they fit in cache, one call makes all blocks
 ROWS = 512  # of a block whose rows times probabilities stay in cache
-FLAT = 1e-290
-"""Second derivative up to which there is none; softmax has far more wherever its gradient counts."""
+FLAT = 1e-290  # second derivative up to which there is none; softmax has far more wherever its gradient counts
 
 
 def exact_direction(problem: SmoothProblem, point: Point) -> np.ndarray:

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-Change = tuple[np.ndarray, np.ndarray]
-"""How W has changed, and how the gradient has."""
+Change = tuple[np.ndarray, np.ndarray]  # how W has changed, and how the gradient has
 
 
 @dataclass

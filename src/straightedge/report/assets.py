@@ -31,8 +31,7 @@ from straightedge.errors import InputError
 GROUPS = ("cells", "suspects", "hardest")
 MAX_SIDE = 64
 PER_CELL = 6
-BUDGET_BYTES = 2_400_000
-"""Bytes of unpacked pixels behind the confusion matrix: 780 thumbnails of 32 × 32."""
+BUDGET_BYTES = 2_400_000  # bytes of unpacked pixels behind the confusion matrix: 780 thumbnails of 32 × 32
 MAX_LISTED = 60
 
 Assets = dict[str, np.ndarray]

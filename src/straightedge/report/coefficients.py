@@ -10,15 +10,11 @@ from straightedge.report import words
 from straightedge.report.run_files import Run
 from straightedge.views import Coefficients
 
-MOST_FEATURES = 20
-"""Rows of the table of two classes."""
-MOST_OF_A_CLASS = 6
-"""Features for, and as many against, each of several classes."""
+MOST_FEATURES = 20  # rows of the table of two classes
+MOST_OF_A_CLASS = 6  # features for, and as many against, each of several classes
 MOST_CLASSES = 30
-MOST_COLUMNS = 200
-"""Rows of the table of columns."""
-LARGEST_EXPONENT = 50
-"""Odds beyond e to this power are no number that anybody reads."""
+MOST_COLUMNS = 200  # rows of the table of columns
+LARGEST_EXPONENT = 50  # odds beyond e to this power are no number that anybody reads
 Section = dict[str, Any]
 
 

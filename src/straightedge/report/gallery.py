@@ -10,12 +10,9 @@ from straightedge.report.run_files import Run
 from straightedge.report.sections import SPLIT_NAMES
 from straightedge.report.templates import MAX_TILES, has_templates, template_strips
 
-CELLS_BUDGET = 2_900_000
-"""Characters of the pictures behind the confusion matrix."""
-LIST_BUDGET = 450_000
-"""Characters of the pictures of one list."""
-MAX_MATRIX = 30
-"""Classes up to which the whole matrix is drawn; above, the pairs confused most are listed."""
+CELLS_BUDGET = 2_900_000  # characters of the pictures behind the confusion matrix
+LIST_BUDGET = 450_000  # characters of the pictures of one list
+MAX_MATRIX = 30  # classes up to which the whole matrix is drawn; above, the pairs confused most are listed
 MAX_PAIRS = 60
 Section = dict[str, Any]
 

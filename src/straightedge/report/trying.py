@@ -9,12 +9,9 @@ from straightedge.data.tables.encoding import Column, TableEncoding
 from straightedge.model import LinearModel
 from straightedge.report.run_files import Run
 
-MOST_WEIGHTS = 100_000
-"""Numbers of a model that a page holds, 0.5 MB as text: ten classes of CIFAR-10 are 30,720."""
-MOST_FIELDS = 60
-"""Columns of a table that are asked for one by one."""
-MOST_NUMBERS = 2_000
-"""Numbers of a row that somebody pastes."""
+MOST_WEIGHTS = 100_000  # numbers of a model that a page holds, 0.5 MB as text: ten classes of CIFAR-10 are 30,720
+MOST_FIELDS = 60  # columns of a table that are asked for one by one
+MOST_NUMBERS = 2_000  # numbers of a row that somebody pastes
 Section = dict[str, Any]
 
 

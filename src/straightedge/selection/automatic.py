@@ -20,21 +20,16 @@ COMPARED_TOL = 1e-2
 test accuracy of every value is that of a gap of 1e-3 to four digits."""
 FEW_ROWS = 2_000
 """Training rows up to which folds choose: a tenth of them held out would have a standard error over 2 %."""
-HELD_OUT = 0.1
-"""Share of more rows than that which chooses."""
+HELD_OUT = 0.1  # share of more rows than that which chooses
 FOLDS = 5
 MANY_FOLDED = 1_000
 """Training rows from which on three folds choose: two thirds of them tell values of reg apart as four fifths do, in
 half of the time."""
 FEW_FOLDS = 3
-FEW_SHOT = 20
-"""Rows a class below which folds are dealt several times, as one deal of so few is a draw of luck."""
-REPEATS = 2
-"""Deals of the folds of few rows a class."""
-FEW_SHOT_VALUES = 6
-"""Values tried there: neighbours differ by a factor of ten, which so few rows hardly tell apart."""
-AT_ONCE = 3
-"""Values, the largest ones, that are tried before it is asked whether smaller ones are worth their time."""
+FEW_SHOT = 20  # rows a class below which folds are dealt several times, as one deal of so few is a draw of luck
+REPEATS = 2  # deals of the folds of few rows a class
+FEW_SHOT_VALUES = 6  # values tried there: neighbours differ by a factor of ten, which so few rows hardly tell apart
+AT_ONCE = 3  # values, the largest ones, that are tried before it is asked whether smaller ones are worth their time
 PATIENCE = 2
 """Values in a row that have no more rows right than a larger one: the next, of more steps, is not tried."""
 WORTH_STOPPING = 2**18

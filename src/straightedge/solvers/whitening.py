@@ -21,10 +21,8 @@ from straightedge.newton.work import LARGEST_METRIC, METRIC_ROWS
 from straightedge.objective import Objective
 from straightedge.solvers.preconditioner import Preconditioner, second_moment
 
-SHARED_DECADE = 10.1
-"""Values of reg within this ratio share a factor; those of a grid are rounded to three digits."""
-ROUND = 2.0
-"""κ times the largest eigenvalue of Σ, in 2 reg, up to which the diagonal took no more passes than Σ."""
+SHARED_DECADE = 10.1  # values of reg within this ratio share a factor; those of a grid are rounded to three digits
+ROUND = 2.0  # κ times the largest eigenvalue of Σ, in 2 reg, up to which the diagonal took no more passes than Σ
 POWER_ROWS = 2048  # of the sample whose largest eigenvalue is looked for,
 POWER_STEPS = 8  # by so many products
 

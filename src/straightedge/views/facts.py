@@ -8,16 +8,11 @@ from typing import Any
 
 from straightedge.errors import visible
 
-MOST_LINES = 10
-"""Lines of a text: a notebook shows them without scrolling."""
-MOST_NAMES = 10
-"""Names that stand in a list before the others are counted."""
-NAME_WIDTH = 24
-"""Characters of a name in a list of names."""
-LINE_WIDTH = 100
-"""Characters of a line."""
-LEFT = 'style="text-align:left"'
-"""Notebooks set cells to the right, as numbers are; these are words."""
+MOST_LINES = 10  # lines of a text: a notebook shows them without scrolling
+MOST_NAMES = 10  # names that stand in a list before the others are counted
+NAME_WIDTH = 24  # characters of a name in a list of names
+LINE_WIDTH = 100  # characters of a line
+LEFT = 'style="text-align:left"'  # notebooks set cells to the right, as numbers are; these are words
 
 
 @dataclass(frozen=True)

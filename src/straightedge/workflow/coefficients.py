@@ -33,12 +33,9 @@ COLUMNS = (
     "odds_high",
 )
 """Of coefficients.csv."""
-MOST_ROWS = 2_000
-"""Rows of the table that metrics.json holds, those of the largest coefficients; the file has all."""
-BOOTSTRAP_TOL = 1e-4
-"""Relative gap of the refits: far below what resampling moves."""
-AT_ONCE = 2**25
-"""Numbers of row weights held at a time: refits go in groups of so many configurations."""
+MOST_ROWS = 2_000  # rows of the table that metrics.json holds, those of the largest coefficients; the file has all
+BOOTSTRAP_TOL = 1e-4  # relative gap of the refits: far below what resampling moves
+AT_ONCE = 2**25  # numbers of row weights held at a time: refits go in groups of so many configurations
 LARGEST_EXPONENT = 700.0
 
 

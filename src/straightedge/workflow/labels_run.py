@@ -22,8 +22,7 @@ from straightedge.workflow.multilabel import (
 from straightedge.workflow.options import FitOptions
 from straightedge.workflow.recording import config_of, fingerprints_of, result_of
 
-SEPARATOR = "; "
-"""What stands between the labels of a row in predictions.csv."""
+SEPARATOR = "; "  # what stands between the labels of a row in predictions.csv
 
 
 def run_labels(options: FitOptions, say: Say) -> dict[str, Any]:

@@ -13,8 +13,7 @@ from straightedge.workers import nothing_begun
 from straightedge.workflow.options import FitOptions
 from straightedge.workflow.sealing import seals, with_sealed_tenth
 
-TEXT_FEATURES = "tfidf"
-"""Features of texts for those who ask for none."""
+TEXT_FEATURES = "tfidf"  # features of texts for those who ask for none
 
 
 def read_source(options: FitOptions) -> tuple[Dataset, Dataset, Any]:

@@ -158,8 +158,7 @@ def assets_of(
     )
 
 
-OPENED = 12
-"""Texts of a list that are opened: those that the page shows at once."""
+OPENED = 12  # texts of a list that are opened: those that the page shows at once
 
 Rows = list[dict[str, Any]]
 

@@ -20,8 +20,7 @@ from straightedge.workflow.options import FitOptions
 
 LEAST_ROWS = 1_000
 """Rows from which on a tenth is sealed: of fewer than 100 judged rows the interval is wider than 10 points."""
-SEALED = 0.1
-"""Share of the rows that is sealed."""
+SEALED = 0.1  # share of the rows that is sealed
 LEAST_OF_CLASS = 20
 """Rows that the smallest class must have: two of them are then sealed, and folds have as many as they need."""
 

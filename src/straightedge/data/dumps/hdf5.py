@@ -9,10 +9,8 @@ import numpy as np
 from straightedge.errors import InputError, damage, import_extra
 from straightedge.memory import LARGEST_RATIO, RATIO_FROM, require_memory
 
-MAPPED_FROM = 2**20
-"""Bytes from which an array is mapped instead of read."""
-DEEPEST = 8
-"""Groups within groups that are looked into."""
+MAPPED_FROM = 2**20  # bytes from which an array is mapped instead of read
+DEEPEST = 8  # groups within groups that are looked into
 
 
 def read(path: Path) -> dict[str, Any]:

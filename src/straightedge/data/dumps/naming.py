@@ -23,8 +23,7 @@ ROWS = (
 LABELS = ("y", "labels", "target", "targets", "label", "gnd", "fine_labels", "ground_truth")
 SPLIT_OF = WORDS | {"tr": "train", "te": "test"}
 CLASS_KEYS = ("classes", "class_names", "target_names", "label_names", "list_classes")
-MOST_NAMED = 12
-"""Arrays that a message lists before it only counts."""
+MOST_NAMED = 12  # arrays that a message lists before it only counts
 _WORDS = "|".join(sorted(SPLIT_OF, key=len, reverse=True))
 _GLUED = re.compile(rf"^(?:([xy])({_WORDS})|({_WORDS})([xy]))$")
 

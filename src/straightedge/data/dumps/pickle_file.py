@@ -14,13 +14,11 @@ from straightedge.data.pickles.values import members_of
 from straightedge.errors import InputError
 from straightedge.special_files import open_regular
 
-LARGEST = 2**25
-"""Bytes of the largest file whose opcodes are listed."""
+LARGEST = 2**25  # bytes of the largest file whose opcodes are listed
 MOST_OPCODES = 20_000
 DAMAGE = ValueError, OverflowError, MemoryError, UnicodeError, AttributeError, IndexError
 """What pickletools raises of files that are damaged."""
-MOST_NAMED = 8
-"""Names that a message lists."""
+MOST_NAMED = 8  # names that a message lists
 
 
 def read(path: Path) -> dict[str, Any]:

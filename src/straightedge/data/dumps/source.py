@@ -23,8 +23,7 @@ from straightedge.data.dumps.readers import READERS, read_members
 from straightedge.data.listing import IMAGE_ENDINGS, entries_of
 from straightedge.errors import InputError
 
-TEXTS = (".txt", ".csv", ".tsv")
-"""Endings of text files that may hold the labels of dumps in the same folder."""
+TEXTS = (".txt", ".csv", ".tsv")  # endings of text files that may hold the labels of dumps in the same folder
 
 
 def load(source: str, **options: Any) -> Dataset:

@@ -20,8 +20,7 @@ FILE_COLUMNS = (
     *("image", "image_name", "img_path", "img", "image_id", "id", "name", "uuid"),
 )
 """Names of columns that say which image a row is, lower case, in the order in which they are taken."""
-LOOKED_AT = 8
-"""Rows whose files are looked for to tell such a column from others."""
+LOOKED_AT = 8  # rows whose files are looked for to tell such a column from others
 SPLIT_COLUMNS = ("split", "data set", "dataset", "set", "subset", "fold", "phase")
 
 
@@ -173,8 +172,7 @@ def split_column(table: Table) -> str | None:
     return None
 
 
-Files = Mapping[int, ImageFile]
-"""Row -> its image."""
+Files = Mapping[int, ImageFile]  # row -> its image
 
 
 def files_of(manifest: Manifest, root: Path, skip_missing: bool) -> Files:

@@ -20,14 +20,10 @@ TABLES = (".csv", ".tsv", ".csv.gz")
 """Endings of the tables that are looked for beside images; any table may be the source by itself."""
 METADATA = ("metadata.csv", "metadata.jsonl")
 """Names of the tables that Hugging Face's image folders have: they go before the names of folders."""
-LARGEST_TABLE = 2**28
-"""Bytes of the largest table beside images that is looked into."""
-DEEPEST = 2
-"""Folders within folders that are looked into for the images."""
-MOST_FOLDERS = 200
-"""Folders that are looked into; images of one table lie in a few."""
-FIRST = 100
-"""Files of a folder that tell whether there are images in it."""
+LARGEST_TABLE = 2**28  # bytes of the largest table beside images that is looked into
+DEEPEST = 2  # folders within folders that are looked into for the images
+MOST_FOLDERS = 200  # folders that are looked into; images of one table lie in a few
+FIRST = 100  # files of a folder that tell whether there are images in it
 
 
 @dataclass(frozen=True)
@@ -188,8 +184,7 @@ class ArchivePlace:
         return found
 
 
-Place = FolderPlace | ArchivePlace
-"""What tables and images are read from; every path lies inside ``root``."""
+Place = FolderPlace | ArchivePlace  # what tables and images are read from; every path lies inside ``root``
 
 
 def _common_folder(listing: Listing) -> tuple[str, ...]:

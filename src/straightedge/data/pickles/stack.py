@@ -8,11 +8,9 @@ from typing import Any
 
 from straightedge.data.pickles.names import broken, build, refused
 
-LONGEST_LINE = 2**16
-"""Bytes of a line of the text opcodes of protocols 0 and 1, strings apart."""
+LONGEST_LINE = 2**16  # bytes of a line of the text opcodes of protocols 0 and 1, strings apart
 STOP = ord(".")
-MOST_MADE = 4
-"""Bytes that builders may make, as a multiple of the file's: an honest file needs 2."""
+MOST_MADE = 4  # bytes that builders may make, as a multiple of the file's: an honest file needs 2
 MARK = object()
 
 

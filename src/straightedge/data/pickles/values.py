@@ -10,12 +10,10 @@ from straightedge.data.pickles.names import refused
 from straightedge.errors import InputError
 from straightedge.memory import require_memory
 
-MOST_NAMED = 10
-"""Entries that a message lists before it only counts."""
+MOST_NAMED = 10  # entries that a message lists before it only counts
 BUDGET = 16
 """Bytes of all arrays made from lists, as a multiple of the file's: a small number takes 2 there and 8 here."""
-DEEPEST = 3
-"""Dictionaries within dictionaries that are looked into: splits, then rows and labels."""
+DEEPEST = 3  # dictionaries within dictionaries that are looked into: splits, then rows and labels
 
 
 class Budget:

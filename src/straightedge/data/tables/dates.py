@@ -13,17 +13,13 @@ from straightedge.data.tables.files import arrow
 from straightedge.data.tables.label_column import is_text
 from straightedge.errors import InputError
 
-PARTS = ("year", "month", "day", "weekday", "hour", "minute")
-"""In this order; Monday is weekday 0."""
-DAY = 86_400
-"""Seconds."""
-ORDERS = ("ymd", "dmy", "mdy")
-"""Orders of year, month and day: 2024-05-01, 1.5.2024, 05/01/2024."""
+PARTS = ("year", "month", "day", "weekday", "hour", "minute")  # in this order; Monday is weekday 0
+DAY = 86_400  # seconds
+ORDERS = ("ymd", "dmy", "mdy")  # orders of year, month and day: 2024-05-01, 1.5.2024, 05/01/2024
 _YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T ](.*))?")
 _YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})[-/.](\d{2,4})(?:[T ](.*))?")
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?\s*([AaPp][Mm])?\s*(Z|UTC|[+-]\d{2}:?\d{2})?")
-CENTURY = 69
-"""Years of two digits from here on are of the last century, as in POSIX."""
+CENTURY = 69  # years of two digits from here on are of the last century, as in POSIX
 
 
 @dataclass(frozen=True)

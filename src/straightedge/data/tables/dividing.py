@@ -10,8 +10,7 @@ from straightedge.data.tables.files import MemoryTable, Table, arrow
 from straightedge.data.tables.label_column import column_missing, missing_rows, plain_column
 from straightedge.errors import InputError
 
-SPLIT = "split"
-"""The column that divides a table unasked, where its equal values lie together."""
+SPLIT = "split"  # the column that divides a table unasked, where its equal values lie together
 PAST, RECENT = 0.7, 0.85
 """Shares of the rows in time before which they are for training, and before which for validation."""
 

@@ -18,10 +18,8 @@ from straightedge.data.tables.text_columns import numbers_in
 
 BLOCK_ROWS = 2**17
 """Rows of a column looked at together: 1 MB of numbers; a hundred blocks of them cost as much as one."""
-MOST_DISTINCT = 2**18
-"""Different texts whose counts are kept: some 20 MB of them."""
-FIRST = 200
-"""Values kept as they are, to tell dates from other text."""
+MOST_DISTINCT = 2**18  # different texts whose counts are kept: some 20 MB of them
+FIRST = 200  # values kept as they are, to tell dates from other text
 
 Blocks = Callable[[], Iterator[Any]]
 """Gives the blocks of a column, Arrow arrays without a dictionary, as often as it is called."""

@@ -22,8 +22,7 @@ from straightedge.errors import damage
 from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
 
-BATCH_BYTES = 2**21
-"""Decoded bytes asked for at a time from a Parquet file."""
+BATCH_BYTES = 2**21  # decoded bytes asked for at a time from a Parquet file
 
 
 @cache

@@ -25,10 +25,8 @@ from straightedge.errors import InputError
 MOSTLY_NUMBERS = 0.9
 """Share of numbers from which the other texts of a column are no categories but stand for missing values."""
 
-FEWEST_ROWS = 5
-"""Training rows below which a category counts as "other"."""
-MOST_CATEGORIES = 200
-"""Categories of one column that get a feature of their own, the most frequent ones."""
+FEWEST_ROWS = 5  # training rows below which a category counts as "other"
+MOST_CATEGORIES = 200  # categories of one column that get a feature of their own, the most frequent ones
 
 
 def fit_encoding(

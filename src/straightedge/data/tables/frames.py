@@ -14,8 +14,7 @@ from straightedge.data.tables.matching import match_columns, unlike_training
 from straightedge.data.tables.text_format import refuse_repeated
 from straightedge.errors import InputError, warn
 
-NAME = "frame"
-"""What messages call a frame, which has no path."""
+NAME = "frame"  # what messages call a frame, which has no path
 
 
 def frame_table(frame: Any) -> MemoryTable:

@@ -16,8 +16,7 @@ from straightedge.data.tables.files import Table, TableRows
 from straightedge.data.tables.plan import Plan
 from straightedge.errors import InputError
 
-Finders = Mapping[str, ImageFinder]
-"""Table -> what finds the images that it names."""
+Finders = Mapping[str, ImageFinder]  # table -> what finds the images that it names
 
 
 def load(

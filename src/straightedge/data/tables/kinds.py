@@ -14,19 +14,13 @@ from straightedge.data.tables.label_column import column_missing, is_plain_numbe
 from straightedge.data.tables.text_columns import are_dates
 
 IDENTIFIER_NAME = re.compile(r"(?i:id|index|idx|key|uuid|guid)|.*[a-z0-9]I[dD]|.*(?i:[_\- .]id)")
-FEWEST_IDENTIFIERS = 20
-"""Rows from which text that is all different is taken for identifiers."""
-LONG_TEXT = 40
-"""Mean characters from which text that hardly repeats is taken for free text."""
-SEVERAL_WORDS = 6
-"""Mean words of the first texts from which they are sentences; names of people have three or four."""
-FREE_TEXT = "free text"
-"""Why a column of sentences is no feature of a table."""
+FEWEST_IDENTIFIERS = 20  # rows from which text that is all different is taken for identifiers
+LONG_TEXT = 40  # mean characters from which text that hardly repeats is taken for free text
+SEVERAL_WORDS = 6  # mean words of the first texts from which they are sentences; names of people have three or four
+FREE_TEXT = "free text"  # why a column of sentences is no feature of a table
 PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)?|")
-WISHES = ("drop", "keep", "categories", "numeric", "dates")
-"""Options that say what columns are."""
-EVERY = "all"
-"""What stands for all columns of dates."""
+WISHES = ("drop", "keep", "categories", "numeric", "dates")  # options that say what columns are
+EVERY = "all"  # what stands for all columns of dates
 
 
 @dataclass(frozen=True)

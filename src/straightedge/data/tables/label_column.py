@@ -16,8 +16,7 @@ LABEL_COLUMNS = ("label", "labels", "target", "class", "y", "species", "category
 OTHER_NAMES = ("class_name", "fine_label")
 MOST_CLASSES, ROWS_A_CLASS = 100, 10
 """A column may be the label unasked if it has at most so many values, and at least so many rows for each."""
-LISTED = 40
-"""Columns that a message lists."""
+LISTED = 40  # columns that a message lists
 
 
 @dataclass(frozen=True)

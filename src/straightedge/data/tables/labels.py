@@ -23,8 +23,7 @@ from straightedge.errors import InputError
 
 MOST_VALUES = 200
 """Distinct numbers of a label from which it is a quantity and no class, if there are few rows for each."""
-ENDINGS = (".csv", ".tsv")
-"""Endings of text files whose first line may be a header."""
+ENDINGS = (".csv", ".tsv")  # endings of text files whose first line may be a header
 
 
 def read_labels(tables: Sequence[Table], column: str) -> np.ndarray:

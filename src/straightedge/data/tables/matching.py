@@ -139,8 +139,7 @@ def _new_numbers(column: Column, encoding: TableEncoding, blocks: Iterable[Any],
     return notes
 
 
-ALL = "all"
-"""What stands for every column."""
+ALL = "all"  # what stands for every column
 
 
 def written_cells(

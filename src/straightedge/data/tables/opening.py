@@ -21,13 +21,11 @@ from straightedge.data.tables.text_stream import streamed_table
 from straightedge.errors import InputError
 from straightedge.special_files import open_regular
 
-ENDINGS = {".parquet", ".arrow", ".feather", ".ipc"}
-"""Endings of the files that a folder of tables is read from."""
+ENDINGS = {".parquet", ".arrow", ".feather", ".ipc"}  # endings of the files that a folder of tables is read from
 CACHED = "cache-"
 """How the files begin that Hugging Face's library keeps beside the data, of what it computed from them."""
 SHARD = re.compile(r"-\d+-of-\d+$")
-BINARY = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
-"""First bytes of Parquet files, Arrow files and Arrow streams."""
+BINARY = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")  # first bytes of Parquet files, Arrow files and Arrow streams
 
 
 def open_table(path: Path, how: TextRead) -> Table:

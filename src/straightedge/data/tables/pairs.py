@@ -18,8 +18,7 @@ from straightedge.data.tables.text_file import TextRead, read_text_table
 from straightedge.errors import InputError
 
 DELIMITERS = re.compile(r"[,;\t|]")
-ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-"""Endings of tables that are looked at."""
+ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")  # endings of tables that are looked at
 
 
 @dataclass(frozen=True)

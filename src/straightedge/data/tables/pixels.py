@@ -23,10 +23,8 @@ PIXEL_NAME = re.compile(r"(?i:[a-z]{0,9}[_ .]?\d+([x_,.]\d+)*|column ?\d+)")
 SMALLEST_SIDE = 8
 BRIGHT = 128
 """A table without names is one of pixels only where it reaches this; others may count or grade anything."""
-LOOKED_AT = 256
-"""Rows that tell whether the three colours of a pixel lie together or each colour by itself."""
-NO_IMAGE = ("no", "none", "flat")
-"""Values of ``--image-shape`` for numbers that are no pixels."""
+LOOKED_AT = 256  # rows that tell whether the three colours of a pixel lie together or each colour by itself
+NO_IMAGE = ("no", "none", "flat")  # values of ``--image-shape`` for numbers that are no pixels
 
 
 @dataclass(frozen=True)

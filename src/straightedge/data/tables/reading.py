@@ -39,8 +39,7 @@ from straightedge.data.tables.plan import Plan, decode_rows, is_rows, make_plan,
 from straightedge.errors import InputError
 from straightedge.memory import require_memory
 
-IN_MEMORY = 2**28
-"""Decoded bytes of a split up to which it is read whole."""
+IN_MEMORY = 2**28  # decoded bytes of a split up to which it is read whole
 
 
 def load(source: str, **options: Any) -> Dataset:

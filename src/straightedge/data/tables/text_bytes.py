@@ -18,10 +18,8 @@ from straightedge.errors import InputError, damage
 from straightedge.memory import LARGEST_RATIO, RATIO_FROM, require_memory
 from straightedge.special_files import open_regular
 
-LARGEST_TEXT = 2**32
-"""Bytes of the largest text table that is read, unpacked: it is held in memory."""
-TAIL = 2**16
-"""Bytes at the end of a large file that are looked at first: a disk that was full leaves zeros there."""
+LARGEST_TEXT = 2**32  # bytes of the largest text table that is read, unpacked: it is held in memory
+TAIL = 2**16  # bytes at the end of a large file that are looked at first: a disk that was full leaves zeros there
 PADDED_FROM = 2**20
 """Bytes of a packed file from which on its end is looked at, too: unpackers step over zeros one by one."""
 UNPACKERS: dict[bytes, Callable[[BinaryIO], Any]] = {

@@ -11,8 +11,7 @@ from straightedge.data.tables.files import Table, arrow, table_errors
 
 BATCH_BYTES = 2**22
 """Bytes of columns in a batch: each thread that reads holds one, and a batch of a column costs 40 µs to find."""
-LEAST_ROWS = 64
-"""Rows of a batch at least: of 100,000 columns, a row alone has 800 kB."""
+LEAST_ROWS = 64  # rows of a batch at least: of 100,000 columns, a row alone has 800 kB
 
 
 class CellWriter:

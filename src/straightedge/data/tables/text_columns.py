@@ -8,10 +8,8 @@ from straightedge.data.tables.files import arrow
 from straightedge.data.tables.text_format import TextFormat
 from straightedge.errors import InputError
 
-THOUSANDS = r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$"
-"""Numbers such as 1,234,567.8."""
-LOOKED_AT = 20
-"""Texts that tell whether a column may hold numbers."""
+THOUSANDS = r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$"  # numbers such as 1,234,567.8
+LOOKED_AT = 20  # texts that tell whether a column may hold numbers
 WITH_COMMA = r"^[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]+([eE][+-]?[0-9]+)?)?$"
 """Numbers such as 1.234.567,8 or 3,14, where a comma is the decimal mark."""
 

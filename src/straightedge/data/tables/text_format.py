@@ -13,13 +13,10 @@ DELIMITERS = (",", "\t", ";", "|", " ")
 NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", " ": "blanks"}
 MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "-", "<NA>", "#N/A")
 """Texts that mean a missing value, after blanks around them are cut off."""
-LOOKED_AT = 100
-"""Lines that the format is found from."""
+LOOKED_AT = 100  # lines that the format is found from
 LOOKED_AT_BYTES = 2**20
-LOOKED_AT_CHARACTERS = 50_000
-"""Characters that are enough: fewer lines of a wide table."""
-LONGEST_NAME = 1000
-"""Characters of the longest name of a column: a longer one is a sign of a broken header."""
+LOOKED_AT_CHARACTERS = 50_000  # characters that are enough: fewer lines of a wide table
+LONGEST_NAME = 1000  # characters of the longest name of a column: a longer one is a sign of a broken header
 MOST_COLUMNS = 2**15
 """Columns of the widest text table; wider ones take minutes to parse and come as arrays or svmlight."""
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")

@@ -26,12 +26,9 @@ from straightedge.special_files import open_regular
 
 STREAMED_FROM = 2**25
 """Bytes of a file from which it is parsed in parts; smaller ones are parsed faster in memory, in six times that."""
-BLOCK_BYTES = 2**21
-"""Bytes of text parsed at a time: Arrow holds several such blocks, each as text and as columns."""
-VERSION = 3
-"""Raised when parsing changes, so that old files of the cache are not read."""
-ORDER = ("int64", "double", "string")
-"""Kinds of columns; each holds what those before it hold."""
+BLOCK_BYTES = 2**21  # bytes of text parsed at a time: Arrow holds several such blocks, each as text and as columns
+VERSION = 3  # raised when parsing changes, so that old files of the cache are not read
+ORDER = ("int64", "double", "string")  # kinds of columns; each holds what those before it hold
 
 
 def streamed_table(path: Path, how: TextRead) -> CachedTable | None:

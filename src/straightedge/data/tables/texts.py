@@ -25,8 +25,7 @@ from straightedge.errors import InputError
 if TYPE_CHECKING:
     from straightedge.data.tables.reading import Found
 
-TEXTS = "texts"
-"""The kind of a model's columns where its rows are the texts of one of them."""
+TEXTS = "texts"  # the kind of a model's columns where its rows are the texts of one of them
 
 
 def wanted_text(found: Found, options: Mapping[str, Any]) -> str | None:

@@ -36,11 +36,9 @@ KNOWN = {
 CONTROL = re.compile(rb"[\x01-\x06\x0e-\x1a\x1c-\x1f\x7f]")
 MOST_CONTROL = 0.15
 """Share of control characters from which bytes are no text; one in sixteen characters was one in a message."""
-LOOKED_AT = 2**16
-"""Bytes of lines beyond ASCII that tell an encoding."""
+LOOKED_AT = 2**16  # bytes of lines beyond ASCII that tell an encoding
 WESTERN = "cp1252"
-NEARLY = 0.02
-"""Disorder within which Windows-1252 is preferred: its relatives differ from it in a few characters."""
+NEARLY = 0.02  # disorder within which Windows-1252 is preferred: its relatives differ from it in a few characters
 
 
 @dataclass

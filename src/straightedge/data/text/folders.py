@@ -18,10 +18,8 @@ from straightedge.data.text.encodings import read_texts, why_no_text
 from straightedge.errors import InputError
 from straightedge.memory import require_memory
 
-VERSION = 2
-"""Raised when the same files give other texts, so that old entries of the cache are not read."""
-SAMPLED = 7
-"""Files that tell whether a folder holds texts, spread over it."""
+VERSION = 2  # raised when the same files give other texts, so that old entries of the cache are not read
+SAMPLED = 7  # files that tell whether a folder holds texts, spread over it
 OTHER_ENDINGS = {".csv", ".tsv", ".svg", ".npy", ".npz", ".parquet", ".arrow", ".pkl", ".pickle"}
 """Files whose content is text, or nearly, but that are read as something else."""
 

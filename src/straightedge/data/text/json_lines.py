@@ -24,8 +24,7 @@ from straightedge.errors import InputError
 
 TEXT_FIELDS = ("text", "content", "body", "message", "document", "sentence", "review", "comment", "title")
 """Names of fields of texts, lower case, in the order in which they are looked for."""
-LOOKED_AT = 100
-"""Records that tell a table from texts."""
+LOOKED_AT = 100  # records that tell a table from texts
 Record = dict[str, Any]
 
 

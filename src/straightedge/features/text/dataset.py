@@ -11,8 +11,7 @@ from straightedge.data.base import Dataset, SealedFeatures, Split
 from straightedge.features.base import build_extractor
 from straightedge.features.text.tfidf import TextCounts, check_texts
 
-TEXT_KIND = "text"
-"""The kind of what `TextParts.columns` gives."""
+TEXT_KIND = "text"  # the kind of what `TextParts.columns` gives
 
 
 def text_dataset(dataset: Dataset, extractor: Any) -> Dataset:

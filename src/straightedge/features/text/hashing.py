@@ -9,8 +9,7 @@ from straightedge.features.base import Unlearned, bad_setting
 from straightedge.features.text.terms import WORDS
 from straightedge.features.text.tfidf import check_texts, runs_of
 
-N_FEATURES = 2**18
-"""Columns: of a hundred thousand words, one in five shares its column with another."""
+N_FEATURES = 2**18  # columns: of a hundred thousand words, one in five shares its column with another
 MOST_FEATURES = 2**26
 
 

@@ -11,10 +11,8 @@ import numpy as np
 
 from straightedge.features.text.terms import CHARS, Terms
 
-PASSAGE = 400
-"""Characters of a passage: a few lines, what is read before the next text is looked at."""
-LOOKED_AT = 100_000
-"""Characters of a text that are looked at, a third of a novel: the words of 40 MB take a minute."""
+PASSAGE = 400  # characters of a passage: a few lines, what is read before the next text is looked at
+LOOKED_AT = 100_000  # characters of a text that are looked at, a third of a novel: the words of 40 MB take a minute
 MARKED, FAINT = 12, 0.2
 """Words of a passage that are marked at most, and the part of the largest share below which none is: where every
 second word is marked, nobody sees which decided."""

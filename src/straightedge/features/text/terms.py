@@ -14,10 +14,8 @@ import numpy as np
 
 from straightedge.errors import InputError
 
-WORDS, CHARS = "word", "char_wb"
-"""What terms are: runs of words, or runs of characters inside words."""
-CHAR_RUNS = (2, 5)
-"""Lengths of runs of characters, the usual ones for short and misspelt texts."""
+WORDS, CHARS = "word", "char_wb"  # what terms are: runs of words, or runs of characters inside words
+CHAR_RUNS = (2, 5)  # lengths of runs of characters, the usual ones for short and misspelt texts
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,8 @@ from straightedge.errors import InputError
 from straightedge.features.base import bad_setting
 from straightedge.features.text.terms import CHAR_RUNS, CHARS, WORDS, Counts, Learned, Terms
 
-LONGEST_RUN = 10
-"""Most words or characters of a term."""
-MIN_DF = 2
-"""Texts that a term must stand in: terms of one text are most of all terms, and tell little of others."""
+LONGEST_RUN = 10  # most words or characters of a term
+MIN_DF = 2  # texts that a term must stand in: terms of one text are most of all terms, and tell little of others
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,8 @@ COARSE = 5e-4  # relative gaps from which on; at finer ones such steps stray
 RELAXED_COUPLING = 10.0  # mean q from which on
 STRETCHED_COUPLING = 1.0  # the same, for W at its best length to be judged: 0.4 gains nothing, 1.5 a sixth
 EARLY = 1.0  # of the gap asked for: where no more is expected, a look is worth it
-SURE = 0.6
-"""Of the gap asked for: the same after an epoch that has left out rows, until such a look has failed."""
-NEAR = 8.0
-"""Times the gap asked for, by the rows' gaps: where points begin to be averaged; 4 and 30 do as well."""
+SURE = 0.6  # of the gap asked for: the same after an epoch that has left out rows, until such a look has failed
+NEAR = 8.0  # times the gap asked for, by the rows' gaps: where points begin to be averaged; 4 and 30 do as well
 AVERAGED = 0.6  # of what rows' gaps let expect: the gap at an average of points; 0.5 does as well
 LEAST_EARLIER = 0.5  # of `early`, after a look that came too soon: the rate may have promised far too much
 SELDOM = 32  # epochs after which P is looked at in any case

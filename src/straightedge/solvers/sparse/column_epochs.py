@@ -17,8 +17,7 @@ import numpy as np
 from straightedge.design.csr_kernels import FAST, LINE
 from straightedge.design.prefetch import prefetch
 
-RUNS_AHEAD = 4
-"""Visits of runs before their own that entries are asked for: 0.6 of the time on rows of 14 entries."""
+RUNS_AHEAD = 4  # visits of runs before their own that entries are asked for: 0.6 of the time on rows of 14 entries
 SLOWEST = (0.25, 0.1)
 """Of the hinge and its square: the least share of the gap that rows told that is left, however fast it fell."""
 LONGEST = 512  # entries of a run that are asked for; where there are more the processor foresees them

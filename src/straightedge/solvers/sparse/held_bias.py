@@ -23,8 +23,7 @@ import numpy as np
 
 STIFFEST = 30.0  # 10 to 100 do as well for the hinges of 20 newsgroups
 STIFFEST_OF_SOFTMAX = 10.0  # D, which is told by s (β − c), would waver beyond its finer gaps
-STIFFEST_CURVATURE = 0.06
-"""Most of 2 (reg + σ): the mean loss is curved by up to 1 in β, which falls behind at 1."""
+STIFFEST_CURVATURE = 0.06  # most of 2 (reg + σ): the mean loss is curved by up to 1 in β, which falls behind at 1
 
 
 def free_stiffness(curvature: float, norm: float, *, entropy: bool) -> float:

@@ -41,8 +41,7 @@ ROWS_A_COLUMN = 20  # of that sample: from fewer its answer is no help
 EVEN = 0.5  # of its share of all weight: a sample that weighs less is none
 SAMPLE_GAP = 0.03  # of the sample, whose answer is about that far from the whole one's
 LOGISTIC, SQUARED_HINGE, HINGE = 0, 1, 2  # as in `column_losses`, which is loaded when it is first needed
-MISSED = 3.0
-"""Times what the corner takes: an inner answer that is farther away has no use for a sharper corner."""
+MISSED = 3.0  # times what the corner takes: an inner answer that is farther away has no use for a sharper corner
 MOST_COLUMNS = 240  # of a table, whose Hessian costs as much as D/2 passes
 
 

@@ -17,8 +17,7 @@ import numpy as np
 from straightedge.solvers.sparse.duals import FORMS, DualForm
 from straightedge.solvers.sparse.problem import Configuration, SparseProblem, inner
 
-ENTRIES_A_RUN = 64
-"""Of neighbouring rows that are visited together: more of them, of the least, converge later."""
+ENTRIES_A_RUN = 64  # of neighbouring rows that are visited together: more of them, of the least, converge later
 
 
 class Epochs(NamedTuple):
