@@ -18,9 +18,8 @@ def checked_groups(groups: Any, n: int) -> np.ndarray:
     """
     found = np.asarray(groups)
     if found.shape != (n,):
-        raise InputError(
-            "groups-invalid", f"groups have shape {found.shape} for {n} rows", mend="give one group for each row"
-        )
+        what = f"groups have shape {found.shape} for {n} rows"
+        raise InputError("groups-invalid", what, mend="give one group for each row")
     missing = [value is None or (isinstance(value, float) and math.isnan(value)) for value in found.tolist()]
     if any(missing):
         at = f"row {missing.index(True)}"

@@ -57,9 +57,8 @@ def checked_sample_weight(sample_weight: Any, n: int) -> Tensor:
     if weights.ndim == 0:
         weights = weights.expand(n).clone()
     if weights.shape != (n,):
-        raise InputError(
-            "sample-weight-invalid", f"sample_weight.shape == {tuple(weights.shape)}, expected ({n},)!"
-        )
+        what = f"sample_weight.shape == {tuple(weights.shape)}, expected ({n},)!"
+        raise InputError("sample-weight-invalid", what)
     _refuse_bad_weights(weights)
     return weights
 
@@ -90,16 +89,14 @@ def _class_factors(
         totals = torch.bincount(y.cpu(), weights, minlength=n_classes).to(torch.float64)
         return totals.sum() / (n_classes * torch.where(totals > 0, totals, 1.0))
     if not isinstance(class_weight, Mapping):
-        raise InputError(
-            "class-weight-invalid", f"class_weight is {class_weight!r}", mend='None, "balanced" or a dict'
-        )
+        what = f"class_weight is {class_weight!r}"
+        raise InputError("class-weight-invalid", what, mend='None, "balanced" or a dict')
     _refuse_unknown_classes(class_weight, names)
     try:
         factors = torch.tensor([float(class_weight.get(name, 1.0)) for name in names], dtype=torch.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(
-            "class-weight-invalid", f"class_weight is {class_weight!r}", mend="weights must be numbers ≥ 0"
-        ) from error
+        what = f"class_weight is {class_weight!r}"
+        raise InputError("class-weight-invalid", what, mend="weights must be numbers ≥ 0") from error
     if not bool(((factors >= 0) & factors.isfinite()).all()):
         raise InputError("class-weight-invalid", f"class_weight is {class_weight!r}", mend="weights must be ≥ 0")
     return factors

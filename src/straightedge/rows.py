@@ -209,9 +209,8 @@ def unusable_value(value: float, where: str) -> InputError:
         what, mend = f"X contains NaN or infinity: {value}", "remove or fill in such entries"
         return InputError("x-not-finite", what, where, mend)
     what = f"X has the value {value:.3g}, whose products leave the range of floats"
-    return InputError(
-        "x-too-large", what, where, f"scale the features so that entries are below {LARGEST_VALUE:.0e}"
-    )
+    mend = f"scale the features so that entries are below {LARGEST_VALUE:.0e}"
+    return InputError("x-too-large", what, where, mend)
 
 
 def _as_source(X: Any) -> Any:
@@ -219,9 +218,8 @@ def _as_source(X: Any) -> Any:
     if isinstance(X, Tensor):
         check_shape(tuple(X.shape))
         if X.is_complex():
-            raise InputError(
-                "x-dtype", f"X has dtype {X.dtype}", mend="Complex data not supported: give real numbers"
-            )
+            what = f"X has dtype {X.dtype}"
+            raise InputError("x-dtype", what, mend="Complex data not supported: give real numbers")
         return X.detach()
     if hasattr(X, "read") and hasattr(X, "shape"):
         check_shape(tuple(X.shape))
@@ -240,9 +238,8 @@ def _as_source(X: Any) -> Any:
 
 def _castable(array: np.ndarray) -> np.ndarray:
     if np.issubdtype(array.dtype, np.complexfloating):
-        raise InputError(
-            "x-dtype", f"X has dtype {array.dtype}", mend="Complex data not supported: give real numbers"
-        )
+        what = f"X has dtype {array.dtype}"
+        raise InputError("x-dtype", what, mend="Complex data not supported: give real numbers")
     if array.dtype.kind in "mM":
         what = f"X has dtype {array.dtype}: dates and durations have no scale of their own"
         raise InputTypeError("x-dtype", what, mend="give numbers, such as days since a day")
@@ -255,13 +252,11 @@ def check_shape(shape: tuple[int, ...]) -> None:
         mend = "Reshape your data: X.reshape(-1, 1) for one feature, X.reshape(1, -1) for one sample"
         raise InputError("x-shape", f"X has shape {shape}; expected 2D: (samples, features)", mend=mend)
     if shape[0] == 0:
-        raise InputError(
-            "x-empty", f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required."
-        )
+        what = f"Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required."
+        raise InputError("x-empty", what)
     if int(np.prod(shape[1:])) == 0:
-        raise InputError(
-            "x-empty", f"Found array with 0 feature(s) (shape={shape}) while a minimum of 1 is required."
-        )
+        what = f"Found array with 0 feature(s) (shape={shape}) while a minimum of 1 is required."
+        raise InputError("x-empty", what)
 
 
 def tensor_over(array: np.ndarray) -> Tensor:

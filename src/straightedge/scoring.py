@@ -39,9 +39,8 @@ def as_rows(X: Any) -> Any:
     if kind not in "buif":
         raise InputError("predict-type", f"rows of type {X.dtype} have no scores", mend="give real numbers")
     if len(X.shape) < 2:
-        raise InputError(
-            "predict-shape", f"one row per sample is needed, got shape {tuple(X.shape)}", mend="X[None]"
-        )
+        what = f"one row per sample is needed, got shape {tuple(X.shape)}"
+        raise InputError("predict-shape", what, mend="X[None]")
     return X
 
 

@@ -66,6 +66,5 @@ def _refuse_mode(mode: int, path: str | os.PathLike[str]) -> None:
 
 def _unreadable(path: str | os.PathLike[str], error: OSError | ValueError) -> InputError:
     reason = getattr(error, "strerror", None) or str(error)
-    return InputError(
-        "file-unreadable", f"it cannot be read: {reason}", str(Path(path)), "check path and permissions"
-    )
+    what = f"it cannot be read: {reason}"
+    return InputError("file-unreadable", what, str(Path(path)), "check path and permissions")

@@ -127,9 +127,8 @@ def _functions(choice: str) -> dict[str, tuple[LossFunction, str | None]]:
     }
     known = {"all", *LOSSES}
     if choice not in known:
-        raise InputError(
-            "loss-unknown", f"there is no loss called {choice!r}", "--loss", f"one of: {', '.join(sorted(known))}"
-        )
+        what = f"there is no loss called {choice!r}"
+        raise InputError("loss-unknown", what, "--loss", f"one of: {', '.join(sorted(known))}")
     every = notes | fast
     if choice == "all":
         return every

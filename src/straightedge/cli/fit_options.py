@@ -77,9 +77,8 @@ def numbers_of(text: str | None) -> list[float] | None:
     try:
         return [float(part) for part in text.split(",") if part.strip()]
     except ValueError as error:
-        raise InputError(
-            "reg-invalid", f"--regs is {text!r}", mend="numbers with commas: 1e-4,1e-3,1e-2"
-        ) from error
+        what = f"--regs is {text!r}"
+        raise InputError("reg-invalid", what, mend="numbers with commas: 1e-4,1e-3,1e-2") from error
 
 
 def bytes_of(text: str | None) -> int | None:

@@ -157,9 +157,8 @@ def checked_rows(X: Any, where: str) -> Any:
     elif X.ndim == 4 and X.shape[3] in (1, 3) and X.shape[1] not in (1, 3):
         X = np.ascontiguousarray(X.transpose(0, 3, 1, 2))
     if X.ndim not in (2, 4) or 0 in X.shape[1:]:
-        raise InputError(
-            "rows-shape", f"rows have shape {X.shape}", where, "give (N, D) features or (N, C, H, W) images"
-        )
+        what = f"rows have shape {X.shape}"
+        raise InputError("rows-shape", what, where, "give (N, D) features or (N, C, H, W) images")
     if not X.dtype.isnative:
         X = X.astype(X.dtype.newbyteorder("="))
     refuse_not_finite(X, where)

@@ -79,9 +79,8 @@ def one_column(y: np.ndarray, n: int | None, where: str) -> np.ndarray:
     if y.ndim != 1:
         raise InputError("labels-shape", f"labels have shape {y.shape}", where, "one label a sample: (N,)")
     if n is not None and len(y) != n:
-        raise InputError(
-            "labels-length", f"{len(y)} labels for {n} samples", where, "give one label for each sample"
-        )
+        what = f"{len(y)} labels for {n} samples"
+        raise InputError("labels-length", what, where, "give one label for each sample")
     if len(y) == 0:
         raise InputError("labels-empty", "there are no samples", where, "give at least one sample a class")
     return y
@@ -105,9 +104,8 @@ def plain_values(y: np.ndarray, where: str) -> np.ndarray:
         text = y.astype(str)
         marked = np.char.startswith(text, MARK)
         return np.array([label_text(value) for value in text]) if marked.any() else text
-    raise InputError(
-        "labels-kind", f"labels are of type {y.dtype}", where, "give whole numbers or text, one a sample"
-    )
+    what = f"labels are of type {y.dtype}"
+    raise InputError("labels-kind", what, where, "give whole numbers or text, one a sample")
 
 
 def _from_objects(y: np.ndarray, where: str) -> np.ndarray:

@@ -106,9 +106,8 @@ def declared_names(classes: Sequence[Any]) -> tuple[str, ...]:
     names = tuple(label_text(name) for name in classes)
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise InputError(
-            "classes-repeated", f"class names given twice: {listed(twice)}", mend="give each class one name"
-        )
+        what = f"class names given twice: {listed(twice)}"
+        raise InputError("classes-repeated", what, mend="give each class one name")
     return names
 
 

@@ -144,9 +144,8 @@ def read_shard(path: Path, wanted: str | None) -> Shard:
         if is_image(item.path.name) and not is_ignored(item.path):
             key = sample_key(str(item.path))[0]
             if key not in labels:
-                raise InputError(
-                    "shard-label", "the image has no label beside it", f"{path}, {printable(item.path)}"
-                )
+                what = "the image has no label beside it"
+                raise InputError("shard-label", what, f"{path}, {printable(item.path)}")
             shard.images.append(item)
             shard.labels.append(labels[key])
     if not shard.images:

@@ -54,9 +54,8 @@ def split_folders(names: Iterable[str], where: str) -> dict[str, str]:
             continue
         group = groups.setdefault(rest, {})
         if split in group:
-            raise InputError(
-                "split-twice", f"the folders {group[split]!r} and {name!r} are both the {split} split", where
-            )
+            what = f"the folders {group[split]!r} and {name!r} are both the {split} split"
+            raise InputError("split-twice", what, where)
         group[split] = name
     usable = [g for rest, g in groups.items() if "train" in g and (not rest or len(g) > 1)]
     return max(usable, key=len, default={})

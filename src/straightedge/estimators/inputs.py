@@ -26,9 +26,8 @@ def checked_input(X: Any) -> Any:
         InputError: ``x-sparse``, ``x-shape`` or ``x-dtype``.
     """
     if isinstance(X, Tensor) and X.layout is not torch.strided:
-        raise InputError(
-            "x-sparse", "X is a sparse tensor, and dense rows are needed", mend="X.to_dense() makes it dense"
-        )
+        what = "X is a sparse tensor, and dense rows are needed"
+        raise InputError("x-sparse", what, mend="X.to_dense() makes it dense")
     if not isinstance(X, (Tensor, np.ndarray)):
         if issparse(X):
             check_sparse(X)
@@ -74,9 +73,8 @@ def _checked_labels(array: Any) -> np.ndarray:
     array = column_or_1d(array, warn=True)
     refuse_missing(array, "y")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(
-            "labels-not-finite", "Input y contains NaN or infinity", f"row {int(np.argmin(np.isfinite(array)))}"
-        )
+        what = "Input y contains NaN or infinity"
+        raise InputError("labels-not-finite", what, f"row {int(np.argmin(np.isfinite(array)))}")
     check_classification_targets(array)
     checked: np.ndarray = array
     return checked

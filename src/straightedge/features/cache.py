@@ -158,12 +158,10 @@ def _check_finite(rows: np.ndarray, narrow: np.ndarray, start: int, name: str) -
     row, column = (int(index) for index in bad[0])
     value, where = float(rows[row, column]), f"{name}, row {start + row}, feature {column}"
     if np.isfinite(value):
-        raise InputError(
-            "features-overflow", f"the feature {value:.3g} leaves the range of float16", where, "use float32"
-        )
-    raise InputError(
-        "features-not-finite", f"the extractor gave {value}", where, "look at this image and at the extractor"
-    )
+        what = f"the feature {value:.3g} leaves the range of float16"
+        raise InputError("features-overflow", what, where, "use float32")
+    what = f"the extractor gave {value}"
+    raise InputError("features-not-finite", what, where, "look at this image and at the extractor")
 
 
 def fit_cached(extractor: Extractor, images: Any, seed: int, folder: Path | None) -> None:

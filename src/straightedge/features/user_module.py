@@ -69,9 +69,8 @@ class UserModule(FrozenNetwork):
         """Return the target of ``module:package.module:attribute``."""
         module, colon, attribute = argument.partition(":")
         if not (module and colon and attribute):
-            raise InputError(
-                "module-import", f"{argument!r} names no attribute", mend="module:package.module:attribute"
-            )
+            what = f"{argument!r} names no attribute"
+            raise InputError("module-import", what, mend="module:package.module:attribute")
         return {"target": argument}
 
     def trust(self) -> None:

@@ -166,7 +166,6 @@ def protocol(name: str) -> Protocol:
         InputError: ``protocol-unknown``, with the names there are.
     """
     if name not in PROTOCOLS:
-        raise InputError(
-            "protocol-unknown", f"no protocol is called {name!r}", mend="one of: " + ", ".join(PROTOCOLS)
-        )
+        what = f"no protocol is called {name!r}"
+        raise InputError("protocol-unknown", what, mend="one of: " + ", ".join(PROTOCOLS))
     return PROTOCOLS[name]

@@ -47,9 +47,8 @@ def choose_solver(name: str, objective: Objective, *, seed: int = 0) -> Solver:
     if name == "auto":
         name = _fastest(objective)
     if name not in SOLVERS:
-        raise InputError(
-            "solver-unknown", f"there is no solver called {name!r}", mend=f"one of: auto, {', '.join(SOLVERS)}"
-        )
+        what = f"there is no solver called {name!r}"
+        raise InputError("solver-unknown", what, mend=f"one of: auto, {', '.join(SOLVERS)}")
     kind = SOLVERS[name]
     obstacle = _obstacle(kind, objective)
     if obstacle:

@@ -74,16 +74,14 @@ class MinibatchSGD(Solver):
         seed: int = 0,
     ) -> None:
         if schedule not in SCHEDULES:
-            raise InputError(
-                "schedule-unknown", f"schedule is {schedule!r}", mend=f"one of: {', '.join(SCHEDULES)}"
-            )
+            what = f"schedule is {schedule!r}"
+            raise InputError("schedule-unknown", what, mend=f"one of: {', '.join(SCHEDULES)}")
         if not 0 <= momentum < 1:
             raise InputError("momentum-invalid", f"momentum is {momentum!r}", mend="give a number in [0, 1)")
         rates = [learning_rate] if isinstance(learning_rate, (int, float)) else list(learning_rate or [])
         if any(not 0 < rate < math.inf for rate in rates):
-            raise InputError(
-                "learning-rate-invalid", f"learning rate is {learning_rate!r}", mend="a number above 0"
-            )
+            what = f"learning rate is {learning_rate!r}"
+            raise InputError("learning-rate-invalid", what, mend="a number above 0")
         self.rates = torch.tensor(rates, dtype=torch.float64)
         self.batch_size, self.asked_epochs = batch_size, epochs
         self.momentum, self.schedule, self.seed = momentum, schedule, seed

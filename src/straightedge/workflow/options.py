@@ -95,9 +95,8 @@ class FitOptions:
     def checked(self) -> FitOptions:
         """Return self; raise `InputError` on combinations that make no sense."""
         if self.fit.reg is not None and (self.choice.path or self.choice.regs):
-            raise InputError(
-                "reg-and-path", "both a single reg and a path were asked for", mend="give --reg or --path"
-            )
+            what = "both a single reg and a path were asked for"
+            raise InputError("reg-and-path", what, mend="give --reg or --path")
         self._check_search()
         self.fit.check()
         self.split.check()
@@ -110,9 +109,8 @@ class FitOptions:
         if self.sgd.search and self.fit.solver != "sgd":
             raise InputError("search-needs-sgd", "--search is the grid of minibatch SGD", mend="add --solver sgd")
         if self.sgd.search and self.split.folds is not None:
-            raise InputError(
-                "search-folds", "--search chooses on a held-out split, not by folds", mend="leave --folds out"
-            )
+            what = "--search chooses on a held-out split, not by folds"
+            raise InputError("search-folds", what, mend="leave --folds out")
 
     @property
     def chooses(self) -> bool:

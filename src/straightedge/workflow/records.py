@@ -101,9 +101,8 @@ class SplitOptions:
         if self.folds is not None and self.folds < 2:
             raise InputError("folds-invalid", f"folds is {self.folds}", mend="give 2 or more, such as 5")
         if not 0 < self.validation_size < 1:
-            raise InputError(
-                "validation-size", f"validation is {self.validation_size:g}", mend="a share, such as 0.1"
-            )
+            what = f"validation is {self.validation_size:g}"
+            raise InputError("validation-size", what, mend="a share, such as 0.1")
 
 
 @dataclass(frozen=True)
@@ -229,6 +228,5 @@ def _refuse_device(device: str | None) -> None:
     if kind not in {"cpu", "cuda"} or (number and not number.isdecimal()):
         raise InputError("device-unknown", f"device is {device!r}", mend="cpu or cuda")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise InputError(
-            "device-missing", f"there is no device {device!r} on this machine", mend="leave --device out, or cpu"
-        )
+        what = f"there is no device {device!r} on this machine"
+        raise InputError("device-missing", what, mend="leave --device out, or cpu")

@@ -105,9 +105,8 @@ def unpacked(element: Element, order: str, where: str) -> Element:
     unpacker = zlib.decompressobj()
     data = unpacker.decompress(packed, most)
     if unpacker.unconsumed_tail:
-        raise InputError(
-            "matlab-refused", f"{len(packed)} packed bytes unfold to more than {most}", where, "save them unpacked"
-        )
+        what = f"{len(packed)} packed bytes unfold to more than {most}"
+        raise InputError("matlab-refused", what, where, "save them unpacked")
     return element_at(memoryview(data), 0, order)[0]
 
 

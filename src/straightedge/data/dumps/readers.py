@@ -58,9 +58,8 @@ def read_members(path: Path) -> dict[str, Any]:
         with open_regular(path) as file:
             ending = reader_by_content(file.read(16)) or ending
     if ending not in READERS:
-        raise InputError(
-            "source-kind", "the file is no dump of arrays", str(path), f"readable: {', '.join(sorted(READERS))}"
-        )
+        what = "the file is no dump of arrays"
+        raise InputError("source-kind", what, str(path), f"readable: {', '.join(sorted(READERS))}")
     module = import_module(f"straightedge.data.dumps.{READERS[ending]}")
     try:
         members: dict[str, Any] = module.read(path)

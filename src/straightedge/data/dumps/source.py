@@ -126,9 +126,8 @@ def _under_name(file: Path, root: Path) -> dict[str, Any]:
         return {_name(file, root): read_label_file(file)}
     members = read_members(file)
     if len(members) != 1:
-        raise InputError(
-            "dump-contents", f"the file holds {sorted(members)}", str(file), "one array a file in a folder of them"
-        )
+        what = f"the file holds {sorted(members)}"
+        raise InputError("dump-contents", what, str(file), "one array a file in a folder of them")
     return {_name(file, root): column(next(iter(members.values())))}
 
 

@@ -70,13 +70,11 @@ def array_of(tensor: Any, where: str) -> Any:
     import torch
 
     if tensor.layout != torch.strided:
-        raise InputError(
-            "torch-refused", f"a tensor is of layout {tensor.layout}", where, "save it dense: tensor.to_dense()"
-        )
+        what = f"a tensor is of layout {tensor.layout}"
+        raise InputError("torch-refused", what, where, "save it dense: tensor.to_dense()")
     if tensor.numel() > tensor.untyped_storage().nbytes() // max(1, tensor.element_size()):
-        raise InputError(
-            "torch-refused", "a tensor unfolds to more numbers than are stored", where, "save tensor.contiguous()"
-        )
+        what = "a tensor unfolds to more numbers than are stored"
+        raise InputError("torch-refused", what, where, "save tensor.contiguous()")
     tensor = tensor.detach()
     if tensor.dtype == torch.bfloat16:
         require_memory(4 * tensor.numel(), "to widen bfloat16", where, "save it as float32: tensor.float()")

@@ -79,9 +79,8 @@ def load_multihot(
     trained = TableEncoding.from_dict(columns) if columns is not None else None
     wanted = names_in(labels if labels is not None or trained is None else trained.label)
     if not wanted:
-        raise InputError(
-            "labels-multihot", "which columns are the labels?", source, "--labels A,B,C or --labels COLUMN"
-        )
+        what = "which columns are the labels?"
+        raise InputError("labels-multihot", what, source, "--labels A,B,C or --labels COLUMN")
     as_words = names_in(options.get("categories"))
     how = text_read(options, as_words) if trained is None else text_read_for(trained, options)
     found = open_source(source, how)

@@ -154,9 +154,8 @@ def _listed(state: Path) -> list[Path]:
     files = [state.with_name(name) for name in names if Path(name).name == name]
     missing = next((file for file in files if not file.is_file()), None)
     if missing is not None:
-        raise InputError(
-            "file-missing", f"{state} lists a file that is not there", str(missing), "copy all of them"
-        )
+        what = f"{state} lists a file that is not there"
+        raise InputError("file-missing", what, str(missing), "copy all of them")
     return files
 
 

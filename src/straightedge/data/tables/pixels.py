@@ -178,9 +178,8 @@ def _refuse_other_numbers(table: Table, names: Sequence[str]) -> None:
     for name in names:
         kind = table.schema.field(name).type
         if not (types.is_integer(kind) or types.is_floating(kind)):
-            raise InputError(
-                "image-shape", f"column {name!r} holds {kind}, no pixels", str(table.path), "--drop it"
-            )
+            what = f"column {name!r} holds {kind}, no pixels"
+            raise InputError("image-shape", what, str(table.path), "--drop it")
     low, high = _range(table, names)
     if low < 0 or high > 255:
         what = f"the numbers go from {low:g} to {high:g}, and pixels from 0 to 255"

@@ -195,9 +195,8 @@ def decode_rows(batch: Any, where: str, row: int, *, plan: Plan) -> np.ndarray:
         values, inside = values.flatten(), inside * max(1, length)
         if values.null_count:
             at = row + int(np.argmax(np.asarray(values.is_null()))) // inside
-            raise InputError(
-                "rows-missing", "a vector has a missing entry", f"{where}, row {at}", "fill or remove it"
-            )
+            what = "a vector has a missing entry"
+            raise InputError("rows-missing", what, f"{where}, row {at}", "fill or remove it")
     entries: np.ndarray = values.to_numpy(zero_copy_only=False)
     return entries.astype(plan.dtype, copy=False).reshape(-1, *plan.shape)
 

@@ -213,9 +213,8 @@ def _by_name(raw: bytes, encoding: str, path: Path) -> TextBytes:
 def refuse_unmarked(raw: bytes, path: Path) -> None:
     """Refuse UTF-16 without a byte-order mark, in which every second byte of plain text is 0."""
     if raw[:2000].count(0) > len(raw[:2000]) // 4:
-        raise InputError(
-            "table-encoding", "the text looks like UTF-16 without a mark", str(path), "--encoding utf-16-le"
-        )
+        what = "the text looks like UTF-16 without a mark"
+        raise InputError("table-encoding", what, str(path), "--encoding utf-16-le")
 
 
 def text_of_cells(rows: Iterable[Iterable[str]]) -> bytes:

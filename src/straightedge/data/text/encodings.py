@@ -89,9 +89,8 @@ def _refuse_unknown(encoding: str | None) -> None:
     try:
         codecs.lookup(encoding or "utf-8")
     except LookupError:
-        raise InputError(
-            "text-encoding", f"there is no encoding {encoding!r}", "--encoding", "such as utf-8 or cp1252"
-        ) from None
+        what = f"there is no encoding {encoding!r}"
+        raise InputError("text-encoding", what, "--encoding", "such as utf-8 or cp1252") from None
 
 
 def why_no_text(data: bytes) -> str | None:
