@@ -95,11 +95,7 @@ class Writer:
         self._buffer = bytearray()
 
     def write(self, data: bytes | bytearray | memoryview | str) -> int:
-        """Take bytes, or text as UTF-8 (a file name that is not UTF-8 is kept by its escapes).
-
-        Returns:
-            The length of what was given, as every file's ``write``.
-        """
+        """Take bytes, or text as UTF-8 (names that are not UTF-8 are kept by escapes); return the length of it."""
         self._buffer += data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
         if len(self._buffer) >= _BUFFER_BYTES:
             self.flush()

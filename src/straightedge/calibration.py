@@ -113,14 +113,11 @@ def decided(scores: np.ndarray, threshold: float | None = None) -> np.ndarray:
 
 
 def log_softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Return log softmax(scores / temperature), row by row.
+    """Return log softmax(scores / temperature) (N, C) float64, row by row, at least `FLOOR`.
 
     Args:
         scores: (N, C) of any float type.
         temperature: T > 0.
-
-    Returns:
-        (N, C) float64, at least `FLOOR`, each row's exponentials summing to 1.
 
     Numerics:
         The largest score is subtracted first, halved when the difference itself would overflow: scores of
@@ -274,16 +271,13 @@ def cell_sums(
 def reliability(
     confidence: np.ndarray, correct: np.ndarray, n_bins: int = 15, weights: np.ndarray | None = None
 ) -> list[Bin]:
-    """Compare what the model says with what happens.
+    """Compare what the model says with what happens, in every bin, the empty ones too.
 
     Args:
         confidence: (N,) probability of the predicted class.
         correct: (N,) bool, whether the prediction is right.
         n_bins: Equal bins of confidence.
         weights: (N,) > 0, how often each sample counts; None counts each once.
-
-    Returns:
-        Every bin, the empty ones too.
     """
     sums = cell_sums(confidence, correct, n_bins, weights)
     counts = sums.counts.sum(axis=1)

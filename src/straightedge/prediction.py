@@ -47,7 +47,7 @@ class Prediction:
 def predict_paths(
     model: LinearModel, paths: Sequence[str | Path], reading: Reading | None = None
 ) -> list[Prediction]:
-    """Classify everything that the paths hold.
+    """Classify everything that the paths hold, in their order; within a folder or zip, by name.
 
     Args:
         model: The model.
@@ -55,9 +55,6 @@ def predict_paths(
             svmlight files, dumps and IDX files as `load_dataset` reads them. Where the model takes texts: text
             files, folders and archives of them, JSON lines, ``-`` for standard input.
         reading: How images are read; its counts are filled in.
-
-    Returns:
-        One prediction a sample, in the order of the paths; within a folder or zip, by name.
 
     Raises:
         InputError: ``path-missing``, ``no-images``, ``image-size``, ``image-broken``, ``image-too-large``,
@@ -221,9 +218,6 @@ def predictions_of(model: LinearModel, names: Sequence[str], scores: np.ndarray)
         model: Whose scores they are.
         names: N names.
         scores: (N, C).
-
-    Returns:
-        N predictions.
     """
     if model.multilabel:
         return _several(model, names, scores)

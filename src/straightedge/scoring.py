@@ -47,7 +47,7 @@ def as_rows(X: Any) -> Any:
 def score_rows(
     X: Any, weight: np.ndarray, bias: np.ndarray, input_shape: tuple[int, ...], *, pixels: bool
 ) -> np.ndarray:
-    """Score rows, block by block, in float32.
+    """Return the scores (N, C) float32 of rows, block by block.
 
     Args:
         X: (N, ...) rows, as `as_rows` gives them.
@@ -55,9 +55,6 @@ def score_rows(
         bias: (C,) float32.
         input_shape: Shape of one raw sample; rows (N, D) are taken as well.
         pixels: Whether the weights expect 0 to 255; then floats between 0 and 1 give a warning.
-
-    Returns:
-        (N, C) float32.
 
     Raises:
         InputError: ``predict-width`` for rows of another shape, ``predict-nan`` with the row and column.

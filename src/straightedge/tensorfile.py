@@ -148,10 +148,7 @@ def read_tensors(
 def read_stored(
     path: str | os.PathLike[str], *, kind: str, version: int
 ) -> tuple[dict[str, Stored], dict[str, Any]]:
-    """Read what `write_tensors` wrote, or refuse it with the reason.
-
-    Returns:
-        What is stored by name, and the JSON object.
+    """Read what `write_tensors` wrote, by name, and its JSON object; refuse anything else with the reason.
 
     Raises:
         InputError: ``model-missing``, ``model-pickle``, ``model-truncated``, ``model-header``,

@@ -141,15 +141,12 @@ class TrainingPart:
         )
 
     def scores(self, W: Tensor, X: Any = None, index: np.ndarray | None = None) -> Tensor:
-        """Return scores of W behind the part's map, on every rank and on the CPU.
+        """Return scores (n, K, C) of W behind the part's map, on every rank and on the CPU.
 
         Args:
             W: (K, C, D + 1) on rows mapped as the part's.
             X: Rows with the features of the part; None means all training rows.
             index: (n,) positions in X; None means all of its rows.
-
-        Returns:
-            (n, K, C).
         """
         X = self.training.X if X is None else X
         n = int(X.shape[0]) if index is None else len(index)

@@ -19,11 +19,7 @@ SHOWN_ROWS = 6  # wrong entries a table lists; --verbose lists all
 def check_function(
     word: str, expected: str | None, dataset: Dataset, rows: int, entries: int, seed: int
 ) -> tuple[GradCheckReport, str]:
-    """Import the function and check it; what it prints is left out, as it is called hundreds of times.
-
-    Returns:
-        The report, and ``torch`` or ``numpy``, what the function was given.
-    """
+    """Import and check a function without what it prints; return the report, and whether it took torch or numpy."""
     from straightedge.gradcheck import GradCheckReport
     from straightedge.gradcheck.answers import FormError
     from straightedge.gradcheck.finding import find_function, takes_torch

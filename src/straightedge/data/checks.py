@@ -17,11 +17,7 @@ LARGEST_HASHED = 2**29
 
 
 def repeated_rows(splits: Mapping[str, Split]) -> list[str]:
-    """Look for the same row in train and test and for the same row under two labels.
-
-    Returns:
-        Remarks for the user, one a finding.
-    """
+    """Return remarks on rows that are in train and test, and on rows under two labels, one a finding."""
     if not all(_can_hash(split.X) for split in splits.values()):
         return []
     if len({hasattr(split.X, "indptr") for split in splits.values()}) > 1:

@@ -73,10 +73,7 @@ def find(source: str, root: Any, progress: bool = True) -> Path:
 
 
 def parse_batch(data: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the bytes of one file into images and labels.
-
-    Returns:
-        X (n, 3, 32, 32) uint8 and y (n,) int64.
+    """Cut the bytes of one file into images (n, 3, 32, 32) uint8 and labels (n,) int64.
 
     Raises:
         InputError: ``cifar-broken``: half a record, or a label beyond 9.

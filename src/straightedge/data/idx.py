@@ -140,10 +140,7 @@ def parse_header(head: bytes, available: int, where: str) -> Header:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read one IDX file, gzipped or not.
-
-    Returns:
-        The array in this machine's byte order.
+    """Read one IDX file, gzipped or not, as an array in this machine's byte order.
 
     Raises:
         InputError: ``idx-broken``.

@@ -32,10 +32,7 @@ def missing(name: str, root: Path | None = None) -> list[Remote]:
 
 
 def fetch_all(name: str, root: Path | None = None) -> list[Path]:
-    """Download the files that are missing and verify the others.
-
-    Returns:
-        The paths of all files of the source.
+    """Download the files that are missing and verify the others; return the paths of all.
 
     Raises:
         InputError: ``source-missing``, ``download-hash``.

@@ -37,16 +37,13 @@ def write_features(
     *,
     features: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Write the rows and labels of splits.
+    """Write the rows and labels of splits; return the files.
 
     Args:
         path: Ends in one of `WRITERS`.
         parts: Split name -> rows (array, memory map or `RowSource`, read in blocks) with (N,) int64 labels.
         classes: Class names, index = label.
         features: Description of the extractor, kept as JSON.
-
-    Returns:
-        The files written.
 
     Raises:
         InputError: ``output-kind`` for another ending, or sparse rows in a form that has none; ``output-path``.

@@ -183,11 +183,7 @@ def mean_over_classes(found: Answers, one: Callable[[np.ndarray, np.ndarray, np.
 def _groups(
     ranked: np.ndarray, is_class: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the place (N,) of each sample among the distinct values, and the shares of weight at each value.
-
-    Returns:
-        Places; shares of samples of the class at each value, rising; and of the others.
-    """
+    """Return the place (N,) of each sample among the distinct values, and the shares there of class and others."""
     _, place = np.unique(ranked, return_inverse=True)
     total = weights.sum()
     of_class = np.bincount(place, weights * is_class) / total

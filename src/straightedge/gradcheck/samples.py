@@ -13,11 +13,7 @@ if TYPE_CHECKING:
 
 
 def draw_problem(dataset: Dataset, n_rows: int, seed: int) -> tuple[Floats, Floats, Labels]:
-    """Return W, X and y: random training rows, and random weights whose scores are about 1.
-
-    Returns:
-        W (D, C), X (N, D) with a last column of 1, y (N,).
-    """
+    """Return random weights W (D, C) whose scores are about 1, and random rows X (N, D), last column 1, with y."""
     generator = np.random.default_rng(seed)
     X, y = _sample(dataset, n_rows, generator)
     size = 1 / max(float(np.sqrt((X**2).sum(axis=1).mean())), 1e-30)

@@ -21,11 +21,7 @@ from straightedge.report.words import finite, interval_of_share, is_certified, r
 
 
 def bounds_figure(stage: list[dict[str, float | None]]) -> Spec | None:
-    """Draw objective and dual value over passes: the optimum lies in the band between them.
-
-    Returns:
-        The specification, or None when fewer than two rows have both values.
-    """
+    """Draw objective and dual value over passes: the optimum is between them. None of fewer than two rows."""
     known = [row for row in stage if row["objective"] is not None and row["dual"] is not None]
     if len(known) < 2:
         return None

@@ -24,13 +24,10 @@ _SCRIPT_ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029
 
 
 def write_report(run_dir: Path | str) -> Path:
-    """Write ``report.html`` from the files of a run folder, whole or not at all.
+    """Write ``report.html`` from the files of a run folder, whole or not at all; return its path.
 
     Args:
         run_dir: A run folder; ``config.json`` and ``metrics.json`` must be there, every other file may be.
-
-    Returns:
-        The path of the page.
 
     Raises:
         InputError: As `read_run`.

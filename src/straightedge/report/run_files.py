@@ -111,7 +111,7 @@ def _weights(files: RunFiles, model: LinearModel | None) -> tuple[list[float], n
 
 
 def last_stage(trace: list[dict[str, str]], reg: Any, objective: Any = None) -> list[dict[str, float | None]]:
-    """Return the rows of the final fit: the last run of rows at `reg` in which the passes only grow.
+    """Return the rows of the final fit, numbers or None: the last ones at `reg` in which the passes only grow.
 
     A path writes rows for many reg, folds write them for other rows of the data, and a refit on more data those
     of the same reg once more.
@@ -121,9 +121,6 @@ def last_stage(trace: list[dict[str, str]], reg: Any, objective: Any = None) -> 
         reg: The reg of the model.
         objective: The objective of the model; the run of rows that ends nearest to it is taken, and none where
             all end elsewhere.
-
-    Returns:
-        Rows with ``n_passes``, ``objective``, ``dual``, ``gap`` as numbers or None.
     """
     stages = _stages(trace, reg)
     reached = finite(objective)

@@ -72,16 +72,13 @@ def has_templates(n_features: int, image_shape: Sequence[int] | None) -> bool:
 def template_strips(
     regs: Sequence[float], weights: np.ndarray, image_shape: Sequence[int], budget_bytes: int = BUDGET_BYTES
 ) -> list[Strip]:
-    """Draw the templates at every reg, smaller where there are too many for the page.
+    """Draw the templates at each of K values of reg, smaller where there are too many for the page.
 
     Args:
         regs: K values.
         weights: (K, D, C) on raw pixels.
         image_shape: (channels, height, width).
         budget_bytes: Bytes of pixels in all strips, at most.
-
-    Returns:
-        K strips.
     """
     n_tiles = min(weights.shape[2], MAX_TILES)
     n_bytes = 3 * len(regs) * n_tiles * image_shape[1] * image_shape[2]
@@ -115,15 +112,12 @@ def _mosaic(tiles: np.ndarray, columns: int) -> np.ndarray:
 
 
 def templates_png(weight: np.ndarray, classes: Sequence[str], image_shape: Sequence[int]) -> bytes:
-    """Draw the templates as the course shows them: one tile a class, its name above.
+    """Draw the templates as the course shows them, as PNG: one tile a class, its name above, rows of five tiles.
 
     Args:
         weight: (D, C) on raw pixels.
         classes: C names.
         image_shape: (channels, height, width).
-
-    Returns:
-        A PNG file, tiles in rows of five, at least 96 pixels a tile.
     """
     from PIL import Image, ImageDraw, ImageFont
 

@@ -118,11 +118,7 @@ def certificate(gap: Any, tol: Any) -> str:
 
 
 def interval_of_share(share: Any, n: Any) -> tuple[float, float] | None:
-    """Return the 95 % interval of a share seen in `n` cases, the one that metrics.json has too.
-
-    Returns:
-        `evaluation.share_interval` of them; None where there is no share or no case.
-    """
+    """Return the 95 % interval of a share seen in `n` cases, that of metrics.json; None where there is none."""
     seen, total = finite(share), finite(n)
     if seen is None or total is None or total <= 0:
         return None

@@ -67,7 +67,7 @@ def averaged(found: Sequence[OutOfFold]) -> OutOfFold:
 def scored_while_better(
     training: TrainingRows, reg: Sequence[float], deals: Sequence[np.ndarray], *, may_stop: bool
 ) -> OutOfFold:
-    """Score held-out rows at the largest values of reg, down to where they are past the best one.
+    """Return mean scores over the deals at the largest values of reg, down to where they are past the best one.
 
     Small values take the most steps: of 784 pixels, the last three of eight take two thirds of the time.
 
@@ -76,9 +76,6 @@ def scored_while_better(
         reg: K values, largest first.
         deals: For each deal of the folds, (N,) the fold that holds each row out.
         may_stop: Whether values may be left out: where scores are log-odds.
-
-    Returns:
-        Scores of as many values as were tried, means over the deals.
     """
     size = training.X.shape[0] * math.prod(training.X.shape[1:]) * training.n_classes
     begun = len(reg) if not may_stop or size < WORTH_STOPPING else AT_ONCE

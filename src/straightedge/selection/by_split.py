@@ -70,7 +70,7 @@ def scorer_of(scoring: Any) -> Scorer:
 def scores_by_split(
     model: LinearClassifier, regs: Sequence[float], splits: Splits, scoring: Any, X: Any, y: Any, weight: Any
 ) -> np.ndarray:
-    """Fit and judge every split at every value of reg.
+    """Fit and judge S splits at K values of reg; return (S, K) scores, of which more is better.
 
     Args:
         model: What is fitted, but for its reg; it stays as it is.
@@ -80,9 +80,6 @@ def scores_by_split(
         X: N rows.
         y: (N,) labels.
         weight: (N,) how often rows count in the fits, and where the scorer takes weights in its scores; or None.
-
-    Returns:
-        (S, K) scores, of which more is better.
     """
     from sklearn.base import clone
     from sklearn.utils import _safe_indexing

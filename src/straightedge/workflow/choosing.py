@@ -237,11 +237,7 @@ def choice_of(
 def _refit(
     problem: Problem, stages: Stages, choice: RegChoice, part: TrainingPart
 ) -> tuple[Solution, TrainingPart, float]:
-    """Fit the chosen reg on training and validation samples together, starting from the path's W.
-
-    Returns:
-        The solution, the training rows whose map and features it has, and its reg.
-    """
+    """Fit the chosen reg on training and validation samples from the path's W; return solution, part and reg."""
     own = problem.dataset.validation
     n_all = len(problem.y) + (own.n if own is not None else 0)
     reg = choice.reg

@@ -196,10 +196,7 @@ class TableEncoding:
         return [(column, end - column.width, end) for column, end in zip(self.used, ends, strict=True)]
 
     def transform(self, batch: Any, where: str, row: int) -> np.ndarray:
-        """Turn a record batch with the columns of `used` into features.
-
-        Returns:
-            (n, width) float64.
+        """Turn a record batch with the columns of `used` into features (n, width) float64.
 
         Raises:
             InputError: ``value-kind``, ``value-infinite``.

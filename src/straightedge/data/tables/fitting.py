@@ -38,7 +38,7 @@ def fit_encoding(
     ignored: Collection[str] = (),
     rows: slice | np.ndarray = slice(None),
 ) -> tuple[TableEncoding, list[str]]:
-    """Fit the encoding of all columns on training rows.
+    """Fit the encoding of all columns on training rows; return it, and remarks on what was left out or is strange.
 
     Args:
         tables: Files of the training split.
@@ -47,9 +47,6 @@ def fit_encoding(
         index: Columns that are a frame's index.
         ignored: Columns that are neither features nor left out, such as the split.
         rows: The training rows among those of the tables: a slice, or (n,) int64 positions.
-
-    Returns:
-        The encoding, and remarks on what was left out or looks strange.
 
     Raises:
         InputError: ``column-missing``, ``columns-none``, ``value-kind``, ``value-infinite``.

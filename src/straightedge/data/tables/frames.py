@@ -72,10 +72,7 @@ def _plain(field: Any) -> Any:
 
 
 def frame_rows(frame: Any, description: Mapping[str, Any]) -> np.ndarray:
-    """Return a frame as the features of a trained model, and warn of what differs from training.
-
-    Returns:
-        (N, D) float64.
+    """Return a frame as the features (N, D) float64 of a trained model, and warn of what differs from training.
 
     Raises:
         InputError: ``column-missing``, ``value-kind``, ``value-infinite``, ``frame-cells``.

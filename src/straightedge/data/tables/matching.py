@@ -30,10 +30,7 @@ def text_read_for(encoding: TableEncoding, options: Mapping[str, Any]) -> Any:
 
 
 def match_columns(tables: Sequence[Table], encoding: TableEncoding) -> list[str]:
-    """Compare the columns of new tables with those of training.
-
-    Returns:
-        Remarks on columns that are new or in another order.
+    """Return remarks on columns of new tables that training had not, or in another order.
 
     Raises:
         InputError: ``column-missing`` with the names of all that are missing.

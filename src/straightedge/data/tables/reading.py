@@ -288,11 +288,7 @@ def split_rows(found: Found, label: str) -> dict[str, SplitRows]:
 
 
 def _ranges(found: Found, label: str) -> dict[str, SplitRows]:
-    """Cut one table into splits where it has a column ``split`` whose equal values lie together.
-
-    Returns:
-        Split -> its tables, first row and number of rows; {} where there is no such column.
-    """
+    """Cut one table into splits by a column ``split`` whose equal values lie together; {} where it has none."""
     tables = found.tables["train"]
     if list(found.tables) != ["train"] or "split" not in tables[0].schema.names or label == "split":
         return {}

@@ -121,11 +121,7 @@ class Learned:
     kept: np.ndarray | None = None
 
     def features(self, counts: Any, sublinear: bool) -> Any:
-        """Return counts (N, D) of these terms as features: weighted, every row of length 1.
-
-        Returns:
-            (N, D) CSR float32.
-        """
+        """Return counts (N, D) of these terms as features: CSR float32, weighted, every row of length 1."""
         found = counts.astype(np.float64)
         values = 1 + np.log(found.data) if sublinear else found.data
         found.data = values * self.idf[found.indices]

@@ -84,11 +84,7 @@ class TwoClassProblem(SparseProblem):
     def run_epochs(
         self, W: np.ndarray, centre: np.ndarray, b: np.ndarray, shuffles: np.ndarray, epochs: Epochs
     ) -> tuple[float, float]:
-        """Visit rows until their gaps add up to little; see `column_epochs.run_column_epochs`.
-
-        Returns:
-            (visits, the gap that is left about).
-        """
+        """Visit rows until their gaps add up to little; return visits, and the gap that is left about."""
         from straightedge.solvers.sparse.column_epochs import run_column_epochs
 
         rows, scale = self.rows, self._copies
