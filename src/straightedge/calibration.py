@@ -113,11 +113,7 @@ def decided(scores: np.ndarray, threshold: float | None = None) -> np.ndarray:
 
 
 def log_softmax(scores: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Return log softmax(scores / temperature) (N, C) float64, row by row, at least `FLOOR`.
-
-    Args:
-        scores: (N, C) of any float type.
-        temperature: T > 0.
+    """Return log softmax(scores / temperature) (N, C) float64, row by row, at least `FLOOR`; temperature > 0.
 
     Numerics:
         The largest score is subtracted first, halved when the difference itself would overflow: scores of

@@ -212,13 +212,7 @@ def _predict_images(model: LinearModel, paths: Sequence[Path], reading: Reading)
 
 
 def predictions_of(model: LinearModel, names: Sequence[str], scores: np.ndarray) -> list[Prediction]:
-    """Return what scores say, a `Prediction` a row.
-
-    Args:
-        model: Whose scores they are.
-        names: N names.
-        scores: (N, C).
-    """
+    """Return what scores (N, C) of a model say, a `Prediction` for each of N names."""
     if model.multilabel:
         return _several(model, names, scores)
     labels, best, chances = _answers(model, scores)

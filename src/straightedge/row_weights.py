@@ -41,11 +41,7 @@ def row_weights(
 
 
 def checked_sample_weight(sample_weight: Any, n: int) -> Tensor:
-    """Return sample weights as (N,) float64.
-
-    Args:
-        sample_weight: (N,) numbers ≥ 0, or one number for all rows.
-        n: N.
+    """Return the weights of n samples, numbers ≥ 0 or one for all, as (N,) float64.
 
     Raises:
         InputError: ``sample-weight-invalid`` with the first bad row.

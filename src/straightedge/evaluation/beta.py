@@ -12,12 +12,7 @@ STIRLING_FROM = 16.0  # from here on three terms of Stirling's series are exact 
 
 
 def beta_quantile(p: float, a: float, b: float) -> float:
-    """Return the value that a Beta(a, b) variable is below with a given probability.
-
-    Args:
-        p: The probability, in (0, 1).
-        a: First parameter, ≥ 1.
-        b: Second parameter, ≥ 1.
+    """Return the value that a Beta(a, b) variable is below with probability p in (0, 1); a, b ≥ 1.
 
     Numerics:
         Newton's method for the log-odds of x: the derivative of I_x(a, b) in them is xᵃ(1 − x)ᵇ/B(a, b), and

@@ -52,12 +52,7 @@ def category_weights(
 def table_features(
     encoding: TableEncoding, weight: np.ndarray, bias: np.ndarray
 ) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Return a fitted ColumnTransformer, and weights and bias on its output.
-
-    Args:
-        encoding: How columns become features.
-        weight: (D, C) on these features.
-        bias: (C,).
+    """Return a fitted ColumnTransformer, and weights (D', C) and bias (C,) on its output, from those on features.
 
     Raises:
         MissingExtraError: pandas is not installed, which a ColumnTransformer by names needs.

@@ -33,11 +33,7 @@ def to_array(values: Any) -> np.ndarray:
 
 
 def read_answer(answer: Any, shape: tuple[int, ...]) -> tuple[float, Floats, np.dtype]:
-    """Return loss, dW in float64, and the type that dW had.
-
-    Args:
-        answer: What the function returned.
-        shape: (D, C), the shape of W.
+    """Return loss, dW of W's ``shape`` (D, C) in float64, and the type that dW had.
 
     Raises:
         FormError: The answer is not a number and a matrix of that shape.

@@ -79,13 +79,7 @@ KNOWN = (*VALUES, *(name for name in LOSSES if name not in VALUES))
 
 
 def known_value_and_gradient(name: str, S: Floats, y: Labels) -> tuple[float, Floats]:
-    """Return mean and score gradient of a loss of the notes, or of one of `straightedge.losses`.
-
-    Args:
-        name: One of `KNOWN`.
-        S: (N, C) scores.
-        y: (N,) labels.
-    """
+    """Return mean and score gradient of a loss in `KNOWN` at scores S (N, C) of samples with labels y (N,)."""
     if name in VALUES:
         return VALUES[name](S, y), SCORE_GRADIENTS[name](S, y)
     block = torch.from_numpy(S.copy()).unsqueeze(1)  # (N, 1, C): one configuration; it holds A afterwards

@@ -70,13 +70,7 @@ def margin_value(S: Floats, y: Labels, delta: float) -> float:
 
 
 def margin_of(value: float, S: Floats, y: Labels) -> float | None:
-    """Return the Δ at which the SVM loss has this value, by bisection: it grows with Δ.
-
-    Args:
-        value: The loss found, above 0.
-        S: (N, C) scores.
-        y: (N,) labels.
-    """
+    """Return the Δ at which the SVM loss of scores S (N, C) is ``value`` > 0, by bisection: it grows with Δ."""
     reach = float(np.abs(margins(S, y, 0.0)).max()) + abs(value) + 1.0
     low, high = -reach, reach
     if not margin_value(S, y, low) < value < margin_value(S, y, high):

@@ -76,13 +76,7 @@ def worth_compiling(rows: Rows, n_columns: int) -> bool:
 
 
 def gram_applied(R: Tensor, G: Tensor, pool: BlockPool) -> Tensor:
-    """Return G RᵀR (M, D) for a contiguous, lower triangular R (D, D), by compiled loops where they are faster.
-
-    Args:
-        R: Float32 or float64.
-        G: (M, D) of the same type.
-        pool: The workers of compiled loops.
-    """
+    """Return G RᵀR (M, D) for a contiguous lower triangular R (D, D), by compiled loops where they are faster."""
     long = len(R) >= LONG_FACTOR and (_choice() == "compiled" or len(R) ** 2 * len(G) >= LONG_GRAM)
     if long and R.is_contiguous() and _loops_apply(R.device, len(G)):
         from straightedge.kernels.compiled import compiled_gram

@@ -56,14 +56,7 @@ def dot(x: np.ndarray, w: np.ndarray) -> Any:
 
 @numba.njit(nogil=True, cache=True)
 def score_rows(X: np.ndarray, W: np.ndarray, offset: np.ndarray, S: np.ndarray) -> None:
-    """Write S = X Wᵀ + offset.
-
-    Args:
-        X: (n, D) rows in their own type.
-        W: (M, D), M even.
-        offset: (M,).
-        S: (n, M).
-    """
+    """Write S (n, M) = X Wᵀ + offset, for rows X (n, D) in their own type, W (M, D), M even."""
     n, width = X.shape
     S[:] = offset
     for start in range(0, width, CHUNK):
@@ -102,13 +95,7 @@ def add_one(x: np.ndarray, a: float, g: np.ndarray) -> None:
 
 @numba.njit(nogil=True, cache=True)
 def add_rows(X: np.ndarray, A: np.ndarray, G: np.ndarray) -> None:
-    """Add AᵀX to G.
-
-    Args:
-        X: (n, D) rows in their own type.
-        A: (n, M), M even.
-        G: (M, D).
-    """
+    """Add AᵀX to G (M, D), for rows X (n, D) in their own type, A (n, M), M even."""
     n, width = X.shape
     for start in range(0, width, CHUNK):
         stop = min(start + CHUNK, width)

@@ -86,14 +86,10 @@ class Gatherer:
         self._buffer: np.ndarray = np.empty(0)
 
     def train(self, X: np.ndarray, name: str) -> tuple[np.ndarray, list[Part]]:
-        """Return the training rows in memory, and the other splits.
+        """Return the training rows of a layer X (N, D) in memory, and the other splits.
 
         A layer that is a view of a larger array, or a map of a file, is left where it is. Of an array of its own
         the rows of all splits are gathered, so that nothing of it is needed any more.
-
-        Args:
-            X: (N, D) the layer.
-            name: Its name.
         """
         apart = isinstance(X, np.memmap) or X.base is not None
         gathered = self._splits[0] if apart else np.concatenate(self._splits)

@@ -230,15 +230,7 @@ def fits(size: Size) -> bool:
 
 
 def minimise(rows: RowBlocks, own: SecondOrder, reg: float, tol: float, most: float) -> Answer | None:
-    """Return the W that minimises mean ℓ + reg ΣW², proven; None where float64 has no more to give.
-
-    Args:
-        rows: All rows, of two classes.
-        own: The loss of the difference of scores.
-        reg: Strength of the penalty, > 0.
-        tol: Relative gap asked for.
-        most: Passes over the rows.
-    """
+    """Return what `direct.minimise` does, of two classes; None where float64 has no more to give."""
     log = Log()
     d, pairs, passes = np.zeros(rows.X.shape[1] + 1), None, 0.0
     for dtype, slack in ((np.float32, SLACK), (np.float64, 1.0)):

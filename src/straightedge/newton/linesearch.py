@@ -77,12 +77,7 @@ def slopes(loss: SecondOrder, y: np.ndarray, S: np.ndarray, moves: np.ndarray, t
 
 
 def flat_point(line: Callable[[float], tuple[float, float]], most: float) -> float:
-    """Return t with |φ′(t)| ≤ most, by Newton's method inside a bracket, or where `MOST_TRIALS` end.
-
-    Args:
-        line: Returns φ′(t) and φ″(t).
-        most: Slope at which the search ends.
-    """
+    """Return t with |φ′(t)| ≤ most, by Newton's method inside a bracket, or where `MOST_TRIALS` end."""
     t, low, high = 1.0, 0.0, np.inf
     for _ in range(MOST_TRIALS):
         slope, bend = line(t)

@@ -106,15 +106,7 @@ def fits(size: Size) -> bool:
 
 
 def minimise(rows: RowBlocks, size: Size, reg: float, tol: float, most: float) -> Answer | None:
-    """Return the W that minimises mean ℓ + reg ΣW², proven; None where so few passes do not reach it.
-
-    Args:
-        rows: All rows.
-        size: Of the problem.
-        reg: Strength of the penalty, > 0.
-        tol: Relative gap asked for.
-        most: Passes over the rows.
-    """
+    """Return what `direct.minimise` does; None where so few passes do not reach it."""
     return TallPath(rows, size, most).answer(reg, tol)
 
 

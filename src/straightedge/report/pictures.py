@@ -8,10 +8,7 @@ import numpy as np
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """Return an image as a data URI.
-
-    Args:
-        pixels: (height, width, 3) uint8.
+    """Return an image (height, width, 3) uint8 as a data URI.
 
     Returns:
         Lossless WebP (a third smaller than PNG on photographs), PNG where Pillow was built without it or a

@@ -112,13 +112,7 @@ def _mosaic(tiles: np.ndarray, columns: int) -> np.ndarray:
 
 
 def templates_png(weight: np.ndarray, classes: Sequence[str], image_shape: Sequence[int]) -> bytes:
-    """Draw the templates as the course shows them, as PNG: one tile a class, its name above, rows of five tiles.
-
-    Args:
-        weight: (D, C) on raw pixels.
-        classes: C names.
-        image_shape: (channels, height, width).
-    """
+    """Draw the templates as the course shows them, as PNG: one tile a class, its name above, rows of five tiles."""
     from PIL import Image, ImageDraw, ImageFont
 
     tiles = template_pixels(weight, image_shape)

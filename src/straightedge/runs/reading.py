@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
 
 class RunFiles:
-    """The files of a run, read.
-
-    Args:
-        path: The folder they are in.
-    """
+    """The files of a run's folder, read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -51,9 +51,6 @@ class ClassByClass(Solver):
     """Each class against the rest by the solver that is fastest for its two classes; dense rows, one process.
 
     Configurations are taken from the largest reg to the smallest, each class from its W of the one before.
-
-    Args:
-        seed: Of solvers that draw samples.
     """
 
     name = "class_by_class"

@@ -21,12 +21,7 @@ NEAREST = 4  # answers of an interpolation; six lead no nearer
 
 
 def parts_of(reg: Tensor, fold: Tensor) -> list[Tensor] | None:
-    """Return the positions (K',) int64 of each part; None where a fold has few of them, or they are far apart.
-
-    Args:
-        reg: (K,) strengths.
-        fold: (K,) int64, configurations of the same rows.
-    """
+    """Return the positions (K',) int64 of each part; None where a fold has few of them, or they are far apart."""
     part = torch.full((len(reg),), len(EVERY))
     for own in fold.unique().tolist():
         places = (fold == own).nonzero().flatten()

@@ -53,11 +53,7 @@ def is_metadata(path: Path | PurePosixPath) -> bool:
 
 
 class FolderPlace:
-    """A folder on disk; nothing outside it is opened.
-
-    Args:
-        root: The folder.
-    """
+    """A folder on disk; nothing outside it is opened."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

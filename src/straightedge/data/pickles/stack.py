@@ -15,11 +15,7 @@ MARK = object()
 
 
 class Machine:
-    """The stack, the memo and the place in the bytes.
-
-    Args:
-        data: The whole pickle.
-    """
+    """The stack, the memo and the place in the bytes of a whole pickle."""
 
     def __init__(self, data: memoryview) -> None:
         self.data = data

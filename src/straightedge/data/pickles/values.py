@@ -17,11 +17,7 @@ DEEPEST = 3  # dictionaries within dictionaries that are looked into: splits, th
 
 
 class Budget:
-    """Bytes that all lists of a file may become together, so that none is named again and again.
-
-    Args:
-        n_bytes: How many.
-    """
+    """Bytes that all lists of a file may become together, so that none is named again and again."""
 
     def __init__(self, n_bytes: int) -> None:
         self._left = n_bytes

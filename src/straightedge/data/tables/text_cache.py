@@ -15,12 +15,7 @@ LEAST_ROWS = 64  # rows of a batch at least: of 100,000 columns, a row alone has
 
 
 class CellWriter:
-    """Writes the cells of a table into an Arrow file, in batches of one number of rows; the last may have fewer.
-
-    Args:
-        target: The file.
-        schema: Arrow schema of the columns.
-    """
+    """Writes the cells of a table into an Arrow file, in batches of one number of rows; the last may have fewer."""
 
     def __init__(self, target: Path, schema: Any) -> None:
         ipc = arrow("pyarrow.ipc")

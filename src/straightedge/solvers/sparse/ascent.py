@@ -54,12 +54,7 @@ class Average:
     count: int = 0
 
     def take(self, W: np.ndarray, left: float) -> None:
-        """Take in the point of another epoch.
-
-        Args:
-            W: (D + 1, C), which is copied.
-            left: Share of the gap that the epoch has left.
-        """
+        """Take in the W (D + 1, C) of another epoch, copied, and the share of the gap that the epoch has left."""
         if self.W is None or left < STEEP or self.W.dtype != W.dtype:
             self.W, self.count = W.copy(), 1
             return
