@@ -37,9 +37,6 @@ def require_memory(needed: float, what: str, where: str | None = None, mend: str
         what: What takes them, the subject of the message.
         where: File, row or argument.
         mend: How to do with less.
-
-    Raises:
-        MachineError: ``out-of-memory`` with both figures.
     """
     if needed > SURELY_FREE and needed > (free := free_memory()):
         figures = f"about {needed / 2**20:,.0f} MiB, and {free / 2**20:,.0f} MiB are free"

@@ -41,11 +41,7 @@ def row_weights(
 
 
 def checked_sample_weight(sample_weight: Any, n: int) -> Tensor:
-    """Return the weights of n samples, numbers ≥ 0 or one for all, as (N,) float64.
-
-    Raises:
-        InputError: ``sample-weight-invalid`` with the first bad row.
-    """
+    """Return the weights of n samples, numbers ≥ 0 or one for all, as (N,) float64."""
     try:
         weights = torch.as_tensor(sample_weight).cpu().to(torch.float64)
     except (TypeError, ValueError, RuntimeError):

@@ -117,11 +117,7 @@ def read_predictions(run: Path) -> Predictions:
 
 
 def check_same_images(one: Predictions, other: Predictions) -> None:
-    """Refuse runs that judged different images, or the same images under other labels.
-
-    Raises:
-        InputError: ``compare-different-images``, with what differs.
-    """
+    """Refuse runs that judged different images, or the same images under other labels."""
     from straightedge.errors import InputError
 
     only_one = [image for image in one.labels if image not in other.labels]

@@ -43,11 +43,7 @@ def _config_of(folder: Path) -> dict[str, Any]:
 
 
 def _refuse_other_options(asked: FitOptions, before: FitOptions, folder: Path) -> None:
-    """Refuse an option that was given and is another than the run's: a resumed run would go on without it.
-
-    Raises:
-        InputError: ``resume-differs`` with what differs.
-    """
+    """Refuse an option that was given and is another than the run's: a resumed run would go on without it."""
     from straightedge.errors import InputError
     from straightedge.runs.checkpoint import differences
     from straightedge.workflow import FitOptions as Options

@@ -124,11 +124,7 @@ def _from_objects(y: np.ndarray, where: str) -> np.ndarray:
 
 
 def refuse_missing(y: Any, where: str) -> None:
-    """Refuse labels of objects with a missing one among them.
-
-    Raises:
-        InputError: ``labels-missing``, with the first row and the count.
-    """
+    """Refuse labels of objects with a missing one among them."""
     if getattr(y.dtype, "kind", "") != "O":
         return
     missing = np.array([is_missing(value) for value in y], dtype=bool)

@@ -17,11 +17,7 @@ PARTS = ("data", "indices", "indptr", "shape")
 
 
 def sparse_or_table(X: Any, where: str, first: int = 0) -> Any:
-    """Return sparse rows as they are, or as a table where most of their entries are stored.
-
-    Raises:
-        InputError: ``rows-not-finite`` with row and feature, and the codes of `checked_rows`.
-    """
+    """Return sparse rows as they are, or as a table where most of their entries are stored."""
     if X.nnz >= FULL * X.shape[0] * X.shape[1]:
         return checked_rows(X.toarray(), where)
     X.sum_duplicates()

@@ -30,11 +30,7 @@ def stamps(source: str, labels: str | None = None) -> Stamps:
 
 
 def refuse_changed(before: Stamps, source: str, labels: str | None = None) -> None:
-    """Compare a source's files with what `stamps` found before.
-
-    Raises:
-        InputError: ``data-changed``, with the first file that is new, gone or different.
-    """
+    """Compare a source's files with what `stamps` found before."""
     now = stamps(source, labels) if before else {}
     changed = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
     if changed:

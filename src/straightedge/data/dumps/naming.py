@@ -123,11 +123,7 @@ def column(value: Any) -> Any:
 
 
 def only_rows(members: Mapping[str, Any], where: str, asked: str | None = None) -> Any:
-    """Return the rows asked for by name, those that bear the name of rows, or the only table there is.
-
-    Raises:
-        InputError: ``dump-contents``, with the names and shapes of what was found.
-    """
+    """Return the rows asked for by name, those that bear the name of rows, or the only table there is."""
     tables = {name: value for name, value in members.items() if is_table(value) or name == asked}
     rows = named(tables, "rows")
     chosen = asked if asked in tables else next(iter(rows if len(rows) == 1 else tables), None)

@@ -97,11 +97,7 @@ def missing_rows(tables: Sequence[Table], name: str) -> tuple[int, int]:
 
 
 def refuse_missing_labels(tables: Sequence[Table], name: str) -> None:
-    """Refuse a label column without a value in some row.
-
-    Raises:
-        InputError: ``labels-missing`` with the first row, the columns and their kinds.
-    """
+    """Refuse a label column without a value in some row."""
     count, row = missing_rows(tables, name)
     if not count:
         return

@@ -68,11 +68,7 @@ def read_text_bytes(path: Path, encoding: str | None = None, content: bytes | No
 
 
 def refuse_nul(data: bytes, path: Path, lines_before: int = 0) -> None:
-    """Refuse text with a NUL byte.
-
-    Raises:
-        InputError: ``table-nul`` with the line.
-    """
+    """Refuse text with a NUL byte."""
     if (place := data.find(b"\0")) >= 0:
         where = f"{path}, line {lines_before + data.count(10, 0, place) + 1}"
         mend = "the file is damaged, or no text; save it again as UTF-8"

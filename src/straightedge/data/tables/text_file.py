@@ -160,11 +160,7 @@ def ragged(row: Any, path: Path) -> InputError:
 
 
 def _refuse_open_quote(data: bytes, delimiter: str, path: Path) -> None:
-    """Refuse a field whose quote never ends: it would swallow all rows after it.
-
-    Raises:
-        InputError: ``table-quote``, with the line on which the quote begins.
-    """
+    """Refuse a field whose quote never ends: it would swallow all rows after it."""
     if data.count(b'"') % 2 == 0:
         return
     mark = re.escape(delimiter.encode())

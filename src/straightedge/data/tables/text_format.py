@@ -178,11 +178,7 @@ def _names(rows: Sequence[Sequence[str]], header: bool, where: str) -> tuple[str
 
 
 def refuse_repeated(names: Sequence[str], where: str) -> None:
-    """Refuse a name that two columns have.
-
-    Raises:
-        InputError: ``columns-repeated``, with the name and its positions.
-    """
+    """Refuse a name that two columns have."""
     for name, count in Counter(names).items():
         if count > 1:
             places = [str(position + 1) for position, other in enumerate(names) if other == name]
