@@ -259,3 +259,9 @@ def test_texts_of_a_pickle_are_listed_up_to_the_damage_and_without_warnings(tmp_
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert texts(path) == ["images"]
+
+
+def test_a_file_that_ends_after_its_first_byte_is_damaged(tmp_path):
+    (tmp_path / "x.pkl").write_bytes(b"\x80")
+    with pytest.raises(InputError, match="pickle-broken"):
+        read_plain(tmp_path / "x.pkl")

@@ -58,8 +58,7 @@ def as_array(y: Any) -> np.ndarray:
         y = y.detach().cpu()
     if isinstance(y, list | tuple) and any(isinstance(v, str) for v in y):
         return np.array(y, dtype=object)  # np.array would turn [1, "a"] and [None, "a"] into text in silence
-    array: np.ndarray = np.asarray(y)
-    return array
+    return np.asarray(y)
 
 
 def one_column(y: np.ndarray, n: int | None, where: str) -> np.ndarray:

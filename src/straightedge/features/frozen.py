@@ -116,9 +116,12 @@ class FrozenNetwork(Unlearned):
         with torch.inference_mode():
             rows = self._forward(images)
         if not isinstance(rows, Tensor):
-            what = f"the network gave a {type(rows).__name__}, not a tensor"
-            mend = "features are one tensor (n, F): give the part of the answer that is meant"
-            raise InputError("network-output", what, getattr(self, "_target", None), mend)
+            raise InputError(
+                "network-output",
+                f"the network gave a {type(rows).__name__}, not a tensor",
+                getattr(self, "_target", None),
+                "features are one tensor (n, F): give the part of the answer that is meant",
+            )
         if rows.ndim != 2 or rows.shape[0] != len(images):
             what = f"the network gave {tuple(rows.shape)} for {len(images)} images"
             mend = "features are one row an image, (n, F): pool or flatten at the network's end"

@@ -90,8 +90,7 @@ def _of_classes(X: np.ndarray, P: np.ndarray) -> np.ndarray:
 def along_classes(factor: ScaledFactor, basis: np.ndarray, G: np.ndarray) -> np.ndarray:
     """Return QH⁻¹QᵀG (C, D) for G (C, D) and a factor in the basis Q of classes."""
     right = basis.T @ G
-    found: np.ndarray = basis @ factor.solve(right.ravel()).reshape(right.shape)
-    return found
+    return basis @ factor.solve(right.ravel()).reshape(right.shape)
 
 
 def hessian(X: np.ndarray, entries: np.ndarray, c: int) -> np.ndarray:

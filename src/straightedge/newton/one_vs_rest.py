@@ -39,8 +39,7 @@ class DiagonalTerms:
 
     def total(self, weights: np.ndarray) -> np.ndarray:
         """See `RowTerms.total`."""
-        found: np.ndarray = np.diag(self.bend @ weights)
-        return found
+        return np.diag(self.bend @ weights)
 
     def single(self) -> DiagonalTerms:
         """See `RowTerms.single`."""

@@ -92,16 +92,14 @@ class SmoothProblem:
 
     def _forward(self, W: np.ndarray, X: np.ndarray) -> np.ndarray:
         Q = self.basis.astype(X.dtype, copy=False)
-        found: np.ndarray = Q @ forward(Q.T @ W, X) if Q.shape == (2, 1) else forward(W, X)
-        return found
+        return Q @ forward(Q.T @ W, X) if Q.shape == (2, 1) else forward(W, X)
 
     def back(self, A: np.ndarray, *, rough: bool = False) -> np.ndarray:
         """Return Σ a_i x_iᵀ (C, D) for A (C, N) in the space of the basis, where two classes are one row."""
         Q, X = self.basis, self.table.single if rough else self.table.double
         own = (Q.T @ A if Q.shape == (2, 1) else A).astype(X.dtype, copy=False)
         V = back(own, X).astype(np.float64, copy=False)
-        found: np.ndarray = Q @ V if Q.shape == (2, 1) else V
-        return found
+        return Q @ V if Q.shape == (2, 1) else V
 
     @property
     def carries(self) -> bool:

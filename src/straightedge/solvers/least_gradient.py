@@ -82,5 +82,4 @@ class LeastGradient:
             return None
         # where it falls short, only a much better one is looked at
         self.worth = square / (2 * curvature * value) / 2
-        point: Tensor = shares.to(self.points.device) @ self.points[: len(shares)].to(torch.float64)
-        return point
+        return shares.to(self.points.device) @ self.points[: len(shares)].to(torch.float64)

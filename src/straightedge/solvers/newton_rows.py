@@ -19,8 +19,7 @@ BIAS_STEPS = 2  # of Newton on the bias before a proof; each doubles the digits
 def row_weights(objective: Objective, k: int) -> np.ndarray:
     """Return the weights (N,) of configuration k's rows, of sum 1."""
     chosen = objective.row_weights.select(torch.tensor([k]))
-    weights: np.ndarray = chosen.of_one(objective.n_samples, objective.device).numpy()
-    return weights
+    return chosen.of_one(objective.n_samples, objective.device).numpy()
 
 
 def has_best_bias(objective: Objective) -> bool:

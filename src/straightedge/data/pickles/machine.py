@@ -45,7 +45,7 @@ def read_plain(path: Path) -> Any:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         except ValueError:
             raise broken("the file is empty", str(path)) from None
-    if data[:1] != PROTO or data[1] < BYTES_SINCE:
+    if bytes(data[:2]) < PROTO + bytes([BYTES_SINCE]):
         require_memory(COPIES * len(data), "to read the pickle", str(path), "save it again with protocol=4")
     return read_bytes(data, str(path))
 

@@ -142,10 +142,7 @@ def _entry_dtype(kind: Any) -> np.dtype[Any]:
     """Return NumPy's type for entries of an Arrow type; Arrow's own answer would ask for pandas."""
     if arrow("pyarrow.types").is_boolean(kind):
         return np.dtype(np.uint8)
-    dtype: np.dtype[Any] = np.dtype(
-        {"halffloat": "float16", "float": "float32", "double": "float64"}.get(str(kind), str(kind))
-    )
-    return dtype
+    return np.dtype({"halffloat": "float16", "float": "float32", "double": "float64"}.get(str(kind), str(kind)))
 
 
 def _lengths(tables: Sequence[Table], column: str, kind: Any) -> tuple[int, ...]:

@@ -61,8 +61,7 @@ def own_bias(held: np.ndarray, centre: np.ndarray, s: float, *, free: bool = Fal
 
 def held_bias(own: np.ndarray, centre: np.ndarray, s: float, *, free: bool = False) -> np.ndarray:
     """Return the held bias (C,) of the same dual variables; the inverse of `own_bias`."""
-    found: np.ndarray = centre + (own if free else own - centre) / s
-    return found
+    return centre + (own if free else own - centre) / s
 
 
 def recentre(bias: np.ndarray, centre: np.ndarray, s: float, *, free: bool = False) -> None:
