@@ -14,8 +14,7 @@ from straightedge.data.base import Split
 from straightedge.errors import InputError
 from straightedge.evaluation import evaluate
 from straightedge.report import collect_assets, load_assets, save_assets, templates_png, words
-from straightedge.report.pictures import data_uri, within
-from straightedge.report.templates import has_templates, template_pixels, template_strips
+from straightedge.report.templates import data_uri, has_templates, template_pixels, template_strips, within
 from support.report_fixture import digits_run
 
 

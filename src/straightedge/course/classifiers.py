@@ -5,18 +5,22 @@ CS231n's, ``train(X, y)`` and ``loss(X_batch, y_batch, reg)`` at the classifier'
 """
 
 import inspect
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from straightedge.course.kinds import as_tensor
+from straightedge import atomic
+from straightedge.course.kinds import as_array, as_tensor
 from straightedge.course.softmax import softmax_loss_vectorized
 from straightedge.course.svm import svm_loss_vectorized
 from straightedge.course.training import predict_linear_classifier, train_linear_classifier
-from straightedge.course.weights_file import load_npy, save_npy
+from straightedge.data.npz import DAMAGE, broken, read_npy
+from straightedge.data.pickles.machine import read_bytes
 from straightedge.errors import InputError
 from straightedge.tensorfile import read_tensors, write_tensors
 
@@ -115,7 +119,7 @@ class LinearClassifier(ABC):
             MachineError: ``disk-full``, ``read-only`` or ``write-failed``; the old file is then unchanged.
         """
         if Path(path).suffix == ".npy":
-            save_npy(Path(path), self._trained())
+            _save_npy(Path(path), self._trained())
         else:
             write_tensors(path, {"W": as_tensor(self._trained())}, kind=_KIND, version=_VERSION, meta={})
 
@@ -134,7 +138,7 @@ class LinearClassifier(ABC):
         if Path(path).suffix == ".npy":
             if not Path(path).exists():
                 return False
-            self.W = load_npy(Path(path))
+            self.W = _load_npy(Path(path))
         else:
             self.W = read_tensors(path, kind=_KIND, version=_VERSION)[0]["W"]
         return True
@@ -176,3 +180,46 @@ class Softmax(LinearClassifier):
     def loss(self, *arguments: Any, **named: Any) -> tuple[Any, Any]:
         """Return `softmax_loss_vectorized` of ``(W, X_batch, y_batch, reg)``, or without W at its own."""
         return softmax_loss_vectorized(*self._arguments(arguments, named))
+
+
+def _save_npy(path: Path, W: Any) -> None:
+    """Write W as one plain array, whole or not at all."""
+    stream = io.BytesIO()
+    np.save(stream, as_array(W) if hasattr(W, "detach") else W, allow_pickle=False)
+    atomic.write_bytes(path, stream.getvalue())
+
+
+def _load_npy(path: Path) -> np.ndarray:
+    """Return W (D, C).
+
+    Raises:
+        InputError: ``npy-broken``, ``npy-objects``, ``pickle-refused``.
+    """
+    try:
+        return np.array(_plain(path))
+    except InputError as error:
+        if error.code != "npy-objects":
+            raise
+    return _from_dictionary(path)
+
+
+def _plain(path: Path) -> np.ndarray:
+    W = read_npy(path)
+    if W.ndim != 2 or W.dtype.kind != "f":
+        raise InputError("npy-broken", f"the array is {W.shape} {W.dtype}", str(path), "W is (D, C) of floats")
+    return W
+
+
+def _from_dictionary(path: Path) -> np.ndarray:
+    """Return the W of ``numpy.save(path, {"W": W})``, whose pickle is read without unpickling."""
+    with path.open("rb") as file:
+        try:
+            np.lib.format.read_magic(file)
+            np.lib.format.read_array_header_1_0(file)
+        except DAMAGE as error:
+            raise broken(error, str(path)) from None
+        found = read_bytes(file.read(), str(path))
+    W = found[0].get("W") if isinstance(found, list) and found and isinstance(found[0], dict) else None
+    if not isinstance(W, np.ndarray) or W.ndim != 2:
+        raise InputError("npy-objects", "the file holds no dictionary with an array W", str(path), "save W itself")
+    return np.array(W)

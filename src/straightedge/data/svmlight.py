@@ -1,23 +1,26 @@
-"""svmlight / LIBSVM text files; large ones stay sparse.
+"""svmlight / LIBSVM text files, read and written; large ones stay sparse.
 
 ``name`` beside ``name.t`` and ``name.val`` is a training file with its test and validation files, as the LIBSVM
-collection names them.
+collection names them. The first line of what is written here is a comment: class names, the number of features, the
+extractor, and one mark for all files of one write, so that new rows never stand beside old ones.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from straightedge.atomic import json_object, to_json, writing
 from straightedge.data import fingerprint
 from straightedge.data.assemble import Part, assemble
 from straightedge.data.base import Dataset
 from straightedge.data.label_values import listed
 from straightedge.data.sparse_members import sparse_or_table
 from straightedge.data.svmlight_lines import read_plain
-from straightedge.data.write_svmlight import ENDINGS, read_head
 from straightedge.errors import InputError, damage, warn
+from straightedge.kinds import is_sparse
 from straightedge.leftovers import settle
 from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
@@ -28,6 +31,11 @@ LONGEST_LINE = 2**27  # bytes in which a line ends; the longest of the LIBSVM co
 BYTES_A_BYTE = 1.0
 """Memory that a byte of text takes as an entry: index:value has some 12 bytes, and so has an entry."""
 LINES_ARE = "lines are: label index:value …"
+ENDINGS = {"train": "", "validation": ".val", "test": ".t"}
+"""Split -> what stands behind the name of the training file, as the LIBSVM collection has it."""
+HEAD = "# straightedge "
+LONGEST_HEAD = 2**20  # bytes of the first line that is read
+BLOCK_ROWS = 1024
 
 
 def load(source: str, **options: Any) -> Dataset:
@@ -169,3 +177,68 @@ def _rows(X: Any, path: Path) -> Any:
         what = f"the largest index is {X.shape[1]}, and at most {LARGEST_WIDTH} features can be fitted"
         raise InputError("svmlight-too-large", what, str(path), "number the features anew, or hash them")
     return sparse_or_table(X, str(path), first=1)
+
+
+def write_svmlight(path: Path, parts: Mapping[str, Part], about: Mapping[str, Any]) -> list[Path]:
+    """Write one file a split, the training rows last; errors as `writing`."""
+    width = int(np.prod(next(iter(parts.values())).X.shape[1:]))
+    head = HEAD + to_json({**about, "n_features": width, "mark": _mark(parts)}) + "\n"
+    written = []
+    for split in sorted(parts, key=lambda split: split == "train"):
+        target = path.with_name(path.name + ENDINGS[split])
+        with writing(target) as writer:
+            writer.write(head)
+            for lines in _lines(parts[split]):
+                writer.write(lines)
+        written.append(target)
+    return written
+
+
+def read_head(path: Path) -> dict[str, Any]:
+    """Return what the first line of a file written here says; {} for files of other programs."""
+    with open_regular(path) as file:
+        line = file.readline(LONGEST_HEAD)
+    return json_object(line.removeprefix(HEAD.encode())) if line.startswith(HEAD.encode()) else {}
+
+
+def _blocks(X: Any) -> Iterator[Any]:
+    for start in range(0, X.shape[0], BLOCK_ROWS):
+        stop = min(start + BLOCK_ROWS, X.shape[0])
+        yield X.read(start, stop) if hasattr(X, "read") else X[start:stop]
+
+
+def _mark(parts: Mapping[str, Part]) -> str:
+    """Return a hash of all rows and labels."""
+    digest = hashlib.sha256()
+    for part in parts.values():
+        digest.update(np.ascontiguousarray(part.y).tobytes())
+        for block in _blocks(part.X):
+            arrays = (block.data, block.indices, block.indptr) if is_sparse(block) else (block,)
+            for array in arrays:
+                digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _lines(part: Part) -> Iterator[str]:
+    """Yield the lines of blocks of rows."""
+    row = 0
+    for block in _blocks(part.X):
+        yield "".join(_line(part.y[row + place], *_entries(block, place)) for place in range(block.shape[0]))
+        row += block.shape[0]
+
+
+def _entries(block: Any, place: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the columns and values of a row that are not 0."""
+    if is_sparse(block):
+        part = slice(block.indptr[place], block.indptr[place + 1])
+        order = np.argsort(block.indices[part], kind="stable")
+        return block.indices[part][order], block.data[part][order]
+    values = np.asarray(block[place]).reshape(-1)
+    columns = np.flatnonzero(values)
+    return columns, values[columns]
+
+
+def _line(label: Any, columns: np.ndarray, values: np.ndarray) -> str:
+    digits = ".9g" if values.dtype.itemsize <= 4 else ".17g"  # as many as tell two numbers apart
+    pairs = zip((columns + 1).tolist(), values.tolist(), strict=True)
+    return " ".join([str(int(label)), *(f"{column}:{value:{digits}}" for column, value in pairs)]) + "\n"

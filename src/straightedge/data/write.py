@@ -20,6 +20,7 @@ from straightedge.atomic import Writer, to_json, together, write_json, writing
 from straightedge.data.assemble import Part
 from straightedge.data.npy import npy_header_bytes
 from straightedge.data.sparse_members import to_members
+from straightedge.data.svmlight import write_svmlight
 from straightedge.data.tables.files import arrow
 from straightedge.errors import InputError
 from straightedge.kinds import is_sparse
@@ -202,21 +203,13 @@ def _write_safetensors(path: Path, parts: Mapping[str, Part], about: dict[str, A
     return [path]
 
 
-def _write_svmlight(path: Path, parts: Mapping[str, Part], about: dict[str, Any]) -> list[Path]:
-    from straightedge.data.write_svmlight import write_svmlight
-
-    return write_svmlight(path, parts, about)
-
-
 Writing = Callable[[Path, Mapping[str, Part], dict[str, Any]], list[Path]]
 WRITERS: dict[str, Writing] = {
     ".npz": _write_npz,
     ".npy": _write_npys,
     ".parquet": _write_parquet,
     ".safetensors": _write_safetensors,
-    ".svmlight": _write_svmlight,
-    ".svm": _write_svmlight,
-    ".libsvm": _write_svmlight,
+    **dict.fromkeys((".svmlight", ".svm", ".libsvm"), write_svmlight),
 }
 """Ending -> what writes such a file."""
 SPARSE = (".npz", ".safetensors", ".svmlight", ".svm", ".libsvm")  # endings under which sparse rows stay sparse

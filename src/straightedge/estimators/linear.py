@@ -12,8 +12,7 @@ from sklearn.utils.validation import _check_feature_names, _check_n_features, ch
 
 from straightedge.errors import InputError
 from straightedge.estimators import quick
-from straightedge.estimators.cautions import print_row, warn_on_range
-from straightedge.estimators.fitted import FittedClassifier
+from straightedge.estimators.fitted import FittedClassifier, print_row, warn_on_range
 from straightedge.parameters import check_positive, one_reg, seed_of
 from straightedge.status import Callback
 

@@ -7,8 +7,7 @@ import numpy as np
 from straightedge.errors import MachineError, import_extra
 from straightedge.export.cells import encoding_of, is_cells, scores_of_cells, terms_of_cells
 from straightedge.export.check import agree, calibrated, size_of
-from straightedge.export.table_pipeline import table_features
-from straightedge.export.text_pipeline import text_features
+from straightedge.export.table_pipeline import table_features, text_features
 from straightedge.losses import LOSSES
 from straightedge.model import LinearModel
 from straightedge.model.records import class_values

@@ -14,7 +14,7 @@ from straightedge.export.check import random_rows
 from straightedge.export.hub import hub_files
 from straightedge.export.onnx_file import onnx_bytes
 from straightedge.export.sklearn_file import sklearn_bytes
-from straightedge.export.text_pipeline import refuse_texts
+from straightedge.export.table_pipeline import refuse_texts
 from straightedge.export.torch_file import STATE_FILE, torch_bytes, torch_module_text
 from straightedge.model import LinearModel
 

@@ -21,15 +21,18 @@ from straightedge.gradcheck.probes import (
     moderate_weights,
     take_probes,
 )
-from straightedge.gradcheck.reference import VALUES, Floats
+from straightedge.gradcheck.reference import VALUES, Floats, softmax_value
 from straightedge.gradcheck.regulariser import Added, diagnose_regulariser, penalty_row
-from straightedge.gradcheck.report import Diagnosis, GradCheckReport, GradCheckRow, Part
-from straightedge.gradcheck.stability import diagnose_stability
+from straightedge.gradcheck.report import Diagnosis, GradCheckReport, GradCheckRow, Part, Place, ValueRow
 
 Entry = tuple[int, int]
 # Times the usual strength at which the penalty of a function in float32 is looked at: its digits are then those of
 # the penalty and not of the data term, which is taken away.
 SINGLE_STRENGTH = 1e3
+# exp overflows beyond 709 in float64 and beyond 88 in float32; a score of this size is beyond both.
+LARGE_SCORE = 1e4
+# Share by which a value may change when all scores move by LARGE_SCORE: float32's digits at 1e4 are 1e-3 apart.
+OFFSET_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def _examine(
     has_wrong_rows = any(row.verdict == "mistake" for row in regulariser_rows)
     found = diagnose_regulariser(added, is_told=expected is not None, has_wrong_rows=has_wrong_rows)
     diagnosis += _not_told_twice(found, diagnosis)
-    unstable, at_offsets = diagnose_stability(term, function, moderate)
+    unstable, at_offsets = _diagnose_stability(term, function, moderate)
     diagnosis += unstable
     diagnosis += [remark("single-precision")] if settings.precision.is_single else []
     ordered = sorted(dict.fromkeys(diagnosis), key=lambda item: not item.is_mistake)
@@ -272,3 +275,54 @@ def _check_arguments(function: LossUnderTest, W: Floats, reg: float, expected: s
         raise InputError("gradcheck-numbers", found, "y", f"expected 0 to {W.shape[1] - 1}")
     if expected not in (None, *VALUES):
         raise InputError("gradcheck-loss", f"expected is {expected!r}", "expected", f"one of {', '.join(VALUES)}")
+
+
+def _diagnose_stability(
+    term: DataTerm, function: LossUnderTest, W: Floats
+) -> tuple[list[Diagnosis], list[ValueRow]]:
+    """Return whether softmax subtracts the maximum and keeps the log of a rounded probability; the values, too.
+
+    Args:
+        term: What the loss is; the hinges have no exponentials to overflow.
+        function: The function under test.
+        W: (D, C) weights whose scores are about 1.
+    """
+    if term.name not in ("softmax", None):
+        return [], []
+    is_right = term.name == "softmax" and not term.value_slips  # else there is nothing to compare with
+    rows = _at_offsets(function, W, is_right=is_right)
+    if not all(row.is_ok for row in rows):
+        return [mistake("maximum-not-subtracted")], rows
+    return [remark("log-of-zero")] if _loses_the_log(function, W, is_right=is_right) else [], rows
+
+
+def _at_offsets(function: LossUnderTest, W: Floats, *, is_right: bool) -> list[ValueRow]:
+    """The value where every score is 1e4 higher or lower: the last column of X, a constant, carries it."""
+    X = function.X
+    if not (X[:, -1] == X[0, -1]).all() or X[0, -1] == 0:
+        X = np.hstack([X[:, :-1], np.ones((len(X), 1))])
+    before = function.attempt(W, X)[0]
+    rows = []
+    offsets: dict[Place, float] = {"scores + 1e4": LARGE_SCORE, "scores - 1e4": -LARGE_SCORE}
+    for place, offset in offsets.items():
+        moved = W.copy()
+        moved[-1] += offset / X[0, -1]
+        value, gradient = function.attempt(moved, X)
+        is_same = abs(value - before) <= OFFSET_TOLERANCE * max(1.0, abs(before))
+        is_ok = _is_finite(value, gradient) and (is_same or not is_right)
+        rows.append(ValueRow(place, value, before if is_right else None, is_ok))
+    return rows
+
+
+def _loses_the_log(function: LossUnderTest, W: Floats, *, is_right: bool) -> bool:
+    """Scores of up to ±1e4: the loss of a sample is as large, and finite."""
+    spread = W * LARGE_SCORE / max(float(np.abs(function.X @ W).max()), 1e-30)
+    value, gradient = function.attempt(spread)
+    if not is_right or not _is_finite(value, gradient):
+        return not _is_finite(value, gradient)
+    right = softmax_value(function.X @ spread, function.y)
+    return abs(value - right) > 1e-3 * max(1.0, right)
+
+
+def _is_finite(value: float, gradient: Floats) -> bool:
+    return math.isfinite(value) and bool(np.isfinite(gradient).all())

@@ -21,8 +21,7 @@ from straightedge.errors import InputError
 from straightedge.kinds import is_frame
 from straightedge.later import later
 from straightedge.losses import is_probabilistic
-from straightedge.model.arrays import KeptArrays, MapArrays, ModelArrays
-from straightedge.model.checks import check_model
+from straightedge.model.arrays import KeptArrays, MapArrays, ModelArrays, check_model
 from straightedge.model.file import arguments_of, facts_of, tensors_of
 from straightedge.model.records import RECORDS, InputFormat, Proof, RecordedFacts
 from straightedge.model.versions import versions

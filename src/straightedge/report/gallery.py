@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 
 from straightedge.report import words
-from straightedge.report.pictures import data_uri, within
 from straightedge.report.run_files import Run
 from straightedge.report.sections import SPLIT_NAMES
-from straightedge.report.templates import MAX_TILES, has_templates, template_strips
+from straightedge.report.templates import MAX_TILES, data_uri, has_templates, template_strips, within
 
 CELLS_BUDGET = 2_900_000  # characters of the pictures behind the confusion matrix
 LIST_BUDGET = 450_000  # characters of the pictures of one list

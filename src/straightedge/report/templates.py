@@ -5,14 +5,13 @@ middle grey (white for grey images) is a weight of zero, the ends are the 99.5 %
 weights, so that one bright pixel does not darken the rest.
 """
 
+import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from straightedge.report.pictures import data_uri
 
 MAX_TILES = 100
 BUDGET_BYTES = 1_200_000
@@ -142,3 +141,33 @@ def _fitting(name: str, width: int, pen: object, font: object) -> str:
         text = text[:-1]
         shown = text + "…" if text else ""
     return shown
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """Return an image (height, width, 3) uint8 as a data URI.
+
+    Returns:
+        Lossless WebP (a third smaller than PNG on photographs), PNG where Pillow was built without it or a
+        side is over WebP's limit of 16,383 pixels.
+    """
+    from PIL import Image, features
+
+    webp = features.check("webp") and max(pixels.shape[:2]) <= 16_383
+    buffer = io.BytesIO()
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    if webp:
+        picture.save(buffer, "WEBP", lossless=True, quality=60, method=1)
+    else:
+        picture.save(buffer, "PNG", optimize=True)
+    kind = "webp" if webp else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getbuffer()).decode('ascii')}"
+
+
+def within(uris: Iterable[str], budget: int) -> Iterator[str]:
+    """Give data URIs until they are `budget` characters together: what bounds the size of the page."""
+    used = 0
+    for uri in uris:
+        used += len(uri)
+        if used > budget:
+            return
+        yield uri

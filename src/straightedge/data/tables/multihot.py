@@ -9,8 +9,7 @@ import numpy as np
 
 from straightedge.data.base import RawTable
 from straightedge.data.beside import values_of_file
-from straightedge.data.tables.beside import columns_beside, groups_of, note_of, weights_of
-from straightedge.data.tables.dividing import divided
+from straightedge.data.tables.beside import columns_beside, divided, groups_of, note_of, weights_of
 from straightedge.data.tables.encoding import TableEncoding, as_floats
 from straightedge.data.tables.files import Table, arrow, names_in
 from straightedge.data.tables.fitting import fit_encoding

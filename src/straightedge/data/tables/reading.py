@@ -23,8 +23,7 @@ from straightedge.data.label_values import listed
 from straightedge.data.manifests import source as manifests
 from straightedge.data.split_names import split_of_word
 from straightedge.data.tables import pixels, texts
-from straightedge.data.tables.beside import columns_beside, with_beside
-from straightedge.data.tables.dividing import divided
+from straightedge.data.tables.beside import columns_beside, divided, with_beside
 from straightedge.data.tables.encoding import TableEncoding
 from straightedge.data.tables.files import Table, TableRows, names_in
 from straightedge.data.tables.fitting import fit_encoding
