@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from straightedge.views.facts import Described, Facts, amount, names
-from straightedge.views.frames import frame
+from straightedge.views.facts import Described, Facts, amount, frame, names
 
 
 @dataclass(frozen=True, repr=False)

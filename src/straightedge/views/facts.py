@@ -1,12 +1,12 @@
 """What an object says of itself: at most ten lines of text, or a small table in a notebook."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from straightedge.errors import visible
+from straightedge.errors import InputError, visible
 
 MOST_LINES = 10  # lines of a text: a notebook shows them without scrolling
 MOST_NAMES = 10  # names that stand in a list before the others are counted
@@ -78,3 +78,12 @@ def amount(number: int, thing: str) -> str:
     """Return a number with the word for what is counted: ``1 class``, ``10 classes``."""
     plural = thing + ("es" if thing.endswith("s") else "s")
     return f"{number:,} {thing if number == 1 else plural}"
+
+
+def frame(columns: Mapping[str, Any]) -> Any:
+    """Return columns of equal length as a ``pandas.DataFrame``."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise InputError("pandas-missing", "to_frame needs pandas", mend="pip install pandas") from error
+    return pandas.DataFrame(dict(columns))

@@ -7,9 +7,8 @@ import numpy as np
 
 from straightedge.errors import InputError
 from straightedge.views.coefficients import Coefficients
-from straightedge.views.facts import Described, Facts, amount, names
+from straightedge.views.facts import Described, Facts, amount, frame, names
 from straightedge.views.fitted_plots import CoefficientsDisplay, TemplatesDisplay
-from straightedge.views.frames import frame
 
 
 class ModelViews(Described):
