@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from straightedge.errors import InputError
+
 CIFAR10 = "STRAIGHTEDGE_CIFAR10"
 
 
@@ -64,8 +66,6 @@ def _benchmarks(name: str) -> Any:
     """Return a module of the benchmarks, from the source tree that this package was installed from."""
     from importlib import import_module
 
-    from straightedge.errors import InputError
-
     root = Path(__file__).resolve().parents[3]
     if not (root / "benchmarks" / "run.py").is_file():
         what = "the benchmarks are not part of the installed package"
@@ -88,8 +88,6 @@ def _numbers(text: str | None) -> tuple[float, ...] | None:
 
 
 def _number(word: str) -> float:
-    from straightedge.errors import InputError
-
     try:
         return float(word)
     except ValueError:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from straightedge.errors import InputError, visible
+
 if TYPE_CHECKING:
     from straightedge.evaluation import PairedTest
 
@@ -76,8 +78,6 @@ def compared(one: Predictions, other: Predictions, seed: int = 0) -> PairedTest:
 
 def check_unseen(predictions: Predictions) -> None:
     """Refuse answers to samples that a run was fitted to or chosen by: a worse run may have more of them right."""
-    from straightedge.errors import InputError
-
     seen = sorted(predictions.splits - {*UNSEEN, FOLDS})
     if seen:
         what = f"the answers are to samples that the run was fitted to or chosen by (split {', '.join(seen)})"
@@ -94,7 +94,6 @@ def read_predictions(run: Path) -> Predictions:
     Raises:
         InputError: ``run-file-missing``, ``run-damaged``, ``predictions-columns``, ``predictions-empty``.
     """
-    from straightedge.errors import InputError
     from straightedge.runs.tables import read_table
 
     path = run if run.is_file() else run / "predictions.csv"
@@ -118,8 +117,6 @@ def read_predictions(run: Path) -> Predictions:
 
 def check_same_images(one: Predictions, other: Predictions) -> None:
     """Refuse runs that judged different images, or the same images under other labels."""
-    from straightedge.errors import InputError
-
     only_one = [image for image in one.labels if image not in other.labels]
     only_other = [image for image in other.labels if image not in one.labels]
     relabelled = [i for i, label in one.labels.items() if i in other.labels and other.labels[i] != label]
@@ -161,8 +158,6 @@ def _show(rows: list[dict[str, Any]], tested: PairedTest, splits: list[str]) -> 
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
-
-    from straightedge.errors import visible
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("run", "loss", "reg", "accuracy", "95 % interval", "right alone"):

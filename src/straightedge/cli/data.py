@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from straightedge.errors import visible
+
 group = typer.Typer(help="List the named data sets, or download one.", no_args_is_help=True)
 
 ABOUT = {
@@ -44,7 +46,6 @@ def fetch(
 ) -> None:
     """Download a named data set, resuming where it broke off, and check its SHA-256."""
     from straightedge.data.named import fetch_all
-    from straightedge.errors import visible
 
     paths = [str(path) for path in fetch_all(name, root)]
     if as_json:

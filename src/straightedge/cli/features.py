@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from straightedge.errors import InputError, visible
+
 if TYPE_CHECKING:
     from straightedge.data.assemble import Part
     from straightedge.data.base import Dataset
@@ -74,8 +76,6 @@ def command(
 
 
 def _precision(dtype: str) -> Any:
-    from straightedge.errors import InputError
-
     if dtype not in {"float16", "float32"}:
         raise InputError("dtype-invalid", f"--dtype is {dtype!r}", mend="float16 or float32")
     return dtype
@@ -84,7 +84,6 @@ def _precision(dtype: str) -> Any:
 def _check_out(out: Path) -> None:
     """Refuse an output that could not be written before hours are spent on it."""
     from straightedge.data.write import check_output
-    from straightedge.errors import InputError
 
     check_output(out)
     if not out.absolute().parent.is_dir():
@@ -103,8 +102,6 @@ def _parts(dataset: Dataset) -> dict[str, Part]:
 
 def _tell(rows: dict[str, int], n_features: int, files: list[Path], as_json: bool) -> None:
     import json
-
-    from straightedge.errors import visible
 
     if as_json:
         print(json.dumps({"rows": rows, "n_features": n_features, "files": [str(path) for path in files]}))

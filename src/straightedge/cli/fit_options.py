@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from straightedge.cli.table_options import TABLE_OPTIONS
+from straightedge.errors import InputError
 
 if TYPE_CHECKING:
     from straightedge.workflow import FitOptions
@@ -52,8 +53,6 @@ def _said(params: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _out(source: str | None, loss: str, out: Path | None, resume: Path | None) -> str:
-    from straightedge.errors import InputError
-
     if resume is not None:
         return str(resume)
     if source is None:
@@ -70,8 +69,6 @@ def _out(source: str | None, loss: str, out: Path | None, resume: Path | None) -
 
 def numbers_of(text: str | None) -> list[float] | None:
     """Return the numbers of a list with commas; None where there is no list."""
-    from straightedge.errors import InputError
-
     if text is None:
         return None
     try:
@@ -84,8 +81,6 @@ def numbers_of(text: str | None) -> list[float] | None:
 def bytes_of(text: str | None) -> int | None:
     """Read 2GB, 500MB, 1.5g or a number of bytes."""
     import re
-
-    from straightedge.errors import InputError
 
     if text is None:
         return None

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
-from straightedge.errors import visible
+from straightedge.errors import StraightedgeError, StraightedgeWarning, visible
 
 SHOWN_COLUMNS = 30  # columns of a table that the terminal lists
 SHOWN_CLASSES, SHOWN_WORDS = 20, 6  # classes, and words of each side, that the terminal lists
@@ -76,7 +76,6 @@ def _one_of_many() -> bool:
 def quiet_ranks() -> Iterator[bool]:
     """Give whether this process speaks for all ranks; the others warn of nothing, and of errors of their own."""
     from straightedge.distributed import is_shared
-    from straightedge.errors import StraightedgeError, StraightedgeWarning
 
     if os.environ.get("RANK", "0") == "0":
         yield True

@@ -6,6 +6,8 @@ import io
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
+from straightedge.errors import visible
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -55,8 +57,6 @@ def _check(
 def print_report(name: str, about: str, report: GradCheckReport, *, is_verbose: bool) -> None:
     """Print one function's report: values, entries, the mistakes in words, and where they show."""
     from rich.console import Console
-
-    from straightedge.errors import visible
 
     console = Console()
     console.print(f"{visible(name)}\n{visible(about)}", markup=False, highlight=False, soft_wrap=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from straightedge.errors import visible
+
 if TYPE_CHECKING:
     from straightedge.layers import Layers, LayerScore
 
@@ -58,8 +60,6 @@ def command(
 
 
 def _show(score: LayerScore) -> None:
-    from straightedge.errors import visible
-
     bar = "#" * round(BAR * score.accuracy)
     low, high = score.interval
     told = f"{visible(score.name):<16.16} {score.accuracy:.4f} [{low:.4f}, {high:.4f}] {bar:<{BAR}}"

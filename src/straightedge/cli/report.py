@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from straightedge.errors import visible
+
 
 def command(
     run: Annotated[Path, typer.Argument(help="A run folder, as `straightedge fit` wrote it.")],
@@ -14,7 +16,6 @@ def command(
 ) -> None:
     """Write report.html of a run folder again, from its files alone."""
     from straightedge.atomic import to_json
-    from straightedge.errors import visible
     from straightedge.report import write_report
 
     page = write_report(run)

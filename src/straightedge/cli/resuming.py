@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from straightedge.errors import InputError
+
 if TYPE_CHECKING:
     from straightedge.workflow import FitOptions
 
@@ -44,7 +46,6 @@ def _config_of(folder: Path) -> dict[str, Any]:
 
 def _refuse_other_options(asked: FitOptions, before: FitOptions, folder: Path) -> None:
     """Refuse an option that was given and is another than the run's: a resumed run would go on without it."""
-    from straightedge.errors import InputError
     from straightedge.runs.checkpoint import differences
     from straightedge.workflow import FitOptions as Options
 
@@ -60,7 +61,6 @@ def _refuse_other_options(asked: FitOptions, before: FitOptions, folder: Path) -
 
 def _options_of(config: dict[str, Any], folder: Path) -> FitOptions:
     """Return the options in a run's config.json, which anybody may have written."""
-    from straightedge.errors import InputError
     from straightedge.workflow import FitOptions as Options
 
     try:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from straightedge.errors import InputError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -43,8 +45,6 @@ def command(
 
 
 def _only(given: dict[str, float]) -> tuple[str, float]:
-    from straightedge.errors import InputError
-
     if len(given) != 1:
         mend = "give exactly one of --C, --lambda, --weight-decay, --alpha, --reg"
         raise InputError("translate-one-parameter", f"{len(given)} parameters given", mend=mend)
