@@ -32,11 +32,9 @@ class Pace:
         seconds, self._last = now - self._last, now
         self._done += units
         if units > 0 and (self._done > units or seconds > 0.01):
-            self._seconds, self._units, self._steps = (
-                self._seconds + seconds,
-                self._units + units,
-                self._steps + 1,
-            )
+            self._seconds += seconds
+            self._units += units
+            self._steps += 1
             slowest, count = self._slowest
             if seconds * count > slowest * units:
                 self._slowest = seconds, units

@@ -72,12 +72,17 @@ def format_of(data: bytes, path: Path, how: TextRead) -> TextFormat:
 
 
 def csv_options(
-    form: TextFormat, block_size: int, quotes: bool, refuse: Any, types: Sequence[Any], **convert: Any
+    form: TextFormat, block_size: int, quotes: bool, bad: list[Any], types: Sequence[Any], **convert: Any
 ) -> dict[str, Any]:
     """Return the options of Arrow's readers of CSV, which call the columns by their positions, of these types.
 
-    Rows of another length are given to `refuse`; where there are `quotes`, cells may hold line ends.
+    The first row of another length joins `bad` and ends the reading; with `quotes`, cells may hold line ends.
     """
+
+    def refuse(row: Any) -> str:
+        bad.append(row)
+        return "error"
+
     reader, positions = arrow("pyarrow.csv"), [str(place) for place in range(len(form.names))]
     skipped = int(form.header)
     return {
@@ -134,14 +139,9 @@ def _parsed(data: bytes, form: TextFormat, path: Path) -> Any:
     """
     pa = arrow()
     bad: list[Any] = []
-
-    def refuse(row: Any) -> str:
-        bad.append(row)
-        return "error"
-
     try:
         texts = [pa.string()] * len(form.names)
-        options = csv_options(form, BLOCK_BYTES, b'"' in data, refuse, texts)
+        options = csv_options(form, BLOCK_BYTES, b'"' in data, bad, texts)
         return arrow("pyarrow.csv").read_csv(io.BytesIO(data), **options)
     except pa.ArrowInvalid as error:
         if bad:

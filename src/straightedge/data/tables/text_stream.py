@@ -204,19 +204,13 @@ class _Parsing:
         return out
 
     def _batches(self) -> Generator[Any]:
-        pa = arrow()
         bad: list[Any] = []
-
-        def refuse(row: Any) -> str:
-            bad.append(row)
-            return "error"
-
         with open_regular(self.path) as file:
             plain = unpacking(file)
             text = _Watched(plain, self, plain is not file)
             try:
-                yield from self._csv(text, refuse)
-            except pa.ArrowInvalid:
+                yield from self._csv(text, bad)
+            except arrow().ArrowInvalid:
                 if bad and text.knew_quotes:
                     raise ragged(bad[0], self.path) from None
                 while text.read(BLOCK_BYTES):
@@ -225,14 +219,14 @@ class _Parsing:
                 raise
         text.check_quotes()
 
-    def _csv(self, text: Any, refuse: Any) -> Any:
-        """Return the reader of a text, which calls ``refuse`` with a row of another length."""
+    def _csv(self, text: Any, bad: list[Any]) -> Any:
+        """Return the reader of a text; a row of another length joins ``bad``."""
         pa = arrow()
         numbers = {"int64": pa.int64(), "double": pa.float64()}
         kinds = zip(self.kinds, self.as_text, strict=True)
         types = [pa.string() if words else numbers.get(kind, pa.string()) for kind, words in kinds]
         convert = {"null_values": list(self.form.missing), "decimal_point": self.form.decimal}
-        options = csv_options(self.form, BLOCK_BYTES, self.quotes, refuse, types, **convert)
+        options = csv_options(self.form, BLOCK_BYTES, self.quotes, bad, types, **convert)
         return arrow("pyarrow.csv").open_csv(text, **options)
 
 
