@@ -153,6 +153,6 @@ def test_lbfgs_proves_a_free_bias_that_is_the_best_one_and_so_sooner(tol, monkey
     soon = fitted()
     assert soon.status_ == "certified" and soon.dual_ <= soon.objective_ <= soon.dual_ * (1 + 2 * tol)
     assert soon.objective_ <= optimum(X, y, 1e-3) * (1 + 2 * tol)
-    monkeypatch.setattr("straightedge.solvers.lbfgs.has_best_bias", lambda _: False)
+    monkeypatch.setattr("straightedge.solvers.lbfgs.BestBias.of", lambda *_: None)
     late = fitted()
     assert late.status_ == "certified" and soon.n_passes_ < late.n_passes_

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from straightedge.newton.work import METRIC_ROWS, Size
 from straightedge.objective import Evaluation, Objective
+from straightedge.solvers.best_bias import BestBias
 from straightedge.solvers.curvature_pairs import CurvaturePairs, inner
 from straightedge.solvers.least_gradient import LeastGradient
-from straightedge.solvers.newton_rows import has_best_bias, with_best_bias
 from straightedge.solvers.path_in_parts import between, parts_of
 from straightedge.solvers.protocol import Progress, Solver, missing, nothing_known
 from straightedge.solvers.solution import Solution, joined
@@ -38,7 +38,7 @@ MEMORY = 20
 LONGEST_SEARCH = 12  # trials in one line search; a float type that needs more has run out of digits
 LONGEST_WAIT = 40  # passes in which the certificate may fail to improve, before rounding is what holds it up
 FINEST = 1e-14  # relative gaps above this are within the reach of float64
-FINE = 1e-6  # relative gaps below this want a free bias by scores in float64
+LESS = 1.5  # by how many times a step gains less than the one before: seen are 0.2 to 8
 FIRST_GAIN = 50  # by how many times the first step lessens a small gap at least: seen are 50 to a million
 FIRST_GAIN_OF_FREE = 100  # the same where the bias is free, and is the best one when that is judged
 
@@ -161,10 +161,9 @@ class WhitenedLBFGS(Solver):
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. Starts at W = 0 by default, where P is known: log C for softmax."""
-        self._prepare(objective)
-        first = torch.zeros(objective.shape) if W is None else W
+        self._prepare(objective, tol)
+        first, evaluation = self._first(W)
         self.W = first.to(objective.device, objective.dtype, copy=True)  # it is changed in place
-        evaluation = objective.at_zero() if W is None else objective.evaluate(self.W)
         self.value = evaluation.objective.clone()
         self.gradient = evaluation.gradient.to(objective.dtype)
         self.turned = self._metric.solve(self.gradient)
@@ -173,15 +172,27 @@ class WhitenedLBFGS(Solver):
         self.length = torch.ones(objective.n_configs, dtype=torch.float64)
         self.slope = inner(self.gradient, self.direction).cpu()
         self.last = None
-        if objective.n_configs == 1 and (objective.penalty.uniform or has_best_bias(objective)):
+        if objective.n_configs == 1 and (objective.penalty.uniform or self.best_bias is not None):
             gain = FIRST_GAIN_OF_FREE if objective.penalty.free_bias else FIRST_GAIN
             self.last = LeastGradient.none(self.W[0], float(tol[0]), float(evaluation.gap[0]) / gain)
         self._remember()
         return self._progress(evaluation)
 
-    def _prepare(self, objective: Objective) -> None:
+    def _first(self, W: Tensor | None) -> tuple[Tensor, Evaluation]:
+        if W is not None:
+            return self._at(W.to(self.objective.device, self.objective.dtype))
+        if self.best_bias is not None:
+            return self.best_bias.at_zero()
+        return torch.zeros(self.objective.shape), self.objective.at_zero()
+
+    def _at(self, W: Tensor) -> tuple[Tensor, Evaluation]:
+        """Return W (K, C, D + 1), a free bias being the best one, and what a pass finds there."""
+        return (W, self.objective.evaluate(W)) if self.best_bias is None else self.best_bias.at(W)
+
+    def _prepare(self, objective: Objective, tol: Tensor) -> None:
         """Set up the metric and the line searches; a metric in place (float32, say) serves a restart as well."""
-        self.objective = objective
+        self.objective, self.best_bias = objective, BestBias.of(objective, float(tol[0]))
+        self.certifies = self.best_bias is not None  # any other pass in float64 proves W as it is
         K = objective.n_configs
         if self.metric is None or len(self.metric.centres) != K:
             self._set_metric(objective)
@@ -210,9 +221,10 @@ class WhitenedLBFGS(Solver):
             evaluation, found = self._judged(trial, last.tol)
             if found.proven:
                 return found
-            trial = found.W.to(trial)
+            moved = found.W
         else:
-            evaluation = self.objective.evaluate(trial)
+            moved, evaluation = self._at(trial)
+        trial = moved.to(trial)
         gradient = evaluation.gradient.to(self.objective.dtype)
         slope = inner(gradient, self.direction).cpu()
         accepted = self._acceptable(evaluation.objective, slope)
@@ -226,14 +238,11 @@ class WhitenedLBFGS(Solver):
         return self._progress(evaluation, trial)
 
     def _judged(self, W: Tensor, tol: float) -> tuple[Evaluation, Progress]:
-        """Return what a pass in float64 finds at W (1, C, D + 1): the answer, if its gap is what is asked for.
-
-        A free bias is moved to the best one first: what is left of its gradient would cost the bound most.
-        """
-        double = self.objective.in_dtype(torch.float64)
-        if double.penalty.free_bias:
-            W = with_best_bias(self.objective if tol >= FINE else double, W, tol)
-        found = double.evaluate(W)
+        """Return what a pass in float64 finds at W (1, C, D + 1): the answer, if its gap is what is asked for."""
+        if self.best_bias is None:
+            found = self.objective.in_dtype(torch.float64).evaluate(W)
+        else:
+            W, found = self.best_bias.at(W, double=True)
         proven = bool(found.gap <= tol * found.objective)
         going_on = torch.zeros(1, dtype=torch.bool)
         return found, Progress(W, found.objective, found.dual, 1.0, going_on, found.gap, proven)
@@ -244,7 +253,7 @@ class WhitenedLBFGS(Solver):
                 float(self.objective.penalty.distance(gradient)[0])
                 for gradient in (self.gradient, evaluation.gradient)
             )
-            self.last.foreseen = gap * min(1.0, gap / max(former, 1e-300))
+            self.last.foreseen = gap * min(1.0, LESS * gap / max(former, 1e-300))
 
     def _remember(self) -> None:
         if self.last is not None:
@@ -290,6 +299,11 @@ class WhitenedLBFGS(Solver):
         W = self.W if at is None else at
         return Progress(W, evaluation.objective, evaluation.dual, 1.0, exhausted, evaluation.gap)
 
+    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Solver.certify`."""
+        found = self._judged(self.W, 0.0)[1]
+        return found.W, found.primal, found.dual
+
     def keep(self, positions: Tensor) -> None:
         """See `Solver.keep`."""
         self.objective = self.objective.select(positions)
@@ -309,6 +323,6 @@ class WhitenedLBFGS(Solver):
         """See `Solver.restore`; the metric is computed again, in its own float type, to the same bits."""
         kind = torch.float64 if state.metric_double else torch.float32
         self._set_metric(objective.in_dtype(kind), state.centres)
-        self._prepare(objective)
+        self._prepare(objective, tol)
         given_to(self, state.at)
         return nothing_known(self.W)

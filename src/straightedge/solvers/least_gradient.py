@@ -22,6 +22,7 @@ MOST_POINTS = 20
 FEWEST = 3
 WORTH = 0.9  # of the gap asked for: a combination whose gap is foreseen below is the proof
 LARGEST = 2**24  # numbers of all gradients that are kept
+CHUNK = 2**14  # numbers of each gradient that are converted to float64 together: those of all stay in a cache
 JITTER = 1e-6  # relative, of the products of gradients whose entries are float32's
 
 
@@ -61,7 +62,9 @@ class LeastGradient:
         self.points[slot], self.gradients[slot] = W.flatten(), gradient.flatten()
         self.count += 1
         held = min(self.count, len(self.points))
-        along = self.gradients[:held].to(torch.float64) @ self.gradients[slot].to(torch.float64)
+        along = torch.zeros(held, dtype=torch.float64, device=W.device)
+        for part in self.gradients[:held].split(CHUNK, dim=1):
+            along += part.to(torch.float64) @ part[slot].to(torch.float64)
         self.products[slot, :held] = self.products[:held, slot] = along.cpu()
 
     def found(self) -> tuple[float, Tensor]:

@@ -193,7 +193,7 @@ class Loop:
             for position in leaving.nonzero().flatten().tolist():
                 self.status[int(active[position])] = self._reason(out_of_time, bool(late[position]))
             if self.solver.certifies:
-                self._prove(leaving.nonzero().flatten())
+                self._prove((leaving & ~self.best.proven[active]).nonzero().flatten())
             self.waiting[active[leaving]] = True
             stays = (~leaving).nonzero().flatten()
             self.active = active[stays]
@@ -229,7 +229,7 @@ class Loop:
 
     def _start_again(self, indices: Tensor) -> None:
         """Go on with these configurations in float64, from the best W."""
-        self.active = indices
+        self.active, self.best.proven[indices] = indices, False
         self.objective = self.objective.in_dtype(torch.float64)
         part, W = self.objective.select(indices), self.best.W[indices]
         self._guarded(lambda: self.solver.start(part, W, self.tol[indices]))
@@ -246,6 +246,8 @@ class Loop:
 
     def _prove(self, positions: Tensor) -> None:
         """Replace the bounds of these active configurations by the solver's own, computed in float64."""
+        if not len(positions):
+            return
         self.best.take_proof(self.active[positions], *self.solver.certify(positions))
 
     def _prove_at_best(self, indices: Tensor) -> None:

@@ -57,7 +57,7 @@ class Solver(ABC):
 
     name: ClassVar[str]
     State: ClassVar[type]
-    certifies: ClassVar[bool] = False
+    certifies: bool = False
     refines: ClassVar[bool] = True
     one_thread: ClassVar[bool] = False
     seeded: ClassVar[bool] = False
