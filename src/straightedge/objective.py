@@ -240,13 +240,17 @@ class Objective:
                     scores[block.start : block.stop] = S
                 else:
                     scores[block.start : block.stop, block.configs] = S.to(scores.dtype)
-            if self.labels is not None:
-                return (self._of_own_labels(S, self.labels[:, block.start : block.stop]),)
-            return (value_and_gradient(self.loss, S, self.y[block.start : block.stop], compiled=compiled),)
+            return (self.losses(S, block),)
 
-        compiled = self.design.loops(self.n_configs * self.n_classes) is not None
         sums, V = self.sweep(W, score_function)
         return self.evaluation(W, sums[0], V)
+
+    def losses(self, S: Tensor, block: Block) -> Tensor:
+        """Return the losses (n, K) of a block of scores (n, K, C), which become their gradients."""
+        if self.labels is not None:
+            return self._of_own_labels(S, self.labels[:, block.start : block.stop])
+        compiled = self.design.loops(self.n_configs * self.n_classes) is not None
+        return value_and_gradient(self.loss, S, self.y[block.start : block.stop], compiled=compiled)
 
     def at_zero(self) -> Evaluation:
         """Return `evaluate` at W = 0, by the sums of each class: its rows have one gradient in the scores."""

@@ -25,9 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from straightedge.kernels import value_and_gradient
 from straightedge.newton.free_bias import mixed_gap
-from straightedge.objective import Evaluation, Objective
+from straightedge.objective import Block, Evaluation, Objective
 from straightedge.solvers.newton_rows import row_weights
 from straightedge.workers import block_spans
 
@@ -175,14 +174,13 @@ class _Rows:
     def scored(cls, objective: Objective, W: Tensor, together: bool) -> _Rows:
         """Return the rows at W (1, C, D + 1)."""
         S, C = objective.scores(W), objective.n_classes
-        compiled = objective.design.loops(C) is not None
         spans = block_spans(len(S), max(1, BLOCK_SCORES // C))
         losses = np.empty(len(S), S.numpy().dtype)
         run = partial(objective.design.pool.run, spans)
         rows = cls(together, S.numpy()[:, 0], losses, objective.y.numpy(), row_weights(objective, 0), run)
 
         def overwrite(start: int, stop: int) -> None:
-            found = value_and_gradient(objective.loss, S[start:stop], objective.y[start:stop], compiled=compiled)
+            found = objective.losses(S[start:stop], Block(start, stop))
             losses[start:stop] = found[:, 0].numpy()
 
         rows._visit(overwrite)
