@@ -43,15 +43,32 @@ Spans = Iterator[tuple[int, int]]
 
 
 @dataclass
-class BestBias:
-    """One configuration of an objective whose bias is free.
+class Passes:
+    """Passes of an objective at W as it is.
 
     Attributes:
         objective: It; in the type of usual passes.
-        tol: Relative gap asked for.
     """
 
     objective: Objective
+
+    def at_zero(self) -> tuple[Tensor, Evaluation]:
+        """Return W = 0 and what is known there."""
+        return torch.zeros(self.objective.shape), self.objective.at_zero()
+
+    def at(self, W: Tensor, *, double: bool = False) -> tuple[Tensor, Evaluation]:
+        """Return W (K, C, D + 1) and what one pass finds there, in float64 where that is asked for."""
+        return W, (self.objective.in_dtype(torch.float64) if double else self.objective).evaluate(W)
+
+
+@dataclass
+class BestBias(Passes):
+    """Passes of an objective of one configuration, at the best free bias for the rest of W.
+
+    Attributes:
+        tol: Relative gap asked for.
+    """
+
     tol: float
 
     @classmethod

@@ -55,7 +55,6 @@ class ClassByClass(Solver):
 
     name = "class_by_class"
     State = ClassByClassState
-    certifies = True
     seeded = True
 
     def __init__(self, seed: int = 0) -> None:

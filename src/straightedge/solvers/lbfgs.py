@@ -15,14 +15,14 @@ References:
 """
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from straightedge.newton.work import METRIC_ROWS, Size
 from straightedge.objective import Evaluation, Objective
-from straightedge.solvers.best_bias import BestBias
+from straightedge.solvers.best_bias import BestBias, Passes
 from straightedge.solvers.curvature_pairs import CurvaturePairs, inner
 from straightedge.solvers.least_gradient import LeastGradient
 from straightedge.solvers.path_in_parts import between, parts_of
@@ -162,8 +162,9 @@ class WhitenedLBFGS(Solver):
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. Starts at W = 0 by default, where P is known: log C for softmax."""
         self._prepare(objective, tol)
-        first, evaluation = self._first(W)
-        self.W = first.to(objective.device, objective.dtype, copy=True)  # it is changed in place
+        device, dtype = objective.device, objective.dtype
+        first, evaluation = self.passes.at_zero() if W is None else self.passes.at(W.to(device, dtype))
+        self.W = first.to(device, dtype, copy=True)  # it is changed in place
         self.value = evaluation.objective.clone()
         self.gradient = evaluation.gradient.to(objective.dtype)
         self.turned = self._metric.solve(self.gradient)
@@ -172,27 +173,20 @@ class WhitenedLBFGS(Solver):
         self.length = torch.ones(objective.n_configs, dtype=torch.float64)
         self.slope = inner(self.gradient, self.direction).cpu()
         self.last = None
-        if objective.n_configs == 1 and (objective.penalty.uniform or self.best_bias is not None):
+        if objective.n_configs == 1 and (objective.penalty.uniform or isinstance(self.passes, BestBias)):
             gain = FIRST_GAIN_OF_FREE if objective.penalty.free_bias else FIRST_GAIN
             self.last = LeastGradient.none(self.W[0], float(tol[0]), float(evaluation.gap[0]) / gain)
         self._remember()
         return self._progress(evaluation)
 
-    def _first(self, W: Tensor | None) -> tuple[Tensor, Evaluation]:
-        if W is not None:
-            return self._at(W.to(self.objective.device, self.objective.dtype))
-        if self.best_bias is not None:
-            return self.best_bias.at_zero()
-        return torch.zeros(self.objective.shape), self.objective.at_zero()
-
-    def _at(self, W: Tensor) -> tuple[Tensor, Evaluation]:
-        """Return W (K, C, D + 1), a free bias being the best one, and what a pass finds there."""
-        return (W, self.objective.evaluate(W)) if self.best_bias is None else self.best_bias.at(W)
+    @property
+    def objective(self) -> Objective:
+        """What is minimised."""
+        return self.passes.objective
 
     def _prepare(self, objective: Objective, tol: Tensor) -> None:
         """Set up the metric and the line searches; a metric in place (float32, say) serves a restart as well."""
-        self.objective, self.best_bias = objective, BestBias.of(objective, float(tol[0]))
-        self.certifies = self.best_bias is not None  # any other pass in float64 proves W as it is
+        self.passes = BestBias.of(objective, float(tol[0])) or Passes(objective)
         K = objective.n_configs
         if self.metric is None or len(self.metric.centres) != K:
             self._set_metric(objective)
@@ -223,7 +217,7 @@ class WhitenedLBFGS(Solver):
                 return found
             moved = found.W
         else:
-            moved, evaluation = self._at(trial)
+            moved, evaluation = self.passes.at(trial)
         trial = moved.to(trial)
         gradient = evaluation.gradient.to(self.objective.dtype)
         slope = inner(gradient, self.direction).cpu()
@@ -239,10 +233,7 @@ class WhitenedLBFGS(Solver):
 
     def _judged(self, W: Tensor, tol: float) -> tuple[Evaluation, Progress]:
         """Return what a pass in float64 finds at W (1, C, D + 1): the answer, if its gap is what is asked for."""
-        if self.best_bias is None:
-            found = self.objective.in_dtype(torch.float64).evaluate(W)
-        else:
-            W, found = self.best_bias.at(W, double=True)
+        W, found = self.passes.at(W, double=True)
         proven = bool(found.gap <= tol * found.objective)
         going_on = torch.zeros(1, dtype=torch.bool)
         return found, Progress(W, found.objective, found.dual, 1.0, going_on, found.gap, proven)
@@ -299,14 +290,16 @@ class WhitenedLBFGS(Solver):
         W = self.W if at is None else at
         return Progress(W, evaluation.objective, evaluation.dual, 1.0, exhausted, evaluation.gap)
 
-    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Solver.certify`."""
-        found = self._judged(self.W, 0.0)[1]
-        return found.W, found.primal, found.dual
+    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+        """See `Solver.certify`; with the best free bias."""
+        if not isinstance(self.passes, BestBias):
+            return None
+        W, found = self.passes.at(self.W, double=True)
+        return W, found.objective, found.dual
 
     def keep(self, positions: Tensor) -> None:
         """See `Solver.keep`."""
-        self.objective = self.objective.select(positions)
+        self.passes = replace(self.passes, objective=self.objective.select(positions))
         self._metric.keep(positions)
         device = positions.to(self.W.device)
         for name in ("W", "gradient", "turned", "direction"):

@@ -192,8 +192,7 @@ class Loop:
         if bool(leaving.any()):
             for position in leaving.nonzero().flatten().tolist():
                 self.status[int(active[position])] = self._reason(out_of_time, bool(late[position]))
-            if self.solver.certifies:
-                self._prove((leaving & ~self.best.proven[active]).nonzero().flatten())
+            self._prove((leaving & ~self.best.proven[active]).nonzero().flatten())
             self.waiting[active[leaving]] = True
             stays = (~leaving).nonzero().flatten()
             self.active = active[stays]
@@ -245,10 +244,9 @@ class Loop:
         return bool(any_late)
 
     def _prove(self, positions: Tensor) -> None:
-        """Replace the bounds of these active configurations by the solver's own, computed in float64."""
-        if not len(positions):
-            return
-        self.best.take_proof(self.active[positions], *self.solver.certify(positions))
+        """Replace the bounds of these active configurations by the solver's own, if it has some, in float64."""
+        if len(positions) and (own := self.solver.certify(positions)) is not None:
+            self.best.take_proof(self.active[positions], *own)
 
     def _prove_at_best(self, indices: Tensor) -> None:
         """Replace the bounds of these configurations by those that one float64 pass at W gives."""

@@ -83,7 +83,6 @@ class Newton(Solver):
 
     name = "newton"
     State = NewtonState
-    certifies = True
     one_thread = True
     score_tables = 6  # scores, probabilities and those of a step: 515 MB were measured where one takes 80 MB
 

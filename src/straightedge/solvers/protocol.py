@@ -43,8 +43,6 @@ class Solver(ABC):
     Attributes:
         name: The word for it in traces and on the command line.
         State: The dataclass that `state` returns and `restore` takes; see `solvers.state`.
-        certifies: Whether its lower bound rests on what it knows (dual variables), so that it is asked to `certify`
-            before a configuration leaves. Otherwise `Objective.evaluate(W)` proves the bound.
         refines: Whether a configuration exhausted in float32 is worth going on with in float64.
         one_thread: Whether what it does between passes is better done by one thread; see `workers.torch_threads`.
         seeded: Whether it draws samples, and is made with a ``seed``.
@@ -57,7 +55,6 @@ class Solver(ABC):
 
     name: ClassVar[str]
     State: ClassVar[type]
-    certifies: bool = False
     refines: ClassVar[bool] = True
     one_thread: ClassVar[bool] = False
     seeded: ClassVar[bool] = False
@@ -98,9 +95,13 @@ class Solver(ABC):
     def keep(self, positions: Tensor) -> None:
         """Go on with these of the present configurations alone ((K″,) int64 positions)."""
 
-    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (W, objective, dual) of these configurations, with sums and products in float64."""
-        raise NotImplementedError(f"{self.name} certifies nothing by itself")
+    def certify(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Return (W, objective, dual) of these configurations, with sums and products in float64.
+
+        Asked before a configuration leaves. None where its bound rests on W alone, so that `Objective.evaluate`
+        proves it.
+        """
+        return None
 
     @abstractmethod
     def state(self) -> Any:

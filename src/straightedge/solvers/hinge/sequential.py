@@ -158,7 +158,6 @@ class SequentialSolver(Solver):
     """
 
     State: ClassVar[type[SequentialState]]
-    certifies = True
 
     @classmethod
     def supports(cls, objective: Objective) -> str | None:

@@ -80,7 +80,6 @@ class SparseDualAscent(Solver):
 
     name = "sparse_dual_ascent"
     State = SparseAscentState
-    certifies = True
     one_thread = True
     seeded = True
     sparse = True
