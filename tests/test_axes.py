@@ -167,7 +167,7 @@ DESIGNS = ("array", "source", "sparse matrix")
 FITS = {  # which registered solvers must take which loss and penalty
     ("smooth", "ridge"): {"lbfgs", "sgd"},
     ("smooth", "ridge and cube"): {"lbfgs", "sgd"},
-    ("kinks", "ridge"): {"hinge_alm", "sgd"},
+    ("kinks", "ridge"): {"hinge_path", "hinge_alm", "sgd"},
     ("kinks", "ridge and cube"): {"sgd"},
 }
 PAIRINGS = [(loss, penalty, design) for loss, penalty in FITS for design in DESIGNS]

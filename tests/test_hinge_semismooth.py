@@ -16,9 +16,9 @@ from straightedge.rows import Rows
 from straightedge.solvers import choose_solver
 from straightedge.solvers.base import Limits, Solution, Status, minimize
 from straightedge.solvers.hinge import SemismoothNewton
+from straightedge.solvers.hinge.gathered import newton, usual
 from straightedge.solvers.hinge.gathered import problem as stretching
 from straightedge.solvers.hinge.gathered import solver as gathering
-from straightedge.solvers.hinge.gathered import usual
 from straightedge.solvers.hinge.gathered.ascent import Ascent
 from straightedge.solvers.hinge.gathered.margins import PairMargins, SharedMargins, SignedMargins
 from straightedge.solvers.hinge.gathered.newton import newton_step
@@ -205,8 +205,11 @@ def test_a_newton_step_solves_the_linearised_problem(
     """Where no b changes its face, one step brings 2 reg (W − W(b)) to 0, by each form of the system."""
     if form == "direct" and space is KernelSpace:
         pytest.skip("not applicable: there are no features")
-    monkeypatch.setattr("straightedge.solvers.hinge.gathered.newton.cheapest_form", lambda *_: form)
-    monkeypatch.setattr("straightedge.solvers.hinge.gathered.newton.CG_RESIDUAL", 1e-12)
+    monkeypatch.setattr(newton, "cheapest_form", lambda *_: form)
+    monkeypatch.setattr(newton, "CG_RESIDUAL", 1e-12)
+    monkeypatch.setattr(newton, "CG_RESIDUAL_IN_SPAN", 1e-12)
+    if form == "cg":  # the other forms are not to do its work
+        monkeypatch.setattr(newton, "FORMS", {"cg": newton.FORMS["cg"]})
     problem, rng = _small_problem(kind, space, free=free)
     mu = 1e4  # b moves little
     centre = problem.margins.project(rng.random((12, problem.margins.n_margins)) * 0.9)
@@ -228,6 +231,19 @@ def test_a_newton_step_solves_the_linearised_problem(
     np.testing.assert_allclose(after.scores, left * residual.scores, atol=tolerance)
     if free:
         np.testing.assert_allclose(sums_after, left * sums, atol=1e-9)
+
+
+def test_where_conjugate_gradients_do_not_arrive_a_factored_form_takes_the_step(monkeypatch):
+    problem, rng = _small_problem("pairs", FeatureSpace, free=False)
+    b = rng.random((12, problem.margins.n_margins)) * 0.9
+    b = problem.margins.from_adjoint(problem.margins.adjoint(b))
+    point = problem.space.at(rng.normal(size=(3, problem.space.dimension)))
+    monkeypatch.setattr(newton, "CG_STEPS", 1)
+    steps = []
+    for form in ("cg", "woodbury"):
+        monkeypatch.setattr(newton, "cheapest_form", lambda *_, form=form: form)
+        steps.append(newton_step(problem, b, 1e-3, point, np.zeros(3))[0].coordinates)
+    np.testing.assert_allclose(steps[0], steps[1], rtol=1e-9)
 
 
 def test_inner_products_keep_the_order_of_the_rows_asked_for() -> None:

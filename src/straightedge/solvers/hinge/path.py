@@ -1,9 +1,10 @@
-"""A path of the SVM: dual ascent where reg is large, from there the augmented Lagrangian on blocks of rows.
+"""A path of a hinge: dual ascent where reg is large, from there the augmented Lagrangian on blocks of rows.
 
-Both keep the same dual variables b, so that the one's answer is the other's start. Which of them a configuration is
-given to is decided by ρ alone (see `dual_ascent`), before it begins. Where the Lagrangian has taken as much work as
-semismooth Newton steps on gathered rows usually take, these go on from its b: rows that can be told apart stall the
-one, and the many free directions of rows that overlap make a step of the other dear.
+Dual ascent is for Weston and Watkins' hinge with a penalised bias; see `needs_of_dual_ascent`. Both methods keep
+the same dual variables b, so that the one's answer is the other's start. Which of them a configuration is given to
+is decided by ρ alone, before it begins. Where the Lagrangian has taken as much work as semismooth Newton steps on
+gathered rows usually take, these go on from its b: rows that can be told apart stall the one, and the many free
+directions of rows that overlap make a step of the other dear.
 """
 
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from straightedge.solvers.hinge.dual_ascent import (
 from straightedge.solvers.hinge.gathered.solver import SemismoothNewton
 from straightedge.solvers.hinge.gathered.subproblem import Subproblem, SubproblemState
 from straightedge.solvers.hinge.sequential import DualSubproblem, SequentialState, WarmStart
-from straightedge.solvers.protocol import Progress
+from straightedge.solvers.protocol import Progress, missing
 
 LOADING = 1e9  # operations in the time of loading the compiled loops of dual ascent: 0.1 s
 LEAST_BUDGET = 100  # passes of the Lagrangian before its work is compared with Newton's
@@ -54,7 +55,7 @@ class HingePathState(SequentialState):
 
 
 class HingePath(HingeALM):
-    """Each configuration by the faster of the methods; for what `dual_ascent` is for.
+    """Each configuration by the faster of the methods, on the CPU and in one process.
 
     Args:
         seed: Of the orders in which dual ascent visits rows.
@@ -67,11 +68,17 @@ class HingePath(HingeALM):
     @classmethod
     def supports(cls, objective: Objective) -> str | None:
         """See `Solver.supports`."""
-        return needs_of_dual_ascent(objective)
+        return super().supports(objective) or missing(
+            (bool(objective.penalty.bounds_below.all()), "reg > 0"),
+            (objective.device.type == "cpu", "rows of the CPU"),
+            (objective.communicator.size == 1, "one process"),
+        )
 
     @classmethod
     def cost(cls, objective: Objective) -> float:
         """See `Solver.cost`: each configuration by the method with the least work."""
+        if needs_of_dual_ascent(objective) is not None:
+            return super().cost(objective)
         most, epochs = usual_passes(objective), usual_epochs(objective)
         loading = LOADING * float((epochs < most).any())
         passes = float(epochs.clamp_max(most).sum())

@@ -28,6 +28,7 @@ PIECEWISE_QUADRATIC = {"squared_hinge", "one_vs_rest_squared_hinge"}
 LARGEST_TABLE = 20_000_000  # entries of X: 28 bytes each, table, values and columns, are 560 MB
 WEAK_COUPLING = 0.25  # ρ up to which Crammer and Singer's hinge goes this way: at 0.2 in a third of the time
 STRONG_COUPLING = 3.0  # ρ from which that of Weston and Watkins does: at 2 the Lagrangian needs no help
+FEW_WEIGHTS = 20_000  # of W: Newton steps then have both in time
 MANY_BIASES = 500  # free ones: 1,000 classes of 10 rows take 19 s at reg 1e-2, where steps on blocks do not arrive
 
 
@@ -57,7 +58,8 @@ def _has_free_biases(objective: Objective) -> bool:
 
 def follows_lagrangian(objective: Objective) -> bool:
     """Tell whether Weston and Watkins' hinge has many classes and many rows, which disturb one another much."""
-    many = objective.loss.geometry in ALL_CLASSES_MOVE and objective.n_classes >= MANY_CLASSES
+    _, C, width = objective.shape
+    many = objective.loss.geometry in ALL_CLASSES_MOVE and C >= MANY_CLASSES and C * width > FEW_WEIGHTS
     return many and is_crowded(objective) and row_coupling(objective) >= STRONG_COUPLING
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.sparse import csr_array
 
 from straightedge.solvers.hinge.gathered.margins import Array, Indices
 from straightedge.solvers.hinge.gathered.problem import HingeProblem
@@ -22,9 +23,14 @@ from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, Point
 
 FIRST_JITTER = 1e-14  # of a unit diagonal, added where rounding leaves it not positive definite
 BIAS_RIDGE = 1e-9  # curvature of a free bias, of Σ w/μ: without free directions it has none
-CG_COST = 600  # products with H that a solution by conjugate gradients is reckoned at
-CG_STEPS = 400
-CG_RESIDUAL = 1e-3  # of the right side, in the norm of the preconditioner
+CG_COST = 30  # products with H that a solution by conjugate gradients is reckoned at; usual ones take 10 to 60
+CG_COST_IN_SPAN = 600  # the same in the span of the rows, where no block of H is at hand to precondition with
+CG_LEAST = 60  # products that one may take in any case
+CG_STEPS = 400  # at most
+CG_SHARE = 0.25  # of what a factored form costs, which then has its turn: its operations are three times as fast
+CG_RESIDUAL = 0.1
+"""Of the right side, in the norm of the preconditioner: 1e-3 takes as many steps, of six times the work."""
+CG_RESIDUAL_IN_SPAN = 1e-3  # the same in the span of the rows
 LARGEST_SYSTEM = 9000  # unknowns of a factored system: 650 MB
 
 
@@ -41,9 +47,7 @@ def newton_step(problem: HingeProblem, b: Array, mu: float, residual: Point, sum
     rows, E = problem.margins.directions(b)
     if not len(rows) and problem.repair is None:
         return problem.space.combined(np.zeros_like(residual.scores)).plus(residual, -1.0), np.zeros_like(sums)
-    choose = {"woodbury": _by_directions, "direct": _in_features, "cg": _by_conjugate_gradients}
-    form = choose[cheapest_form(problem, len(rows))]
-    return form(problem, rows, E, mu, residual, sums)
+    return FORMS[cheapest_form(problem, len(rows))](problem, rows, E, mu, residual, sums)
 
 
 def step_cost(problem: HingeProblem, n_directions: int) -> float:
@@ -78,7 +82,9 @@ def forms(n: int, M: int, d: int, p: int, *, featured: bool, inner_products: boo
     """
     gram = 0.0 if inner_products else float(min(p, n)) ** 2 * d
     costs = {"woodbury": gram + float(p) ** 2 * (8 + M) + float(p) ** 3 / 3 if p < LARGEST_SYSTEM else np.inf}
-    costs["cg"] = CG_COST * 4.0 * n * M * d + (2.0 * p * d * d if featured else 0.0)
+    costs["cg"] = (CG_COST if featured else CG_COST_IN_SPAN) * _product_cost(n, M, d)
+    if featured:
+        costs["cg"] += 2.0 * p * d * d
     if featured and M * d < LARGEST_SYSTEM:
         costs["direct"] = 2.0 * p * d * d + (float(M) * d) ** 3 / 3
     return costs
@@ -221,7 +227,7 @@ def _by_conjugate_gradients(
     def solve(right: Array) -> Array:
         if right.ndim == 2:
             return np.stack([solve(column) for column in right.T], axis=1)
-        return conjugate_gradients(product, lambda r: r / diagonal, right)
+        return conjugate_gradients(product, lambda r: r / diagonal, right, CG_RESIDUAL_IN_SPAN, CG_STEPS)[0]
 
     return _by_changes(problem, rows, E, mu, residual, sums, solve)
 
@@ -229,19 +235,21 @@ def _by_conjugate_gradients(
 def _features_by_cg(
     problem: HingeProblem, rows: Indices, E: Array, mu: float, residual: Point, sums: Array
 ) -> tuple[Point, Array]:
-    """Solve H dW = −gradient; the preconditioner has one factored block for each column of W."""
+    """Solve H dW = −gradient; the preconditioner has one factored block for each column of W.
+
+    Where that takes as long as a factored form, the system is a bad one, and the factored form has its turn.
+    """
     assert isinstance(problem.space, FeatureSpace)
     X, M = _with_constant(problem.space.X, problem.repair is not None), len(sums)
     width = X.shape[1]
     own = problem.weights[rows] / mu
     ridge = _ridge(problem, M, width, mu).reshape(M, width)
+    spread = _spread(rows, E, len(X))
 
     def product(flat: Array) -> Array:
         step = flat.reshape(M, width)
-        along = np.einsum("pj,pj->p", E, (X @ step.T)[rows]) * own
-        A = np.zeros((len(X), M))
-        np.add.at(A, rows, E * along[:, None])
-        image: Array = (A.T @ X + ridge * step).ravel()
+        along = own * (spread @ (X @ step.T).ravel())
+        image: Array = ((along @ spread).reshape(-1, M).T @ X + ridge * step).ravel()
         return image
 
     solvers = []
@@ -255,22 +263,56 @@ def _features_by_cg(
         return np.concatenate([solve(part) for solve, part in parts])
 
     right = -_gradient(problem, residual, sums).ravel()
-    step = conjugate_gradients(product, precondition, right).reshape(M, width)
-    return _split(problem, step)
+    costs = _costs(problem, len(rows))
+    costs.pop("cg")
+    factored = min(costs, key=lambda form: costs[form])
+    most = int(min(CG_STEPS, max(CG_LEAST, CG_SHARE * costs[factored] / _product_cost(len(X), M, width))))
+    step, arrived = conjugate_gradients(product, precondition, right, CG_RESIDUAL, most)
+    if arrived or not np.isfinite(costs[factored]):
+        return _split(problem, step.reshape(M, width))
+    return FORMS[factored](problem, rows, E, mu, residual, sums)
+
+
+def _product_cost(n: int, M: int, d: int) -> float:
+    """Return the operations of a product with H."""
+    return 4.0 * n * M * d
+
+
+def _spread(rows: Indices, E: Array, n: int) -> csr_array:
+    """Return the directions (p, n M) as sparse rows: each lies in one row's scores and has few entries there."""
+    p, M = E.shape
+    places, classes = np.nonzero(E)
+    starts = np.searchsorted(places, np.arange(p + 1))
+    return csr_array((E[places, classes], rows[places] * M + classes, starts), shape=(p, n * M))
+
+
+FORMS = {"woodbury": _by_directions, "direct": _in_features, "cg": _by_conjugate_gradients}
+"""Ways to the same step; see `forms`."""
 
 
 def conjugate_gradients(
-    product: Callable[[Array], Array], precondition: Callable[[Array], Array], right: Array
-) -> Array:
-    """Return an approximate solution of a symmetric positive definite system, to `CG_RESIDUAL`.
+    product: Callable[[Array], Array],
+    precondition: Callable[[Array], Array],
+    right: Array,
+    residual: float,
+    most: int,
+) -> tuple[Array, bool]:
+    """Return an approximate solution of a symmetric positive definite system, and whether it is as near as asked.
 
     Every iterate from 0 is a descent direction, however early the method stops.
+
+    Args:
+        product: Of the system with a vector.
+        precondition: Of the preconditioner's inverse with one.
+        right: The right side.
+        residual: Of the right side, in the norm of the preconditioner, at which it ends.
+        most: Products at most.
     """
     solution, rest = np.zeros_like(right), right.copy()
     image = precondition(rest)
     direction, norm = image.copy(), float(rest @ image)
-    stop = CG_RESIDUAL**2 * norm
-    for _ in range(CG_STEPS):
+    stop = residual**2 * norm
+    for _ in range(most):
         if norm <= stop:
             break
         moved = product(direction)
@@ -280,4 +322,4 @@ def conjugate_gradients(
         image = precondition(rest)
         former, norm = norm, float(rest @ image)
         direction = image + (norm / former) * direction
-    return solution
+    return solution, norm <= stop
