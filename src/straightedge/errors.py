@@ -1,9 +1,8 @@
 """One family of errors: a stable code, what happened, where, and how to mend it.
 
-Every error a user can cause or meet is a `StraightedgeError`. Its text always has the same order: what was
-found, where (file, row, column), what was expected or how to mend it. `code` never changes between releases,
-so scripts may rely on it; `exit_status` is what the command ends with: 2 for the user's mistakes, 1 for the
-machine's.
+Every error a user can cause or meet is a `StraightedgeError`. Its text always has the same order: what was found,
+where (file, row, column), what was expected or how to mend it. `code` never changes between releases, so scripts
+may rely on it; `exit_status` is what the command ends with: 2 for the user's mistakes, 1 for the machine's.
 """
 
 import re

@@ -36,8 +36,7 @@ def read_header(file: BinaryIO, where: Path) -> tuple[dict[str, str], list[Entry
         The metadata, and the tensors in the order of their bytes.
 
     Raises:
-        InputError: ``model-pickle``, ``model-truncated``, ``model-header``, ``model-short``,
-            ``model-overlap``.
+        InputError: ``model-pickle``, ``model-truncated``, ``model-header``, ``model-short``, ``model-overlap``.
     """
     size = os.fstat(file.fileno()).st_size
     start = file.read(9)

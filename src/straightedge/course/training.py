@@ -26,8 +26,7 @@ def sample_batch(
         y: (N,) labels.
         num_train: Number of rows to draw from, the first ones of X.
         batch_size: Number of rows drawn.
-        generator: Source of randomness on the CPU; None is torch's own. The rows drawn do not depend on X's
-            device.
+        generator: Source of randomness on the CPU; None is torch's own. The rows drawn do not depend on X's device.
 
     Returns:
         X_batch (batch_size, D) and y_batch (batch_size,), copies.

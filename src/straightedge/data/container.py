@@ -72,8 +72,7 @@ class Container:
         """The files and folders inside.
 
         Raises:
-            InputError: ``archive-broken``, ``archive-member-unsafe``, ``archive-bomb``,
-                ``archive-encrypted``.
+            InputError: ``archive-broken``, ``archive-member-unsafe``, ``archive-bomb``, ``archive-encrypted``.
             MachineError: ``folder-unreadable``.
         """
         if self.path.is_dir():

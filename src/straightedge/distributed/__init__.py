@@ -1,9 +1,8 @@
 """Ranks own rows; sums are all-reduced. The only room that calls torch.distributed.
 
-A `Communicator` is all the rest of the package knows of other machines: how many there are, which one this
-is, and how to add a tensor up over all of them. Every decision a solver takes rests on such sums, so ranks go
-the same way without asking; what a single rank meets (an error, Ctrl-C, a time limit) is agreed upon before
-anyone acts on it.
+A `Communicator` is all the rest of the package knows of other machines: how many there are, which one this is, and
+how to add a tensor up over all of them. Every decision a solver takes rests on such sums, so ranks go the same way
+without asking; what a single rank meets (an error, Ctrl-C, a time limit) is agreed upon before anyone acts on it.
 """
 
 from straightedge.distributed.agreement import first_on_host, guarded_sum, is_shared, same_everywhere, together

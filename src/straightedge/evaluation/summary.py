@@ -126,8 +126,7 @@ def evaluate(
         ``auc``, ``average_precision``, ``f1``, ``mcc`` and ``brier`` likewise, or None where these samples do
         not tell them; ``per_class``, ``confusion`` (row = label), ``reliability`` and ``temperature``.
         Intervals are 95 % bootstrap intervals. Of weighted samples ``n`` is what intervals count on, and
-        ``weighted`` says what it
-        is: Σw or (Σw)²/Σw².
+        ``weighted`` says what it is: Σw or (Σw)²/Σw².
 
     Raises:
         InputError: ``scores-shape``, ``scores-length``, ``scores-not-finite``, ``labels-out-of-range``,

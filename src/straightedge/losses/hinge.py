@@ -133,9 +133,8 @@ class OneVsRestHingeLoss(OneAgainstRest, HingeLoss):
     def dual_reference(self, residual: Tensor, shares: Tensor) -> DualReference:
         """Give each two-class problem its own flow: right and wrong samples of class j in balance.
 
-        For class j with share n_j: b = β_j on its own samples and b = α_j on the others, net inflow
-        (1 − n_j) α_j − n_j β_j = ρ_j, with α, β in [0, 1] around the balanced point of size m_j/2,
-        m_j = min(n_j, 1 − n_j).
+        For class j with share n_j: b = β_j on its own samples and b = α_j on the others, net inflow (1 − n_j) α_j −
+        n_j β_j = ρ_j, with α, β in [0, 1] around the balanced point of size m_j/2, m_j = min(n_j, 1 − n_j).
         """
         n_classes = shares.shape[1]
         smaller = torch.minimum(shares, 1 - shares)

@@ -133,8 +133,7 @@ def translate(
         n: Number of training samples N, needed wherever a system adds up losses instead of averaging them.
         classes: Number of classes.
         system: Whose parameter it is (a `System.key`); None is the first system that has one of that name:
-            scikit-learn for C, CLIP for lambda, SGDClassifier for alpha, PyTorch's cross-entropy for
-            weight_decay.
+            scikit-learn for C, CLIP for lambda, SGDClassifier for alpha, PyTorch's cross-entropy for weight_decay.
 
     Returns:
         The equivalent reg, and every system's parameter for it.
