@@ -26,7 +26,8 @@ def exact_direction(problem: SmoothProblem, point: Point) -> np.ndarray:
     """
     if isinstance(point.terms, DiagonalTerms):
         return _of_each_class(problem, point, point.terms)
-    return along_classes(hessian_factor(problem, point), problem.basis, -point.gradient)
+    H = _hessian(problem.table.double, problem.weights, point.terms, problem.basis)
+    return along_classes(ridged_factor(H, problem.ridge), problem.basis, -point.gradient)
 
 
 def _of_each_class(problem: SmoothProblem, point: Point, terms: DiagonalTerms) -> np.ndarray:
@@ -38,14 +39,6 @@ def _of_each_class(problem: SmoothProblem, point: Point, terms: DiagonalTerms) -
         rooted = (X if rows.all() else X[rows]) * np.sqrt(bend[rows])[:, None]
         direction[j] = ridged_factor(rooted.T @ rooted, problem.ridge).solve(-point.gradient[j])
     return direction
-
-
-def hessian_factor(problem: SmoothProblem, point: Point, *, rough: bool = False) -> ScaledFactor:
-    """Return the factored Hessian at a point, in the basis of classes; a rough one is made of float32 products."""
-    X = problem.table.single if rough else problem.table.double
-    make = rough_hessian if rough else _hessian
-    H = make(X, problem.weights, point.terms, problem.basis).astype(np.float64, copy=False)
-    return ridged_factor(H, problem.ridge)
 
 
 def ridged_factor(H: np.ndarray, ridge: np.ndarray) -> ScaledFactor:

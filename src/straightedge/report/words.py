@@ -42,16 +42,16 @@ def reg_text(value: Any) -> str:
     return scientific(value, 3)
 
 
-def percent(value: Any, digits: int = 1) -> str:
+def percent(value: Any) -> str:
     """Return a share as ``40.7 %``, with a space that does not break."""
     number = finite(value)
-    return NOTHING if number is None else f"{100 * number:.{digits}f}\u00a0%"
+    return NOTHING if number is None else f"{100 * number:.1f}\u00a0%"
 
 
-def percent_interval(interval: Any, digits: int = 1) -> str:
+def percent_interval(interval: Any) -> str:
     """Return ``39.8–41.6 %``, or nothing where no interval was computed."""
     ends = _ends(interval)
-    return "" if ends is None else f"{100 * ends[0]:.{digits}f}–{100 * ends[1]:.{digits}f}\u00a0%"
+    return "" if ends is None else f"{100 * ends[0]:.1f}–{100 * ends[1]:.1f}\u00a0%"
 
 
 def number_interval(interval: Any) -> str:
