@@ -412,6 +412,22 @@ def test_dual_steps_solve_the_smoothed_problem(loss: type[HingeLoss]) -> None:
     assert best - bound(fit.b) <= max(0.5 * (best - bound(former)), 2 * fit.smoothing)
 
 
+def test_a_metric_of_rows_with_curvature_keeps_half_of_what_it_was_and_is_restored_to_the_same_bits() -> None:
+    X, y = problem(3, n=600, d=5, c=4)
+    objective = Objective(Rows(X), y, 4, HingeLoss(), [0.01], dtype=torch.float64)
+    solver, data = HingeALM(), torch.cat([X, torch.ones(600, 1, dtype=torch.float64)], dim=1)
+    solver.start(objective, None, torch.tensor([1e-3], dtype=torch.float64))
+    solver.metric = metric = Metric(objective, torch.arange(300))
+    metric.refit(objective, torch.arange(200, 500))  # 200 of them are new
+    first, new = (rows.t() @ rows / len(rows) for rows in (data[:300], data[300:500]))
+    torch.testing.assert_close(metric.moment, (first + new) / 2)
+    again = HingeALM()
+    again.restore(objective, solver.state(), solver.tols)
+    assert again.metric is not None and torch.equal(again.metric.moment, metric.moment)
+    metric.refit(objective, torch.arange(203, 503))  # three rows of six features: too few
+    torch.testing.assert_close(metric.moment, data[203:503].t() @ data[203:503] / 300)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_dual_step_moves_the_same_rows_from_those_that_can_move_and_from_all(loss: type[HingeLoss]) -> None:
     fit = on_its_way(loss, steps=4)

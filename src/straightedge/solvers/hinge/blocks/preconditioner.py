@@ -20,6 +20,7 @@ MILD = 0.5  # ρ up to which it does
 DRIFT = 6.0, 12.0  # times that a factor's reg/κ may be too small, or too large, before it is made anew
 RENEWAL = 1.5  # of a second moment's cost that products with the Hessian may take before it is made anew
 RENEWED_ROWS = 12_000  # of them, evenly spread, that it is then made of
+ADDED_ROWS = 5_000  # of those that it has not seen, where it was of such rows before: 4,000 took more products
 LEAST_OF_MOMENT = 2  # rows that a second moment is made of, for each feature
 NEW_ROWS = 0.5  # of the rows: more that Σ has not seen, and it is made anew once more; 0.8 never was, on paths
 
@@ -29,7 +30,8 @@ class Metric:
 
     Σ is of the rows that have curvature, where they are known, as on a path from the answer before; else of a
     sample of all rows, which is not the same: with it a hard problem takes half as many iterations again. So where
-    the products with the Hessian have come to cost as much as another Σ would, it is made anew.
+    the products with the Hessian have come to cost as much as another Σ would, it is made anew. Further along a
+    path half of it stays then, and the other half is of the rows that it has not seen.
 
     Args:
         objective: Gives the rows.
@@ -38,7 +40,7 @@ class Metric:
 
     Attributes:
         sample: As above; 0 where Σ was of given rows from the beginning.
-        index: Rows (n,) of this rank that Σ is of; None: of a sample of all.
+        made_of: Rows (n,) of this rank for which Σ was made, and made anew; none: it is of a sample of all.
         products: Products with the Hessian since Σ was made.
     """
 
@@ -46,26 +48,43 @@ class Metric:
         self.dense = objective.design.width <= LARGEST_METRIC
         self.penalty = objective.penalty
         self.design = objective.design
-        self.sample = sample or 0
+        self.sample, self.made_of = sample or 0, list[Tensor]()
         if index is not None and self.dense:
             self.refit(objective, index)
             return
         if sample is None:
             self.sample = FEW_SAMPLE_ROWS if row_coupling(objective) <= MILD else SAMPLE_ROWS
-        self._take(second_moment(self.design, self.sample), None)
+        self._take(second_moment(self.design, self.sample))
 
-    def _take(self, moment: Tensor, index: Tensor | None) -> None:
-        """Go on with another Σ, of the rows of this rank that have these indices."""
+    @property
+    def index(self) -> Tensor | None:
+        """Rows (n,) of this rank that Σ was made for the last time; None: it is of a sample of all."""
+        return self.made_of[-1] if self.made_of else None
+
+    def _take(self, moment: Tensor) -> None:
+        """Go on with another Σ."""
         self.moment = moment
         self._inverse: Preconditioner | None = None
-        self.index, self.products = index, 0
+        self.products = 0
         self.made_for: tuple[float, float] = (0.0, 0.0)
         self._blunt: Metric | None = None
 
     def refit(self, objective: Objective, index: Tensor) -> None:
-        """Make Σ anew from these rows (n,) of this rank."""
-        part = objective.design.rough.subset(spread_over(index, RENEWED_ROWS))
-        self._take(part.second_moment(ALL_ROWS), index)
+        """Make Σ anew for these rows (n,) of this rank: half of it from those that it has not seen, if any."""
+        rough, (new, count) = objective.design.rough, self._unseen(objective, index)
+        if self.made_of and count >= objective.design.width:
+            moment = self.moment.lerp(rough.subset(spread_over(new, ADDED_ROWS)).second_moment(ALL_ROWS), 0.5)
+            self.made_of.append(index)
+        else:
+            moment = rough.subset(spread_over(index, RENEWED_ROWS)).second_moment(ALL_ROWS)
+            self.made_of = [index]
+        self._take(moment)
+
+    def _unseen(self, objective: Objective, index: Tensor) -> tuple[Tensor, float]:
+        """Return which of these rows of this rank Σ has not seen, and how many these are on all ranks."""
+        new = index if self.index is None else index[~torch.isin(index, self.index)]
+        count = torch.tensor([len(new)], dtype=torch.float64)
+        return new, float(objective.communicator.all_reduce(count))
 
     @property
     def blunt(self) -> Metric:
@@ -87,10 +106,7 @@ class Metric:
         products = self.products * 4 * objective.n_classes  # and Σ: D numbers for each number of a row
         if not self.dense or n_rows < LEAST_OF_MOMENT * width or products < RENEWAL * width:
             return False
-        if self.index is None:
-            return True
-        new = torch.tensor([float((~torch.isin(index, self.index)).sum())], dtype=torch.float64)
-        return float(objective.communicator.all_reduce(new)) >= NEW_ROWS * n_rows
+        return self.index is None or self._unseen(objective, index)[1] >= NEW_ROWS * n_rows
 
     def fit(self, kappa: float, penalty: PenaltyTerm) -> None:
         """Make the factor for κ and a penalty of one configuration, unless the one there is near enough."""

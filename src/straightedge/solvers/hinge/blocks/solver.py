@@ -71,14 +71,14 @@ class MetricState:
         blunt_made_for: The same of the blunt one.
         products: Products with the Hessian since Σ was made.
         sample: Rows of the sample that Σ is of.
-        rows: (N,) bool, the rows of this rank that Σ is of, or None.
+        rows: (N,) bool each, the rows of this rank that Σ was made for, one after another; none: of a sample.
     """
 
     made_for: tuple[float, float]
     blunt_made_for: tuple[float, float]
     products: int
     sample: int
-    rows: Tensor | None = field(metadata=OF_ROWS)
+    rows: list[Tensor] = field(metadata=OF_ROWS)
 
 
 @dataclass
@@ -196,10 +196,9 @@ class HingeALM(SequentialSolver):
         metric = self.metric
         if metric is None:
             return super().state(metric=None, **more)
-        rows = None
-        if metric.index is not None:
-            rows = torch.zeros(self.objective.n_samples, dtype=torch.bool)
-            rows[metric.index.cpu()] = True
+        rows = [torch.zeros(self.objective.n_samples, dtype=torch.bool) for _ in metric.made_of]
+        for own_rows, index in zip(rows, metric.made_of, strict=True):
+            own_rows[index.cpu()] = True
         own = MetricState(metric.made_for, metric.blunt.made_for, metric.products, metric.sample, rows)
         return super().state(metric=own, **more)
 
@@ -231,8 +230,10 @@ def metric_work(objective: Objective) -> float:
 
 
 def _restored_metric(objective: Objective, state: MetricState) -> Metric:
-    index = None if state.rows is None else state.rows.nonzero().flatten().to(objective.device)
-    metric = Metric(objective, index, state.sample)
+    indices = [rows.nonzero().flatten().to(objective.device) for rows in state.rows]
+    metric = Metric(objective, indices[0] if indices else None, state.sample)
+    for index in indices[1:]:
+        metric.refit(objective, index)
     metric.products = state.products
     for one, (kappa, reg) in ((metric, state.made_for), (metric.blunt, state.blunt_made_for)):
         if kappa > 0:
