@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from straightedge import LinearClassifier
 from straightedge.design.csr import csr_gram
@@ -54,6 +57,28 @@ def test_the_certificate_is_true(loss, reg, tol):
     assert model.objective_ == pytest.approx(value, rel=1e-12)
     assert model.dual_ <= primal(loss, X, y, sharp.W_, reg)
     assert sharp.dual_ <= value * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("watched", [None, []])
+def test_with_a_free_bias_it_finds_what_logistic_regression_does_and_its_certificate_is_true(watched):
+    X, y = rows_of()
+    X.data += 0.5  # the bias counts
+    reg = 1e-5
+    given = replace(configuration("softmax", X, y, reg), free_bias=True)
+    assert narrow.fits(given) and not narrow.fits(replace(given, weights=given.weights * y))
+    assert not narrow.fits(replace(given, loss=get_loss("svm")))
+    rough, sharp = (
+        LinearClassifier("softmax", reg=reg, tol=tol, bias="free", callbacks=watched).fit(X, y)
+        for tol in (1e-3, 1e-12)
+    )
+    assert rough.status_ == sharp.status_ == "certified" and rough.n_passes_ < sharp.n_passes_ < 40
+    for model in (rough, sharp):
+        value = primal("softmax", X, y, model.W_, reg) - reg * float((model.W_[-1] ** 2).sum())
+        assert model.objective_ == pytest.approx(value, rel=1e-12)
+        assert model.dual_ <= sharp.objective_ * (1 + 1e-12) and sharp.dual_ <= value * (1 + 1e-12)
+    other = LogisticRegression(C=1 / (reg * len(y)), solver="newton-cholesky", tol=1e-12).fit(X.toarray(), y)
+    W = sharp.W_[:, 1] - sharp.W_[:, 0]
+    np.testing.assert_allclose(W, np.append(other.coef_[0], other.intercept_), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -164,6 +189,14 @@ def test_ctrl_c_while_a_sample_is_fitted_ends_the_fit(monkeypatch):
     interrupt(monkeypatch, 1)
     answer = narrow.Narrow(narrow_problem("softmax", X, y, 1e-2), 1e-2, 1e-6, 1000).fit()
     assert answer.status.value == "interrupted" and answer.gap == 1.0 and not answer.W.any()
+
+
+def test_a_sample_without_a_class_is_none_where_the_bias_is_free():
+    X, y = rows_of()
+    y[:: narrow.SHARES] = 0
+    problem = narrow_problem("softmax", X, y, 1e-2)
+    assert problem.part(narrow.SHARES) is not None
+    assert replace(problem, free_bias=True).part(narrow.SHARES) is None
 
 
 @pytest.mark.parametrize("weighted", [False, True])

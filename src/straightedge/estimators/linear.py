@@ -297,10 +297,11 @@ def _like(X: Any, answer: np.ndarray) -> Any:
 
 def short_way(X: Any, solver: Any, bias: str) -> Callable[..., Found | None] | None:
     """Return what fits X, as `quick_sparse.fit` does sparse rows, or None; other settings may rule it out."""
-    penalised = bias == "penalized"
     if not isinstance(X, np.ndarray):
-        return quick_sparse.fit if solver == "auto" and penalised and quick_sparse.is_plain(X) else None
+        if solver != "auto" or not quick_sparse.is_plain(X):
+            return None
+        return lambda *asked: quick_sparse.fit(*asked, bias=bias)
     if X.ndim != 2 or not quick.is_plain(X):
         return None
-    hinges = solver == "auto" and penalised
+    hinges = solver == "auto" and bias == "penalized"
     return lambda _, *asked: quick.fit(*asked, bias=bias) or (quick_hinge.fit(*asked) if hinges else None)

@@ -31,7 +31,9 @@ def range_of(X: Any) -> tuple[float, float] | None:
     return (low if X.nnz == X.shape[0] * X.shape[1] else min(low, 0.0)), max(abs(low), abs(high))
 
 
-def fit(seed: int, loss: str, X: Any, y: Any, reg: float, tol: float, most: float) -> Found | None:
+def fit(
+    seed: int, loss: str, X: Any, y: Any, reg: float, tol: float, most: float, *, bias: str = "penalized"
+) -> Found | None:
     """Do what `quick.fit` does for X that `is_plain`; the seed is of the orders in which rows are visited."""
     from straightedge.losses import get_loss
     from straightedge.solvers.sparse import narrow
@@ -43,7 +45,8 @@ def fit(seed: int, loss: str, X: Any, y: Any, reg: float, tol: float, most: floa
     from straightedge.workers import BlockPool
 
     form = FORMS.get(get_loss(loss).geometry or "")
-    if form is None or (form.entropy and not narrow.is_narrow(X.indptr, X.shape[1])):
+    free = bias == "free"
+    if form is None or (form.entropy and not narrow.is_narrow(X.indptr, X.shape[1])) or (free and not form.entropy):
         return None
     found, value_range = quick.classes_of(y, X.shape[0]), range_of(X)
     if found is None or len(found[0]) != 2 or value_range is None:
@@ -51,7 +54,7 @@ def fit(seed: int, loss: str, X: Any, y: Any, reg: float, tol: float, most: floa
     classes, labels = found
     rows = SparseRows(X)
     weights = np.full(len(labels), 1 / len(labels))
-    given = Configuration(rows, BlockPool(available_cores()), labels, 2, get_loss(loss), 2 * reg, weights)
+    given = Configuration(rows, BlockPool(available_cores()), labels, 2, get_loss(loss), 2 * reg, weights, free)
     if narrow.fits(given):
         answer = narrow.Narrow(narrow.NarrowProblem.of(given), reg, tol, most).fit()
         return None if answer.status is Status.STALLED else (answer, classes, value_range)

@@ -6,7 +6,8 @@ hinge itself, at the rounded one's dual variables α = −φ′, is near enough:
 
 P(w) − D(α) = Σ w_i (ℓ_i − α_i (1 − m_i)) + ‖g‖²/(2λ).
 
-The problem is that of `two_classes`: P = κ (Σ w_i φ(t_i x̂_i w) + (λ/2) ‖w‖²).
+The problem is that of `two_classes`: P = κ (Σ w_i φ(t_i x̂_i w) + (λ/2) ‖w‖²). A likelihood's bias may be free:
+steps take it along, and bounds are taken at the best one; see `newton.free_bias`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from straightedge.losses import Loss
 from straightedge.newton.column import Column, solve
 from straightedge.newton.direct import Answer, Log
+from straightedge.newton.free_bias import mixed_gap
 from straightedge.solvers.sparse.columns import Columns, CsrColumns, TableColumns
 from straightedge.solvers.sparse.duals import FORMS, DualForm
 from straightedge.solvers.sparse.problem import Configuration, inner
@@ -36,6 +38,8 @@ ALLOWED = 0.7  # of the gap asked for: what the corner may take
 INNER = 0.2  # of what the corner takes: how near the rounded problem's answer is come
 ROUGH = 0.03  # of P: the same at the first width
 MOST_WIDTHS = 30
+BIAS_STEPS = 8  # of Newton to the best free bias; each doubles the digits
+STILL = 1e-13  # of its gradient, a share of all rows, that may be left
 SHARES = 8  # of the rows, the first of which is fitted first
 ROWS_A_COLUMN = 20  # of that sample: from fewer its answer is no help
 EVEN = 0.5  # of its share of all weight: a sample that weighs less is none
@@ -64,6 +68,7 @@ class NarrowProblem:
         loss: The loss.
         curvature: 2 reg.
         solver: The name that its trace has.
+        free_bias: Whether the bias is not penalised.
     """
 
     columns: Columns
@@ -72,6 +77,7 @@ class NarrowProblem:
     loss: Loss
     curvature: float
     solver: str = "sparse_dual_ascent"
+    free_bias: bool = False
 
     @classmethod
     def of_table(cls, X: np.ndarray, y: np.ndarray, loss: Loss, curvature: float) -> NarrowProblem:
@@ -81,7 +87,8 @@ class NarrowProblem:
     @classmethod
     def of(cls, given: Configuration) -> NarrowProblem:
         """Return the problem of a configuration of two classes."""
-        return cls(CsrColumns(given.rows, given.pool), given.y, given.weights, given.loss, given.curvature)
+        columns = CsrColumns(given.rows, given.pool)
+        return cls(columns, given.y, given.weights, given.loss, given.curvature, free_bias=given.free_bias)
 
     @property
     def facts(self) -> tuple[float, float, float]:
@@ -98,13 +105,17 @@ class NarrowProblem:
         """Return the mean of w_i ‖x̂_i‖²/λ: how much a row's step moves the scores of one like it."""
         return inner(self.weights**2, self.columns.norms()) / self.facts[2]
 
+    def class_sums(self) -> np.ndarray:
+        """Return Σ w_i x̂_i of the second class and of all rows, (2, D + 1)."""
+        return np.stack([self.columns.adjoint(self.weights * (self.y == 1)), self.columns.adjoint(self.weights)])
+
     def part(self, step: int) -> NarrowProblem | None:
-        """Return that of every so-many-th row; None where these weigh less than their share."""
-        weights = self.weights[::step]
+        """Return that of every so-many-th row; None where they weigh less than their share, or lack a class."""
+        weights, y = self.weights[::step], self.y[::step]
         total = float(weights.sum())
-        if total * step < EVEN:
+        if total * step < EVEN or (self.free_bias and not _are_both(y, weights)):
             return None
-        return replace(self, columns=self.columns.part(step), y=self.y[::step], weights=weights / total)
+        return replace(self, columns=self.columns.part(step), y=y, weights=weights / total)
 
 
 @dataclass
@@ -159,11 +170,18 @@ class NarrowRows:
 def fits(given: Configuration) -> bool:
     """Return whether a problem is of two classes and few columns, and hard enough for Newton's steps."""
     form = FORMS.get(given.loss.geometry or "")
-    if form is None or given.n_classes != 2 or given.free_bias:
+    if form is None or given.n_classes != 2:
+        return False
+    if given.free_bias and not (form.entropy and _are_both(given.y, given.weights)):
         return False
     if not is_narrow(given.rows.indptr, given.rows.n_features):
         return False
     return form.entropy or NarrowProblem.of(given).hardness() >= (HARD_SQUARE if form.squared else HARD)
+
+
+def _are_both(y: np.ndarray, weights: np.ndarray) -> bool:
+    """Tell whether both classes have weight: without one of them a free bias has no best value."""
+    return bool((np.bincount(y, weights, 2) > 0).all())
 
 
 def fits_table(n_rows: int, width: int, n_classes: int, loss: Loss) -> bool:
@@ -192,6 +210,8 @@ class Narrow:
     Attributes:
         w: (D + 1,) where it is; 0 at first.
         best: The best answer so far.
+        ridges: (D + 1,) the penalty's Hessian without κ.
+        class_sums: See `NarrowProblem`; None without a free bias.
         sums: The loss at w.
         short: What P and its bound lack to be equal there, without κ.
     """
@@ -202,6 +222,10 @@ class Narrow:
         form = problem.form
         self.rows = NarrowRows(problem, LOGISTIC if form.entropy else SQUARED_HINGE if form.squared else HINGE)
         self.w = np.zeros(problem.columns.width)
+        self.ridges = np.full(len(self.w), self.ridge)
+        self.class_sums: np.ndarray | None = None
+        if problem.free_bias:
+            self.ridges[-1], self.class_sums = 0.0, problem.class_sums()
         self.passes = 0.0
         at_zero = self.copies * (np.log(2) if form.entropy else 1.0)
         self.best = Answer(np.zeros((2, len(self.w))), at_zero, 0.0, 1.0)
@@ -242,7 +266,7 @@ class Narrow:
             status = self._descend(inner_tol)
             if self.best.gap <= self.tol or status is not Status.CERTIFIED:
                 return status
-            value = self.sums.value + self.ridge / 2 * float(self.w @ self.w)
+            value = self._value()
             if self.short > MISSED * max(inner_tol * value, self.sums.slack):
                 break
             allowed, slack = ALLOWED * self.tol * value, max(self.sums.slack, 1e-300)
@@ -253,22 +277,43 @@ class Narrow:
 
     def _descend(self, tol: float) -> Status:
         """Minimise P with the corner rounded as it is, to a relative gap, and take the bounds there."""
-        fit = Column(self.rows, np.full(len(self.w), self.ridge), self.passes)
+        fit = Column(self.rows, self.ridges, self.passes)
         fit.start(self.w, None)
         status = solve(fit, tol, self.most)
         self.w, self.passes = fit.reached.d, fit.n_passes + 1
         self._look()
         return status
 
+    def _value(self) -> float:
+        """Return P at w, without κ."""
+        return self.sums.value + float(self.ridges * self.w @ self.w) / 2
+
     def _look(self) -> None:
         """Take value and bound of w, from the rows as they are."""
-        self.sums, _, gradient = self.rows.pulled(self.rows.scores(self.w))
-        gradient += self.ridge * self.w
-        self.short = float(gradient @ gradient) / (2 * self.ridge)
+        T = self.rows.scores(self.w)
+        if self.class_sums is not None:
+            T = self._with_best_bias(T)
+        self.sums, _, V = self.rows.pulled(T)
+        if self.class_sums is None:
+            gradient = V + self.ridges * self.w
+            self.short = float(gradient @ gradient) / (2 * self.ridge)
+        else:
+            self.short = max(0.0, mixed_gap(self.w[None], V[None], self.sums.value, self.ridges, self.class_sums))
         self.short += self.sums.slack if self.rows.kind == HINGE else 0.0
-        primal = self.copies * (self.sums.value + self.ridge / 2 * float(self.w @ self.w))
+        primal = self.copies * self._value()
         dual = max(0.0, primal - self.copies * self.short)
         bounds = primal, dual, min(self.copies * self.short / primal, 1.0)
         self.log.write(self.passes, self.reg, bounds)
         if bounds[2] <= self.best.gap:
             self.best = Answer(self.share * np.stack([-self.w, self.w]), *bounds)
+
+    def _with_best_bias(self, T: np.ndarray) -> np.ndarray:
+        """Move w to the best bias for the rest of it, and return the scores there of scores T (N,)."""
+        ones = np.ones_like(T)
+        for _ in range(BIAS_STEPS):
+            slope, bend = self.rows.along(T, ones, 0.0)
+            if abs(slope) <= STILL or not bend > 0:
+                break
+            self.w[-1] -= slope / bend
+            T = T - slope / bend
+        return T
