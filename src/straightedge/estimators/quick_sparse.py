@@ -45,17 +45,16 @@ def fit(
     from straightedge.workers import BlockPool
 
     form = FORMS.get(get_loss(loss).geometry or "")
-    free = bias == "free"
-    if form is None or (form.entropy and not narrow.is_narrow(X.indptr, X.shape[1])) or (free and not form.entropy):
+    if form is None or (form.entropy and not narrow.is_narrow(X.indptr, X.shape[1])):
         return None
     found, value_range = quick.classes_of(y, X.shape[0]), range_of(X)
     if found is None or len(found[0]) != 2 or value_range is None:
         return None
     classes, labels = found
-    rows = SparseRows(X)
+    rows, free = SparseRows(X), bias == "free"
     weights = np.full(len(labels), 1 / len(labels))
     given = Configuration(rows, BlockPool(available_cores()), labels, 2, get_loss(loss), 2 * reg, weights, free)
     if narrow.fits(given):
         answer = narrow.Narrow(narrow.NarrowProblem.of(given), reg, tol, most).fit()
         return None if answer.status is Status.STALLED else (answer, classes, value_range)
-    return None if form.entropy else (minimise(given, reg, tol, most, seed), classes, value_range)
+    return None if form.entropy or free else (minimise(given, reg, tol, most, seed), classes, value_range)

@@ -6,8 +6,9 @@ hinge itself, at the rounded one's dual variables α = −φ′, is near enough:
 
 P(w) − D(α) = Σ w_i (ℓ_i − α_i (1 − m_i)) + ‖g‖²/(2λ).
 
-The problem is that of `two_classes`: P = κ (Σ w_i φ(t_i x̂_i w) + (λ/2) ‖w‖²). A likelihood's bias may be free:
-steps take it along, and bounds are taken at the best one; see `newton.free_bias`.
+The problem is that of `two_classes`: P = κ (Σ w_i φ(t_i x̂_i w) + (λ/2) ‖w‖²). Where the bias is free, steps take it
+along, and bounds are taken at the best one, where Σ w_i t_i α_i is 0 but for a rest. For that rest the α of one
+class are lowered, which leaves them dual variables of each of these losses.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import numpy as np
 from straightedge.losses import Loss
 from straightedge.newton.column import Column, solve
 from straightedge.newton.direct import Answer, Log
-from straightedge.newton.free_bias import mixed_gap
 from straightedge.solvers.sparse.columns import Columns, CsrColumns, TableColumns
 from straightedge.solvers.sparse.duals import FORMS, DualForm
 from straightedge.solvers.sparse.problem import Configuration, inner
@@ -40,6 +40,7 @@ ROUGH = 0.03  # of P: the same at the first width
 MOST_WIDTHS = 30
 BIAS_STEPS = 8  # of Newton to the best free bias; each doubles the digits
 STILL = 1e-13  # of its gradient, a share of all rows, that may be left
+TINY = np.finfo(float).tiny
 SHARES = 8  # of the rows, the first of which is fitted first
 ROWS_A_COLUMN = 20  # of that sample: from fewer its answer is no help
 EVEN = 0.5  # of its share of all weight: a sample that weighs less is none
@@ -105,10 +106,6 @@ class NarrowProblem:
         """Return the mean of w_i ‖x̂_i‖²/λ: how much a row's step moves the scores of one like it."""
         return inner(self.weights**2, self.columns.norms()) / self.facts[2]
 
-    def class_sums(self) -> np.ndarray:
-        """Return Σ w_i x̂_i of the second class and of all rows, (2, D + 1)."""
-        return np.stack([self.columns.adjoint(self.weights * (self.y == 1)), self.columns.adjoint(self.weights)])
-
     def part(self, step: int) -> NarrowProblem | None:
         """Return that of every so-many-th row; None where they weigh less than their share, or lack a class."""
         weights, y = self.weights[::step], self.y[::step]
@@ -127,6 +124,7 @@ class NarrowRows:
         kind: Of the loss; see `column_losses`.
         width: Of the hinge's corner.
         parts: (N, 2) float64 of each row its sign ±1 and its weight.
+        pulls: (N,) float64, w_i φ′ t_i where the loss was last pulled.
         rough: See `ColumnRows`.
     """
 
@@ -135,6 +133,7 @@ class NarrowRows:
     width: float = FIRST_WIDTH
     rough: bool = False
     parts: np.ndarray = field(init=False)
+    pulls: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.parts = np.stack([np.where(self.problem.y == 1, 1.0, -1.0), self.problem.weights], axis=1)
@@ -147,9 +146,9 @@ class NarrowRows:
         """See `ColumnRows.pulled`."""
         from straightedge.solvers.sparse.column_losses import pulled
 
-        bends, pulls = np.empty(len(T)), np.empty(len(T))
-        rounded, value, slack = pulled(self.parts, (self.kind, self.width), T, bends, pulls)
-        return Sums(value, slack, bends), rounded, self.problem.columns.adjoint(pulls)
+        bends, self.pulls = np.empty(len(T)), np.empty(len(T))
+        rounded, value, slack = pulled(self.parts, (self.kind, self.width), T, bends, self.pulls)
+        return Sums(value, slack, bends), rounded, self.problem.columns.adjoint(self.pulls)
 
     def along(self, T: np.ndarray, moves: np.ndarray, t: float) -> tuple[float, float]:
         """See `ColumnRows.along`."""
@@ -172,7 +171,7 @@ def fits(given: Configuration) -> bool:
     form = FORMS.get(given.loss.geometry or "")
     if form is None or given.n_classes != 2:
         return False
-    if given.free_bias and not (form.entropy and _are_both(given.y, given.weights)):
+    if given.free_bias and not _are_both(given.y, given.weights):
         return False
     if not is_narrow(given.rows.indptr, given.rows.n_features):
         return False
@@ -211,7 +210,6 @@ class Narrow:
         w: (D + 1,) where it is; 0 at first.
         best: The best answer so far.
         ridges: (D + 1,) the penalty's Hessian without κ.
-        class_sums: See `NarrowProblem`; None without a free bias.
         sums: The loss at w.
         short: What P and its bound lack to be equal there, without κ.
     """
@@ -223,9 +221,7 @@ class Narrow:
         self.rows = NarrowRows(problem, LOGISTIC if form.entropy else SQUARED_HINGE if form.squared else HINGE)
         self.w = np.zeros(problem.columns.width)
         self.ridges = np.full(len(self.w), self.ridge)
-        self.class_sums: np.ndarray | None = None
-        if problem.free_bias:
-            self.ridges[-1], self.class_sums = 0.0, problem.class_sums()
+        self.ridges[-1] *= not problem.free_bias
         self.passes = 0.0
         at_zero = self.copies * (np.log(2) if form.entropy else 1.0)
         self.best = Answer(np.zeros((2, len(self.w))), at_zero, 0.0, 1.0)
@@ -290,16 +286,16 @@ class Narrow:
 
     def _look(self) -> None:
         """Take value and bound of w, from the rows as they are."""
-        T = self.rows.scores(self.w)
-        if self.class_sums is not None:
+        T, free = self.rows.scores(self.w), self.rows.problem.free_bias
+        if free:
             T = self._with_best_bias(T)
-        self.sums, _, V = self.rows.pulled(T)
-        if self.class_sums is None:
-            gradient = V + self.ridges * self.w
-            self.short = float(gradient @ gradient) / (2 * self.ridge)
+        self.sums, _, gradient = self.rows.pulled(T)
+        if free:
+            self.short = max(0.0, self._value() - self._balanced_bound())
         else:
-            self.short = max(0.0, mixed_gap(self.w[None], V[None], self.sums.value, self.ridges, self.class_sums))
-        self.short += self.sums.slack if self.rows.kind == HINGE else 0.0
+            gradient += self.ridge * self.w
+            self.short = float(gradient @ gradient) / (2 * self.ridge)
+            self.short += self.sums.slack if self.rows.kind == HINGE else 0.0
         primal = self.copies * self._value()
         dual = max(0.0, primal - self.copies * self.short)
         bounds = primal, dual, min(self.copies * self.short / primal, 1.0)
@@ -317,3 +313,17 @@ class Narrow:
             self.w[-1] -= slope / bend
             T = T - slope / bend
         return T
+
+    def _balanced_bound(self) -> float:
+        """Return D, without κ, at the last pulls −w_i t_i α_i: one class's are lowered until all sum to 0."""
+        problem, pulls = self.rows.problem, self.rows.pulls
+        self.passes += 0.5
+        up = pulls > 0
+        rise, fall = float(pulls[up].sum()), -float(pulls[~up].sum())
+        least = min(rise, fall)
+        pulls = pulls * np.where(up, least / max(rise, TINY), least / max(fall, TINY))
+        alpha = np.abs(pulls) / np.maximum(problem.weights, TINY)
+        A = np.stack([np.where(problem.y == 0, -alpha, alpha), np.where(problem.y == 0, alpha, -alpha)], axis=1)
+        values = problem.form.values(problem.form.from_scores(A, problem.y), problem.y) / self.copies
+        V = problem.columns.adjoint(pulls)[:-1]
+        return inner(problem.weights, values) - float(V @ V) / (2 * self.ridge)
