@@ -102,3 +102,18 @@ def test_columns_of_unlike_size_are_certified_where_reg_is_small(reg, tol):
     X, y = load_breast_cancer(return_X_y=True)  # columns of 0.004 and of 4,000
     model = LinearClassifier("svm", reg=reg, tol=tol).fit(X, y)
     assert model.status_ == "certified" and model.n_passes_ < 500
+
+
+@pytest.mark.parametrize("loss", ["svm", "crammer_singer", "one_vs_rest"])
+def test_two_classes_of_many_rows_with_a_free_bias_go_the_short_way_to_the_same_optimum(loss):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((4000, 8)) + 2
+    y = (X @ rng.standard_normal(8) + rng.logistic(size=4000) > 1).astype(int)
+    asked = {"reg": 1e-3, "tol": 1e-6, "bias": "free"}
+    long = LinearClassifier(loss, callbacks=[], **asked).fit(X, y)
+    quick = LinearClassifier(loss, **asked).fit(X, y)
+    assert quick.status_ == long.status_ == "certified"
+    assert {row["solver"] for row in quick.trace_} == {"newton"} != {row["solver"] for row in long.trace_}
+    assert quick.dual_ <= long.objective_ * (1 + 1e-12) and long.dual_ <= quick.objective_ * (1 + 1e-12)
+    without = value(loss, X, y, quick.W_, 1e-3) - 1e-3 * float((quick.W_[-1] ** 2).sum())
+    assert quick.objective_ == pytest.approx(without, rel=1e-12)

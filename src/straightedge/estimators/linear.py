@@ -303,5 +303,7 @@ def short_way(X: Any, solver: Any, bias: str) -> Callable[..., Found | None] | N
         return lambda *asked: quick_sparse.fit(*asked, bias=bias)
     if X.ndim != 2 or not quick.is_plain(X):
         return None
-    hinges = solver == "auto" and bias == "penalized"
-    return lambda _, *asked: quick.fit(*asked, bias=bias) or (quick_hinge.fit(*asked) if hinges else None)
+    hinges = solver == "auto"
+    return lambda _, *asked: (
+        quick.fit(*asked, bias=bias) or (quick_hinge.fit(*asked, bias=bias) if hinges else None)
+    )

@@ -11,22 +11,27 @@ from straightedge.status import Status
 Found = tuple[Answer, np.ndarray, tuple[float, float]]
 
 
-def fit(loss: str, X: np.ndarray, y: Any, reg: float, tol: float, most: float) -> Found | None:
-    """Return what `quick.fit` does: answer, classes and range of X; None where the long way is to go."""
+def fit(
+    loss: str, X: np.ndarray, y: Any, reg: float, tol: float, most: float, *, bias: str = "penalized"
+) -> Found | None:
+    """Return what `quick.fit` does: answer, classes and range of X; None where the long way is to go.
+
+    A free bias goes the short way over two classes and many rows alone.
+    """
     from straightedge.losses import get_loss, piecewise
     from straightedge.solvers.hinge.gathered import short
     from straightedge.solvers.hinge.gathered.solver import GEOMETRIES
     from straightedge.solvers.sparse import narrow
 
-    kind, curvature = get_loss(loss), 2 * reg  # of reg ΣW²
+    kind, curvature, free = get_loss(loss), 2 * reg, bias == "free"  # of reg ΣW²
     labels = quick.classes_of(y, len(X)) if kind.geometry in GEOMETRIES and most >= quick.LONG else None
     if labels is not None and narrow.fits_table(len(X), X.shape[1] + 1, len(labels[0]), kind):
         value_range = quick.range_of(X)
-        problem = narrow.NarrowProblem.of_table(X, labels[1], kind, curvature)
+        problem = narrow.NarrowProblem.of_table(X, labels[1], kind, curvature, free_bias=free)
         answer = value_range and narrow.Narrow(problem, reg, tol, most).fit()
         if answer and value_range and answer.status is not Status.STALLED:
             return answer, labels[0], value_range
-    if labels is None or not short.fits(len(X), X.shape[1] + 1, len(labels[0]), piecewise(kind)):
+    if labels is None or free or not short.fits(len(X), X.shape[1] + 1, len(labels[0]), piecewise(kind)):
         return None
     value_range = quick.range_of(X)
     if value_range is None:

@@ -81,9 +81,11 @@ class NarrowProblem:
     free_bias: bool = False
 
     @classmethod
-    def of_table(cls, X: np.ndarray, y: np.ndarray, loss: Loss, curvature: float) -> NarrowProblem:
+    def of_table(
+        cls, X: np.ndarray, y: np.ndarray, loss: Loss, curvature: float, *, free_bias: bool = False
+    ) -> NarrowProblem:
         """Return that of a table (N, D) whose rows count alike."""
-        return cls(TableColumns(X), y, np.full(len(y), 1 / len(y)), loss, curvature, "newton")
+        return cls(TableColumns(X), y, np.full(len(y), 1 / len(y)), loss, curvature, "newton", free_bias)
 
     @classmethod
     def of(cls, given: Configuration) -> NarrowProblem:
