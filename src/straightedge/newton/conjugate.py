@@ -223,3 +223,41 @@ def _product(problem: SmoothProblem, point: Point, double: bool) -> Callable[[np
         return found
 
     return product
+
+
+def conjugate_gradients(
+    product: Callable[[np.ndarray], np.ndarray],
+    precondition: Callable[[np.ndarray], np.ndarray],
+    right: np.ndarray,
+    residual: float,
+    most: int,
+) -> tuple[np.ndarray, bool]:
+    """Return an approximate solution of a symmetric positive definite system, and whether it is as near as asked.
+
+    Every iterate from 0 is a descent direction, however early the method stops.
+
+    Args:
+        product: Of the system with a vector.
+        precondition: Of the preconditioner's inverse with one.
+        right: The right side.
+        residual: Of the right side, in the norm of the preconditioner, at which it ends.
+        most: Products at most.
+    """
+    solution, rest = np.zeros_like(right), right.copy()
+    image = precondition(rest)
+    direction, norm = image.copy(), float(rest @ image)
+    stop = residual**2 * norm
+    for _ in range(most):
+        if norm <= stop:
+            break
+        moved = product(direction)
+        bend = float(direction @ moved)
+        if not bend > 0:  # rounding is all that is left
+            break
+        length = norm / bend
+        solution += length * direction
+        rest -= length * moved
+        image = precondition(rest)
+        former, norm = norm, float(rest @ image)
+        direction = image + (norm / former) * direction
+    return solution, norm <= stop

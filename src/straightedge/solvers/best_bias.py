@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from straightedge.newton.conjugate import conjugate_gradients
 from straightedge.newton.free_bias import mixed_gap
 from straightedge.objective import Block, Evaluation, Objective
 from straightedge.solvers.newton_rows import row_weights
@@ -144,24 +145,8 @@ class BestBias(Passes):
 
 
 def _newton_step(product: Callable[[np.ndarray], np.ndarray], diagonal: np.ndarray, pull: np.ndarray) -> np.ndarray:
-    """Return −H⁻¹ pull (C,), up to `FORCING`, by conjugate gradients."""
-    step, residual = np.zeros_like(pull), -pull
-    natural = residual / diagonal
-    search, strength = natural, float(residual @ natural)
-    goal = FORCING**2 * strength
-    for _ in range(MOST_PRODUCTS):
-        bent = product(search)
-        along = float(search @ bent)
-        if not along > 0:
-            break
-        step += strength / along * search
-        residual = residual - strength / along * bent
-        natural = residual / diagonal
-        former, strength = strength, float(residual @ natural)
-        if strength <= goal:
-            break
-        search = natural + strength / former * search
-    return step
+    """Return −H⁻¹ pull (C,), up to `FORCING`, preconditioned by the Hessian's diagonal."""
+    return conjugate_gradients(product, lambda r: r / diagonal, -pull, FORCING, MOST_PRODUCTS)[0]
 
 
 @dataclass

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
 from scipy.sparse import csr_array
 
+from straightedge.newton.conjugate import conjugate_gradients
 from straightedge.solvers.hinge.gathered.margins import Array, Indices
 from straightedge.solvers.hinge.gathered.problem import HingeProblem
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, Point
@@ -288,38 +289,3 @@ def _spread(rows: Indices, E: Array, n: int) -> csr_array:
 
 FORMS = {"woodbury": _by_directions, "direct": _in_features, "cg": _by_conjugate_gradients}
 """Ways to the same step; see `forms`."""
-
-
-def conjugate_gradients(
-    product: Callable[[Array], Array],
-    precondition: Callable[[Array], Array],
-    right: Array,
-    residual: float,
-    most: int,
-) -> tuple[Array, bool]:
-    """Return an approximate solution of a symmetric positive definite system, and whether it is as near as asked.
-
-    Every iterate from 0 is a descent direction, however early the method stops.
-
-    Args:
-        product: Of the system with a vector.
-        precondition: Of the preconditioner's inverse with one.
-        right: The right side.
-        residual: Of the right side, in the norm of the preconditioner, at which it ends.
-        most: Products at most.
-    """
-    solution, rest = np.zeros_like(right), right.copy()
-    image = precondition(rest)
-    direction, norm = image.copy(), float(rest @ image)
-    stop = residual**2 * norm
-    for _ in range(most):
-        if norm <= stop:
-            break
-        moved = product(direction)
-        length = norm / max(float(direction @ moved), 1e-300)
-        solution += length * direction
-        rest -= length * moved
-        image = precondition(rest)
-        former, norm = norm, float(rest @ image)
-        direction = image + (norm / former) * direction
-    return solution, norm <= stop
