@@ -65,10 +65,18 @@ class Log:
 
     def write(self, n_passes: float, reg: float, bounds: Bounds) -> None:
         """Add a row."""
-        row: TraceRow = {"iteration": len(self.rows) + 1, "n_passes": n_passes}
-        row |= {"seconds": time.perf_counter() - self.began, "reg": reg}
-        row |= dict(zip(("objective", "dual", "gap"), bounds, strict=True))
-        self.rows.append(row | {"solver": self.solver})
+        objective, dual, gap = bounds
+        row: TraceRow = {
+            "iteration": len(self.rows) + 1,
+            "n_passes": n_passes,
+            "seconds": time.perf_counter() - self.began,
+            "reg": reg,
+            "objective": objective,
+            "dual": dual,
+            "gap": gap,
+            "solver": self.solver,
+        }
+        self.rows.append(row)
 
 
 Steps = Generator[tuple[float, Bounds], None, Status]

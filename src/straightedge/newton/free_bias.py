@@ -25,13 +25,7 @@ NOISE = 1e-12  # of the loss: a step that raises it by no more has found the min
 
 
 def best_bias(
-    loss: SecondOrder,
-    S: np.ndarray,
-    y: np.ndarray,
-    weights: np.ndarray,
-    terms: RowTerms,
-    most: int = MOST_STEPS,
-    still: float = STILL,
+    loss: SecondOrder, S: np.ndarray, y: np.ndarray, weights: np.ndarray, terms: RowTerms, most: int = MOST_STEPS
 ) -> tuple[np.ndarray, RowTerms]:
     """Return what is added to the scores of all rows where their loss is least (C,), and the loss there.
 
@@ -42,12 +36,11 @@ def best_bias(
         weights: (N,) of sum 1.
         terms: The loss at S.
         most: Steps of Newton's.
-        still: Entry of the gradient, a share of all rows, that may be left.
     """
     shift = np.zeros(len(S))
     for _ in range(most):
         residual = terms.gradient @ weights
-        if float(np.abs(residual).max()) <= still:
+        if float(np.abs(residual).max()) <= STILL:
             break
         step = bias_step(terms.total(weights), residual)
         there = loss.at(S + (shift + step).astype(S.dtype)[:, None], y)
