@@ -21,6 +21,7 @@ from straightedge.solvers import SOLVERS, choose_solver, preconditioner
 from straightedge.solvers.base import Limits, Loop, Status, minimize, relative_gap
 from straightedge.solvers.hinge.blocks.solver import HingeALM
 from straightedge.solvers.lbfgs import WhitenedLBFGS
+from straightedge.solvers.protocol import Progress
 from straightedge.solvers.sgd import SCHEDULES, MinibatchSGD
 from straightedge.workers import BlockPool
 from support.linear_problems import needs_solver, random_problem
@@ -100,6 +101,23 @@ def test_float32_that_stands_still_is_left_for_float64():
     """The gap asked for is below what float32 gradients can prove, and no line search fails for it."""
     found = solve(digits([0.03], dtype=torch.float32), FitSettings(tol=1e-9, workers=1))
     assert found.status == [Status.CERTIFIED], found.message
+
+
+def test_a_bound_of_an_earlier_point_is_not_what_a_proof_at_w_finds():
+    loop = Loop(digits([1e-2], dtype=torch.float32, n=60), WhitenedLBFGS(), Limits(tol=1e-3))
+    loop.start(None)
+    primal, exhausted = loop.best.primal.clone() / 2, torch.zeros(1, dtype=torch.bool)
+    loop._absorb(Progress(loop.best.W + 1, primal, primal * 0.9999, 1.0, exhausted, primal * 0.01))
+    assert float(loop.best.gap[0]) < 1e-3 < float(loop.best.own_gap[0])
+    assert loop.active.tolist() == [0]  # the solver takes another step, and does not go on in float64
+
+
+def test_lbfgs_takes_no_metric_of_another_problem():
+    used, fresh, tol = WhitenedLBFGS(), WhitenedLBFGS(), torch.tensor([1e-3])
+    used.start(digits([1.0]), None, tol)
+    used.start(digits([1e-4]), None, tol)
+    fresh.start(digits([1e-4]), None, tol)
+    torch.testing.assert_close(used.direction, fresh.direction, rtol=0, atol=0)
 
 
 def test_a_start_is_used_and_left_as_it_was():

@@ -52,6 +52,15 @@ class Best:
         fine = torch.where(difference > FINEST_DIFFERENCE, torch.minimum(difference, own), own)
         return torch.where(own.isfinite(), fine, difference)
 
+    @property
+    def own_gap(self) -> Tensor:
+        """(K,) float64 relative gaps that a pass at W would find: by W's own bound, where the solver has told one.
+
+        The best lower bound may be that of an earlier W, which a proof at W does not find again.
+        """
+        own = self.absolute_gap / self.primal.clamp_min(1e-300)
+        return torch.where(own.isfinite(), own, relative_gap(self.primal, self.dual))
+
     def take(self, active: Tensor, progress: Progress) -> None:
         """Keep of a step what is better; it was over the configurations ``active`` (K',) int64."""
         own = progress.absolute_gap

@@ -188,7 +188,7 @@ class WhitenedLBFGS(Solver):
         """Set up the metric and the line searches; a metric in place (float32, say) serves a restart as well."""
         self.passes = BestBias.of(objective, float(tol[0])) or Passes(objective)
         K = objective.n_configs
-        if self.metric is None or len(self.metric.centres) != K:
+        if self.metric is None or not self.metric.serves(objective):
             self._set_metric(objective)
         self.trials = torch.zeros(K, dtype=torch.int64)
         self.finest = torch.full((K,), torch.inf, dtype=torch.float64)  # the smallest gap seen

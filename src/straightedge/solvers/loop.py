@@ -185,7 +185,8 @@ class Loop:
     def _leave(self, exhausted: Tensor, gap: Tensor) -> None:
         """Retire configurations that look done; when none is active, verify all of them in one float64 pass."""
         active = self.active
-        claimed = gap[active] <= self.tol[active]
+        to_prove = gap if self.objective.dtype == torch.float64 else self.best.own_gap
+        claimed = to_prove[active] <= self.tol[active]
         late = self.best.n_passes[active] >= self.limits.max_passes
         out_of_time = self._out_of_time()
         leaving = (claimed | exhausted).logical_or_(late).logical_or_(torch.full_like(late, out_of_time))

@@ -48,6 +48,7 @@ class Whitening:
     ) -> None:
         self.centres = _decades(objective.reg) if centres is None else centres
         self.cohorts = cohorts_of(objective)
+        self.made_for = torch.stack([objective.reg, objective.fold.to(objective.reg)])
         self.in_double = objective.dtype == torch.float64
         self._factors: dict[tuple[int, float], Preconditioner] = {}
         if _is_round(objective, kappa, float(self.centres.min()), sample_rows):
@@ -67,6 +68,10 @@ class Whitening:
             penalty = objective.penalty.at(torch.tensor([reg], dtype=torch.float64))
             self._factors[cohort, reg] = Preconditioner.of(objective.design, moment, kappa, penalty)
 
+    def serves(self, objective: Objective) -> bool:
+        """Return whether it is that of these configurations, of whatever float type."""
+        return torch.equal(self.made_for, torch.stack([objective.reg, objective.fold.to(objective.reg)]))
+
     def solve(self, G: Tensor, configs: Tensor | None = None) -> Tensor:
         """Return M⁻¹ (K', C, D + 1) applied to each row of G (K, C, D + 1), of some configurations or of all."""
         keys = self._keys
@@ -82,6 +87,7 @@ class Whitening:
     def keep(self, positions: Tensor) -> None:
         """Go on with these configurations alone."""
         self.centres, self.cohorts = self.centres[positions], self.cohorts[positions]
+        self.made_for = self.made_for[:, positions]
         used = set(self._keys)
         self._factors = {key: factor for key, factor in self._factors.items() if key in used}
 
