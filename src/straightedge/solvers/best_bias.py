@@ -1,8 +1,8 @@
-"""A pass at the best free bias: one half gives the scores, of which it is found, the other half the gradient.
+"""A pass at the best bias: one half gives the scores, of which it is found, the other half the gradient.
 
-Nothing holds a free bias but the loss, whose curvature there differs between classes by more than the metric knows:
-a descent of W and bias together waits for the bias. P as a function of the rest of W, the bias at its minimum, is
-as round as with a penalised bias.
+A bias is held by the loss, whose curvature there differs between classes by more than the metric knows, and hardly
+by a penalty: a descent of W and bias together waits for the bias. P as a function of the rest of W, the bias at its
+minimum, is rounder.
 
 The gradient of a likelihood at a row is a = p − e_y. A shift t of all scores makes p_j e^{t_j}/Σ p_k e^{t_k} of the
 softmax's p_j, and p_j e^{t_j}/(1 − p_j + p_j e^{t_j}) where each class has a probability of its own. So the minimum
@@ -18,7 +18,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import numpy as np
@@ -37,6 +37,9 @@ MOST_STEPS = 30  # of Newton in float64: two are usual, each gains two digits, a
 MOST_PRODUCTS = 20  # of a step
 FORCING = 1e-2  # share of the bias's gradient that a step leaves
 LEFT_OF_BIAS = 1e-2  # of the gap asked for: what a better bias would gain in float32, or spare a bound in float64
+LEAST_WIDTH = (
+    256  # entries of a row from which this pays where the bias is penalised: passes are 0.55 to 0.9 as many
+)
 STILL = 1e-12  # of the loss, or of a class's share: float64's rounding of sums
 JITTER = 1e-14  # of the mean curvature of a class: one may have none
 
@@ -64,31 +67,77 @@ class Passes:
 
 @dataclass
 class BestBias(Passes):
-    """Passes of an objective of one configuration, at the best free bias for the rest of W.
+    """Passes of an objective of one configuration, at the best penalised bias for the rest of W.
 
     Attributes:
         tol: Relative gap asked for.
     """
 
     tol: float
+    _held: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
 
     @classmethod
     def of(cls, objective: Objective, tol: float) -> BestBias | None:
-        """Return it where one configuration on the CPU has a best bias that proves a bound; else None."""
+        """Return it where one configuration on the CPU has a best bias that is worth finding; else None."""
         loss, penalty = objective.loss.second_order, objective.penalty
-        plain = penalty.free_bias and penalty.plain
         near = objective.n_configs == 1 and objective.device.type == "cpu" and objective.communicator.size == 1
         small = objective.n_samples * objective.n_classes <= LARGEST_SCORES
-        if loss is None or not (loss.likely and plain and near and small):
+        if loss is None or objective.labels is not None or not (loss.likely and penalty.plain and near and small):
             return None
-        found = cls(objective, tol)
-        return found if bool((found.shares > 0).all()) else None
+        if penalty.free_bias:
+            found = BestFreeBias(objective, tol)
+            return found if bool((found.shares > 0).all()) else None
+        design = objective.design
+        long = design.n_entries >= LEAST_WIDTH * design.n_samples and design.loops(objective.n_classes) is None
+        return cls(objective, tol) if long and bool(penalty.bounds_below.all()) else None
 
     @property
     def _together(self) -> bool:
         """Whether the probabilities of all classes sum to 1: the softmax's."""
         loss = self.objective.loss.second_order
         return loss is not None and loss.shift_invariant
+
+    def at(self, W: Tensor, *, double: bool = False) -> tuple[Tensor, Evaluation]:
+        """Return W (1, C, D + 1) float64 with the best bias for the rest of it, and what one pass finds there.
+
+        In float32 one step is taken at most, since the next pass begins where this one ends; in float64 as many as
+        the bound asks for.
+        """
+        objective = self.objective.in_dtype(torch.float64) if double else self.objective
+        rows, penalty = _Rows.scored(objective, W, self._together, self._buffer(objective.dtype)), objective.penalty
+        exact = objective.dtype == torch.float64
+        moved = W.to(torch.float64, copy=True)
+        ridge = penalty.hessian_diagonal(moved)[0, :, -1].numpy()
+        for _ in range(MOST_STEPS if exact else 1):
+            pull = rows.pull + penalty.gradient(moved)[0, :, -1].numpy()
+            curvature = ridge + np.maximum(rows.curvature, JITTER * rows.curvature.mean() + 1e-300)
+            cost = self._cost(pull, ridge) if exact else pull @ (pull / curvature)
+            if not float(cost) > max(LEFT_OF_BIAS * self.tol, STILL) * rows.mean_loss:
+                break
+            step = _newton_step(rows.product, curvature, ridge, pull)
+            spread = float(np.ptp(step) if self._together else np.abs(step).max())
+            step *= np.log1p(spread) / spread if spread > 0 else 1.0
+            rows.move(step)
+            moved[0, :, -1] += torch.from_numpy(step)
+        V = objective.design.adjoint(torch.from_numpy(rows.A)[:, None], torch.from_numpy(rows.weights))
+        return moved, self._evaluation(moved, rows.mean_loss, V)
+
+    def _buffer(self, dtype: torch.dtype) -> Tensor:
+        """Return room for all scores (N, C): new memory for each pass would cost a tenth of it."""
+        if self._held.dtype != dtype or not len(self._held):
+            self._held = torch.empty(self.objective.n_samples, self.objective.n_classes, dtype=dtype)
+        return self._held
+
+    def _cost(self, pull: np.ndarray, ridge: np.ndarray) -> float:
+        """Return what a bias whose gradient is pull (C,) costs the bound."""
+        return float(pull @ (pull / ridge)) / 2
+
+    def _evaluation(self, W: Tensor, mean_loss: float, V: Tensor) -> Evaluation:
+        return self.objective.evaluation(W, torch.tensor([mean_loss], dtype=torch.float64), V[None])
+
+
+class BestFreeBias(BestBias):
+    """The same where the bias is free; its gradient is 0 in what is returned."""
 
     @cached_property
     def shares(self) -> np.ndarray:
@@ -105,48 +154,36 @@ class BestBias(Passes):
 
     def at_zero(self) -> tuple[Tensor, Evaluation]:
         """Return W = 0 with its best bias, whose probabilities are the classes' shares, and what is known there."""
-        W, shares = np.zeros(self.objective.shape[1:]), self.shares
-        W[:, -1] = np.log(shares) - (np.log(shares).mean() if self._together else np.log1p(-shares))
+        W, shares = torch.zeros(self.objective.shape, dtype=torch.float64), self.shares
+        bias = np.log(shares) - (np.log(shares).mean() if self._together else np.log1p(-shares))
+        W[0, :, -1] = torch.from_numpy(bias)
         entropy = -shares @ np.log(shares) - (0 if self._together else (1 - shares) @ np.log1p(-shares))
         V = shares[:, None] * self.sums[-1] - self.sums[:-1]
-        return torch.from_numpy(W)[None], self._evaluation(W, float(entropy), V)
+        return W, self._evaluation(W, float(entropy), torch.from_numpy(V))
 
-    def at(self, W: Tensor, *, double: bool = False) -> tuple[Tensor, Evaluation]:
-        """Return W (1, C, D + 1) float64 with the best bias for the rest of it, and what one pass finds there.
+    def _cost(self, pull: np.ndarray, ridge: np.ndarray) -> float:
+        return float(np.abs(pull / self.shares).max())
 
-        In float32 one step is taken at most, since the next pass begins where this one ends; in float64 as many as
-        the bound asks for. The bias has a gradient of 0 in what is returned.
-        """
-        objective = self.objective.in_dtype(torch.float64) if double else self.objective
-        rows = _Rows.scored(objective, W, self._together)
-        exact = objective.dtype == torch.float64
-        moved = W.to(torch.float64, copy=True)
-        for _ in range(MOST_STEPS if exact else 1):
-            pull, curvature = rows.pull, np.maximum(rows.curvature, JITTER * rows.curvature.mean() + 1e-300)
-            cost = np.abs(pull / self.shares).max() if exact else pull @ (pull / curvature) / rows.mean_loss
-            if not float(cost) > max(LEFT_OF_BIAS * self.tol, STILL):
-                break
-            step = _newton_step(rows.product, curvature, pull)
-            spread = float(np.ptp(step) if self._together else np.abs(step).max())
-            step *= np.log1p(spread) / spread if spread > 0 else 1.0
-            rows.move(step)
-            moved[0, :, -1] += torch.from_numpy(step)
-        V = objective.design.adjoint(torch.from_numpy(rows.A)[:, None], torch.from_numpy(rows.weights))
-        return moved, self._evaluation(moved[0].numpy(), rows.mean_loss, V.numpy())
-
-    def _evaluation(self, W: np.ndarray, mean_loss: float, V: np.ndarray) -> Evaluation:
-        own, pulled, penalty = torch.from_numpy(W)[None], torch.from_numpy(V)[None], self.objective.penalty
-        value = mean_loss + float(penalty.value(own)[0])
-        gap = min(mixed_gap(W, V, mean_loss, penalty.ridge(own[0, 0]).numpy(), self.sums), value)
-        gradient = pulled + penalty.gradient(own)
+    def _evaluation(self, W: Tensor, mean_loss: float, V: Tensor) -> Evaluation:
+        penalty = self.objective.penalty
+        value = mean_loss + float(penalty.value(W)[0])
+        gap = min(mixed_gap(W[0].numpy(), V.numpy(), mean_loss, penalty.ridge(W[0, 0]).numpy(), self.sums), value)
+        gradient = V + penalty.gradient(W)
         gradient[..., -1] = 0
         bounds = torch.tensor([[value], [value - gap], [gap]], dtype=torch.float64)  # 0 is a bound of every loss
-        return Evaluation(bounds[0], gradient, bounds[1], pulled, bounds[2])
+        return Evaluation(bounds[0], gradient, bounds[1], V[None], bounds[2])
 
 
-def _newton_step(product: Callable[[np.ndarray], np.ndarray], diagonal: np.ndarray, pull: np.ndarray) -> np.ndarray:
-    """Return −H⁻¹ pull (C,), up to `FORCING`, preconditioned by the Hessian's diagonal."""
-    return conjugate_gradients(product, lambda r: r / diagonal, -pull, FORCING, MOST_PRODUCTS)[0]
+def _newton_step(
+    product: Callable[[np.ndarray], np.ndarray], diagonal: np.ndarray, ridge: np.ndarray, pull: np.ndarray
+) -> np.ndarray:
+    """Return −H⁻¹ pull (C,), up to `FORCING`, H the loss's Hessian and a ridge, preconditioned by its diagonal."""
+
+    def with_ridge(u: np.ndarray) -> np.ndarray:
+        bent: np.ndarray = product(u) + ridge * u
+        return bent
+
+    return conjugate_gradients(with_ridge, lambda r: r / diagonal, -pull, FORCING, MOST_PRODUCTS)[0]
 
 
 @dataclass
@@ -173,19 +210,21 @@ class _Rows:
     run: Callable[[Callable[[Spans], np.ndarray]], list[np.ndarray]]
 
     @classmethod
-    def scored(cls, objective: Objective, W: Tensor, together: bool) -> _Rows:
-        """Return the rows at W (1, C, D + 1)."""
-        S, C = objective.scores(W), objective.n_classes
-        spans = block_spans(len(S), max(1, BLOCK_SCORES // C))
-        losses = np.empty(len(S), S.numpy().dtype)
+    def scored(cls, objective: Objective, W: Tensor, together: bool, A: Tensor) -> _Rows:
+        """Return the rows at W (1, C, D + 1), in the room A (N, C)."""
+        spans = block_spans(len(A), max(1, BLOCK_SCORES // A.shape[1]))
+        losses = torch.empty(len(A), dtype=A.dtype)
+
+        def keep(S: Tensor, block: Block) -> tuple[()]:
+            losses[block.start : block.stop] = objective.losses(S, block)[:, 0]
+            A[block.start : block.stop] = S[:, 0]
+            return ()
+
+        objective.sweep(W, keep, gradient=False)
         run = partial(objective.design.pool.run, spans)
-        rows = cls(together, S.numpy()[:, 0], losses, objective.y.numpy(), row_weights(objective, 0), run)
-
-        def overwrite(start: int, stop: int) -> None:
-            found = objective.losses(S[start:stop], Block(start, stop))
-            losses[start:stop] = found[:, 0].numpy()
-
-        rows._visit(overwrite)
+        weights = row_weights(objective, 0)
+        rows = cls(together, A.numpy(), losses.numpy(), objective.y.numpy(), weights, run)
+        rows._visit(lambda start, stop: None)
         return rows
 
     def _visit(self, change: Callable[[int, int], None]) -> None:
