@@ -69,3 +69,17 @@ def test_class_sums_of_sparse_rows_are_those_of_the_dense_ones() -> None:
         found = SparseDesign(SparseRows(X), affine).class_sums(y, C, own)
         dense = DenseDesign(Rows(X.toarray()), affine, dtype=torch.float64).class_sums(y, C, own)
         torch.testing.assert_close(found, dense, rtol=1e-13, atol=1e-13)
+
+
+def test_wide_rows_are_added_up_in_blocks_that_a_cache_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    X = np.random.default_rng(0).integers(0, 255, (1200, 3072), dtype=np.uint8)
+    y, sizes, whole = torch.from_numpy(np.arange(1200) % 3), [], Rows.block
+
+    def watched(rows: Rows, start: int, stop: int, buffer: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(buffer))
+        return whole(rows, start, stop, buffer)
+
+    monkeypatch.setattr(Rows, "block", watched)
+    found = DenseDesign(Rows(X)).class_sums(y, 3, RowWeights(None, torch.zeros(1, dtype=torch.int64), 1.0))
+    np.testing.assert_allclose(found[0, :, :-1], [X[k::3].sum(axis=0) for k in range(3)], rtol=1e-6)
+    assert max(sizes) * 3072 <= 2**19

@@ -247,3 +247,18 @@ def test_work_that_a_worker_hands_on_is_done_by_it_and_waits_for_no_other():
 
     found = list(BlockPool(2).run(block_spans(8, 1), outer, shares=8))
     assert found == [(1, 10)] * 8
+
+
+def test_rows_that_are_seen_as_they_lie_take_no_scratch():
+    X = torch.from_numpy(values())
+    for source, dtype, needed in (
+        (X, torch.float64, 0),
+        (X, torch.float32, 9),  # converted
+        (X[:, ::2], torch.float64, 9),  # gathered
+        (Counted(values()), torch.float64, 9),  # read
+    ):
+        rows = Rows(source)
+        scratch = rows.scratch(9, dtype)
+        assert scratch.shape == (needed, rows.n_features)
+        expected = torch.as_tensor(values()).view(N, D)[2:11, :: D // rows.n_features].to(dtype)
+        assert torch.equal(rows.block(2, 11, scratch), expected)

@@ -171,3 +171,14 @@ def test_directions_are_those_of_the_two_loop_recursion(n_pairs):
         expected = two_loops(known[k][-most:], own, lambda v: v @ metric)
         torch.testing.assert_close(direction.flatten(), expected, rtol=1e-9, atol=1e-9)
     assert bool((inner(found, gradient.view(-1, *size)) < 0).all())
+
+
+def test_memory_of_lbfgs_grows_without_a_copy_of_what_it_has():
+    pairs = CurvaturePairs.none(torch.zeros(1, 2, 3, dtype=torch.float64), 20)
+    places = set()
+    for turn in range(12):
+        step = torch.eye(6, dtype=torch.float64)[turn % 6].view(1, 2, 3)
+        pairs.add(torch.arange(1), step, step, step)
+        places.update(chunk.data_ptr() for chunk in pairs.steps[0])
+    assert [chunk.data_ptr() in places for chunk in pairs.steps[0]] == [True] * len(places)
+    assert sum(len(chunk) for chunk in pairs.steps[0]) == 15  # of twelve, not of the twenty that there may be

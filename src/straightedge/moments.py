@@ -132,8 +132,8 @@ def _sums(
     dtype = torch.float64 if rows.is_float64 else torch.float32
     total = torch.zeros(2, rows.n_features, dtype=torch.float64, device=rows.device)
     largest = torch.tensor([0.0, -torch.inf], dtype=torch.float64, device=rows.device)
-    buffer = torch.empty(block_rows, rows.n_features, dtype=dtype, device=rows.device)
-    shifted = torch.empty_like(buffer)
+    buffer = rows.scratch(block_rows, dtype)
+    shifted = torch.empty(block_rows, rows.n_features, dtype=dtype, device=rows.device)
     shift = centre.to(dtype)
     for start, stop in share:
         block = rows.block(start, stop, buffer)

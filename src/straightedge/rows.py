@@ -106,13 +106,21 @@ class Rows:
         source = self._source  # an array of bytes in another order, say, is read by block, and from memory
         return isinstance(source, (Tensor, np.ndarray)) and not isinstance(source, np.memmap)
 
+    def scratch(self, n_rows: int, dtype: torch.dtype) -> Tensor:
+        """Return the buffer (n_rows, D) of `block`; one of no rows where blocks are views of X, which need none."""
+        source = self._source
+        views = (
+            isinstance(source, Tensor) and self.order is None and source.dtype == dtype and source.is_contiguous()
+        )
+        return torch.empty(0 if views else n_rows, self.n_features, dtype=dtype, device=self.device)
+
     def block(self, start: int, stop: int, buffer: Tensor) -> Tensor:
         """Return rows ``start:stop`` as (stop − start, D) in the buffer's dtype, in it or as a view of X.
 
         Args:
             start: First row.
             stop: One past the last row.
-            buffer: (≥ stop − start, D) scratch on `device`, of any strides.
+            buffer: (≥ stop − start, D) on `device`, of any strides; or what `scratch` gives.
         """
         raw = self._raw(start, stop)
         if raw.dtype == buffer.dtype and raw.is_contiguous() and raw.device == buffer.device:

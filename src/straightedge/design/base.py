@@ -230,15 +230,16 @@ class Design(Passes):
         """Return the mean over a sample's rows, of all ranks, of what ``add`` adds to a total for their spans."""
         share = 1.0 if within is None else max(1, int(within.sum())) / self.n_samples
         spans = spread(self.n_samples, max(1, int(sample_rows / share) // self.communicator.size))
-        like = torch.empty(math.prod(shape) + 1, **self._like)
+        size = math.prod(shape) + 1
 
         def own_sums() -> Tensor:
-            packed = torch.zeros_like(like)
+            packed = torch.zeros(size, **self._like)
             add(spans, packed[:-1].view(shape))
             counts = (stop - start if within is None else int(within[start:stop].sum()) for start, stop in spans)
             packed[-1] = float(sum(counts))
             return packed
 
+        like = torch.empty(1, **self._like).expand(size)  # a size and a type take no memory
         summed = guarded_sum(self.communicator, own_sums, like)
         return summed[:-1].div_(summed[-1]).view(shape)
 

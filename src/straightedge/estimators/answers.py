@@ -18,7 +18,7 @@ def score_rows(rows: AnyRows, coef: np.ndarray, intercept: np.ndarray) -> tuple[
     weight = torch.as_tensor(coef).to(rows.device, dtype)
     bias = torch.as_tensor(intercept).to(rows.device, dtype)
     out = torch.empty(rows.n_samples, len(weight), dtype=dtype, device=rows.device)
-    buffer = torch.empty(min(2048, rows.n_samples), rows.n_features, dtype=dtype, device=rows.device)
+    buffer = rows.scratch(min(2048, rows.n_samples), dtype)
     ranges = []
     for start in range(0, rows.n_samples, 2048):
         stop = min(start + 2048, rows.n_samples)

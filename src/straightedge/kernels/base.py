@@ -55,7 +55,7 @@ class PortableProducts:
 
     def __init__(self, rows: Rows, block_rows: int, dtype: torch.dtype) -> None:
         self._rows = rows
-        self._buffer = torch.empty(block_rows, rows.n_features, dtype=dtype, device=rows.device)
+        self._buffer, self._block_rows = rows.scratch(block_rows, dtype), block_rows
         self._weight = self._offset = self._scores = torch.empty(0)
         self._block = self._buffer
         self._pending: Tensor | None = None
@@ -71,8 +71,8 @@ class PortableProducts:
         self._is_zero = is_zero(weight, offset)
         self._pending = None
         weight = self._weight
-        if self._scores.numel() < len(self._buffer) * len(weight):
-            self._scores = torch.empty(len(self._buffer) * len(weight), **_like(self._buffer))
+        if self._scores.numel() < self._block_rows * len(weight):
+            self._scores = torch.empty(self._block_rows * len(weight), **_like(self._buffer))
 
     def load(self, start: int, stop: int) -> None:
         """See `Products.load`."""

@@ -15,6 +15,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -22,7 +23,7 @@ import torch
 from scipy.linalg.lapack import dtrtrs
 from torch import Tensor
 
-FEW = 5  # slots at first: many fits need no more
+CHUNK = 5  # slots that are made together, when they are needed: many fits need no more
 SOUND = 1e-10  # of ‖ΔW‖ ‖Δ∇P‖: a pair of less curvature is rounding
 
 
@@ -38,16 +39,17 @@ class CurvaturePairs:
     Attributes:
         scale: (K,) γ, of M⁻¹ where it is the first approximation of the inverse Hessian.
         count: (K,) int64, pairs that a configuration has had.
-        steps: K times (m', C · (D + 1)), S; there are at first fewer slots than m.
-        turned: K times (m', C · (D + 1)), M⁻¹Y.
+        steps: For each configuration S in chunks of slots, (≤ 5, C · (D + 1)) each, as many as are in use; a chunk
+            stays where it is, so that memory has no gaps of those that were outgrown.
+        turned: M⁻¹Y, likewise.
         products: (K, m, m) float64, SᵀY.
         natural: (K, m, m) float64, YᵀM⁻¹Y.
     """
 
     scale: Tensor
     count: Tensor
-    steps: list[Tensor]
-    turned: list[Tensor]
+    steps: list[list[Tensor]]
+    turned: list[list[Tensor]]
     products: Tensor
     natural: Tensor
 
@@ -56,8 +58,8 @@ class CurvaturePairs:
         """Return an empty memory of ``most`` pairs for configurations of W (K, C, D + 1)."""
         K, size = len(W), W[0].numel()
         tables = torch.zeros(2, K, most, most, dtype=torch.float64)
-        steps, turned = ([W.new_zeros(min(FEW, most), size) for _ in range(K)] for _ in range(2))
         ones, nothing = torch.ones(K, dtype=torch.float64), torch.zeros(K, dtype=torch.int64)
+        steps, turned = ([[W.new_zeros(min(CHUNK, most), size)] for _ in range(K)] for _ in range(2))
         return cls(ones, nothing, steps, turned, *tables)
 
     @property
@@ -86,10 +88,11 @@ class CurvaturePairs:
             self._put(k, int(slots[k]), step[i].flatten(), change[i].flatten(), turned[i].flatten())
 
     def _put(self, k: int, slot: int, step: Tensor, change: Tensor, turned: Tensor) -> None:
-        if slot == len(self.steps[k]):
-            for vectors in (self.steps, self.turned):
-                vectors[k] = torch.cat([vectors[k], torch.zeros_like(vectors[k])])[: self.most]
-        self.steps[k][slot], self.turned[k][slot] = step, turned
+        chunk, place = divmod(slot, CHUNK)
+        for chunks, vector in ((self.steps[k], step), (self.turned[k], turned)):
+            if chunk == len(chunks):
+                chunks.append(vector.new_zeros(min(CHUNK, self.most - slot), len(vector)))
+            chunks[chunk][place] = vector
         self.count[k] += 1
         held, along = self._along(k, change)
         self.products[k, :held, slot] = along[:held]
@@ -99,8 +102,9 @@ class CurvaturePairs:
         """Return the number m' of pairs of a configuration, and Sᵀv and (M⁻¹Y)ᵀv (2m',) for a vector v."""
         held = min(int(self.count[k]), self.most)
         out = vector.new_empty(2 * held)
-        torch.mv(self.steps[k][:held], vector, out=out[:held])
-        torch.mv(self.turned[k][:held], vector, out=out[held:])
+        for first, chunks in ((0, self.steps[k]), (held, self.turned[k])):
+            for rows, own in _in_use(chunks, held):
+                torch.mv(own, vector, out=out[first:][rows])
         return held, out
 
     def descent(self, configs: Tensor, gradient: Tensor, turned: Tensor) -> Tensor:
@@ -119,8 +123,9 @@ class CurvaturePairs:
             if held:
                 both = self._coefficients(k, held, along.to("cpu", torch.float64).numpy())
                 a, b = torch.from_numpy(both).to(direction)
-                direction.addmv_(self.turned[k][:held].t(), a)
-                direction.addmv_(self.steps[k][:held].t(), b)
+                for chunks, shares in ((self.turned[k], a), (self.steps[k], b)):
+                    for rows, own in _in_use(chunks, held):
+                        direction.addmv_(own.t(), shares[rows])
         return out
 
     def _coefficients(self, k: int, held: int, along: np.ndarray) -> np.ndarray:
@@ -141,3 +146,9 @@ class CurvaturePairs:
             own = getattr(self, field.name)
             chosen = [own[k] for k in positions.tolist()] if isinstance(own, list) else own[positions]
             setattr(self, field.name, chosen)
+
+
+def _in_use(chunks: list[Tensor], held: int) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the slots of each chunk among the first ``held`` ones, and their vectors."""
+    for start, chunk in zip(range(0, held, CHUNK), chunks, strict=False):
+        yield slice(start, min(start + CHUNK, held)), chunk[: held - start]
