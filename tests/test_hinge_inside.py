@@ -16,21 +16,24 @@ from straightedge.solvers.hinge.gathered.spaces import FeatureSpace
 LOSSES = ["svm", "crammer_singer", "one_vs_rest"]
 
 
-def descents(X, y, loss, reg, tol):
-    """Descents of a loss on rows with the constant, of unlike weights."""
+def descents(X, y, loss, reg, tol, *, free=False):
+    """Descents of a loss on rows with the constant, or with a free bias, of unlike weights."""
     n, C = len(y), int(y.max()) + 1
     weights = 1.0 + np.arange(n) % 3
-    space = FeatureSpace(np.hstack([X, np.ones((n, 1))]))
+    space = FeatureSpace(X if free else np.hstack([X, np.ones((n, 1))]))
     rows = Gathered(np.arange(n), X, y, weights / weights.sum(), space)
-    return [Descent.begin(one, tol, None) for one in layout_for(get_loss(loss), C, 2 * reg).problems(rows)]
+    layout = layout_for(get_loss(loss), C, 2 * reg, free=free)
+    return [Descent.begin(one, tol, None) for one in layout.problems(rows)]
 
 
+@pytest.mark.parametrize("free", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
 @pytest.mark.parametrize("reg", [1e-1, 1e-3, 1e-6])
-def test_its_bounds_hold_and_are_near_in_few_steps(load, loss, reg):
+def test_its_bounds_hold_and_are_near_in_few_steps(load, loss, reg, free):
     X, y = load(return_X_y=True)
-    for own, other in zip(descents(X, y, loss, reg, 1e-6), descents(X, y, loss, reg, 1e-6), strict=True):
+    both = (descents(X, y, loss, reg, 1e-6, free=free) for _ in range(2))
+    for own, other in zip(*both, strict=True):
         assert interior.Interior(own.problem, own.bounds).run(own.tol) < interior.MOST_STEPS
         assert own.is_done
         while not other.is_done and not other.exhausted:

@@ -14,10 +14,7 @@ Found = tuple[Answer, np.ndarray, tuple[float, float]]
 def fit(
     loss: str, X: np.ndarray, y: Any, reg: float, tol: float, most: float, *, bias: str = "penalized"
 ) -> Found | None:
-    """Return what `quick.fit` does: answer, classes and range of X; None where the long way is to go.
-
-    A free bias goes the short way over two classes and many rows alone.
-    """
+    """Return what `quick.fit` does: answer, classes and range of X; None where the long way is to go."""
     from straightedge.losses import get_loss, piecewise
     from straightedge.solvers.hinge.gathered import short
     from straightedge.solvers.hinge.gathered.solver import GEOMETRIES
@@ -31,11 +28,12 @@ def fit(
         answer = value_range and narrow.Narrow(problem, reg, tol, most).fit()
         if answer and value_range and answer.status is not Status.STALLED:
             return answer, labels[0], value_range
-    if labels is None or free or not short.fits(len(X), X.shape[1] + 1, len(labels[0]), piecewise(kind)):
+    if labels is None or not short.fits(len(X), X.shape[1] + 1, len(labels[0]), piecewise(kind)):
         return None
     value_range = quick.range_of(X)
     if value_range is None:
         return None
     table: np.ndarray = X.astype(np.float64, copy=False)
-    answer = short.minimise(table, labels[1], len(labels[0]), piecewise(kind), reg, curvature, tol)
+    sizes = len(labels[0]), piecewise(kind)
+    answer = short.minimise(table, labels[1], *sizes, reg, curvature, tol, free_bias=free)
     return None if answer.status is Status.STALLED else (answer, labels[0], value_range)

@@ -2,7 +2,8 @@
 
 With ξ ≥ 0 and u = ξ − z ≥ 0, the optimum is where 2 reg W = −Σ w_i b_i Jᵀx̂_i and b u = (1 − Σ b) ξ = 0, Σ over the
 margins that share a ξ. Steps go for products τ instead, which fall to 0 (Mehrotra's predictor and corrector): about
-ten for three digits, whatever the data, each with one Hessian of all margins.
+ten for three digits, whatever the data, each with one Hessian of all margins. A free bias is part of W here, with
+no curvature of its own: a step of length 1 takes the sums of b that it asks for to 0.
 
 References:
     Mehrotra, "On the implementation of a primal-dual interior point method", SIAM J. Optim. 2, 1992. Ferris and
@@ -44,8 +45,8 @@ class Step:
 class Interior:
     """The method on one problem.
 
-    Its k margins that share a ξ stand in a row of arrays (g, k), and 1 − z is a product of W (M d,) with each one's
-    own vector (M d,).
+    Its k margins that share a ξ stand in a row of arrays (g, k), and 1 − z is a product of W (M d,), a free bias
+    last in each column, with each one's own vector (M d,).
 
     Args:
         problem: The problem; see `suits`.
@@ -60,7 +61,17 @@ class Interior:
         shape = (len(self.rows) // count, count)
         self.weights = np.repeat(problem.weights, shape[0] // len(problem.weights))
         self.w, self.scores = np.zeros(self.rows.shape[1]), np.zeros(shape)
+        self.ridge = np.full(
+            (problem.margins.n_columns, self.rows.shape[1] // problem.margins.n_columns), problem.curvature
+        )
+        if self.is_free:
+            self.ridge[:, -1] = 0.0
         self.b, self.u, self.slack = (np.full(shape, 1 / (count + 1)), np.ones(shape), np.full((shape[0], 1), 2.0))
+
+    @property
+    def is_free(self) -> bool:
+        """Whether there is a free bias."""
+        return self.problem.repair is not None
 
     def run(self, tol: float) -> int:
         """Take steps to a relative gap, or until they gain nothing; return how many they were."""
@@ -68,7 +79,7 @@ class Interior:
         for count in range(1, MOST_STEPS + 1):
             if not self._step():
                 return count
-            self._look()
+            self._look(tol)
             idle = 0 if self.product < FALL * product else idle + 1
             product = self.product
             if self.bounds.gap <= tol or idle == PATIENCE:
@@ -110,14 +121,19 @@ class Interior:
         if p.shape[1] > 1:
             sums = np.einsum("gk,gkd->gd", p, self.rows.reshape(*p.shape, -1)) * np.sqrt(weights * shared)
             H -= sums.T @ sums
-        H.flat[:: len(H) + 1] += self.problem.curvature
+        H.flat[:: len(H) + 1] += self.ridge.ravel()
+        if (
+            self.is_free and len(self.ridge) > 1
+        ):  # a number added to the bias of all classes changes nothing: the step has none of it
+            bias = H[self.ridge.shape[1] - 1 :: self.ridge.shape[1], self.ridge.shape[1] - 1 :: self.ridge.shape[1]]
+            bias += bias.trace() / len(bias) ** 2
         return H
 
     def _solved(self, solve: Callable[[Array], Array], low: Array, high: Array) -> Step:
         """Return the step on which the products b u and (1 − Σ b) ξ change by ``low`` and ``high``."""
         fixed = self._change(low, high, 0.0)[0]
         pull = (self.weights[:, None] * (self.b + fixed)).ravel() @ self.rows
-        w = solve(pull - self.problem.curvature * self.w)
+        w = solve(pull - self.ridge.ravel() * self.w)
         scores = (self.rows @ w).reshape(self.b.shape)
         b, slack = self._change(low, high, scores)
         return Step(w, scores, b, slack, slack + scores)
@@ -134,26 +150,36 @@ class Interior:
         ratios = (-step.b / self.b, fall, -step.u / self.u, -step.slack / self.slack)
         return 1.0 / max(0.5, *(float(ratio.max()) for ratio in ratios))
 
-    def _look(self) -> None:
-        """Offer the bounds of W, of b and of the W that goes with b."""
+    def _look(self, tol: float) -> None:
+        """Offer the bounds of W, of b and of the W that goes with b.
+
+        What a free bias takes from the bound of b is asked for where without it the gap would be small enough.
+        """
         problem, bounds, half = self.problem, self.bounds, self.problem.curvature / 2
         weighted = (self.weights[:, None] * self.b).ravel()
-        V = weighted @ self.rows / problem.curvature
+        held = self.ridge.ravel() > 0
+        V = np.where(held, weighted @ self.rows / problem.curvature, self.w)
         for w, scores in ((self.w, self.scores), (V, (self.rows @ V).reshape(self.b.shape))):
-            value = float(self.weights @ np.maximum(1.0 - _least(scores), 0.0)) + half * float(w @ w)
-            bounds.offer_primal(value, Point(w.reshape(bounds.coordinates.shape), scores), bounds.bias)
-        dual = scaled_bound(float(weighted.sum()), half * float(V @ V))[1]
-        if dual > bounds.dual:
+            columns = w.reshape(self.ridge.shape)
+            point, bias = (columns[:, :-1], columns[:, -1]) if self.is_free else (columns, bounds.bias)
+            value = float(self.weights @ np.maximum(1.0 - _least(scores), 0.0)) + half * float(
+                np.vdot(point, point)
+            )
+            bounds.offer_primal(value, Point(point, scores), bias)
+        own = V[held]
+        dual = scaled_bound(float(weighted.sum()), half * float(own @ own))[1]
+        if dual > bounds.dual and (not self.is_free or bounds.primal - dual <= tol * bounds.primal):
             b = np.zeros(self.used.shape)
             b[self.used] = self.b.ravel()
-            bounds.offer_dual(dual, b)
+            bounds.offer_dual(problem.dual(b, problem.from_dual(b)) if self.is_free else dual, b)
 
 
 def _margins(problem: HingeProblem) -> tuple[Array, Array]:
     """Return which of b (n, m) are used (n, m), and for each of these (n, ·) the vector (M d,) of 1 − z."""
     space, margins = problem.space, problem.margins
     assert isinstance(space, FeatureSpace)
-    X, (n, d) = space.X, space.X.shape
+    X = space.X if problem.repair is None else np.hstack([space.X, np.ones((len(space.X), 1))])
+    n, d = X.shape
     if isinstance(margins, SignedMargins):
         return np.ones((n, 1), dtype=bool), (X * margins.t)[:, None]
     C = margins.n_columns
@@ -177,12 +203,12 @@ def _least(scores: Array) -> Array:
 
 
 def suits(problem: HingeProblem) -> bool:
-    """Tell whether the Hessian of all margins costs next to nothing, and no bias is free."""
+    """Tell whether the Hessian of all margins costs next to nothing."""
     margins, space = problem.margins, problem.space
-    if problem.repair is not None or not isinstance(space, FeatureSpace):
+    if not isinstance(space, FeatureSpace):
         return False
     pairs = len(space.X) * (margins.n_columns - 1 if isinstance(margins, PairMargins) else 1)
-    unknowns = margins.n_columns * space.dimension
+    unknowns = margins.n_columns * (space.dimension + (problem.repair is not None))
     return bool(pairs * unknowns * unknowns <= MOST_WORK)
 
 

@@ -120,14 +120,19 @@ class HingeProblem:
 
         tb, t in [0, 1], is a dual point too, and the best t has a closed form.
         """
-        share, total = 0.0, float(self.weights @ row_sums(b))
-        if self.repair is not None:
-            A = self.margins.adjoint(b)
-            share, rows, conjugate = self.repair(self.weights @ A)
-            total = (1 - share) * total + share * conjugate
-            mixed = ((1 - share) * A + share * rows) * self.weights[:, None]
-            point = self.space.combined(mixed / -self.curvature)
+        if self.repair is None:
+            return 0.0, *scaled_bound(float(self.weights @ row_sums(b)), self.penalty(point))
+        share, A, total = self.balanced(b)
+        point = self.space.combined(A * self.weights[:, None] / -self.curvature)
         return share, *scaled_bound(total, self.penalty(point))
+
+    def balanced(self, b: Array) -> tuple[float, Array, float]:
+        """Return the share θ of the reference, A = Jᵀ of (1 − θ) b + θ reference (n, M), and its Σ w b."""
+        share, A, total = 0.0, self.margins.adjoint(b), float(self.weights @ row_sums(b))
+        if self.repair is not None:
+            share, rows, conjugate = self.repair(self.weights @ A)
+            A, total = (1 - share) * A + share * rows, (1 - share) * total + share * conjugate
+        return share, A, total
 
 
 def scaled_bound(total: float, penalty: float) -> tuple[float, float]:

@@ -25,7 +25,7 @@ def bounds_of(layout: Layout, descents: Sequence[Descent]) -> Bounds:
 
 
 def proven(layout: Layout, descents: Sequence[Descent], X: Array) -> Answer:
-    """Return W, its value and its bound, for a penalised bias.
+    """Return W, its value and its bound.
 
     Args:
         layout: How the loss is laid out in problems.
@@ -40,19 +40,21 @@ def proven(layout: Layout, descents: Sequence[Descent], X: Array) -> Answer:
 def _judged(descent: Descent, X: Array) -> tuple[Array, float, float]:
     """Return the columns W (M, D + 1) of one problem, P there and D at its best dual variables."""
     problem, bounds = descent.problem, descent.bounds
-    V = problem.dual_coordinates(bounds.b)
-    both = _mapped(problem, np.concatenate([bounds.coordinates, V]), X)
-    W, V = np.split(both, 2)
-    S = X @ W[:, :-1].T + W[:, -1]
-    values = problem.margins.value(problem.margins.margins(S))
-    half = problem.curvature / 2
-    primal = float(problem.weights @ values) + half * float(np.vdot(W, W))
-    total = float(problem.weights @ bounds.b.sum(axis=1))
-    return W, primal, scaled_bound(total, half * float(np.vdot(V, V)))[1]
+    free, weights, half = problem.repair is not None, problem.weights, problem.curvature / 2
+    W = _mapped(problem, bounds.coordinates, X, bounds.bias)
+    values = problem.margins.value(problem.margins.margins(X @ W[:, :-1].T + W[:, -1]))
+    own = W[:, :-1] if free else W
+    primal = float(weights @ values) + half * float((own * own).sum())
+    _, A, total = problem.balanced(bounds.b)
+    A *= weights[:, None] / -problem.curvature
+    V = A.T @ X
+    square = float(np.vdot(V, V)) + (0.0 if free else float(np.square(A.sum(axis=0)).sum()))
+    return W, primal, scaled_bound(total, half * square)[1]
 
 
-def _mapped(problem: HingeProblem, coordinates: Array, X: Array) -> Array:
-    """Return vectors on the features, the constant last, from their coordinates (k, ·)."""
+def _mapped(problem: HingeProblem, coordinates: Array, X: Array, bias: Array) -> Array:
+    """Return vectors (M, D + 1) on the features, the constant last, from their coordinates and a free bias."""
+    free = problem.repair is not None
     if isinstance(problem.space, FeatureSpace):
-        return coordinates
-    return np.hstack([coordinates @ X, coordinates.sum(axis=1, keepdims=True)])
+        return np.hstack([coordinates, bias[:, None]]) if free else coordinates
+    return np.hstack([coordinates @ X, (bias if free else coordinates.sum(axis=1))[:, None]])

@@ -1,7 +1,7 @@
 """One hinge problem from a plain table to its proven answer, without the loop and the tensors of larger ones.
 
-A fit of ten milliseconds would spend four times as long in what many configurations, free biases and other solvers
-need. The steps are those of `SemismoothNewton`, and so is the answer, up to rounding.
+A fit of ten milliseconds would spend four times as long in what many configurations and other solvers need. The
+steps are those of `SemismoothNewton`, and so is the answer, up to rounding.
 """
 
 import numpy as np
@@ -29,7 +29,15 @@ def fits(n: int, width: int, n_classes: int, loss: PiecewiseLinearLoss) -> bool:
 
 
 def minimise(
-    X: Array, y: Indices, n_classes: int, loss: PiecewiseLinearLoss, reg: float, curvature: float, tol: float
+    X: Array,
+    y: Indices,
+    n_classes: int,
+    loss: PiecewiseLinearLoss,
+    reg: float,
+    curvature: float,
+    tol: float,
+    *,
+    free_bias: bool = False,
 ) -> Answer:
     """Return the W that minimises mean ℓ + reg ΣW²; its status says whether it is proven.
 
@@ -41,11 +49,12 @@ def minimise(
         reg: Strength of the penalty, > 0, for the trace.
         curvature: Of the penalty, > 0.
         tol: Relative gap asked for.
+        free_bias: Whether the bias is no part of the penalty.
     """
-    layout = layout_for(loss, n_classes, curvature)
+    layout = layout_for(loss, n_classes, curvature, free=free_bias)
     log = Log(NAME)
     with one_thread():  # a team of threads waits by spinning: under load it took ten times as long
-        descents = [Descent.begin(p, SAFE * tol, None) for p in layout.problems(_gathered(X, y))]
+        descents = [Descent.begin(p, SAFE * tol, None) for p in layout.problems(_gathered(X, y, free_bias))]
         status = followed(_steps(descents, layout), reg, log)
         answer = proven(layout, descents, X)
     answer.status = Status.CERTIFIED if answer.gap <= tol else status
@@ -53,13 +62,13 @@ def minimise(
     return answer
 
 
-def _gathered(X: Array, y: Indices) -> Gathered:
+def _gathered(X: Array, y: Indices, free_bias: bool) -> Gathered:
     """Return the rows, in their span where they are fewer than the features."""
     n, d = X.shape
-    if n <= d + 1:
-        space: Space = KernelSpace(X @ X.T + 1)
+    if n <= d + (not free_bias):
+        space: Space = KernelSpace(X @ X.T + (not free_bias))
     else:
-        space = FeatureSpace(np.hstack([X, np.ones((n, 1))]))
+        space = FeatureSpace(np.ascontiguousarray(X) if free_bias else np.hstack([X, np.ones((n, 1))]))
     return Gathered(np.arange(n), X, y, np.full(n, 1 / n), space)
 
 
