@@ -129,8 +129,8 @@ def test_columns_at_predict(do: Commands) -> None:
     told = do.run("predict", do.path / "run", "new.csv")
     assert told.status == 0 and len(told.out.splitlines()) == 3
     assert "in another order" in told.err and "ignored: 'more'" in told.err
-    assert "column 'kind': 1 values that training did not have" in told.err
-    assert "column 'age': 1 values beyond those of training" in told.err
+    assert "column 'kind': 1 value that training did not have" in told.err
+    assert "column 'age': 1 value beyond those of training" in told.err
     (do.path / "new.csv").write_text("kind,height\na,40\n")
     do.refused("column-missing", "'age'", "new.csv", by=("predict", do.path / "run", "new.csv"))
     (do.path / "new.csv").write_text("kind,age\na,tall\n")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import sys
 import time
 import warnings
 import xml.etree.ElementTree as ElementTree
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -324,3 +326,8 @@ def test_the_default_choice_is_compared_on_the_same_rows(tmp_path: Path, monkeyp
     assert "| wine | 2 |" in out.with_suffix(".md").read_text(encoding="utf-8")
     monkeypatch.setattr(default_choice, "one_split", None)  # what is known is not measured again
     default_choice.main(words)
+
+
+def test_help_of_the_command_names_every_part() -> None:
+    source = inspect.getsource(import_module("straightedge.cli.bench").command)
+    assert f"commas: {', '.join(PARTS)}" in source

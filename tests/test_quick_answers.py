@@ -76,6 +76,7 @@ def test_a_wrong_path_is_answered_before_numpy_is_imported(
 ) -> None:
     (tmp_path / "x.xyz").write_bytes(b"hello")
     (tmp_path / "x.joblib").write_bytes(b"hello")
+    (tmp_path / "model.safetensors").write_bytes(b"hello")
     out, err = answer(*words, folder=tmp_path)
     assert f"[{code}]" in err
     assert out.strip() == "status 2 []"

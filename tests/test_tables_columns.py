@@ -130,7 +130,7 @@ def test_values_unlike_those_of_training_are_counted(tmp_path):
     new = write(tmp_path / "b.csv", columns)
     X, notes = new_rows(new, found.columns, {})
     assert "column 'height': 2 values beyond those of training" in notes
-    assert "column 'height': 1 missing values, which training did not have: the mean" in notes
+    assert "column 'height': 1 missing value, which training did not have: the mean" in notes
     assert X.read(2, 3)[0, -1] == pytest.approx(np.mean(people()["height"]))
     columns["height"] = people()["height"].astype(object)
     columns["height"][7] = "tall"

@@ -132,4 +132,4 @@ def test_dates_go_through_predict_page_and_exports(tmp_path, capsys, monkeypatch
     (tmp_path / "bad.csv").write_text("x,when\n1.5,soon\n")
     do.refused("value-kind", "'soon' is no date", "row 0", by=("predict", "run", "bad.csv"))
     (tmp_path / "late.csv").write_text("x,when\n0.1,2031-05-01 10:00\n")
-    assert "'when': 1 values beyond those of training" in " ".join(do.run("predict", "run", "late.csv").err.split())
+    assert "'when': 1 value beyond those of training" in " ".join(do.run("predict", "run", "late.csv").err.split())

@@ -111,7 +111,8 @@ def _check_shape(shape: tuple[int, ...], n_features: int, expected: tuple[int, .
     gray = len(expected) == 3 and expected[0] == 1 and shape == expected[1:]
     if shape == (n_features,) or ((shape == expected or gray) and math.prod(shape) == n_features):
         return
-    hint = f"rows of shape {expected} or ({n_features},) are needed"
+    shapes = " or ".join(map(str, dict.fromkeys([expected, (n_features,)])))
+    hint = f"rows of shape {shapes} are needed"
     if len(shape) == 3 and (shape[2], *shape[:2]) == expected:
         hint += ": move the channels to the front, X.transpose(0, 3, 1, 2)"
     raise InputError("predict-width", f"rows of shape {shape} do not fit the model", mend=hint)

@@ -20,7 +20,7 @@ def command(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="rows to use", min=1)] = None,
     only: Annotated[
-        str | None, typer.Option(help="parts, with commas: pass, softmax, svm, path, folds, memory")
+        str | None, typer.Option(help="parts, with commas: pass, softmax, svm, path, svm_path, folds, memory")
     ] = None,
     reg: Annotated[str | None, typer.Option(help="values for the fits, with commas")] = None,
     peers: Annotated[str | None, typer.Option(help="names of peers, with commas; none for no peer")] = None,

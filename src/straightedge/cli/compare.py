@@ -1,4 +1,4 @@
-"""``straightedge compare``: two runs on the same images, with a paired test."""
+"""``straightedge compare``: two runs on the same samples, with a paired test."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def command(
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result alone, as JSON.")] = False,
 ) -> None:
-    """Compare two runs on the same images: accuracies, their difference, an exact McNemar test.
+    """Compare two runs on the same samples: accuracies, their difference, an exact McNemar test.
 
     Only answers to samples that neither run was fitted to or chosen by are compared, those of a test split or
     of a file that both evaluate; where there are none, the answers of folds to samples left out of them.
@@ -92,10 +92,15 @@ def read_predictions(run: Path) -> Predictions:
     """Read the predictions of a run folder, or of a predictions.csv.
 
     Raises:
-        InputError: ``run-file-missing``, ``run-damaged``, ``predictions-columns``, ``predictions-empty``.
+        InputError: ``run-missing``, ``run-file-missing``, ``run-damaged``, ``predictions-columns``,
+            ``predictions-empty``.
     """
     from straightedge.runs.tables import read_table
 
+    if not run.exists():
+        raise InputError(
+            "run-missing", "there is no such run", str(run), "give a folder that `straightedge fit` wrote"
+        )
     path = run if run.is_file() else run / "predictions.csv"
     seen: Counter[str] = Counter()
     table = read_table(path)
@@ -116,7 +121,7 @@ def read_predictions(run: Path) -> Predictions:
 
 
 def check_same_images(one: Predictions, other: Predictions) -> None:
-    """Refuse runs that judged different images, or the same images under other labels."""
+    """Refuse runs that judged different samples, or the same ones under other labels."""
     only_one = [image for image in one.labels if image not in other.labels]
     only_other = [image for image in other.labels if image not in one.labels]
     relabelled = [i for i, label in one.labels.items() if i in other.labels and other.labels[i] != label]
@@ -127,7 +132,7 @@ def check_same_images(one: Predictions, other: Predictions) -> None:
         _listed(only_other, f"only in {other.path}"),
         _listed(relabelled, "with another label"),
     ]
-    what = "the runs did not judge the same images: " + "; ".join(part for part in parts if part)
+    what = "the runs did not judge the same samples: " + "; ".join(part for part in parts if part)
     raise InputError("compare-different-images", what, mend="evaluate both runs on the same source, then compare")
 
 
@@ -177,7 +182,7 @@ def _show(rows: list[dict[str, Any]], tested: PairedTest, splits: list[str]) -> 
     console.print(table)
     low, high = tested.interval
     console.print(f"difference {tested.difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}")
-    console.print(f"p = {tested.p_value:.3g}, exact McNemar on the {tested.n:,} images both judged")
+    console.print(f"p = {tested.p_value:.3g}, exact McNemar on the {tested.n:,} samples both judged")
     console.print(f"answers compared: {' and '.join(splits)}")
     if FOLDS in splits:
         console.print("(by classifiers of the folds that left the sample out, at the reg of the run)")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from straightedge.cli.presence import require_run
 from straightedge.errors import InputError, visible, warn
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def command(
 
     The artefact is run on real rows and compared with the model before it is kept.
     """
+    require_run(run)
     from straightedge.cli.predict import run_config
     from straightedge.export import check_onnx_file, export_model
     from straightedge.model import load

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from straightedge.cli.table_options import TABLE_OPTIONS
+from straightedge.data.finding import TABLE_OPTIONS
 from straightedge.errors import InputError
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ from pathlib import Path
 from straightedge.errors import InputError
 from straightedge.special_files import refuse_special
 
+MODEL = "model.safetensors"  # of a run folder
+
 
 def require_source(source: str | None) -> None:
     """Refuse a source that is not there or of no kind that can be read.
@@ -19,9 +21,11 @@ def require_source(source: str | None) -> None:
 
 
 def require_run(run: Path) -> None:
-    """Refuse a run or model that is not there."""
+    """Refuse a run or model that is not there, and a folder without a model."""
     refuse_special(run)
-    if not run.exists():
-        runs = sorted(path.parent for path in Path("runs").glob("*/model.safetensors"))
+    empty = run.is_dir() and not (run / MODEL).exists()
+    if empty or not run.exists():
+        runs = sorted(path.parent for path in (run if empty else Path("runs")).glob(f"*/{MODEL}"))
         mend = f"runs here: {', '.join(map(str, runs[-5:]))}" if runs else "fit one: straightedge fit SOURCE"
-        raise InputError("model-missing", "there is no such run or model file", str(run), mend)
+        what = "there is no model in this folder" if empty else "there is no such run or model file"
+        raise InputError("model-missing", what, str(run), mend)

@@ -7,23 +7,6 @@ import typer
 
 of_table = partial(typer.Option, rich_help_panel="A table")
 of_judged = partial(typer.Option, rich_help_panel="Weights, metrics, thresholds")
-TABLE_OPTIONS = (
-    "split_column",
-    "time",
-    "drop",
-    "keep",
-    "categories",
-    "numeric",
-    "dates",
-    "text",
-    "delimiter",
-    "header",
-    "encoding",
-    "decimal",
-    "missing",
-    "image_shape",
-)
-"""Options that go to the reader of tables as they are."""
 
 Drop = Annotated[str | None, of_table(help="columns of a table to leave out: A,B")]
 Keep = Annotated[str | None, of_table(help="columns to use though they look like identifiers")]

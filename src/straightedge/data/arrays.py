@@ -30,6 +30,8 @@ def load(source: str, **options: Any) -> Dataset:
             and the codes of `assemble` and `checked_rows`.
     """
     if not Path(source).exists() and "," in source:
+        if options.get("labels") is not None:
+            raise InputError("option-unused", "the labels are named twice", source, "leave --labels out")
         rows, labels = (Path(part.strip()) for part in source.split(",", 1))
         return _load_pair(source, rows, labels, options)
     path = Path(source)

@@ -9,7 +9,7 @@ import numpy as np
 
 from straightedge.data.base import Dataset, SealedSplit, Split
 from straightedge.data.checks import counted, repeat_warning, repeated_rows, warn_on_ranges
-from straightedge.data.label_values import CodedLabels
+from straightedge.data.label_values import CodedLabels, listed
 from straightedge.data.labels import align, encode_labels
 from straightedge.data.split_names import split_of
 from straightedge.errors import InputError
@@ -106,7 +106,7 @@ def _labels(
     name: str, parts: Mapping[str, Part], classes: Sequence[Any] | None, declared: Sequence[Any] | None
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     train = parts["train"]
-    y, names = _train_labels(train, classes, declared, f"{name} (train)")
+    y, names = _train_labels(train, classes, declared, name if len(parts) == 1 else f"{name} (train)")
     labels = {"train": y}
     for key in [key for key in SPLITS[1:] if key in parts]:
         where, n = f"{name} ({key})", int(parts[key].X.shape[0])
@@ -122,7 +122,10 @@ def _train_labels(
     if declared is None:
         return encode_labels(part.y, n=n, classes=classes, where=where)
     written = _written_names(part.y, classes, n, where)
-    return align(written, tuple(declared), n=n, where=where, complete=False), tuple(declared)
+    names = tuple(declared)
+    return align(
+        written, names, n=n, where=where, complete=False, of=f"the model or of --classes ({listed(names)})"
+    ), names
 
 
 def _written_names(y: Any, classes: Sequence[Any] | None, n: int | None, where: str) -> Any:

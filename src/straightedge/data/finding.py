@@ -4,8 +4,11 @@ A wrong source is answered from here, before NumPy or any reader is imported.
 """
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from straightedge.data.dumps.readers import READERS, reader_by_content
 from straightedge.data.endings import (
@@ -42,6 +45,50 @@ SUFFIXES = {
 PICKLES = (".joblib", ".bin.pkl")
 """Endings of pickles that hold more than plain values; `pickles` reads the plain ones without unpickling."""
 CIFAR_PICKLES = ("cifar-10-python", "cifar-100-python")
+MOST_BESIDE = 1000  # files that are looked at for one whose name is nearly that of a missing one
+TABLE_OPTIONS = (
+    "split_column",
+    "time",
+    "drop",
+    "keep",
+    "categories",
+    "numeric",
+    "dates",
+    "text",
+    "delimiter",
+    "header",
+    "encoding",
+    "decimal",
+    "missing",
+    "image_shape",
+)
+"""Options that go to the reader of tables as they are."""
+TAKEN: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("digits", "cifar10", "idx", "svmlight"), ()),
+    **dict.fromkeys(("pickles.cifar", "shards"), ("labels",)),
+    **dict.fromkeys(("arrays", "dumps"), ("labels", "column")),
+    "folders": ("encoding",),
+    "text.json_lines": ("labels", "column", "text", "encoding"),
+}
+"""Options of tables that readers of other sources take: module -> names."""
+
+
+def refuse_unused(module: str, source: str, options: Mapping[str, Any]) -> None:
+    """Refuse options of tables that a reader would not look at: what was asked for would be left out in silence.
+
+    Raises:
+        InputError: ``option-unused``.
+    """
+    given = [name for name in ("labels", "column", *TABLE_OPTIONS) if options.get(name) is not None]
+    unused = [name for name in given if name not in TAKEN.get(module, given)]
+    if unused:
+        option = f"--{unused[0].replace('_', '-')}"
+        why = (
+            "names labels, and this source has its own"
+            if unused[0] == "labels"
+            else "is for tables, and this is none"
+        )
+        raise InputError("option-unused", f"{option} {why}", source, f"leave {option} out")
 
 
 def module_of(source: str) -> str:
@@ -171,5 +218,8 @@ def _by_tables(path: Path) -> str:
 
 
 def _missing(source: str) -> InputError:
-    mend = f"{did_you_mean(source, NAMED)}names: {', '.join(NAMED)}"
+    folder, beside = Path(source).parent, list[str]()
+    with suppress(OSError, ValueError):
+        beside = [str(folder / entry.name) for entry in islice(os.scandir(folder), MOST_BESIDE)]
+    mend = f"{did_you_mean(source, [*NAMED, *beside])}names: {', '.join(NAMED)}"
     return InputError("source-missing", f"there is no file, folder or named source {source!r}", mend=mend)

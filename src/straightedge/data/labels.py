@@ -20,6 +20,8 @@ from straightedge.data.label_values import (
 )
 from straightedge.errors import InputError, warn
 
+TRAINING = "the training split"  # whose classes those of other splits must be
+
 
 def encode_labels(
     y: Any, *, n: int | None = None, classes: Sequence[Any] | None = None, where: str = "y"
@@ -55,7 +57,13 @@ def encode_labels(
 
 
 def align(
-    y: Any, classes: Sequence[str], *, n: int | None = None, where: str = "y", complete: bool = True
+    y: Any,
+    classes: Sequence[str],
+    *,
+    n: int | None = None,
+    where: str = "y",
+    complete: bool = True,
+    of: str = TRAINING,
 ) -> np.ndarray:
     """Encode the labels of a further split by the class names of the training split.
 
@@ -65,6 +73,7 @@ def align(
         n: Number of samples, checked when given.
         where: What the labels are called in messages.
         complete: Whether a class of the training split without samples here is an error too.
+        of: Whose the class names are, in messages.
 
     Returns:
         y as (N,) int64 indices into `classes`.
@@ -73,7 +82,7 @@ def align(
         InputError: ``classes-differ``, listing the difference, and whatever `encode_labels` raises.
     """
     if isinstance(y, CodedLabels) and len(y) == (len(y) if n is None else n):
-        return _by_kinds(y, lambda of: (align(of, classes, where=where, complete=complete), None))[0]
+        return _by_kinds(y, lambda own: (align(own, classes, where=where, complete=complete, of=of), None))[0]
     values = plain_values(one_column(as_array(y), n, where), where)
     codes, found = _discover(values, where)
     names = dict.fromkeys(found)  # a set that keeps its order
@@ -81,7 +90,7 @@ def align(
     unknown = [name for name in names if name not in index]
     missing = [name for name in classes if name not in names] if complete else []
     if unknown or missing:
-        raise classes_differ(unknown, missing, where)
+        raise classes_differ(unknown, missing, where, of)
     order: np.ndarray = np.array([index[name] for name in names], dtype=np.int64)
     return np.take(order, codes)
 
@@ -164,9 +173,12 @@ def _warn_without_samples(codes: np.ndarray, names: tuple[str, ...], where: str)
         warn("class-without-samples", f"{where}: declared classes without samples: {listed(empty)}")
 
 
-def classes_differ(unknown: list[str], missing: list[str], where: str) -> InputError:
-    """Return the error for a split whose classes are not those of the training split."""
+def classes_differ(unknown: list[str], missing: list[str], where: str, of: str = TRAINING) -> InputError:
+    """Return the error for labels whose classes are not those of the training split, or of whose they must be."""
     parts = [f"only here: {listed(unknown)}"] if unknown else []
-    parts += [f"only in the training split: {listed(missing)}"] if missing else []
-    what = f"the classes differ from those of the training split; {'; '.join(parts)}"
-    return InputError("classes-differ", what, where, "give each split the same classes, or declare the class names")
+    parts += [f"only in {of}: {listed(missing)}"] if missing else []
+    what = f"the classes differ from those of {of}; {'; '.join(parts)}"
+    same = "give each split the same classes, or declare the class names"
+    return InputError(
+        "classes-differ", what, where, same if of == TRAINING else "mend the labels, or name another label column"
+    )

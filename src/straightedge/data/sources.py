@@ -15,7 +15,7 @@ from straightedge.data import fingerprint
 from straightedge.data.base import Dataset, RawTable, SealedSplit, Split
 from straightedge.data.beside import with_groups, with_weights
 from straightedge.data.checks import repeat_warning, repeated_rows
-from straightedge.data.finding import module_of
+from straightedge.data.finding import module_of, refuse_unused
 from straightedge.data.image_size import parse_size
 from straightedge.data.tables.frames import NAME as FRAME
 from straightedge.data.tables.frames import frame_table
@@ -71,7 +71,9 @@ def load_dataset(
         options["frame"], text, load = frame_table(source), FRAME, reader_of("tables.reading")
     else:
         text = os.fspath(source)
-        load = reader_of(module_of(text))
+        module = module_of(text)
+        refuse_unused(module, text, {"labels": labels, **options})
+        load = reader_of(module)
     weights = None if sample_weight is None else os.fspath(sample_weight)
     given: dict[str, Any] = {"root": root, "skip_bad": skip_bad, "background": background}
     given |= {"progress": progress, "cache": cache}

@@ -157,7 +157,9 @@ def class_names(members: Mapping[str, Any]) -> list[Any] | None:
 
 
 def listing(members: Mapping[str, Any]) -> str:
-    """Return the names and shapes of arrays, the first ones and a count."""
+    """Return the names and shapes of arrays, the first ones and a count; of one without a name its shape alone."""
+    if list(members) == [""]:
+        return described(members[""])
     shown = [f"{name!r}: {described(value)}" for name, value in sorted(members.items())[:MOST_NAMED]]
     more = len(members) - MOST_NAMED
     return "{" + ", ".join(shown) + (f", and {more} more" if more > 0 else "") + "}"

@@ -74,7 +74,7 @@ def _named(table: Table, wanted: str) -> str:
             return names[position - 1 if position > 0 else position]
     if re.fullmatch(r"-\d+", wanted) and -len(names) <= int(wanted):
         return names[int(wanted)]
-    raise _unknown(table, f"there is no label column {wanted!r}")
+    raise _unknown(table, f"there is no label column {wanted!r};")
 
 
 def _unknown(table: Table, what: str) -> InputError:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from straightedge.data.checks import counted
 from straightedge.data.label_values import listed
 from straightedge.data.tables.dates import seconds_of
 from straightedge.data.tables.encoding import Column, TableEncoding, as_floats
@@ -117,7 +118,9 @@ def unlike_training(tables: Sequence[Table], encoding: TableEncoding) -> list[st
 def _new_categories(column: Column, encoding: TableEncoding, blocks: Iterable[Any], where: str) -> list[str]:
     count = sum(int((encoding.codes(column, values, unknown=-2) == -2).sum()) for values in blocks)
     taken = "taken as other" if column.other else "none of its features is set"
-    return [f"column {column.name!r}: {count} values that training did not have, {taken}"] if count else []
+    return (
+        [f"column {column.name!r}: {counted(count, 'value')} that training did not have, {taken}"] if count else []
+    )
 
 
 def _new_numbers(column: Column, encoding: TableEncoding, blocks: Iterable[Any], where: str) -> list[str]:
@@ -130,9 +133,11 @@ def _new_numbers(column: Column, encoding: TableEncoding, blocks: Iterable[Any],
         beyond += int(((numbers < column.low) | (numbers > column.high)).sum())
         missing += int(np.isnan(numbers).sum())
         row += len(numbers)
-    notes = [f"column {column.name!r}: {beyond} values beyond those of training"] if beyond else []
+    notes = [f"column {column.name!r}: {counted(beyond, 'value')} beyond those of training"] if beyond else []
     if missing and not column.indicator:
-        notes.append(f"column {column.name!r}: {missing} missing values, which training did not have: the mean")
+        notes.append(
+            f"column {column.name!r}: {counted(missing, 'missing value')}, which training did not have: the mean"
+        )
     return notes
 
 

@@ -6,7 +6,7 @@ together. Rows beyond `IN_MEMORY` bytes stay on disk and are read in order.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -130,16 +130,19 @@ def open_source(source: str, how: Any, frame: Table | None = None) -> Found:
     return found
 
 
-def _label(found: Found, wanted: str | None, trained: str | None = None) -> str:
-    """Choose the label column, that of a trained model where it is there, and say which one it is, first of all."""
-    if wanted is None and trained in found.schema.names:
-        wanted = trained
-    index = found.index
+def _label(
+    found: Found, wanted: str | None, trained: str | None = None, features: Collection[str] = frozenset()
+) -> str:
+    """Choose the label column, and say which one it is, first of all.
+
+    That of a trained model is taken where it is there; what the model takes for a feature is no label.
+    """
+    apart = {*found.index, "split", *features}
     candidates = [
-        name
-        for name in found.schema.names
-        if name not in index and name != "split" and not is_rows(found.schema.field(name).type)
+        name for name in found.schema.names if name not in apart and not is_rows(found.schema.field(name).type)
     ]
+    if wanted is None and (trained in found.schema.names or not candidates):
+        wanted = trained
     choice = choose_label(found.tables["train"], wanted, candidates)
     found.notes.insert(0, f"label: column {choice.name!r}, {choice.reason}")
     for group in found.tables.values():
@@ -222,7 +225,7 @@ def _load_pixels(source: str, found: Found, form: PixelForm, options: Mapping[st
 def _load_for_model(source: str, encoding: TableEncoding, options: Mapping[str, Any]) -> Dataset:
     """Read a table for a trained model: by its columns, whatever their order here."""
     found = open_source(source, text_read_for(encoding, options), options.get("frame"))
-    label = _label(found, options.get("labels"), encoding.label)
+    label = _label(found, options.get("labels"), encoding.label, {column.name for column in encoding.used})
     found.notes += match_columns(found.every, encoding) + unlike_training(found.every, encoding)
     dataset = _encoded(source, found, encoding, label, options)
     splits = split_rows(found, label)
