@@ -117,10 +117,10 @@ def unlike_training(tables: Sequence[Table], encoding: TableEncoding) -> list[st
 
 def _new_categories(column: Column, encoding: TableEncoding, blocks: Iterable[Any], where: str) -> list[str]:
     count = sum(int((encoding.codes(column, values, unknown=-2) == -2).sum()) for values in blocks)
-    taken = "taken as other" if column.other else "none of its features is set"
-    return (
-        [f"column {column.name!r}: {counted(count, 'value')} that training did not have, {taken}"] if count else []
-    )
+    # which values are among the others is not known any more
+    alone = " that training did not have, none of its features is set"
+    why = ", rare in training or not in it, taken as other" if column.other else alone
+    return [f"column {column.name!r}: {counted(count, 'value')}{why}"] if count else []
 
 
 def _new_numbers(column: Column, encoding: TableEncoding, blocks: Iterable[Any], where: str) -> list[str]:
