@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from straightedge.distributed import Communicator, RowSlice, current, own_rows, row_range
-from straightedge.distributed.starting import read_place
+from straightedge.distributed.starting import _backend, read_place
 from straightedge.errors import InputError
 from support import rank_runner
 
@@ -80,6 +80,13 @@ def test_an_environment_that_makes_no_sense_is_refused(given, monkeypatch):
     with pytest.raises(InputError) as caught:
         read_place()
     assert caught.value.code == "ranks-invalid"
+
+
+def test_ranks_that_are_to_use_gpus_which_are_not_there_meet_all_the_same(monkeypatch):
+    for name, value in {"RANK": 0, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert _backend(read_place(), "cuda") == "gloo"  # and then they refuse the device together
 
 
 def test_without_torchrun_a_process_is_alone(monkeypatch):

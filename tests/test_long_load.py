@@ -1,9 +1,12 @@
-"""Many fits in one process: memory and threads stay where they were after the first few."""
+"""Many fits in one process: memory and threads stay where they were, and processes that it starts can fit too."""
 
 from __future__ import annotations
 
 import gc
+import json
 import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -52,3 +55,17 @@ def test_twenty_fits_leave_memory_and_threads_as_they_were(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_two_hundred_fits_leave_memory_and_threads_as_they_were(tmp_path: Path) -> None:
     assert growth(tmp_path, 200) < LARGEST_GROWTH
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize(
+    "counts",
+    [pytest.param((10, 3, 1, 3), marks=pytest.mark.long), pytest.param((100, 40, 20, 40), marks=pytest.mark.slow)],
+    ids=str,
+)
+def test_no_process_that_a_used_one_starts_waits_for_ever(counts: tuple[int, int, int, int]) -> None:
+    program = Path(__file__).parent / "support" / "start_methods.py"
+    words = [sys.executable, program, *map(str, counts)]
+    ended = subprocess.run(words, check=True, capture_output=True, text=True, timeout=1200)
+    expected = zip(("fork", "forkserver", "spawn", "loader"), counts, strict=True)
+    assert json.loads(ended.stdout) == {way: {"right": count} for way, count in expected}

@@ -69,3 +69,15 @@ def test_other_commands(do: Commands) -> None:
     do.refused("layers-source", "the file holds (90, 5) float64", by=("layers", "X.npy", "--labels", "y.npy"))
     (do.path / "mine.py").write_text("def svm_loss(): pass\n")
     do.refused("function-missing", "mine.py:svm_loss", by=("check-gradients", "mine.py"))
+
+
+@pytest.mark.parametrize(
+    "words", [["people.csv", "--loss", "sfotmax"], ["poeple.csv"], ["people.csv", "--regs", "x"]]
+)
+def test_of_several_ranks_the_first_one_tells_of_a_mistake(
+    do: Commands, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rank in (0, 1):
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
+        ended = do.run("fit", *words)
+        assert ended.status == 2 and ended.err.count("error: ") == (rank == 0)

@@ -10,7 +10,7 @@ import typer
 
 from straightedge.cli import table_options as shared
 from straightedge.cli.fit_options import options_from
-from straightedge.cli.presence import require_source
+from straightedge.cli.presence import require_source, told_by_one_rank
 from straightedge.cli.resuming import resumed
 
 if TYPE_CHECKING:
@@ -139,13 +139,15 @@ def command(
     up to 2,000, on a held-out tenth of more. --path tries sixteen. The chosen one is fitted to all; the test split
     is read once, by the final model.
     """
-    if resume is None:
-        require_source(source)
-    if track is not None:
-        from straightedge.tracking import check_tracker
+    with told_by_one_rank():
+        if resume is None:
+            require_source(source)
+        if track is not None:
+            from straightedge.tracking import check_tracker
 
-        check_tracker(track)
-    options = options_from(context.params)
+            check_tracker(track)
+        options = options_from(context.params)
+        options.settings()  # knows the loss
     run(options if resume is None else resumed(options, resume), as_json, quiet, track)
 
 

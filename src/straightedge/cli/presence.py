@@ -1,11 +1,25 @@
 """Answers to a wrong path before anything heavy is imported."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from straightedge.errors import InputError
+from straightedge.errors import InputError, StraightedgeError
 from straightedge.special_files import refuse_special
 
 MODEL = "model.safetensors"  # of a run folder
+
+
+@contextmanager
+def told_by_one_rank() -> Iterator[None]:
+    """Let the first rank of a host tell of a mistake in words or paths: all of its ranks meet the same one."""
+    try:
+        yield
+    except StraightedgeError as error:
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            raise SystemExit(error.exit_status) from None
+        raise
 
 
 def require_source(source: str | None) -> None:

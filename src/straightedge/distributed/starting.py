@@ -138,9 +138,9 @@ def _start(place: Place, device: str | None) -> TorchCommunicator:
 
 
 def _backend(place: Place, device: str | None) -> str:
-    """Return nccl for GPUs where each rank has its own, gloo for everything else."""
-    if device is None or not device.startswith("cuda"):
-        return "gloo"
+    """Return nccl where each rank has a GPU of its own, else gloo; that there is none is said later, by all."""
     count = torch.cuda.device_count()
-    torch.cuda.set_device(place.local_rank % max(1, count))
+    if device is None or not device.startswith("cuda") or not count:
+        return "gloo"
+    torch.cuda.set_device(place.local_rank % count)
     return "cpu:gloo,cuda:nccl" if place.local_size <= count else "cpu:gloo,cuda:gloo"
