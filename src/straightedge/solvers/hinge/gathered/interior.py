@@ -58,15 +58,14 @@ class Interior:
         self.used, vectors = _margins(problem)
         count = vectors.shape[1] if isinstance(problem.margins, SharedMargins) else 1
         self.rows: Array = vectors.reshape(-1, vectors.shape[-1])
-        shape = (len(self.rows) // count, count)
-        self.weights = np.repeat(problem.weights, shape[0] // len(problem.weights))
-        self.w, self.scores = np.zeros(self.rows.shape[1]), np.zeros(shape)
-        self.ridge = np.full(
-            (problem.margins.n_columns, self.rows.shape[1] // problem.margins.n_columns), problem.curvature
-        )
+        each = (len(self.rows) // count, count)
+        self.weights = np.repeat(problem.weights, each[0] // len(problem.weights))
+        self.w, self.scores = np.zeros(self.rows.shape[1]), np.zeros(each)
+        self.shape = problem.margins.n_columns, self.rows.shape[1] // problem.margins.n_columns
+        self.ridge = np.full(self.rows.shape[1], problem.curvature)
         if self.is_free:
-            self.ridge[:, -1] = 0.0
-        self.b, self.u, self.slack = (np.full(shape, 1 / (count + 1)), np.ones(shape), np.full((shape[0], 1), 2.0))
+            self.ridge[self.shape[1] - 1 :: self.shape[1]] = 0.0
+        self.b, self.u, self.slack = (np.full(each, 1 / (count + 1)), np.ones(each), np.full((each[0], 1), 2.0))
 
     @property
     def is_free(self) -> bool:
@@ -121,19 +120,18 @@ class Interior:
         if p.shape[1] > 1:
             sums = np.einsum("gk,gkd->gd", p, self.rows.reshape(*p.shape, -1)) * np.sqrt(weights * shared)
             H -= sums.T @ sums
-        H.flat[:: len(H) + 1] += self.ridge.ravel()
-        if (
-            self.is_free and len(self.ridge) > 1
-        ):  # a number added to the bias of all classes changes nothing: the step has none of it
-            bias = H[self.ridge.shape[1] - 1 :: self.ridge.shape[1], self.ridge.shape[1] - 1 :: self.ridge.shape[1]]
-            bias += bias.trace() / len(bias) ** 2
+        H.flat[:: len(H) + 1] += self.ridge
+        M, width = self.shape
+        if self.is_free and M > 1:  # a number added to the bias of all classes changes nothing: no step has any
+            bias = H[width - 1 :: width, width - 1 :: width]
+            bias += bias.trace() / M**2
         return H
 
     def _solved(self, solve: Callable[[Array], Array], low: Array, high: Array) -> Step:
         """Return the step on which the products b u and (1 − Σ b) ξ change by ``low`` and ``high``."""
         fixed = self._change(low, high, 0.0)[0]
         pull = (self.weights[:, None] * (self.b + fixed)).ravel() @ self.rows
-        w = solve(pull - self.ridge.ravel() * self.w)
+        w = solve(pull - self.ridge * self.w)
         scores = (self.rows @ w).reshape(self.b.shape)
         b, slack = self._change(low, high, scores)
         return Step(w, scores, b, slack, slack + scores)
@@ -157,14 +155,13 @@ class Interior:
         """
         problem, bounds, half = self.problem, self.bounds, self.problem.curvature / 2
         weighted = (self.weights[:, None] * self.b).ravel()
-        held = self.ridge.ravel() > 0
+        held = self.ridge > 0
         V = np.where(held, weighted @ self.rows / problem.curvature, self.w)
         for w, scores in ((self.w, self.scores), (V, (self.rows @ V).reshape(self.b.shape))):
-            columns = w.reshape(self.ridge.shape)
+            columns = w.reshape(self.shape)
             point, bias = (columns[:, :-1], columns[:, -1]) if self.is_free else (columns, bounds.bias)
-            value = float(self.weights @ np.maximum(1.0 - _least(scores), 0.0)) + half * float(
-                np.vdot(point, point)
-            )
+            loss = float(self.weights @ np.maximum(1.0 - _least(scores), 0.0))
+            value = loss + half * float(np.vdot(point, point))
             bounds.offer_primal(value, Point(point, scores), bias)
         own = V[held]
         dual = scaled_bound(float(weighted.sum()), half * float(own @ own))[1]
