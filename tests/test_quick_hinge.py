@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 
 from straightedge import LinearClassifier
 from straightedge.errors import InputError
-from straightedge.estimators import quick_hinge
+from straightedge.estimators import quick, quick_hinge
+from straightedge.losses import get_loss
+from straightedge.newton.free_bias import referred_gap
+from straightedge.objective import Objective
+from straightedge.rows import Rows
 from straightedge.solvers.hinge.gathered import short
 
 LOSSES = ["svm", "crammer_singer", "one_vs_rest"]
@@ -50,6 +55,39 @@ def test_the_short_way_finds_what_the_long_way_finds(name, loss, bias):
         assert own.trace_[0].keys() == other.trace_[0].keys()
         assert own.trace_[0]["solver"] == other.trace_[0]["solver"]
         np.testing.assert_array_equal(own.predict(X), other.predict(X))
+
+
+@pytest.mark.parametrize("loss", ["squared_hinge", "one_vs_rest_squared_hinge"])
+@pytest.mark.parametrize("load", [load_iris, load_wine])
+def test_squared_hinges_take_a_free_bias_the_short_way_to_the_same_proven_optimum(load, loss, monkeypatch):
+    X, y = load(return_X_y=True)
+    for reg in (1e-1, 1e-4):
+        asked = {"reg": reg, "tol": 1e-8, "bias": "free"}
+        long = LinearClassifier(loss, callbacks=[], **asked).fit(X, y)
+        monkeypatch.setattr("straightedge.solvers.newton.Newton.at_once", None)
+        quick = LinearClassifier(loss, **asked).fit(X, y)
+        monkeypatch.undo()
+        assert quick.status_ == long.status_ == "certified"
+        np.testing.assert_allclose(quick.W_, long.W_, rtol=0, atol=1e-5 * np.abs(long.W_).max())
+        assert quick.dual_ <= long.objective_ * (1 + 1e-12) and long.dual_ <= quick.objective_ * (1 + 1e-12)
+        assert all(row["dual"] <= quick.objective_ * (1 + 1e-12) for row in quick.trace_)
+
+
+@pytest.mark.parametrize("loss", ["squared_hinge", "one_vs_rest_squared_hinge"])
+def test_the_gap_with_a_reference_is_that_of_the_objective(loss):
+    X, y = load_iris(return_X_y=True)
+    rows, labels = torch.from_numpy(X), torch.from_numpy(y)
+    objective = Objective(Rows(rows), labels, 3, get_loss(loss), [1e-2], bias="free", dtype=torch.float64)
+    near = LinearClassifier(loss, reg=1e-2, bias="free").fit(X, y).W_.T
+    W = near + 1e-3 * np.random.default_rng(0).standard_normal((3, 5))
+    found = objective.evaluate(torch.from_numpy(W)[None])
+    V, ridge = found.V[0].numpy(), np.array([2e-2] * 4 + [0.0])
+    mean_loss = float(found.objective) - 1e-2 * float((W[:, :-1] ** 2).sum())
+    sums = objective.class_sums()[0].numpy()
+    sums = np.vstack([sums, sums.sum(axis=0)])
+    gap = referred_gap(W, V, mean_loss, ridge, sums, quick.reference_of(loss, y, 3))
+    assert gap == pytest.approx(float(found.objective - found.dual), rel=1e-9)
+    assert 0 < gap < 0.9 * float(found.objective)
 
 
 def value(loss, X, y, W, reg, bias="penalized"):

@@ -14,6 +14,7 @@ from straightedge.cores import available_cores
 from straightedge.newton import column, direct, tall, wide
 from straightedge.newton.blocks import WORTH_THREADS, RowBlocks, extremes, shared
 from straightedge.newton.direct import LARGEST, Answer
+from straightedge.newton.free_bias import Reference
 from straightedge.newton.rules import OF_TWO, SECOND_ORDER
 from straightedge.newton.work import Size
 
@@ -114,20 +115,40 @@ def fit(
     C = len(classes)
     size = Size(len(X), X.shape[1] + 1, C, C - rule.shift_invariant, rule.curved)
     rows = RowBlocks(X, index, C, rule, free)
+    reference = None
     if not rows.is_bounded:
-        return None
-    if column.fits(size):
+        if C == 2 or not direct.fits(size):
+            return None
+        reference = reference_of(loss, index, C)
+    if reference is None and column.fits(size):
         value_range = range_of(X)
         answer = value_range and column.minimise(rows, OF_TWO[loss], reg, tol, most)
         return (answer, classes, value_range) if answer and value_range else None
     if direct.fits(size):
         found = table_of(X)
         own = OF_TWO.get(loss, rule) if C == 2 else rule
-        answer = found and direct.minimise(found[0], index, size, reg, own, tol, most, free_bias=free)
+        answer = found and direct.minimise(
+            found[0], index, size, reg, own, tol, most, free_bias=free, reference=reference
+        )
         return (answer, classes, found[1]) if found and answer else None
     value_range = range_of(X) if tall.fits(size) or wide.fits(size, rule) else None
     answer = _of_rows(rows, size, reg, tol, most) if value_range else None
     return (answer, classes, value_range) if answer and value_range else None
+
+
+def reference_of(loss: str, y: np.ndarray, n_classes: int) -> Reference:
+    """Return what a loss's `dual_reference` is to labels y (N,) that weigh the same; it asks for torch."""
+    import torch
+
+    from straightedge.losses import get_loss
+
+    kind, shares = get_loss(loss), torch.from_numpy(np.bincount(y, minlength=n_classes) / len(y))[None]
+
+    def reference(sums: np.ndarray) -> tuple[float, np.ndarray, float]:
+        found = kind.dual_reference(torch.from_numpy(sums.copy())[None], shares)
+        return float(found.theta[0]), found.rows[0].numpy(), float(found.conjugate[0])
+
+    return reference
 
 
 def _of_rows(rows: RowBlocks, size: Size, reg: float, tol: float, most: float) -> Answer | None:

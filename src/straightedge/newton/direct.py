@@ -10,6 +10,7 @@ import numpy as np
 from straightedge.newton.blocks import RowBlocks
 from straightedge.newton.curvature import SecondOrder
 from straightedge.newton.engine import Engine
+from straightedge.newton.free_bias import Reference
 from straightedge.newton.problem import Point, SmoothProblem, Table, contrasts
 from straightedge.newton.work import SAMPLE_ROWS, Size
 from straightedge.status import Status, TraceRow
@@ -112,6 +113,7 @@ def minimise(
     most: float,
     *,
     free_bias: bool = False,
+    reference: Reference | None = None,
 ) -> Answer:
     """Return the W that minimises mean ℓ + reg ΣW², by the steps of the solver `newton`.
 
@@ -124,6 +126,7 @@ def minimise(
         tol: Relative gap asked for.
         most: Passes over the rows.
         free_bias: Whether the penalty leaves the bias out.
+        reference: Of a loss that is no likelihood, for the bound of a free bias.
     """
     weights, ridge = np.full(size.N, 1 / size.N), np.full(size.D, 2 * reg)
     ridge[-1] *= not free_bias
@@ -131,7 +134,7 @@ def minimise(
     one_column = basis.shape == (2, 1)
     if one_column:
         basis, ridge = np.eye(1), ridge / 2
-    problem = SmoothProblem(Table(table), y, weights, ridge, loss, basis)
+    problem = SmoothProblem(Table(table), y, weights, ridge, loss, basis, reference=reference)
     engine = Engine(problem, size, tol, problem.at(problem.zero()), batch=math.inf, most=most - START_AND_PROOF)
     answer = run(engine, reg, Log(), START_AND_PROOF)
     if one_column:

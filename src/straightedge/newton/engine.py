@@ -137,7 +137,7 @@ class Engine:
 
     def _sharpen(self) -> None:
         """Go on beyond the gap asked for, as long as steps gain."""
-        former, sharp = self.tol * self.point.value, SHARP_OF_FREE if self.problem.has_best_bias else SHARP
+        former, sharp = self.tol * self.point.value, SHARP if self.problem.ridge[-1] else SHARP_OF_FREE
         for _ in range(SHARPEST):
             if self._is_done or not self._is_above(sharp) or self.point.gap > former:
                 break

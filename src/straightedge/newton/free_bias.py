@@ -13,9 +13,14 @@ References:
     separate", SIAM J. Numer. Anal. 10, 1973 (variable projection).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from straightedge.newton.curvature import RowTerms, SecondOrder
+
+Reference = Callable[[np.ndarray], tuple[float, np.ndarray, float]]
+"""From Σ w_i a_i (C,): the share θ of dual points of the classes (C, C) that makes it 0, and their mean −ℓ*."""
 
 MOST_STEPS = 8  # of Newton on the bias; each doubles the digits
 STILL = 1e-13  # entries of the bias's gradient, shares of all rows, that are left
@@ -88,3 +93,26 @@ def mixed_gap(W: np.ndarray, V: np.ndarray, mean_loss: float, ridge: np.ndarray,
     conjugate = max(mean_loss - float(np.vdot(W, V)), 0.0)
     longer = float((change * (V[:, :-1] + theta / 2 * change) / h).sum())
     return gap + theta * (conjugate + longer)
+
+
+def referred_gap(
+    W: np.ndarray, V: np.ndarray, mean_loss: float, ridge: np.ndarray, sums: np.ndarray, reference: Reference
+) -> float:
+    """Return what `mixed_gap` does for a loss that is no likelihood, whose own reference is mixed in.
+
+    Args:
+        W: (C, D), the bias last.
+        V: (C, D), the mean loss's gradient.
+        mean_loss: At W.
+        ridge: (D,), h; its last entry does not count.
+        sums: (C + 1, D), see `mixed_gap`.
+        reference: Of the loss.
+    """
+    h, own = ridge[:-1], W[:, :-1]
+    theta, rows, conjugate = reference(V[:, -1])
+    mixed = ((1 - theta) * V + theta * (rows.T @ sums[:-1]))[:, :-1]
+    conjugate = (1 - theta) * (mean_loss - float(np.vdot(W, V))) + theta * conjugate
+    quadratic = float((mixed * mixed / h).sum()) / 2
+    t = min(1.0, max(0.0, conjugate / max(2 * quadratic, 1e-300)))
+    value = mean_loss + float((own * own * h).sum()) / 2
+    return max(value - t * (conjugate - t * quadratic), 0.0)

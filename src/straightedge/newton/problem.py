@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from straightedge.newton.curvature import RowTerms, SecondOrder
-from straightedge.newton.free_bias import best_bias, mixed_gap
+from straightedge.newton.free_bias import Reference, best_bias, mixed_gap, referred_gap
 from straightedge.newton.products import back, forward
 
 FEW_ROWS = 64  # that say how long rows are
@@ -74,6 +74,7 @@ class SmoothProblem:
         loss: The loss to second order.
         basis: (C, c) float64, the basis Q of the space that holds the optimum's classes: contrasts, or I.
         check: Called between products; raises KeyboardInterrupt where the user asked to stop.
+        reference: Of a loss that is no likelihood, for the bound of a free bias; None where others prove it.
     """
 
     table: Table
@@ -83,6 +84,7 @@ class SmoothProblem:
     loss: SecondOrder
     basis: np.ndarray
     check: Callable[[], None] = lambda: None
+    reference: Reference | None = None
 
     def scores(self, W: np.ndarray) -> np.ndarray:
         """Return W xᵢ for every row, (C, N), for W (C, D)."""
@@ -163,7 +165,10 @@ class SmoothProblem:
     def _gap(self, W: np.ndarray, V: np.ndarray, gradient: np.ndarray, mean_loss: float) -> float:
         if self.has_best_bias:
             return mixed_gap(W, V, mean_loss, self.ridge, self.class_sums)
-        return self.gap_of(gradient)
+        far = self.gap_of(gradient)
+        if self.reference is not None and far < mean_loss:  # farther away 0 is the bound
+            return referred_gap(W, V, mean_loss, self.ridge, self.class_sums, self.reference)
+        return far
 
     def with_own_ridge(self, point: Point) -> Point:
         """Return what is known at a point of a problem that differs in its ridge alone: no product is needed."""
