@@ -61,11 +61,16 @@ class Interior:
         each = (len(self.rows) // count, count)
         self.weights = np.repeat(problem.weights, each[0] // len(problem.weights))
         self.w, self.scores = np.zeros(self.rows.shape[1]), np.zeros(each)
-        self.shape = problem.margins.n_columns, self.rows.shape[1] // problem.margins.n_columns
         self.ridge = np.full(self.rows.shape[1], problem.curvature)
         if self.is_free:
             self.ridge[self.shape[1] - 1 :: self.shape[1]] = 0.0
         self.b, self.u, self.slack = (np.full(each, 1 / (count + 1)), np.ones(each), np.full((each[0], 1), 2.0))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of W: columns, and the length of each."""
+        columns = self.problem.margins.n_columns
+        return columns, self.rows.shape[1] // columns
 
     @property
     def is_free(self) -> bool:
