@@ -14,7 +14,6 @@ References:
     condition, which still holds where differences of P are below rounding).
 """
 
-from copy import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,12 +24,10 @@ from straightedge.objective import Evaluation, Objective
 from straightedge.solvers.best_bias import BestBias, Passes
 from straightedge.solvers.curvature_pairs import CurvaturePairs, inner
 from straightedge.solvers.least_gradient import LeastGradient
-from straightedge.solvers.path_in_parts import between, parts_of
+from straightedge.solvers.path_in_parts import parts_of
 from straightedge.solvers.protocol import Progress, Solver, missing, nothing_known
-from straightedge.solvers.solution import Solution, joined
 from straightedge.solvers.state import given_to, taken_from
 from straightedge.solvers.whitening import Whitening
-from straightedge.status import Status
 from straightedge.workers import torch_threads
 
 ARMIJO = 1e-4
@@ -76,21 +73,6 @@ class LBFGSPoint:
     last: LeastGradient | None
 
 
-@dataclass
-class LBFGSState:
-    """What a checkpoint keeps of `WhitenedLBFGS`.
-
-    Attributes:
-        at: Where it is.
-        centres: (K,) the curvatures that the metric's factors were made for.
-        metric_double: Whether the metric is float64's.
-    """
-
-    at: LBFGSPoint
-    centres: Tensor
-    metric_double: bool
-
-
 class WhitenedLBFGS(Solver):
     """L-BFGS whose initial matrix is the whitening metric's inverse.
 
@@ -100,7 +82,7 @@ class WhitenedLBFGS(Solver):
     """
 
     name = "lbfgs"
-    State = LBFGSState
+    State = LBFGSPoint
     together = True  # all configurations take their step in one pass, and keep their vectors
 
     def __init__(self, memory: int = MEMORY, sample_rows: int = METRIC_ROWS) -> None:
@@ -124,40 +106,15 @@ class WhitenedLBFGS(Solver):
         free = C - (rule is not None and rule.shift_invariant)
         return Size(objective.n_total, width, C, free, rule is None or rule.curved).lbfgs(K)
 
-    def at_once(self, objective: Objective, tol: Tensor) -> Solution | None:
-        """See `Solver.at_once`: a path in parts, of one metric; see `path_in_parts`.
+    def turns(self, objective: Objective) -> list[Tensor]:
+        """See `Solver.turns`: a path in parts, of one metric; see `path_in_parts`.
 
         Other devices than the CPU take all values in hardly more time than some of them.
         """
+        self.metric = self._whitening(objective)
         alike = objective.labels is None and objective.device.type == "cpu"
         parts = parts_of(objective.reg, objective.fold) if alike else None
-        if parts is None:
-            return None
-        self._set_metric(objective)
-        found, W = list[Solution](), None
-        for count, part in enumerate(parts):
-            if count:
-                known = torch.cat(parts[:count])
-                W = between(objective.reg, objective.fold, part, known, torch.cat([one.W for one in found]))
-            ended = any(Status.INTERRUPTED in one.status for one in found)
-            found.append(self._part(objective, tol, part, W, ended=ended))
-        return joined(found, torch.cat(parts).argsort())
-
-    def _part(
-        self, objective: Objective, tol: Tensor, places: Tensor, W: Tensor | None, *, ended: bool
-    ) -> Solution:
-        """Return the solution of some configurations (K',) int64 from W (K', C, D + 1); see `Loop`."""
-        from straightedge.solvers.loop import Limits, Loop
-
-        own = type(self)(*self.sizes)
-        own.metric = copy(self._metric)
-        own.metric.keep(places)
-        loop = Loop(objective.select(places), own, Limits(tol[places].tolist(), self.most_passes))
-        loop.start(W)
-        loop.interrupted |= ended
-        while loop.active.numel() and not loop.interrupted:
-            loop.step()
-        return loop.finish()
+        return super().turns(objective) if parts is None else parts
 
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """See `Solver.start`. Starts at W = 0 by default, where P is known: log C for softmax."""
@@ -185,18 +142,17 @@ class WhitenedLBFGS(Solver):
         return self.passes.objective
 
     def _prepare(self, objective: Objective, tol: Tensor) -> None:
-        """Set up the metric and the line searches; a metric in place (float32, say) serves a restart as well."""
+        """Set up the metric and the line searches; a metric of other turns (float32, say) serves a restart, too."""
         self.passes = BestBias.of(objective, float(tol[0])) or Passes(objective)
         K = objective.n_configs
-        if self.metric is None or not self.metric.serves(objective):
-            self._set_metric(objective)
+        metric = None if self.metric is None else self.metric.of(objective)
+        self.metric = self._whitening(objective) if metric is None else metric
         self.trials = torch.zeros(K, dtype=torch.int64)
         self.finest = torch.full((K,), torch.inf, dtype=torch.float64)  # the smallest gap seen
         self.waited = torch.zeros(K, dtype=torch.int64)  # passes since then
 
-    def _set_metric(self, objective: Objective, centres: Tensor | None = None) -> None:
-        kappa = objective.loss.curvature(objective.n_classes)
-        self.metric = Whitening(objective, kappa, self.sizes[1], centres)
+    def _whitening(self, objective: Objective) -> Whitening:
+        return Whitening(objective, objective.loss.curvature(objective.n_classes), self.sizes[1])
 
     @property
     def _metric(self) -> Whitening:
@@ -308,14 +264,12 @@ class WhitenedLBFGS(Solver):
             setattr(self, name, getattr(self, name)[positions])
         self.pairs.keep(positions)
 
-    def state(self) -> LBFGSState:
+    def state(self) -> LBFGSPoint:
         """See `Solver.state`."""
-        return LBFGSState(taken_from(LBFGSPoint, self), self._metric.centres, self._metric.in_double)
+        return taken_from(LBFGSPoint, self)
 
-    def restore(self, objective: Objective, state: LBFGSState, tol: Tensor) -> Progress:
-        """See `Solver.restore`; the metric is computed again, in its own float type, to the same bits."""
-        kind = torch.float64 if state.metric_double else torch.float32
-        self._set_metric(objective.in_dtype(kind), state.centres)
+    def restore(self, objective: Objective, state: LBFGSPoint, tol: Tensor) -> Progress:
+        """See `Solver.restore`; the metric is computed again, to the same bits."""
         self._prepare(objective, tol)
-        given_to(self, state.at)
+        given_to(self, state)
         return nothing_known(self.W)

@@ -19,6 +19,8 @@ from torch import Tensor
 
 from straightedge.objective import Objective
 from straightedge.solvers.best import Best
+from straightedge.solvers.loop_state import LoopState, Turns, as_bytes
+from straightedge.solvers.path_in_parts import between
 from straightedge.solvers.protocol import Progress, Solver
 from straightedge.solvers.solution import Solution
 from straightedge.solvers.state import pack, unpack
@@ -90,31 +92,6 @@ def _threads_for(objective: Objective, solver: Solver) -> AbstractContextManager
     return torch_threads(1) if small or solver.one_thread else nullcontext()
 
 
-@dataclass
-class LoopState:
-    """What a checkpoint keeps of a loop, beside the state of its solver.
-
-    Attributes:
-        best: The best so far.
-        active: Configurations that the solver has.
-        waiting: (K,) bool, those that have left it and are to be settled.
-        status: (K,) int64, positions among the members of `Status`.
-        iteration: Steps.
-        seconds: Wall time, s.
-        in_double: Whether products are float64's.
-        solver: (n,) uint8, the name of the solver that was at work.
-    """
-
-    best: Best
-    active: Tensor
-    waiting: Tensor
-    status: Tensor
-    iteration: int
-    seconds: float
-    in_double: bool
-    solver: Tensor
-
-
 class Loop:
     """The state of `minimize`: best bounds so far, who is still being worked on, the clock."""
 
@@ -122,8 +99,10 @@ class Loop:
         self, objective: Objective, solver: Solver, limits: Limits, callbacks: Sequence[Callback] = ()
     ) -> None:
         K = objective.n_configs
-        self.objective, self.solver, self.limits, self.callbacks = objective, solver, limits, callbacks
+        self.given = self.objective = objective  # and the same in float64 where float32 has no more digits
+        self.solver, self.limits, self.callbacks = solver, limits, callbacks
         self.active = torch.arange(K)
+        self.turns = Turns([self.active])
         self.tol = torch.as_tensor(limits.tol, dtype=torch.float64).expand(K)
         self.best = Best.nothing(objective.shape)
         self.status = [Status.MAX_PASSES] * K
@@ -140,8 +119,32 @@ class Loop:
         return time.perf_counter() - self._began
 
     def start(self, W: Tensor | None) -> None:
-        """Take the solver's first point."""
-        self._guarded(lambda: self.solver.start(self.objective, W, self.tol))
+        """Take the solver's first point, of all configurations or of those whose turn it is."""
+
+        def begin() -> Progress:
+            turns = self.solver.turns(self.given)
+            if W is None and math.isinf(self.limits.max_seconds):  # in a given time each gets its share
+                self.turns, self.active = Turns(turns), turns[0]
+            return self._take_turn(W)
+
+        self._guarded(begin)
+
+    def _take_turn(self, W: Tensor | None) -> Progress:
+        """Begin with the active configurations at W (K', C, D + 1)."""
+        self.turns.begun = False
+        whole = len(self.active) == len(self.tol)
+        part = self.objective if whole else self.objective.select(self.active)
+        progress = self.solver.start(part, W, self.tol[self.active])
+        self.turns.begun = True
+        return progress
+
+    def _go_on(self) -> None:
+        """Begin with the active configurations at their best W, or at what the answers of earlier turns lead to."""
+        W, begun = self.best.W[self.active], self.best.primal.isfinite()
+        new, known = ~begun[self.active], begun.nonzero().flatten()
+        if len(known) and bool(new.any()):
+            W[new] = between(self.given.reg, self.given.fold, self.active[new], known, self.best.W)
+        self._guarded(lambda: self._take_turn(W))
 
     def step(self) -> None:
         """Let the solver take a step, and let configurations leave that are done."""
@@ -226,13 +229,16 @@ class Loop:
         self.waiting[:] = False
         if again:
             self._start_again(torch.tensor(again))
+        elif len(self.turns.ahead):
+            self.turns.now += 1
+            self.objective, self.active = self.given, self.turns.all[self.turns.now]
+            self._go_on()
 
     def _start_again(self, indices: Tensor) -> None:
         """Go on with these configurations in float64, from the best W."""
         self.active, self.best.proven[indices] = indices, False
         self.objective = self.objective.in_dtype(torch.float64)
-        part, W = self.objective.select(indices), self.best.W[indices]
-        self._guarded(lambda: self.solver.start(part, W, self.tol[indices]))
+        self._go_on()
 
     def _out_of_time(self) -> bool:
         """Return whether the time is up on any rank; take notice of Ctrl-C on any rank."""
@@ -268,10 +274,12 @@ class Loop:
 
     def finish(self) -> Solution:
         """Return the solution; a run that was interrupted keeps the bounds it had."""
-        best, gap, seconds = self.best, self.best.gap, self.seconds
         if self.interrupted:
-            for k in [*self.active.tolist(), *self.waiting.nonzero().flatten().tolist()]:
+            ahead = self.turns.ahead
+            self.best.primal[ahead], self.best.dual[ahead] = self.given.value_at_zero()[ahead], 0.0
+            for k in torch.cat([self.active, self.waiting.nonzero().flatten(), ahead]).tolist():
                 self.status[k] = Status.INTERRUPTED
+        best, gap, seconds = self.best, self.best.gap, self.seconds
         message = [
             status.explain(float(gap[k]), float(self.tol[k]), float(best.n_passes[k]))
             for k, status in enumerate(self.status)
@@ -296,9 +304,11 @@ class Loop:
             self.iteration,
             self.seconds,
             self.objective.dtype == torch.float64,
-            _as_bytes(self.solver.name),
+            self.turns.now if len(self.turns.all) > 1 else -1,
+            as_bytes(self.solver.name if self.turns.begun else ""),
         )
-        return pack(own, "loop", copy=copy) | pack(self.solver.state(), "solver", copy=copy)
+        at_work = pack(self.solver.state(), "solver", copy=copy) if self.turns.begun else {}
+        return pack(own, "loop", copy=copy) | at_work
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take up a `state` of the same problem; another solver begins anew from the best W."""
@@ -309,11 +319,16 @@ class Loop:
         self._began -= own.seconds
         if own.in_double:
             self.objective = self.objective.in_dtype(torch.float64)
-        if self.active.numel() and not torch.equal(own.solver, _as_bytes(self.solver.name)):
-            part, W, tol = self.objective.select(self.active), self.best.W[self.active], self.tol[self.active]
-            self._guarded(lambda: self.solver.start(part, W, tol))
-        elif self.active.numel():
+        turns = self.solver.turns(self.given)
+        if 0 <= own.turn < len(turns) > 1:
+            self.turns = Turns(turns, own.turn)
+        elif own.turn >= 0:  # another solver goes on with all that are left
+            ahead = (~self.best.primal.isfinite() & ~self.waiting).nonzero().flatten()
+            self.active = torch.cat([self.active, ahead]).unique()
+        if self.active.numel() and torch.equal(own.solver, as_bytes(self.solver.name)):
             self._restore_solver(state)
+        elif self.active.numel():
+            self._go_on()
         elif bool(self.waiting.any()):
             self._settle()
 
@@ -321,11 +336,8 @@ class Loop:
         part = self.objective.select(self.active)
         own: Any = unpack(self.solver.State, state, "solver")
         progress = self.solver.restore(part, own, self.tol[self.active])
+        self.turns.begun = True
         try:  # a Ctrl-C in the midst of a proof left configurations that have only that before them
             self._leave(progress.exhausted, self.best.gap)
         except KeyboardInterrupt:
             self.interrupted = True
-
-
-def _as_bytes(name: str) -> Tensor:
-    return torch.tensor(list(name.encode()), dtype=torch.uint8)

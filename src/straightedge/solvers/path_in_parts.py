@@ -44,7 +44,7 @@ def between(reg: Tensor, fold: Tensor, wanted: Tensor, known: Tensor, W: Tensor)
         fold: (K,) int64.
         wanted: (K',) int64 positions.
         known: (Q,) int64 positions.
-        W: (Q, C, D + 1) there.
+        W: (K, C, D + 1); those at ``known`` are read.
     """
     places = reg.log()
     out = W.new_empty(len(wanted), *W.shape[1:])
@@ -52,7 +52,7 @@ def between(reg: Tensor, fold: Tensor, wanted: Tensor, known: Tensor, W: Tensor)
         own = (fold[known] == fold[k]).nonzero().flatten()
         own = own[(places[known[own]] - places[k]).abs().argsort()[:NEAREST]]
         shares = _polynomial(places[known[own]].numpy(), float(places[k]))
-        out[i] = torch.tensordot(torch.from_numpy(shares).to(W), W[own], dims=1)
+        out[i] = torch.tensordot(torch.from_numpy(shares).to(W), W[known[own]], dims=1)
     return out
 
 

@@ -83,6 +83,14 @@ class Solver(ABC):
         """
         return None
 
+    def turns(self, objective: Objective) -> list[Tensor]:
+        """Return which configurations go together, (K′,) int64 positions, in the order of their turns: all at once.
+
+        Asked before the first start, and again before `restore`: what it makes for all configurations serves each
+        turn. A later turn starts from what the answers of earlier ones lead to; see `path_in_parts`.
+        """
+        return [torch.arange(objective.n_configs)]
+
     @abstractmethod
     def start(self, objective: Objective, W: Tensor | None, tol: Tensor) -> Progress:
         """Begin at W (K, C, D + 1), or at a point of the solver's choice; tol (K,) are the gaps asked for."""

@@ -13,6 +13,10 @@ References:
     comes from). Nocedal and Wright, "Numerical Optimization", 2006, section 7.2 (initial matrix of L-BFGS).
 """
 
+from __future__ import annotations
+
+from copy import copy
+
 import torch
 from torch import Tensor
 
@@ -34,22 +38,18 @@ class Whitening:
         objective: Gives Σ (from a sample), reg and the kind of bias.
         kappa: κ, the loss's curvature along a score.
         sample_rows: Rows of the sample.
-        centres: (K,) the reg whose factor each configuration uses; by default the values of reg are grouped
-            by decades and each uses its group's geometric mean. Given when a run is resumed.
 
     Attributes:
-        centres: As above.
-        in_double: Whether it was made for products in float64.
+        centres: (K,) the reg whose factor each configuration uses: values of reg are grouped by decades, and each
+            uses its group's geometric mean.
         cohorts: (K,) configurations of the same number have the same rows; see `cohorts_of`.
+        whole: What it was made for: (2, K) reg and numbers of row weights, and the centres and cohorts of all.
     """
 
-    def __init__(
-        self, objective: Objective, kappa: float, sample_rows: int = METRIC_ROWS, centres: Tensor | None = None
-    ) -> None:
-        self.centres = _decades(objective.reg) if centres is None else centres
+    def __init__(self, objective: Objective, kappa: float, sample_rows: int = METRIC_ROWS) -> None:
+        self.centres = _decades(objective.reg)
         self.cohorts = cohorts_of(objective)
-        self.made_for = torch.stack([objective.reg, objective.fold.to(objective.reg)])
-        self.in_double = objective.dtype == torch.float64
+        self.whole = _values_of(objective), self.centres, self.cohorts
         self._factors: dict[tuple[int, float], Preconditioner] = {}
         if _is_round(objective, kappa, float(self.centres.min()), sample_rows):
             self._add_factors(objective, 0, objective.design.rough.mean_squares(sample_rows), kappa)
@@ -68,9 +68,15 @@ class Whitening:
             penalty = objective.penalty.at(torch.tensor([reg], dtype=torch.float64))
             self._factors[cohort, reg] = Preconditioner.of(objective.design, moment, kappa, penalty)
 
-    def serves(self, objective: Objective) -> bool:
-        """Return whether it is that of these configurations, of whatever float type."""
-        return torch.equal(self.made_for, torch.stack([objective.reg, objective.fold.to(objective.reg)]))
+    def of(self, objective: Objective) -> Whitening | None:
+        """Return that of these configurations, of whatever float type; None where it was made for others."""
+        values, centres, cohorts = self.whole
+        equal = (values[:, None, :] == _values_of(objective)[:, :, None]).all(dim=0)
+        if not bool(equal.any(dim=1).all()):
+            return None
+        part, positions = copy(self), equal.to(torch.int64).argmax(dim=1)
+        part.centres, part.cohorts = centres[positions], cohorts[positions]
+        return part
 
     def solve(self, G: Tensor, configs: Tensor | None = None) -> Tensor:
         """Return M⁻¹ (K', C, D + 1) applied to each row of G (K, C, D + 1), of some configurations or of all."""
@@ -87,9 +93,6 @@ class Whitening:
     def keep(self, positions: Tensor) -> None:
         """Go on with these configurations alone."""
         self.centres, self.cohorts = self.centres[positions], self.cohorts[positions]
-        self.made_for = self.made_for[:, positions]
-        used = set(self._keys)
-        self._factors = {key: factor for key, factor in self._factors.items() if key in used}
 
 
 def _is_round(objective: Objective, kappa: float, reg: float, sample_rows: int) -> bool:
@@ -113,6 +116,10 @@ def _is_round(objective: Objective, kappa: float, reg: float, sample_rows: int) 
         vector = rows.t() @ (rows @ (vector / torch.linalg.vector_norm(vector))) / n
         largest = float(torch.linalg.vector_norm(vector))
     return largest <= most
+
+
+def _values_of(objective: Objective) -> Tensor:
+    return torch.stack([objective.reg, objective.fold.to(objective.reg)])
 
 
 def _consecutive(places: list[int]) -> slice | list[int]:
