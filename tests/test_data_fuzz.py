@@ -3,16 +3,20 @@
 import io
 import tarfile
 import zipfile
+from contextlib import suppress
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pyarrow import feather, parquet
 
 from straightedge.data import load_dataset
 from straightedge.data.images import BadImage, Decoding, decode
-from straightedge.errors import StraightedgeError
+from straightedge.data.tables.files import Table
+from straightedge.errors import InputError, StraightedgeError
 
 
 def encoded(kind):
@@ -83,3 +87,45 @@ def test_a_damaged_archive_is_rows_or_an_error(tmp_path, kind, changes, cut):
         assert error.code and error.where
     else:
         assert found.train.n == len(found.train.X) == len(found.train.names)
+
+
+def written(path, **compression):
+    """Write a small table of vectors and labels as Parquet or Arrow."""
+    vectors = pa.array([[float(row), 1.0] for row in range(24)], pa.list_(pa.float32()))
+    table = pa.table({"embedding": vectors, "label": ["aaaa", "bbbb"] * 12})
+    if path.suffix == ".parquet":
+        parquet.write_table(table, path, compression="none", use_dictionary=False)
+    else:
+        feather.write_feather(table, path, compression="uncompressed")
+    return path
+
+
+@pytest.mark.parametrize("word", ["element", "embedding", "aaaa"])  # of a name within, of a column, of values
+def test_text_of_parquet_that_is_no_utf_8_is_named(word, tmp_path):
+    path = written(tmp_path / "a.parquet")
+    content = path.read_bytes()
+    changed = content.replace(word.encode(), word[:-1].encode() + b"\xf4")
+    assert changed != content
+    path.write_bytes(changed)
+    with pytest.raises(InputError, match=r"a\.parquet"):
+        load_dataset(path, progress=False, cache=False)
+
+
+def test_rows_that_are_not_there_are_missed(tmp_path):
+    table = Table(written(tmp_path / "a.parquet"))
+    table.counts[0] += 1
+    with pytest.raises(InputError, match="said to have 25 rows, and has 24"):
+        list(table.blocks(0, ["label"], 10))
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::straightedge.errors.StraightedgeWarning")
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_a_table_with_any_byte_changed_is_rows_or_an_error(kind, tmp_path):
+    path = written(tmp_path / f"a.{kind}")
+    content = path.read_bytes()
+    for place in range(len(content)):
+        for flip in (0x80, 0x01):
+            path.write_bytes(damaged(content, [(place, flip)], 0))
+            with suppress(InputError):
+                load_dataset(path, progress=False, cache=False)

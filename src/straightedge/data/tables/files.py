@@ -7,7 +7,7 @@ stretch of rows, decodes everything once.
 
 import bisect
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from straightedge.disk import rows_at
-from straightedge.errors import damage
+from straightedge.errors import InputError, damage
 from straightedge.memory import require_memory
 from straightedge.special_files import open_regular
 
 BATCH_BYTES = 2**21  # decoded bytes asked for at a time from a Parquet file
+AGAIN = "write or download it again"  # what mends a damaged file
 
 
 @cache
@@ -73,6 +74,7 @@ class Table:
             file = self._file()
             self.is_parquet = hasattr(file, "num_row_groups")
             self.schema = file.schema_arrow if self.is_parquet else file.schema
+            _read_names(self.schema)
             self.counts = self._counts(file)
         if self.is_parquet:
             groups = (file.metadata.row_group(group) for group in range(file.num_row_groups))
@@ -103,12 +105,24 @@ class Table:
         return self._file().get_batch(piece)
 
     def blocks(self, piece: int, columns: Sequence[str], batch_rows: int) -> Iterator[Any]:
-        """Yield record batches of some columns of one piece, in order."""
+        """Yield record batches of some columns of one piece, in order; they have all rows that it says it has."""
+        rows = 0
         with table_errors(self.path):
-            if self.is_parquet:
-                yield from self._file().iter_batches(batch_rows, row_groups=[piece], columns=list(columns))
-            else:
-                yield self._batch(piece).select(list(columns))
+            for batch in self._batches_of(piece, list(columns), batch_rows):
+                batch.validate(
+                    full=True
+                )  # text is UTF-8, offsets are within; a tenth of the time of reading at most
+                rows += batch.num_rows
+                yield batch
+        if rows != self.counts[piece]:
+            what = f"part {piece} is said to have {self.counts[piece]:,} rows, and has {rows:,}"
+            raise InputError("table-broken", what, str(self.path), AGAIN)
+
+    def _batches_of(self, piece: int, columns: list[str], batch_rows: int) -> Iterator[Any]:
+        if self.is_parquet:
+            yield from self._file().iter_batches(batch_rows, row_groups=[piece], columns=columns)
+        else:
+            yield self._batch(piece).select(columns)
 
     def column(self, name: str) -> Any:
         """Return one whole column as an Arrow array: for labels, not for features."""
@@ -172,8 +186,15 @@ def open_file(path: Path) -> Any:
 
 def table_errors(path: Path) -> AbstractContextManager[None]:
     """Turn what Arrow raises on a damaged file into an error that names it."""
-    kinds = (arrow().ArrowException, OSError, EOFError)
-    return damage("table-broken", path, kinds, "write or download it again")
+    kinds = (arrow().ArrowException, OSError, EOFError, UnicodeError)  # the last of names that are no UTF-8
+    return damage("table-broken", path, kinds, AGAIN)
+
+
+def _read_names(fields: Iterable[Any]) -> None:
+    """Read the names of fields and of those within: Arrow decodes them late, and a damaged one is no text."""
+    for field in fields:
+        str(field.name)
+        _read_names(field.type.field(place) for place in range(field.type.num_fields))
 
 
 Decode = Callable[[Any, str, int], Any]
