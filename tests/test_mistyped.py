@@ -39,6 +39,7 @@ FITS = {
         ["--classes ('low', 'mid')", "here: 'high'"],
     ),
     "labels of a named source": (["digits", "--labels", "y"], "option-unused", ["leave --labels out"]),
+    "what SGD alone takes": (["people.csv", "--batch-size", "9"], "option-unused", ["add --solver sgd"]),
     "labels twice": (["X.npy,y.npy", "--labels", "y"], "option-unused", ["named twice"]),
     "times of what is no table": (["X.npy,y.npy", "--time", "day"], "option-unused", ["--time is for tables"]),
     "a column of what has none": (["digits", "--split-column", "s"], "option-unused", ["leave --split-column out"]),

@@ -127,7 +127,7 @@ def command(
     overwrite: Annotated[bool, of_run("--overwrite", help="replace a run of that name")] = False,
     resume: Annotated[Path | None, of_run(help="go on with this interrupted run")] = None,
     checkpoint_every: Annotated[float, of_run(help="seconds between checkpoints")] = 60.0,
-    no_suspects: Annotated[bool, of_run("--no-suspects", help="do not look for mislabelled images")] = False,
+    no_suspects: Annotated[bool, of_run("--no-suspects", help="do not look for labels that may be wrong")] = False,
     seed: Annotated[int, of_run(help="of splits and batches")] = 0,
     track: Annotated[str | None, of_run(help="write the run to mlflow, tensorboard or wandb, too")] = None,
     quiet: Annotated[bool, of_run("--quiet", "-q", help="print nothing but warnings and errors")] = False,
@@ -135,9 +135,9 @@ def command(
 ) -> None:
     """Fit a linear classifier to a proven optimum, judge it, and write a run folder with a page.
 
-    Without --reg it is chosen among eight values: by five folds of fewer than 1,000 training samples, by three of
-    up to 2,000, on a held-out tenth of more. --path tries sixteen. The chosen one is fitted to all; the test split
-    is read once, by the final model.
+    Without --reg it is chosen among eight values: by five folds where there are fewer than 1,000 training samples,
+    by three up to 2,000, and on a held-out tenth where there are more. --path tries sixteen. The chosen one is
+    fitted to all; the test split is read once, by the final model.
     """
     with told_by_one_rank():
         if resume is None:

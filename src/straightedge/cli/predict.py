@@ -48,7 +48,7 @@ def command(
     """Classify images, texts, folders and archives of them, and arrays with a fitted model.
 
     Writes name, class, score and, for softmax and calibrated models, the probability of the class. The
-    features that the run was trained on are made again from the images. A model of several labels a row
+    features that the run was trained on are made again from images and texts. A model of several labels a row
     writes all of them, with "; " between, and the probability of each. Names with control characters are
     printed with escapes; --out and --json have them as they are.
     """

@@ -97,7 +97,7 @@ class FitOptions:
         if self.fit.reg is not None and (self.choice.path or self.choice.regs):
             what = "both a single reg and a path were asked for"
             raise InputError("reg-and-path", what, mend="give --reg or --path")
-        self._check_search()
+        self._check_sgd()
         self.fit.check()
         self.split.check()
         self.choice.check()
@@ -105,9 +105,13 @@ class FitOptions:
         self.selection().checked()
         return self
 
-    def _check_search(self) -> None:
+    def _check_sgd(self) -> None:
         if self.sgd.search and self.fit.solver != "sgd":
             raise InputError("search-needs-sgd", "--search is the grid of minibatch SGD", mend="add --solver sgd")
+        unlike = [name for name, value in asdict(MinibatchOptions()).items() if getattr(self.sgd, name) != value]
+        if unlike and self.fit.solver != "sgd":
+            what = f"--{unlike[0].replace('_', '-')} is for minibatch SGD alone"
+            raise InputError("option-unused", what, mend="add --solver sgd")
         if self.sgd.search and self.split.folds is not None:
             what = "--search chooses on a held-out split, not by folds"
             raise InputError("search-folds", what, mend="leave --folds out")
