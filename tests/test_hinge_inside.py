@@ -11,6 +11,7 @@ from straightedge.losses import get_loss
 from straightedge.solvers.hinge.gathered import interior
 from straightedge.solvers.hinge.gathered.descent import Descent
 from straightedge.solvers.hinge.gathered.layout import Gathered, layout_for
+from straightedge.solvers.hinge.gathered.newton import scaled_solver
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace
 
 LOSSES = ["svm", "crammer_singer", "one_vs_rest"]
@@ -67,3 +68,14 @@ def test_where_it_finds_no_step_others_go_on(monkeypatch):
 def test_it_is_for_small_problems_alone():
     assert interior.suits(descents(*load_iris(return_X_y=True), "svm", 1e-2, 1e-3)[0].problem)
     assert not interior.suits(descents(*load_digits(return_X_y=True), "svm", 1e-2, 1e-3)[0].problem)
+
+
+def test_a_system_that_rounding_left_indefinite_is_restored_before_it_is_factored_again():
+    """The factor is written over one half of the system: the other half and the diagonal bring it back."""
+    rng = np.random.default_rng(1)
+    V = rng.normal(size=(6, 2))
+    system = V @ V.T  # of rank 2, and with one entry off by more than the first jitter
+    system[0, 0] *= 1 - 1e-9
+    right = system @ rng.normal(size=6)
+    found = scaled_solver(system.copy())(right)
+    np.testing.assert_allclose(system @ found, right, rtol=0, atol=1e-4 * np.abs(right).max())

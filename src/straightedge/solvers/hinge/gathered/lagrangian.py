@@ -135,7 +135,7 @@ class AugmentedLagrangian:
         z = problem.margins.margins(self.point.scores + self.bias)
         b = problem.margins.project(self.centre + z / self.mu)
         other = problem.from_dual(b)
-        bounds.offer_primal(problem.primal(self.point, self.bias), self.point, self.bias)
+        bounds.offer_primal(problem.primal_of(z, self.point), self.point, self.bias)
         bounds.offer_primal(problem.primal(other, self.bias), other, self.bias)
         bounds.offer_dual(problem.dual(b, other), b)
         return b, self.point.plus(other, -1.0), problem.column_sums(b)

@@ -95,7 +95,9 @@ def _by_directions(
     problem: HingeProblem, rows: Indices, E: Array, mu: float, residual: Point, sums: Array
 ) -> tuple[Point, Array]:
     """Solve for c, the Woodbury form."""
-    system = (E @ E.T) * problem.space.gram(rows) / problem.curvature
+    system = problem.space.gram(rows)
+    system *= E @ E.T
+    system /= problem.curvature
     system.flat[:: len(rows) + 1] += mu / problem.weights[rows]
     return _by_changes(problem, rows, E, mu, residual, sums, scaled_solver(system))
 
@@ -190,12 +192,13 @@ def scaled_solver(system: Array) -> Callable[[Array], Array]:
     scale = 1.0 / np.sqrt(np.maximum(system.diagonal(), 1e-300))
     system *= scale
     system *= scale[:, None]
-    jitter = 0.0
-    factor, minor = dpotrf(system.T)  # symmetric: its transpose is what LAPACK reads without a copy
+    jitter, ones = 0.0, system.diagonal().copy()
+    factor, minor = _factored_in_place(system)
     while minor:
         jitter = max(FIRST_JITTER, 30 * jitter)
-        system.flat[:: len(system) + 1] += jitter
-        factor, minor = dpotrf(system.T)
+        system[:] = np.triu(system, 1) + np.triu(system, 1).T
+        system.flat[:: len(system) + 1] = ones + jitter
+        factor, minor = _factored_in_place(system)
 
     def solve(right: Array) -> Array:
         if not len(right):  # LAPACK knows no system without equations
@@ -205,6 +208,12 @@ def scaled_solver(system: Array) -> Callable[[Array], Array]:
         return found * own
 
     return solve
+
+
+def _factored_in_place(system: Array) -> tuple[Array, int]:
+    """Return what LAPACK's dpotrf does. It takes the lower half of the system, and leaves what is above."""
+    factor, minor = dpotrf(system.T, overwrite_a=1, clean=0)  # symmetric: a transpose that LAPACK reads as it is
+    return factor, minor
 
 
 def _by_conjugate_gradients(

@@ -62,8 +62,11 @@ class HingeProblem:
 
     def primal(self, point: Point, bias: Array) -> float:
         """Return P at a point and a free bias (M,)."""
-        values = self.margins.value(self.margins.margins(point.scores + bias))
-        return float(self.weights @ values) + self.penalty(point)
+        return self.primal_of(self.margins.margins(point.scores + bias), point)
+
+    def primal_of(self, z: Array, point: Point) -> float:
+        """Return P at a point whose margins z (n, m) are known."""
+        return float(self.weights @ self.margins.value(z)) + self.penalty(point)
 
     def stretched(self, point: Point, bias: Array, worth: float) -> tuple[float, float]:
         """Return (s, P) of a multiple sW and s·bias whose P is at most ``worth`` above that of the best multiple.

@@ -90,7 +90,7 @@ class FeatureSpace:
         once, place = np.unique(rows, return_inverse=True)
         own = self.X[once]
         products: Array = own @ own.T
-        return products[np.ix_(place, place)]
+        return products.take(place, axis=0).take(place, axis=1)  # in half of the time of both at once
 
 
 class KernelSpace:
