@@ -37,9 +37,7 @@ MOST_STEPS = 30  # of Newton in float64: two are usual, each gains two digits, a
 MOST_PRODUCTS = 20  # of a step
 FORCING = 1e-2  # share of the bias's gradient that a step leaves
 LEFT_OF_BIAS = 1e-2  # of the gap asked for: what a better bias would gain in float32, or spare a bound in float64
-LEAST_WIDTH = (
-    256  # entries of a row from which this pays where the bias is penalised: passes are 0.55 to 0.9 as many
-)
+LEAST_WIDTH = 256  # entries of a row from which a penalised bias is worth it: passes are 0.55 to 0.9 as many
 STILL = 1e-12  # of the loss, or of a class's share: float64's rounding of sums
 JITTER = 1e-14  # of the mean curvature of a class: one may have none
 
@@ -71,10 +69,11 @@ class BestBias(Passes):
 
     Attributes:
         tol: Relative gap asked for.
+        held: Room for all scores (N, C), kept from one pass to the next.
     """
 
     tol: float
-    _held: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
+    held: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
 
     @classmethod
     def of(cls, objective: Objective, tol: float) -> BestBias | None:
@@ -124,9 +123,9 @@ class BestBias(Passes):
 
     def _buffer(self, dtype: torch.dtype) -> Tensor:
         """Return room for all scores (N, C): new memory for each pass would cost a tenth of it."""
-        if self._held.dtype != dtype or not len(self._held):
-            self._held = torch.empty(self.objective.n_samples, self.objective.n_classes, dtype=dtype)
-        return self._held
+        if self.held.dtype != dtype or not len(self.held):
+            self.held = torch.empty(self.objective.n_samples, self.objective.n_classes, dtype=dtype)
+        return self.held
 
     def _cost(self, pull: np.ndarray, ridge: np.ndarray) -> float:
         """Return what a bias whose gradient is pull (C,) costs the bound."""

@@ -111,7 +111,7 @@ class Table:
             for batch in self._batches_of(piece, list(columns), batch_rows):
                 batch.validate(
                     full=True
-                )  # text is UTF-8, offsets are within; a tenth of the time of reading at most
+                )  # text is UTF-8, offsets are within; at most a tenth of the time of reading
                 rows += batch.num_rows
                 yield batch
         if rows != self.counts[piece]:
