@@ -69,7 +69,7 @@ def test_other_commands(do: Commands) -> None:
     do.refused("predict-width", "rows of shape (4,) are needed", by=("predict", "run", "X.npy"))
     do.refused("layers-source", "the file holds (90, 5) float64", by=("layers", "X.npy", "--labels", "y.npy"))
     (do.path / "mine.py").write_text("def svm_loss(): pass\n")
-    do.refused("function-missing", "mine.py:svm_loss", by=("check-gradients", "mine.py"))
+    do.refused("source-kind", "check-gradients mine.py:NAME", by=("check-gradients", "mine.py"))
 
 
 @pytest.mark.parametrize(

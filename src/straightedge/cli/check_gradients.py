@@ -47,11 +47,6 @@ def command(
     from straightedge.gradcheck.finding import names_a_function
 
     is_function = names_a_function(source)
-    if not is_function and source.endswith(".py"):
-        what = "a file is no function"
-        raise InputError(
-            "function-missing", what, source, "name one in it: straightedge check-gradients mine.py:svm_loss"
-        )
     _check_options(loss, expected, data, is_function=is_function)
     dataset = load_dataset(
         (data or "digits") if is_function else source, size=size, root=root, progress=not as_json
