@@ -120,7 +120,7 @@ def fit(
         if C == 2 or not direct.fits(size):
             return None
         reference = reference_of(loss, index, C)
-    if reference is None and column.fits(size):
+    if column.fits(size):
         value_range = range_of(X)
         answer = value_range and column.minimise(rows, OF_TWO[loss], reg, tol, most)
         return (answer, classes, value_range) if answer and value_range else None
@@ -138,17 +138,10 @@ def fit(
 
 def reference_of(loss: str, y: np.ndarray, n_classes: int) -> Reference:
     """Return what a loss's `dual_reference` is to labels y (N,) that weigh the same; it asks for torch."""
-    import torch
-
     from straightedge.losses import get_loss
+    from straightedge.solvers.hinge.gathered.layout import reference_by
 
-    kind, shares = get_loss(loss), torch.from_numpy(np.bincount(y, minlength=n_classes) / len(y))[None]
-
-    def reference(sums: np.ndarray) -> tuple[float, np.ndarray, float]:
-        found = kind.dual_reference(torch.from_numpy(sums.copy())[None], shares)
-        return float(found.theta[0]), found.rows[0].numpy(), float(found.conjugate[0])
-
-    return reference
+    return reference_by(get_loss(loss), np.bincount(y, minlength=n_classes) / len(y))
 
 
 def _of_rows(rows: RowBlocks, size: Size, reg: float, tol: float, most: float) -> Answer | None:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from straightedge.newton.bounds import scaled_bound
 from straightedge.newton.curvature import RowTerms, SecondOrder
 
 Reference = Callable[[np.ndarray], tuple[float, np.ndarray, float]]
@@ -113,6 +114,5 @@ def referred_gap(
     mixed = ((1 - theta) * V + theta * (rows.T @ sums[:-1]))[:, :-1]
     conjugate = (1 - theta) * (mean_loss - float(np.vdot(W, V))) + theta * conjugate
     quadratic = float((mixed * mixed / h).sum()) / 2
-    t = min(1.0, max(0.0, conjugate / max(2 * quadratic, 1e-300)))
     value = mean_loss + float((own * own * h).sum()) / 2
-    return max(value - t * (conjugate - t * quadratic), 0.0)
+    return max(value - scaled_bound(conjugate, quadratic)[1], 0.0)

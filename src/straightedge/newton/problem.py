@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+from straightedge.newton.bounds import scaled_bound
 from straightedge.newton.curvature import RowTerms, SecondOrder
 from straightedge.newton.free_bias import Reference, best_bias, mixed_gap, referred_gap
 from straightedge.newton.products import back, forward
@@ -264,5 +265,4 @@ class Point:
             return max(self.value - self.gap, 0.0)
         conjugate = self.mean_loss - float(np.vdot(self.W, self.V))
         quadratic = float((self.V * self.V / self.ridge).sum()) / 2
-        t = min(1.0, max(0.0, conjugate / max(2 * quadratic, 1e-300)))
-        return t * conjugate - t * t * quadratic
+        return scaled_bound(conjugate, quadratic)[1]

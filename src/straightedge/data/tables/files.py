@@ -109,9 +109,7 @@ class Table:
         rows = 0
         with table_errors(self.path):
             for batch in self._batches_of(piece, list(columns), batch_rows):
-                batch.validate(
-                    full=True
-                )  # text is UTF-8, offsets are within; at most a tenth of the time of reading
+                batch.validate(full=True)  # text is UTF-8, offsets are within; a tenth of the time of reading
                 rows += batch.num_rows
                 yield batch
         if rows != self.counts[piece]:

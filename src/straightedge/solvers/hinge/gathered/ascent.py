@@ -123,7 +123,7 @@ class Ascent:
     @cached_property
     def constant(self) -> float:
         """The entry of the column that stands for a free bias, or 0."""
-        if self.problem.repair is None:
+        if not self.problem.is_free:
             return 0.0
         return BIAS_COLUMN * math.sqrt(float(self.problem.weights @ self.problem.space.norms))
 
@@ -232,7 +232,7 @@ class Ascent:
             bounds.offer_primal(value, point.times(s), s * bias)
         self._renew(point)
         self.gap = bounds.gap
-        if problem.repair is not None:  # with the bias penalised: what epochs bring to 0
+        if problem.is_free:  # with the bias penalised: what epochs bring to 0
             penalty = problem.curvature / 2 * float(bias @ bias) / self.constant**2
             dual = float(problem.weights @ row_sums(b)) - problem.penalty(point) - penalty
             self.gap = (primal + penalty - dual) / max(primal + penalty, 1e-300)

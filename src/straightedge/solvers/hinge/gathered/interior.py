@@ -16,11 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from straightedge.newton.bounds import scaled_bound
 from straightedge.solvers.hinge.gathered.descent import STEP_PASSES, Descent
 from straightedge.solvers.hinge.gathered.lagrangian import AugmentedLagrangian
 from straightedge.solvers.hinge.gathered.margins import Array, PairMargins, SharedMargins, SignedMargins
 from straightedge.solvers.hinge.gathered.newton import scaled_solver
-from straightedge.solvers.hinge.gathered.problem import Bounds, HingeProblem, scaled_bound
+from straightedge.solvers.hinge.gathered.problem import Bounds, HingeProblem
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace, Point
 
 MOST_WORK = 4_000_000  # operations of half a Hessian, half a millisecond; of more margins most are at a bound
@@ -62,7 +63,7 @@ class Interior:
         self.weights = np.repeat(problem.weights, each[0] // len(problem.weights))
         self.w, self.scores = np.zeros(self.rows.shape[1]), np.zeros(each)
         self.ridge = np.full(self.rows.shape[1], problem.curvature)
-        if self.is_free:
+        if self.problem.is_free:
             self.ridge[self.shape[1] - 1 :: self.shape[1]] = 0.0
         self.b, self.u, self.slack = (np.full(each, 1 / (count + 1)), np.ones(each), np.full((each[0], 1), 2.0))
 
@@ -71,11 +72,6 @@ class Interior:
         """The shape of W: columns, and the length of each."""
         columns = self.problem.margins.n_columns
         return columns, self.rows.shape[1] // columns
-
-    @property
-    def is_free(self) -> bool:
-        """Whether there is a free bias."""
-        return self.problem.repair is not None
 
     def run(self, tol: float) -> int:
         """Take steps to a relative gap, or until they gain nothing; return how many they were."""
@@ -127,7 +123,7 @@ class Interior:
             H -= sums.T @ sums
         H.flat[:: len(H) + 1] += self.ridge
         M, width = self.shape
-        if self.is_free and M > 1:  # a number added to the bias of all classes changes nothing: no step has any
+        if self.problem.is_free and M > 1:  # a number added to all classes changes nothing: no step has any
             bias = H[width - 1 :: width, width - 1 :: width]
             bias += bias.trace() / M**2
         return H
@@ -164,23 +160,23 @@ class Interior:
         V = np.where(held, weighted @ self.rows / problem.curvature, self.w)
         for w, scores in ((self.w, self.scores), (V, (self.rows @ V).reshape(self.b.shape))):
             columns = w.reshape(self.shape)
-            point, bias = (columns[:, :-1], columns[:, -1]) if self.is_free else (columns, bounds.bias)
+            point, bias = (columns[:, :-1], columns[:, -1]) if self.problem.is_free else (columns, bounds.bias)
             loss = float(self.weights @ np.maximum(1.0 - _least(scores), 0.0))
             value = loss + half * float(np.vdot(point, point))
             bounds.offer_primal(value, Point(point, scores), bias)
         own = V[held]
         dual = scaled_bound(float(weighted.sum()), half * float(own @ own))[1]
-        if dual > bounds.dual and (not self.is_free or bounds.primal - dual <= tol * bounds.primal):
+        if dual > bounds.dual and (not self.problem.is_free or bounds.primal - dual <= tol * bounds.primal):
             b = np.zeros(self.used.shape)
             b[self.used] = self.b.ravel()
-            bounds.offer_dual(problem.dual(b, problem.from_dual(b)) if self.is_free else dual, b)
+            bounds.offer_dual(problem.dual(b, problem.from_dual(b)) if self.problem.is_free else dual, b)
 
 
 def _margins(problem: HingeProblem) -> tuple[Array, Array]:
     """Return which of b (n, m) are used (n, m), and for each of these (n, ·) the vector (M d,) of 1 − z."""
     space, margins = problem.space, problem.margins
     assert isinstance(space, FeatureSpace)
-    X = space.X if problem.repair is None else np.hstack([space.X, np.ones((len(space.X), 1))])
+    X = space.X if not problem.is_free else np.hstack([space.X, np.ones((len(space.X), 1))])
     n, d = X.shape
     if isinstance(margins, SignedMargins):
         return np.ones((n, 1), dtype=bool), (X * margins.t)[:, None]
@@ -210,7 +206,7 @@ def suits(problem: HingeProblem) -> bool:
     if not isinstance(space, FeatureSpace):
         return False
     pairs = len(space.X) * (margins.n_columns - 1 if isinstance(margins, PairMargins) else 1)
-    unknowns = margins.n_columns * (space.dimension + (problem.repair is not None))
+    unknowns = margins.n_columns * (space.dimension + (problem.is_free))
     return bool(pairs * unknowns * unknowns <= MOST_WORK)
 
 

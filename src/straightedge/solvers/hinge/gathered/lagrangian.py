@@ -158,7 +158,7 @@ class AugmentedLagrangian:
             return True
         allowed = NEAR * max(self.bounds.primal - self.bounds.dual, 0.0)
         distance = self.problem.penalty(residual)
-        if self.problem.repair is not None:
+        if self.problem.is_free:
             distance += float(np.abs(sums).sum()) * self.bounds.primal
         return distance <= allowed
 

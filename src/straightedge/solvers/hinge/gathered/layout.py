@@ -11,6 +11,7 @@ import torch
 
 from straightedge.losses import Loss, PiecewiseLinearLoss
 from straightedge.losses.hinge import HingeLoss
+from straightedge.newton.free_bias import Reference
 from straightedge.objective import Objective
 from straightedge.solvers.hinge.gathered.margins import (
     Array,
@@ -182,10 +183,21 @@ def _signed_problem(rows: Gathered, own: np.ndarray, curvature: float, free: boo
 
 def repair_by(loss: Loss, y: Indices, weights: Array, n_classes: int) -> Repair:
     """Return the `Repair` that a loss's `dual_reference` is."""
-    shares = torch.from_numpy(np.bincount(y, weights, minlength=n_classes))[None]
+    reference = reference_by(loss, np.bincount(y, weights, minlength=n_classes))
 
     def repair(sums: Array) -> tuple[float, Array, float]:
-        reference = loss.dual_reference(torch.from_numpy(sums)[None], shares)
-        return float(reference.theta[0]), reference.rows[0].numpy()[y], float(reference.conjugate[0])
+        theta, rows, conjugate = reference(sums)
+        return theta, rows[y], conjugate
 
     return repair
+
+
+def reference_by(loss: Loss, shares: np.ndarray) -> Reference:
+    """Return a loss's `dual_reference` where classes have these shares (C,) of the weight, on plain arrays."""
+    own = torch.from_numpy(shares)[None]
+
+    def reference(sums: Array) -> tuple[float, Array, float]:
+        found = loss.dual_reference(torch.from_numpy(sums)[None], own)
+        return float(found.theta[0]), found.rows[0].numpy(), float(found.conjugate[0])
+
+    return reference

@@ -46,7 +46,7 @@ def newton_step(problem: HingeProblem, b: Array, mu: float, residual: Point, sum
         sums: (M,) ρ; used for a free bias alone.
     """
     rows, E = problem.margins.directions(b)
-    if not len(rows) and problem.repair is None:
+    if not len(rows) and not problem.is_free:
         return problem.space.combined(np.zeros_like(residual.scores)).plus(residual, -1.0), np.zeros_like(sums)
     return FORMS[cheapest_form(problem, len(rows))](problem, rows, E, mu, residual, sums)
 
@@ -113,7 +113,7 @@ def _by_changes(
 ) -> tuple[Point, Array]:
     """Return dW and dβ from what solves the system of c alone."""
     right = -np.einsum("pj,pj->p", E, residual.scores[rows])
-    if problem.repair is None:
+    if not problem.is_free:
         c, shift = solve(right), np.zeros_like(sums)
     else:
         c, shift = _with_bias(solve, E, right, sums, mu)
@@ -138,7 +138,7 @@ def _in_features(
 ) -> tuple[Point, Array]:
     """Factor H itself, blocks of columns j, l of W at a time."""
     assert isinstance(problem.space, FeatureSpace)
-    free = problem.repair is not None
+    free = problem.is_free
     X, M = _with_constant(problem.space.X, free), len(sums)
     width = X.shape[1]
     H = np.zeros((M, width, M, width))
@@ -169,7 +169,7 @@ def _block(X: Array, rows: Indices, curvature: Array) -> Array:
 def _ridge(problem: HingeProblem, M: int, width: int, mu: float) -> Array:
     """Return what the penalty adds to H's diagonal; a free bias gets next to nothing."""
     ridge = np.full((M, width), problem.curvature)
-    if problem.repair is not None:
+    if problem.is_free:
         ridge[:, -1] = BIAS_RIDGE / mu
     return ridge.ravel()
 
@@ -177,12 +177,12 @@ def _ridge(problem: HingeProblem, M: int, width: int, mu: float) -> Array:
 def _gradient(problem: HingeProblem, residual: Point, sums: Array) -> Array:
     """Return the gradient (M, width) of the smoothed objective, a free bias last."""
     gradient = problem.curvature * residual.coordinates
-    return gradient if problem.repair is None else np.hstack([gradient, sums[:, None]])
+    return gradient if not problem.is_free else np.hstack([gradient, sums[:, None]])
 
 
 def _split(problem: HingeProblem, step: Array) -> tuple[Point, Array]:
     """Return dW and dβ of a step (M, width)."""
-    if problem.repair is None:
+    if not problem.is_free:
         return problem.space.at(step), np.zeros(len(step))
     return problem.space.at(np.ascontiguousarray(step[:, :-1])), np.ascontiguousarray(step[:, -1])
 
@@ -250,7 +250,7 @@ def _features_by_cg(
     Where that takes as long as a factored form, the system is a bad one, and the factored form has its turn.
     """
     assert isinstance(problem.space, FeatureSpace)
-    X, M = _with_constant(problem.space.X, problem.repair is not None), len(sums)
+    X, M = _with_constant(problem.space.X, problem.is_free), len(sums)
     width = X.shape[1]
     own = problem.weights[rows] / mu
     ridge = _ridge(problem, M, width, mu).reshape(M, width)

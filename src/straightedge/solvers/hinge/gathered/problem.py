@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from straightedge.newton.bounds import scaled_bound
 from straightedge.solvers.hinge.gathered.margins import Array, Margins, row_sums
 from straightedge.solvers.hinge.gathered.spaces import Point, Space
 
@@ -36,6 +37,11 @@ class HingeProblem:
     repair: Repair | None = None
 
     @property
+    def is_free(self) -> bool:
+        """Whether there is a free bias."""
+        return self.repair is not None
+
+    @property
     def self_response(self) -> float:
         """The mean over rows of w_i ‖x̂_i‖²/(2 reg): what a unit of a row's b does to its own margin."""
         return float((self.weights**2 * self.space.norms).sum()) / self.curvature
@@ -43,10 +49,6 @@ class HingeProblem:
     def from_dual(self, b: Array) -> Point:
         """Return W(b) = −Σ w_i (Jᵀb_i) x̂_iᵀ/(2 reg), the W that goes with dual variables b (n, m)."""
         return self.space.combined(self._weighted(b) / -self.curvature)
-
-    def dual_coordinates(self, b: Array) -> Array:
-        """Return the coordinates (M, ·) of W(b) without its scores."""
-        return self.space.coordinates(self._weighted(b) / -self.curvature)
 
     def _weighted(self, b: Array) -> Array:
         return self.margins.adjoint(b) * self.weights[:, None]
@@ -123,7 +125,7 @@ class HingeProblem:
 
         tb, t in [0, 1], is a dual point too, and the best t has a closed form.
         """
-        if self.repair is None:
+        if not self.is_free:
             return 0.0, *scaled_bound(float(self.weights @ row_sums(b)), self.penalty(point))
         share, A, total = self.balanced(b)
         point = self.space.combined(A * self.weights[:, None] / -self.curvature)
@@ -136,12 +138,6 @@ class HingeProblem:
             share, rows, conjugate = self.repair(self.weights @ A)
             A, total = (1 - share) * A + share * rows, (1 - share) * total + share * conjugate
         return share, A, total
-
-
-def scaled_bound(total: float, penalty: float) -> tuple[float, float]:
-    """Return the best t in [0, 1] and the bound of tb, from Σ w b and reg ‖W(b)‖²."""
-    t = min(1.0, max(0.0, total / max(2 * penalty, 1e-300)))
-    return t, t * total - t * t * penalty
 
 
 @dataclass

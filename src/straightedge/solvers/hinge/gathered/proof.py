@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from straightedge.newton.bounds import scaled_bound
 from straightedge.newton.direct import Answer, Bounds
 from straightedge.solvers.hinge.gathered.descent import Descent
 from straightedge.solvers.hinge.gathered.layout import Layout
 from straightedge.solvers.hinge.gathered.margins import Array
-from straightedge.solvers.hinge.gathered.problem import HingeProblem, scaled_bound
+from straightedge.solvers.hinge.gathered.problem import HingeProblem
 from straightedge.solvers.hinge.gathered.spaces import FeatureSpace
 
 
@@ -40,7 +41,7 @@ def proven(layout: Layout, descents: Sequence[Descent], X: Array) -> Answer:
 def _judged(descent: Descent, X: Array) -> tuple[Array, float, float]:
     """Return the columns W (M, D + 1) of one problem, P there and D at its best dual variables."""
     problem, bounds = descent.problem, descent.bounds
-    free, weights, half = problem.repair is not None, problem.weights, problem.curvature / 2
+    free, weights, half = problem.is_free, problem.weights, problem.curvature / 2
     W = _mapped(problem, bounds.coordinates, X, bounds.bias)
     values = problem.margins.value(problem.margins.margins(X @ W[:, :-1].T + W[:, -1]))
     own = W[:, :-1] if free else W
@@ -54,7 +55,6 @@ def _judged(descent: Descent, X: Array) -> tuple[Array, float, float]:
 
 def _mapped(problem: HingeProblem, coordinates: Array, X: Array, bias: Array) -> Array:
     """Return vectors (M, D + 1) on the features, the constant last, from their coordinates and a free bias."""
-    free = problem.repair is not None
     if isinstance(problem.space, FeatureSpace):
-        return np.hstack([coordinates, bias[:, None]]) if free else coordinates
-    return np.hstack([coordinates @ X, (bias if free else coordinates.sum(axis=1))[:, None]])
+        return np.hstack([coordinates, bias[:, None]]) if problem.is_free else coordinates
+    return np.hstack([coordinates @ X, (bias if problem.is_free else coordinates.sum(axis=1))[:, None]])
